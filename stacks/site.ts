@@ -1,0 +1,277 @@
+/**
+ * The site: everything that one installation decides, in one typed file (`site.ts` in the site folder).
+ * `defineSite` gives editors completion, `parseSite` checks everything at once.
+ */
+import { z } from 'zod'
+import { addressNumber, contains, parseNetwork } from './address.ts'
+
+const address = z.string().refine((text) => addressNumber(text) !== undefined, 'must be an IPv4 address like 192.168.1.50')
+const network = z.string().refine((text) => parseNetwork(text) !== undefined, 'must be an IPv4 network like 192.168.1.0/24, without host bits')
+const name = z.string().regex(/^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$/, 'must be lower-case letters, digits and hyphens, starting with a letter, 32 at most')
+const vmid = z.int().min(100).max(999_999_999)
+const port = z.int().min(1).max(65_535)
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-case hexadecimal')
+const storageId = z.string().regex(/^[A-Za-z][A-Za-z0-9._-]*[A-Za-z0-9]$/, 'must be a Proxmox storage id')
+const poolId = z.string().regex(/^[A-Za-z0-9._-]+$/, 'must be a Proxmox pool id')
+const hostName = z.string().regex(/^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/, 'must be a host name in lower case, or an address')
+const sshKey = z.string().regex(/^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com) [A-Za-z0-9+/=]+( .*)?$/, 'must be an OpenSSH public key in one line')
+const secret = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('file'), path: z.string().min(1) }),
+  z.strictObject({ kind: z.literal('env'), name: z.string().min(1) }),
+  z.strictObject({ kind: z.literal('command'), command: z.tuple([z.string().min(1)], z.string()) })
+], 'must be fromFile(…), fromEnv(…) or fromCommand(…): a secret itself does not belong in the site file')
+
+export const roles = ['serena', 'logging'] as const
+export type Role = (typeof roles)[number]
+export const slotNames = ['blue', 'green'] as const
+export type SlotName = (typeof slotNames)[number]
+export const transports = ['streamable-http', 'sse'] as const
+export type Transport = (typeof transports)[number]
+
+const slot = z.strictObject({
+  /** Fixed VMID of this slot; must be free or already this slot's. */
+  vmid,
+  /** Fixed private address of this slot. */
+  address
+})
+
+const group = z.strictObject({
+  /** What a VM of this group runs. */
+  roles: z.array(z.enum(roles)).min(1),
+  /** The address that people and routers use; it moves between the slots. */
+  service: address,
+  cores: z.int().min(1).max(128).default(2),
+  memoryMiB: z.int().min(1024).max(1_048_576).default(4096),
+  /** Size of the data disk, made once; the only part of a group that outlives its VMs. */
+  dataGiB: z.int().min(1).max(65_536).default(32),
+  /** VMID of the depot: a protected VM that is never started and owns the data disk while no slot does. */
+  depot: vmid,
+  slots: z.strictObject({ blue: slot, green: slot })
+})
+
+const base = z.strictObject({
+  os: z.enum(['ubuntu-24.04', 'debian-13']),
+  /** Where Proxmox downloads the cloud image from, or (`file`) a file on this computer that is uploaded. */
+  url: z.url({ protocol: /^https?$/ }).optional(),
+  file: z.string().min(1).optional(),
+  sha256
+}).refine((value) => (value.url === undefined) !== (value.file === undefined), 'needs exactly one of url and file')
+
+const schema = z.strictObject({
+  /** Names this installation in VM names, tags and Terraform state. */
+  name,
+  proxmox: z.strictObject({
+    /** e.g. `https://192.168.1.5:8006`, without a path. */
+    url: z.url({ protocol: /^https$/, error: 'must be https://HOST:8006' }).refine((text) => URL.canParse(text) && new URL(text).pathname === '/', 'must have no path'),
+    node: z.string().min(1),
+    /** The CA (or the certificate itself) that the API is verified with; `golden setup` fetches it and shows its fingerprint. */
+    caFile: z.string().default('secrets/proxmox-ca.pem'),
+    /** `user@realm!name` of the API token. */
+    tokenId: z.string().regex(/^[^@!\s]+@[^@!\s]+![A-Za-z][A-Za-z0-9._-]*$/, 'must be like golden@pve!golden').default('golden@pve!golden'),
+    /** The token's secret, as `golden setup` writes it. */
+    token: secret.default({ kind: 'file', path: 'secrets/proxmox-token' }),
+    /** Pool of templates and slots. */
+    pool: poolId.default('golden'),
+    /** Pool of the depots; the token may do little there. */
+    depotPool: poolId.default('golden-depots'),
+    storage: z.strictObject({
+      /** Where VM disks live. */
+      disks: storageId.default('local-lvm'),
+      /** Directory storage for seeds and imports, made by `golden setup`. No disk may live there. */
+      iso: storageId.default('golden-iso'),
+      /** The folder of that storage on the node, used when setup makes it. */
+      isoPath: z.string().startsWith('/').default('/var/lib/golden-iso')
+    }).prefault({}),
+    bridge: z.string().min(1).default('vmbr0'),
+    vlan: z.int().min(1).max(4094).optional(),
+    /** Templates get VMIDs from this range. */
+    templates: z.strictObject({ first: vmid, last: vmid }).default({ first: 9000, last: 9099 }),
+    /** A SOCKS5 proxy through which this computer reaches the VMs' LAN, if it is not in it. Proxmox's API is reached directly. */
+    socksProxy: z.strictObject({ host: z.string().min(1), port }).optional()
+  }),
+  network: z.strictObject({
+    /** The LAN in which all VMs of the site have their addresses. */
+    subnet: network,
+    gateway: address,
+    nameservers: z.array(address).min(1),
+    /** NTP servers by address; none: the guest's own default names. */
+    ntp: z.array(address).default([]),
+    /** Who may use SSH, Grafana and the VMs' own addresses. */
+    admin: z.array(network).min(1),
+    /** What VMs may reach besides DNS, NTP and each other: git hosts and the like. */
+    outgoing: z.array(z.strictObject({ to: network, port, protocol: z.enum(['tcp', 'udp']).default('tcp') })).default([])
+  }),
+  public: z.strictObject({
+    /** The name (or address) in people's MCP settings; in the certificate and nginx's server_name. */
+    host: hostName,
+    /** Ports as seen from outside, if the router does not forward 443 and 80 as they are. */
+    httpsPort: port.default(443),
+    httpPort: port.default(80),
+    /** Own certificate instead of the one that `golden init` makes. */
+    certificate: z.strictObject({ chainFile: z.string().min(1), key: secret }).optional()
+  }),
+  image: z.strictObject({
+    base,
+    /** The VM in which Packer bakes: an address that is free for those minutes. */
+    build: z.strictObject({
+      address,
+      cores: z.int().min(1).default(2),
+      memoryMiB: z.int().min(1024).default(2048),
+      diskGiB: z.int().min(4).default(16),
+      /** How long Packer waits for SSH, in minutes. */
+      sshTimeoutMinutes: z.int().min(1).max(120).default(15)
+    }),
+    /** Registries with a CA of their own, for baking only; nothing of it stays in the image. */
+    registries: z.array(z.strictObject({ host: z.string().min(1), caFile: z.string().min(1) })).default([])
+  }),
+  serena: z.strictObject({
+    /** One process each: `streamable-http` at /mcp, `sse` at /sse. */
+    transports: z.array(z.enum(transports)).min(1).default(['streamable-http']),
+    /** All of Serena's tools, or its two-tool REPL interface. */
+    interface: z.enum(['tools', 'repl']).default('tools'),
+    /** Serena's execute_shell_command; the container is the only wall around it. */
+    shell: z.boolean().default(false),
+    memoryMiB: z.int().min(512).default(2560),
+    /** Made at the first activation: cloned from `git`, or an empty folder. */
+    projects: z.array(z.strictObject({ name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be a plain folder name'), git: z.string().min(1).optional() })).default([]),
+    /** Who may connect, by Basic auth. */
+    users: z.array(z.strictObject({ name: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be letters, digits, dots, hyphens and underscores'), password: secret })).min(1)
+  }),
+  logging: z.strictObject({
+    retentionDays: z.int().min(1).max(3650).default(30),
+    /** The port of Grafana and of Loki's push on the logging service address; never forwarded by a router. */
+    port: port.default(8443)
+  }).prefault({}),
+  ssh: z.strictObject({
+    /** Keys of the people who work on the projects (git push, SFTP, rsync); user `projects`, owns the projects and nothing else. */
+    projectKeys: z.array(sshKey).default([]),
+    /** Keys of administrators; user `admin` with sudo. None by default. */
+    adminKeys: z.array(sshKey).default([])
+  }).prefault({}),
+  groups: z.record(name, group),
+  /** Where Terraform's state lives. @default a file in the site folder */
+  backend: z.discriminatedUnion('type', [
+    z.strictObject({ type: z.literal('local') }),
+    z.strictObject({ type: z.literal('http'), config: z.record(z.string(), z.unknown()) }),
+    z.strictObject({ type: z.literal('s3'), config: z.record(z.string(), z.unknown()) }),
+    z.strictObject({ type: z.literal('pg'), config: z.record(z.string(), z.unknown()) })
+  ]).default({ type: 'local' }),
+  /** The program behind CDKTF. @default 'tofu', pinned by tools/ */
+  engine: z.enum(['tofu', 'terraform']).default('tofu')
+})
+
+/** A checked site with all defaults filled in. */
+export type Site = z.output<typeof schema>
+/** What a user writes. */
+export type SiteInput = z.input<typeof schema>
+export type Group = Site['groups'][string]
+export type Slot = Group['slots']['blue']
+
+/** Types the site file; the checks come with `parseSite`. */
+export const defineSite = (site: SiteInput): SiteInput => site
+
+export interface SiteProblem {
+  /** e.g. `groups.serena.slots.blue.address`. */
+  readonly path: string
+  readonly message: string
+}
+
+export type ParsedSite = { readonly ok: true; readonly site: Site } | { readonly ok: false; readonly problems: readonly SiteProblem[] }
+
+/** Checks a site and fills in defaults. All problems at once, never just the first. */
+export function parseSite(input: unknown): ParsedSite {
+  const parsed = schema.safeParse(input)
+  if (!parsed.success) {
+    const problems = parsed.error.issues.flatMap(describe)
+    return { ok: false, problems }
+  }
+  const problems = relations(parsed.data)
+  return problems.length === 0 ? { ok: true, site: parsed.data } : { ok: false, problems }
+}
+
+function describe(issue: z.core.$ZodIssue): SiteProblem[] {
+  const path = issue.path.map(String).join('.')
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({ path: path === '' ? key : `${path}.${key}`, message: 'is not a setting' }))
+  }
+  return [{ path: path === '' ? 'site' : path, message: issue.message }]
+}
+
+/** What the schema can't say: addresses inside the subnet, nothing used twice, one group a role. */
+function relations(site: Site): SiteProblem[] {
+  const problems: SiteProblem[] = []
+  const lan = parseNetwork(site.network.subnet)
+  const addresses = new Map<string, string>()
+  const vmids = new Map<number, string>()
+  const takeAddress = (path: string, value: string): void => {
+    const holder = addresses.get(value)
+    if (holder !== undefined) problems.push({ path, message: `${value} is already used by ${holder}` })
+    else addresses.set(value, path)
+    if (lan && !contains(lan, value)) problems.push({ path, message: `${value} is not in network.subnet ${site.network.subnet}` })
+    else if (lan && lan.prefix < 31 && (addressNumber(value) === lan.first || addressNumber(value) === lan.last)) {
+      problems.push({ path, message: `${value} is the network's or the broadcast address of ${site.network.subnet}` })
+    }
+  }
+  const takeVmid = (path: string, value: number): void => {
+    const holder = vmids.get(value)
+    if (holder !== undefined) problems.push({ path, message: `VMID ${value} is already used by ${holder}` })
+    else vmids.set(value, path)
+    if (value >= site.proxmox.templates.first && value <= site.proxmox.templates.last) {
+      problems.push({ path, message: `VMID ${value} is in proxmox.templates ${site.proxmox.templates.first}–${site.proxmox.templates.last}, where templates get theirs` })
+    }
+  }
+  takeAddress('network.gateway', site.network.gateway)
+  takeAddress('image.build.address', site.image.build.address)
+  if (site.proxmox.templates.first > site.proxmox.templates.last) problems.push({ path: 'proxmox.templates', message: 'first is greater than last' })
+  if (site.proxmox.pool === site.proxmox.depotPool) problems.push({ path: 'proxmox.depotPool', message: 'must be another pool than proxmox.pool: the token may do less there' })
+  if (site.proxmox.storage.disks === site.proxmox.storage.iso) problems.push({ path: 'proxmox.storage.iso', message: 'must be another storage than proxmox.storage.disks: the token may delete files there' })
+  const holders = new Map<Role, string>()
+  for (const [groupName, group] of Object.entries(site.groups)) {
+    const at = `groups.${groupName}`
+    takeAddress(`${at}.service`, group.service)
+    takeVmid(`${at}.depot`, group.depot)
+    for (const slotName of slotNames) {
+      takeAddress(`${at}.slots.${slotName}.address`, group.slots[slotName].address)
+      takeVmid(`${at}.slots.${slotName}.vmid`, group.slots[slotName].vmid)
+    }
+    for (const role of new Set(group.roles)) {
+      const holder = holders.get(role)
+      if (holder !== undefined) problems.push({ path: `${at}.roles`, message: `role ${role} is already in group ${holder}` })
+      else holders.set(role, groupName)
+    }
+    if (new Set(group.roles).size !== group.roles.length) problems.push({ path: `${at}.roles`, message: 'names a role twice' })
+  }
+  if (!holders.has('serena')) problems.push({ path: 'groups', message: 'no group has the role serena' })
+  const named = (path: string, list: readonly { name: string }[]): void => {
+    const seen = new Set<string>()
+    for (const [index, entry] of list.entries()) {
+      if (seen.has(entry.name)) problems.push({ path: `${path}.${index}.name`, message: `${entry.name} is there twice` })
+      seen.add(entry.name)
+    }
+  }
+  named('serena.users', site.serena.users)
+  named('serena.projects', site.serena.projects)
+  if (site.logging.port === 443 || site.logging.port === 80 || site.logging.port === 22) problems.push({ path: 'logging.port', message: 'must not be 22, 80 or 443: routers forward those' })
+  return problems
+}
+
+/** The group with this role, if the site has one. */
+export function groupWithRole(site: Site, role: Role): { name: string; group: Group } | undefined {
+  for (const [groupName, group] of Object.entries(site.groups)) {
+    if (group.roles.includes(role)) return { name: groupName, group }
+  }
+  return undefined
+}
+
+/** Name of a slot's VM, also its host name: `home-serena-blue`. */
+export const slotVmName = (site: Site, groupName: string, slotName: SlotName): string => `${site.name}-${groupName}-${slotName}`
+export const depotVmName = (site: Site, groupName: string): string => `${site.name}-${groupName}-depot`
+
+/**
+ * The fixed MAC address of a VMID: in Proxmox's own range (BC:24:11), so that it looks like any other VM's,
+ * with the VMID's low 24 bits, so that two VMs of one host never share one.
+ */
+export function macOf(id: number): string {
+  const hex = (id % 0x1000000).toString(16).toUpperCase().padStart(6, '0')
+  return `BC:24:11:${hex.slice(0, 2)}:${hex.slice(2, 4)}:${hex.slice(4, 6)}`
+}
