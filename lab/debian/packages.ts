@@ -1,0 +1,153 @@
+/**
+ * The Debian packages that the lab needs on its host, in one place, and how they get there.
+ * None of them starts a service: what comes with one runs from the lab's own Debian root instead.
+ */
+import { spawn, spawnSync } from 'node:child_process'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+
+/** Package → what the lab does with it. */
+export const hostPackages: Readonly<Record<string, string>> = {
+  'qemu-system-x86': 'runs the guests',
+  'qemu-utils': 'qemu-img, for disk images',
+  iproute2: "namespaces, bridge and taps of the lab's LAN",
+  nftables: "the router's and the guests' firewall",
+  slirp4netns: "the LAN's way out",
+  'util-linux': 'nsenter and setpriv',
+  mmdebstrap: 'makes Debian roots: the base image, the container images',
+  'debian-archive-keyring': 'signatures of those packages, on Ubuntu too',
+  e2fsprogs: 'makes and fills file systems of images',
+  fdisk: 'sfdisk, for the partition table of the base image',
+  'ca-certificates': 'TLS to package mirrors',
+  gcc: 'Promtail reads the journal through libsystemd',
+  'libc6-dev': 'Promtail reads the journal through libsystemd',
+  'libsystemd-dev': 'Promtail reads the journal through libsystemd',
+}
+
+export type HostPackagesResult =
+  | { readonly ok: true; readonly installed: readonly string[] }
+  | {
+      readonly ok: false
+      readonly code: 'host-packages-missing' | 'host-packages-failed'
+      /** What is wrong, in a sentence. */
+      readonly cause: string
+      /** What to type. */
+      readonly next: string
+    }
+
+export interface HostPackagesOptions {
+  /** Gets one line per step; never called when everything is there. */
+  readonly log: (line: string) => void
+  readonly packages?: readonly string[]
+}
+
+const policyFile = '/usr/sbin/policy-rc.d'
+const policyMark = '# serena-golden lab, process'
+
+/** Which of these packages are not fully installed. Everything counts as missing where there is no dpkg. */
+export function missingPackages(packages: readonly string[]): string[] {
+  const query = spawnSync('dpkg-query', ['-W', '-f', '${Package} ${db:Status-Status}\n', ...packages], { encoding: 'utf8' })
+  const lines = new Set((query.stdout ?? '').split('\n'))
+  return packages.filter(name => !lines.has(`${name} installed`))
+}
+
+/**
+ * Makes sure that the packages are there. As root on Debian or Ubuntu it installs what is missing,
+ * without starting any service; otherwise the failure names the command to type. With everything
+ * there it takes a few milliseconds and changes nothing.
+ */
+export async function ensureHostPackages(options: HostPackagesOptions): Promise<HostPackagesResult> {
+  const missing = missingPackages(options.packages ?? Object.keys(hostPackages))
+  if (missing.length === 0) return { ok: true, installed: [] }
+  const list = missing.join(' ')
+  const hasApt = spawnSync('apt-get', ['--version'], { stdio: 'ignore' }).status === 0
+  if (!hasApt) {
+    return {
+      ok: false,
+      code: 'host-packages-missing',
+      cause: `the lab needs programs of these Debian packages, and this is neither Debian nor Ubuntu: ${list}`,
+      next: 'install the same programs with your own package manager, or run the lab on Debian or Ubuntu',
+    }
+  }
+  const command = `apt-get install --no-install-recommends ${list}`
+  if (process.getuid?.() !== 0) {
+    return {
+      ok: false,
+      code: 'host-packages-missing',
+      cause: `the lab needs these packages: ${list}`,
+      next: `sudo apt-get update && sudo ${command}`,
+    }
+  }
+  const restore = forbidServices()
+  try {
+    options.log(`installing ${missing.length} packages: ${list}`)
+    let outcome = await apt(['install', '--no-install-recommends', '-y', ...missing], options.log)
+    if (outcome.code !== 0) {
+      // No package lists yet, or lists so old that the versions in them are gone from the mirror.
+      options.log('updating the package lists')
+      const update = await apt(['update'], options.log)
+      outcome = update.code === 0 ? await apt(['install', '--no-install-recommends', '-y', ...missing], options.log) : update
+    }
+    if (outcome.code !== 0) {
+      return {
+        ok: false,
+        code: 'host-packages-failed',
+        cause: `apt-get failed: ${outcome.errors.slice(-3).join('; ') || `exit code ${outcome.code}`}`,
+        next: `look into what stops this command: apt-get update && ${command}`,
+      }
+    }
+  } finally {
+    restore()
+  }
+  return { ok: true, installed: missing }
+}
+
+/**
+ * While packages are being installed, no service may start (Debian Policy 9.3.3.1: invoke-rc.d asks
+ * policy-rc.d, and 101 forbids). One that the administrator put there stays as it is.
+ */
+function forbidServices(): () => void {
+  const leftover = /process (\d+)/.exec(readOr(policyFile, ''))
+  if (leftover && readOr(policyFile, '').includes(policyMark) && readOr(`/proc/${leftover[1]}/stat`, '') === '') {
+    rmSync(policyFile, { force: true }) // of a run that was killed
+  }
+  try {
+    writeFileSync(policyFile, `#!/bin/sh\n${policyMark} ${process.pid}\nexit 101\n`, { mode: 0o755, flag: 'wx' })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return () => {}
+    throw error
+  }
+  const remove = () => rmSync(policyFile, { force: true })
+  process.once('exit', remove)
+  return () => {
+    process.off('exit', remove)
+    remove()
+  }
+}
+
+function readOr(path: string, fallback: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return fallback
+  }
+}
+
+/** Runs apt-get without questions; one log line per package that is unpacked or set up. */
+async function apt(args: readonly string[], log: (line: string) => void): Promise<{ code: number; errors: string[] }> {
+  const child = spawn('apt-get', ['-q', '-o', 'DPkg::Lock::Timeout=120', '-o', 'Dpkg::Use-Pty=0', ...args], {
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', NEEDRESTART_MODE: 'l', LC_ALL: 'C.UTF-8' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const errors: string[] = []
+  createInterface({ input: child.stdout }).on('line', line => {
+    if (/^(Setting up|Need to get) /.test(line)) log(line)
+  })
+  createInterface({ input: child.stderr }).on('line', line => {
+    if (/^(E|W|dpkg): /.test(line)) errors.push(line)
+  })
+  return await new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', code => resolve({ code: code ?? 1, errors }))
+  })
+}
