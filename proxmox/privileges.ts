@@ -1,0 +1,64 @@
+/**
+ * What the project's token may do, and where. Found on real Proxmox VE code by taking privileges away one at
+ * a time; what each is for is said beside it. The lab enforces the same.
+ */
+
+/** Role for the pool of templates and slots: a whole Packer build, bpg's cycle, activation through the agent. */
+export const poolPrivileges = [
+  'Pool.Audit', // bpg plans a difference without it
+  'VM.Allocate', // create, template, destroy
+  'VM.Audit',
+  'VM.Clone',
+  'VM.Config.CDROM',
+  'VM.Config.CPU',
+  'VM.Config.Disk', // the slot's end of a disk handover, attach and detach
+  'VM.Config.HWType',
+  'VM.Config.Memory',
+  'VM.Config.Network', // also VM firewall options and rules
+  'VM.Config.Options', // name, description, tags, protection
+  'VM.GuestAgent.Audit',
+  'VM.GuestAgent.Unrestricted', // slotctl through the agent
+  'VM.PowerMgmt'
+] as const
+
+/** Role for the depots' pool: the depot's end of a disk handover, nothing that could unprotect or destroy. */
+export const depotPrivileges = ['Pool.Audit', 'VM.Audit', 'VM.Config.Disk'] as const
+
+/** Role for the storage of VM disks. Never Datastore.Allocate: it would let the token delete any VM's disk. */
+export const diskStoragePrivileges = ['Datastore.AllocateSpace', 'Datastore.Audit'] as const
+
+/** Role for the storage of seeds and imports, where deleting files is part of the work and no disk lives. */
+export const isoStoragePrivileges = ['Datastore.Allocate', 'Datastore.AllocateSpace', 'Datastore.AllocateTemplate', 'Datastore.Audit'] as const
+
+/** Role for the bridge. */
+export const networkPrivileges = ['SDN.Use'] as const
+
+/** Role for the node: lets Proxmox fetch the cloud image itself (`download-url`). */
+export const nodePrivileges = ['Sys.AccessNetwork'] as const
+
+export interface PrivilegeTarget {
+  readonly role: string
+  readonly privileges: readonly string[]
+  readonly path: string
+}
+
+export interface PrivilegeScope {
+  readonly node: string
+  readonly pool: string
+  readonly depotPool: string
+  readonly disks: string
+  readonly iso: string
+  readonly bridge: string
+}
+
+/** Every role and the path on which the token gets it. */
+export function privilegeTable(scope: PrivilegeScope): readonly PrivilegeTarget[] {
+  return [
+    { role: 'GoldenPool', privileges: poolPrivileges, path: `/pool/${scope.pool}` },
+    { role: 'GoldenDepot', privileges: depotPrivileges, path: `/pool/${scope.depotPool}` },
+    { role: 'GoldenDisks', privileges: diskStoragePrivileges, path: `/storage/${scope.disks}` },
+    { role: 'GoldenIso', privileges: isoStoragePrivileges, path: `/storage/${scope.iso}` },
+    { role: 'GoldenNetwork', privileges: networkPrivileges, path: `/sdn/zones/localnetwork/${scope.bridge}` },
+    { role: 'GoldenNode', privileges: nodePrivileges, path: `/nodes/${scope.node}` }
+  ]
+}
