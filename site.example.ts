@@ -1,7 +1,6 @@
 // The example site. `golden init` copies it to your site folder (site/site.ts); edit it there.
 // Every setting is described in stacks/site.ts; your editor shows it.
-import { defineSite } from './stacks/site.ts'
-import { fromFile } from './stacks/secret.ts'
+import { defineSite, fromFile } from 'serena-golden'
 
 export default defineSite({
   name: 'home',

@@ -1,0 +1,3 @@
+/** What a site file imports: `import { defineSite, fromFile } from 'serena-golden'`. */
+export { defineSite, type SiteInput } from './site.ts'
+export { fromCommand, fromEnv, fromFile } from './secret.ts'
