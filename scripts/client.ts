@@ -1,0 +1,58 @@
+/** `golden client NAME`: ready-made settings for an AI coding client. */
+import { resolve } from 'node:path'
+import { Failure } from '../proxmox/failure.ts'
+import { resolveSecret } from '../stacks/resolve.ts'
+import type { Site } from '../stacks/site.ts'
+import { openSite } from './open.ts'
+import type { Verb } from './verb.ts'
+
+export const clientNames = ['cline', 'claude-code', 'cursor'] as const
+export type ClientName = (typeof clientNames)[number]
+
+export const verb: Verb = {
+  summary: 'print the MCP settings for cline, claude-code or cursor',
+  operands: `[${clientNames.join('|')}]`,
+  options: { user: { type: 'string' }, 'show-password': { type: 'boolean' } },
+  optionHelp: { user: 'which of serena.users; default the first', 'show-password': 'put the real credentials in, instead of telling where they are' },
+  async run({ arguments: [client], flags, env, result }) {
+    const { site, folder } = await openSite(env)
+    const name = clientNames.find((known) => known === client)
+    if (name === undefined) throw new Failure('client-unknown', client === undefined ? 'which client?' : `there are no settings for "${client}"`, `Say one of: ${clientNames.join(', ')}.`)
+    const user = site.serena.users.find((entry) => flags['user'] === undefined || entry.name === flags['user'])
+    if (user === undefined) throw new Failure('user-unknown', `serena.users has no "${String(flags['user'])}"`, `Say one of: ${site.serena.users.map((entry) => entry.name).join(', ')}.`)
+    const password = flags['show-password'] === true ? await resolveSecret(user.password, 'serena.users', folder, env) : undefined
+    const credentials = password === undefined ? undefined : Buffer.from(`${user.name}:${password}`).toString('base64')
+    const settings = clientSettings(site, name, credentials)
+    const notes = [
+      ...(password === undefined ? [`BASE64 stands for the base64 of "${user.name}:PASSWORD"; "golden client ${name} --show-password" puts it in.`] : []),
+      ...(site.public.certificate ? [] : [`The certificate is signed by the site's own CA: ${resolve(folder, 'secrets/ca.pem')}. Let the client trust it, e.g. NODE_EXTRA_CA_CERTS=${resolve(folder, 'secrets/ca.pem')}.`])
+    ]
+    result([settings.text, '', ...notes.map((note) => `# ${note}`)].join('\n'), { client: name, settings: settings.document, notes })
+    return 0
+  }
+}
+
+/** The URL that people's clients use, for one transport. */
+export function publicUrl(site: Site, path: string): string {
+  const port = site.public.httpsPort === 443 ? '' : `:${site.public.httpsPort}`
+  return `https://${site.public.host}${port}${path}`
+}
+
+/** @param credentials base64 of `user:password`; without it a placeholder stands there */
+export function clientSettings(site: Site, client: ClientName, credentials: string | undefined): { text: string; document: unknown } {
+  const streamable = site.serena.transports.includes('streamable-http')
+  const url = publicUrl(site, streamable ? '/mcp' : '/sse')
+  const authorization = `Basic ${credentials ?? 'BASE64'}`
+  const json = (document: unknown): { text: string; document: unknown } => ({ text: JSON.stringify(document, null, 2), document })
+  switch (client) {
+    case 'cline':
+      // Without a type Cline means SSE.
+      return json({ mcpServers: { serena: { type: streamable ? 'streamableHttp' : 'sse', url, headers: { Authorization: authorization }, timeout: 300 } } })
+    case 'cursor':
+      return json({ mcpServers: { serena: { url, headers: { Authorization: authorization } } } })
+    case 'claude-code': {
+      const text = `claude mcp add --transport ${streamable ? 'http' : 'sse'} serena ${url} --header "Authorization: ${authorization}"`
+      return { text, document: { command: text } }
+    }
+  }
+}

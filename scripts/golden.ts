@@ -1,0 +1,95 @@
+/** The CLI: finds the verb, parses its flags, shows its failure, sets the exit code. */
+import { parseArgs } from 'node:util'
+import { Failure } from '../proxmox/failure.ts'
+import { renderer } from './render.ts'
+import type { Verb } from './verb.ts'
+
+const verbs: Readonly<Record<string, () => Promise<{ verb: Verb }>>> = {
+  init: () => import('./init.ts'),
+  setup: () => import('./setup.ts'),
+  lock: () => import('./lock.ts'),
+  bake: () => import('./bake.ts'),
+  deploy: () => import('./deploy.ts'),
+  status: () => import('./status.ts'),
+  client: () => import('./client.ts'),
+  destroy: () => import('./destroy.ts'),
+  'delete-data': () => import('./delete-data.ts'),
+  env: () => import('./env.ts'),
+  hook: () => import('./hook.ts'),
+  demo: () => import('./demo.ts'),
+  lab: () => import('./lab.ts')
+}
+/** Called by Terraform's provisioners, not by people. */
+const hidden = new Set(['hook'])
+
+async function help(): Promise<void> {
+  console.log('usage: golden VERB [OPTIONS] [--json]\n')
+  for (const [name, load] of Object.entries(verbs)) {
+    if (!hidden.has(name)) console.log(`  ${name.padEnd(12)} ${(await load()).verb.summary}`)
+  }
+  console.log('\n"golden VERB --help" tells the options of a verb.')
+}
+
+function verbHelp(name: string, verb: Verb): void {
+  console.log(`usage: golden ${name}${verb.operands ? ` ${verb.operands}` : ''} [OPTIONS] [--json]\n\n${verb.summary}\n`)
+  for (const [option, config] of Object.entries(verb.options ?? {})) {
+    console.log(`  --${`${option}${config.type === 'string' ? ' VALUE' : ''}`.padEnd(34)} ${verb.optionHelp?.[option] ?? ''}`)
+  }
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [name = 'help', ...rest] = argv
+  if (name === 'help' || name === '--help' || name === '-h') {
+    await help()
+    return 0
+  }
+  const load = Object.hasOwn(verbs, name) ? verbs[name] : undefined
+  if (load === undefined) {
+    console.error(`error usage: there is no verb "${name}"\n→ Run "golden help" for the list.`)
+    return 2
+  }
+  const { verb } = await load()
+  let parsed
+  try {
+    parsed = parseArgs({ args: rest, allowPositionals: true, options: { ...verb.options, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } })
+  } catch (error) {
+    console.error(`error usage: ${error instanceof Error ? error.message : String(error)}\n→ Run "golden ${name} --help".`)
+    return 2
+  }
+  const { help: wantsHelp, json, ...flags } = parsed.values as Record<string, string | boolean | (string | boolean)[] | undefined>
+  if (wantsHelp) {
+    verbHelp(name, verb)
+    return 0
+  }
+  const abort = new AbortController()
+  let asked = 0
+  const stop = (signal: NodeJS.Signals): void => {
+    asked += 1
+    if (asked === 1) {
+      process.stderr.write(`\n${signal}: stopping and cleaning up; once more to leave at once\n`)
+      abort.abort(new Failure('cancelled', 'stopped by you', 'Run the same command again: it goes on from there.'))
+    } else process.exit(130)
+  }
+  process.on('SIGINT', () => stop('SIGINT'))
+  process.on('SIGTERM', () => stop('SIGTERM'))
+  const progress = renderer({ isTTY: process.stderr.isTTY === true && process.env['CI'] === undefined, write: (text) => { process.stderr.write(text) } })
+  try {
+    return await verb.run({
+      flags,
+      arguments: parsed.positionals,
+      env: process.env,
+      progress,
+      json: json === true,
+      signal: abort.signal,
+      result: (text, document) => process.stdout.write(json === true ? `${JSON.stringify(document, null, 2)}\n` : text === '' ? '' : `${text}\n`)
+    })
+  } catch (error) {
+    const failure = error instanceof Failure ? error : abort.signal.aborted ? abort.signal.reason as Failure : undefined
+    if (failure === undefined) throw error
+    if (json === true) process.stdout.write(`${JSON.stringify({ error: { code: failure.code, message: failure.message, hint: failure.hint } }, null, 2)}\n`)
+    process.stderr.write(`error ${failure.code}: ${failure.message}\n→ ${failure.hint}\n`)
+    return failure.code === 'cancelled' ? 130 : 1
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2))

@@ -1,0 +1,93 @@
+/** `golden init`: a first site folder and every secret that the site needs and that can be made here. */
+import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join, relative, resolve } from 'node:path'
+import { loadSite, siteFolder } from '../stacks/load.ts'
+import { groupWithRole, type Site } from '../stacks/site.ts'
+import { makeAuthority, makeServerCertificate, stillServes } from './secrets/certificates.ts'
+import { writeSecret, writeSecretOnce } from './secrets/files.ts'
+import { generateSshKey } from './secrets/ssh-key.ts'
+import type { Verb } from './verb.ts'
+
+export const verb: Verb = {
+  summary: 'make a site folder, its certificates, passwords and keys; run it again after a change of names or users',
+  async run({ env, result }) {
+    const folder = siteFolder(env)
+    const made = await initFolder(folder)
+    const site = await loadSite(folder)
+    made.push(...await initSecrets(site, folder, new Date()))
+    const list = made.map((file) => relative(folder, file))
+    const next = made.includes(join(folder, 'site.ts'))
+      ? `\nNext: edit ${join(folder, 'site.ts')} (addresses, storage, public name), run "npx golden init" again, then "npx golden setup".`
+      : '\nNext: "npx golden setup".'
+    result(list.length === 0 ? `Nothing to do: ${folder} has all that the site names.` : `Made in ${folder}:\n${list.map((file) => `  ${file}`).join('\n')}${next}`, { folder, made: list })
+    return 0
+  }
+}
+
+/** The folder with a first site file. @returns what was made, absolute paths */
+export async function initFolder(folder: string): Promise<string[]> {
+  const made: string[] = []
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const site = join(folder, 'site.ts')
+  if (!existsSync(site)) {
+    await copyFile(resolve(import.meta.dirname, '../site.example.ts'), site)
+    made.push(site)
+  }
+  const ignore = join(folder, '.gitignore')
+  if (!existsSync(ignore)) {
+    await writeFile(ignore, '# Secrets and Terraform state stay out of git.\nsecrets/\nstate/\n')
+    made.push(ignore)
+  }
+  return made
+}
+
+/**
+ * Makes what is missing: the site's CA, certificates for the names in the site, passwords, host keys.
+ * Never replaces a password or key; a certificate is replaced when the site's names changed or it is about to end.
+ * @returns what was made, absolute paths
+ */
+export async function initSecrets(site: Site, folder: string, now: Date): Promise<string[]> {
+  const at = (...parts: string[]): string => join(folder, 'secrets', ...parts)
+  const made: string[] = []
+  const once = async (path: string, content: () => string | Promise<string>): Promise<void> => {
+    if (await writeSecretOnce(path, content)) made.push(path)
+  }
+  if (!existsSync(at('ca.pem'))) {
+    const authority = await makeAuthority(`${site.name} serena-golden CA`, now)
+    await writeSecret(at('ca.key'), authority.key)
+    await writeSecret(at('ca.pem'), authority.certificate)
+    made.push(at('ca.pem'), at('ca.key'))
+  }
+  const authority = { certificate: await readFile(at('ca.pem'), 'utf8'), key: await readFile(at('ca.key'), 'utf8') }
+  const certificate = async (name: string, names: readonly [string, ...string[]]): Promise<void> => {
+    const path = at('tls', `${name}.pem`)
+    if (existsSync(path) && stillServes(await readFile(path, 'utf8'), authority.certificate, names, now)) return
+    const pair = await makeServerCertificate(authority, names, now)
+    await writeSecret(at('tls', `${name}.key`), pair.key)
+    await writeSecret(path, pair.certificate)
+    made.push(path, at('tls', `${name}.key`))
+  }
+  const serena = groupWithRole(site, 'serena')
+  const logging = groupWithRole(site, 'logging')
+  if (!site.public.certificate && serena) await certificate('public', [site.public.host, serena.group.service])
+  if (logging) {
+    await certificate('logging', [logging.group.service, logging.group.slots.blue.address, logging.group.slots.green.address])
+    await once(at('loki-push-password'), password)
+    await once(at('grafana-admin-password'), password)
+  }
+  for (const user of site.serena.users) if (user.password.kind === 'file') await once(resolve(folder, user.password.path), password)
+  for (const group of Object.keys(site.groups)) {
+    const path = at('ssh', `${group}_ed25519`)
+    if (existsSync(path)) continue
+    const pair = generateSshKey(`${site.name}-${group}`)
+    await writeSecret(`${path}.pub`, pair.publicKey)
+    await writeSecret(path, pair.privateKey)
+    made.push(path, `${path}.pub`)
+  }
+  return made
+}
+
+/** 144 bits; only letters, digits, hyphen and underscore, so that it can be pasted anywhere. */
+const password = (): string => `${randomBytes(18).toString('base64url')}\n`

@@ -1,0 +1,95 @@
+/** The site that the demo and the lab use: an ordinary site file whose Proxmox happens to be the lab. */
+import { copyFile, mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { SiteInput } from '../stacks/site.ts'
+
+/** What the lab says about itself (connection.json); only what a site needs of it. */
+export interface LabEndpoint {
+  readonly apiUrl: string
+  readonly caFile: string
+  readonly node: string
+  readonly bridge: string
+  readonly storages: { readonly disks: string; readonly iso: string }
+  readonly socksProxy: { readonly host: string; readonly port: number }
+  readonly network: { readonly subnet: string; readonly gateway: string; readonly nameserver: string }
+  readonly router: { readonly https: { readonly port: number }; readonly http: { readonly port: number } }
+  readonly registry?: { readonly host: string; readonly caFile: string }
+}
+
+export interface LabSiteOptions {
+  readonly name: string
+  /** A VM for each role, or one for both. */
+  readonly layout: 'two-vms' | 'one-vm'
+  readonly base: { readonly file: string; readonly sha256: string }
+  readonly projectKeys?: readonly string[]
+  readonly transports?: SiteInput['serena']['transports']
+  readonly projects?: SiteInput['serena']['projects']
+  /** First VMID; a site uses 40 from there. @default 9000 */
+  readonly firstVmid?: number
+  /** Last part of the first address; a site uses 12 from there. @default 20 */
+  readonly firstHost?: number
+  readonly memoryMiB?: number
+  readonly isoPath: string
+}
+
+/** The host part of the address that the router forwards to: the service address of the group with Serena. */
+export function labSite(lab: LabEndpoint, options: LabSiteOptions): SiteInput {
+  const vmid = options.firstVmid ?? 9000
+  const host = options.firstHost ?? 20
+  const prefix = lab.network.subnet.replace(/\d+\/\d+$/, '')
+  const address = (offset: number): string => `${prefix}${host + offset}`
+  const group = (roles: ('serena' | 'logging')[], index: number) => ({
+    roles,
+    service: address(1 + index * 4),
+    cores: 2,
+    memoryMiB: options.memoryMiB ?? 3072,
+    dataGiB: 2,
+    depot: vmid + 10 + index * 10,
+    slots: {
+      blue: { vmid: vmid + 11 + index * 10, address: address(2 + index * 4) },
+      green: { vmid: vmid + 12 + index * 10, address: address(3 + index * 4) }
+    }
+  })
+  return {
+    name: options.name,
+    proxmox: {
+      url: lab.apiUrl,
+      node: lab.node,
+      pool: options.name,
+      depotPool: `${options.name}-depots`,
+      tokenId: `golden-${options.name}@pve!golden`,
+      storage: { disks: lab.storages.disks, iso: `${options.name}-iso`, isoPath: options.isoPath },
+      bridge: lab.bridge,
+      templates: { first: vmid, last: vmid + 9 },
+      socksProxy: lab.socksProxy
+    },
+    network: {
+      subnet: lab.network.subnet,
+      gateway: lab.network.gateway,
+      nameservers: [lab.network.nameserver],
+      // The lab's admin network is its router's own address and the lab's services.
+      admin: [`${prefix}0/29`]
+    },
+    public: { host: 'localhost', httpsPort: lab.router.https.port, httpPort: lab.router.http.port },
+    image: {
+      base: { os: 'debian-13', file: options.base.file, sha256: options.base.sha256 },
+      build: { address: address(0), cores: 2, memoryMiB: 2048, diskGiB: 8, sshTimeoutMinutes: 20 },
+      registries: lab.registry ? [{ host: lab.registry.host, caFile: lab.registry.caFile }] : []
+    },
+    serena: {
+      transports: options.transports ?? ['streamable-http', 'sse'],
+      projects: options.projects ?? [{ name: 'playground' }],
+      memoryMiB: 1536,
+      users: [{ name: 'demo', password: { kind: 'file', path: 'secrets/users/demo' } }]
+    },
+    ssh: { projectKeys: [...(options.projectKeys ?? [])] },
+    groups: options.layout === 'one-vm' ? { all: group(['serena', 'logging'], 0) } : { serena: group(['serena'], 0), logging: group(['logging'], 1) }
+  }
+}
+
+/** Writes it as a site folder, with the lab's CA pinned, as `golden setup` would after a look at the fingerprint. */
+export async function writeLabSite(folder: string, site: SiteInput, lab: LabEndpoint): Promise<void> {
+  await mkdir(join(folder, 'secrets'), { recursive: true, mode: 0o700 })
+  await writeFile(join(folder, 'site.ts'), `import { defineSite } from 'serena-golden'\n\nexport default defineSite(${JSON.stringify(site, null, 2)})\n`)
+  await copyFile(lab.caFile, join(folder, 'secrets', 'proxmox-ca.pem'))
+}

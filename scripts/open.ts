@@ -1,0 +1,42 @@
+/** What most verbs begin with: the site, and a connection to its Proxmox with the project's own token. */
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { connect, type Proxmox } from '../proxmox/client.ts'
+import { loadSite, siteFolder } from '../stacks/load.ts'
+import { resolveSecret } from '../stacks/resolve.ts'
+import type { Site } from '../stacks/site.ts'
+
+export interface OpenSite {
+  readonly site: Site
+  /** Absolute path of the site folder. */
+  readonly folder: string
+}
+
+export interface OpenProxmox extends OpenSite {
+  readonly proxmox: Proxmox
+  readonly token: { readonly id: string; readonly secret: string }
+  /** Absolute path of the pinned CA, if there is one. */
+  readonly caFile: string | undefined
+}
+
+export async function openSite(env: NodeJS.ProcessEnv): Promise<OpenSite> {
+  const folder = siteFolder(env)
+  return { folder, site: await loadSite(folder) }
+}
+
+/** @throws Failure when the site, the secret or the CA file is not as it has to be; connects lazily */
+export async function openProxmox(env: NodeJS.ProcessEnv): Promise<OpenProxmox> {
+  const { site, folder } = await openSite(env)
+  const secret = await resolveSecret(site.proxmox.token, 'proxmox.token', folder, env)
+  const token = { id: site.proxmox.tokenId, secret }
+  const caFile = pinnedCa(site, folder)
+  const caPem = caFile === undefined ? undefined : await readFile(caFile, 'utf8')
+  return { site, folder, token, caFile, proxmox: connect({ url: site.proxmox.url, auth: token, ...(caPem === undefined ? {} : { caPem }) }) }
+}
+
+/** Without a pinned CA the system's are used: right for hosts with a public certificate. */
+export function pinnedCa(site: Site, folder: string): string | undefined {
+  const path = resolve(folder, site.proxmox.caFile)
+  return existsSync(path) ? path : undefined
+}

@@ -1,0 +1,57 @@
+/** Shows progress: live on a terminal, plain lines elsewhere, always on standard error. */
+import type { Progress } from '../proxmox/progress.ts'
+
+export interface Screen {
+  readonly isTTY: boolean
+  write(text: string): void
+}
+
+/** `0.4 s`, `12 s`, `3 min 05 s` */
+export function duration(ms: number): string {
+  if (ms < 10_000) return `${(ms / 1000).toFixed(1)} s`
+  const seconds = Math.round(ms / 1000)
+  return seconds < 120 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, '0')} s`
+}
+
+const heartbeatMs = 15_000
+
+/**
+ * @param now milliseconds, monotonic
+ */
+export function renderer(screen: Screen, now: () => number = () => performance.now()): Progress {
+  let depth = 0
+  const line = (text: string): void => screen.write(`${screen.isTTY ? '\r\x1b[K' : ''}${'  '.repeat(depth)}${text}\n`)
+  return {
+    async step(title, work) {
+      const began = now()
+      let latest = ''
+      let shown = began
+      line(`${title} …`)
+      depth += 1
+      const show = (): void => {
+        if (screen.isTTY) screen.write(`\r\x1b[K${'  '.repeat(depth)}${duration(now() - began)}${latest === '' ? '' : ` · ${latest}`}`.slice(0, 200))
+        else if (now() - shown >= heartbeatMs) {
+          shown = now()
+          line(`${title}: ${duration(now() - began)}${latest === '' ? '' : ` · ${latest}`}`)
+        }
+      }
+      const beat = setInterval(show, screen.isTTY ? 500 : 1000)
+      beat.unref()
+      const end = (mark: string): void => {
+        clearInterval(beat)
+        depth -= 1
+        line(`${mark} ${title} (${duration(now() - began)})`)
+      }
+      try {
+        const value = await work((note) => { latest = note.split('\n')[0] ?? ''; show() })
+        end('✓')
+        return value
+      } catch (error) {
+        end('✗')
+        throw error
+      }
+    },
+    info: (text) => line(text),
+    warn: (text) => line(`warning: ${text}`)
+  }
+}

@@ -1,0 +1,81 @@
+/** The site's own certificate authority and the certificates that it signs. */
+import 'reflect-metadata'
+import { webcrypto, X509Certificate as NodeCertificate } from 'node:crypto'
+import { isIP } from 'node:net'
+import * as x509 from '@peculiar/x509'
+
+const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
+const day = 86_400_000
+/** Apple's clients refuse server certificates that live longer (support.apple.com/103769). */
+export const serverDays = 825
+const authorityDays = 3650
+/** A certificate that ends sooner is made anew. */
+const renewBeforeDays = 60
+
+export interface PemPair {
+  readonly certificate: string
+  readonly key: string
+}
+
+export async function makeAuthority(name: string, now: Date): Promise<PemPair> {
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    name: `CN=${name}`,
+    keys,
+    signingAlgorithm: algorithm,
+    serialNumber: serial(),
+    notBefore: new Date(now.getTime() - day),
+    notAfter: new Date(now.getTime() + authorityDays * day),
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey)
+    ]
+  })
+  return { certificate: `${certificate.toString('pem')}\n`, key: await exportKey(keys.privateKey) }
+}
+
+/** @param names host names and IP addresses, the first is the common name */
+export async function makeServerCertificate(authority: PemPair, names: readonly [string, ...string[]], now: Date): Promise<PemPair> {
+  const issuer = new x509.X509Certificate(authority.certificate)
+  const signingKey = await webcrypto.subtle.importKey('pkcs8', x509.PemConverter.decodeFirst(authority.key), algorithm, false, ['sign'])
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
+  const certificate = await x509.X509CertificateGenerator.create({
+    subject: `CN=${names[0]}`,
+    issuer: issuer.subject,
+    publicKey: keys.publicKey,
+    signingKey,
+    signingAlgorithm: algorithm,
+    serialNumber: serial(),
+    notBefore: new Date(now.getTime() - day),
+    notAfter: new Date(now.getTime() + serverDays * day),
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+      new x509.SubjectAlternativeNameExtension(names.map((name) => ({ type: isIP(name) === 0 ? 'dns' as const : 'ip' as const, value: name }))),
+      await x509.AuthorityKeyIdentifierExtension.create(issuer),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey)
+    ]
+  })
+  return { certificate: `${certificate.toString('pem')}\n${authority.certificate}`, key: await exportKey(keys.privateKey) }
+}
+
+/** Whether a certificate still serves: signed by this authority, for all these names, and not about to end. */
+export function stillServes(certificatePem: string, authorityPem: string, names: readonly string[], now: Date): boolean {
+  const certificate = new NodeCertificate(certificatePem)
+  const covers = (name: string): boolean => (isIP(name) === 0 ? certificate.checkHost(name) : certificate.checkIP(name)) !== undefined
+  return certificate.checkIssued(new NodeCertificate(authorityPem)) && names.every(covers) &&
+    certificate.validToDate.getTime() - now.getTime() > renewBeforeDays * day
+}
+
+/** Positive and 20 octets at most (RFC 5280, 4.1.2.2). */
+function serial(): string {
+  const bytes = webcrypto.getRandomValues(new Uint8Array(16))
+  bytes[0] = (bytes[0] ?? 0) & 0x7f
+  return Buffer.from(bytes).toString('hex')
+}
+
+async function exportKey(key: webcrypto.CryptoKey): Promise<string> {
+  return `${x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY')}\n`
+}
