@@ -1,0 +1,107 @@
+import { execFile, spawn } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
+import { keyOf } from './cache.ts'
+import { ToolFailure } from './failure.ts'
+import { goEnvironment, type Go } from './go.ts'
+import type { GoBuild, Platform } from './pins.ts'
+
+const run = promisify(execFile)
+
+/** The pinned Go modules. */
+export const MODULES = join(import.meta.dirname, 'go')
+
+/**
+ * Everything that decides how the binary comes out. `-buildvcs=false`, because the module lies in this project's
+ * repository, whose commit has nothing to do with it.
+ */
+export function buildArguments(go: GoBuild, target: string): readonly string[] {
+  const variables = Object.entries(go.variables ?? {}).map(([name, value]) => ` -X ${name}=${value}`)
+  return [
+    'build', '-mod=readonly', '-trimpath', '-buildvcs=false', '-v',
+    `-ldflags=-s -w${variables.join('')}`,
+    ...(go.tags === undefined ? [] : [`-tags=${go.tags.join(',')}`]),
+    '-o', target, go.package,
+  ]
+}
+
+/** The key of a build: another module, sum, flag, platform or Go family is another binary. */
+export async function buildKey(go: GoBuild, platform: Platform, compiler: Go, modules = MODULES): Promise<string> {
+  const read = (file: string): Promise<string> => readFile(join(modules, go.module, file), 'utf8')
+  return keyOf({
+    'go.mod': await read('go.mod'),
+    'go.sum': await read('go.sum'),
+    arguments: buildArguments(go, 'TARGET').join('\n'),
+    cgo: String(go.cgoHeader !== undefined),
+    platform,
+    go: compiler.family,
+  })
+}
+
+export interface BuildOptions {
+  /** Told what is going on whenever that changes. */
+  readonly onStep?: (text: string) => void
+  readonly signal?: AbortSignal | undefined
+}
+
+/** @throws ToolFailure `build-needs-package` or `build-failed` */
+export async function build(go: GoBuild, compiler: Go, target: string, options: BuildOptions = {}): Promise<void> {
+  if (go.cgoHeader !== undefined) await requireHeader(go.cgoHeader, compiler.compiler)
+  const child = spawn('go', buildArguments(go, target), {
+    cwd: join(MODULES, go.module),
+    env: goEnvironment(go.cgoHeader !== undefined),
+    stdio: ['ignore', 'ignore', 'pipe'],
+    signal: options.signal,
+  })
+  const ended = new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', resolve)
+  })
+  const follow = followBuild(options.onStep ?? (() => undefined))
+  createInterface({ input: child.stderr }).on('line', follow.line)
+  const code = await ended
+  if (code === 0) return
+  const said = follow.complaints().join('\n')
+  throw new ToolFailure('build-failed', `go build ${go.package} ended with ${code ?? 'a signal'}:\n${said}`, nextStep(said, go))
+}
+
+/** Turns what `go build -v` prints (downloads, then a line for each compiled package) into one short text. */
+export function followBuild(onStep: (text: string) => void): { line(text: string): void; complaints(): readonly string[] } {
+  let downloads = 0
+  let packages = 0
+  const rest: string[] = []
+  return {
+    line(text) {
+      if (text.startsWith('go: downloading ')) {
+        downloads += 1
+        onStep(`fetching Go modules, ${downloads} so far, now ${text.slice(16)}`)
+      } else if (/^[\w.~-]+(\/[\w.~-]+)*$/.test(text)) {
+        packages += 1
+        onStep(`${packages} packages compiled, last ${text}`)
+      } else {
+        rest.push(text)
+        if (rest.length > 30) rest.shift()
+      }
+    },
+    complaints: () => rest,
+  }
+}
+
+async function requireHeader(need: NonNullable<GoBuild['cgoHeader']>, compiler: string): Promise<void> {
+  const [command = 'cc', ...flags] = compiler.split(' ')
+  const child = run(command, [...flags, '-E', '-x', 'c', '-', '-o', '/dev/null'], { timeout: 60_000 })
+  // A missing compiler closes the pipe at once; the rejection below tells that better than EPIPE.
+  child.child.stdin?.on('error', () => undefined).end(`#include <${need.header}>\n`)
+  await child.catch((error: NodeJS.ErrnoException) => {
+    const what = error.code === 'ENOENT' ? `the C compiler "${command}" is missing` : `the C header <${need.header}> is missing`
+    throw new ToolFailure('build-needs-package', what, `On Debian or Ubuntu: apt-get install ${need.packages}`, { cause: error })
+  })
+}
+
+function nextStep(said: string, go: GoBuild): string {
+  if (/no space left on device/.test(said)) return 'Make room: a cold build of everything needs about 10 GB in Go\'s caches and in /tmp.'
+  if (/dial tcp|no such host|i\/o timeout|TLS handshake/.test(said)) return 'Check this computer\'s way to the Go module proxy (go env GOPROXY).'
+  return `Run it by hand in tools/go/${go.module} to see more: go build -mod=readonly ${go.package}`
+}

@@ -1,0 +1,83 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { isRunning, withLock, type LockOptions } from './lock.ts'
+
+/** Written last into an entry; an entry without it does not count. */
+const MARK = 'made.json'
+
+/** `${XDG_CACHE_HOME:-~/.cache}/serena-golden/tools`. A relative XDG_CACHE_HOME is ignored, as the XDG specification says. */
+export function toolCache(environment: NodeJS.ProcessEnv = process.env): string {
+  const base = environment['XDG_CACHE_HOME']
+  return join(base?.startsWith('/') ? base : join(environment['HOME'] ?? homedir(), '.cache'), 'serena-golden', 'tools')
+}
+
+/** A short, stable name for a set of inputs: any change of any of them gives another one. */
+export function keyOf(inputs: Readonly<Record<string, string>>): string {
+  const sorted = Object.entries(inputs).sort(([a], [b]) => (a < b ? -1 : 1))
+  return createHash('sha256').update(JSON.stringify(sorted)).digest('hex').slice(0, 24)
+}
+
+/** One folder `<root>/<name>/<key>`, which exists complete or not at all. */
+export interface Entry {
+  readonly root: string
+  readonly name: string
+  readonly key: string
+}
+
+export const entryFolder = (entry: Entry): string => join(entry.root, entry.name, entry.key)
+
+/** What was noted about an entry when it was made, or undefined if there is no such entry. */
+export async function lookUp(entry: Entry): Promise<Readonly<Record<string, string>> | undefined> {
+  try {
+    return JSON.parse(await readFile(join(entryFolder(entry), MARK), 'utf8')) as Record<string, string>
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Returns the entry's notes; makes it first if it is missing. `make` fills the folder it is given, which is renamed
+ * into place when it is complete and removed when `make` fails. Of two processes one makes it, the other waits.
+ */
+export async function obtain(
+  entry: Entry,
+  make: (folder: string) => Promise<Readonly<Record<string, string>>>,
+  options: LockOptions = {},
+): Promise<Readonly<Record<string, string>>> {
+  const present = await lookUp(entry)
+  if (present !== undefined) return present
+  return withLock(
+    `${entryFolder(entry)}.lock`,
+    async () => {
+      const meanwhile = await lookUp(entry)
+      if (meanwhile !== undefined) return meanwhile
+      await sweep(entry.root)
+      const partial = join(entry.root, '.partial', `${process.pid}-${randomUUID()}`)
+      await mkdir(partial, { recursive: true })
+      try {
+        const notes = await make(partial)
+        await writeFile(join(partial, MARK), `${JSON.stringify(notes, null, 2)}\n`)
+        // A folder without the mark is a leftover that nobody can use.
+        await rm(entryFolder(entry), { recursive: true, force: true })
+        await rename(partial, entryFolder(entry))
+        return notes
+      } finally {
+        await rm(partial, { recursive: true, force: true })
+      }
+    },
+    options,
+  )
+}
+
+/** Removes what killed processes left half made. */
+async function sweep(root: string): Promise<void> {
+  const folder = join(root, '.partial')
+  for (const name of await readdir(folder).catch(() => [])) {
+    const pid = Number.parseInt(name, 10)
+    const path = join(folder, name)
+    const age = await stat(path).then((file) => Date.now() - file.mtimeMs, () => 0)
+    if ((Number.isNaN(pid) || !isRunning(pid)) && age > 60_000) await rm(path, { recursive: true, force: true })
+  }
+}

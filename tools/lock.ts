@@ -1,0 +1,103 @@
+import { randomUUID } from 'node:crypto'
+import { link, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { dirname } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** Who holds a lock. `born` tells two processes with the same id apart (Linux: start time in clock ticks). */
+interface Holder {
+  readonly pid: number
+  readonly host: string
+  readonly born: string
+}
+
+/** A lock of another computer (home folders can be shared) can't be checked: older than this it counts as left behind. */
+const FOREIGN_LOCK_MS = 2 * 60 * 60 * 1000
+
+export interface LockOptions {
+  /** Called when somebody else holds the lock, then about twice a second. */
+  readonly onWait?: (holderPid: number) => void
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Runs `work` while this process holds the lock file `path`. A lock whose process is dead is taken over.
+ *
+ * The lock saves work, it does not guard correctness: what is made under it is renamed into place as a whole. So the
+ * one race left, two processes that find the same dead holder at the same time, costs at worst a second build.
+ */
+export async function withLock<T>(path: string, work: () => Promise<T>, options: LockOptions = {}): Promise<T> {
+  await mkdir(dirname(path), { recursive: true })
+  while (!(await acquire(path))) {
+    options.signal?.throwIfAborted()
+    const holder = await read(path)
+    if (holder !== undefined && (await isAlive(path, holder))) {
+      options.onWait?.(holder.pid)
+      await delay(500, undefined, { signal: options.signal })
+    } else {
+      await discard(path)
+    }
+  }
+  try {
+    return await work()
+  } finally {
+    await rm(path, { force: true })
+  }
+}
+
+/** `link` makes the file appear with its content, so nobody reads half a lock. */
+async function acquire(path: string): Promise<boolean> {
+  const own = `${path}.${process.pid}.${randomUUID()}`
+  const holder: Holder = { pid: process.pid, host: hostname(), born: await birth(process.pid) }
+  await writeFile(own, JSON.stringify(holder))
+  try {
+    await link(own, path)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  } finally {
+    await rm(own, { force: true })
+  }
+}
+
+async function read(path: string): Promise<Holder | undefined> {
+  try {
+    const value = JSON.parse(await readFile(path, 'utf8')) as Partial<Holder>
+    if (typeof value.pid === 'number' && typeof value.host === 'string' && typeof value.born === 'string') return value as Holder
+  } catch {
+    // Gone, or not a lock of ours: the caller tries again.
+  }
+  return undefined
+}
+
+async function isAlive(path: string, holder: Holder): Promise<boolean> {
+  if (holder.host !== hostname()) {
+    const age = await stat(path).then((file) => Date.now() - file.mtimeMs, () => Infinity)
+    return age < FOREIGN_LOCK_MS
+  }
+  return isRunning(holder.pid) && (await birth(holder.pid)) === holder.born
+}
+
+/** Whether a process with this id exists (also if it belongs to somebody else). */
+export function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+/** Renaming first means that only one of several waiters removes a given file. */
+async function discard(path: string): Promise<void> {
+  const aside = `${path}.dead.${randomUUID()}`
+  await rename(path, aside).catch(() => undefined)
+  await rm(aside, { force: true })
+}
+
+/** Field 22 of /proc/PID/stat, counted after the command's closing parenthesis: see proc(5). Empty elsewhere. */
+async function birth(pid: number): Promise<string> {
+  const line = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
+  return line.slice(line.lastIndexOf(')') + 2).split(' ')[19] ?? ''
+}

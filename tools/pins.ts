@@ -1,0 +1,162 @@
+/**
+ * The external programs and their versions. A new version means: change it here and in tools/go/MODULE/go.mod, run
+ * `go mod tidy` there (it also refreshes go.sum), and put in the release's SHA-256 sums or take the old ones out.
+ *
+ * The sums were found, in November 2026, in at least one package definition of others (Homebrew formulae, Nix and
+ * Docker recipes that verify the same archive). A release whose sum we could not find is not downloaded, but built.
+ */
+export const TOOL_NAMES = ['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox', 'promtail', 'loki'] as const
+
+/** In the order in which they are best provided: what tests need first, what only container images need last. */
+export type ToolName = (typeof TOOL_NAMES)[number]
+
+/** found on PATH · the official release, verified · built here from its Go module */
+export type Origin = 'path' | 'release' | 'built'
+
+/** A program that is ready to run. */
+export interface Tool {
+  readonly name: ToolName
+  /** Its real version, without a leading `v`. From PATH it may be newer than the pinned one. */
+  readonly version: string
+  /** Absolute path of the executable. */
+  readonly path: string
+  readonly origin: Origin
+}
+
+/** Go's names: `linux_amd64`, `linux_arm64`, `darwin_amd64`, `darwin_arm64`. */
+export type Platform = 'linux_amd64' | 'linux_arm64' | 'darwin_amd64' | 'darwin_arm64'
+
+export interface Release {
+  readonly url: string
+  /** SHA-256 of the zip file, hex. */
+  readonly sha256: string
+  /** Name of the executable within the zip file. */
+  readonly entry: string
+}
+
+export interface GoBuild {
+  /** Folder below tools/go with go.mod and go.sum. */
+  readonly module: string
+  /** The main package. */
+  readonly package: string
+  /** Variables set by the linker, on top of `-s -w`. */
+  readonly variables?: Readonly<Record<string, string>>
+  readonly tags?: readonly string[]
+  /** A C header without which the build makes no sense; turns CGO on. */
+  readonly cgoHeader?: { readonly header: string; readonly packages: string }
+}
+
+export interface PathRule {
+  /** The file's name on PATH. */
+  readonly command: string
+  /** `minor`: the pinned version or a later patch of it · `major`: anything from the pinned version on, same major · `name`: the name says it. */
+  readonly accept: 'minor' | 'major' | 'name'
+}
+
+export interface Pin {
+  readonly version: string
+  /** How to ask an executable for its version; without it, it can't be asked. */
+  readonly ask?: { readonly args: readonly string[]; readonly pattern: RegExp }
+  /** Without it a program on PATH is never used. */
+  readonly path?: PathRule
+  readonly releases: Partial<Record<Platform, Release>>
+  readonly go: GoBuild
+}
+
+const packerRelease = (platform: Platform, sha256: string): Release => ({
+  url: `https://releases.hashicorp.com/packer/1.16.0/packer_1.16.0_${platform}.zip`,
+  sha256,
+  entry: 'packer',
+})
+
+const tofuRelease = (platform: Platform, sha256: string): Release => ({
+  url: `https://github.com/opentofu/opentofu/releases/download/v1.12.6/tofu_1.12.6_${platform}.zip`,
+  sha256,
+  entry: 'tofu',
+})
+
+const lokiVersion = 'github.com/grafana/loki/v3/pkg/util/build.Version'
+
+export const PINS: Readonly<Record<ToolName, Pin>> = {
+  packer: {
+    version: '1.16.0',
+    ask: { args: ['version'], pattern: /^Packer v(\S+)/m },
+    path: { command: 'packer', accept: 'minor' },
+    releases: {
+      linux_amd64: packerRelease('linux_amd64', '5edcd14ab59b535040c512dbecd6ec9ef976a000b073c19d93e4c431c948581e'),
+      linux_arm64: packerRelease('linux_arm64', 'cf18f03460d92265d49b56befff333e80641d845822799eab04357c39f75b5d7'),
+      darwin_amd64: packerRelease('darwin_amd64', '64c4aa9a3176f89496360843bc8747238c9ad32ddc68bc5281207ae342d45be9'),
+      darwin_arm64: packerRelease('darwin_arm64', '6530042cf8f8a1f96b6607cb22b5be298be53b400cd4a2c81ab8b946964fccda'),
+    },
+    go: { module: 'packer', package: 'github.com/hashicorp/packer' },
+  },
+  'packer-plugin-proxmox': {
+    version: '1.1.1',
+    ask: { args: ['describe'], pattern: /"version":\s*"([^"]+)"/ },
+    path: { command: 'packer-plugin-proxmox', accept: 'major' },
+    releases: {},
+    // In Packer's module, so that the packages both use are compiled once.
+    go: { module: 'packer', package: 'github.com/hashicorp/packer-plugin-proxmox' },
+  },
+  tofu: {
+    version: '1.12.6',
+    ask: { args: ['version'], pattern: /^OpenTofu v(\S+)/m },
+    path: { command: 'tofu', accept: 'minor' },
+    releases: {
+      linux_amd64: tofuRelease('linux_amd64', '5dc43da4f750f33873dc25e94587128709e819e544b7be9016b255316153c3a8'),
+      linux_arm64: tofuRelease('linux_arm64', 'e573979ba68a17fe7b881752051a694a7efcd970e39521f6a25775197861ed4d'),
+      darwin_amd64: tofuRelease('darwin_amd64', '166388e5feed47e107e11721b6366bf91d21e47eccbced75f3cbe0c7184ffd9b'),
+      darwin_arm64: tofuRelease('darwin_arm64', 'e083ee43790ab9e19ad66d9933e24a7244a1412e1d5728f37999ae2163fdac95'),
+    },
+    go: {
+      module: 'tofu',
+      package: 'github.com/opentofu/opentofu/cmd/tofu',
+      variables: { 'github.com/opentofu/opentofu/version.dev': 'no' },
+    },
+  },
+  'terraform-provider-proxmox': {
+    // The committed bindings are made from this version's schema, so nothing else will do.
+    version: '0.112.0',
+    path: { command: 'terraform-provider-proxmox_v0.112.0', accept: 'name' },
+    releases: {},
+    go: { module: 'terraform-provider-proxmox', package: 'github.com/bpg/terraform-provider-proxmox' },
+  },
+  // Promtail and Loki do not run on this computer: they go into the lab's container images, which must not depend on
+  // what somebody happens to have on PATH.
+  promtail: {
+    version: '3.6.15',
+    ask: { args: ['--version'], pattern: /^promtail, version ([^\s,]+)/m },
+    releases: {},
+    go: {
+      module: 'promtail',
+      package: 'github.com/grafana/loki/v3/clients/cmd/promtail',
+      variables: { [lokiVersion]: '3.6.15' },
+      tags: ['promtail_journal_enabled'],
+      cgoHeader: { header: 'systemd/sd-journal.h', packages: 'gcc libc6-dev libsystemd-dev' },
+    },
+  },
+  loki: {
+    version: '3.7.8',
+    ask: { args: ['--version'], pattern: /^loki, version ([^\s,]+)/m },
+    releases: {
+      linux_amd64: {
+        url: 'https://github.com/grafana/loki/releases/download/v3.7.8/loki-linux-amd64.zip',
+        sha256: '62aea42c9cba52cd1642b3666ab37019a0ce4c24ab50b07e85dccc8d812f7d61',
+        entry: 'loki-linux-amd64',
+      },
+    },
+    go: {
+      module: 'loki',
+      package: 'github.com/grafana/loki/v3/cmd/loki',
+      variables: { [lokiVersion]: '3.7.8' },
+      tags: ['netgo'],
+    },
+  },
+}
+
+/** What each job needs, in the order in which it is provided. */
+export const TOOL_SETS: Readonly<Record<'test' | 'demo' | 'all', readonly ToolName[]>> = {
+  test: ['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox'],
+  demo: TOOL_NAMES,
+  all: TOOL_NAMES,
+}

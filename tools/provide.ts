@@ -1,0 +1,127 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { build, buildKey, MODULES } from './build.ts'
+import { entryFolder, keyOf, lookUp, obtain, type Entry } from './cache.ts'
+import { withProgress, type Report } from './events.ts'
+import { ToolFailure } from './failure.ts'
+import { findGo, type Go } from './go.ts'
+import { searchPath } from './path.ts'
+import type { Origin, Pin, Platform, Tool, ToolName } from './pins.ts'
+import { downloadRelease } from './release.ts'
+import { askVersion } from './version.ts'
+
+/** Where tools come from and go to. */
+export interface Surroundings {
+  readonly cache: string
+  /** A PATH variable. */
+  readonly path: string
+  readonly platform: Platform
+  readonly report: Report
+  readonly signal?: AbortSignal | undefined
+}
+
+/** The name of the executable in the cache; OpenTofu and Terraform want a provider's version in it. */
+const fileName = (name: ToolName, pin: Pin): string => pin.path?.command ?? name
+
+/** The ways that cost no compiling: a program on PATH, what the cache has, the official release. Undefined if none leads there. */
+export async function provideWithoutBuild(name: ToolName, pin: Pin, around: Surroundings): Promise<Tool | undefined> {
+  const skipped = (origin: Origin, text: string): void => around.report({ type: 'skipped', tool: name, origin, text })
+  const { found, refused } = await searchPath(pin, around.path, around.cache)
+  for (const text of refused) skipped('path', text)
+  if (found !== undefined) return { name, version: found.version, path: found.path, origin: 'path' }
+
+  const release = pin.releases[around.platform]
+  const releaseEntry = release && { root: around.cache, name, key: keyOf({ sha256: release.sha256, entry: release.entry }) }
+  if (releaseEntry !== undefined && (await lookUp(releaseEntry)) !== undefined) return inCache(name, pin, releaseEntry, 'release')
+
+  const built = await findGo(join(MODULES, pin.go.module)).then((go) => buildEntry(name, pin, go, around), () => undefined)
+  if (built !== undefined && (await lookUp(built)) !== undefined) return inCache(name, pin, built, 'built')
+
+  if (release === undefined || releaseEntry === undefined) {
+    skipped('release', `no SHA-256 is pinned for an official release of ${pin.version} for ${around.platform}`)
+    return undefined
+  }
+  let arrived = 'connecting'
+  try {
+    await obtain(
+      releaseEntry,
+      async (folder) => {
+        around.report({ type: 'began', tool: name, action: 'download', text: `downloading ${release.url}` })
+        const target = await binary(folder, name, pin)
+        const onBytes = (received: number, total?: number): void => {
+          arrived = `${megabytes(received)}${total === undefined ? '' : ` of ${megabytes(total)}`} MB downloaded`
+        }
+        await withProgress(around.report, name, () => arrived, () => downloadRelease(release, folder, target, { onBytes, signal: around.signal }))
+        await verify(name, pin, target)
+        return { version: pin.version, origin: 'release', from: release.url, sha256: release.sha256 }
+      },
+      waiting(name, around),
+    )
+    return inCache(name, pin, releaseEntry, 'release')
+  } catch (error) {
+    if (!(error instanceof ToolFailure)) throw error
+    // Building is as safe as the release: Go checks every module against go.sum.
+    skipped('release', error.message)
+    return undefined
+  }
+}
+
+/** The last way: compile it. @throws ToolFailure */
+export async function provideByBuild(name: ToolName, pin: Pin, around: Surroundings): Promise<Tool> {
+  const go = await findGo(join(MODULES, pin.go.module)).catch((error: ToolFailure) => {
+    throw new ToolFailure(error.code, `${name} ${pin.version} has to be built here, but ${error.message}`, error.next, { cause: error })
+  })
+  const entry = await buildEntry(name, pin, go, around)
+  await obtain(
+    entry,
+    async (folder) => {
+      around.report({ type: 'began', tool: name, action: 'build', text: `building ${pin.go.package} ${pin.version} with ${go.family}` })
+      const target = await binary(folder, name, pin)
+      let step = 'looking at its modules'
+      const onStep = (text: string): void => { step = text }
+      await withProgress(around.report, name, () => step, () => build(pin.go, go, target, { onStep, signal: around.signal }))
+      await verify(name, pin, target)
+      return { version: pin.version, origin: 'built', from: pin.go.package, go: go.family }
+    },
+    waiting(name, around),
+  )
+  return inCache(name, pin, entry, 'built')
+}
+
+async function buildEntry(name: ToolName, pin: Pin, go: Go, around: Surroundings): Promise<Entry> {
+  return { root: around.cache, name, key: await buildKey(pin.go, around.platform, go) }
+}
+
+async function binary(folder: string, name: ToolName, pin: Pin): Promise<string> {
+  await mkdir(join(folder, 'bin'))
+  return join(folder, 'bin', fileName(name, pin))
+}
+
+const inCache = (name: ToolName, pin: Pin, entry: Entry, origin: Origin): Tool =>
+  ({ name, version: pin.version, path: join(entryFolder(entry), 'bin', fileName(name, pin)), origin })
+
+/** A program that doesn't start, or is another version than its file name said, is better found out now. */
+async function verify(name: ToolName, pin: Pin, path: string): Promise<void> {
+  if (pin.ask === undefined) return
+  const version = await askVersion(path, pin.ask)
+  if (version !== pin.version) {
+    throw new ToolFailure('wrong-version', `${name} should be ${pin.version}, but says ${version ?? 'nothing'}`, 'Correct the pins in tools/pins.ts and tools/go.')
+  }
+}
+
+function waiting(name: ToolName, around: Surroundings): { onWait(pid: number): void; signal: AbortSignal | undefined } {
+  let since: number | undefined
+  return {
+    signal: around.signal,
+    onWait(pid) {
+      if (since === undefined) {
+        since = performance.now()
+        around.report({ type: 'began', tool: name, action: 'wait', text: `process ${pid} is providing it already, waiting for that` })
+      } else {
+        around.report({ type: 'progress', tool: name, text: `waiting for process ${pid}`, elapsedMs: performance.now() - since })
+      }
+    },
+  }
+}
+
+const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1)

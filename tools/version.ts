@@ -1,0 +1,33 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import type { PathRule, Pin } from './pins.ts'
+
+const run = promisify(execFile)
+
+/** `1.16.0` → [1, 16, 0]. Undefined for anything else, pre-releases included: those are nobody's suitable version. */
+export function parseVersion(text: string): readonly [number, number, number] | undefined {
+  const match = /^v?(\d+)\.(\d+)\.(\d+)$/.exec(text.trim())
+  return match === null ? undefined : [Number(match[1]), Number(match[2]), Number(match[3])]
+}
+
+/** Whether a program of version `found` can stand in for the pinned one. */
+export function suits(pinned: string, found: string, accept: PathRule['accept']): boolean {
+  const want = parseVersion(pinned)
+  const have = parseVersion(found)
+  if (want === undefined || have === undefined) return false
+  if (accept === 'name') return pinned === found
+  if (have[0] !== want[0]) return false
+  if (accept === 'minor') return have[1] === want[1] && have[2] >= want[2]
+  return have[1] > want[1] || (have[1] === want[1] && have[2] >= want[2])
+}
+
+/** Runs the executable to learn its version. Undefined if it can't be run or says something else. */
+export async function askVersion(path: string, ask: NonNullable<Pin['ask']>): Promise<string | undefined> {
+  try {
+    const env = { ...process.env, CHECKPOINT_DISABLE: '1' }
+    const { stdout, stderr } = await run(path, [...ask.args], { timeout: 60_000, env })
+    return ask.pattern.exec(`${stdout}\n${stderr}`)?.[1]
+  } catch {
+    return undefined
+  }
+}
