@@ -28,6 +28,8 @@ export type SlotName = (typeof slotNames)[number]
 export const transports = ['streamable-http', 'sse'] as const
 export type Transport = (typeof transports)[number]
 
+const templateRange = { first: 9000, last: 9099 }
+
 const slot = z.strictObject({
   /** Fixed VMID of this slot; must be free or already this slot's. */
   vmid,
@@ -85,7 +87,7 @@ const schema = z.strictObject({
     bridge: z.string().min(1).default('vmbr0'),
     vlan: z.int().min(1).max(4094).optional(),
     /** Templates get VMIDs from this range. */
-    templates: z.strictObject({ first: vmid, last: vmid }).default({ first: 9000, last: 9099 }),
+    templates: z.strictObject({ first: vmid, last: vmid }).default(templateRange),
     /** A SOCKS5 proxy through which this computer reaches the VMs' LAN, if it is not in it. Proxmox's API is reached directly. */
     socksProxy: z.strictObject({ host: z.string().min(1), port }).optional()
   }),
@@ -181,12 +183,15 @@ export type ParsedSite = { readonly ok: true; readonly site: Site } | { readonly
 /** Checks a site and fills in defaults. All problems at once, never just the first. */
 export function parseSite(input: unknown): ParsedSite {
   const parsed = schema.safeParse(input)
-  if (!parsed.success) {
-    const problems = parsed.error.issues.flatMap(describe)
-    return { ok: false, problems }
+  if (parsed.success) {
+    const problems = relations(parsed.data)
+    return problems.length === 0 ? { ok: true, site: parsed.data } : { ok: false, problems }
   }
-  const problems = relations(parsed.data)
-  return problems.length === 0 ? { ok: true, site: parsed.data } : { ok: false, problems }
+  const problems = parsed.error.issues.flatMap(describe)
+  const known = new Set(problems.map((problem) => problem.path))
+  // What is sound is compared all the same, so that one run lists everything.
+  const more = typeof input === 'object' && input !== null ? relations(input as Loose).filter((problem) => !known.has(problem.path)) : []
+  return { ok: false, problems: [...problems, ...more] }
 }
 
 function describe(issue: z.core.$ZodIssue): SiteProblem[] {
@@ -197,61 +202,102 @@ function describe(issue: z.core.$ZodIssue): SiteProblem[] {
   return [{ path: path === '' ? 'site' : path, message: issue.message }]
 }
 
+/** A site of which any part may be missing or of another type. */
+type Loose = { readonly [key in keyof Site]?: unknown }
+
+/** A part of a value, if it is there. */
+function part(value: unknown, ...keys: readonly string[]): unknown {
+  let at: unknown = value
+  for (const key of keys) at = typeof at === 'object' && at !== null ? (at as Record<string, unknown>)[key] : undefined
+  return at
+}
+
+const entriesOf = (value: unknown): [string, unknown][] => typeof value === 'object' && value !== null ? Object.entries(value) : []
+
 /** What the schema can't say: addresses inside the subnet, nothing used twice, one group a role. */
-function relations(site: Site): SiteProblem[] {
+function relations(site: Loose): SiteProblem[] {
+  return [...addressProblems(site), ...vmidProblems(site), ...roleProblems(site), ...nameProblems(site), ...settingProblems(site)]
+}
+
+function addressProblems(site: Loose): SiteProblem[] {
   const problems: SiteProblem[] = []
-  const lan = parseNetwork(site.network.subnet)
-  const addresses = new Map<string, string>()
-  const vmids = new Map<number, string>()
-  const takeAddress = (path: string, value: string): void => {
-    const holder = addresses.get(value)
+  const subnet = part(site, 'network', 'subnet')
+  const lan = typeof subnet === 'string' ? parseNetwork(subnet) : undefined
+  const holders = new Map<string, string>()
+  const take = (path: string, value: unknown): void => {
+    if (typeof value !== 'string' || addressNumber(value) === undefined) return
+    const holder = holders.get(value)
     if (holder !== undefined) problems.push({ path, message: `${value} is already used by ${holder}` })
-    else addresses.set(value, path)
-    if (lan && !contains(lan, value)) problems.push({ path, message: `${value} is not in network.subnet ${site.network.subnet}` })
-    else if (lan && lan.prefix < 31 && (addressNumber(value) === lan.first || addressNumber(value) === lan.last)) {
-      problems.push({ path, message: `${value} is the network's or the broadcast address of ${site.network.subnet}` })
+    else holders.set(value, path)
+    if (lan === undefined) return
+    if (!contains(lan, value)) problems.push({ path, message: `${value} is not in network.subnet ${String(subnet)}` })
+    else if (lan.prefix < 31 && (addressNumber(value) === lan.first || addressNumber(value) === lan.last)) {
+      problems.push({ path, message: `${value} is the network's or the broadcast address of ${String(subnet)}` })
     }
   }
-  const takeVmid = (path: string, value: number): void => {
-    const holder = vmids.get(value)
+  take('network.gateway', part(site, 'network', 'gateway'))
+  take('image.build.address', part(site, 'image', 'build', 'address'))
+  for (const [name, group] of entriesOf(site.groups)) {
+    take(`groups.${name}.service`, part(group, 'service'))
+    for (const slotName of slotNames) take(`groups.${name}.slots.${slotName}.address`, part(group, 'slots', slotName, 'address'))
+  }
+  return problems
+}
+
+function vmidProblems(site: Loose): SiteProblem[] {
+  const problems: SiteProblem[] = []
+  const range = (part(site, 'proxmox', 'templates') ?? templateRange) as { first?: unknown; last?: unknown }
+  const first = Number(range.first)
+  const last = Number(range.last)
+  if (first > last) problems.push({ path: 'proxmox.templates', message: 'first is greater than last' })
+  const holders = new Map<unknown, string>()
+  const take = (path: string, value: unknown): void => {
+    if (typeof value !== 'number') return
+    const holder = holders.get(value)
     if (holder !== undefined) problems.push({ path, message: `VMID ${value} is already used by ${holder}` })
-    else vmids.set(value, path)
-    if (value >= site.proxmox.templates.first && value <= site.proxmox.templates.last) {
-      problems.push({ path, message: `VMID ${value} is in proxmox.templates ${site.proxmox.templates.first}–${site.proxmox.templates.last}, where templates get theirs` })
-    }
+    else holders.set(value, path)
+    if (value >= first && value <= last) problems.push({ path, message: `VMID ${value} is in proxmox.templates ${first}–${last}, where templates get theirs` })
   }
-  takeAddress('network.gateway', site.network.gateway)
-  takeAddress('image.build.address', site.image.build.address)
-  if (site.proxmox.templates.first > site.proxmox.templates.last) problems.push({ path: 'proxmox.templates', message: 'first is greater than last' })
-  if (site.proxmox.pool === site.proxmox.depotPool) problems.push({ path: 'proxmox.depotPool', message: 'must be another pool than proxmox.pool: the token may do less there' })
-  if (site.proxmox.storage.disks === site.proxmox.storage.iso) problems.push({ path: 'proxmox.storage.iso', message: 'must be another storage than proxmox.storage.disks: the token may delete files there' })
-  const holders = new Map<Role, string>()
-  for (const [groupName, group] of Object.entries(site.groups)) {
-    const at = `groups.${groupName}`
-    takeAddress(`${at}.service`, group.service)
-    takeVmid(`${at}.depot`, group.depot)
-    for (const slotName of slotNames) {
-      takeAddress(`${at}.slots.${slotName}.address`, group.slots[slotName].address)
-      takeVmid(`${at}.slots.${slotName}.vmid`, group.slots[slotName].vmid)
-    }
-    for (const role of new Set(group.roles)) {
+  for (const [name, group] of entriesOf(site.groups)) {
+    take(`groups.${name}.depot`, part(group, 'depot'))
+    for (const slotName of slotNames) take(`groups.${name}.slots.${slotName}.vmid`, part(group, 'slots', slotName, 'vmid'))
+  }
+  return problems
+}
+
+function roleProblems(site: Loose): SiteProblem[] {
+  const problems: SiteProblem[] = []
+  const holders = new Map<unknown, string>()
+  for (const [name, group] of entriesOf(site.groups)) {
+    const list = part(group, 'roles')
+    if (!Array.isArray(list)) continue
+    if (new Set(list).size !== list.length) problems.push({ path: `groups.${name}.roles`, message: 'names a role twice' })
+    for (const role of new Set<unknown>(list)) {
       const holder = holders.get(role)
-      if (holder !== undefined) problems.push({ path: `${at}.roles`, message: `role ${role} is already in group ${holder}` })
-      else holders.set(role, groupName)
+      if (holder !== undefined) problems.push({ path: `groups.${name}.roles`, message: `role ${String(role)} is already in group ${holder}` })
+      else holders.set(role, name)
     }
-    if (new Set(group.roles).size !== group.roles.length) problems.push({ path: `${at}.roles`, message: 'names a role twice' })
   }
   if (!holders.has('serena')) problems.push({ path: 'groups', message: 'no group has the role serena' })
-  const named = (path: string, list: readonly { name: string }[]): void => {
-    const seen = new Set<string>()
-    for (const [index, entry] of list.entries()) {
-      if (seen.has(entry.name)) problems.push({ path: `${path}.${index}.name`, message: `${entry.name} is there twice` })
-      seen.add(entry.name)
-    }
-  }
-  named('serena.users', site.serena.users)
-  named('serena.projects', site.serena.projects)
-  if (site.logging.port === 443 || site.logging.port === 80 || site.logging.port === 22) problems.push({ path: 'logging.port', message: 'must not be 22, 80 or 443: routers forward those' })
+  return problems
+}
+
+function nameProblems(site: Loose): SiteProblem[] {
+  return ['users', 'projects'].flatMap((list) => {
+    const entries = part(site, 'serena', list)
+    if (!Array.isArray(entries)) return []
+    const names = entries.map((entry) => part(entry, 'name'))
+    return names.flatMap((name, index) => name !== undefined && names.indexOf(name) < index ? [{ path: `serena.${list}.${index}.name`, message: `${String(name)} is there twice` }] : [])
+  })
+}
+
+function settingProblems(site: Loose): SiteProblem[] {
+  const problems: SiteProblem[] = []
+  const pool = part(site, 'proxmox', 'pool') ?? 'golden'
+  if (part(site, 'proxmox', 'depotPool') === pool) problems.push({ path: 'proxmox.depotPool', message: 'must be another pool than proxmox.pool: the token may do less there' })
+  const disks = part(site, 'proxmox', 'storage', 'disks') ?? 'local-lvm'
+  if (part(site, 'proxmox', 'storage', 'iso') === disks) problems.push({ path: 'proxmox.storage.iso', message: 'must be another storage than proxmox.storage.disks: the token may delete files there' })
+  if ([22, 80, 443].includes(Number(part(site, 'logging', 'port')))) problems.push({ path: 'logging.port', message: 'must not be 22, 80 or 443: routers forward those' })
   return problems
 }
 

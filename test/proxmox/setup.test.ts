@@ -1,0 +1,87 @@
+import { expect, test } from 'vitest'
+import { planSetup, type SetupObserved, type SetupStep, type SetupWanted } from '../../proxmox/setup.ts'
+import { privilegeTable } from '../../proxmox/privileges.ts'
+
+const wanted: SetupWanted = {
+  node: 'pve', pool: 'golden', depotPool: 'golden-depots', disks: 'local-lvm', iso: 'golden-iso', isoPath: '/var/lib/golden-iso', bridge: 'vmbr0',
+  tokenId: 'golden@pve!golden', depots: [{ vmid: 9200, name: 'home-serena-depot' }], management: ['192.168.1.0/24'], enableFirewall: false, replaceToken: false
+}
+const bare: SetupObserved = {
+  roles: [{ roleid: 'Administrator', privs: 'x' }], users: ['root@pam'], tokens: [], acl: [], pools: [],
+  storages: [{ storage: 'local-lvm', type: 'lvmthin', content: 'images,rootdir' }], vms: [], protectedVms: new Set(), firewall: { enabled: false, rules: [] }
+}
+
+/** The host after these steps, as far as the plan looks at it. */
+function after(observed: SetupObserved, steps: readonly SetupStep[]): SetupObserved {
+  const state = {
+    roles: [...observed.roles], users: [...observed.users], tokens: [...observed.tokens], acl: [...observed.acl], pools: [...observed.pools],
+    storages: [...observed.storages], vms: [...observed.vms], protectedVms: new Set(observed.protectedVms), firewall: { enabled: observed.firewall.enabled, rules: [...observed.firewall.rules] }
+  }
+  for (const { call: { method, path, form } } of steps) {
+    const text = (key: string): string => String(form[key])
+    if (path === '/access/roles') state.roles.push({ roleid: text('roleid'), privs: text('privs') })
+    else if (path.startsWith('/access/roles/')) state.roles = state.roles.map((role) => role.roleid === path.split('/')[3] ? { ...role, privs: text('privs') } : role)
+    else if (path === '/access/users') state.users.push(text('userid'))
+    else if (path.includes('/token/')) state.tokens = method === 'DELETE' ? [] : [path.split('/').at(-1) as string]
+    else if (path === '/access/acl') for (const ugid of [text('users'), text('tokens')]) state.acl.push({ path: text('path'), roleid: text('roles'), ugid })
+    else if (path === '/pools') state.pools.push(text('poolid'))
+    else if (path === '/storage') state.storages.push({ storage: text('storage'), type: 'dir', content: text('content') })
+    else if (path.startsWith('/storage/')) state.storages = state.storages.map((entry) => entry.storage === path.split('/')[2] ? { ...entry, content: text('content') } : entry)
+    else if (path === '/nodes/pve/qemu') state.vms.push({ vmid: Number(form['vmid']), name: text('name'), pool: text('pool') })
+    else if (path.endsWith('/config')) state.protectedVms.add(Number(path.split('/')[4]))
+    else if (path === '/cluster/firewall/rules') state.firewall.rules.push({ type: text('type'), action: text('action'), source: text('source'), dport: text('dport') })
+    else if (path === '/cluster/firewall/options') state.firewall.enabled = true
+    else throw new Error(`unknown call ${path}`)
+  }
+  return state
+}
+
+test('a bare host is prepared, and then there is nothing left to do', () => {
+  const plan = planSetup({ ...wanted, enableFirewall: true }, bare)
+  expect(plan.problems).toEqual([])
+  expect(planSetup({ ...wanted, enableFirewall: true }, after(bare, plan.steps)).steps).toEqual([])
+})
+
+test('whatever step it was killed after, the next run ends where a whole run ends', () => {
+  const whole = planSetup(wanted, bare).steps
+  for (let done = 0; done <= whole.length; done++) {
+    const between = after(bare, whole.slice(0, done))
+    const rest = planSetup(wanted, between).steps
+    expect(planSetup(wanted, after(between, rest)).steps).toEqual([])
+    expect(rest.length).toBe(whole.length - done)
+  }
+})
+
+test('the token never gets what would let it delete other people\'s disks or unprotect a depot', () => {
+  const table = privilegeTable(wanted)
+  const on = (path: string): string[] => table.filter((row) => row.path === path).flatMap((row) => [...row.privileges])
+  expect(on('/storage/local-lvm')).not.toContain('Datastore.Allocate')
+  expect(on('/pool/golden-depots')).not.toContain('VM.Config.Options')
+  expect(on('/pool/golden-depots')).not.toContain('VM.Allocate')
+  expect(table.every((row) => row.path !== '/' && row.path !== '/vms')).toBe(true)
+})
+
+test('the datacenter firewall is left alone without consent, and management access comes first with it', () => {
+  expect(planSetup(wanted, bare).steps.some((step) => step.call.path.includes('firewall'))).toBe(false)
+  const paths = planSetup({ ...wanted, enableFirewall: true }, bare).steps.map((step) => step.call.path)
+  expect(paths.slice(-2)).toEqual(['/cluster/firewall/rules', '/cluster/firewall/options'])
+})
+
+test('a depot VMID of somebody else is a problem, and nothing is done to that VM', () => {
+  const plan = planSetup(wanted, { ...bare, vms: [{ vmid: 9200, name: 'mail' }] })
+  expect(plan.problems.map((problem) => problem.code)).toEqual(['vmid-taken'])
+  expect(plan.steps.some((step) => step.command.includes('9200'))).toBe(false)
+})
+
+test('storages that do not fit are problems', () => {
+  const codes = (storages: SetupObserved['storages']): string[] => planSetup(wanted, { ...bare, storages }).problems.map((problem) => problem.code)
+  expect(codes([])).toEqual(['storage-missing'])
+  expect(codes([{ storage: 'local-lvm', type: 'dir', content: 'iso' }])).toEqual(['storage-without-images'])
+  expect(codes([...bare.storages, { storage: 'golden-iso', type: 'dir', content: 'iso,images' }])).toEqual(['iso-storage-holds-disks'])
+})
+
+test('a role that somebody changed is corrected', () => {
+  const done = after(bare, planSetup(wanted, bare).steps)
+  const changed = { ...done, roles: done.roles.map((role) => role.roleid === 'GoldenDepot' ? { ...role, privs: `${role.privs ?? ''},VM.Allocate` } : role) }
+  expect(planSetup(wanted, changed).steps.map((step) => step.title)).toEqual(['correct role GoldenDepot'])
+})

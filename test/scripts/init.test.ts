@@ -1,0 +1,55 @@
+import { execFileSync } from 'node:child_process'
+import { X509Certificate } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { initFolder, initSecrets } from '../../scripts/init.ts'
+import { generateSshKey } from '../../scripts/secrets/ssh-key.ts'
+import { loadSite } from '../../stacks/load.ts'
+
+let folder: string
+beforeEach(() => { folder = join(mkdtempSync(join(tmpdir(), 'golden-init-')), 'site') })
+afterEach(() => rmSync(join(folder, '..'), { recursive: true, force: true }))
+
+test('a new site folder holds all secrets, for its owner only, and a second run changes nothing', async () => {
+  await initFolder(folder)
+  const site = await loadSite(folder)
+  const made = await initSecrets(site, folder, new Date())
+  expect(made.length).toBeGreaterThan(8)
+  for (const file of made) expect(statSync(file).mode & 0o777, file).toBe(0o600)
+  const before = made.map((file) => readFileSync(file, 'utf8'))
+  expect(await initFolder(folder)).toEqual([])
+  expect(await initSecrets(site, folder, new Date())).toEqual([])
+  expect(made.map((file) => readFileSync(file, 'utf8'))).toEqual(before)
+  expect(readFileSync(join(folder, '.gitignore'), 'utf8')).toContain('secrets/')
+})
+
+test('another public name gives a new certificate for it, signed by the same CA', async () => {
+  await initFolder(folder)
+  const site = await loadSite(folder)
+  await initSecrets(site, folder, new Date())
+  const renamed = { ...site, public: { ...site.public, host: 'code.example.net' } }
+  expect(await initSecrets(renamed, folder, new Date())).toEqual([join(folder, 'secrets/tls/public.pem'), join(folder, 'secrets/tls/public.key')])
+  const certificate = new X509Certificate(readFileSync(join(folder, 'secrets/tls/public.pem')))
+  expect(certificate.checkHost('code.example.net')).toBe('code.example.net')
+  expect(certificate.checkIssued(new X509Certificate(readFileSync(join(folder, 'secrets/ca.pem'))))).toBe(true)
+})
+
+test('a certificate about to end is made anew, long before clients notice', async () => {
+  await initFolder(folder)
+  const site = await loadSite(folder)
+  await initSecrets(site, folder, new Date())
+  expect(await initSecrets(site, folder, new Date(Date.now() + 800 * 86_400_000))).toContain(join(folder, 'secrets/tls/public.pem'))
+})
+
+test('host keys are what OpenSSH itself reads', () => {
+  const pair = generateSshKey('home-serena')
+  const dir = mkdtempSync(join(tmpdir(), 'golden-key-'))
+  try {
+    writeFileSync(join(dir, 'key'), pair.privateKey, { mode: 0o600 })
+    expect(execFileSync('ssh-keygen', ['-y', '-f', join(dir, 'key')], { encoding: 'utf8' })).toBe(pair.publicKey)
+  } finally {
+    rmSync(dir, { recursive: true })
+  }
+})

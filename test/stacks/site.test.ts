@@ -1,0 +1,84 @@
+import fc from 'fast-check'
+import { resolve } from 'node:path'
+import { expect, test } from 'vitest'
+import { contains, parseNetwork } from '../../stacks/address.ts'
+import { loadSiteFile } from '../../stacks/load.ts'
+import { macOf, parseSite, type SiteInput } from '../../stacks/site.ts'
+
+const example = (await import('../../site.example.ts')).default as SiteInput
+const changed = (change: (site: any) => void): unknown => {
+  const site = structuredClone(example)
+  change(site)
+  return site
+}
+const problemsOf = (input: unknown): string[] => {
+  const parsed = parseSite(input)
+  return parsed.ok ? [] : parsed.problems.map((problem) => problem.path)
+}
+
+test('the example site is sound', async () => {
+  const site = await loadSiteFile(resolve(import.meta.dirname, '../../site.example.ts'))
+  expect(site.proxmox.tokenId).toBe('golden@pve!golden')
+  expect(Object.keys(site.groups)).toEqual(['serena', 'logging'])
+})
+
+test('all mistakes are listed at once, with their path', () => {
+  const paths = problemsOf(changed((site) => {
+    site.proxmox.url = 'http://192.168.1.5'
+    site.network.subnet = '192.168.1.7/24'
+    site.serena.users[0].password = 'hunter2'
+    site.groups.serena.roles = ['serana']
+    site.groups.logging.memoryMB = 12
+    site.proxmos = {}
+  }))
+  expect(paths).toEqual(expect.arrayContaining([
+    'proxmox.url', 'network.subnet', 'serena.users.0.password', 'groups.serena.roles.0', 'groups.logging.memoryMB', 'proxmos'
+  ]))
+})
+
+test('mistakes of form and of relation are listed together', () => {
+  const paths = problemsOf(changed((site) => {
+    site.public.host = 'Not A Host'
+    site.groups.logging.slots.blue.address = site.groups.serena.service
+    site.groups.logging.slots.green.vmid = site.groups.serena.depot
+  }))
+  expect(paths).toEqual(expect.arrayContaining(['public.host', 'groups.logging.slots.blue.address', 'groups.logging.slots.green.vmid']))
+})
+
+test.each<[string, (site: any) => void, string]>([
+  ['an address outside of the subnet', (site) => { site.groups.serena.service = '10.0.0.1' }, 'groups.serena.service'],
+  ['the broadcast address', (site) => { site.image.build.address = '192.168.1.255' }, 'image.build.address'],
+  ['a VMID in the template range', (site) => { site.groups.serena.depot = 9050 }, 'groups.serena.depot'],
+  ['one role in two groups', (site) => { site.groups.logging.roles = ['logging', 'serena'] }, 'groups.logging.roles'],
+  ['no Serena at all', (site) => { delete site.groups.serena }, 'groups'],
+  ['disks on the ISO storage', (site) => { site.proxmox.storage.iso = site.proxmox.storage.disks }, 'proxmox.storage.iso'],
+  ['one pool for both', (site) => { site.proxmox.depotPool = 'golden' }, 'proxmox.depotPool'],
+  ['a user twice', (site) => { site.serena.users.push(site.serena.users[0]) }, 'serena.users.1.name'],
+  ['a base from two places', (site) => { site.image.base.file = 'x.qcow2' }, 'image.base'],
+  ['a logging port that routers forward', (site) => { site.logging = { port: 443 } }, 'logging.port']
+])('%s is refused', (_name, change, path) => {
+  expect(problemsOf(changed(change))).toContain(path)
+})
+
+test('a network contains exactly its addresses', () => {
+  const octet = fc.integer({ min: 0, max: 255 })
+  fc.assert(fc.property(octet, octet, octet, octet, fc.integer({ min: 1, max: 32 }), (a, b, c, d, prefix) => {
+    const number = ((a * 256 + b) * 256 + c) * 256 + d
+    const size = 2 ** (32 - prefix)
+    const text = (value: number): string => [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join('.')
+    const first = Math.floor(number / size) * size
+    const network = parseNetwork(`${text(first)}/${prefix}`)
+    if (network === undefined) return false
+    return contains(network, text(number)) &&
+      (first === 0 || !contains(network, text(first - 1))) &&
+      (first + size > 0xffffffff || !contains(network, text(first + size))) &&
+      (number === first || prefix === 32 || parseNetwork(`${text(number)}/${prefix}`) === undefined)
+  }))
+})
+
+test('VMIDs of one host get different MAC addresses, all in Proxmox\'s range', () => {
+  fc.assert(fc.property(fc.integer({ min: 100, max: 0xffffff }), fc.integer({ min: 100, max: 0xffffff }), (one, other) => {
+    expect(macOf(one)).toMatch(/^BC:24:11(:[0-9A-F]{2}){3}$/)
+    return one === other || macOf(one) !== macOf(other)
+  }))
+})

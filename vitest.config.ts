@@ -1,0 +1,14 @@
+import { resolve } from 'node:path'
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  // Site folders outside of the clone import the project by its name; stacks/load.ts does this outside of tests.
+  resolve: { alias: { 'serena-golden': resolve(import.meta.dirname, 'stacks/index.ts') } },
+  test: {
+    include: ['test/**/*.test.ts'],
+    // Two cores on the machines that CI runs on; the flow tests start programs of their own.
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 120_000
+  }
+})
