@@ -54,14 +54,18 @@ export async function build(go: GoBuild, compiler: Go, target: string, options: 
     env: goEnvironment(go.cgoHeader !== undefined),
     stdio: ['ignore', 'ignore', 'pipe'],
     signal: options.signal,
+    // On SIGINT go removes its work folder; on SIGTERM it doesn't.
+    killSignal: 'SIGINT',
   })
   const ended = new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject)
+    // Aborted, it still has to end: "close" tells when.
+    child.on('error', (error) => error.name !== 'AbortError' && reject(error))
     child.once('close', resolve)
   })
   const follow = followBuild(options.onStep ?? (() => undefined))
   createInterface({ input: child.stderr }).on('line', follow.line)
   const code = await ended
+  options.signal?.throwIfAborted()
   if (code === 0) return
   const said = follow.complaints().join('\n')
   throw new ToolFailure('build-failed', `go build ${go.package} ended with ${code ?? 'a signal'}:\n${said}`, nextStep(said, go))

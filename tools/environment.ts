@@ -40,7 +40,7 @@ const PROVIDERS = ['registry.terraform.io/bpg/proxmox', 'registry.opentofu.org/b
 export async function prepareEnvironment(options: EnvironmentOptions = {}): Promise<PreparedEnvironment> {
   const cache = options.cacheDir ?? toolCache()
   const name = options.engine ?? 'tofu'
-  const found = name === 'terraform' ? await findTerraform(options.searchPath ?? process.env['PATH'] ?? '') : undefined
+  const found = name === 'terraform' ? await findTerraform(options.searchPath ?? process.env['PATH'] ?? '', cache) : undefined
   const tools = await ensureTools(['packer', 'packer-plugin-proxmox', 'terraform-provider-proxmox', ...(found ? [] : ['tofu' as const])], { ...options, cacheDir: cache })
   const engine = found ?? { path: tools.tofu.path, version: tools.tofu.version }
   const parts = {
@@ -105,10 +105,10 @@ export function cliConfiguration(mirrorFolder: string): string {
 `
 }
 
-async function findTerraform(path: string): Promise<{ path: string; version: string }> {
+async function findTerraform(path: string, cache: string): Promise<{ path: string; version: string }> {
   const ask = { args: ['version'], pattern: /^Terraform v(\S+)/m }
   const refused: string[] = []
-  for (const file of await executables('terraform', path)) {
+  for (const file of await executables('terraform', path, cache)) {
     const version = await askVersion(file, ask)
     if (version !== undefined && suits(OLDEST_TERRAFORM, version, 'major')) return { path: file, version }
     refused.push(`${file} is ${version ?? 'unusable'}`)

@@ -61,8 +61,8 @@ export async function ensureTools<Name extends ToolName>(names: readonly Name[],
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, options.signal])
   const started = startTools(names, { ...options, signal })
   try {
-    const tools = await Promise.all(names.map((name) => started[name]))
-    return Object.fromEntries(tools.map((tool) => [tool.name, tool])) as Record<Name, Tool>
+    const tools: readonly Tool[] = await Promise.all(names.map((name) => started[name]))
+    return Object.fromEntries(tools.map((tool) => [tool.name, tool] as const)) as Record<ToolName, Tool>
   } catch (error) {
     stop.abort()
     await Promise.allSettled(Object.values(started))
