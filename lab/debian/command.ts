@@ -5,7 +5,9 @@ import { DebianFailure } from './failure.ts'
 
 export interface CommandOptions {
   readonly cwd?: string
-  readonly env?: Readonly<Record<string, string>>
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** The program sees `env` alone, nothing of this process's environment. */
+  readonly bareEnv?: boolean
   /** Standard input. */
   readonly input?: string
   /** Gets each line of either output while the program runs. */
@@ -39,7 +41,7 @@ export async function command(argv: readonly string[], options: CommandOptions =
   const child = spawn(program, args, {
     cwd: options.cwd,
     // Messages in English and bytes as they are, whatever the user's language is.
-    env: { ...process.env, LC_ALL: 'C.UTF-8', ...options.env },
+    env: { ...(options.bareEnv ? {} : process.env), LC_ALL: 'C.UTF-8', ...options.env },
     stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
   })
   const abort = () => child.kill('SIGKILL')

@@ -8,7 +8,7 @@ export const SUITE = 'trixie'
  * Part of every cache key, and the newest time that a file in an image may carry. The mirror moves on by itself;
  * what is cached is kept until this date is moved. Moving it is how the lab gets newer packages.
  */
-export const STAMP = '2026-11-24'
+export const STAMP = '2026-11-20'
 
 /** STAMP in seconds since 1970, for SOURCE_DATE_EPOCH (reproducible-builds.org/specs/source-date-epoch). */
 export const EPOCH = Date.parse(`${STAMP}T00:00:00Z`) / 1000
