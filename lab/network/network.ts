@@ -66,10 +66,16 @@ export async function createNetwork(options: NetworkOptions): Promise<RealNetwor
 
     let firewall: FirewallState = { cluster: { options: {}, rules: [], ipsets: {}, aliases: {} }, vms: {} }
     const nics = new Map<string, FirewallNic>()
+    let reported: ReadonlySet<string> = new Set()
     let turn: Promise<unknown> = Promise.resolve()
     /** Rule sets go into force one after another, each from the newest state. */
     const refresh = () => {
-      const next = turn.then(() => bridge.nft(compileFirewall(firewall, [...nics.values()])))
+      const next = turn.then(async () => {
+        const { script, ignored } = compileFirewall(firewall, [...nics.values()])
+        await bridge.nft(script)
+        for (const line of ignored) if (!reported.has(line)) options.log(`firewall: ignored: ${line}`)
+        reported = new Set(ignored)
+      })
       turn = next.catch(() => {})
       return next
     }
