@@ -1,4 +1,5 @@
 /** The site that the demo and the lab use: an ordinary site file whose Proxmox happens to be the lab. */
+import { createHash } from 'node:crypto'
 import { copyFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { SiteInput } from '../stacks/site.ts'
@@ -92,4 +93,24 @@ export async function writeLabSite(folder: string, site: SiteInput, lab: LabEndp
   await mkdir(join(folder, 'secrets'), { recursive: true, mode: 0o700 })
   await writeFile(join(folder, 'site.ts'), `import { defineSite } from 'serena-golden'\n\nexport default defineSite(${JSON.stringify(site, null, 2)})\n`)
   await copyFile(lab.caFile, join(folder, 'secrets', 'proxmox-ca.pem'))
+}
+
+/** An empty disk as base, for fake guests and for labs without images: a qcow2 header of 2 GiB (qcow2 specification, version 3). */
+export async function emptyBase(file: string): Promise<{ file: string; sha256: string }> {
+  const cluster = 1 << 16
+  const image = Buffer.alloc(cluster * 4)
+  image.write('QFI\xfb', 0, 'latin1')
+  image.writeUInt32BE(3, 4)
+  image.writeUInt32BE(16, 20) // cluster bits
+  image.writeBigUInt64BE(2n << 30n, 24) // virtual size
+  image.writeUInt32BE(4, 36) // L1 entries: 512 MiB each
+  image.writeBigUInt64BE(BigInt(cluster * 3), 40) // L1 table
+  image.writeBigUInt64BE(BigInt(cluster), 48) // refcount table
+  image.writeUInt32BE(1, 56)
+  image.writeUInt32BE(4, 96) // refcounts of 16 bits
+  image.writeUInt32BE(104, 100) // header length
+  image.writeBigUInt64BE(BigInt(cluster * 2), cluster) // first refcount block
+  for (let used = 0; used < 4; used++) image.writeUInt16BE(1, cluster * 2 + used * 2)
+  await writeFile(file, image)
+  return { file, sha256: createHash('sha256').update(image).digest('hex') }
 }

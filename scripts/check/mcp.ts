@@ -62,7 +62,7 @@ export async function workOnProject(session: McpSession, project: string, mark: 
   const expect = (what: string, text: string, wanted: string): void => {
     if (!text.includes(wanted)) throw new Error(`${what}: expected ${JSON.stringify(wanted)} in ${JSON.stringify(text.slice(0, 400))}`)
   }
-  await session.call('activate_project', { project })
+  await session.call('activate_project', { project, session: 'golden-check' })
   const file = `check_${mark}.py`
   await session.call('create_text_file', { relative_path: file, content: `class Greeter_${mark}:\n    def greet(self) -> str:\n        return "${mark}"\n` })
   expect('read_file', await session.call('read_file', { relative_path: file }), `Greeter_${mark}`)

@@ -1,0 +1,68 @@
+/** What the demo has shown: every check by name, with how long it took and why it failed. */
+import type { Progress } from '../../proxmox/progress.ts'
+
+export interface CheckResult {
+  readonly name: string
+  readonly ok: boolean
+  readonly seconds: number
+  readonly detail?: string
+}
+
+export interface Checks {
+  readonly results: readonly CheckResult[]
+  /** Carries a check out; a failure is noted and the demo goes on. @returns whether it held */
+  check(name: string, work: (note: (text: string) => void) => Promise<void>): Promise<boolean>
+  /** The same, for what everything after it needs: a failure ends the demo. */
+  must(name: string, work: (note: (text: string) => void) => Promise<void>): Promise<void>
+}
+
+export function newChecks(progress: Progress, signal: AbortSignal): Checks {
+  const results: CheckResult[] = []
+  const run = async (name: string, work: (note: (text: string) => void) => Promise<void>): Promise<unknown> => {
+    signal.throwIfAborted()
+    const began = performance.now()
+    const seconds = (): number => Math.round((performance.now() - began) / 100) / 10
+    try {
+      await progress.step(name, work)
+      results.push({ name, ok: true, seconds: seconds() })
+      return undefined
+    } catch (error) {
+      signal.throwIfAborted()
+      const detail = error instanceof Error ? error.message : String(error)
+      results.push({ name, ok: false, seconds: seconds(), detail })
+      progress.warn(`${name}: ${detail}`)
+      return error
+    }
+  }
+  return {
+    results,
+    check: async (name, work) => (await run(name, work)) === undefined,
+    async must(name, work) {
+      const error = await run(name, work)
+      if (error !== undefined) throw error
+    }
+  }
+}
+
+export function expectEqual(what: string, found: unknown, wanted: unknown): void {
+  if (JSON.stringify(found) !== JSON.stringify(wanted)) throw new Error(`${what}: expected ${JSON.stringify(wanted)}, found ${JSON.stringify(found)}`)
+}
+
+export function expectThat(condition: boolean, otherwise: string): void {
+  if (!condition) throw new Error(otherwise)
+}
+
+/** Asks again until it holds; the last complaint is the failure. For states that no event announces from outside of the VMs. */
+export async function eventually(work: () => Promise<void>, options: { timeoutMs: number; everyMs?: number; signal: AbortSignal }): Promise<void> {
+  const until = performance.now() + options.timeoutMs
+  for (;;) {
+    options.signal.throwIfAborted()
+    try {
+      await work()
+      return
+    } catch (error) {
+      if (performance.now() > until) throw error
+    }
+    await new Promise((done) => setTimeout(done, options.everyMs ?? 1000))
+  }
+}
