@@ -105,7 +105,7 @@ async function requireHeader(need: NonNullable<GoBuild['cgoHeader']>, compiler: 
 }
 
 function nextStep(said: string, go: GoBuild): string {
-  if (/no space left on device/.test(said)) return 'Make room: a cold build of everything needs about 10 GB in Go\'s caches and in /tmp.'
+  if (/no space left on device/.test(said)) return 'Make room: a cold build of everything needs about 13 GB in Go\'s caches and in /tmp.'
   if (/dial tcp|no such host|i\/o timeout|TLS handshake/.test(said)) return 'Check this computer\'s way to the Go module proxy (go env GOPROXY).'
   return `Run it by hand in tools/go/${go.module} to see more: go build -mod=readonly ${go.package}`
 }
