@@ -19,10 +19,8 @@ export interface Gateway {
   close(): Promise<void>
 }
 
-const connectTimeoutMs = 20_000
-
 /** `folder` is the gateway's own, with a path short enough for a Unix socket; what an earlier run left there goes. */
-export async function startGateway(namespace: Namespace, source: string, folder: string): Promise<Gateway> {
+export async function startGateway(namespace: Namespace, source: string, folder: string, connectTimeoutMs = 20_000): Promise<Gateway> {
   await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const socketPath = join(folder, 'gateway')

@@ -19,8 +19,8 @@ export interface RealNetwork extends LabNetwork {
   readonly layout: Layout
   /** Put before a command: it runs as the host that has the lab's service addresses (`.2` and `.3`). */
   readonly enter: readonly string[]
-  /** Put before a command: it runs where the bridge and the guests' taps are, with the same process id. */
-  readonly enterBridge: readonly string[]
+  /** Where the bridge and the guests' taps are. */
+  readonly bridge: Namespace
   /** Makes a loopback port of this computer reachable in the LAN at one of the services' addresses. */
   publish(address: string, port: number, hostPort: number): Promise<void>
   /** Makes the tap of a card and puts it on the bridge, under the firewall. Returns its name. */
@@ -33,6 +33,8 @@ export interface NetworkOptions {
   readonly stateDir: string
   readonly subnet: string
   readonly log: (line: string) => void
+  /** How long a connection may take to be answered. @default 20 s */
+  readonly dialTimeoutMs?: number
 }
 
 /** Builds the LAN; needs root. Rejects, leaving nothing, when it can't. */
@@ -58,9 +60,9 @@ export async function createNetwork(options: NetworkOptions): Promise<RealNetwor
     await applyRouter({})
     slirp = await startSlirp(router, routerLinks.slirp, layout.slirpCidr)
     const folder = await shortFolder(options.stateDir)
-    const admin = await startGateway(services, layout.admin, join(folder, 'lan'))
+    const admin = await startGateway(services, layout.admin, join(folder, 'lan'), options.dialTimeoutMs)
     gateways.push(admin)
-    const outside = await startGateway(internet, layout.internetHost, join(folder, 'internet'))
+    const outside = await startGateway(internet, layout.internetHost, join(folder, 'internet'), options.dialTimeoutMs)
     gateways.push(outside)
     options.log(`network ${layout.subnet} is up (nsenter -t ${bridge.pid} -n shows its bridge, -t ${router.pid} its router)`)
 
@@ -87,7 +89,7 @@ export async function createNetwork(options: NetworkOptions): Promise<RealNetwor
       gateway: layout.gateway,
       nameserver: layout.gateway,
       enter: services.enter,
-      enterBridge: bridge.enter,
+      bridge,
       applyFirewall: async state => {
         firewall = state
         await refresh()
@@ -136,6 +138,8 @@ async function connectAll(layout: Layout, bridge: Namespace, router: Namespace, 
     `link add services0 type veth peer name ${lan} netns ${services.pid}`,
     ...['router0', 'services0'].flatMap(link => [`link set ${link} addrgenmode none`, `link set ${link} master ${bridgeName} up`]),
     `link set ${bridgeName} up`,
+    // The kernel makes a firewall's REJECT only where it has a route, though it then sends it out by the port it came in.
+    `route add default dev ${bridgeName}`,
   ])
   await router.ip([
     `address add ${layout.gateway}/${layout.prefix} dev ${lan}`,

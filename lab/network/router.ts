@@ -40,7 +40,7 @@ export function compileRouter(layout: Layout, settings: RouterSettings): string 
       'type filter hook forward priority filter; policy drop',
       // Flows of before must stop too when the internet is switched off.
       !settings.internet && `iifname ${slirp} drop`,
-      !settings.internet && `oifname ${slirp} reject with icmp type net-unreachable`,
+      !settings.internet && `oifname ${slirp} reject with icmp type admin-prohibited`,
       'ct state established,related accept',
       `iifname ${lan} oifname ${slirp} accept`,
       `oifname ${lan} ct status dnat accept`,

@@ -31,7 +31,7 @@ export async function createQemuDriver(options: QemuDriverOptions): Promise<Qemu
       if (closed) throw new Error('the lab is closing')
       const machine = await startMachine(spec, {
         acceleration,
-        enter: network.enterBridge,
+        enter: network.bridge.enter,
         attach: nic => network.attach(spec.vmid, nic),
         detach: slot => network.detach(spec.vmid, slot),
       })
