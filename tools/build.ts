@@ -1,11 +1,12 @@
 import { execFile, spawn } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { keyOf } from './cache.ts'
 import { ToolFailure } from './failure.ts'
 import { goEnvironment, type Go } from './go.ts'
+import { endOfGroup } from './group.ts'
 import type { GoBuild, Platform } from './pins.ts'
 
 const run = promisify(execFile)
@@ -46,29 +47,32 @@ export interface BuildOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** @throws ToolFailure `build-needs-package` or `build-failed` */
-export async function build(go: GoBuild, compiler: Go, target: string, options: BuildOptions = {}): Promise<void> {
-  if (go.cgoHeader !== undefined) await requireHeader(go.cgoHeader, compiler.compiler)
-  const child = spawn('go', buildArguments(go, target), {
-    cwd: join(MODULES, go.module),
-    env: goEnvironment(go.cgoHeader !== undefined),
-    stdio: ['ignore', 'ignore', 'pipe'],
-    signal: options.signal,
-    // On SIGINT go removes its work folder; on SIGTERM it doesn't.
-    killSignal: 'SIGINT',
-  })
-  const ended = new Promise<number | null>((resolve, reject) => {
-    // Aborted, it still has to end: "close" tells when.
-    child.on('error', (error) => error.name !== 'AbortError' && reject(error))
-    child.once('close', resolve)
-  })
-  const follow = followBuild(options.onStep ?? (() => undefined))
-  createInterface({ input: child.stderr }).on('line', follow.line)
-  const code = await ended
+/**
+ * Compiles to `target`; `work` is a folder for Go's temporary files, gone afterwards. An interrupted `go build` leaves its
+ * compilers running and its files behind, so it gets a process group and a folder of its own.
+ * @throws ToolFailure `build-needs-package` or `build-failed`
+ */
+export async function build(go: GoBuild, compiler: Go, target: string, work: string, options: BuildOptions = {}): Promise<void> {
   options.signal?.throwIfAborted()
-  if (code === 0) return
-  const said = follow.complaints().join('\n')
-  throw new ToolFailure('build-failed', `go build ${go.package} ended with ${code ?? 'a signal'}:\n${said}`, nextStep(said, go))
+  if (go.cgoHeader !== undefined) await requireHeader(go.cgoHeader, compiler.compiler)
+  await mkdir(work)
+  const follow = followBuild(options.onStep ?? (() => undefined))
+  try {
+    const child = spawn('go', buildArguments(go, target), {
+      cwd: join(MODULES, go.module),
+      env: { ...goEnvironment(go.cgoHeader !== undefined), GOTMPDIR: work },
+      stdio: ['ignore', 'ignore', 'pipe'],
+      detached: true,
+    })
+    createInterface({ input: child.stderr }).on('line', follow.line)
+    const code = await endOfGroup(child, options.signal)
+    options.signal?.throwIfAborted()
+    if (code === 0) return
+    const said = follow.complaints().join('\n')
+    throw new ToolFailure('build-failed', `go build ${go.package} ended with ${code ?? 'a signal'}:\n${said}`, nextStep(said, go))
+  } finally {
+    await rm(work, { recursive: true, force: true, maxRetries: 5 })
+  }
 }
 
 /** Turns what `go build -v` prints (downloads, then a line for each compiled package) into one short text. */

@@ -79,7 +79,7 @@ export async function provideByBuild(name: ToolName, pin: Pin, around: Surroundi
       const target = await binary(folder, name, pin)
       let step = 'looking at its modules'
       const onStep = (text: string): void => { step = text }
-      await withProgress(around.report, name, () => step, () => build(pin.go, go, target, { onStep, signal: around.signal }))
+      await withProgress(around.report, name, () => step, () => build(pin.go, go, target, join(folder, 'work'), { onStep, signal: around.signal }))
       await verify(name, pin, target)
       return { version: pin.version, origin: 'built', from: pin.go.package, go: go.family }
     },
