@@ -31,7 +31,7 @@ try {
   await prepareEnvironment({ signal: stop.signal })
 } catch (error) {
   if (stop.signal.aborted) console.error('tools: interrupted; what was complete stays in the cache')
-  else if (error instanceof ToolFailure) console.error(`tools: ${error.message}\n  ${error.next}`)
+  else if (error instanceof ToolFailure) console.error(`tools: ${error.message}\n  ${error.hint}`)
   else throw error
   process.exitCode = 1
 }

@@ -12,15 +12,15 @@ export type ToolFailureCode =
   | 'terraform-missing'
   | 'plugin-not-installable'
 
-/** An expected failure: `message` says what and why, `next` what to do about it. Neither holds a secret. */
+/** An expected failure: `message` says what and why, `hint` what to do about it. Neither holds a secret. */
 export class ToolFailure extends Error {
   readonly code: ToolFailureCode
-  readonly next: string
+  readonly hint: string
 
-  constructor(code: ToolFailureCode, message: string, next: string, options?: ErrorOptions) {
+  constructor(code: ToolFailureCode, message: string, hint: string, options?: ErrorOptions) {
     super(message, options)
     this.name = 'ToolFailure'
     this.code = code
-    this.next = next
+    this.hint = hint
   }
 }

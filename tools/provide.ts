@@ -69,7 +69,7 @@ export async function provideWithoutBuild(name: ToolName, pin: Pin, around: Surr
 /** The last way: compile it. @throws ToolFailure */
 export async function provideByBuild(name: ToolName, pin: Pin, around: Surroundings): Promise<Tool> {
   const go = await findGo(join(MODULES, pin.go.module)).catch((error: ToolFailure) => {
-    throw new ToolFailure(error.code, `${name} ${pin.version} has to be built here, but ${error.message}`, error.next, { cause: error })
+    throw new ToolFailure(error.code, `${name} ${pin.version} has to be built here, but ${error.message}`, error.hint, { cause: error })
   })
   const entry = await buildEntry(name, pin, go, around)
   await obtain(

@@ -118,7 +118,7 @@ echo "{\\"version\\": \\"9.9.9\\"}"'`)
     await executable(bin, 'go', `if [ "$1" = env ]; then printf 'go1.26.8\\ngcc\\n'; exit; fi
 echo one >>'${bin}/builds'; echo 'a/b' >&2; echo 'write x: no space left on device' >&2; exit 1`)
     const failing = ensureTools(['packer-plugin-proxmox', 'terraform-provider-proxmox'], { cacheDir: cache })
-    await expect(failing).rejects.toMatchObject({ code: 'build-failed', message: expect.stringMatching(/ended with 1:\nwrite x: no space left/), next: expect.stringContaining('Make room') })
+    await expect(failing).rejects.toMatchObject({ code: 'build-failed', message: expect.stringMatching(/ended with 1:\nwrite x: no space left/), hint: expect.stringContaining('Make room') })
     expect(await filesBelow(cache)).toEqual([])
     expect(await readFile(join(bin, 'builds'), 'utf8')).toBe('one\n')
   })
@@ -145,7 +145,7 @@ wait`)
     await expect(ensureTool('terraform-provider-proxmox', { cacheDir: cache })).rejects.toMatchObject({
       code: 'go-missing',
       message: expect.stringContaining('terraform-provider-proxmox 0.112.0 has to be built here, but Go is not installed'),
-      next: expect.stringContaining('Install Go'),
+      hint: expect.stringContaining('Install Go'),
     })
   })
 
@@ -163,7 +163,7 @@ wait`)
     await expect(ensureTool('promtail', { cacheDir: cache })).rejects.toMatchObject({
       code: 'build-needs-package',
       message: 'the C header <systemd/sd-journal.h> is missing',
-      next: expect.stringContaining('libsystemd-dev'),
+      hint: expect.stringContaining('libsystemd-dev'),
     })
   })
 })
