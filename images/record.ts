@@ -1,0 +1,78 @@
+/**
+ * What a template says about itself in its description on the Proxmox host: a line for people, then JSON in a code
+ * block. There is no other database of images.
+ */
+import { z } from 'zod'
+import { services } from './lock.ts'
+
+const hash = z.string().regex(/^[0-9a-f]{64}$/)
+const line = z.string().min(1).max(256)
+
+const image = z.strictObject({
+  schema: z.literal(1),
+  kind: z.literal('image'),
+  /** Name of the site that baked it. */
+  site: line,
+  fingerprint: hash,
+  /** Digest of the container images' lock. */
+  lock: hash,
+  base: z.strictObject({ os: line, sha256: hash }),
+  /** ISO 8601. */
+  built: z.iso.datetime(),
+  /** Digest references of the container images in it. */
+  services: z.partialRecord(z.enum(services), z.string().min(1).max(512))
+})
+
+const base = z.strictObject({
+  schema: z.literal(1),
+  kind: z.literal('base'),
+  site: line,
+  fingerprint: hash,
+  base: z.strictObject({ os: line, sha256: hash }),
+  built: z.iso.datetime(),
+  /** While it is being made. A VM that still says so after its run has ended is a leftover. */
+  unfinished: z.literal(true).optional()
+})
+
+const schema = z.discriminatedUnion('kind', [image, base])
+
+export type TemplateRecord = z.output<typeof image>
+export type BaseRecord = z.output<typeof base>
+export type Record = z.output<typeof schema>
+
+/** PVE's limit of a description, in characters. */
+export const descriptionLimit = 8192
+
+/** @throws Error (a bug) when the record is not valid or too long for PVE */
+export function renderRecord(record: Record): string {
+  const checked = schema.parse(record)
+  const text = `${headline(checked)}\n\n\`\`\`json\n${JSON.stringify(checked, null, 1)}\n\`\`\``
+  if (text.length > descriptionLimit) throw new Error(`the record of ${checked.fingerprint} is ${text.length} characters long, Proxmox takes ${descriptionLimit}`)
+  return text
+}
+
+function headline(record: Record): string {
+  const day = record.built.slice(0, 16).replace('T', ' ')
+  return record.kind === 'image'
+    ? `Golden image ${record.fingerprint.slice(0, 12)} of ${record.site}: ${record.base.os} with ${Object.keys(record.services).join(', ')}; baked ${day} UTC.`
+    : `Base of golden images of ${record.site}: ${record.base.os}, ${record.unfinished ? 'being made since' : 'imported'} ${day} UTC.`
+}
+
+export type ParsedRecord = { readonly ok: true; readonly record: Record } | { readonly ok: false; readonly reason: string }
+
+/** Reads a description, whatever people have written around the block. Never throws. */
+export function parseRecord(description: string | undefined): ParsedRecord {
+  if (description === undefined || description.trim() === '') return { ok: false, reason: 'has no description' }
+  const block = /^```json\n([\s\S]*?)\n```$/m.exec(description.replaceAll('\r\n', '\n'))?.[1]
+  if (block === undefined) return { ok: false, reason: 'has no record in its description' }
+  let data: unknown
+  try {
+    data = JSON.parse(block)
+  } catch {
+    return { ok: false, reason: 'has a record that is not JSON' }
+  }
+  const parsed = schema.safeParse(data)
+  if (parsed.success) return { ok: true, record: parsed.data }
+  const [issue] = parsed.error.issues
+  return { ok: false, reason: `has a record that is not valid (${issue?.path.join('.') || 'record'}: ${issue?.message})` }
+}

@@ -1,0 +1,93 @@
+/**
+ * Asks a container registry for the digest of a tag: HEAD on the manifest, with the token flow of Docker Hub and
+ * ghcr.io (OCI distribution specification; Docker's "token authentication" specification).
+ */
+import { Agent, request, type Dispatcher } from 'undici'
+import { Failure } from '../proxmox/failure.ts'
+import { sha256 } from './canonical.ts'
+
+export interface RegistryOptions {
+  /** PEM of the registry's own CA. @default the system's CAs */
+  readonly caPem?: string | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** An index (several platforms) comes first: its digest stands for the image on every platform. */
+const accepted = [
+  'application/vnd.oci.image.index.v1+json',
+  'application/vnd.docker.distribution.manifest.list.v2+json',
+  'application/vnd.oci.image.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.v2+json'
+].join(', ')
+
+/** Docker Hub's images are named docker.io, but its API is elsewhere. */
+const apiHost = (host: string): string => (host === 'docker.io' ? 'registry-1.docker.io' : host)
+
+/**
+ * @param image `host/repository`
+ * @returns `sha256:…`
+ * @throws Failure `registry-unreachable`, `image-not-found`, `registry-denied`, `registry-refused`
+ */
+export async function resolveDigest(image: string, tag: string, options: RegistryOptions = {}): Promise<string> {
+  const [host = '', ...rest] = image.split('/')
+  const repository = rest.join('/')
+  const url = `https://${apiHost(host)}/v2/${repository}/manifests/${encodeURIComponent(tag)}`
+  const dispatcher = new Agent(options.caPem === undefined ? {} : { connect: { ca: options.caPem } })
+  const ask = async (target: string, method: 'GET' | 'HEAD', headers: Record<string, string>): Promise<Dispatcher.ResponseData> => {
+    try {
+      return await request(target, { method, headers, dispatcher, ...(options.signal ? { signal: options.signal } : {}) })
+    } catch (cause) {
+      if (options.signal?.aborted) throw cause
+      const why = cause instanceof Error ? cause.message : String(cause)
+      throw new Failure('registry-unreachable', `${new URL(target).host} does not answer: ${why}`, `Check the network; a registry with a CA of its own needs an entry in image.registries of site.ts.`, { cause })
+    }
+  }
+  try {
+    let headers: Record<string, string> = { accept: accepted }
+    let answer = await ask(url, 'HEAD', headers)
+    if (answer.statusCode === 401) {
+      const token = await tokenFor(header(answer, 'www-authenticate'), repository, ask, image)
+      headers = { ...headers, authorization: `Bearer ${token}` }
+      answer = await ask(url, 'HEAD', headers)
+    }
+    if (answer.statusCode === 200) {
+      const named = header(answer, 'docker-content-digest')
+      if (/^sha256:[0-9a-f]{64}$/.test(named)) return named
+      // A registry may leave the header out: then the digest is that of the manifest's bytes.
+      const whole = await ask(url, 'GET', headers)
+      if (whole.statusCode === 200) return `sha256:${sha256(new Uint8Array(await whole.body.arrayBuffer()))}`
+      answer = whole
+    }
+    await answer.body.dump()
+    if (answer.statusCode === 404) throw new Failure('image-not-found', `${image} has no tag ${tag}`, 'Correct image and tag in images.lock.json.')
+    if (answer.statusCode === 401 || answer.statusCode === 403) throw new Failure('registry-denied', `${host} does not let anybody read ${repository}`, 'Correct the image\'s name in images.lock.json, or use a public image.')
+    throw new Failure('registry-refused', `${host} answered ${answer.statusCode} for ${repository}:${tag}`, answer.statusCode === 429 ? 'The registry limits how often one may ask: wait a while, then run "golden lock" again.' : 'Run "golden lock" again later.')
+  } finally {
+    await dispatcher.close()
+  }
+}
+
+/** An anonymous token, from where the registry's challenge says. */
+async function tokenFor(challenge: string, repository: string, ask: (target: string, method: 'GET', headers: Record<string, string>) => Promise<Dispatcher.ResponseData>, image: string): Promise<string> {
+  const fields = Object.fromEntries([...challenge.matchAll(/([a-z]+)="([^"]*)"/g)].map(([, key = '', value = '']) => [key, value]))
+  const { realm, service } = fields
+  const denied = new Failure('registry-denied', `the registry of ${image} wants a login that is not supported`, 'Use a public image, or a mirror of it without login.')
+  if (!/^bearer /i.test(challenge) || realm === undefined || !URL.canParse(realm) || new URL(realm).protocol !== 'https:') throw denied
+  const target = new URL(realm)
+  if (service !== undefined) target.searchParams.set('service', service)
+  target.searchParams.set('scope', fields['scope'] ?? `repository:${repository}:pull`)
+  const answer = await ask(target.href, 'GET', { accept: 'application/json' })
+  if (answer.statusCode !== 200) {
+    await answer.body.dump()
+    throw new Failure('registry-denied', `the registry of ${image} gives no token for reading it (${answer.statusCode})`, 'Correct the image\'s name in images.lock.json, or use a public image.')
+  }
+  const body = (await answer.body.json()) as { token?: string; access_token?: string }
+  const token = body.token ?? body.access_token
+  if (token === undefined) throw denied
+  return token
+}
+
+function header(answer: Dispatcher.ResponseData, name: string): string {
+  const value = answer.headers[name]
+  return (Array.isArray(value) ? value[0] : value) ?? ''
+}

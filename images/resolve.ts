@@ -1,0 +1,67 @@
+/** `golden lock`: looks up the digest of every tag in the lock, or makes the first lock. */
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { Failure } from '../proxmox/failure.ts'
+import type { Progress } from '../proxmox/progress.ts'
+import type { Site } from '../stacks/site.ts'
+import { defaultImages, findLock, services, writeLock, type Lock, type LockEntry, type Service } from './lock.ts'
+import { resolveDigest } from './registry.ts'
+
+export interface LockChange {
+  readonly service: Service
+  readonly image: string
+  readonly tag: string
+  /** Undefined the first time. */
+  readonly from?: string
+  readonly to: string
+}
+
+export interface LockOptions {
+  readonly site: Site
+  readonly folder: string
+  readonly progress: Progress
+  readonly signal?: AbortSignal
+  /** @default asks the registry */
+  readonly resolve?: typeof resolveDigest
+}
+
+/**
+ * Writes `images.lock.json` if a digest has changed. Entries without a tag stay as they are; without a lock the
+ * project's own list of images is taken.
+ * @throws Failure of images/registry.ts; nothing is written then
+ */
+export async function updateLock(options: LockOptions): Promise<{ readonly lock: Lock; readonly changes: readonly LockChange[] }> {
+  const before = await findLock(options.folder)
+  const ask = options.resolve ?? resolveDigest
+  const changes: LockChange[] = []
+  const found: Partial<Record<Service, LockEntry>> = {}
+  for (const service of services) {
+    const known = before?.services[service]
+    const wanted = before === undefined ? defaultImages[service] : known
+    if (wanted === undefined) continue
+    if (wanted.tag === undefined) {
+      if (known !== undefined) found[service] = known
+      continue
+    }
+    const { image, tag } = wanted
+    const digest = await options.progress.step(`look up ${image}:${tag}`, async () =>
+      ask(image, tag, { caPem: await registryCa(options.site, options.folder, image), signal: options.signal }))
+    found[service] = { image, digest, tag }
+    if (known?.digest !== digest) changes.push({ service, image, tag, to: digest, ...(known ? { from: known.digest } : {}) })
+  }
+  const lock = { schema: 1, services: found } as Lock
+  if (changes.length > 0) await writeLock(options.folder, lock)
+  return { lock, changes }
+}
+
+/** PEM of the CA that the site names for an image's registry. @throws Failure `registry-ca-missing` */
+export async function registryCa(site: Site, folder: string, image: string): Promise<string | undefined> {
+  const host = image.split('/')[0]
+  const entry = site.image.registries.find((one) => one.host === host)
+  if (entry === undefined) return undefined
+  try {
+    return await readFile(resolve(folder, entry.caFile), 'utf8')
+  } catch (cause) {
+    throw new Failure('registry-ca-missing', `the CA of registry ${entry.host} can't be read: ${resolve(folder, entry.caFile)}`, 'Correct image.registries in site.ts.', { cause })
+  }
+}

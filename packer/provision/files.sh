@@ -1,0 +1,21 @@
+#!/bin/sh
+# The image's own files, from the archives, and the record of what the image is; then users and units of them.
+# Uses: tar, install, systemd-sysusers, systemctl, cat, rm, chown.
+set -eu
+cd /run/golden-bake
+
+for archive in /var/tmp/golden-bake/*; do
+  echo "golden: unpacking ${archive##*/}"
+  # Folders that are there keep their owner and mode.
+  tar --no-overwrite-dir --no-same-owner -C / -xpf "$archive"
+  rm -f "$archive"
+done
+install -d -m 0755 /etc/golden
+install -m 0644 -o root -g root image.json /etc/golden/image.json
+
+echo 'golden: making users and enabling units'
+systemd-sysusers
+systemctl daemon-reload
+systemctl enable --quiet $(cat enabled)
+# Docker was started by its package; now it has the image's settings.
+systemctl restart docker.service

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Distribution packages, from the file `packages` (one a line), and units that are masked, from `masked`.
+# Uses: apt-get, systemctl, cat.
+set -eu
+cd /run/golden-bake
+export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+
+# Before anything else: a package manager of the guest's own in the background would hold the lock.
+echo 'golden: masking units that a golden image does not run'
+systemctl mask --quiet --now $(cat masked) || systemctl mask --quiet $(cat masked)
+
+echo 'golden: reading the lists of packages'
+apt-get -qq -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 update
+echo 'golden: installing packages'
+apt-get -qq -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0 install --yes --no-install-recommends $(cat packages)
+echo 'golden: packages are installed'
