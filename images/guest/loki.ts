@@ -1,0 +1,36 @@
+/** Loki's configuration: a single binary with its files on the data disk. */
+import type { Seed } from '../seed.ts'
+
+/** JSON, which is YAML. Undefined without the role `logging`. */
+export function lokiConfiguration(seed: Seed): string | undefined {
+  if (!seed.logging || !seed.roles.includes('logging')) return undefined
+  const retention = `${seed.logging.retentionDays * 24}h`
+  const configuration = {
+    auth_enabled: false,
+    server: { http_listen_address: '0.0.0.0', http_listen_port: 3100, grpc_listen_address: '127.0.0.1', grpc_listen_port: 9095, log_level: 'warn' },
+    common: {
+      path_prefix: '/var/lib/loki',
+      instance_addr: '127.0.0.1',
+      replication_factor: 1,
+      ring: { kvstore: { store: 'inmemory' }, instance_addr: '127.0.0.1' },
+      storage: { filesystem: { chunks_directory: '/var/lib/loki/chunks', rules_directory: '/var/lib/loki/rules' } },
+    },
+    // Alone in its ring, it need not wait for others before it says that it is ready (15 s by default).
+    ingester: { lifecycler: { join_after: '0s', min_ready_duration: '0s', final_sleep: '0s' }, wal: { dir: '/var/lib/loki/wal', flush_on_shutdown: true } },
+    schema_config: {
+      configs: [{ from: '2024-04-01', store: 'tsdb', object_store: 'filesystem', schema: 'v13', index: { prefix: 'index_', period: '24h' } }],
+    },
+    limits_config: {
+      retention_period: retention,
+      // A slot that was away for longer still delivers what it has.
+      reject_old_samples_max_age: retention,
+      ingestion_rate_mb: 16,
+      ingestion_burst_size_mb: 32,
+      volume_enabled: true,
+      allow_structured_metadata: true,
+    },
+    compactor: { working_directory: '/var/lib/loki/compactor', retention_enabled: true, delete_request_store: 'filesystem' },
+    analytics: { reporting_enabled: false },
+  }
+  return JSON.stringify(configuration, null, 2) + '\n'
+}

