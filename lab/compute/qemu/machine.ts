@@ -208,7 +208,13 @@ class QemuMachine implements Machine {
       what,
     )
     gone.catch(() => {})
-    await this.#qmp.execute('device_del', { id })
+    try {
+      await this.#qmp.execute('device_del', { id })
+    } catch (error) {
+      // An earlier attempt that nobody waits for any more has come to its end.
+      if (error instanceof QmpError && error.message.includes('not found')) return
+      throw error
+    }
     if ((await gone).event !== 'DEVICE_DELETED') throw new Error(`${what}: the guest refused`)
   }
 
