@@ -18,10 +18,12 @@ export interface Namespace {
   readonly enter: readonly string[]
   /** Runs `ip` commands, one per line, in the namespace. */
   ip(lines: readonly string[]): Promise<void>
-  /** Replaces nothing by itself: a whole nft script, applied as one transaction. */
+  /** Applies an nft script as one transaction. */
   nft(script: string): Promise<void>
   /** Sets kernel parameters of the namespace, by path below /proc/sys/net. */
   sysctl(values: Readonly<Record<string, string>>): Promise<void>
+  /** No IPv6 in the namespace, on kernels that have it at all. */
+  ip6Off(): Promise<void>
   close(): Promise<void>
 }
 
@@ -49,6 +51,10 @@ export async function createNamespace(): Promise<Namespace> {
     sysctl: async values => {
       const script = Object.entries(values).map(([name, value]) => `echo ${value} > /proc/sys/net/${name}`)
       await run([...enter, 'sh', '-ec', script.join('\n')])
+    },
+    ip6Off: async () => {
+      const file = '/proc/sys/net/ipv6/conf/all/disable_ipv6'
+      await run([...enter, 'sh', '-ec', `if [ -e ${file} ]; then echo 1 > ${file}; fi`])
     },
     close: () => endProcess(holder),
   }

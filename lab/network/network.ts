@@ -141,6 +141,8 @@ async function connectAll(layout: Layout, bridge: Namespace, router: Namespace, 
     // The kernel makes a firewall's REJECT only where it has a route, though it then sends it out by the port it came in.
     `route add default dev ${bridgeName}`,
   ])
+  // The lab's own hosts speak IPv4 only: an address that came by itself would be a way past the router's rules.
+  for (const namespace of [router, services, internet]) await namespace.ip6Off()
   await router.ip([
     `address add ${layout.gateway}/${layout.prefix} dev ${lan}`,
     `link set ${lan} up`,
