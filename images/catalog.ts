@@ -19,9 +19,6 @@ export interface RangeVm {
   readonly vmid: number
   readonly node: string
   readonly config: VmConfig
-  readonly running: boolean
-  /** Seconds since it was started. */
-  readonly uptime: number
 }
 
 export interface VmConfig {
@@ -44,9 +41,6 @@ interface Resource {
   readonly type: string
   readonly node: string
   readonly pool?: string
-  readonly name?: string
-  readonly status?: string
-  readonly uptime?: number
 }
 
 /**
@@ -61,7 +55,7 @@ export async function listRange(proxmox: Proxmox, site: Site): Promise<RangeVm[]
     if (one.type !== 'qemu' || one.pool !== pool || one.vmid < templates.first || one.vmid > templates.last) continue
     try {
       const config = await proxmox.get<VmConfig>(`/nodes/${one.node}/qemu/${one.vmid}/config`)
-      found.push({ vmid: one.vmid, node: one.node, config, running: one.status === 'running', uptime: one.uptime ?? 0 })
+      found.push({ vmid: one.vmid, node: one.node, config })
     } catch (error) {
       // It was there a moment ago (a clone that failed, a template that somebody removes).
       if (!/does not exist/.test(error instanceof Error ? error.message : '')) throw error

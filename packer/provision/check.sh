@@ -2,8 +2,8 @@
 # What an image has to be. Every check says what it found; one that fails fails the bake, after all have spoken.
 # Run by finish.sh as root, with Docker still up, in a folder with the files `packages`, `images`, `enabled`,
 # `masked` and `registries` (see packer/inputs.ts).
-# Uses: find, grep, cat, docker, systemctl, dpkg, dpkg-query, ss.
-set -u
+# Uses: find, grep, cat, cut, docker, systemctl, dpkg, dpkg-query, ss.
+set -uf
 cd /run/golden-bake
 failed=0
 
@@ -33,7 +33,7 @@ check machine-id 'the machine id is empty' "$(cat /etc/machine-id)"
 check dbus-machine-id 'no machine id of its own for D-Bus' "$(find /var/lib/dbus -type f -name machine-id -size +0 2> /dev/null)"
 check cloud-init 'no cloud-init instance and no seed' "$(find /var/lib/cloud -mindepth 1 2> /dev/null)"
 check network 'no network settings of the build VM' "$(grep -rls 'golden-build' /etc/netplan /etc/network/interfaces.d /etc/systemd/network /etc/hosts /etc/hostname; find /etc/netplan /etc/network/interfaces.d /etc/systemd/network -name '*cloud-init*' 2> /dev/null)"
-check passwords 'no user has a password' "$(grep -Ev '^[^:]*:[!*]+:' /etc/shadow)"
+check passwords 'no user has a password' "$(grep -Ev '^[^:]*:[!*]+:' /etc/shadow | cut -d: -f1)"
 check bake-user 'the user of the bake is gone' "$(grep -ls '^bake:' /etc/passwd /etc/shadow /etc/group /etc/gshadow /etc/subuid /etc/subgid /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow-; find /home/bake /etc/sudoers.d/90-cloud-init-users 2> /dev/null)"
 check authorized-keys 'no authorised SSH keys' "$(find /root /home -name 'authorized_keys*' 2> /dev/null)"
 check history 'no shell history' "$(find /root /home -name '.*history' -size +0 2> /dev/null)"
@@ -55,7 +55,7 @@ missing=''
 while read -r service ref; do
   found=$(docker image inspect --format '{{json .RepoDigests}}' "$ref" < /dev/null 2> /dev/null)
   case $found in
-    *"$ref"*) ;;
+    *"@${ref##*@}"*) ;; # Docker leaves docker.io out of names, so it is the digest that is compared
     *) missing="$missing $service=$ref" ;;
   esac
 done < images

@@ -1,14 +1,14 @@
 #!/bin/sh
 # Takes away all that belongs to this one machine and this one bake. Run by finish.sh; what it leaves is looked
 # for by check.sh.
-# Uses: cloud-init, systemctl, journalctl, apt-get, userdel, find, rm, truncate, sed, cat.
+# Uses: cloud-init, systemctl, journalctl, apt-get, userdel, find, install, rm, truncate, sed.
 set -eu
 
 echo 'golden: cleaning up'
 # Who was let in to bake. sudo's rule goes first: without the user nobody could remove it any more; this script
 # goes on as root, and the connection stays until Packer ends it.
 rm -f /etc/sudoers.d/90-cloud-init-users
-userdel -f -r bake 2> /dev/null || userdel -f bake
+userdel -f bake
 rm -rf /home/bake /var/mail/bake /var/spool/mail/bake
 
 # Registries: nothing may say how the images came here.

@@ -1,0 +1,57 @@
+/** Turns what Proxmox and Packer say into what a user can do about it. */
+import { Failure } from '../proxmox/failure.ts'
+import type { Site } from '../stacks/site.ts'
+
+/** Storage trouble by its own name; every other error stays as it is. */
+export function explainStorage(site: Site, error: unknown): unknown {
+  if (!(error instanceof Error)) return error
+  const { disks, iso } = site.proxmox.storage
+  const missing = /storage '([^']+)' (does not exist|is not available|is disabled)/.exec(error.message)
+  if (missing) {
+    const setting = missing[1] === iso ? 'iso' : 'disks'
+    return new Failure('storage-missing', `storage ${missing[1]} ${missing[2]} on node ${site.proxmox.node}`, `Correct proxmox.storage.${setting} in site.ts, or run "golden setup".`, { cause: error })
+  }
+  if (/no space left|not enough (free )?space|out of space|insufficient free|disk full|ENOSPC/i.test(error.message)) {
+    return new Failure('storage-full', `a storage is full: ${error.message}`, `Make room on ${disks} or ${iso}: remove images that are no longer needed. What this bake had made is gone again.`, { cause: error })
+  }
+  return error
+}
+
+export interface BuildOutcome {
+  readonly exitCode: number
+  /** Lines of the guest and of Packer, oldest first, secrets taken out. */
+  readonly lines: readonly string[]
+  /** Packer's own error messages. */
+  readonly errors: readonly string[]
+  /** Lines of the checks in the guest that failed: `NAME: what was found`. */
+  readonly failedChecks: readonly string[]
+  /** `CODE: text` of a script that knows what went wrong. */
+  readonly failure: { readonly code: string; readonly text: string } | undefined
+}
+
+/** Why Packer did not end well. */
+export function explainBuild(site: Site, outcome: BuildOutcome): Failure {
+  const { build } = site.image
+  if (outcome.failedChecks.length > 0) {
+    const list = outcome.failedChecks.map((line) => `  ${line}`).join('\n')
+    return new Failure('bake-check-failed', `the image failed ${outcome.failedChecks.length === 1 ? 'a check' : `${outcome.failedChecks.length} checks`} and was thrown away:\n${list}`, 'Mend what the check names: a package, the base image, or a file of images/rootfs. Then bake again.')
+  }
+  if (outcome.failure !== undefined) {
+    const hints: Readonly<Record<string, string>> = {
+      'first-boot': 'See the lines above; does the base image have cloud-init, and is image.build.address free?',
+      'image-pull': 'Is the image still in its registry, and does the build VM reach it (network.gateway, network.nameservers)? "golden lock" looks up the digests again.'
+    }
+    return new Failure(`bake-${outcome.failure.code}`, outcome.failure.text, hints[outcome.failure.code] ?? 'See the lines above.')
+  }
+  const said = outcome.errors.join('\n')
+  if (/Timeout waiting for SSH|timeout waiting for SSH/i.test(said)) {
+    return new Failure('bake-no-ssh', `the build VM did not answer by SSH at ${build.address} within ${build.sshTimeoutMinutes} minutes`, `Is ${build.address} free and reachable from here (proxmox.bridge, proxmox.vlan, network.gateway, proxmox.socksProxy)? A slow host may need a larger image.build.sshTimeoutMinutes. The build VM was removed.`)
+  }
+  const last = outcome.lines.slice(-12).map((line) => `  ${line}`).join('\n')
+  if (/Script exited with non-zero exit status|Script disconnected/i.test(said)) {
+    return new Failure('bake-script-failed', `a step in the build VM failed:\n${last}`, 'Mend what its last lines say (a package mirror that does not answer is the usual reason), then bake again. The build VM was removed.')
+  }
+  const translated = explainStorage(site, new Error(said))
+  if (translated instanceof Failure) return translated
+  return new Failure('packer-failed', `Packer ended with exit code ${outcome.exitCode}:\n${(said === '' ? last : said).trim()}`, 'Mend what it says, then run the same command again. The build VM was removed.')
+}

@@ -1,0 +1,72 @@
+/** What goes into an image, read from this project and the site folder. */
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fingerprint, type ImageInputs } from '../images/fingerprint.ts'
+import { lockDigest, references, type Lock, type Service } from '../images/lock.ts'
+import type { Site } from '../stacks/site.ts'
+
+export const template = join(import.meta.dirname, 'golden.pkr.hcl')
+export const scripts = join(import.meta.dirname, 'provision')
+const images = join(import.meta.dirname, '../images')
+
+export interface Inputs {
+  readonly image: ImageInputs
+  readonly fingerprint: string
+  readonly references: Partial<Record<Service, string>>
+}
+
+interface Packages {
+  readonly common: readonly string[]
+  readonly masked: readonly string[]
+  readonly [os: string]: readonly string[]
+}
+
+/** @param staged SHA-256 of what images/stage.ts has staged */
+export async function collectInputs(site: Site, lock: Lock, staged: string): Promise<Inputs> {
+  const packages = JSON.parse(await readFile(join(images, 'packages.json'), 'utf8')) as Packages
+  const { os, sha256 } = site.image.base
+  const names = (await readdir(scripts)).filter((name) => name.endsWith('.sh')).sort()
+  const sources = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await readFile(join(scripts, name), 'utf8')] as const)))
+  const image: ImageInputs = {
+    base: { os, sha256 },
+    diskGiB: site.image.build.diskGiB,
+    staged: { rootfs: staged },
+    lock: lockDigest(lock),
+    packages: [...packages.common, ...(packages[os] ?? [])],
+    masked: packages.masked,
+    enabled: await enabledUnits(),
+    sources: { ...sources, 'golden.pkr.hcl': await readFile(template, 'utf8') }
+  }
+  return { image, fingerprint: fingerprint(image), references: references(lock) }
+}
+
+/** The units that the image's own preset enables (systemd.preset): one list for the guest and for the bake. */
+async function enabledUnits(): Promise<string[]> {
+  const preset = await readFile(join(images, 'rootfs/usr/lib/systemd/system-preset/10-golden.preset'), 'utf8')
+  return preset.split('\n').flatMap((line) => (line.startsWith('enable ') ? [line.slice('enable '.length).trim()] : []))
+}
+
+export interface Registry {
+  readonly host: string
+  readonly caPem: string
+}
+
+/**
+ * The small files that the provisioner scripts read, by name; see the scripts for what each is. Lists have one
+ * entry a line and end with a newline, so that `read` gets the last one too.
+ */
+export async function inputFiles(inputs: Inputs, built: string, registries: readonly Registry[]): Promise<ReadonlyMap<string, string>> {
+  const lines = (list: readonly string[]): string => list.map((line) => `${line}\n`).join('')
+  const record = { schema: 1, fingerprint: inputs.fingerprint, built, services: inputs.references }
+  return new Map([
+    ['packages', lines(inputs.image.packages)],
+    ['masked', lines(inputs.image.masked)],
+    ['enabled', lines(inputs.image.enabled)],
+    ['images', lines(Object.entries(inputs.references).map(([service, ref]) => `${service} ${ref}`))],
+    ['image.json', `${JSON.stringify(record, null, 2)}\n`],
+    ['registries', lines(registries.map(({ host }, index) => `${host} registry-${index}.pem`))],
+    ...registries.map(({ caPem }, index) => [`registry-${index}.pem`, caPem] as const),
+    ['clean.sh', await readFile(join(scripts, 'clean.sh'), 'utf8')],
+    ['check.sh', await readFile(join(scripts, 'check.sh'), 'utf8')]
+  ])
+}

@@ -1,0 +1,21 @@
+/** What Packer leaves in a template's configuration and no clone should inherit, and the template's tags. */
+import type { VmConfig } from '../images/catalog.ts'
+import { newImageTags } from '../images/channels.ts'
+import type { Proxmox } from '../proxmox/client.ts'
+
+/** Keys to delete: cloud-init's settings, CD drives, detached disks. Pure. */
+export function leftoverKeys(config: VmConfig): string[] {
+  return Object.entries(config).filter(([key, value]) =>
+    /^(ciuser|cipassword|citype|cicustom|ciupgrade|sshkeys|nameserver|searchdomain|ipconfig\d+|unused\d+)$/.test(key) ||
+    (/^(ide|sata|scsi)\d+$/.test(key) && /(^|,)media=cdrom\b/.test(String(value)))
+  ).map(([key]) => key).sort()
+}
+
+/** The last step of a bake: from here on the template is an image. */
+export async function tidyTemplate(proxmox: Proxmox, node: string, vmid: number): Promise<void> {
+  const path = `/nodes/${node}/qemu/${vmid}/config`
+  const keys = leftoverKeys(await proxmox.get<VmConfig>(path))
+  // Two requests: the tags say that all before them is done.
+  if (keys.length > 0) await proxmox.put(path, { delete: keys.join(',') })
+  await proxmox.put(path, { tags: newImageTags })
+}
