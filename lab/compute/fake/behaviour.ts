@@ -1,0 +1,33 @@
+/** How a fake guest misbehaves, for tests of failures: ordered per machine through the driver's options. */
+import type { MachineSpec } from '../driver.ts'
+
+export interface Behaviour {
+  /** Milliseconds from power-on to the kernel. @default 20 */
+  readonly bootMs?: number
+  /** `never`: nothing answers on port 22. */
+  readonly ssh?: 'never'
+  /** `hung`: the agent's channel is there and nobody answers. */
+  readonly agent?: 'hung'
+  /** The guest ignores requests to switch off. */
+  readonly ignoresShutdown?: boolean
+  /** The guest does not let go of disks. */
+  readonly refusesUnplug?: boolean
+  /** The machine dies that many milliseconds after its start. */
+  readonly crashAfterMs?: number
+  /** `start` itself fails with this message. */
+  readonly startFails?: string
+  /** Image references that `docker pull` fails for; parts of a reference. */
+  readonly pullFails?: readonly string[]
+  /** Compose services (container names) that never become healthy. */
+  readonly unhealthy?: readonly string[]
+}
+
+export interface BehaviourRule extends Behaviour {
+  /** The machines that it holds for: a VMID, or a pattern for the name. */
+  readonly match: number | RegExp
+}
+
+/** The rules that hold for a machine, later ones over earlier ones. */
+export function behaviourOf(rules: readonly BehaviourRule[], spec: MachineSpec): Behaviour {
+  return rules.filter(({ match }) => (typeof match === 'number' ? match === spec.vmid : match.test(spec.name))).reduce<Behaviour>((sum, { match: _, ...rule }) => ({ ...sum, ...rule }), {})
+}

@@ -1,0 +1,281 @@
+/** One fake guest: disks, files, units, network and log-ins of a modelled Debian, from power-on to power-off. */
+import { appendFileSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import type { Duplex } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { MachineSpec, NicSpec } from '../driver.ts'
+import type { Behaviour } from './behaviour.ts'
+import { finalStage, localStage, networkStage, type CloudInitResult } from './cloudinit.ts'
+import { programs } from './commands/index.ts'
+import { deviceLink, deviceNode, Devices, udevLinks, type Device } from './devices.ts'
+import { Docker } from './docker.ts'
+import { Filesystem, specialNode, type BlobStore } from './filesystem.ts'
+import { Firewall } from './nftables.ts'
+import { configureInterfaces, type Interface } from './interfaces.ts'
+import { programFiles } from './programs/index.ts'
+import type { Program } from './shell.ts'
+import { ensureHostKeys, serveSsh } from './ssh.ts'
+import { Systemd, Udev } from './systemd.ts'
+import { ROOT, Vfs } from './vfs.ts'
+
+/** What a guest needs from the lab around it. */
+export interface World {
+  readonly blobs: BlobStore
+  readonly packages: readonly string[]
+  readonly bytesOf: (path: string) => Promise<number>
+  /** Can this guest reach `port` beyond the router now? */
+  readonly internet: (guest: Guest, port: number) => boolean
+  /** A connection from this guest to another host of the LAN. */
+  readonly dial: (from: Guest, host: string, port: number) => Promise<Duplex>
+  readonly behaviour: (spec: MachineSpec) => Behaviour
+  readonly log: (line: string) => void
+}
+
+export interface ServiceHook {
+  /** Resolves to a problem, or undefined. */
+  start?(): string | undefined | Promise<string | undefined>
+  stop?(): void | Promise<void>
+}
+
+export type PowerEvent = 'powerdown' | 'reboot'
+
+const NIL = new Filesystem('tmpfs')
+
+export class Guest {
+  readonly spec: MachineSpec
+  readonly world: World
+  readonly devices: Devices
+  readonly interfaces: Interface[] = []
+  readonly programs: Readonly<Record<string, Program>> = programs
+  readonly programFiles: Readonly<Record<string, Program>> = programFiles
+  vfs = new Vfs(NIL, 'none')
+  systemd = new Systemd(this)
+  udev = new Udev(this)
+  docker = new Docker(this)
+  firewall = new Firewall()
+  state: 'off' | 'booting' | 'running' | 'no-system' = 'off'
+  cloudInit: CloudInitResult = { status: 'running', errors: [], warnings: [] }
+  cloudInitDone: Promise<void> = Promise.resolve()
+  gateway: string | undefined
+  bootId = ''
+  bootedAt = 0
+  paused = false
+  /** Called when the guest switches itself off or restarts. */
+  onPower: (event: PowerEvent) => void = () => {}
+  readonly serviceHooks: Record<string, ServiceHook> = {}
+  private pid = 400
+  private readonly connections = new Set<Duplex>()
+  private readonly journalLines: { unit: string; text: string; at: number }[] = []
+  private run = 0
+
+  constructor(spec: MachineSpec, world: World) {
+    this.spec = spec
+    this.world = world
+    this.devices = new Devices(world)
+    for (const nic of spec.nics) this.addNic(nic)
+    this.serviceHooks['docker.service'] = { start: () => this.docker.start(), stop: () => this.docker.stop() }
+  }
+
+  get hostname(): string { return this.vfs.exists('/etc/hostname') ? this.vfs.readText('/etc/hostname').trim() || 'localhost' : 'localhost' }
+  get behaviour(): Behaviour { return this.world.behaviour(this.spec) }
+  nextPid(): number { return ++this.pid }
+
+  /** The agent answers: installed, started, channel there. */
+  get agentUp(): boolean {
+    return this.state === 'running' && this.spec.agent && this.behaviour.agent !== 'hung' && this.systemd.state('qemu-guest-agent.service') === 'active'
+  }
+
+  get sshUp(): boolean {
+    return this.state === 'running' && this.behaviour.ssh !== 'never' && (this.systemd.state('ssh.service') === 'active' || this.systemd.state('ssh.socket') === 'active')
+  }
+
+  addNic(nic: NicSpec): void {
+    this.interfaces.push({ slot: nic.slot, mac: nic.mac, name: `ens${18 + Number(nic.slot.replace(/\D/g, ''))}`, up: false, addresses: [], nic })
+  }
+
+  /** Loads the disks. Rejects if one can't be read. */
+  async powerOn(): Promise<void> {
+    for (const drive of this.spec.drives) await this.devices.attach(drive)
+    void this.boot()
+  }
+
+  private async boot(): Promise<void> {
+    const run = ++this.run
+    this.state = 'booting'
+    this.cloudInit = { status: 'running', errors: [], warnings: [] }
+    this.serial('SeaBIOS (fake guest)')
+    await delay(this.behaviour.bootMs ?? 20)
+    if (this.run !== run) return
+    const order = [...this.spec.boot, ...this.spec.drives.map((drive) => drive.slot)]
+    const system = order.flatMap((slot) => this.devices.all().filter((device) => device.disk.slot === slot && device.disk.media === 'disk'))
+      .find(({ content }) => content.kind === 'filesystem' && content.filesystem.root.entries.get('etc')?.kind === 'directory')
+    if (system?.content.kind !== 'filesystem') {
+      this.state = 'no-system'
+      this.serial('Boot failed: not a bootable disk\nNo bootable device.')
+      return
+    }
+    this.bootId = crypto.randomUUID()
+    this.bootedAt = Date.now()
+    this.vfs = new Vfs(system.content.filesystem, `/dev/${system.name}`)
+    this.systemd = new Systemd(this)
+    this.udev = new Udev(this)
+    this.docker = new Docker(this)
+    this.firewall = new Firewall()
+    this.serial(`Linux version 6.12.48+deb13-cloud-amd64 (fake guest ${this.spec.vmid})`)
+    try {
+      await this.bring(run)
+    } catch (error) {
+      this.serial(`Kernel panic - not syncing: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+      this.world.log(`fake guest ${this.spec.vmid}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+    }
+  }
+
+  private async bring(run: number): Promise<void> {
+    this.prepareTree()
+    let cloud: ReturnType<typeof localStage>
+    const errors: string[] = []
+    try { cloud = this.vfs.exists('/usr/bin/cloud-init') && !this.vfs.exists('/etc/cloud/cloud-init.disabled') ? localStage(this) : undefined } catch (error) { errors.push(error instanceof Error ? error.message : String(error)) }
+    const network = configureInterfaces(this.vfs, this.interfaces)
+    this.gateway = network.gateway
+    if (network.nameservers.length > 0) this.vfs.write('/etc/resolv.conf', network.nameservers.map((each) => `nameserver ${each}\n`).join(''))
+    if (cloud?.fresh) errors.push(...(await networkStage(this, cloud.config)))
+    if (this.run !== run) return
+    ensureHostKeys(this.vfs, cloud?.fresh ? cloud.config : {})
+    let finished = (): void => {}
+    this.cloudInitDone = new Promise((resolve) => { finished = resolve })
+    this.state = 'running'
+    await this.systemd.boot()
+    if (this.run !== run) return
+    if (this.vfs.exists('/etc/ssh/ssh_host_ed25519_key.pub')) this.serial(`SSH host key: ${this.vfs.readText('/etc/ssh/ssh_host_ed25519_key.pub').trim()}`)
+    this.serial(`Debian GNU/Linux 13 ${this.hostname} ttyS0\n\n${this.hostname} login:`)
+    errors.push(...(cloud?.fresh ? await finalStage(this, cloud.config) : []))
+    if (this.run !== run) return finished()
+    this.cloudInit = cloud || errors.length > 0 ? { status: errors.length > 0 ? 'error' : 'done', errors, warnings: cloud?.warnings ?? [] } : { status: 'disabled', errors: [], warnings: [] }
+    for (const unit of ['cloud-init-local', 'cloud-init-main', 'cloud-init-network', 'cloud-config', 'cloud-final']) if (cloud) this.systemd.set(`${unit}.service`, 'active')
+    this.serial(`Cloud-init v. 25.1.4 finished: ${this.cloudInit.status}`)
+    await this.devices.flush()
+    finished()
+  }
+
+  /** What is made anew at each boot: /dev, /proc, /run and the machine-id if it is empty. */
+  private prepareTree(): void {
+    const { vfs } = this
+    for (const [path, mode] of [['/dev', 0o755], ['/proc', 0o555], ['/sys', 0o555], ['/run', 0o755], ['/tmp', 0o1777]] as const) {
+      vfs.mkdir(path, ROOT, { parents: true })
+      const filesystem = new Filesystem(path === '/proc' ? 'proc' : path === '/sys' ? 'sysfs' : path === '/dev' ? 'devtmpfs' : 'tmpfs')
+      filesystem.root.mode = mode
+      vfs.mount(path, filesystem, filesystem.type === 'devtmpfs' ? 'udev' : filesystem.type, 'rw,nosuid,relatime')
+    }
+    for (const path of ['/dev/shm', '/dev/pts', '/dev/disk/by-id', '/dev/disk/by-uuid', '/dev/disk/by-label', '/dev/fd', '/run/lock', '/run/systemd/system', '/run/cloud-init', '/run/udev', '/run/user', '/run/sshd', '/proc/self', '/proc/sys/net/ipv4', '/proc/sys/kernel/random', '/sys/class/net', '/sys/block']) vfs.mkdir(path, ROOT, { parents: true })
+    vfs.chmod('/dev/shm', 0o1777)
+    for (const name of ['null', 'stdin', 'stdout', 'stderr', 'tty', 'console', 'ttyS0']) vfs.place(`/dev/${name}`, specialNode(true, () => ''))
+    vfs.place('/dev/zero', specialNode(true, () => Buffer.alloc(4096)))
+    for (const name of ['random', 'urandom']) vfs.place(`/dev/${name}`, specialNode(true, () => randomBytes(4096)))
+    vfs.place('/dev/kmsg', specialNode(true, () => '', (data) => this.serial(data.toString())))
+    vfs.place('/proc/cmdline', specialNode(false, () => 'BOOT_IMAGE=/boot/vmlinuz root=LABEL=root ro console=ttyS0\n'))
+    vfs.place('/proc/sys/kernel/random/boot_id', specialNode(false, () => `${this.bootId}\n`))
+    vfs.place('/proc/sys/kernel/random/uuid', specialNode(false, () => `${crypto.randomUUID()}\n`))
+    vfs.place('/proc/uptime', specialNode(false, () => `${((Date.now() - this.bootedAt) / 1000).toFixed(2)} 0.00\n`))
+    vfs.place('/proc/meminfo', specialNode(false, () => `MemTotal:       ${this.spec.memoryMiB * 1024} kB\nMemAvailable:   ${this.spec.memoryMiB * 900} kB\n`))
+    vfs.place('/proc/self/mounts', specialNode(false, () => vfs.mounts.map((mount) => `${mount.source} ${mount.target} ${mount.filesystem.type} ${mount.options} 0 0\n`).join('')))
+    vfs.place('/proc/mounts', specialNode(false, () => vfs.readText('/proc/self/mounts')))
+    const id = vfs.exists('/etc/machine-id') ? vfs.readText('/etc/machine-id').trim() : ''
+    if (id === '' || id === 'uninitialized') vfs.write('/etc/machine-id', `${randomBytes(16).toString('hex')}\n`)
+    for (const device of this.devices.all()) this.addDeviceNodes(device)
+  }
+
+  /** Makes /dev entries of a device, udev's and the rules' links included; returns the links' paths. */
+  addDeviceNodes(device: Device): void {
+    this.vfs.place(`/dev/${device.name}`, deviceNode(device))
+    for (const link of [...udevLinks(device), ...this.udev.apply(device).links]) {
+      this.vfs.mkdir(`/dev/${link.slice(0, Math.max(0, link.lastIndexOf('/')))}`, ROOT, { parents: true })
+      this.vfs.place(`/dev/${link}`, deviceLink(link, device))
+    }
+  }
+
+  /** Paths below /dev that lead to the disk or its partitions. */
+  devicePaths(diskName: string): string[] {
+    return this.vfs.paths().filter((path) => path.startsWith('/dev/') && this.deviceAt(path)?.disk.name === diskName)
+  }
+
+  /** Makes the links right after a disk's content has changed (a new file system has a new UUID). */
+  refreshDevice(name: string): void {
+    for (const path of this.vfs.paths().filter((each) => each.startsWith('/dev/disk/'))) {
+      const node = this.vfs.lookup(path, ROOT, false)
+      if (node.kind === 'link' && node.target.endsWith(`/${name}`)) this.vfs.remove(path)
+    }
+    const device = this.devices.find(name)
+    if (device) this.addDeviceNodes(device)
+  }
+
+  deviceAt(path: string): Device | undefined {
+    if (!this.vfs.exists(path)) return undefined
+    const node = this.vfs.lookup(path, ROOT)
+    return node.kind === 'block' ? this.devices.find(node.disk) : undefined
+  }
+
+  /** Mounts a device, `LABEL=…`, `UUID=…` or a tmpfs. Returns mount(8)'s complaint, or undefined. */
+  mountDevice(what: string, where: string, type?: string, options?: string): string | undefined {
+    if (what === 'tmpfs' || type === 'tmpfs') {
+      const filesystem = new Filesystem('tmpfs')
+      const mode = /mode=([0-7]+)/.exec(options ?? '')?.[1]
+      if (mode !== undefined) filesystem.root.mode = Number.parseInt(mode, 8)
+      this.vfs.mount(where, filesystem, what, options ?? 'rw,relatime')
+      return undefined
+    }
+    const [, tag, value] = /^(LABEL|UUID)=(.*)$/.exec(what) ?? []
+    const device = tag === undefined ? this.deviceAt(what) : this.devices.all().find(({ content }) => content.kind === 'filesystem' && (tag === 'LABEL' ? content.filesystem.label : content.filesystem.uuid) === value)
+    if (!device) return tag === undefined ? `mount: ${where}: special device ${what} does not exist.` : `mount: ${where}: can't find ${what}.`
+    if (device.content.kind !== 'filesystem') return `mount: ${where}: wrong fs type, bad option, bad superblock on ${what}, missing codepage or helper program, or other error.`
+    if (type !== undefined && type !== 'auto' && type !== device.content.filesystem.type) return `mount: ${where}: wrong fs type, bad option, bad superblock on ${what}, missing codepage or helper program, or other error.`
+    if (this.vfs.mounts.some((mount) => mount.target === where && mount.source === `/dev/${device.name}`)) return `mount: ${where}: /dev/${device.name} already mounted on ${where}.`
+    this.vfs.mount(where, device.content.filesystem, `/dev/${device.name}`, options ?? (device.content.filesystem.readOnly ? 'ro,relatime' : 'rw,relatime'))
+    return undefined
+  }
+
+  /** Handles a TCP connection to one of the guest's ports; false if nothing listens there. */
+  accept(port: number, socket: Duplex): boolean {
+    if (port !== 22 || !this.sshUp) return false
+    this.connections.add(socket)
+    socket.once('close', () => this.connections.delete(socket))
+    serveSsh(this, socket)
+    return true
+  }
+
+  journal(unit: string, text: string): void {
+    for (const line of text.split('\n').filter(Boolean)) this.journalLines.push({ unit, text: line, at: Date.now() })
+  }
+
+  journalOf(unit?: string): readonly { unit: string; text: string; at: number }[] {
+    return unit === undefined ? this.journalLines : this.journalLines.filter((line) => line.unit === unit)
+  }
+
+  serial(text: string): void {
+    try { appendFileSync(this.spec.serialLog, `${text}\n`) } catch { /* the log's folder may be gone with the VM */ }
+  }
+
+  /** The guest's own shutdown: units stop, disks are written. */
+  async powerOff(event: PowerEvent): Promise<void> {
+    if (this.state === 'off') return
+    this.serial(event === 'reboot' ? 'reboot: Restarting system' : 'reboot: Power down')
+    await this.docker.stop()
+    await this.cut()
+    if (event === 'reboot') void this.boot()
+    this.onPower(event)
+  }
+
+  /** Like pulling the plug, but what was written is on the disks. */
+  async cut(): Promise<void> {
+    this.run++
+    this.state = 'off'
+    for (const socket of this.connections) socket.destroy()
+    this.connections.clear()
+    for (const card of this.interfaces) { card.up = false; card.addresses = [] }
+    await this.devices.flush()
+  }
+
+  async reset(): Promise<void> {
+    await this.cut()
+    void this.boot()
+  }
+}

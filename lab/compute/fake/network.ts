@@ -1,0 +1,85 @@
+/** The LAN of fake guests: connections go straight to the guest that has the address, past PVE's firewall rules. */
+import type { Duplex } from 'node:stream'
+import type { FirewallState, LabNetwork } from '../driver.ts'
+import type { Guest } from './guest.ts'
+import { pipe } from './pipe.ts'
+import { decide, type Packet } from './pve-firewall.ts'
+
+/** Where connections from the internet seem to come from (RFC 5737). */
+const OUTSIDE = '192.0.2.1'
+
+const EMPTY = { options: {}, rules: [], ipsets: {}, aliases: {} }
+
+export class FakeNetwork implements LabNetwork {
+  readonly subnet: string
+  readonly gateway: string
+  readonly nameserver: string
+  private readonly guests: () => Iterable<Guest>
+  private firewall: FirewallState = { cluster: EMPTY, vms: {} }
+  private target: string | null = null
+  private internetOn = true
+
+  constructor(subnet: string, guests: () => Iterable<Guest>) {
+    this.subnet = subnet
+    this.gateway = subnet.replace(/\.\d+\/\d+$/, '.1')
+    this.nameserver = this.gateway
+    this.guests = guests
+  }
+
+  async applyFirewall(state: FirewallState): Promise<void> { this.firewall = state }
+  async setForwards({ target }: { readonly target: string | null }): Promise<void> { this.target = target }
+  async setInternet(on: boolean): Promise<void> { this.internetOn = on }
+
+  async dial(host: string, port: number): Promise<Duplex> { return this.connect(this.gateway, host, port) }
+
+  async dialRouter(port: number): Promise<Duplex> {
+    if (this.target === null || (port !== 80 && port !== 443)) throw failure('ECONNREFUSED', 'router', port)
+    return this.connect(OUTSIDE, this.target, port)
+  }
+
+  /** From one guest to another host of the LAN. */
+  async dialFrom(guest: Guest, host: string, port: number): Promise<Duplex> {
+    const card = guest.interfaces.find((each) => each.up && each.addresses.length > 0)
+    const source = card?.addresses[0]?.address
+    if (!card || source === undefined) throw failure('ENETUNREACH', host, port)
+    if (!this.allowed(guest, { direction: 'out', proto: 'tcp', source, dest: host, dport: port })) throw failure('ETIMEDOUT', host, port)
+    return this.connect(source, host, port)
+  }
+
+  /** Does the way to the internet work for this guest, rules included? */
+  internet(guest: Guest, port: number): boolean {
+    const card = guest.interfaces.find((each) => each.up && each.addresses.length > 0)
+    const source = card?.addresses[0]?.address
+    return this.internetOn && guest.gateway === this.gateway && source !== undefined && this.allowed(guest, { direction: 'out', proto: 'tcp', source, dest: OUTSIDE, dport: port })
+  }
+
+  /** The guest that has the address; with two of them the network is as undecided as a real one, and says so. */
+  private ownerOf(host: string): Guest | undefined {
+    const owners = [...this.guests()].filter((guest) => guest.state === 'running' && guest.interfaces.some((card) => card.up && !card.nic.linkDown && card.addresses.some(({ address }) => address === host)))
+    if (owners.length > 1) throw new Error(`${host} is up on ${owners.map((guest) => guest.spec.vmid).join(' and ')}`)
+    return owners[0]
+  }
+
+  private async connect(source: string, host: string, port: number): Promise<Duplex> {
+    const guest = this.ownerOf(host)
+    if (!guest || guest.paused) throw failure('EHOSTUNREACH', host, port)
+    const verdict = this.verdict(guest, { direction: 'in', proto: 'tcp', source, dest: host, dport: port })
+    if (verdict === 'DROP') throw failure('ETIMEDOUT', host, port)
+    if (verdict === 'REJECT') throw failure('ECONNREFUSED', host, port)
+    const [near, far] = pipe()
+    if (!guest.accept(port, far)) { far.destroy(); throw failure('ECONNREFUSED', host, port) }
+    return near
+  }
+
+  private verdict(guest: Guest, packet: Packet): 'ACCEPT' | 'DROP' | 'REJECT' {
+    const own = packet.direction === 'in' ? packet.dest : packet.source
+    const card = guest.interfaces.find((each) => each.addresses.some(({ address }) => address === own))
+    return card ? decide(this.firewall, guest.spec.vmid, card.slot, card.nic.firewall, packet) : 'ACCEPT'
+  }
+
+  private allowed(guest: Guest, packet: Packet): boolean { return this.verdict(guest, packet) === 'ACCEPT' }
+}
+
+function failure(code: string, host: string, port: number): Error {
+  return Object.assign(new Error(`connect ${code} ${host}:${port}`), { code, syscall: 'connect', address: host, port })
+}

@@ -1,0 +1,336 @@
+/**
+ * A small systemd: unit files of the guest's tree, dependencies, conditions, what a starting unit runs, and device
+ * units that udev makes. A service whose program is not modelled is simply `active` once it is started.
+ */
+import { posix } from 'node:path'
+import { udevProperties, type Device } from './devices.ts'
+import type { Guest } from './guest.ts'
+import { loginContext, programOf, runShell } from './shell.ts'
+import { ROOT } from './vfs.ts'
+
+const FOLDERS = ['/etc/systemd/system', '/run/systemd/system', '/usr/lib/systemd/system']
+
+export interface UnitFile {
+  readonly name: string
+  readonly path: string
+  readonly masked: boolean
+  /** All values of a key, in order; an empty value forgets the ones before, as systemd does. */
+  all(section: string, key: string): string[]
+  one(section: string, key: string): string | undefined
+}
+
+export type ActiveState = 'active' | 'inactive' | 'failed'
+
+interface UnitState { active: ActiveState; result: string; since: number }
+
+export class Systemd {
+  private readonly guest: Guest
+  private readonly states = new Map<string, UnitState>()
+  private readonly starting = new Set<string>()
+
+  constructor(guest: Guest) { this.guest = guest }
+
+  state(unit: string): ActiveState {
+    const name = unitName(unit)
+    if (name.endsWith('.device')) return this.deviceFor(name) ? 'active' : 'inactive'
+    if (name.endsWith('.mount')) return this.mounted(name) ? 'active' : (this.states.get(name)?.active === 'failed' ? 'failed' : 'inactive')
+    return this.states.get(name)?.active ?? 'inactive'
+  }
+
+  result(unit: string): string { return this.states.get(unitName(unit))?.result ?? 'success' }
+  since(unit: string): number { return this.states.get(unitName(unit))?.since ?? 0 }
+
+  known(): string[] {
+    const names = new Set(this.states.keys())
+    for (const folder of FOLDERS) if (this.guest.vfs.exists(folder)) for (const [name, node] of this.guest.vfs.readdir(folder, ROOT).entries) if (node.kind !== 'directory') names.add(name)
+    return [...names].sort()
+  }
+
+  failed(): string[] { return [...this.states].filter(([, state]) => state.active === 'failed').map(([name]) => name) }
+
+  resetFailed(unit?: string): void {
+    for (const [name, state] of this.states) if (state.active === 'failed' && (unit === undefined || unitName(unit) === name)) state.active = 'inactive'
+  }
+
+  /** Records a state that the model itself brought about. */
+  set(unit: string, active: ActiveState, result = 'success'): void {
+    this.states.set(unitName(unit), { active, result, since: Date.now() })
+  }
+
+  file(unit: string): UnitFile | undefined {
+    const name = unitName(unit)
+    const { vfs } = this.guest
+    const candidates = [name, name.replace(/@[^.]+\./, '@.')]
+    for (const candidate of candidates) for (const folder of FOLDERS) {
+      const path = `${folder}/${candidate}`
+      if (!vfs.exists(path)) {
+        // A link to a file that is gone is no unit.
+        continue
+      }
+      const node = vfs.lookup(path, ROOT)
+      const masked = node.kind === 'special' || (node.kind === 'file' && node.data.length === 0)
+      const dropins = FOLDERS.flatMap((each) => (vfs.exists(`${each}/${candidate}.d`) ? [...vfs.readdir(`${each}/${candidate}.d`, ROOT).entries.keys()].filter((entry) => entry.endsWith('.conf')).map((entry) => `${each}/${candidate}.d/${entry}`) : []))
+      const text = [path, ...dropins].map((each) => vfs.readText(each)).join('\n')
+      return parseUnit(name, vfs.realpath(path, ROOT), text, masked)
+    }
+    return undefined
+  }
+
+  enabled(unit: string): 'enabled' | 'disabled' | 'static' | 'masked' | 'not-found' | 'alias' {
+    const name = unitName(unit)
+    const { vfs } = this.guest
+    const own = `/etc/systemd/system/${name}`
+    try {
+      const node = vfs.lookup(own, ROOT, false)
+      if (node.kind === 'link' && node.target === '/dev/null') return 'masked'
+    } catch { /* not there */ }
+    const file = this.file(name)
+    if (!file) return 'not-found'
+    if (this.linkFolders().some((folder) => vfs.readdir(folder, ROOT).entries.has(name))) return 'enabled'
+    return file.all('Install', 'WantedBy').length + file.all('Install', 'RequiredBy').length + file.all('Install', 'Also').length > 0 ? 'disabled' : 'static'
+  }
+
+  private linkFolders(target = ''): string[] {
+    const { vfs } = this.guest
+    return FOLDERS.flatMap((folder) => (vfs.exists(folder) ? [...vfs.readdir(folder, ROOT).entries].filter(([name, node]) => node.kind === 'directory' && (target ? name === `${target}.wants` || name === `${target}.requires` : /\.(wants|requires|upholds)$/.test(name))).map(([name]) => `${folder}/${name}`) : []))
+  }
+
+  wantedBy(target: string): string[] {
+    return this.linkFolders(unitName(target)).flatMap((folder) => [...this.guest.vfs.readdir(folder, ROOT).entries.keys()])
+  }
+
+  /** Starts what the boot targets want, in an order that respects After= and Before=. */
+  async boot(): Promise<void> {
+    for (const target of ['sysinit.target', 'local-fs.target', 'sockets.target', 'timers.target', 'basic.target', 'cloud-init.target', 'multi-user.target']) await this.start(target)
+    for (const device of this.guest.devices.all()) await this.deviceAppeared(device)
+    await this.startWanted('dev-virtio\\x2dports-org.qemu.guest_agent.0.device')
+  }
+
+  /** Starts a unit and what it needs. Resolves to an error text, or undefined. Starting what is active does nothing. */
+  async start(unit: string): Promise<string | undefined> {
+    const name = unitName(unit)
+    if (this.state(name) === 'active' || this.starting.has(name)) return undefined
+    if (name.endsWith('.device')) return `Timed out waiting for device ${name}.`
+    const file = this.file(name)
+    if (file?.masked || this.enabled(name) === 'masked') return `Failed to start ${name}: Unit ${name} is masked.`
+    if (!file && !name.endsWith('.target')) return `Failed to start ${name}: Unit ${name} not found.`
+    this.starting.add(name)
+    try {
+      const requires = [...(file?.all('Unit', 'Requires') ?? []), ...(file?.all('Unit', 'BindsTo') ?? []), ...(file?.all('Unit', 'RequiresMountsFor') ?? []).flatMap((path) => this.mountUnitFor(path))]
+      for (const other of requires) {
+        if (await this.start(other)) {
+          this.set(name, 'inactive', 'dependency')
+          return `A dependency job for ${name} failed. See 'journalctl -xe' for details.`
+        }
+      }
+      for (const other of [...(file?.all('Unit', 'Requisite') ?? [])]) if (this.state(other) !== 'active') return `A dependency job for ${name} failed. See 'journalctl -xe' for details.`
+      for (const other of file?.all('Unit', 'Conflicts') ?? []) await this.stop(other)
+      await this.startWanted(name, file?.all('Unit', 'Wants') ?? [])
+      if (file && !this.conditionsHold(file)) {
+        this.set(name, 'inactive', 'condition')
+        return undefined
+      }
+      const problem = await this.run(name, file)
+      if (problem) this.guest.journal(name, problem)
+      return problem
+    } finally { this.starting.delete(name) }
+  }
+
+  private async startWanted(name: string, also: readonly string[] = []): Promise<void> {
+    const names = [...new Set([...also, ...this.wantedBy(name)])]
+    const order = new Map(names.map((each) => [each, this.file(each)?.all('Unit', 'After') ?? []]))
+    const before = new Map(names.map((each) => [each, this.file(each)?.all('Unit', 'Before') ?? []]))
+    const done = new Set<string>()
+    const visit = async (each: string): Promise<void> => {
+      if (done.has(each)) return
+      done.add(each)
+      for (const other of names) if (order.get(each)?.includes(other) || before.get(other)?.includes(each)) await visit(other)
+      await this.start(each)
+    }
+    for (const each of names) await visit(each)
+  }
+
+  private conditionsHold(file: UnitFile): boolean {
+    const { vfs } = this.guest
+    const test = (values: string[], check: (value: string) => boolean): boolean => values.every((value) => (value.startsWith('!') ? !check(value.slice(1)) : check(value.replace(/^\|/, ''))))
+    return test(file.all('Unit', 'ConditionPathExists'), (path) => vfs.exists(path))
+      && test(file.all('Unit', 'ConditionPathIsDirectory'), (path) => vfs.exists(path) && vfs.lookup(path, ROOT).kind === 'directory')
+      && test(file.all('Unit', 'ConditionPathIsMountPoint'), (path) => vfs.mounts.some((mount) => mount.target === path))
+      && test(file.all('Unit', 'ConditionFileNotEmpty'), (path) => vfs.exists(path) && vfs.read(path).length > 0)
+      && test(file.all('Unit', 'ConditionFileIsExecutable'), (path) => vfs.exists(path) && (vfs.lookup(path, ROOT).mode & 0o111) !== 0)
+      && test(file.all('Unit', 'ConditionPathExistsGlob'), (glob) => vfs.paths().some((path) => posix.matchesGlob(path, glob)))
+  }
+
+  private async run(name: string, file: UnitFile | undefined): Promise<string | undefined> {
+    const service = (key: string): string[] => file?.all('Service', key) ?? []
+    if (name.endsWith('.mount') && file) return this.mount(name, file)
+    if (!name.endsWith('.service') || !file) { this.set(name, 'active'); return undefined }
+    const type = file.one('Service', 'Type') ?? (service('ExecStart').length > 0 ? 'simple' : 'oneshot')
+    const hook = this.guest.serviceHooks[name]
+    for (const line of service('ExecStartPre')) {
+      const problem = await this.exec(name, file, line)
+      if (problem) { this.set(name, 'failed', 'exit-code'); return problem }
+    }
+    for (const line of type === 'oneshot' ? service('ExecStart') : []) {
+      const problem = await this.exec(name, file, line)
+      if (problem) { this.set(name, 'failed', 'exit-code'); return problem }
+    }
+    const problem = hook ? await hook.start?.() : undefined
+    if (problem) { this.set(name, 'failed', 'exit-code'); return problem }
+    this.set(name, type === 'oneshot' && !/^(yes|true|on|1)$/.test(file.one('Service', 'RemainAfterExit') ?? '') ? 'inactive' : 'active')
+    for (const line of service('ExecStartPost')) await this.exec(name, file, line)
+    return undefined
+  }
+
+  /** Runs a command line of a unit if its program is a script or is modelled; others count as having worked. */
+  private async exec(name: string, file: UnitFile, line: string): Promise<string | undefined> {
+    const [, prefix = '', command = ''] = /^([-+!@:]*)(.*)$/.exec(line) ?? []
+    const { vfs } = this.guest
+    const path = command.split(/\s+/)[0]?.replaceAll('"', '') ?? ''
+    const instance = /@([^.]+)\./.exec(name)?.[1] ?? ''
+    const text = command.replaceAll('%i', instance).replaceAll('%n', name).replaceAll('%%', '%')
+    if (!vfs.exists(path)) return prefix.includes('-') ? undefined : `${name}: Failed to locate executable ${path}: No such file or directory`
+    const node = vfs.lookup(path, ROOT)
+    if (node.kind !== 'file') return `${name}: ${path} is not a file`
+    const program = programOf(node.data)
+    const modelled = this.guest.programFiles[vfs.realpath(path, ROOT)] !== undefined || (program !== undefined && (this.guest.programs[program] !== undefined || posix.dirname(vfs.realpath(path, ROOT)) === '/usr/bin'))
+    if (!modelled && !/^#!.*\b(sh|bash|dash)\b/.test(node.data.toString('latin1', 0, 80))) return undefined
+    const user = file.one('Service', 'User') ?? 'root'
+    const environment: Record<string, string> = {}
+    for (const each of file.all('Service', 'Environment')) for (const [, key = '', value = ''] of each.matchAll(/"?(\w+)=((?:[^"\s]|\s(?=[^"]*"))*)"?/g)) environment[key] = value
+    const context = loginContext(this.guest, user)
+    const result = await runShell(text, { ...context, cwd: file.one('Service', 'WorkingDirectory')?.replace(/^-/, '') ?? '/', env: { ...context.env, ...environment } })
+    if (result.stdout + result.stderr) this.guest.journal(name, result.stdout + result.stderr)
+    const accepted = ['0', ...file.all('Service', 'SuccessExitStatus')]
+    return accepted.includes(String(result.exitCode)) || prefix.includes('-') ? undefined : `${name}: Main process exited, code=exited, status=${result.exitCode}`
+  }
+
+  async stop(unit: string): Promise<void> {
+    const name = unitName(unit)
+    if (this.state(name) !== 'active') { if (this.states.get(name)?.active === 'failed') this.set(name, 'inactive'); return }
+    const file = this.file(name)
+    this.set(name, 'inactive')
+    for (const other of this.states.keys()) {
+      if (this.state(other) !== 'active' || other === name) continue
+      const their = this.file(other)
+      if (their && ['Requires', 'BindsTo', 'PartOf', 'RequiresMountsFor'].some((key) => (key === 'RequiresMountsFor' ? their.all('Unit', key).flatMap((path) => this.mountUnitFor(path)) : their.all('Unit', key)).map(unitName).includes(name))) await this.stop(other)
+    }
+    for (const line of [...(file?.all('Service', 'ExecStop') ?? []), ...(file?.all('Service', 'ExecStopPost') ?? [])]) if (file) await this.exec(name, file, line)
+    await this.guest.serviceHooks[name]?.stop?.()
+    if (name.endsWith('.mount') && file) {
+      const where = file.one('Mount', 'Where') ?? ''
+      if (this.guest.vfs.mounts.some((mount) => mount.target === where)) this.guest.vfs.unmount(where)
+      await this.guest.devices.flush()
+    }
+  }
+
+  /** A disk has come: udev's links are there, now the units that wait for it. */
+  async deviceAppeared(device: Device): Promise<void> {
+    const rules = this.guest.udev.apply(device)
+    for (const wanted of rules.wants) await this.start(wanted)
+    for (const path of [`/dev/${device.name}`, ...rules.links.map((link) => `/dev/${link}`)]) await this.startWanted(deviceUnit(path))
+  }
+
+  /** A disk has gone: what is bound to it stops. */
+  async deviceGone(paths: readonly string[]): Promise<void> {
+    const gone = paths.map(deviceUnit)
+    for (const name of [...this.states.keys()]) {
+      const file = this.file(name)
+      const what = file?.one('Mount', 'What')
+      if (file?.all('Unit', 'BindsTo').some((each) => gone.includes(unitName(each))) || (what !== undefined && paths.includes(what))) await this.stop(name)
+    }
+  }
+
+  private async mount(name: string, file: UnitFile): Promise<string | undefined> {
+    const [what = '', where = ''] = [file.one('Mount', 'What'), file.one('Mount', 'Where')]
+    this.guest.vfs.mkdir(where, ROOT, { parents: true })
+    const problem = this.guest.mountDevice(what, where, file.one('Mount', 'Type'), file.one('Mount', 'Options'))
+    this.set(name, problem ? 'failed' : 'active', problem ? 'exit-code' : 'success')
+    return problem
+  }
+
+  private mounted(name: string): boolean {
+    const where = this.file(name)?.one('Mount', 'Where') ?? `/${name.replace(/\.mount$/, '').replaceAll('-', '/').replaceAll('\\x2d', '-')}`
+    return this.guest.vfs.mounts.some((mount) => mount.target === where)
+  }
+
+  private mountUnitFor(path: string): string[] {
+    return this.known().filter((name) => name.endsWith('.mount') && (path === this.file(name)?.one('Mount', 'Where') || path.startsWith(`${this.file(name)?.one('Mount', 'Where') ?? ' '}/`)))
+  }
+
+  private deviceFor(name: string): Device | undefined {
+    if (name.includes('virtio\\x2dports')) return this.guest.spec.agent ? this.guest.devices.all()[0] : undefined
+    const path = `/${name.replace(/\.device$/, '').replaceAll('-', '/').replaceAll('\\x2d', '-')}`
+    return this.guest.deviceAt(path)
+  }
+}
+
+/** systemd.unit(5): a path as a unit name. */
+export function deviceUnit(path: string): string {
+  return `${escapePath(path)}.device`
+}
+
+export function escapePath(path: string): string {
+  return path.replace(/^\/+|\/+$/g, '').split('').map((letter, at) => (letter === '/' ? '-' : /[A-Za-z0-9:_]/.test(letter) || (letter === '.' && at > 0) ? letter : `\\x${letter.charCodeAt(0).toString(16).padStart(2, '0')}`)).join('') || '-'
+}
+
+export function unitName(unit: string): string {
+  if (unit.startsWith('/dev/')) return deviceUnit(unit)
+  return /\.(service|target|mount|timer|socket|path|device|slice|scope|automount|swap)$/.test(unit) ? unit : `${unit}.service`
+}
+
+export function parseUnit(name: string, path: string, text: string, masked = false): UnitFile {
+  const values = new Map<string, string[]>()
+  let section = ''
+  for (const line of text.replaceAll(/\\\n\s*/g, ' ').split('\n')) {
+    const header = /^\[(\w+)\]\s*$/.exec(line)
+    if (header) section = header[1] ?? ''
+    const [, key, value = ''] = /^([A-Za-z-]+)\s*=\s*(.*?)\s*$/.exec(line) ?? []
+    if (key === undefined) continue
+    const at = `${section}.${key}`
+    values.set(at, value === '' ? [] : [...(values.get(at) ?? []), value])
+  }
+  const listed = new Set(['Requires', 'Requisite', 'Wants', 'BindsTo', 'PartOf', 'After', 'Before', 'Conflicts', 'RequiresMountsFor', 'WantedBy', 'RequiredBy', 'Also', 'Alias', 'SuccessExitStatus'])
+  return {
+    name, path, masked,
+    all: (where, key) => { const found = values.get(`${where}.${key}`) ?? []; return listed.has(key) ? found.flatMap((value) => value.split(/\s+/)).filter(Boolean) : found },
+    one: (where, key) => values.get(`${where}.${key}`)?.at(-1),
+  }
+}
+
+/** udev rules of the guest's tree, as far as they name links and units. */
+export class Udev {
+  private readonly guest: Guest
+  constructor(guest: Guest) { this.guest = guest }
+
+  /** Links (below /dev) and units for a device. */
+  apply(device: Device): { links: string[]; wants: string[] } {
+    const { vfs } = this.guest
+    const properties = udevProperties(device)
+    const links: string[] = []
+    const wants: string[] = []
+    for (const folder of ['/usr/lib/udev/rules.d', '/run/udev/rules.d', '/etc/udev/rules.d']) {
+      if (!vfs.exists(folder)) continue
+      for (const [file, node] of vfs.readdir(folder, ROOT).entries) {
+        if (!file.endsWith('.rules') || node.kind !== 'file') continue
+        for (const line of node.data.toString().replaceAll(/\\\n/g, ' ').split('\n')) {
+          if (/^\s*(#|$)/.test(line)) continue
+          const parts = [...line.matchAll(/(\w+)(?:\{([^}]+)\})?\s*(==|!=|\+=|:=|=)\s*"([^"]*)"/g)].map(([, key = '', attribute = '', operator = '', value = '']) => ({ key, attribute, operator, value }))
+          const matches = parts.filter((part) => part.operator === '==' || part.operator === '!=').every(({ key, attribute, operator, value }) => {
+            const actual = key === 'ENV' ? properties[attribute] : key === 'ATTRS' || key === 'ATTR' ? (attribute === 'serial' ? properties['ID_SERIAL_SHORT'] : undefined) : properties[key === 'KERNELS' ? 'KERNEL' : key]
+            const hit = actual !== undefined && value.split('|').some((glob) => posix.matchesGlob(actual, glob) || glob === actual)
+            return operator === '==' ? hit : !hit
+          })
+          if (!matches) continue
+          for (const { key, attribute, value } of parts.filter((part) => !['==', '!='].includes(part.operator))) {
+            const text = value.replaceAll('%k', device.name).replaceAll('$kernel', device.name)
+            if (key === 'SYMLINK') links.push(...text.split(/\s+/).filter(Boolean))
+            if (key === 'ENV' && attribute === 'SYSTEMD_WANTS') wants.push(...text.split(/\s+/).filter(Boolean))
+            if (key === 'ENV') properties[attribute] = text
+          }
+        }
+      }
+    }
+    return { links, wants }
+  }
+}
