@@ -1,9 +1,70 @@
 /** What the lab needs before it can serve real guests: a base image and container images, all from packages. */
-import { homedir } from 'node:os'
-import { join } from 'node:path'
 import { buildBase } from '../../lab/debian/base.ts'
-import { buildContainers } from '../../lab/debian/containers.ts'
+import { buildContainers, type Containers } from '../../lab/debian/containers.ts'
 import { ensureHostPackages } from '../../lab/debian/packages.ts'
-import { startRegistry } from '../../lab/debian/registry.ts'
+import { startRegistry, type Registry } from '../../lab/debian/registry.ts'
+import { buildRoot } from '../../lab/debian/root.ts'
+import { Failure } from '../../proxmox/failure.ts'
 import type { Progress } from '../../proxmox/progress.ts'
-import { ensureTools } from '../../tools/index.ts'
+import { startTools, ToolFailure, type Tool, type ToolName } from '../../tools/index.ts'
+
+export interface LabImages {
+  readonly base: { readonly file: string; readonly sha256: string }
+  /** For the lab: starts the registry inside of its LAN. */
+  readonly startRegistry: (place: { enter: readonly string[]; address: string; port: number; stateDir: string; log: (line: string) => void }) => Promise<Registry>
+  /** images.lock.json of a site that uses this registry. Grafana can't be had from packages, so it is not there. */
+  readonly lock: (registryHost: string) => unknown
+}
+
+/**
+ * Installs what is missing on this computer and builds what is not cached: the programs, the base image, the lab's
+ * own Debian root and the container images. Minutes the first time, a second afterwards.
+ */
+export async function prepareImages(progress: Progress, signal: AbortSignal): Promise<LabImages> {
+  await progress.step('Debian packages that the lab needs', async (note) => {
+    const found = await ensureHostPackages({ log: note })
+    if (!found.ok) throw new Failure(found.code, found.cause, found.next)
+    if (found.installed.length > 0) progress.info(`installed: ${found.installed.join(', ')}`)
+  })
+  // Programs are compiled while the images are put together: one is bound by processors, the other by the network.
+  const tools = startTools(['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox', 'promtail', 'loki'], { signal, log: () => {} })
+  for (const tool of Object.values(tools)) tool.catch(() => {}) // reported where it is awaited
+  const build = { log: (line: string) => { note(line) }, signal }
+  let note: (text: string) => void = () => {}
+  const step = <T>(title: string, work: () => Promise<T>): Promise<T> => progress.step(title, (say) => { note = say; return asFailure(work) })
+
+  const base = await step('base image (Debian 13, from packages)', () => buildBase(build))
+  await step('the lab\'s own Debian root (registry, nginx, …)', () => buildRoot(build))
+  await progress.step('programs: Packer, its plugin, OpenTofu, the Proxmox provider, Promtail, Loki', (say) => asFailure(async () => {
+    for (const name of Object.keys(tools) as ToolName[]) {
+      say(`waiting for ${name}`)
+      const tool: Tool = await tools[name as keyof typeof tools]
+      progress.info(`${tool.name} ${tool.version} (${tool.origin})`)
+    }
+  }))
+  const programs = { loki: (await tools.loki).path, promtail: (await tools.promtail).path }
+  const containers = await step('container images (Serena, nginx, Promtail, Loki)', () => buildContainers({ ...build, tools: programs }))
+  return {
+    base,
+    startRegistry: (place) => startRegistry({ ...place, layoutDir: containers.layoutDir }),
+    lock: (registryHost) => lockOf(containers, registryHost)
+  }
+}
+
+function lockOf(containers: Containers, host: string): unknown {
+  const services = Object.fromEntries(Object.entries(containers.images).map(([name, image]) => [name, { image: `${host}/${name}`, digest: image.digest, tag: image.tag }]))
+  return { schema: 1, services }
+}
+
+/** The lab's and the tools' failures have the product's shape, but not its class: neither imports the product. */
+async function asFailure<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof ToolFailure) throw new Failure(error.code, error.message, error.hint, { cause: error })
+    const failure = error as { code?: unknown; message?: unknown; hint?: unknown; next?: unknown }
+    const hint = failure.hint ?? failure.next
+    if (error instanceof Error && typeof failure.code === 'string' && typeof hint === 'string') throw new Failure(failure.code, error.message, hint, { cause: error })
+    throw error
+  }
+}

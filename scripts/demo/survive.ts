@@ -1,0 +1,54 @@
+/** Checks that take something away and see it come back by itself. */
+import type { Proxmox } from '../../proxmox/client.ts'
+import { eventually, expectThat, type Checks } from './checks.ts'
+import { findMark, type OutsideAccess } from './access.ts'
+
+export interface Guest {
+  readonly proxmox: Proxmox
+  readonly node: string
+  readonly vmid: number
+  readonly signal: AbortSignal
+}
+
+/** `slotctl VERB` in a guest, its JSON. */
+export async function slotctl(guest: Guest, ...words: string[]): Promise<any> {
+  const run = await guest.proxmox.agentExec(guest.node, guest.vmid, ['/usr/local/sbin/slotctl', ...words], { signal: guest.signal, timeoutMs: 300_000 })
+  try {
+    return JSON.parse(run.stdout)
+  } catch {
+    throw new Error(`slotctl ${words.join(' ')} in VM ${guest.vmid} said (exit code ${run.exitCode}): ${(run.stdout + run.stderr).slice(0, 500)}`)
+  }
+}
+
+/** A shell command in a guest, for taking things away. Rejects when it fails. */
+export async function inGuest(guest: Guest, command: string): Promise<string> {
+  const run = await guest.proxmox.agentExec(guest.node, guest.vmid, ['/bin/sh', '-c', command], { signal: guest.signal, timeoutMs: 300_000 })
+  if (run.exitCode !== 0) throw new Error(`"${command}" in VM ${guest.vmid} ended with ${run.exitCode}: ${run.stderr.slice(0, 300)}`)
+  return run.stdout
+}
+
+/** Serena answers an MCP client, with the data of before. */
+export async function backWithData(access: OutsideAccess, mark: string, signal: AbortSignal): Promise<void> {
+  await eventually(() => findMark(access, mark), { timeoutMs: 600_000, everyMs: 2000, signal })
+}
+
+export async function checkSurvival(checks: Checks, guest: Guest, access: OutsideAccess, mark: string): Promise<void> {
+  await checks.check('dockerd restarted: Serena is back by itself, data intact', async () => {
+    await inGuest(guest, 'systemctl restart docker')
+    await backWithData(access, mark, guest.signal)
+  })
+  await checks.check('nftables reloaded: Serena answers, and the guest\'s rules are in force', async () => {
+    await inGuest(guest, 'systemctl reload-or-restart golden-firewall.service')
+    expectThat((await inGuest(guest, 'nft list table inet golden')).includes('policy drop'), 'the table of the guest has no dropping policy')
+    await backWithData(access, mark, guest.signal)
+  })
+  await checks.check('VM rebooted through the API: Serena is back by itself, data intact', async (note) => {
+    const booted = (await inGuest(guest, 'cat /proc/sys/kernel/random/boot_id')).trim()
+    await guest.proxmox.task(await guest.proxmox.post<string>(`/nodes/${guest.node}/qemu/${guest.vmid}/status/reboot`), { signal: guest.signal })
+    note('rebooting')
+    await eventually(async () => {
+      expectThat((await inGuest(guest, 'cat /proc/sys/kernel/random/boot_id')).trim() !== booted, 'the VM did not reboot')
+    }, { timeoutMs: 600_000, everyMs: 2000, signal: guest.signal })
+    await backWithData(access, mark, guest.signal)
+  })
+}

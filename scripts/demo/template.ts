@@ -1,0 +1,44 @@
+/** Looks for planted canaries on a template's disk and in everything that a deployment writes. */
+import { execFile } from 'node:child_process'
+import { createReadStream } from 'node:fs'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+
+/** Which of these byte strings occur in a file, read as a stream. */
+export async function occurring(open: AsyncIterable<Uint8Array>, needles: readonly string[]): Promise<Set<string>> {
+  const found = new Set<string>()
+  const wanted = needles.map((text) => ({ text, bytes: Buffer.from(text) }))
+  const overlap = Math.max(...wanted.map(({ bytes }) => bytes.length), 1) - 1
+  let tail = Buffer.alloc(0)
+  for await (const part of open) {
+    const chunk = tail.length === 0 ? Buffer.from(part) : Buffer.concat([tail, part])
+    for (const { text, bytes } of wanted) if (!found.has(text) && chunk.includes(bytes)) found.add(text)
+    tail = chunk.subarray(Math.max(0, chunk.length - overlap))
+  }
+  return found
+}
+
+/** Searches the disk as a guest would see it, backing files included. `scratch` is a folder with room for the sparse copy. */
+export async function searchDisk(image: string, needles: readonly string[], scratch: string): Promise<Set<string>> {
+  const folder = await mkdtemp(join(scratch, 'disk-'))
+  try {
+    const raw = join(folder, 'disk.raw')
+    await promisify(execFile)('qemu-img', ['convert', '-U', '-f', 'qcow2', '-O', 'raw', image, raw])
+    return await occurring(createReadStream(raw, { highWaterMark: 4 << 20 }), needles)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** Which needles occur in which files below a folder. @returns `file: needle` lines */
+export async function searchFolder(folder: string, needles: readonly string[], skip: (path: string) => boolean = () => false): Promise<string[]> {
+  const hits: string[] = []
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name)
+    if (!entry.isFile() || skip(path)) continue
+    const content = await readFile(path)
+    for (const needle of needles) if (content.includes(needle)) hits.push(`${path}: ${needle.slice(0, 6)}…`)
+  }
+  return hits
+}

@@ -1,0 +1,110 @@
+/** `golden lab`: a Proxmox-compatible API over local guests, prepared by the ordinary setup, until Ctrl-C. */
+import { existsSync } from 'node:fs'
+import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { startLab, type Lab } from '../lab/index.ts'
+import { connect } from '../proxmox/client.ts'
+import { Failure } from '../proxmox/failure.ts'
+import { applySetup, observeSetup, planSetup } from '../proxmox/setup.ts'
+import { loadSite } from '../stacks/load.ts'
+import { initSecrets } from './init.ts'
+import { emptyBase, labSite, writeLabSite } from './lab-site.ts'
+import { prepareImages, type LabImages } from './demo/images.ts'
+import { wantedSetup } from './setup.ts'
+import { writeSecret } from './secrets/files.ts'
+import type { Verb } from './verb.ts'
+
+export const verb: Verb = {
+  summary: 'start a Proxmox-compatible API over local QEMU (or fake) guests and keep it running until Ctrl-C',
+  options: {
+    state: { type: 'string' },
+    port: { type: 'string' },
+    driver: { type: 'string', default: 'qemu' },
+    bare: { type: 'boolean' },
+    'for-replay': { type: 'boolean' }
+  },
+  optionHelp: {
+    state: `folder that keeps everything; default ${labFolder({})}`,
+    port: 'port of the API on 127.0.0.1; default a free one',
+    driver: 'qemu (real guests; root) or fake (models of guests)',
+    bare: 'without base image, container images and registry: starts in seconds',
+    'for-replay': 'set up what the recorded answers of a real Proxmox are compared with'
+  },
+  async run({ flags, env, progress, signal, result }) {
+    const stateDir = resolve(typeof flags['state'] === 'string' ? flags['state'] : labFolder(env))
+    const driver = flags['driver']
+    if (driver !== 'qemu' && driver !== 'fake') throw new Failure('usage', `--driver is "${String(driver)}"`, 'Say qemu or fake.')
+    const port = Number(flags['port'] ?? 0)
+    if (!Number.isInteger(port) || port < 0 || port > 65535) throw new Failure('usage', `--port is "${String(flags['port'])}"`, 'Say a port number, 0 for a free one.')
+    const forReplay = flags['for-replay'] === true
+    const images = driver === 'qemu' && flags['bare'] !== true && !forReplay ? await prepareImages(progress, signal) : undefined
+    signal.throwIfAborted()
+    await mkdir(stateDir, { recursive: true, mode: 0o700 })
+    const lab = await progress.step(`start the lab (${driver} guests) in ${stateDir}`, (note) => startLab({
+      stateDir, driver, port, forReplay, log: note, ...(images ? { startRegistry: images.startRegistry } : {})
+    }))
+    const ended = new Promise<string>((done) => {
+      if (signal.aborted) done('stopped')
+      signal.addEventListener('abort', () => done('stopped by a signal'))
+      void lab.stopRequested.then(() => done('stopped through the control socket'))
+    })
+    try {
+      const token = await progress.step('set up as on any Proxmox', () => prepareLab(lab, stateDir, images))
+      const connection = { ...lab.connection, token, site: join(stateDir, 'site') }
+      await writeAtomically(join(stateDir, 'connection.json'), `${JSON.stringify(connection, null, 2)}\n`)
+      result(describe(connection, join(stateDir, 'connection.json')), connection)
+      progress.info(`the lab is ${await ended}`)
+    } finally {
+      await progress.step('stop the lab', () => lab.close())
+    }
+    return 0
+  }
+}
+
+/** Where a lab lives unless told otherwise. */
+export function labFolder(env: NodeJS.ProcessEnv): string {
+  return join(env['XDG_STATE_HOME'] ?? join(homedir(), '.local/state'), 'serena-golden', 'lab')
+}
+
+/** A site folder for this lab, and the administrator's part of it with the lab's root token. @returns the least-privilege token, `id=secret` */
+async function prepareLab(lab: Lab, stateDir: string, images: LabImages | undefined): Promise<string> {
+  const folder = join(stateDir, 'site')
+  const base = images?.base ?? await emptyBase(join(stateDir, 'base.qcow2'))
+  // Ports change from start to start, so the site is written anew; its secrets and pins stay.
+  await writeLabSite(folder, labSite(lab.connection, { name: 'lab', layout: 'two-vms', base, isoPath: join(stateDir, 'golden-iso') }), lab.connection)
+  const site = await loadSite(folder)
+  await initSecrets(site, folder, new Date())
+  if (images) await writeFile(join(folder, 'images.lock.json'), `${JSON.stringify(images.lock(lab.connection.registry?.host ?? ''), null, 2)}\n`)
+  const [id, secret] = lab.connection.rootToken.split(/=(.*)/s) as [string, string]
+  const admin = connect({ url: lab.connection.apiUrl, caPem: await readFile(lab.connection.caFile, 'utf8'), auth: { id, secret } })
+  try {
+    const tokenFile = join(folder, 'secrets', 'proxmox-token')
+    const wanted = wantedSetup(site, { enableFirewall: false, replaceToken: !existsSync(tokenFile) })
+    const plan = planSetup(wanted, await observeSetup(admin, wanted))
+    const [problem] = plan.problems
+    if (problem) throw new Failure(problem.code, problem.message, problem.hint)
+    const made = await applySetup(admin, plan, () => {})
+    if (made !== undefined) await writeSecret(tokenFile, `${made}\n`)
+    return `${site.proxmox.tokenId}=${(await readFile(tokenFile, 'utf8')).trim()}`
+  } finally {
+    admin.close()
+  }
+}
+
+async function writeAtomically(file: string, content: string): Promise<void> {
+  const temporary = `${file}.${process.pid}.tmp`
+  await writeFile(temporary, content, { mode: 0o600 })
+  await chmod(temporary, 0o600)
+  await rename(temporary, file)
+}
+
+function describe(connection: { apiUrl: string; caFile: string; site: string }, file: string): string {
+  return [
+    `The lab answers at ${connection.apiUrl} (CA: ${connection.caFile}).`,
+    `Tokens, storages, proxy and ports: ${file}`,
+    `A site for it:  export GOLDEN_SITE=${connection.site}`,
+    'Ctrl-C ends it; what it holds stays for the next start.'
+  ].join('\n')
+}
+
