@@ -128,6 +128,7 @@ describe.skipIf(!wanted)('a real Debian guest (needs GOLDEN_TEST_GUEST=1, root a
   test('reboots, and switches itself off when asked', async () => {
     const id = () => ssh('cat /proc/sys/kernel/random/boot_id').catch(() => '')
     const before = await id()
+    await ssh('sudo sync') // a reset is a power cut: host keys made a minute ago could be lost
     await machine.reset()
     await expect.poll(async () => /^[0-9a-f-]{36}\s/.test(await id()) && (await id()) !== before, { timeout: 5 * minutes, interval: 1_000 }).toBe(true)
     await expect.poll(() => machine.agent('guest-ping', undefined, 10_000), { timeout: 5 * minutes, interval: 1_000 }).toEqual({})
