@@ -1,0 +1,53 @@
+/** Faults to order, so that tests of reliability need no luck. */
+
+export interface FaultOrder {
+  /** Which requests: a method and a part of the path (a regular expression), e.g. `^/nodes/pve/qemu/\d+/clone$`. */
+  readonly request?: { readonly method?: string; readonly path: string }
+  /** Which tasks: type (`qmclone`, …) and perhaps id. */
+  readonly task?: { readonly type: string; readonly id?: string }
+  /** Wait so long first, in ms. */
+  readonly delayMs?: number
+  /** Requests: answer with this status and reason; tasks: fail with this text. */
+  readonly status?: number
+  readonly reason?: string
+  /** Requests: close the connection, before (`before`) or after (`after`) the work is done. */
+  readonly drop?: 'before' | 'after'
+  /** How often; 1 by default. */
+  readonly times?: number
+}
+
+export interface Faults {
+  /** Adds an order; returns its number. */
+  order(fault: FaultOrder): number
+  /** Takes one back, or all. */
+  clear(id?: number): void
+  list(): (FaultOrder & { readonly id: number; readonly left: number })[]
+  forRequest(method: string, path: string): FaultOrder | undefined
+  forTask(type: string, id: string): FaultOrder | undefined
+}
+
+export function createFaults(): Faults {
+  const orders: { id: number; left: number; fault: FaultOrder }[] = []
+  let last = 0
+  const take = (matches: (fault: FaultOrder) => boolean): FaultOrder | undefined => {
+    const found = orders.find((order) => order.left > 0 && matches(order.fault))
+    if (found !== undefined) found.left -= 1
+    return found?.fault
+  }
+  return {
+    order(fault) {
+      if (fault.request === undefined && fault.task === undefined) throw new Error('a fault needs `request` or `task`')
+      if (fault.request !== undefined) new RegExp(fault.request.path) // a bad expression fails now, not later
+      last += 1
+      orders.push({ id: last, left: fault.times ?? 1, fault })
+      return last
+    },
+    clear(id) {
+      for (let index = orders.length - 1; index >= 0; index -= 1) if (id === undefined || orders[index]?.id === id) orders.splice(index, 1)
+    },
+    list: () => orders.map(({ id, left, fault }) => ({ ...fault, id, left })),
+    forRequest: (method, path) =>
+      take(({ request }) => request !== undefined && (request.method ?? method) === method && new RegExp(request.path).test(path)),
+    forTask: (type, id) => take(({ task }) => task !== undefined && task.type === type && (task.id ?? id) === id),
+  }
+}

@@ -1,0 +1,18 @@
+/** All handlers, by the keys of the method table. */
+import { accessHandlers } from './access.ts'
+import type { Handlers } from './context.ts'
+import { firewallHandlers } from './firewall.ts'
+import { nodeHandlers } from './node.ts'
+import { poolHandlers } from './pools.ts'
+import { contentHandlers } from './storage/content.ts'
+import { storageHandlers } from './storage/storages.ts'
+import { uploadHandlers } from './storage/upload.ts'
+import { taskHandlers } from './task-handlers.ts'
+import { agentHandlers } from './vm/agent.ts'
+import { vmHandlers } from './vm/handlers.ts'
+import { powerHandlers } from './vm/power.ts'
+
+export const handlers: Handlers = {
+  ...accessHandlers, ...poolHandlers, ...nodeHandlers, ...taskHandlers, ...storageHandlers, ...contentHandlers, ...uploadHandlers, ...firewallHandlers,
+  ...vmHandlers, ...powerHandlers, ...agentHandlers,
+}

@@ -1,0 +1,43 @@
+/** Methods of the node, its tasks and the cluster. */
+import { all, everybody, flag, integer, like, method, oneOf, optional, or, text, type MethodTable } from './schema.ts'
+
+const node = like('pve-node')
+const upid = text()
+const sid = like('pve-ha-resource-or-vm-id')
+
+export const nodeMethods = {
+  'GET /version': method(everybody),
+  'GET /nodes': method(everybody),
+  'GET /nodes/{node}': method(everybody, { node }),
+  'GET /nodes/{node}/status': method(all('/nodes/{node}', 'Sys.Audit'), { node }),
+  'GET /nodes/{node}/version': method(everybody, { node }),
+  'GET /nodes/{node}/time': method(all('/nodes/{node}', 'Sys.Audit'), { node }),
+  'GET /nodes/{node}/dns': method(all('/nodes/{node}', 'Sys.Audit'), { node }),
+  'GET /nodes/{node}/network': method(everybody, {
+    node,
+    type: optional(oneOf('bridge', 'bond', 'eth', 'alias', 'vlan', 'fabric', 'OVSBridge', 'OVSBond', 'OVSPort', 'OVSIntPort', 'vnet', 'any_bridge', 'any_local_bridge', 'include_sdn')),
+  }),
+  'GET /nodes/{node}/network/{iface}': method(all('/nodes/{node}', 'Sys.Audit'), { node, iface: like('pve-iface', { minLength: 2, maxLength: 20 }) }),
+  'GET /nodes/{node}/query-url-metadata': method(or(all('/', 'Sys.Audit', 'Sys.Modify'), all('/nodes/{node}', 'Sys.AccessNetwork')), {
+    node, url: text({ pattern: /https?:\/\/.*/ }), 'verify-certificates': optional(flag),
+  }),
+  'GET /nodes/{node}/tasks': method(everybody, {
+    node, errors: optional(flag), limit: optional(integer({ min: 0 })), since: optional(integer()), source: optional(oneOf('archive', 'active', 'all')),
+    start: optional(integer({ min: 0 })), statusfilter: optional(like('pve-task-status-type-list')), typefilter: optional(text()), until: optional(integer()),
+    userfilter: optional(text()), vmid: optional({ ...integer({ min: 100, max: 999999999 }), format: 'pve-vmid' }),
+  }),
+  'GET /nodes/{node}/tasks/{upid}': method(everybody, { node, upid }),
+  'GET /nodes/{node}/tasks/{upid}/status': method(everybody, { node, upid }),
+  'GET /nodes/{node}/tasks/{upid}/log': method(everybody, {
+    node, upid, start: optional(integer({ min: 0 })), limit: optional(integer({ min: 0 })), download: optional(flag),
+  }),
+  'DELETE /nodes/{node}/tasks/{upid}': method(everybody, { node, upid }),
+
+  'GET /cluster/resources': method(everybody, { type: optional(oneOf('vm', 'storage', 'node', 'sdn')) }),
+  'GET /cluster/nextid': method(everybody, { vmid: optional({ ...integer({ min: 100, max: 999999999 }), format: 'pve-vmid' }) }),
+  'GET /cluster/status': method(all('/', 'Sys.Audit')),
+  'GET /cluster/options': method(everybody),
+  'GET /cluster/tasks': method(everybody),
+  'GET /cluster/ha/resources': method(all('/', 'Sys.Audit'), { type: optional(oneOf('ct', 'vm')) }),
+  'GET /cluster/ha/resources/{sid}': method(all('/', 'Sys.Audit'), { sid }),
+} satisfies MethodTable

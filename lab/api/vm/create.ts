@@ -1,0 +1,70 @@
+/** POST /nodes/{node}/qemu. */
+import { task, vmidOf, type Call } from '../context.ts'
+import { ApiError, fail, parameterError, taskErrorText } from '../errors.ts'
+import { storageConfig } from '../storage/volumes.ts'
+import { defaultBootOrder } from './boot.ts'
+import { saveVm, type Config } from './config.ts'
+import { createDisks } from './disks.ts'
+import { parseDrive } from './drive.ts'
+import { parseNet, printNet } from './net.ts'
+import { isDriveSlot } from './options.ts'
+import { joinPool, requirePool } from '../pools.ts'
+import { startVm } from './power.ts'
+import { requireBridges, requireDevices, requireDrive, requireOptions, requireStorages, requireTags } from './permission.ts'
+import { newUuid, requireSshKeys, uniqueTags, withNewUuid } from './values.ts'
+
+/** What the lab says made a VM. */
+export const creator = 'creation-qemu=10.1.2'
+
+const notOptions = new Set(['node', 'vmid', 'pool', 'start', 'storage', 'archive', 'force', 'unique', 'bwlimit', 'live-restore', 'ha-managed', 'import-working-storage', 'cdrom'])
+
+export function createVm(call: Call): unknown {
+  const { context, caller, params } = call
+  const vmid = vmidOf(call)
+  const { pool, storage } = params
+  if (params.archive !== undefined) fail('the lab restores no archives')
+  const wanted: Config = Object.fromEntries(Object.entries(params).filter(([key]) => !notOptions.has(key)))
+  if (params.cdrom !== undefined) wanted.ide2 = `${params.cdrom},media=cdrom`
+  if (pool !== undefined) {
+    requirePool(context, pool)
+    caller.require(`/pool/${pool}`, 'VM.Allocate')
+  } else caller.require(`/vms/${vmid}`, 'VM.Allocate')
+  if (storage !== undefined) storageConfig(context, storage)
+  for (const [key, value] of Object.entries(wanted)) if (/^net\d+$/.test(key)) wanted[key] = printNet(parseNet(value))
+  requireSshKeys(wanted)
+  requireStorages(context, caller, vmid, wanted)
+  requireBridges(caller, wanted)
+  requireOptions(caller, vmid, pool, Object.keys(wanted))
+  requireDevices(caller, vmid, pool, wanted)
+  for (const [slot, value] of Object.entries(wanted)) if (isDriveSlot(slot)) requireDrive(caller, vmid, pool, parseDrive(slot, value))
+  for (const slot of Object.keys(wanted)) if (/^unused\d+$/.test(slot)) throw parameterError({ [slot]: 'unused disks can not be set' })
+  if (context.state.vms.has(vmid)) fail(`unable to create VM ${vmid} - VM ${vmid} already exists on node '${context.node}'`)
+  const vm = context.state.createVm(vmid, { lock: 'create' })
+  if (pool !== undefined) joinPool(context, pool, vmid)
+  return task(call, 'qmcreate', vmid, async ({ signal, log }) => {
+    try {
+      await context.locks.withVm(vmid, async () => {
+        if (wanted.tags !== undefined) {
+          requireTags(caller, vmid)
+          wanted.tags = uniqueTags(wanted.tags)
+        }
+        const wishes = Object.fromEntries(Object.entries(wanted).filter(([key]) => isDriveSlot(key)))
+        const disks = await createDisks(context, vmid, wishes, { signal, log, template: wanted.template === '1', config: wanted })
+        const config: Config = { ...wanted, ...disks, meta: `${creator},ctime=${Math.floor(Date.now() / 1000)}` }
+        config.smbios1 ??= `uuid=${newUuid()}`
+        if (!config.smbios1.includes('uuid=')) config.smbios1 = withNewUuid(config.smbios1)
+        config.vmgenid = config.vmgenid === undefined || config.vmgenid === '1' ? newUuid() : config.vmgenid
+        if (config.vmgenid === '0') delete config.vmgenid
+        config.boot ??= defaultBootOrder(config)
+        vm.value.config = config
+        saveVm(vm)
+      })
+    } catch (error) {
+      context.state.removeVm(vmid)
+      if (pool !== undefined) joinPool(context, undefined, vmid)
+      const text = taskErrorText(error)
+      throw new ApiError(500, `unable to create VM ${vmid} - ${text}`)
+    }
+    if (params.start === '1') await startVm(context, vmid)
+  })
+}

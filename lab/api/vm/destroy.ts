@@ -1,0 +1,55 @@
+/** DELETE of a VM. */
+import { task, vmidOf, type Call } from '../context.ts'
+import { fail, parameterError } from '../errors.ts'
+import { joinPool } from '../pools.ts'
+import { freeVolume, imageVolumes, linkedTo, parseVolid } from '../storage/volumes.ts'
+import { loadVm, requireUnlocked, requireUnprotected, type VmFile } from './config.ts'
+import { parseDrive } from './drive.ts'
+import { isDriveSlot, isUnusedSlot } from './options.ts'
+import { applyFirewall } from './firewall-state.ts'
+
+/** Volumes that the configuration names and the VM owns. */
+const owned = (vm: VmFile): string[] => {
+  const { config, pending, vmid } = vm.value
+  const named = [config, pending].flatMap((section) => Object.entries(section).filter(([key]) => isDriveSlot(key) || isUnusedSlot(key)).map(([key, value]) => parseDrive(key, value).file))
+  return [...new Set(named)].filter((volid) => parseVolid(volid)?.vmid === vmid)
+}
+
+export function destroyVm(call: Call): unknown {
+  const { context, caller, params } = call
+  const vmid = vmidOf(call)
+  if (params.skiplock === '1' && !caller.isRoot) throw parameterError({ skiplock: 'Only root may use this option.' })
+  const check = (): VmFile => {
+    const vm = loadVm(context, vmid)
+    requireUnlocked(vm)
+    requireUnprotected(vm, `can't remove VM ${vmid}`)
+    if (context.running.has(vmid)) fail(`VM ${vmid} is running - destroy failed`)
+    return vm
+  }
+  check()
+  return task(call, 'qmdestroy', vmid, async ({ log }) => {
+    await context.locks.withVm(vmid, async () => {
+      const vm = check()
+      const volumes = owned(vm)
+      for (const volid of volumes.sort()) {
+        if (parseVolid(volid)?.isBase && linkedTo(context, volid).length > 0) fail(`base volume '${volid}' is still in use by linked cloned`)
+      }
+      for (const volid of volumes) await freeVolume(context, volid).catch((error: unknown) => log(`Could not remove disk '${volid}', check manually: ${String(error)}`))
+      if (params['destroy-unreferenced-disks'] === '1') {
+        for (const storage of Object.keys(context.state.storages.value)) {
+          for (const { volid } of await imageVolumes(context, storage, vmid)) await freeVolume(context, volid)
+        }
+      }
+      const { state } = context
+      state.removeVm(vmid)
+      joinPool(context, undefined, vmid)
+      state.access.value.acls = state.access.value.acls.filter((acl) => acl.path !== `/vms/${vmid}`)
+      state.access.save()
+      if (state.vmFirewalls.value[vmid] !== undefined) {
+        delete state.vmFirewalls.value[vmid]
+        state.vmFirewalls.save()
+        await applyFirewall(context)
+      }
+    })
+  })
+}

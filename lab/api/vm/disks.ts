@@ -1,0 +1,99 @@
+/** Makes the volumes that drive strings ask for: new disks, imports, cloud-init drives; existing ones get their size. */
+import { existsSync, statSync } from 'node:fs'
+import type { DiskFormat } from '../../compute/driver.ts'
+import type { Context } from '../context.ts'
+import { fail } from '../errors.ts'
+import { cloudinitVolume, diskFormat, freeVolume, makeBase, nextDisk, parseVolid, pathOf, volumeExists, volumeOf } from '../storage/volumes.ts'
+import { isCdrom, isCloudinit, newCloudinitWish, newDiskWish, parseDrive, printDrive, printSize, withOptions, type Drive } from './drive.ts'
+import { driveSlots } from './options.ts'
+import type { Config } from './config.ts'
+
+export const cloudinitBytes = 4 * 1024 * 1024
+
+export interface CreateOptions {
+  readonly signal: AbortSignal
+  /** New disks of a template become base volumes. */
+  readonly template: boolean
+  /** The configuration that they go into: there may be one cloud-init drive only. */
+  readonly config: Config
+  log(line: string): void
+}
+
+/**
+ * @param wishes slot → drive string
+ * @returns slot → drive string as it is stored. When one fails, those made before are removed again.
+ */
+export async function createDisks(context: Context, vmid: number, wishes: Readonly<Record<string, string>>, options: CreateOptions): Promise<Config> {
+  const made: string[] = []
+  const result: Config = {}
+  try {
+    for (const slot of driveSlots.filter((name) => wishes[name] !== undefined)) {
+      const drive = parseDrive(slot, wishes[slot] as string)
+      const { drive: stored, created } = await createDisk(context, vmid, slot, drive, options)
+      if (created !== undefined) made.push(created)
+      result[slot] = printDrive(stored)
+    }
+    return result
+  } catch (error) {
+    for (const volid of made) await freeVolume(context, volid)
+    throw error
+  }
+}
+
+async function createDisk(context: Context, vmid: number, slot: string, drive: Drive, options: CreateOptions): Promise<{ drive: Drive; created?: string }> {
+  if (drive.file === 'none' || drive.file === 'cdrom') return { drive: withOptions(drive, { media: 'cdrom' }) }
+  const cloudinitStorage = newCloudinitWish(drive)
+  if (cloudinitStorage !== undefined) {
+    const other = Object.keys(options.config).find((name) => name !== slot && driveSlots.includes(name) && isCloudinit(parseDrive(name, options.config[name] as string)))
+    if (other !== undefined) fail(`${slot} - cloud-init drive is already attached at '${other}'`)
+    const format = (drive.options.format as DiskFormat | undefined) ?? 'qcow2'
+    const { volid, path } = cloudinitVolume(context, cloudinitStorage, vmid, format)
+    if (!existsSync(path)) await context.driver.volumes.create(path, { format, bytes: cloudinitBytes })
+    const { size: _, ...rest } = drive.options
+    return { drive: { file: volid, options: { ...rest, media: 'cdrom' } }, created: volid }
+  }
+  const wish = newDiskWish(drive)
+  if (wish !== undefined && !isCdrom(drive)) {
+    const format = (drive.options.format as DiskFormat | undefined) ?? 'raw'
+    const { volid, path } = nextDisk(context, wish.storage, vmid, format)
+    const source = drive.options['import-from']
+    if (source !== undefined) {
+      options.log(`importing disk '${source}' ...`)
+      if (!volumeExists(context, source)) fail(`volume '${source}' does not exist`)
+      await context.driver.volumes.copy(pathOf(context, source), path, { format, signal: options.signal })
+    } else {
+      const bytes = Math.trunc(wish.gib * 1024 ** 3)
+      if (bytes <= 0) fail(`unable to parse disk size '${wish.gib}'`)
+      await context.driver.volumes.create(path, { format, bytes })
+    }
+    const kept = options.template ? await makeBase(context, volid) : volid
+    const { virtualBytes } = await context.driver.volumes.info(pathOf(context, kept))
+    options.log(`${slot}: successfully created disk '${kept}'`)
+    return { drive: withOptions({ ...drive, file: kept }, { size: printSize(virtualBytes) }), created: kept }
+  }
+  return { drive: await existing(context, drive) }
+}
+
+/** A volume that is there already; its real size goes into the string. */
+async function existing(context: Context, drive: Drive): Promise<Drive> {
+  if (parseVolid(drive.file) === undefined) fail(`unable to parse volume ID '${drive.file}'`)
+  const volume = volumeOf(drive.file)
+  if (!volumeExists(context, drive.file)) fail(`volume '${drive.file}' does not exist`)
+  if (volume.kind === 'iso') return withOptions(drive, { media: 'cdrom', size: printSize(statSync(pathOf(context, drive.file)).size) })
+  const { virtualBytes } = await context.driver.volumes.info(pathOf(context, drive.file))
+  if (isCloudinit(drive)) return withOptions(drive, { media: 'cdrom' })
+  return withOptions(drive, { size: printSize(virtualBytes) })
+}
+
+export interface CopyTarget { readonly storage?: string; readonly format?: DiskFormat; readonly signal: AbortSignal }
+
+/** A full copy of one VM's drive for another VM (or the same one). @returns the new drive string */
+export async function copyDrive(context: Context, drive: Drive, vmid: number, target: CopyTarget): Promise<string> {
+  const source = volumeOf(drive.file)
+  const storage = target.storage ?? source.storage
+  const format = target.format ?? diskFormat(source)
+  const next = isCloudinit(drive) ? cloudinitVolume(context, storage, vmid, format) : nextDisk(context, storage, vmid, format)
+  await context.driver.volumes.copy(pathOf(context, drive.file), next.path, { format, signal: target.signal })
+  const { virtualBytes } = await context.driver.volumes.info(next.path)
+  return printDrive(withOptions({ ...drive, file: next.volid }, { size: printSize(virtualBytes) }))
+}

@@ -1,0 +1,83 @@
+/** The control socket: JSON over HTTP on a Unix socket, for what no Proxmox has (router, internet, faults, stop). */
+import { createServer } from 'node:http'
+import { createReadStream, existsSync, rmSync } from 'node:fs'
+import type { LabNetwork } from '../compute/driver.ts'
+import type { FaultOrder, Faults } from '../api/faults.ts'
+import type { Closable } from './join.ts'
+
+export interface ControlOptions {
+  readonly socket: string
+  readonly network: LabNetwork
+  readonly faults: Faults
+  serialLog(vmid: number): string
+  /** Kills a machine as a power cut would. Rejects when it does not run. */
+  kill(vmid: number): Promise<void>
+  stop(): void
+}
+
+/** The longest path a Unix socket may have. */
+const maxSocketPath = 107
+
+export async function startControl(options: ControlOptions): Promise<Closable> {
+  if (Buffer.byteLength(options.socket) > maxSocketPath) throw new Error(`the state folder's path is too long for a Unix socket (${options.socket}): choose a shorter one`)
+  rmSync(options.socket, { force: true })
+  const server = createServer((request, response) => {
+    const answer = (status: number, body: unknown): void => {
+      response.writeHead(status, { 'Content-Type': 'application/json' }).end(`${JSON.stringify(body)}\n`)
+    }
+    const route = `${request.method} ${request.url}`
+    const serial = /^GET \/vms\/(\d+)\/serial$/.exec(route)?.[1]
+    if (serial !== undefined) {
+      const path = options.serialLog(Number(serial))
+      if (!existsSync(path)) return answer(404, { error: `VM ${serial} has no serial log yet` })
+      response.writeHead(200, { 'Content-Type': 'text/plain' })
+      createReadStream(path).pipe(response)
+      return
+    }
+    let body = ''
+    request.setEncoding('utf8')
+    request.on('data', (chunk: string) => (body += chunk))
+    request.on('end', () => {
+      carryOut(options, route, body).then((result) => answer(200, result ?? {}), (error: unknown) => answer(400, { error: error instanceof Error ? error.message : String(error) }))
+    })
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(options.socket, resolve)
+  })
+  return {
+    close: async () => {
+      server.closeAllConnections()
+      await new Promise<void>((resolve) => server.close(() => resolve()))
+      rmSync(options.socket, { force: true })
+    },
+  }
+}
+
+async function carryOut(options: ControlOptions, route: string, body: string): Promise<unknown> {
+  const input = (body === '' ? {} : JSON.parse(body)) as Record<string, unknown>
+  const kill = /^POST \/vms\/(\d+)\/kill$/.exec(route)?.[1]
+  if (kill !== undefined) return options.kill(Number(kill))
+  const fault = /^DELETE \/faults(?:\/(\d+))?$/.exec(route)
+  if (fault !== null) return options.faults.clear(fault[1] === undefined ? undefined : Number(fault[1]))
+  switch (route) {
+    case 'PUT /router/forwards': {
+      const { target } = input
+      if (target !== null && typeof target !== 'string') throw new Error('`target` has to be an address or null')
+      return options.network.setForwards({ target })
+    }
+    case 'PUT /internet': {
+      if (typeof input.on !== 'boolean') throw new Error('`on` has to be true or false')
+      return options.network.setInternet(input.on)
+    }
+    case 'GET /faults':
+      return options.faults.list()
+    case 'POST /faults':
+      return { id: options.faults.order(input as FaultOrder) }
+    case 'POST /stop':
+      options.stop()
+      return {}
+    default:
+      throw new Error(`no such control call: ${route}`)
+  }
+}
