@@ -46,7 +46,9 @@ export const descriptionLimit = 8192
 /** @throws Error (a bug) when the record is not valid or too long for PVE */
 export function renderRecord(record: Record): string {
   const checked = schema.parse(record)
-  const text = `${headline(checked)}\n\n\`\`\`json\n${JSON.stringify(checked, null, 1)}\n\`\`\``
+  // Packer takes two opening braces in a variable for a template of its own; in JSON they only stand inside strings.
+  const json = JSON.stringify(checked, null, 1).replaceAll('{{', '{\\u007b')
+  const text = `${headline(checked)}\n\n\`\`\`json\n${json}\n\`\`\``
   if (text.length > descriptionLimit) throw new Error(`the record of ${checked.fingerprint} is ${text.length} characters long, Proxmox takes ${descriptionLimit}`)
   return text
 }

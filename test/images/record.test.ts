@@ -1,0 +1,52 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { services } from '../../images/lock.ts'
+import { descriptionLimit, parseRecord, renderRecord, type Record as AnyRecord, type TemplateRecord } from '../../images/record.ts'
+import { hash } from './example.ts'
+
+const hex = fc.stringMatching(/^[0-9a-f]{64}$/)
+const time = fc.integer({ min: 0, max: 4_000_000_000 }).map((seconds) => new Date(seconds * 1000).toISOString())
+const word = fc.string({ minLength: 1, maxLength: 60, unit: 'grapheme' })
+const base = fc.record({ os: word, sha256: hex })
+const image = fc.record({ schema: fc.constant(1 as const), kind: fc.constant('image' as const), site: word, fingerprint: hex, lock: hex, base, built: time, services: fc.dictionary(fc.constantFrom(...services), fc.string({ minLength: 1, maxLength: 200 })) })
+const baseTemplate = fc.record({ schema: fc.constant(1 as const), kind: fc.constant('base' as const), site: word, fingerprint: hex, base, built: time, unfinished: fc.constant(true as const) }, { requiredKeys: ['schema', 'kind', 'site', 'fingerprint', 'base', 'built'] })
+
+const example: TemplateRecord = {
+  schema: 1, kind: 'image', site: 'home', fingerprint: hash('f'), lock: hash('b'), base: { os: 'debian-13', sha256: hash('a') },
+  built: '2026-11-24T01:02:03.000Z', services: { serena: `ghcr.io/oraios/serena@sha256:${hash('c')}` }
+}
+
+describe('a template\'s record', () => {
+  it('comes back as it went, within Proxmox\'s limit, also after Proxmox has cut trailing newlines', () => {
+    fc.assert(fc.property(fc.oneof(image, baseTemplate), (record) => {
+      const text = renderRecord(record as AnyRecord)
+      expect(text.length).toBeLessThanOrEqual(descriptionLimit)
+      expect(parseRecord(`${text}\n\n`.trimEnd())).toEqual({ ok: true, record })
+    }))
+  })
+
+  it('begins with a line for people', () => {
+    expect(renderRecord(example).split('\n')[0]).toBe('Golden image ffffffffffff of home: debian-13 with serena; baked 2026-11-24 01:02 UTC.')
+  })
+
+  it('is still read when somebody writes notes around it', () => {
+    expect(parseRecord(`do not delete!\n\n${renderRecord(example)}\n\nasked Ann on Monday`)).toEqual({ ok: true, record: example })
+  })
+
+  it.each([
+    [undefined, 'has no description'],
+    [' ', 'has no description'],
+    ['Packer ephemeral build VM', 'has no record in its description'],
+    ['```json\n{"schema":1\n```', 'has a record that is not JSON'],
+    ['```json\n{"schema":1,"kind":"other"}\n```', /not valid/],
+    [renderRecord(example).replace('"schema": 1', '"schema": 2'), /not valid \(schema/]
+  ])('says why %j is none', (text, reason) => {
+    const parsed = parseRecord(text)
+    expect(parsed.ok).toBe(false)
+    expect(!parsed.ok && parsed.reason).toEqual(typeof reason === 'string' ? reason : expect.stringMatching(reason))
+  })
+
+  it('never throws for any description', () => {
+    fc.assert(fc.property(fc.string(), fc.string(), (a, b) => { parseRecord(`${a}\`\`\`json\n${b}\n\`\`\``) }))
+  })
+})
