@@ -1,0 +1,23 @@
+/** The CDKTF app: the site (without one: the example) and its pins become stacks. Pure: no network, no secret. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { App } from 'cdktn'
+import { readPins } from './rollout/pins.ts'
+import { ensureBindings } from './stacks/generate.ts'
+import { loadSite, loadSiteFile, siteFolder } from './stacks/load.ts'
+import { Failure } from './proxmox/failure.ts'
+
+try {
+  await ensureBindings()
+  // Only now: it imports the bindings.
+  const { addStacks } = await import('./stacks/app.ts')
+  const folder = siteFolder(process.env)
+  const site = existsSync(join(folder, 'site.ts')) || process.env['GOLDEN_SITE'] !== undefined ? await loadSite(folder) : await loadSiteFile(join(import.meta.dirname, 'site.example.ts'))
+  const app = new App()
+  addStacks(app, { site, deployment: await readPins(folder), folder, project: import.meta.dirname, node: process.execPath })
+  app.synth()
+} catch (error) {
+  if (!(error instanceof Failure)) throw error
+  console.error(`error ${error.code}: ${error.message}\n→ ${error.hint}`)
+  process.exitCode = 1
+}

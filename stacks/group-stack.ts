@@ -1,0 +1,115 @@
+/** One group as a Terraform stack: the VMs of its pinned slots, their firewalls, and who owns the data disk. */
+import { DataResource, TerraformLocal, TerraformStack, type LocalExecProvisioner } from 'cdktn'
+import type { Construct } from 'constructs'
+import { addBackend } from './backend.ts'
+import { ProxmoxProvider } from './bindings/providers/proxmox/provider/index.ts'
+import { VirtualEnvironmentFirewallOptions } from './bindings/providers/proxmox/virtual-environment-firewall-options/index.ts'
+import { VirtualEnvironmentFirewallRules } from './bindings/providers/proxmox/virtual-environment-firewall-rules/index.ts'
+import { VirtualEnvironmentVm } from './bindings/providers/proxmox/virtual-environment-vm/index.ts'
+import { releaseDigest, type GroupPins, type Release } from './deployment.ts'
+import { proxmoxFirewallOptions, proxmoxRules } from './proxmox-rules.ts'
+import { slotNames, type Site, type SlotName } from './site.ts'
+
+export interface GroupStackProps {
+  readonly site: Site
+  readonly group: string
+  /** What is pinned; absent or without slots: the plan fails and says what to do. */
+  readonly pins: GroupPins | undefined
+  /** The site folder: local state lies in it, and the hooks read the site from it. */
+  readonly folder: string
+  /** The project's folder and its pinned Node: what the hooks run. */
+  readonly project: string
+  readonly node: string
+}
+
+/** Name of a group's stack, of its state too. */
+export const stackName = (site: Pick<Site, 'name'>, group: string): string => `${site.name}-${group}`
+
+export class GroupStack extends TerraformStack {
+  readonly #props: GroupStackProps
+
+  constructor(scope: Construct, props: GroupStackProps) {
+    const name = stackName(props.site, props.group)
+    super(scope, name)
+    this.#props = props
+    addBackend(this, name, props.site.backend, `${props.folder}/state`)
+    this.addOverride('terraform.required_providers.proxmox', { source: 'bpg/proxmox', version: '>= 0.111.1, < 1.0.0' })
+    // The token and the CA come from the environment (PROXMOX_VE_API_TOKEN, SSL_CERT_FILE): nothing of them is in a file.
+    new ProxmoxProvider(this, 'proxmox', { endpoint: `${props.site.proxmox.url.replace(/\/+$/, '')}/`, insecure: false })
+    const pinned = slotNames.filter((slot) => props.pins?.slots[slot] !== undefined)
+    if (pinned.length === 0) this.#unpinned()
+    for (const slot of pinned) this.#slot(slot, props.pins?.slots[slot] as Release, props.pins?.active === slot)
+  }
+
+  /** Synthesis has to succeed on a fresh clone, so it is the plan that asks for pins. */
+  #unpinned(): void {
+    const { group } = this.#props
+    // A condition has to refer to something.
+    const pinned = new TerraformLocal(this, 'pinned', false)
+    new DataResource(this, 'needs_pin', {
+      lifecycle: { precondition: [{ condition: pinned.expression, errorMessage: `Group ${group} has no release in deployment.json yet: run "npx golden deploy", which pins the newest image and applies it.` }] }
+    })
+  }
+
+  #slot(slot: SlotName, release: Release, active: boolean): void {
+    const { group } = this.#props
+    const { vm: wanted, flows, image } = release
+    const digest = releaseDigest(release)
+    // Keeps the digest of the release that the slot was made with, so that a plan can compare.
+    const ledger = new DataResource(this, `${slot}_release`, { input: { digest }, lifecycle: { ignoreChanges: ['input'] } })
+    const vm = new VirtualEnvironmentVm(this, slot, {
+      nodeName: wanted.node,
+      vmId: wanted.vmid,
+      name: wanted.name,
+      description: `Slot ${slot} of group ${group} of ${this.#props.site.name} (serena-golden): image ${image.name}, release ${release.id}. Made by golden deploy; change nothing by hand.`,
+      tags: ['golden', 'golden-slot'],
+      poolId: wanted.pool,
+      started: true,
+      onBoot: true,
+      // The hooks shut it down in good order before; a VM that hangs must not hold up a destroy.
+      stopOnDestroy: true,
+      // Disks go by reassignment only; whatever else has this VMID in its name is not ours to delete.
+      deleteUnreferencedDisksOnDestroy: false,
+      clone: { vmId: image.vmid, nodeName: wanted.node, full: false, retries: 5 },
+      scsiHardware: 'virtio-scsi-pci',
+      cpu: { cores: wanted.cores, type: 'x86-64-v2-AES' },
+      memory: { dedicated: wanted.memoryMiB },
+      networkDevice: [{ bridge: wanted.bridge, macAddress: wanted.mac, model: 'virtio', firewall: true, ...(wanted.vlan === undefined ? {} : { vlanId: wanted.vlan }) }],
+      agent: { enabled: true, timeout: '15m' },
+      cdrom: { fileId: wanted.seed, interface: 'scsi30' },
+      timeoutClone: 1800,
+      timeoutCreate: 1800,
+      timeoutStartVm: 900,
+      lifecycle: {
+        // The data disk comes and goes behind Terraform's back, and so does the owner's protection. Any change of a
+        // disk block would make the provider delete every disk that it does not know.
+        ignoreChanges: ['disk', 'protection'],
+        precondition: [{
+          condition: `\${${ledger.fqn}.output.digest == "${digest}"}`,
+          errorMessage: `Slot ${slot} of group ${group} runs another release than deployment.json says. A running slot is never edited: restore its entry in deployment.json, or end the release with "npx golden destroy ${group}" first. The data is kept.`
+        }]
+      }
+    })
+    const replaced = { replaceTriggeredBy: [`${vm.terraformResourceType}.${vm.friendlyUniqueId}.id`] }
+    const options = new VirtualEnvironmentFirewallOptions(this, `${slot}_firewall`, { nodeName: wanted.node, vmId: vm.vmId, ...proxmoxFirewallOptions, lifecycle: replaced })
+    const rules = new VirtualEnvironmentFirewallRules(this, `${slot}_rules`, { nodeName: wanted.node, vmId: vm.vmId, rule: proxmoxRules(flows), lifecycle: replaced })
+    new DataResource(this, `${slot}_activation`, {
+      input: { vm: vm.id },
+      triggersReplace: { vm: vm.id, active },
+      dependsOn: [ledger, vm, options, rules],
+      provisioners: [...(active ? [this.#hook('create', 'activate', slot, release)] : []), this.#hook('destroy', 'release', slot, release)]
+    })
+  }
+
+  /** `exec`, so that a signal reaches the program itself. The words are names and hexadecimal digits: nothing to quote but paths. */
+  #hook(when: 'create' | 'destroy', hook: 'activate' | 'release', slot: SlotName, release: Release): LocalExecProvisioner {
+    const { node, project, folder, group } = this.#props
+    return {
+      type: 'local-exec',
+      when,
+      workingDir: project,
+      command: `exec '${node.replaceAll('\'', '\'\\\'\'')}' scripts/golden.ts hook ${hook} ${group} ${slot} ${release.id}`,
+      environment: { GOLDEN_SITE: folder }
+    }
+  }
+}

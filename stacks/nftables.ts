@@ -1,0 +1,48 @@
+/**
+ * A VM's flows as the guest's own nftables table. Docker's tables stay as they are: an accept here does not
+ * override a drop there, and a drop here is final (nft(8), "base chains").
+ */
+import type { Flow, VmFlows } from './flows.ts'
+
+/** The containers' network; no container publishes a port. */
+export const containerNetwork = '172.30.0.0/24'
+/** The name that the seed's network configuration gives to the VM's one NIC. */
+const nic = 'eth0'
+
+const setOf = (items: readonly (string | number)[]): string => `{ ${items.join(', ')} }`
+
+/**
+ * What `nft -f` loads: it replaces the table as a whole, in one transaction, and touches no other.
+ * Containers get out exactly where the VM itself does. ICMP errors come with `related`.
+ */
+export function nftables({ local, flows }: VmFlows): string {
+  const remote = (flow: Flow, side: 'saddr' | 'daddr'): string => flow.remote.length === 0 ? '' : `ip ${side} ${setOf(flow.remote)} `
+  const service = (flow: Flow): string => `${flow.protocol} dport ${setOf(flow.ports)} accept comment "${flow.purpose}"`
+  const inward = flows.filter((flow) => flow.direction === 'in')
+  const outward = flows.filter((flow) => flow.direction === 'out')
+  const rules = (lines: readonly string[]): string => lines.map((line) => `    ${line}\n`).join('')
+  return `table inet golden
+delete table inet golden
+table inet golden {
+  chain input {
+    type filter hook input priority filter; policy drop;
+    iifname "lo" accept
+    ct state invalid drop
+    ct state { established, related } accept
+${rules(inward.map((flow) => `iifname "${nic}" ip daddr ${setOf(local)} ${remote(flow, 'saddr')}${service(flow)}`))}  }
+  chain output {
+    type filter hook output priority filter; policy drop;
+    oifname "lo" accept
+    ct state invalid drop
+    ct state { established, related } accept
+    oifname != "${nic}" ip daddr ${containerNetwork} accept comment "to the containers"
+${rules(outward.map((flow) => `oifname "${nic}" ip saddr ${setOf(local)} ${remote(flow, 'daddr')}${service(flow)}`))}  }
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    ct state invalid drop
+    ct state { established, related } accept
+    iifname != "${nic}" oifname != "${nic}" ip saddr ${containerNetwork} ip daddr ${containerNetwork} accept comment "among the containers"
+${rules(outward.map((flow) => `iifname != "${nic}" oifname "${nic}" ip saddr ${containerNetwork} ${remote(flow, 'daddr')}${service(flow)}`))}  }
+}
+`
+}
