@@ -8,6 +8,7 @@ import { connect } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import { applySetup, observeSetup, planSetup } from '../proxmox/setup.ts'
 import { loadSite } from '../stacks/load.ts'
+import { groupWithRole } from '../stacks/site.ts'
 import { initSecrets } from './init.ts'
 import { emptyBase, labSite, writeLabSite } from './lab-site.ts'
 import { prepareImages, type LabImages } from './demo/images.ts'
@@ -51,6 +52,9 @@ export const verb: Verb = {
     })
     try {
       const token = await progress.step('set up as on any Proxmox', () => prepareLab(lab, stateDir, images))
+      // What a person does on their router.
+      const site = await loadSite(join(stateDir, 'site'))
+      await lab.network.setForwards({ target: groupWithRole(site, 'serena')?.group.service ?? null })
       const connection = { ...lab.connection, token, site: join(stateDir, 'site') }
       await writeAtomically(join(stateDir, 'connection.json'), `${JSON.stringify(connection, null, 2)}\n`)
       result(describe(connection, join(stateDir, 'connection.json')), connection)

@@ -1,9 +1,11 @@
 /** What the lab needs before it can serve real guests: a base image and container images, all from packages. */
+import type { QemuDriver } from '../../lab/compute/qemu/driver.ts'
 import { buildBase } from '../../lab/debian/base.ts'
 import { buildContainers, type Containers } from '../../lab/debian/containers.ts'
 import { ensureHostPackages } from '../../lab/debian/packages.ts'
-import { startRegistry, type Registry } from '../../lab/debian/registry.ts'
+import { startRegistry } from '../../lab/debian/registry.ts'
 import { buildRoot } from '../../lab/debian/root.ts'
+import type { LabOptions } from '../../lab/index.ts'
 import { Failure } from '../../proxmox/failure.ts'
 import type { Progress } from '../../proxmox/progress.ts'
 import { startTools, ToolFailure, type Tool, type ToolName } from '../../tools/index.ts'
@@ -11,7 +13,7 @@ import { startTools, ToolFailure, type Tool, type ToolName } from '../../tools/i
 export interface LabImages {
   readonly base: { readonly file: string; readonly sha256: string }
   /** For the lab: starts the registry inside of its LAN. */
-  readonly startRegistry: (place: { enter: readonly string[]; address: string; port: number; stateDir: string; log: (line: string) => void }) => Promise<Registry>
+  readonly startRegistry: NonNullable<LabOptions['startRegistry']>
   /** images.lock.json of a site that uses this registry. Grafana can't be had from packages, so it is not there. */
   readonly lock: (registryHost: string) => unknown
 }
@@ -46,7 +48,11 @@ export async function prepareImages(progress: Progress, signal: AbortSignal): Pr
   const containers = await step('container images (Serena, nginx, Promtail, Loki)', () => buildContainers({ ...build, tools: programs }))
   return {
     base,
-    startRegistry: (place) => startRegistry({ ...place, layoutDir: containers.layoutDir }),
+    async startRegistry({ driver, stateDir }) {
+      // Only a LAN of network namespaces has a place for it; fake guests model their pulls.
+      const { enter, layout } = (driver as QemuDriver).network
+      return startRegistry({ enter, address: layout.registry, port: 5000, stateDir, layoutDir: containers.layoutDir, log: build.log })
+    },
     lock: (registryHost) => lockOf(containers, registryHost)
   }
 }

@@ -1,0 +1,16 @@
+/** `golden lock`: container tags → digests, in images.lock.json. */
+import { lockFile } from '../images/lock.ts'
+import { updateLock } from '../images/resolve.ts'
+import { openSite } from './open.ts'
+import type { Verb } from './verb.ts'
+
+export const verb: Verb = {
+  summary: 'resolve the container images\' tags to digests and write images.lock.json',
+  async run({ env, progress, signal, result }) {
+    const { site, folder } = await openSite(env)
+    const { changes } = await updateLock({ site, folder, progress, signal })
+    const lines = changes.map((change) => `${change.service}: ${change.image}:${change.tag} ${change.from === undefined ? 'is' : `${change.from.slice(0, 19)}… →`} ${change.to.slice(0, 19)}…`)
+    result(changes.length === 0 ? 'Nothing to do: every tag still means the digest that is locked.' : `${lines.join('\n')}\nWritten to ${lockFile(folder)}. Next: "npx golden bake".`, { file: lockFile(folder), changes })
+    return 0
+  }
+}

@@ -1,0 +1,21 @@
+/** The external programs that a verb needs, with progress, and the environment in which they run. */
+import { Failure } from '../proxmox/failure.ts'
+import type { Progress } from '../proxmox/progress.ts'
+import { toolEnvironment, ToolFailure, type Engine } from '../tools/index.ts'
+
+/**
+ * Makes sure of Packer, its plugin, the engine and the provider; builds or downloads what is missing.
+ * @returns variables for a child process (PATH, PACKER_PLUGIN_PATH, TF_CLI_CONFIG_FILE, …), without any secret
+ */
+export async function programEnvironment(engine: Engine, progress: Progress, signal: AbortSignal): Promise<Record<string, string>> {
+  try {
+    return await toolEnvironment({
+      engine,
+      signal,
+      log: (line) => progress.info(line)
+    })
+  } catch (error) {
+    if (error instanceof ToolFailure) throw new Failure(error.code, error.message, error.hint, { cause: error })
+    throw error
+  }
+}
