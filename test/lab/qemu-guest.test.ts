@@ -100,6 +100,14 @@ describe.skipIf(!wanted)('a real Debian guest (needs GOLDEN_TEST_GUEST=1, root a
     expect(await ssh('ls /dev/disk/by-id')).toContain('scsi-0QEMU_QEMU_HARDDISK_drive-scsi0')
   })
 
+  test('reaches the world by name, while the internet is on', async () => {
+    const fetched = () => ssh('curl -s -m 20 -o /dev/null -w %{http_code} http://deb.debian.org/debian/dists/trixie/Release')
+    expect(await fetched()).toBe('200')
+    await driver.network.setInternet(false)
+    expect(await fetched()).toBe('000')
+    await driver.network.setInternet(true)
+  }, minutes)
+
   test('sees a disk come, grow and go', async () => {
     const path = join(folder, 'data.qcow2')
     await driver.volumes.create(path, { format: 'qcow2', bytes: 2 ** 30 })

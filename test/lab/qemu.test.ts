@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { duplexPair, type Duplex } from 'node:stream'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { AgentError, AgentUnavailable, type DriveSpec, type Machine, type MachineSpec, type VolumeStore } from '../../lab/compute/driver.ts'
+import { chooseAcceleration } from '../../lab/compute/qemu/acceleration.ts'
 import { Agent } from '../../lab/compute/qemu/agent.ts'
 import { qemuArguments } from '../../lab/compute/qemu/arguments.ts'
 import { createQemuDriver, type QemuDriver } from '../../lab/compute/qemu/driver.ts'
@@ -37,6 +38,15 @@ const machineSpec = (folder: string, rest: Partial<MachineSpec> = {}): MachineSp
 })
 const disk = (slot: string, path: string, rest: Partial<DriveSpec> = {}): DriveSpec => ({ slot, path, format: 'qcow2', media: 'disk', ...rest })
 const cd = (slot: string, path: string | null): DriveSpec => ({ slot, path, format: 'raw', media: 'cdrom' })
+
+test.skipIf(noMachines !== undefined || !existsSync('/dev/kvm'))(`KVM is not used unless it booted a kernel, and is tried once (needs ${noMachines ?? '/dev/kvm'})`, async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'sgl-test-'))
+  const said: string[] = []
+  const choose = () => chooseAcceleration({ log: line => void said.push(line), kernel: join(folder, 'no-kernel'), cacheDir: join(folder, 'cache') })
+  expect([await choose(), await choose()]).toEqual(['tcg', 'tcg'])
+  expect(said).toHaveLength(2)
+  await rm(folder, { recursive: true })
+})
 
 describe('the command line of a machine', () => {
   const devices = (spec: MachineSpec) => {

@@ -14,21 +14,29 @@ export interface Probe {
   readonly works: boolean
 }
 
+export interface AccelerationOptions {
+  readonly log: (line: string) => void
+  /** A Linux kernel to try. @default one of the host's own */
+  readonly kernel?: string
+  /** @default the project's folder in the user's cache */
+  readonly cacheDir?: string
+}
+
 /** KVM if it has been seen to boot a Linux kernel on this host with this QEMU, else TCG. */
-export async function chooseAcceleration(log: (line: string) => void): Promise<Acceleration> {
+export async function chooseAcceleration(options: AccelerationOptions): Promise<Acceleration> {
   const usable = await access('/dev/kvm', constants.R_OK | constants.W_OK).then(() => true, () => false)
-  const kernel = usable ? await findKernel() : undefined
+  const kernel = usable ? (options.kernel ?? (await findKernel())) : undefined
   if (kernel === undefined) return 'tcg'
   const versions = `${release()} ${(await run(['qemu-system-x86_64', '--version'])).split('\n')[0]}`
-  const cacheDir = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'serena-golden')
+  const cacheDir = options.cacheDir ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'serena-golden')
   const cacheFile = join(cacheDir, 'kvm-probe.json')
   const known = await readFile(cacheFile, 'utf8').then(text => JSON.parse(text) as Probe, () => undefined).catch(() => undefined)
   if (known?.versions === versions) return known.works ? 'kvm' : 'tcg'
-  log('trying whether KVM runs a guest here')
+  options.log('trying whether KVM runs a guest here')
   const works = await boots(kernel)
   await mkdir(cacheDir, { recursive: true })
   await writeFile(cacheFile, `${JSON.stringify({ versions, works } satisfies Probe)}\n`)
-  log(works ? 'KVM works' : 'KVM does not run a Linux kernel here: guests are emulated')
+  options.log(works ? 'KVM works' : 'KVM does not run a Linux kernel here: guests are emulated')
   return works ? 'kvm' : 'tcg'
 }
 

@@ -19,7 +19,7 @@ export interface QemuDriver extends ComputeDriver {
 
 /** Needs root and the packages of lab/debian/packages.ts. Rejects, leaving nothing, when the network can't be made. */
 export async function createQemuDriver(options: QemuDriverOptions): Promise<QemuDriver> {
-  const acceleration = await chooseAcceleration(options.log)
+  const acceleration = await chooseAcceleration({ log: options.log })
   const network = await createNetwork(options)
   const machines = new Set<Machine>()
   let closed = false
