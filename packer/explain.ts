@@ -47,7 +47,9 @@ export function explainBuild(site: Site, outcome: BuildOutcome): Failure {
   if (/Timeout waiting for SSH|timeout waiting for SSH/i.test(said)) {
     return new Failure('bake-no-ssh', `the build VM did not answer by SSH at ${build.address} within ${build.sshTimeoutMinutes} minutes`, `Is ${build.address} free and reachable from here (proxmox.bridge, proxmox.vlan, network.gateway, proxmox.socksProxy)? A slow host may need a larger image.build.sshTimeoutMinutes. The build VM was removed.`)
   }
-  const last = outcome.lines.slice(-12).map((line) => `  ${line}`).join('\n')
+  // What Packer says after a script's own last words is about its cleaning up.
+  const end = outcome.lines.findIndex((line) => line.startsWith('Provisioning step had errors'))
+  const last = outcome.lines.slice(0, end === -1 ? undefined : end).slice(-12).map((line) => `  ${line}`).join('\n')
   if (/Script exited with non-zero exit status|Script disconnected/i.test(said)) {
     return new Failure('bake-script-failed', `a step in the build VM failed:\n${last}`, 'Mend what its last lines say (a package mirror that does not answer is the usual reason), then bake again. The build VM was removed.')
   }

@@ -1,0 +1,95 @@
+/** A lab with fake guests, set up as `golden setup` does, and a site for it. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { guestFiles } from '../../images/stage.ts'
+import { writeTar } from '../../images/tar.ts'
+import type { Lock } from '../../images/lock.ts'
+import { startLab, type Lab } from '../../lab/index.ts'
+import type { BakeOptions } from '../../packer/bake.ts'
+import { connect, type Proxmox } from '../../proxmox/client.ts'
+import type { Progress } from '../../proxmox/progress.ts'
+import { applySetup, observeSetup, planSetup } from '../../proxmox/setup.ts'
+import { emptyBase, labSite, writeLabSite } from '../../scripts/lab-site.ts'
+import { wantedSetup } from '../../scripts/setup.ts'
+import { loadSite } from '../../stacks/load.ts'
+import { parseSite, type Site, type SiteInput } from '../../stacks/site.ts'
+import { toolEnvironment } from '../../tools/index.ts'
+
+export interface TestLab {
+  readonly lab: Lab
+  readonly site: Site
+  readonly folder: string
+  /** With the token that setup made. */
+  readonly proxmox: Proxmox
+  /** With the lab's root token: for looking around, and for playing somebody else. */
+  readonly root: Proxmox
+  /** Everything that was shown, in order. */
+  readonly shown: string[]
+  bakeOptions(change?: Partial<BakeOptions>): BakeOptions
+  /** The same site with something changed. */
+  siteWith(change: (input: Site) => void): Site
+  close(): Promise<void>
+}
+
+const digest = (letter: string): string => `sha256:${letter.repeat(64)}`
+export const testLock: Lock = {
+  schema: 1,
+  services: {
+    serena: { image: 'ghcr.io/oraios/serena', digest: digest('1') },
+    nginx: { image: 'docker.io/library/nginx', digest: digest('2') },
+    promtail: { image: 'docker.io/grafana/promtail', digest: digest('3') },
+    loki: { image: 'docker.io/grafana/loki', digest: digest('4') }
+  }
+}
+
+export async function startTestLab(): Promise<TestLab> {
+  const work = await mkdtemp(join(tmpdir(), 'gl-'))
+  const lab = await startLab({ stateDir: join(work, 'lab'), driver: 'fake' })
+  const folder = join(work, 'site')
+  const base = await emptyBase(join(work, 'base.qcow2'))
+  const input: SiteInput = labSite(lab.connection, { name: 'test', layout: 'two-vms', base, isoPath: join(work, 'iso') })
+  await writeLabSite(folder, input, lab.connection)
+  const site = await loadSite(folder)
+  await writeFile(join(folder, 'images.lock.json'), JSON.stringify(testLock))
+  const caFile = join(folder, 'secrets', 'proxmox-ca.pem')
+  const caPem = await readFile(caFile, 'utf8')
+  const [id = '', secret = ''] = lab.connection.rootToken.split(/=(.*)/s)
+  const root = connect({ url: lab.connection.apiUrl, caPem, auth: { id, secret } })
+  const wanted = wantedSetup(site, { enableFirewall: false, replaceToken: false })
+  const token = { id: site.proxmox.tokenId, secret: (await applySetup(root, planSetup(wanted, await observeSetup(root, wanted)), () => {})) ?? '' }
+  const proxmox = connect({ url: lab.connection.apiUrl, caPem, auth: token })
+  const environment = await toolEnvironment()
+  const shown: string[] = []
+  const progress: Progress = {
+    step: async (title, run) => {
+      shown.push(title)
+      return run((note) => { shown.push(`  ${note}`) })
+    },
+    info: (text) => { shown.push(text) },
+    warn: (text) => { shown.push(`warning: ${text}`) }
+  }
+  return {
+    lab, site, folder, proxmox, root, shown,
+    bakeOptions: (change = {}) => ({ site, folder, proxmox, token, caFile, environment, cacheDir: join(work, 'cache'), progress, signal: new AbortController().signal, stage: stageWithoutServers, ...change }),
+    siteWith: (change) => {
+      const copy = structuredClone(site)
+      change(copy)
+      const parsed = parseSite(copy)
+      if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems))
+      return parsed.site
+    },
+    close: async () => {
+      proxmox.close()
+      root.close()
+      await lab.close()
+      await rm(work, { recursive: true, force: true })
+    }
+  }
+}
+
+/** The image's own files without the language servers, which are too much for a model of a guest. */
+const stageWithoutServers: NonNullable<BakeOptions['stage']> = async ({ targetDir }) => {
+  const file = join(targetDir, 'golden-rootfs.tar.gz')
+  return { file, sha256: await writeTar(file, (await guestFiles()).sort((a, b) => (a.path < b.path ? -1 : 1))) }
+}

@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest'
+import type { RangeVm, VmConfig } from '../../images/catalog.ts'
+import { newestCandidate } from '../../images/channels.ts'
+import { sortRange } from '../../images/catalog.ts'
+import { renderRecord, type BaseRecord, type TemplateRecord } from '../../images/record.ts'
+import { baseName, buildName, imageName } from '../../packer/names.ts'
+import { baseFingerprint, findLeftovers, planBake } from '../../packer/plan.ts'
+import { leftoverKeys } from '../../packer/tidy.ts'
+import { exampleSite, hash } from '../images/example.ts'
+
+const site = exampleSite()
+const fingerprint = hash('f')
+const vm = (vmid: number, config: VmConfig): RangeVm => ({ vmid, node: 'pve', config })
+const image = (change: Partial<TemplateRecord> = {}): TemplateRecord => ({
+  schema: 1, kind: 'image', site: 'home', fingerprint, lock: hash('b'), base: { os: 'debian-13', sha256: hash('a') }, built: '2026-11-24T01:00:00Z', services: {}, ...change
+})
+const base = (change: Partial<BaseRecord> = {}): BaseRecord => ({
+  schema: 1, kind: 'base', site: 'home', fingerprint: baseFingerprint(site), base: { os: 'debian-13', sha256: hash('a') }, built: '2026-11-24T01:00:00Z', ...change
+})
+const imageVm = (vmid: number, record: TemplateRecord, tags = 'golden;golden-candidate'): RangeVm =>
+  vm(vmid, { name: imageName(site, record.fingerprint), description: renderRecord(record), tags, template: 1 })
+const baseVm = (vmid: number, record = base(), config: VmConfig = {}): RangeVm =>
+  vm(vmid, { name: baseName(site, record.fingerprint), description: renderRecord(record), tags: 'golden-base', template: 1, ...config })
+
+describe('planBake', () => {
+  it('has nothing to do for a fingerprint that is there', () => {
+    expect(planBake(site, fingerprint, [baseVm(9000), imageVm(9001, image())])).toMatchObject({ kind: 'unchanged', image: { vmid: 9001 } })
+  })
+
+  it('bakes from the base that is there', () => {
+    expect(planBake(site, fingerprint, [baseVm(9000), imageVm(9001, image({ fingerprint: hash('e') }))])).toEqual({
+      kind: 'bake', base: { fingerprint: baseFingerprint(site), name: baseName(site, baseFingerprint(site)), vmid: 9000 }, name: imageName(site, fingerprint), leftovers: []
+    })
+  })
+
+  it('makes a base of its own when the disk has another size', () => {
+    const larger = exampleSite((input) => { input['image'].build.diskGiB = 32 })
+    expect(planBake(larger, fingerprint, [baseVm(9000)])).toMatchObject({ kind: 'bake', base: { vmid: undefined } })
+  })
+
+  it('finishes what Packer had finished', () => {
+    expect(planBake(site, fingerprint, [imageVm(9001, image(), 'golden-base')])).toMatchObject({ kind: 'finish', vmid: 9001 })
+  })
+
+  it('refuses a revoked image, unless there is another one', () => {
+    const revoked = imageVm(9001, image(), 'golden;golden-candidate;golden-revoked')
+    expect(planBake(site, fingerprint, [revoked])).toMatchObject({ kind: 'revoked', image: { vmid: 9001 } })
+    expect(planBake(site, fingerprint, [revoked, imageVm(9002, image())])).toMatchObject({ kind: 'unchanged', image: { vmid: 9002 } })
+  })
+})
+
+describe('findLeftovers', () => {
+  it('finds what an ended run left', () => {
+    const range = [
+      vm(9001, { name: buildName(site, fingerprint), description: 'Packer ephemeral build VM' }),
+      vm(9002, { name: buildName(site, fingerprint), description: renderRecord(base()) }),
+      baseVm(9003, base({ unfinished: true }), { tags: '' , template: 0 }),
+      imageVm(9004, image({ fingerprint: hash('d') }), 'golden-base')
+    ]
+    expect(findLeftovers(site, range).map(({ vmid, what }) => [vmid, what])).toEqual([[9001, 'build VM'], [9002, 'build VM'], [9003, 'unfinished base'], [9004, 'unfinished image']])
+  })
+
+  it.each<[string, VmConfig]>([
+    ['a VM with our name and a description of its own', { name: buildName(site, fingerprint), description: 'my experiments' }],
+    ['a VM with our name and none', { name: buildName(site, fingerprint) }],
+    ['a VM that somebody else bakes with Packer', { name: 'debian-build', description: 'Packer ephemeral build VM' }],
+    ['another site\'s build VM', { name: 'golden-build-office-ffffffffffff', description: 'Packer ephemeral build VM' }],
+    ['a base in use', { name: baseName(site, base().fingerprint), description: renderRecord(base()), template: 1 }],
+    ['another site\'s unfinished base', { name: baseName(site, base().fingerprint), description: renderRecord(base({ site: 'office', unfinished: true })) }],
+    ['a finished image', { name: imageName(site, fingerprint), description: renderRecord(image()), tags: 'golden', template: 1 }],
+    ['a clone of an image', { name: imageName(site, fingerprint), description: renderRecord(image()), tags: '' }]
+  ])('leaves %s alone', (_what, config) => {
+    expect(findLeftovers(site, [vm(9001, config)])).toEqual([])
+  })
+})
+
+describe('the catalogue', () => {
+  it('ignores what is no image, and says why', () => {
+    const { images, ignored } = sortRange([
+      imageVm(9001, image({ built: '2026-11-24T01:00:00Z' })),
+      imageVm(9002, image({ built: '2026-11-25T01:00:00Z', fingerprint: hash('e') }), 'golden;golden-stable;golden-verified'),
+      vm(9003, { name: 'clone', description: renderRecord(image()), tags: 'golden' }),
+      vm(9004, { name: 'other', template: 1, tags: 'golden' }),
+      imageVm(9005, image({ fingerprint: hash('d') }), ' ')
+    ])
+    expect(images.map(({ vmid, channel, verified, revoked }) => ({ vmid, channel, verified, revoked }))).toEqual([
+      { vmid: 9002, channel: 'stable', verified: true, revoked: false }, { vmid: 9001, channel: 'candidate', verified: false, revoked: false }
+    ])
+    expect(ignored.map(({ vmid, reason }) => [vmid, reason])).toEqual([[9003, 'is no template'], [9004, 'has no description'], [9005, 'has no tag golden']])
+  })
+
+  it('offers the newest image of the site\'s base that is not revoked', () => {
+    const other = { os: 'debian-13', sha256: hash('0') }
+    const { images } = sortRange([
+      imageVm(9001, image({ built: '2026-11-24T01:00:00Z' })),
+      imageVm(9002, image({ built: '2026-11-25T01:00:00Z' })),
+      imageVm(9003, image({ built: '2026-11-26T01:00:00Z' }), 'golden;golden-candidate;golden-revoked'),
+      imageVm(9004, image({ built: '2026-11-27T01:00:00Z', base: other }))
+    ])
+    expect(newestCandidate(images, hash('a'))?.vmid).toBe(9002)
+    expect(newestCandidate(images, hash('9'))).toBeUndefined()
+  })
+})
+
+describe('leftoverKeys', () => {
+  it('names what Packer leaves, and keeps disks and cards', () => {
+    expect(leftoverKeys({
+      name: 'x', scsi0: 'local-lvm:base-9001-disk-0,discard=on,size=16G', scsi30: 'none,media=cdrom', ide2: 'iso:iso/x.iso,media=cdrom,size=4M', net0: 'virtio=BC:24:11:00:23:29,bridge=vmbr0',
+      ciuser: 'bake', sshkeys: 'ssh-ed25519', ipconfig0: 'ip=dhcp', unused0: 'local-lvm:vm-9001-disk-1', serial0: 'socket', boot: 'order=scsi0'
+    })).toEqual(['ciuser', 'ide2', 'ipconfig0', 'scsi30', 'sshkeys', 'unused0'])
+  })
+})

@@ -1,0 +1,107 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { readIso } from '../../lab/iso/read.ts'
+import { claimBake } from '../../packer/claim.ts'
+import { explainBuild } from '../../packer/explain.ts'
+import { makeBuildKey } from '../../packer/key.ts'
+import { Listener, runPacker } from '../../packer/run.ts'
+import { renderBuildSeed } from '../../packer/seed.ts'
+import { exampleSite } from '../images/example.ts'
+
+const site = exampleSite()
+let work: string
+beforeEach(async () => { work = await mkdtemp(join(tmpdir(), 'golden-run-')) })
+afterEach(() => rm(work, { recursive: true, force: true }))
+
+/** Runs a program in Packer's place. */
+async function runInPlace(script: string, signal: AbortSignal, note: (text: string) => void = () => {}) {
+  await writeFile(join(work, 'packer'), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
+  return runPacker({ command: 'build', template: 'golden.pkr.hcl', variablesFile: 'v.json', workFolder: work, environment: { PATH: `${work}:${process.env['PATH']}` }, token: { id: 'golden@pve!golden', secret: 's3cr3t-value' }, caFile: join(work, 'ca.pem'), signal, note })
+}
+
+describe('runPacker', () => {
+  it('gives credentials by environment only, and passes the exit code on', async () => {
+    const outcome = await runInPlace('echo "arguments: $*"; echo "$PROXMOX_USERNAME $PROXMOX_TOKEN" > seen; echo "$SSL_CERT_FILE $TMPDIR $HTTP_PROXY" >> seen; echo "token is $PROXMOX_TOKEN"; exit 3', new AbortController().signal)
+    expect(outcome.exitCode).toBe(3)
+    expect(outcome.lines).toEqual(['arguments: build -machine-readable -var-file=v.json golden.pkr.hcl', 'token is …'])
+    expect(await readFile(join(work, 'seen'), 'utf8')).toBe(`golden@pve!golden s3cr3t-value\n${work}/ca.pem ${work} \n`)
+  })
+
+  it('asks Packer to end and waits until it has cleaned up', async () => {
+    const stop = new AbortController()
+    const outcome = await runInPlace('trap "echo cleaning up; exit 1" TERM; echo started; while :; do sleep 0.1; done', stop.signal, (text) => { if (text === 'started') stop.abort() })
+    expect(outcome).toMatchObject({ exitCode: 1, lines: ['started', 'cleaning up'] })
+  })
+
+  it('says when there is no Packer', async () => {
+    await expect(runPacker({ command: 'build', template: 't', variablesFile: 'v', workFolder: work, environment: { PATH: '/usr/bin:/bin' }, token: { id: 'a', secret: 'b' }, caFile: undefined, signal: new AbortController().signal, note: () => {} })).rejects.toMatchObject({ code: 'packer-missing' })
+  })
+})
+
+describe('what Packer says', () => {
+  const listen = (...lines: string[]) => {
+    const notes: string[] = []
+    const heard = new Listener({ note: (text) => notes.push(text), token: { secret: 'hidden' } })
+    for (const line of lines) heard.line(line)
+    return { notes, outcome: heard.outcome(1) }
+  }
+
+  it('is read from its machine-readable lines', () => {
+    const { notes, outcome } = listen(
+      '1795000000,,ui,say,==> proxmox-clone.golden: Creating VM',
+      '1795000001,,ui,message,    proxmox-clone.golden: golden: pulling serena%!(PACKER_COMMA) by digest\\n    proxmox-clone.golden: two',
+      '1795000002,,ui,message,    proxmox-clone.golden: hidden',
+      '1795000003,proxmox-clone.golden,error-count,1'
+    )
+    expect(notes).toEqual(['Creating VM', 'pulling serena, by digest', 'two', '…'])
+    expect(outcome.errors).toEqual([])
+  })
+
+  it.each<[string, string[], string, RegExp]>([
+    ['a failed check', ['    proxmox-clone.golden: golden-check ok host-keys: no SSH host keys', '    proxmox-clone.golden: golden-check FAILED machine-id: the machine id is empty, but there is: 123'], 'bake-check-failed', /machine-id: the machine id is empty, but there is: 123/],
+    ['an image that can\'t be pulled', ['    proxmox-clone.golden: golden-failure image-pull: the build VM can\'t pull x'], 'bake-image-pull', /can't pull x/],
+    ['no SSH', ['==> proxmox-clone.golden: Timeout waiting for SSH.'], 'bake-no-ssh', /192\.168\.1\.40 within 15 minutes/],
+    ['a full storage', ['==> proxmox-clone.golden: Error creating VM: clone failed: unable to create image: No space left on device'], 'storage-full', /full/],
+    ['a script that failed', ['    proxmox-clone.golden: E: Unable to locate package', '==> proxmox-clone.golden: Script exited with non-zero exit status: 100. Allowed exit codes are: [0]'], 'bake-script-failed', /Unable to locate package/],
+    ['anything else', ['==> proxmox-clone.golden: 501 Method not implemented'], 'packer-failed', /501 Method/]
+  ])('becomes a failure with a next step: %s', (_what, lines, code, message) => {
+    const { outcome } = listen(...lines.map((line) => `1795000000,,ui,${line.startsWith('==>') ? 'error' : 'message'},${line.replaceAll(',', '%!(PACKER_COMMA)')}`))
+    const failure = explainBuild(site, outcome)
+    expect(failure.code).toBe(code)
+    expect(failure.message).toMatch(message)
+    expect(failure.hint).not.toBe('')
+  })
+})
+
+describe('the build VM\'s seed', () => {
+  it('holds a user for Packer with the bake\'s own key, and the address by MAC', () => {
+    const key = makeBuildKey()
+    const { label, files } = readIso(renderBuildSeed({ site, mac: 'BC:24:11:00:23:29', publicKey: key.publicKey, instance: 'abc' }))
+    expect(label).toBe('cidata')
+    expect([...files.keys()].sort()).toEqual(['meta-data', 'network-config', 'user-data'])
+    const [head, ...userData] = String(files.get('user-data')).split('\n')
+    expect(head).toBe('#cloud-config')
+    expect(JSON.parse(userData.join('\n'))).toMatchObject({ users: [{ name: 'bake', ssh_authorized_keys: [key.publicKey] }], ssh_pwauth: false })
+    expect(JSON.parse(String(files.get('network-config'))).ethernets.lan).toMatchObject({ match: { macaddress: 'bc:24:11:00:23:29' }, addresses: ['192.168.1.40/24'] })
+    expect(Buffer.concat([...files.values()]).includes('PRIVATE')).toBe(false)
+  })
+})
+
+describe('one bake at a time', () => {
+  it('refuses while another process of this computer bakes', async () => {
+    const claim = await claimBake(work)
+    const file = join(work, 'state', 'bake.json')
+    await writeFile(file, (await readFile(file, 'utf8')).replace(`"pid":${process.pid}`, `"pid":${process.ppid}`))
+    await expect(claimBake(work)).rejects.toMatchObject({ code: 'bake-in-progress' })
+    await claim.release()
+    expect((await claimBake(work)).abandoned).toEqual([])
+  })
+
+  it('tells what a killed run was at', async () => {
+    const claim = await claimBake(work)
+    await claim.note([9000, 9001])
+    expect((await claimBake(work)).abandoned).toEqual([9000, 9001])
+  })
+})
