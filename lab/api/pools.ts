@@ -111,7 +111,7 @@ export const poolHandlers: Handlers = {
   'DELETE /pools': remove,
   'GET /pools/{poolid}': async (call) => {
     const id = call.params.poolid as string
-    return { ...comment(call, id), members: await members(call, id) }
+    return { poolid: id, ...comment(call, id), members: await members(call, id) }
   },
   'PUT /pools/{poolid}': update,
   'DELETE /pools/{poolid}': remove,

@@ -17,7 +17,7 @@ async function imageItem(context: Context, volid: string, vmid: number, path: st
   const info = await context.driver.volumes.info(path).catch(() => undefined)
   if (info === undefined) return undefined
   return {
-    volid, vmid, content: 'images', format: info.format, size: info.virtualBytes, used: info.allocatedBytes,
+    volid, vmid, content: 'images', format: volumeOf(volid).format, size: info.virtualBytes, used: info.allocatedBytes,
     ctime: Math.floor(statSync(path).ctimeMs / 1000), parent: info.backing === undefined ? null : relative(dirname(path), info.backing),
   }
 }

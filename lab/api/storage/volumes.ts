@@ -155,7 +155,7 @@ export async function imageVolumes(context: Context, storage: string, vmid?: num
   for (const owner of owners) {
     for (const name of readdirSync(join(root, owner)).filter((file) => imageName.test(file)).sort()) {
       const path = join(root, owner, name)
-      const backing = name.endsWith('.qcow2') ? (await context.driver.volumes.info(path).catch(() => undefined))?.backing : undefined
+      const backing = name.endsWith('.qcow2') && !name.includes('-cloudinit.') ? (await context.driver.volumes.info(path).catch(() => undefined))?.backing : undefined
       const base = backing === undefined ? undefined : { vmid: Number(basename(dirname(backing))), name: basename(backing) }
       found.push({ volid: volidOf(storage, +owner, name, base), vmid: +owner, path })
     }

@@ -1,8 +1,13 @@
 /** What a VM's cloud-init drive says: user-data, network-config (version 1) and meta-data, as PVE writes them. */
 import { createHash } from 'node:crypto'
-import { vmidOf, type Call, type Handlers } from '../context.ts'
+import { writeFileSync } from 'node:fs'
+import { vmidOf, type Call, type Context, type Handlers } from '../context.ts'
+import { pathOf } from '../storage/volumes.ts'
+import { smallIso } from './cloudinit-iso.ts'
 import { loadVm, shownValue, type Config } from './config.ts'
+import { isCloudinit, parseDrive } from './drive.ts'
 import { parseNet } from './net.ts'
+import { driveSlots } from './options.ts'
 
 const isCloudinitOption = (key: string): boolean => /^(cicustom|cipassword|citype|ciuser|ciupgrade|nameserver|searchdomain|sshkeys|ipconfig\d+)$/.test(key)
 
@@ -67,6 +72,28 @@ export function networkConfig(config: Readonly<Config>): string {
 /** A new configuration is a new instance. */
 export const metaData = (user: string, network: string): string => `instance-id: ${createHash('sha1').update(user + network).digest('hex')}\n`
 
+/** PVE's size of such a drive. */
+export const cloudinitBytes = 4 * 1024 * 1024
+
+/**
+ * Writes the drive's content. Whatever format its name says, the file holds a plain ISO: there is nothing to gain
+ * from a container around it, and drivers are told that it is raw.
+ */
+export function writeCloudinit(path: string, vmid: number, config: Readonly<Config>): void {
+  const user = userData(vmid, config)
+  const network = networkConfig(config)
+  const files = { 'user-data': user, 'network-config': network, 'meta-data': metaData(user, network), 'vendor-data': '' }
+  writeFileSync(path, smallIso('cidata', files, cloudinitBytes), { mode: 0o600 })
+}
+
+/** Renders the VM's cloud-init drive anew, if it has one. */
+export function refreshCloudinit(context: Context, vmid: number, config: Readonly<Config>): void {
+  for (const slot of driveSlots) {
+    const drive = config[slot] === undefined ? undefined : parseDrive(slot, config[slot])
+    if (drive !== undefined && isCloudinit(drive)) writeCloudinit(pathOf(context, drive.file), vmid, config)
+  }
+}
+
 function dump(call: Call): string {
   const { config, vmid } = loadVm(call.context, vmidOf(call)).value
   const user = userData(vmid, config)
@@ -82,7 +109,8 @@ export const cloudinitHandlers: Handlers = {
   },
   [`GET ${at}/dump`]: dump,
   [`PUT ${at}`]: (call) => {
-    loadVm(call.context, vmidOf(call))
+    const { config, vmid } = loadVm(call.context, vmidOf(call)).value
+    refreshCloudinit(call.context, vmid, config)
     return null
   },
 }

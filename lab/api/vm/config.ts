@@ -46,7 +46,7 @@ export function saveVm(vm: VmFile): void {
 /** What a value looks like from outside: an empty one is a blank, passwords are stars. */
 export function shownValue(key: string, value: string): string | number | undefined {
   if (key === 'cipassword') return '**********'
-  if (key === 'description') return value.trim() === '' ? undefined : value.replace(/\n+$/, '')
+  if (key === 'description') return value.trim() === '' ? undefined : value.replace(/(\r?\n)+$/, '')
   return value === '' ? ' ' : typedValue(key, value)
 }
 

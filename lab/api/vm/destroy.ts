@@ -5,7 +5,7 @@ import { joinPool } from '../pools.ts'
 import { freeVolume, imageVolumes, linkedTo, parseVolid } from '../storage/volumes.ts'
 import { loadVm, requireUnlocked, requireUnprotected, type VmFile } from './config.ts'
 import { parseDrive } from './drive.ts'
-import { isDriveSlot, isUnusedSlot } from './options.ts'
+import { driveSlots, isDriveSlot, isUnusedSlot } from './options.ts'
 import { applyFirewall } from './firewall-state.ts'
 
 /** Volumes that the configuration names and the VM owns. */
@@ -13,6 +13,13 @@ const owned = (vm: VmFile): string[] => {
   const { config, pending, vmid } = vm.value
   const named = [config, pending].flatMap((section) => Object.entries(section).filter(([key]) => isDriveSlot(key) || isUnusedSlot(key)).map(([key, value]) => parseDrive(key, value).file))
   return [...new Set(named)].filter((volid) => parseVolid(volid)?.vmid === vmid)
+}
+
+/** Attached ones first, in the order of their slots, then unused ones. */
+function inOrder(vm: VmFile, volumes: readonly string[]): string[] {
+  const { config } = vm.value
+  const attached = driveSlots.flatMap((slot) => (config[slot] === undefined ? [] : [parseDrive(slot, config[slot]).file])).filter((volid) => volumes.includes(volid))
+  return [...new Set([...attached, ...volumes])]
 }
 
 export function destroyVm(call: Call): unknown {
@@ -30,8 +37,8 @@ export function destroyVm(call: Call): unknown {
   return task(call, 'qmdestroy', vmid, async ({ log }) => {
     await context.locks.withVm(vmid, async () => {
       const vm = check()
-      const volumes = owned(vm)
-      for (const volid of volumes.sort()) {
+      const volumes = inOrder(vm, owned(vm))
+      for (const volid of volumes) {
         if (parseVolid(volid)?.isBase && linkedTo(context, volid).length > 0) fail(`base volume '${volid}' is still in use by linked cloned`)
       }
       for (const volid of volumes) await freeVolume(context, volid).catch((error: unknown) => log(`Could not remove disk '${volid}', check manually: ${String(error)}`))

@@ -1,14 +1,14 @@
 /** Makes the volumes that drive strings ask for: new disks, imports, cloud-init drives; existing ones get their size. */
 import { existsSync, statSync } from 'node:fs'
+import { copyFile } from 'node:fs/promises'
 import type { DiskFormat } from '../../compute/driver.ts'
 import type { Context } from '../context.ts'
 import { fail } from '../errors.ts'
 import { cloudinitVolume, diskFormat, freeVolume, makeBase, nextDisk, parseVolid, pathOf, volumeExists, volumeOf } from '../storage/volumes.ts'
+import { cloudinitBytes, writeCloudinit } from './cloudinit.ts'
 import { isCdrom, isCloudinit, newCloudinitWish, newDiskWish, parseDrive, printDrive, printSize, withOptions, type Drive } from './drive.ts'
 import { driveSlots } from './options.ts'
 import type { Config } from './config.ts'
-
-export const cloudinitBytes = 4 * 1024 * 1024
 
 export interface CreateOptions {
   readonly signal: AbortSignal
@@ -48,7 +48,7 @@ async function createDisk(context: Context, vmid: number, slot: string, drive: D
     if (other !== undefined) fail(`${slot} - cloud-init drive is already attached at '${other}'`)
     const format = (drive.options.format as DiskFormat | undefined) ?? 'qcow2'
     const { volid, path } = cloudinitVolume(context, cloudinitStorage, vmid, format)
-    if (!existsSync(path)) await context.driver.volumes.create(path, { format, bytes: cloudinitBytes })
+    if (!existsSync(path)) writeCloudinit(path, vmid, options.config)
     const { size: _, ...rest } = drive.options
     return { drive: { file: volid, options: { ...rest, media: 'cdrom' } }, created: volid }
   }
@@ -80,8 +80,8 @@ async function existing(context: Context, drive: Drive): Promise<Drive> {
   const volume = volumeOf(drive.file)
   if (!volumeExists(context, drive.file)) fail(`volume '${drive.file}' does not exist`)
   if (volume.kind === 'iso') return withOptions(drive, { media: 'cdrom', size: printSize(statSync(pathOf(context, drive.file)).size) })
-  const { virtualBytes } = await context.driver.volumes.info(pathOf(context, drive.file))
   if (isCloudinit(drive)) return withOptions(drive, { media: 'cdrom' })
+  const { virtualBytes } = await context.driver.volumes.info(pathOf(context, drive.file))
   return withOptions(drive, { size: printSize(virtualBytes) })
 }
 
@@ -92,7 +92,12 @@ export async function copyDrive(context: Context, drive: Drive, vmid: number, ta
   const source = volumeOf(drive.file)
   const storage = target.storage ?? source.storage
   const format = target.format ?? diskFormat(source)
-  const next = isCloudinit(drive) ? cloudinitVolume(context, storage, vmid, format) : nextDisk(context, storage, vmid, format)
+  if (isCloudinit(drive)) {
+    const copy = cloudinitVolume(context, storage, vmid, format)
+    await copyFile(pathOf(context, drive.file), copy.path)
+    return printDrive(withOptions({ ...drive, file: copy.volid }, { size: printSize(cloudinitBytes) }))
+  }
+  const next = nextDisk(context, storage, vmid, format)
   await context.driver.volumes.copy(pathOf(context, drive.file), next.path, { format, signal: target.signal })
   const { virtualBytes } = await context.driver.volumes.info(next.path)
   return printDrive(withOptions({ ...drive, file: next.volid }, { size: printSize(virtualBytes) }))

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { mkdirSync } from 'node:fs'
 import { bootOrder } from './boot.ts'
 import type { Config } from './config.ts'
-import { isCdrom, parseDrive, type Drive } from './drive.ts'
+import { isCdrom, isCloudinit, parseDrive, type Drive } from './drive.ts'
 import { parseNet } from './net.ts'
 import { agentFormat, driveSlots } from './options.ts'
 
@@ -15,7 +15,7 @@ const pluggable = (slot: string): boolean => driveSlots.includes(slot) && !slot.
 
 export function driveSpec(context: Context, slot: string, drive: Drive): DriveSpec {
   const empty = drive.file === 'none' || drive.file === 'cdrom'
-  const format = empty ? 'raw' : diskFormat(volumeOf(drive.file))
+  const format = empty || isCloudinit(drive) ? 'raw' : diskFormat(volumeOf(drive.file))
   return {
     slot,
     path: empty ? null : pathOf(context, drive.file),

@@ -4,6 +4,7 @@ import { task, vmidOf, type Call, type Context, type Handlers, type RunningVm } 
 import { fail, parameterError } from '../errors.ts'
 import { volumeExists } from '../storage/volumes.ts'
 import { applyAll } from './apply.ts'
+import { refreshCloudinit } from './cloudinit.ts'
 import { isTemplate, loadVm, requireUnlocked } from './config.ts'
 import { parseDrive } from './drive.ts'
 import { machineSpec, nicSpec } from './machine.ts'
@@ -29,6 +30,7 @@ export async function startVm(context: Context, vmid: number): Promise<void> {
       const bridge = /^net\d+$/.test(key) ? nicSpec(key, value).bridge : ''
       if (bridge !== '' && bridge !== context.bridge) fail(`bridge '${bridge}' does not exist`)
     }
+    refreshCloudinit(context, vmid, config)
     const spec = machineSpec(context, vmid, config)
     const machine = await context.driver.start(spec)
     const running: RunningVm = { machine, startedAt: Date.now(), paused: false, serialLog: spec.serialLog }

@@ -25,6 +25,7 @@ export function resizeDisk(call: Call): unknown {
     const wanted = parseSize(size.replace(/^\+/, '')) + (size.startsWith('+') ? virtualBytes : 0)
     if (wanted < virtualBytes) fail('shrinking disks is not supported')
     if (wanted === virtualBytes) return
+    if (volume.isBase) fail(`command 'qemu-img resize -f ${volume.format} ${volume.name} ${wanted}' failed: exit code 1`) // read-only
     // PVE pads what it hands to QEMU to whole KiB, and writes down what was asked for.
     const padded = Math.ceil(wanted / 1024) * 1024
     const running = context.running.get(vmid)

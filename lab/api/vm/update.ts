@@ -78,6 +78,11 @@ async function carryOut(call: Call, vm: VmFile, change: Change, progress: Progre
     else if (vm.value.pending[key] !== undefined) remove.push(key)
   }
   const modified = new Set<string>()
+  if (/^order=/.test(set.boot ?? '')) {
+    // An explicit order replaces the old way to name the boot disk.
+    delete set.bootdisk
+    delete vm.value.config.bootdisk
+  }
   let order = bootOrder((set.boot ?? desiredConfig(vm).boot))
   const setOrder = (devices: string[]): void => {
     order = devices
