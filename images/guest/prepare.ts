@@ -3,10 +3,10 @@
  * and Serena's configuration. `node prepare.js serena|logging`
  */
 import { spawnSync } from 'node:child_process'
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { appendFileSync, chmodSync, chownSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { dataFolder, owner, projectsFolder, serenaFolder } from './places.ts'
-import { languageServers, serenaConfiguration, typescriptHome } from './serena.ts'
+import { languageServers, projectSettings, projectSettingsFile, serenaConfiguration, typescriptHome } from './serena.ts'
 import { readSlot } from './slot.ts'
 
 function folder(path: string, of: number, mode = 0o755): void {
@@ -27,6 +27,10 @@ function makeProject(name: string): void {
   git(path, ['init', '--quiet', '--initial-branch=main'])
   // A push updates the files that Serena works on, as long as nothing there is half done.
   git(path, ['config', 'receive.denyCurrentBranch', 'updateInstead'])
+  // Ignored here, so that a clone or a push that brings its own replaces it.
+  appendFileSync(join(path, '.git', 'info', 'exclude'), `${projectSettingsFile}\n`)
+  mkdirSync(dirname(join(path, projectSettingsFile)))
+  writeFileSync(join(path, projectSettingsFile), projectSettings(name))
 }
 
 function prepareSerena(): void {

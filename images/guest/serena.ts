@@ -55,3 +55,14 @@ export function serenaConfiguration(settings: NonNullable<Seed['serena']>, proje
   }
   return JSON.stringify(configuration, null, 2) + '\n'
 }
+
+/** Where Serena keeps a project's own settings; with it a project can be activated by its name. */
+export const projectSettingsFile = '.serena/project.yml'
+
+/**
+ * Settings of a project that brings none: both language servers that the image has. Left alone, Serena would look at
+ * the files of the first activation, and an empty folder would stay without any. JSON, which is YAML.
+ */
+export function projectSettings(name: string): string {
+  return JSON.stringify({ project_name: name, language_servers: ['python', 'typescript'] }, null, 2) + '\n'
+}

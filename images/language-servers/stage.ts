@@ -4,7 +4,8 @@
  */
 import { createHash, randomUUID } from 'node:crypto'
 import { execFile } from 'node:child_process'
-import { cp, mkdir, readFile, readdir, rename, rm, stat } from 'node:fs/promises'
+import { readdirSync } from 'node:fs'
+import { cp, mkdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
@@ -28,7 +29,7 @@ export interface StagedLanguageServers {
  */
 export async function stageLanguageServers(options: { cacheDir: string; progress?: (line: string) => void }): Promise<StagedLanguageServers> {
   const hash = createHash('sha256').update(layout)
-  const scripts = (await readdir(join(here, 'bin'))).sort().map(name => join('bin', name))
+  const scripts = ['bin', 'lib'].flatMap(folder => readdirSync(join(here, folder)).sort().map(name => join(folder, name)))
   for (const name of ['package.json', 'package-lock.json', ...scripts]) hash.update(`${name}\0`).update(await readFile(join(here, name))).update('\0')
   const sha256 = hash.digest('hex')
   const root = join(options.cacheDir, 'language-servers')
@@ -50,7 +51,7 @@ export async function stageLanguageServers(options: { cacheDir: string; progress
 async function build(folder: string): Promise<void> {
   const servers = join(folder, 'language-servers')
   await mkdir(servers, { recursive: true })
-  for (const name of ['package.json', 'package-lock.json', '.npmrc', 'bin']) await cp(join(here, name), join(servers, name), { recursive: true })
+  for (const name of ['package.json', 'package-lock.json', '.npmrc', 'bin', 'lib']) await cp(join(here, name), join(servers, name), { recursive: true })
   const arguments_ = ['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--no-update-notifier', ...platform]
   await promisify(execFile)('npm', arguments_, { cwd: servers, maxBuffer: 16 << 20 }).catch((error: { stderr?: string }) => {
     throw new Error(`npm ci of images/language-servers failed: ${error.stderr?.trim() || String(error)}`, { cause: error })
