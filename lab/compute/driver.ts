@@ -183,6 +183,8 @@ export interface LabNetwork {
   applyFirewall(state: FirewallState): Promise<void>
   /** A TCP connection from a host in the LAN (an address of the router's) to a guest. */
   dial(host: string, port: number): Promise<Duplex>
+  /** The same from a host in the LAN that is nobody's: neither an administrator's computer nor a VM. */
+  dialStranger(host: string, port: number): Promise<Duplex>
   /** A TCP connection that arrives at the router from outside (the internet) on this port. */
   dialRouter(port: number): Promise<Duplex>
   setForwards(forwards: RouterForwards): Promise<void>

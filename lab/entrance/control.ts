@@ -70,6 +70,8 @@ async function carryOut(options: ControlOptions, route: string, body: string): P
       if (typeof input.on !== 'boolean') throw new Error('`on` has to be true or false')
       return options.network.setInternet(input.on)
     }
+    case 'POST /probe':
+      return { reached: await probe(options.network, input) }
     case 'GET /faults':
       return options.faults.list()
     case 'POST /faults':
@@ -80,4 +82,17 @@ async function carryOut(options: ControlOptions, route: string, body: string): P
     default:
       throw new Error(`no such control call: ${route}`)
   }
+}
+
+/** How long a connection may take before the port counts as silent: slow guests answer a SYN within a second. */
+const probeMs = 4000
+
+/** Whether a TCP connection is accepted: from `admin` or `stranger` (in the LAN) to a host, or from `internet` to the router. */
+async function probe(network: LabNetwork, { from, host, port }: Record<string, unknown>): Promise<boolean> {
+  if (typeof port !== 'number' || typeof host !== 'string') throw new Error('`host` has to be an address and `port` a number')
+  const dial = from === 'internet' ? network.dialRouter(port) : from === 'stranger' ? network.dialStranger(host, port) : from === 'admin' ? network.dial(host, port) : undefined
+  if (dial === undefined) throw new Error('`from` has to be admin, stranger or internet')
+  const late = new Promise<false>((done) => setTimeout(() => done(false), probeMs).unref())
+  const reached = dial.then((connection) => { connection.destroy(); return true }, () => false)
+  return Promise.race([reached, late])
 }

@@ -14,6 +14,8 @@ export interface Layout {
   readonly gateway: string
   /** Where `dial` comes from, like an administrator's computer; the lab's API is published here. */
   readonly admin: string
+  /** Where `dialStranger` comes from: outside of the first eight addresses, which a site may take for its administrators. */
+  readonly stranger: string
   /** The lab's registry. */
   readonly registry: string
   /** The router's public address; and that of the one other host out there (RFC 5737, TEST-NET-2). */
@@ -36,6 +38,7 @@ export function layoutOf(subnet: string): Layout {
     prefix,
     gateway: at(1),
     admin: at(2),
+    stranger: at(9),
     registry: at(3),
     outside: '198.51.100.1',
     internetHost: '198.51.100.2',

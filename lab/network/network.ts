@@ -62,6 +62,8 @@ export async function createNetwork(options: NetworkOptions): Promise<RealNetwor
     const folder = await shortFolder(options.stateDir)
     const admin = await startGateway(services, layout.admin, join(folder, 'lan'), options.dialTimeoutMs)
     gateways.push(admin)
+    const stranger = await startGateway(services, layout.stranger, join(folder, 'stranger'), options.dialTimeoutMs)
+    gateways.push(stranger)
     const outside = await startGateway(internet, layout.internetHost, join(folder, 'internet'), options.dialTimeoutMs)
     gateways.push(outside)
     options.log(`network ${layout.subnet} is up (nsenter -t ${bridge.pid} -n shows its bridge, -t ${router.pid} its router)`)
@@ -95,6 +97,7 @@ export async function createNetwork(options: NetworkOptions): Promise<RealNetwor
         await refresh()
       },
       dial: (host, port) => admin.dial(host, port),
+      dialStranger: (host, port) => stranger.dial(host, port),
       dialRouter: port => outside.dial(layout.outside, port),
       setForwards: async ({ target }: RouterForwards) => await applyRouter({ target }),
       setInternet: async on => await applyRouter({ internet: on }),
@@ -154,6 +157,7 @@ async function connectAll(layout: Layout, bridge: Namespace, router: Namespace, 
   await services.ip([
     `address add ${layout.admin}/${layout.prefix} dev ${lan}`,
     `address add ${layout.registry}/${layout.prefix} dev ${lan}`,
+    `address add ${layout.stranger}/${layout.prefix} dev ${lan}`,
     `link set ${lan} up`,
     `route add default via ${layout.gateway}`,
   ])

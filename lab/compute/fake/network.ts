@@ -32,6 +32,8 @@ export class FakeNetwork implements LabNetwork {
 
   async dial(host: string, port: number): Promise<Duplex> { return this.connect(this.gateway, host, port) }
 
+  async dialStranger(host: string, port: number): Promise<Duplex> { return this.connect(this.subnet.replace(/\.\d+\/\d+$/, '.9'), host, port) }
+
   async dialRouter(port: number): Promise<Duplex> {
     if (this.target === null || (port !== 80 && port !== 443)) throw failure('ECONNREFUSED', 'router', port)
     return this.connect(OUTSIDE, this.target, port)

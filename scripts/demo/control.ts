@@ -1,0 +1,34 @@
+/** The lab's control socket: what no Proxmox has. */
+import { request } from 'node:http'
+
+export interface Control {
+  /** Whether something in the lab accepts a TCP connection there, asked from one of three places. */
+  reaches(from: 'admin' | 'stranger' | 'internet', host: string, port: number): Promise<boolean>
+  forwardTo(target: string | null): Promise<void>
+  internet(on: boolean): Promise<void>
+  stop(): Promise<void>
+}
+
+export function control(socket: string): Control {
+  const call = (method: string, path: string, body: unknown): Promise<any> => {
+    const { promise, resolve, reject } = Promise.withResolvers<any>()
+    const sent = request({ socketPath: socket, method, path }, (response) => {
+      let text = ''
+      response.setEncoding('utf8').on('data', (part: string) => { text += part })
+      response.on('end', () => {
+        const answer = JSON.parse(text) as { error?: string }
+        if (response.statusCode === 200) resolve(answer)
+        else reject(new Error(`the lab says to ${method} ${path}: ${answer.error ?? response.statusCode}`))
+      })
+    })
+    sent.on('error', reject)
+    sent.end(JSON.stringify(body))
+    return promise
+  }
+  return {
+    reaches: async (from, host, port) => (await call('POST', '/probe', { from, host, port })).reached as boolean,
+    forwardTo: async (target) => { await call('PUT', '/router/forwards', { target }) },
+    internet: async (on) => { await call('PUT', '/internet', { on }) },
+    stop: async () => { await call('POST', '/stop', {}) }
+  }
+}

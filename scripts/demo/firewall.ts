@@ -1,0 +1,87 @@
+/** What answers whom: from the internet, from a stranger in the LAN, from the admin network; with each firewall alone. */
+import type { Proxmox } from '../../proxmox/client.ts'
+import { groupWithRole, type Site } from '../../stacks/site.ts'
+import { expectThat, type Checks } from './checks.ts'
+import type { Control } from './control.ts'
+import { inGuest, type Guest } from './survive.ts'
+
+export interface FirewallPlace {
+  readonly site: Site
+  readonly control: Control
+  /** With root's token: only an administrator may switch the datacenter firewall. */
+  readonly administrator: Proxmox
+  readonly guests: Readonly<Record<string, Guest>>
+}
+
+/** Ports that something in the VMs listens on, or that people leave open by mistake. */
+const tempting = [22, 2375, 2376, 3000, 3100, 8080, 8443, 9080, 9095, 9121, 24282]
+
+interface Probe {
+  readonly from: 'admin' | 'stranger' | 'internet'
+  readonly host: string
+  readonly port: number
+  readonly open: boolean
+}
+
+/** What the flow table says of the VMs' addresses, as connections to try. */
+export function probes(site: Site): Probe[] {
+  const list: Probe[] = []
+  for (const [, group] of Object.entries(site.groups)) {
+    for (const host of [group.service, group.slots.blue.address]) {
+      const serena = group.roles.includes('serena')
+      const logging = group.roles.includes('logging')
+      for (const port of new Set([80, 443, site.logging.port, ...tempting])) {
+        const web = serena && (port === 80 || port === 443)
+        list.push({ from: 'stranger', host, port, open: web })
+        list.push({ from: 'admin', host, port, open: web || port === 22 || (logging && port === site.logging.port) })
+      }
+    }
+  }
+  return list
+}
+
+async function tryAll(control: Control, list: readonly Probe[]): Promise<void> {
+  const wrong = (await Promise.all(list.map(async (probe) => {
+    const reached = await control.reaches(probe.from, probe.host, probe.port)
+    return reached === probe.open ? [] : [`${probe.from} → ${probe.host}:${probe.port} is ${reached ? 'open' : 'closed'}`]
+  }))).flat()
+  expectThat(wrong.length === 0, wrong.join('; '))
+}
+
+export async function checkFirewalls(checks: Checks, place: FirewallPlace, label: string): Promise<void> {
+  const { site, control, administrator, guests } = place
+  const all = probes(site)
+  const datacenter = async (on: boolean): Promise<void> => { await administrator.put('/cluster/firewall/options', { enable: on ? 1 : 0 }) }
+  const eachGuest = async (command: string): Promise<void> => { for (const guest of Object.values(guests)) await inGuest(guest, command) }
+
+  await checks.check(`${label}: on the router only 80 and 443 answer`, async () => {
+    for (const port of [80, 443]) expectThat(await control.reaches('internet', 'router', port), `port ${port} does not answer`)
+    const open: number[] = []
+    for (const port of [site.logging.port, ...tempting]) if (await control.reaches('internet', 'router', port)) open.push(port)
+    expectThat(open.length === 0, `also open: ${open.join(', ')}`)
+  })
+  await checks.check(`${label}: the guests' own firewall alone admits exactly the flow table`, async () => {
+    await datacenter(false)
+    await tryAll(control, all)
+  })
+  await checks.check(`${label}: Proxmox's firewall alone admits exactly the flow table`, async () => {
+    await datacenter(true)
+    try {
+      await eachGuest('nft delete table inet golden')
+      await tryAll(control, all)
+    } finally {
+      await eachGuest('systemctl restart golden-firewall.service')
+    }
+  })
+  await checks.check(`${label}: with both, VMs can't reach the LAN, Proxmox or the internet`, async () => {
+    const serena = groupWithRole(site, 'serena')
+    const guest = serena && guests[serena.name]
+    if (guest === undefined) throw new Error('no Serena VM')
+    // 10.77.0.2:8006 is Proxmox's API as seen from the LAN; the registry is what the LAN has besides.
+    const prefix = site.network.subnet.replace(/\d+\/\d+$/, '')
+    for (const [host, port] of [[`${prefix}2`, 8006], [`${prefix}3`, 5000], ['198.51.100.2', 80]] as const) {
+      const answer = await inGuest(guest, `timeout 5 bash -c 'exec 3<>/dev/tcp/${host}/${port}' 2>/dev/null && echo open || echo closed`)
+      expectThat(answer.trim() === 'closed', `the Serena VM reaches ${host}:${port}`)
+    }
+  })
+}
