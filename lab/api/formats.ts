@@ -54,6 +54,7 @@ export const formats = {
   'pve-poolid': poolId,
   'pve-storage-id': storageId,
   'pve-storage-id-list': each(storageId),
+  'storage-pair-list': each((v) => (/^[a-z][\w.-]*(:[a-z][\w.-]*)?$/i.test(v) || v === '1' ? undefined : `invalid storage pair '${v}'\n`)),
   'pve-storage-content': matching(/^(images|rootdir|vztmpl|iso|backup|snippets|import|none)$/, 'invalid content type'),
   'pve-storage-content-list': each(matching(/^(images|rootdir|vztmpl|iso|backup|snippets|import|none)$/, 'invalid content type')),
   'pve-storage-path': (v: string) => (v.startsWith('/') ? undefined : 'value does not look like a valid absolute path\n'),

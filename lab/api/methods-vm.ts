@@ -65,14 +65,14 @@ export const vmMethods = {
   [`GET ${q}/status/current`]: method(audit, vm),
   [`POST ${q}/status/start`]: method(power, {
     ...vm, skiplock, timeout, stateuri: optional(text({ maxLength: 128 })), migratedfrom: optional(like('pve-node')), migration_type: optional(oneOf('secure', 'insecure')),
-    migration_network: optional(like('CIDR')), machine: optional(vmOptions.machine as Param), 'force-cpu': optional(text()), targetstorage: optional(text()),
-    'nets-host-mtu': optional(text()), 'with-conntrack-state': optional(flag),
+    migration_network: optional(like('CIDR')), machine: optional(vmOptions.machine as Param), 'force-cpu': optional(text()), targetstorage: optional(like('storage-pair-list')),
+    'nets-host-mtu': optional(text({ pattern: /net\d+=\d+(,net\d+=\d+)*/ })), 'with-conntrack-state': optional(flag),
   }),
   [`POST ${q}/status/stop`]: method(power, { ...vm, skiplock, timeout, keepActive: optional(flag), migratedfrom: optional(like('pve-node')), 'overrule-shutdown': optional(flag) }),
   [`POST ${q}/status/shutdown`]: method(power, { ...vm, skiplock, timeout, forceStop: optional(flag), keepActive: optional(flag) }),
   [`POST ${q}/status/reboot`]: method(power, { ...vm, timeout }),
   [`POST ${q}/status/reset`]: method(power, { ...vm, skiplock }),
-  [`POST ${q}/status/suspend`]: method(power, { ...vm, skiplock, todisk: optional(flag), statestorage: optional(like('pve-storage-id')) }),
+  [`POST ${q}/status/suspend`]: method(power, { ...vm, skiplock, todisk: optional(flag), statestorage: optional(like('pve-storage-id', { requires: 'todisk' })) }),
   [`POST ${q}/status/resume`]: method(power, { ...vm, skiplock, nocheck: optional(flag) }),
   [`GET ${q}/agent`]: method(everybody, vm),
   ...Object.fromEntries(

@@ -1,0 +1,107 @@
+/** The lab's method table against the API schema of Proxmox VE 9.1. */
+import { existsSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { handlers } from '../../lab/api/handlers.ts'
+import { methods } from '../../lab/api/methods.ts'
+import { pathNames, type Check, type Param, type PropertyFormat } from '../../lab/api/schema.ts'
+
+const file = fileURLToPath(new URL('../../../shared/data/pve-api-9.1.json', import.meta.url))
+const missing = !existsSync(file)
+
+interface SchemaParam {
+  type?: string; optional?: number; enum?: string[]; format?: string | Record<string, SchemaParam>; pattern?: string; minimum?: number | string; maximum?: number | string
+  minLength?: number; maxLength?: number; requires?: string; default_key?: number; alias?: string; keyAlias?: string
+}
+interface SchemaMethod { parameters?: { properties?: Record<string, SchemaParam> }; permissions?: { user?: string; check?: unknown[] } }
+const schema = missing ? {} : (JSON.parse(readFileSync(file, 'utf8')) as Record<string, SchemaMethod>)
+
+/** Perl's way to print a regular expression, and ours, reduced to what they say. */
+const bare = (pattern: string): string => pattern.replaceAll('(?^:', '(?:').replaceAll('^(0x)', '0x').replace(/\{,/g, '{0,').replaceAll('\\@', '@').replaceAll('\\/', '/').replaceAll('\\-', '-').replaceAll('\\.', '.').replaceAll('\\_', '_').replaceAll('(?:', '(').replace(/[\^$()]/g, '')
+
+function wanted(param: SchemaParam): Record<string, unknown> {
+  return {
+    type: param.type ?? 'string', optional: param.optional === 1, values: param.enum ?? undefined, min: param.minimum === undefined ? undefined : Number(param.minimum),
+    max: param.maximum === undefined ? undefined : Number(param.maximum), minLength: param.minLength, maxLength: param.maxLength, requires: param.requires,
+    pattern: param.pattern === undefined ? undefined : bare(param.pattern), format: typeof param.format === 'string' ? param.format : undefined,
+  }
+}
+
+function written(param: Param): Record<string, unknown> {
+  return {
+    type: param.type, optional: param.optional ?? false, values: param.values, min: param.min, max: param.max, minLength: param.minLength, maxLength: param.maxLength,
+    requires: param.requires, pattern: param.pattern === undefined ? undefined : bare(param.pattern.source), format: param.format,
+  }
+}
+
+/** Property formats that the schema gives by name only, written out by the lab. */
+function compareFormat(where: string, ours: PropertyFormat | undefined, theirs: SchemaParam['format']): void {
+  if (typeof theirs !== 'object') {
+    expect(ours, where).toBeUndefined()
+    return
+  }
+  expect(Object.keys(ours ?? {}).filter((key) => !(key in theirs)), `${where}: keys that Proxmox VE does not know`).toEqual([])
+  for (const [key, property] of Object.entries(ours ?? {})) {
+    const their = theirs[key] as SchemaParam
+    expect({ bare: property.bare ?? false, alias: property.alias, keyAlias: property.keyAlias }, `${where}.${key}`).toEqual({ bare: their.default_key === 1, alias: their.alias, keyAlias: their.keyAlias })
+    if (their.alias === undefined) expect(written(property), `${where}.${key}`).toEqual(wanted(their))
+  }
+}
+
+function expression(check: Check): unknown {
+  switch (check.kind) {
+    case 'perm':
+      return ['perm', check.path, [...check.privileges], ...(check.any ? ['any', 1] : []), ...(check.ifGiven === undefined ? [] : ['require_param', check.ifGiven])]
+    case 'and':
+    case 'or':
+      return [check.kind, ...check.of.map(expression)]
+    case 'aclOf':
+      return ['perm-modify', check.path]
+    case 'self':
+      return ['userid-param', 'self']
+    case 'realm':
+      return ['userid-param', 'Realm.AllocateUser']
+    case 'userGroup':
+      return ['userid-group', [...check.privileges], ...(check.groupsParam === undefined ? [] : ['groups_param', check.groupsParam])]
+    default:
+      return check.kind
+  }
+}
+
+/** `any` of a single privilege says the same with and without. */
+const simplified = (node: unknown): unknown =>
+  Array.isArray(node) && node[0] === 'perm' && Array.isArray(node[2]) && node[2].length === 1 && node[3] === 'any' ? node.slice(0, 3) : Array.isArray(node) ? node.map(simplified) : node
+
+/** Options of storage types, hardware and features that the lab does not have; a caller who sends one gets a 400. */
+const leftOut: readonly RegExp[] = [
+  /^(POST|PUT) \/storage\S* (?!storage$|type$|path$|content$|disable$|shared$|delete$|digest$)/,
+  /^(POST \/nodes\/\{node\}\/qemu|(POST|PUT) \S+\/config) (amd-sev|arch|audio0|intel-tdx|ivshmem|keyboard|numa\[n\]|parallel\[n\]|spice_enhancements|tpmstate0|usb\[n\]|virtiofs\[n\]|import-working-storage)$/,
+  /^GET \/nodes\/\{node\}\/qemu\/\{vmid\}\/agent\/\S+ $/,
+]
+
+describe.skipIf(missing)('method table (needs ../shared/data)', () => {
+  test('every method exists in Proxmox VE, and has a handler', () => {
+    expect(Object.keys(methods).filter((key) => schema[key] === undefined)).toEqual([])
+    expect(Object.keys(methods).filter((key) => handlers[key] === undefined)).toEqual([])
+    expect(Object.keys(handlers).filter((key) => methods[key] === undefined)).toEqual([])
+  })
+
+  test.each(Object.keys(methods))('%s', (key) => {
+    const ours = methods[key]
+    const theirs = schema[key]
+    if (ours === undefined || theirs === undefined) throw new Error(`no method ${key}`)
+    const properties = theirs.parameters?.properties ?? {}
+    expect(Object.keys(ours.params).filter((name) => !(name in properties)), 'parameters that Proxmox VE does not know').toEqual([])
+    expect(Object.keys(properties).filter((name) => !(name in ours.params) && !leftOut.some((pattern) => pattern.test(`${key} ${name}`))), 'parameters that the lab leaves out').toEqual([])
+    expect(pathNames(key).filter((name) => !(name in ours.params)), 'names in the path').toEqual([])
+    for (const [name, param] of Object.entries(ours.params)) {
+      const their = properties[name] as SchemaParam
+      expect(written(param), name).toEqual(wanted(their))
+      compareFormat(name, param.properties, their.format)
+    }
+    const { permissions } = theirs
+    const expected = permissions?.check === undefined ? (permissions?.user === 'world' ? 'world' : 'everybody') : simplified(permissions.check)
+    // PVE lets everybody read the options and filters them itself.
+    if (key !== 'GET /cluster/options') expect(simplified(expression(ours.check))).toEqual(expected)
+  })
+})
