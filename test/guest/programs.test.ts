@@ -1,0 +1,167 @@
+/** What the guest renders, read by the programs that it is for: nginx, Compose, Promtail, Loki, nft, systemd, sshd. */
+import { execFileSync, spawnSync } from 'node:child_process'
+import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { presentContainers } from '../../images/guest/places.ts'
+import { renderFiles } from '../../images/guest/render.ts'
+import { inRoot, rootPath, type Bind, type Root } from '../../lab/debian/root.ts'
+import { ensureTools } from '../../tools/index.ts'
+import { contents, image, imageWithoutGrafana, seeds } from './seed.ts'
+
+const rootfs = join(import.meta.dirname, '..', '..', 'images', 'rootfs')
+const rootFolder = await rootPath()
+const root: Root = { folder: rootFolder }
+const noRoot = process.getuid?.() !== 0 || !existsSync(rootFolder)
+const isolated = ['unshare', '--net', '--']
+
+const variants = Object.entries(seeds).flatMap(([name, seed]) => [
+  { name, seed, image },
+  { name: `${name}, no Grafana`, seed, image: imageWithoutGrafana },
+])
+
+let folder = ''
+let certificate = { pem: '', key: '' }
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'golden-guest-'))
+  if (noRoot) return
+  await inRoot(
+    root,
+    ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', '/made/key', '-out', '/made/pem', '-subj', '/CN=serena.example.org', '-days', '1'],
+    { binds: [{ from: folder, to: '/made', writable: true }] },
+  )
+  certificate = { pem: readFileSync(join(folder, 'pem'), 'utf8'), key: readFileSync(join(folder, 'key'), 'utf8') }
+}, 60_000)
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+/** Everything of a variant as it will lie under /run/golden, in a folder of its own. */
+function lay(variant: (typeof variants)[number]): string {
+  const place = mkdtempSync(join(folder, 'run-'))
+  chmodSync(place, 0o755)
+  for (const file of renderFiles(variant.seed, variant.image, contents(certificate.pem, certificate.key))) {
+    const path = join(place, file.path)
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(path, file.content, { mode: 0o600 })
+    if (process.getuid?.() === 0) {
+      chownSync(path, file.owner ?? 0, file.owner ?? 0)
+      chmodSync(path, file.mode ?? 0o644)
+    }
+  }
+  return join(place, 'run', 'golden')
+}
+
+describe.skipIf(noRoot)('in the lab\'s Debian root (needs root and that root in the cache)', () => {
+  test.each(variants)('nginx accepts its configuration: $name', async variant => {
+    const binds: Bind[] = [{ from: join(lay(variant), 'nginx'), to: '/etc/golden/nginx' }]
+    // Its log is a pipe, as Docker gives it one; Node's own "pipes" are sockets, which can't be opened by name.
+    const { stdout } = await inRoot(root, ['sh', '-c', 'nginx -t -e stderr -c /etc/golden/nginx/nginx.conf 2>&1 | cat'], { binds, enter: isolated })
+    expect(stdout).toContain('test is successful')
+    expect(stdout).not.toContain('[warn]')
+  })
+
+  test.each(variants)('Compose accepts its file and starts what the image has: $name', async variant => {
+    const run = lay(variant)
+    const binds: Bind[] = [
+      { from: run, to: '/run/golden' },
+      { from: join(rootfs, 'opt/golden/compose'), to: '/opt/golden/compose' },
+    ]
+    const asked = ['/usr/libexec/docker/cli-plugins/docker-compose', '--env-file', '/run/golden/compose.env', '-f', '/opt/golden/compose/compose.yaml', 'config', '--format', 'json']
+    const { stdout } = await inRoot(root, asked, { binds })
+    const { services } = JSON.parse(stdout) as { services: Record<string, Record<string, unknown>> }
+    for (const container of presentContainers(variant.seed, variant.image)) {
+      const service = services[container.name]
+      expect(service).toMatchObject({
+        container_name: container.name,
+        image: variant.image.services[container.service],
+        pull_policy: 'never',
+        read_only: true,
+        init: true,
+        cap_drop: ['ALL'],
+        security_opt: ['no-new-privileges:true'],
+      })
+      expect(service?.['ports']).toBeUndefined()
+      expect(service?.['mem_limit']).toBeDefined()
+      expect(service?.['pids_limit']).toBeDefined()
+      const address = /172\.30\.0\.\d+/.exec(container.probe)?.[0]
+      if (address !== undefined) expect(JSON.stringify(service?.['networks'])).toContain(`"${address}"`)
+    }
+  })
+
+  test('sshd accepts its drop-in', async () => {
+    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(folder, 'host')])
+    const binds: Bind[] = [
+      { from: join(rootfs, 'etc/ssh/sshd_config.d/10-golden.conf'), to: '/etc/ssh/sshd_config.d/10-golden.conf' },
+      { from: join(folder, 'host'), to: '/run/golden/ssh/ssh_host_ed25519_key' },
+    ]
+    const shown = await inRoot(root, ['sh', '-c', 'mkdir -p /run/sshd && /usr/sbin/sshd -T -C user=projects,host=h,addr=10.0.0.9'], { binds })
+    const settings = shown.stdout.split('\n')
+    for (const line of ['permitrootlogin no', 'passwordauthentication no', 'kbdinteractiveauthentication no', 'allowtcpforwarding no', 'permittty no', 'forcecommand /usr/local/bin/golden-projects-shell', 'hostkey /run/golden/ssh/ssh_host_ed25519_key', 'authorizedkeysfile /run/golden/ssh/authorized_keys/%u']) {
+      expect(settings).toContain(line)
+    }
+    expect(settings.filter(line => line.startsWith('hostkey '))).toHaveLength(1)
+    expect(settings.filter(line => line.startsWith('allowusers '))).toEqual(['allowusers projects', 'allowusers admin'])
+  })
+
+  test('systemd finds nothing wrong with the units', async () => {
+    const units = join(rootfs, 'usr/lib/systemd/system')
+    const names = readdirSync(units).filter(name => name.startsWith('golden-') || name.endsWith('.mount'))
+    const place = mkdtempSync(join(folder, 'units-'))
+    cpSync(units, place, { recursive: true })
+    const binds: Bind[] = [
+      { from: place, to: '/etc/systemd/system.attached' },
+      ...['usr/local/sbin/golden-compose', 'usr/local/sbin/golden-firewall', 'usr/local/sbin/golden-release-address'].map(path => ({ from: join(rootfs, path), to: `/${path}` })),
+      { from: '/bin/true', to: '/opt/golden/node/bin/node' },
+      ...['serena', 'logging'].map(name => ({ from: join(rootfs, 'etc/docker/daemon.json'), to: `/run/golden/role/${name}` })),
+    ]
+    const checked = await inRoot(root, ['sh', '-c', 'cp -r /etc/systemd/system.attached/. /etc/systemd/system/ && exec systemd-analyze verify --man=no --recursive-errors=one "$@"', 'sh', ...names.map(name => `/etc/systemd/system/${name}`)], { binds, accept: [0, 1] })
+    expect(checked.stderr.split('\n').filter(line => /golden|srv-/.test(line))).toEqual([])
+    expect(checked.code).toBe(0)
+  })
+
+  test('systemd makes the users and folders', async () => {
+    const binds: Bind[] = ['usr/lib/sysusers.d/golden.conf', 'usr/lib/tmpfiles.d/golden.conf'].map(path => ({ from: join(rootfs, path), to: `/${path}` }))
+    const made = await inRoot(root, ['sh', '-c', 'systemd-sysusers golden.conf && systemd-tmpfiles --create golden.conf && id projects && id admin && stat -c "%n %a %U" /srv/golden'], { binds })
+    expect(made.stdout).toContain('uid=1000(projects) gid=1000(projects) groups=1000(projects)\n')
+    expect(made.stdout).toMatch(/uid=1001\(admin\) .*\(sudo\)/)
+    expect(made.stdout).toContain('/srv/golden 700 root')
+  })
+
+  test('dockerd accepts its settings', async () => {
+    const binds: Bind[] = [{ from: join(rootfs, 'etc/docker/daemon.json'), to: '/etc/docker/daemon.json' }]
+    const checked = await inRoot(root, ['/usr/sbin/dockerd', '--validate'], { binds })
+    expect(checked.stderr + checked.stdout).toContain('configuration OK')
+  })
+
+  test('sudo accepts its rule', async () => {
+    const checked = await inRoot(root, ['visudo', '-c', '-f', '/tmp/golden'], { binds: [{ from: join(rootfs, 'etc/sudoers.d/golden'), to: '/tmp/golden' }], accept: [0, 1] })
+    expect(checked.stdout).toContain('parsed OK')
+  })
+
+  test('nft loads the table for emergencies, twice, and leaves others\' tables alone', async () => {
+    const script = 'nft add table ip docker && nft -f /closed.nft && nft -f /closed.nft && nft list ruleset'
+    const loaded = await inRoot(root, ['sh', '-c', script], { binds: [{ from: join(rootfs, 'usr/local/lib/golden/closed.nft'), to: '/closed.nft' }], enter: isolated })
+    expect(loaded.stdout).toContain('table ip docker')
+    expect(loaded.stdout.match(/policy drop/g)).toHaveLength(2)
+  })
+})
+
+describe('Loki and Promtail', () => {
+  test.each(variants)('read their configuration: $name', async variant => {
+    const tools = await ensureTools(['loki', 'promtail'])
+    const run = lay(variant)
+    if (variant.seed.roles.includes('logging')) {
+      const checked = spawnSync(tools.loki.path, [`-config.file=${join(run, 'loki/loki.yaml')}`, '-verify-config'], { encoding: 'utf8' })
+      expect({ status: checked.status, said: checked.stderr }).toEqual({ status: 0, said: '' })
+    }
+    // The files it names are the container's.
+    const configuration = readFileSync(join(run, 'promtail/promtail.yaml'), 'utf8').replaceAll('/etc/golden/promtail', join(run, 'promtail'))
+    const file = join(folder, 'promtail.yaml')
+    writeFileSync(file, configuration)
+    const checked = spawnSync(tools.promtail.path, [`-config.file=${file}`, '-check-syntax'], { encoding: 'utf8' })
+    expect(checked.stderr + checked.stdout).toMatch(/Valid config file/i)
+    expect(parse(configuration)).toMatchObject({ server: { http_listen_address: '127.0.0.1' } })
+  }, 60_000)
+})
