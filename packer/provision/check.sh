@@ -25,8 +25,8 @@ need() {
     failed=1
   fi
 }
-# Lines of these files that set something; comments do not.
-settings() { find "$@" -type f -exec grep -HnE '^[^#]*([hH][tT][tT][pP][sS]?|[aA][lL][lL]|[nN][oO])_[pP][rR][oO][xX][yY]=|^[^#/]*Acquire::[^ ]*[pP]roxy' {} + 2> /dev/null; }
+# Files that set a proxy; comments do not. Only their names: a proxy's address can hold a password.
+settings() { find "$@" -type f -exec grep -lE '^[^#]*([hH][tT][tT][pP][sS]?|[aA][lL][lL]|[nN][oO])_[pP][rR][oO][xX][yY]=|^[^#/]*Acquire::[^ ]*[pP]roxy' {} + 2> /dev/null; }
 
 check host-keys 'no SSH host keys' "$(find /etc/ssh -name 'ssh_host_*' 2> /dev/null)"
 check machine-id 'the machine id is empty' "$(cat /etc/machine-id)"

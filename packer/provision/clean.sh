@@ -5,6 +5,10 @@
 set -eu
 
 echo 'golden: cleaning up'
+# From here on the journal is kept in memory, and nobody else writes logs. While the machine still has its id.
+journalctl --relinquish-var
+systemctl stop syslog.socket rsyslog.service 2> /dev/null || true
+
 # Who was let in to bake. sudo's rule goes first: without the user nobody could remove it any more; this script
 # goes on as root, and the connection stays until Packer ends it.
 rm -f /etc/sudoers.d/90-cloud-init-users
@@ -36,9 +40,6 @@ rm -rf /var/lib/apt/lists /var/cache/apt/archives /var/cache/debconf/*-old /var/
 install -d -m 0755 /var/lib/apt/lists /var/lib/apt/lists/partial /var/cache/apt/archives /var/cache/apt/archives/partial
 rm -rf /var/crash /var/lib/systemd/coredump
 
-# Logs last: from here on the journal is kept in memory.
-journalctl --relinquish-var
-systemctl stop syslog.socket rsyslog.service 2> /dev/null || true
 rm -rf /var/log/journal
 find /var/log -type f -name '*.gz' -exec rm -f {} +
 find /var/log -type f -exec truncate -s 0 {} +

@@ -1,23 +1,163 @@
 /** The whole bake with real Packer against a lab with fake guests. */
 import { existsSync } from 'node:fs'
-import { readdir } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { listImages } from '../../images/catalog.ts'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { listImages, type VmConfig } from '../../images/catalog.ts'
 import { newestCandidate } from '../../images/channels.ts'
 import { parseRecord } from '../../images/record.ts'
-import { bake } from '../../packer/bake.ts'
+import { guestFiles } from '../../images/stage.ts'
+import { writeTar, type TarEntry } from '../../images/tar.ts'
+import { bake, type BakeOptions } from '../../packer/bake.ts'
+import { buildName } from '../../packer/names.ts'
 import { startTestLab, testLock, type TestLab } from './lab.ts'
 
 let test: TestLab
 beforeAll(async () => { test = await startTestLab() }, 900_000)
-afterAll(() => test.close())
+afterAll(() => test?.close())
+beforeEach(() => { test.shown.length = 0 })
+
+const minute = 60_000
+const vms = async (): Promise<{ vmid: number; name: string; template?: number }[]> =>
+  (await test.root.get<{ vmid: number; name: string; template?: number; pool?: string }[]>('/cluster/resources', { type: 'vm' })).filter((vm) => vm.vmid >= 9000 && vm.vmid <= 9009)
+const files = (content: string): Promise<unknown[]> => test.root.get(`/nodes/pve/storage/${test.site.proxmox.storage.iso}/content`, { content })
+const config = (vmid: number): Promise<VmConfig> => test.root.get(`/nodes/pve/qemu/${vmid}/config`)
+
+/** What the bake makes by the way must be gone, whatever its end was. */
+async function expectNothingLeft(): Promise<void> {
+  expect(await files('iso')).toEqual([])
+  expect(await files('import')).toEqual([])
+  expect((await vms()).filter((vm) => vm.template !== 1)).toEqual([])
+  expect(existsSync(join(test.folder, 'state', 'bake.json'))).toBe(false)
+  expect((await readdir(tmpdir())).filter((name) => name.startsWith('golden-bake-'))).toEqual([])
+}
+
+/** Stages the image's own files and some more. */
+const stageWith = (...extra: TarEntry[]): NonNullable<BakeOptions['stage']> => async ({ targetDir }) => {
+  const file = join(targetDir, 'golden-rootfs.tar.gz')
+  return { file, sha256: await writeTar(file, [...(await guestFiles()), ...extra]) }
+}
+const entry = (path: string, text: string): TarEntry => ({ path, mode: 0o644, content: Buffer.from(text) })
 
 describe('golden bake', () => {
-  it('makes a template', async () => {
-    const { outcome, template } = await bake(test.bakeOptions()).catch((error) => { console.log(test.shown.join('\n')); throw error })
-    console.log(test.shown.join('\n'))
+  let vmid: number
+
+  it('makes a template that says what it is', async () => {
+    const { outcome, template } = await bake(test.bakeOptions())
+    vmid = template.vmid
     expect(outcome).toBe('baked')
-    console.log(await test.proxmox.get(`/nodes/pve/qemu/${template.vmid}/config`))
-  }, 300_000)
+    const { images, ignored } = await listImages(test.proxmox, test.site)
+    expect(images).toMatchObject([{ vmid, name: template.name, channel: 'candidate', verified: false, revoked: false }])
+    expect(ignored).toEqual([])
+    expect(newestCandidate(images, test.site.image.base.sha256)?.vmid).toBe(vmid)
+    const parsed = parseRecord((await config(vmid)).description)
+    expect(parsed).toMatchObject({ ok: true, record: { kind: 'image', fingerprint: template.fingerprint, base: { os: 'debian-13' }, services: { serena: `${testLock.services.serena.image}@${testLock.services.serena.digest}` } } })
+    expect(parsed.ok && parsed.record.kind === 'image' && Object.keys(parsed.record.services)).toEqual(['serena', 'nginx', 'promtail', 'loki'])
+    await expectNothingLeft()
+  }, 3 * minute)
+
+  it('leaves nothing in the template that a clone should not inherit', async () => {
+    const left = await config(vmid)
+    expect(left.tags).toBe('golden;golden-candidate')
+    expect(left).toMatchObject({ template: 1, agent: '1', scsihw: 'virtio-scsi-pci', boot: 'order=scsi0', serial0: 'socket' })
+    for (const key of ['ciuser', 'sshkeys', 'ipconfig0', 'ide2', 'ide3', 'scsi30', 'unused0']) expect(left).not.toHaveProperty(key)
+    expect(String(left['scsi0'])).toContain(`size=${test.site.image.build.diskGiB}G`)
+  })
+
+  it('passes every check, and shows no secret', async () => {
+    await bake(test.bakeOptions({ stage: stageWith(entry('etc/golden/marker', '1')) }))
+    const checks = test.shown.filter((line) => line.includes('golden-check'))
+    expect(checks.length).toBeGreaterThan(20)
+    expect(checks.filter((line) => !line.includes('golden-check ok '))).toEqual([])
+    const { secret } = test.bakeOptions().token
+    expect(secret.length).toBeGreaterThan(20)
+    expect(test.shown.join('\n')).not.toContain(secret)
+  }, 3 * minute)
+
+  it('does nothing the second time, without a VM', async () => {
+    const tasks = (await test.root.get<unknown[]>('/nodes/pve/tasks', { limit: 500 })).length
+    const { outcome, template } = await bake(test.bakeOptions())
+    expect({ outcome, vmid: template.vmid }).toEqual({ outcome: 'unchanged', vmid })
+    expect(test.shown.filter((line) => !line.startsWith(' '))).toEqual(['collect the image\'s files'])
+    expect((await test.root.get<unknown[]>('/nodes/pve/tasks', { limit: 500 })).length).toBe(tasks)
+  }, minute)
+
+  it('fails when a check fails, says what was found, and leaves nothing', async () => {
+    const before = (await vms()).length
+    const stage = stageWith(entry('usr/local/share/ca-certificates/registry.crt', 'x'))
+    await expect(bake(test.bakeOptions({ stage }))).rejects.toMatchObject({ code: 'bake-check-failed', message: expect.stringMatching(/registry-ca: .*\/usr\/local\/share\/ca-certificates\/registry\.crt/) })
+    expect((await vms()).length).toBe(before)
+    await expectNothingLeft()
+  }, 3 * minute)
+
+  it.each([['Waiting for SSH'], ['installing packages']])('stops at "%s" and takes everything away', async (moment) => {
+    const stop = new AbortController()
+    const options = test.bakeOptions({ signal: stop.signal, stage: stageWith(entry('etc/golden/marker', moment)) })
+    const progress = { ...options.progress, step: <T>(title: string, run: (note: (text: string) => void) => Promise<T>) => options.progress.step(title, (note) => run((text) => { note(text); if (text.includes(moment)) stop.abort() })) }
+    const before = (await vms()).length
+    await expect(bake({ ...options, progress })).rejects.toMatchObject({ code: 'cancelled' })
+    expect((await vms()).length).toBe(before)
+    await expectNothingLeft()
+  }, 3 * minute)
+
+  it('goes on after a killed run, past VMs of other people in its range', async () => {
+    const free = 9000 + (await vms()).length
+    const fingerprint = 'e'.repeat(64)
+    const make = (id: number, form: Record<string, string | number>): Promise<void> => test.root.post<string>('/nodes/pve/qemu', { vmid: id, memory: 64, ...form }).then((upid) => test.root.task(upid))
+    await make(free, { name: 'somebody-elses' })
+    await make(free + 1, { name: buildName(test.site, fingerprint), pool: test.site.proxmox.pool, description: 'my own experiments' })
+    await make(free + 2, { name: buildName(test.site, fingerprint), pool: test.site.proxmox.pool, description: 'Packer ephemeral build VM' })
+    const strange = [await config(free), await config(free + 1)]
+    const { outcome, template } = await bake(test.bakeOptions({ stage: stageWith(entry('etc/golden/marker', 'after a killed run')) }))
+    expect(outcome).toBe('baked')
+    expect(template.vmid).toBe(free + 2)
+    expect([await config(free), await config(free + 1)]).toEqual(strange)
+    for (const id of [free, free + 1]) await test.root.task(await test.root.del<string>(`/nodes/pve/qemu/${id}`))
+    await expectNothingLeft()
+  }, 3 * minute)
+
+  it('refuses a base image whose checksum is another, before anything is made', async () => {
+    const site = test.siteWith((input) => { (input.image.base as { sha256: string }).sha256 = 'b'.repeat(64) })
+    const before = (await vms()).length
+    await expect(bake(test.bakeOptions({ site }))).rejects.toMatchObject({ code: 'base-checksum' })
+    expect((await vms()).length).toBe(before)
+    await expectNothingLeft()
+  }, minute)
+
+  it('refuses a disk that is smaller than the base image', async () => {
+    const site = test.siteWith((input) => { (input.image.build as { diskGiB: number }).diskGiB = 4 })
+    const file = join(test.folder, 'large.qcow2')
+    const large = await readFile(test.site.image.base.file ?? '')
+    large.writeBigUInt64BE(8n << 30n, 24)
+    large.writeUInt32BE(16, 36)
+    await writeFile(file, large)
+    const { sha256 } = await import('../../images/canonical.ts')
+    const other = test.siteWith((input) => { Object.assign(input.image, { base: { os: 'debian-13', file, sha256: sha256(large) }, build: site.image.build }) })
+    await expect(bake(test.bakeOptions({ site: other }))).rejects.toMatchObject({ code: 'base-larger-than-disk', hint: expect.stringContaining('8') })
+    await expectNothingLeft()
+  }, minute)
+
+  it('takes the build VM away when Packer leaves it behind', async () => {
+    const before = (await vms()).length
+    // Packer tries again and again for some seconds; its clean-up starts only after this request.
+    const fault = test.lab.faults.order({ request: { method: 'PUT', path: '^/nodes/pve/qemu/[0-9]+/config$' }, status: 500, reason: 'ordered by the test', times: 20 })
+    try {
+      await expect(bake(test.bakeOptions({ stage: stageWith(entry('etc/golden/marker', 'config fails')) }))).rejects.toMatchObject({ code: 'packer-failed', message: expect.stringContaining('ordered by the test') })
+    } finally {
+      test.lab.faults.clear(fault)
+    }
+    expect((await vms()).length).toBe(before)
+    await expectNothingLeft()
+  }, 2 * minute)
+
+  it('names a full storage', async () => {
+    const fault = test.lab.faults.order({ task: { type: 'qmclone' }, reason: 'clone failed: unable to create image: No space left on device', times: 5 })
+    try {
+      await expect(bake(test.bakeOptions({ stage: stageWith(entry('etc/golden/marker', 'full')) }))).rejects.toMatchObject({ code: 'storage-full' })
+    } finally {
+      test.lab.faults.clear(fault)
+    }
+    await expectNothingLeft()
+  }, 2 * minute)
 })
