@@ -18,10 +18,11 @@ export default defineSite({
   },
   public: { host: 'serena.example.org' },
   image: {
+    // A dated build stays what it is. The checksum is in SHA256SUMS beside it; compare it when you move to a newer one.
     base: {
-      os: 'debian-13',
-      url: 'https://cloud.debian.org/images/cloud/trixie/latest/debian-13-genericcloud-amd64.qcow2',
-      sha256: '0000000000000000000000000000000000000000000000000000000000000000'
+      os: 'ubuntu-24.04',
+      url: 'https://cloud-images.ubuntu.com/releases/noble/release-20260814/ubuntu-24.04-server-cloudimg-amd64.img',
+      sha256: '6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733'
     },
     build: { address: '192.168.1.40' }
   },

@@ -19,7 +19,7 @@ export async function checkLogs(checks: Checks, { site, guests, access, signal }
     // Measured from the line's being written; what Serena and nginx write is buffered nowhere for longer.
     await eventually(async () => {
       const answer = await slotctl(logging, 'logs', query)
-      expectThat(Array.isArray(answer.lines) && answer.lines.length > 0, `nothing found for ${query}: ${JSON.stringify(answer).slice(0, 300)}`)
+      expectThat(Array.isArray(answer.streams) && answer.streams.length > 0, `nothing found for ${query}: ${JSON.stringify(answer).slice(0, 300)}`)
     }, { timeoutMs: 30_000, everyMs: 1000, signal })
   }
   const mark = `l${Date.now().toString(36)}`
