@@ -75,7 +75,7 @@ const simplified = (node: unknown): unknown =>
 /** Options of storage types, hardware and features that the lab does not have; a caller who sends one gets a 400. */
 const leftOut: readonly RegExp[] = [
   /^(POST|PUT) \/storage\S* (?!storage$|type$|path$|content$|disable$|shared$|delete$|digest$)/,
-  /^(POST \/nodes\/\{node\}\/qemu|(POST|PUT) \S+\/config) (amd-sev|arch|audio0|intel-tdx|ivshmem|keyboard|numa\[n\]|parallel\[n\]|spice_enhancements|tpmstate0|usb\[n\]|virtiofs\[n\]|import-working-storage)$/,
+  /^(POST \/nodes\/\{node\}\/qemu|(POST|PUT) \S+\/config) (amd-sev|intel-tdx|import-working-storage)$/,
   /^GET \/nodes\/\{node\}\/qemu\/\{vmid\}\/agent\/\S+ $/,
 ]
 

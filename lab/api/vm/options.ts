@@ -48,6 +48,10 @@ export const driveFormats: Readonly<Record<string, PropertyFormat>> = {
     'import-from': o(like('pve-volume-id-or-absolute-path')), 'ms-cert': o(oneOf('2011', '2023', '2023w', '2023k')),
     'pre-enrolled-keys': o(flag), size: o(like('disk-size')),
   },
+  tpmstate: {
+    file: { ...like('pve-volume-id-or-qm-path'), bare: true }, volume: alias('file'), format: o(oneOf('raw', 'qcow2', 'vmdk')),
+    'import-from': o(like('pve-volume-id-or-absolute-path')), size: o(like('disk-size')), version: o(oneOf('v1.2', 'v2.0')),
+  },
   unused: { file: { ...like('pve-volume-id'), bare: true }, volume: alias('file') },
 }
 
@@ -92,11 +96,34 @@ const vgaFormat: PropertyFormat = {
   memory: o(integer({ min: 4, max: 512 })),
 }
 
+const audioFormat: PropertyFormat = { device: oneOf('ich9-intel-hda', 'intel-hda', 'AC97'), driver: o(oneOf('spice', 'none')) }
+const ivshmemFormat: PropertyFormat = { name: o(text({ pattern: /[a-zA-Z0-9-]+/ })), size: integer({ min: 1 }) }
+const ids = text({ pattern: /\d+(?:-\d+)?(?:;\d+(?:-\d+)?)*/ })
+const numaFormat: PropertyFormat = { cpus: ids, hostnodes: o(ids), memory: o(number()), policy: o(oneOf('preferred', 'bind', 'interleave')) }
+const spiceFormat: PropertyFormat = { foldersharing: o(flag), videostreaming: o(oneOf('off', 'all', 'filter')) }
+const usbFormat: PropertyFormat = {
+  host: { ...o(text({ pattern: /(?:(?:(?:(0x)?([0-9A-Fa-f]{4}):(0x)?([0-9A-Fa-f]{4})))|(?:(?:(\d+)-(\d+(\.\d+)*)))|[Ss][Pp][Ii][Cc][Ee])/ })), bare: true },
+  mapping: o(like('pve-configid')),
+  usb3: o(flag),
+}
+const virtiofsFormat: PropertyFormat = {
+  dirid: { ...like('pve-configid'), bare: true },
+  cache: o(oneOf('auto', 'always', 'metadata', 'never')),
+  'direct-io': o(flag),
+  'expose-acl': o(flag),
+  'expose-xattr': o(flag),
+}
+const keyboards = ['de', 'de-ch', 'da', 'en-gb', 'en-us', 'es', 'fi', 'fr', 'fr-be', 'fr-ca', 'fr-ch', 'hu', 'is', 'it', 'ja', 'lt', 'mk', 'nl', 'no', 'pl', 'pt', 'pt-br', 'sv', 'sl', 'tr']
+
 const drive = (bus: string): Param => text({ properties: driveFormats[bus] as PropertyFormat })
 
 /** Everything that a configuration may hold and the API may set; all of it is optional. */
 export const vmOptions: Readonly<Record<string, Param>> = Object.fromEntries(
   Object.entries({
+    arch: oneOf('x86_64', 'aarch64'), audio0: text({ properties: audioFormat }), ivshmem: text({ properties: ivshmemFormat }), keyboard: oneOf(...keyboards),
+    'numa[n]': text({ properties: numaFormat }), 'parallel[n]': text({ pattern: /\/dev\/parport\d+|\/dev\/usb\/lp\d+/ }),
+    spice_enhancements: text({ properties: spiceFormat }), tpmstate0: drive('tpmstate'), 'usb[n]': text({ properties: usbFormat }),
+    'virtiofs[n]': text({ properties: virtiofsFormat }),
     acpi: flag, affinity: like('pve-cpuset'), agent: text({ properties: agentFormat }), 'allow-ksm': flag, args: text(), autostart: flag,
     balloon: integer({ min: 0 }), bios: oneOf('seabios', 'ovmf'), boot: like('pve-qm-boot'),
     bootdisk: like('pve-qm-bootdisk', { pattern: /(ide|sata|scsi|virtio)\d+/ }), cdrom: like('pve-qm-ide'),

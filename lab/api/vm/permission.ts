@@ -11,8 +11,8 @@ import { isDriveSlot } from './options.ts'
 const byOption: readonly (readonly [RegExp, string])[] = [
   [/^(cores|cpu|cpulimit|cpuunits|numa|numa\d+|smp|sockets|vcpus|affinity)$/, 'VM.Config.CPU'],
   [/^(memory|balloon|shares|allow-ksm)$/, 'VM.Config.Memory'],
-  [/^(acpi|hotplug|kvm|machine|scsihw|smbios1|tablet|vga|watchdog|audio0|rng0|ivshmem)$/, 'VM.Config.HWType'],
-  [/^(agent|autostart|bios|description|keyboard|localtime|migrate_downtime|migrate_speed|name|onboot|ostype|protection|reboot|startdate|startup|tdf|template)$/, 'VM.Config.Options'],
+  [/^(acpi|hotplug|kvm|machine|scsihw|smbios1|tablet|vga|watchdog|audio0|rng0|arch)$/, 'VM.Config.HWType'],
+  [/^(agent|autostart|bios|description|keyboard|localtime|migrate_downtime|migrate_speed|name|onboot|ostype|protection|reboot|startdate|startup|tdf|template|spice_enhancements)$/, 'VM.Config.Options'],
   [/^freeze$/, 'VM.PowerMgmt'],
   [/^(boot|bootdisk|vmstatestorage)$/, 'VM.Config.Disk'],
   [/^net\d+$/, 'VM.Config.Network'],
