@@ -76,6 +76,8 @@ async function generate(folder: string): Promise<void> {
   // Its import asks the engine for its version; it has no use for the answer, and there may be no engine yet.
   const { TERRAFORM_BINARY_NAME: engine } = process.env
   process.env['TERRAFORM_BINARY_NAME'] = 'true'
+  // And it would tell its makers about that.
+  process.env['CHECKPOINT_DISABLE'] ??= '1'
   const { CodeMaker, TerraformProviderConstraint, TerraformProviderGenerator } = await import('@cdktn/provider-generator')
   const { ConstructsMakerTarget, Language } = await import('@cdktn/commons')
   if (engine === undefined) delete process.env['TERRAFORM_BINARY_NAME']

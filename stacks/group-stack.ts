@@ -7,6 +7,7 @@ import { VirtualEnvironmentFirewallOptions } from './bindings/providers/proxmox/
 import { VirtualEnvironmentFirewallRules } from './bindings/providers/proxmox/virtual-environment-firewall-rules/index.ts'
 import { VirtualEnvironmentVm } from './bindings/providers/proxmox/virtual-environment-vm/index.ts'
 import { releaseDigest, type GroupPins, type Release } from './deployment.ts'
+import { stackName } from './order.ts'
 import { proxmoxFirewallOptions, proxmoxRules } from './proxmox-rules.ts'
 import { slotNames, type Site, type SlotName } from './site.ts'
 
@@ -21,9 +22,6 @@ export interface GroupStackProps {
   readonly project: string
   readonly node: string
 }
-
-/** Name of a group's stack, of its state too. */
-export const stackName = (site: Pick<Site, 'name'>, group: string): string => `${site.name}-${group}`
 
 export class GroupStack extends TerraformStack {
   readonly #props: GroupStackProps

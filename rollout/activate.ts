@@ -1,0 +1,152 @@
+/**
+ * Makes a slot its group's owner: the data disk goes from the depot to the slot, and the guest starts what needs
+ * it. Observe, decide (pure), act; killed anywhere and run again it goes on.
+ */
+import type { Proxmox } from '../proxmox/client.ts'
+import { Failure } from '../proxmox/failure.ts'
+import type { Progress } from '../proxmox/progress.ts'
+import type { SlotName } from '../stacks/site.ts'
+import { attach, createDataDisk, dataKey, protect, reassign, start } from './depot.ts'
+import { guestOf, type GuestStatus } from './guest.ts'
+import { checkIdentity, diskPlace, observeGroup, type Disk, type GroupPlaces, type GroupSeen } from './observe.ts'
+import { reconcile, type Decision, type Refusal } from './reconcile.ts'
+
+export type ActivationStep =
+  | { readonly do: 'mark-new' }
+  | { readonly do: 'create-disk' }
+  | { readonly do: 'start' }
+  | { readonly do: 'protect' }
+  | { readonly do: 'take'; readonly disk: Disk }
+  | { readonly do: 'attach'; readonly disk: Disk }
+  | { readonly do: 'wait-agent' }
+  | { readonly do: 'format' }
+  | { readonly do: 'activate' }
+  | { readonly do: 'mark-made' }
+
+export interface ActivationSeen {
+  readonly group: GroupSeen
+  /** What deployment.json says of the data disk. */
+  readonly dataDisk: 'new' | 'made' | undefined
+  /** Undefined: not asked, or it does not answer. */
+  readonly guest: GuestStatus | undefined
+  /** Whether this run has told the guest already. */
+  readonly activated: boolean
+}
+
+export interface ActivationWanted {
+  readonly group: string
+  readonly slot: SlotName
+  readonly release: string
+  readonly healthTimeoutMs: number
+}
+
+const step = (what: ActivationStep, title: string): Decision<ActivationStep> => ({ kind: 'step', step: what, title })
+const refuse = (code: string, message: string, hint: string): Decision<ActivationStep> => ({ kind: 'refuse', refusal: { code, message, hint } satisfies Refusal })
+
+/** What to do next. Pure. */
+export function decideActivation(wanted: ActivationWanted, seen: ActivationSeen): Decision<ActivationStep> {
+  const { group, slot } = wanted
+  const vm = seen.group.slots[slot]
+  if (vm.there !== true) return refuse('slot-missing', `slot ${slot} of group ${group} has no VM`, 'Run "npx golden deploy".')
+  const { depot } = seen.group
+  for (const [name, one] of [['the slot', vm], ['the depot', depot]] as const) {
+    if (one.there === true && one.lock !== undefined) return { kind: 'wait', for: `${name} is locked: ${one.lock}`, timeoutMs: 3_600_000 }
+  }
+  const place = diskPlace(seen.group)
+  if (place.at === 'several') return refuse('several-data-disks', `group ${group} has more than one disk that could be its data: ${place.list.join(', ')}`, 'Remove in Proxmox what does not belong there. Nothing was touched.')
+  if (place.at === 'nowhere') {
+    if (seen.dataDisk === 'made') return refuse('data-disk-missing', `the data disk of group ${group} is neither in its depot nor in a slot`, `Restore it into the depot from a backup; to begin with an empty one: "npx golden delete-data ${group}", then "npx golden deploy".`)
+    return seen.dataDisk === 'new' ? step({ do: 'create-disk' }, 'make the data disk') : step({ do: 'mark-new' }, 'note that the data disk is new')
+  }
+  if (place.at !== 'depot' && place.at !== slot) return refuse('data-disk-in-use', `slot ${place.at} of group ${group} owns the data disk`, `End it first with "npx golden destroy ${group}"; the data is kept.`)
+  if (!vm.running) return step({ do: 'start' }, 'start the VM')
+  // Before the disk comes: whoever owns it can't be deleted.
+  if (!vm.protected) return step({ do: 'protect' }, 'protect the VM')
+  if (place.at === 'depot') return step({ do: 'take', disk: place.disk }, 'take the data disk out of the depot')
+  if (place.disk.key !== dataKey) return step({ do: 'attach', disk: place.disk }, 'attach the data disk')
+  return decideGuest(wanted, seen)
+}
+
+/** The same, once the disk is attached. */
+function decideGuest(wanted: ActivationWanted, { guest, dataDisk, activated }: ActivationSeen): Decision<ActivationStep> {
+  const { group, slot } = wanted
+  if (guest === undefined) return step({ do: 'wait-agent' }, 'wait for the guest')
+  if (guest.release !== wanted.release) return refuse('other-release', `slot ${slot} of group ${group} runs release ${guest.release}, not ${wanted.release}`, `End it with "npx golden destroy ${group}", then deploy again. The data is kept.`)
+  switch (guest.dataDisk) {
+    case 'absent': return { kind: 'wait', for: 'the guest does not see the data disk yet', timeoutMs: 300_000 }
+    case 'foreign': return refuse('data-disk-foreign', `the data disk of group ${group} holds something that is not this project's file system`, 'Nothing was written. Look at it from the slot; restore the right disk from a backup.')
+    case 'blank':
+      if (dataDisk === 'new') return step({ do: 'format' }, 'make a file system on the new data disk')
+      return refuse('data-disk-blank', `the data disk of group ${group} is empty, and deployment.json does not say that it is new`, `Nothing was written. If it may start empty: "npx golden destroy ${group}", "npx golden delete-data ${group}", then deploy.`)
+    case 'ready': return activated
+      ? { kind: 'wait', for: 'the data disk is being mounted', timeoutMs: 120_000 }
+      : step({ do: 'activate' }, 'start what needs the data disk')
+    case 'mounted':
+      if (dataDisk !== 'made') return step({ do: 'mark-made' }, 'note that the data disk is in use')
+      if (guest.healthy && guest.active) return { kind: 'done' }
+      if (!activated) return step({ do: 'activate' }, 'start what needs the data disk')
+      return { kind: 'wait', for: `not healthy yet: ${guest.problems.join('; ') || 'starting'}`, timeoutMs: wanted.healthTimeoutMs }
+  }
+}
+
+export interface ActivationContext {
+  readonly proxmox: Proxmox
+  readonly places: GroupPlaces
+  readonly progress: Progress
+  readonly signal?: AbortSignal
+  /** What deployment.json says of the data disk; read anew each time. */
+  readDataDisk(): Promise<'new' | 'made' | undefined>
+  writeDataDisk(state: 'new' | 'made'): Promise<void>
+  readonly pauseMs?: number
+}
+
+/** @throws Failure with the reason; run again, it goes on from there */
+export async function activate(context: ActivationContext, slot: SlotName, release: string, healthTimeoutMs = 1_800_000): Promise<void> {
+  const { proxmox, places, progress, signal } = context
+  const vmid = places.slots[slot].vmid
+  const guest = guestOf(proxmox, places.node, vmid, signal)
+  const wanted: ActivationWanted = { group: places.group, slot, release, healthTimeoutMs }
+  let activated = false
+  await progress.step(`activate slot ${slot} of group ${places.group}`, (note) => reconcile<ActivationSeen, ActivationStep>({
+    note,
+    ...(signal === undefined ? {} : { signal }),
+    ...(context.pauseMs === undefined ? {} : { pauseMs: context.pauseMs }),
+    async look() {
+      const group = await observeGroup(proxmox, places)
+      checkIdentity(places, group)
+      const place = diskPlace(group)
+      const vm = group.slots[slot]
+      const ask = place.at === slot && place.disk.key === dataKey && vm.there === true && vm.running
+      return { group, dataDisk: await context.readDataDisk(), guest: ask ? await guest.status() : undefined, activated }
+    },
+    decide: (seen) => decideActivation(wanted, seen),
+    async take(next) {
+      switch (next.do) {
+        case 'mark-new': return context.writeDataDisk('new')
+        case 'mark-made': return context.writeDataDisk('made')
+        case 'create-disk': return createDataDisk(proxmox, places, signal)
+        case 'start': return start(proxmox, places, vmid, signal)
+        case 'protect': return protect(proxmox, places, vmid, true)
+        case 'take': return reassign(proxmox, places, places.depot.vmid, next.disk, vmid, 'unused0', signal)
+        case 'attach': return attach(proxmox, places, vmid, next.disk)
+        case 'wait-agent': return waitForStatus(guest, note, signal)
+        case 'format': return guest.call('format')
+        case 'activate':
+          activated = true
+          return guest.call('activate')
+      }
+    }
+  }).then(() => {}))
+}
+
+/** The agent answers some time before the seed has been read. */
+async function waitForStatus(guest: ReturnType<typeof guestOf>, note: (text: string) => void, signal: AbortSignal | undefined): Promise<void> {
+  await guest.wait((elapsed) => note(`wait for the guest: ${Math.round(elapsed / 1000)} s`))
+  await reconcile<GuestStatus | undefined, never>({
+    look: () => guest.status(),
+    decide: (status) => status === undefined ? { kind: 'wait', for: 'the guest is still booting', timeoutMs: 600_000 } : { kind: 'done' },
+    take: () => { throw new Failure('unreachable', 'there is no such step', 'Report this.') },
+    note,
+    ...(signal === undefined ? {} : { signal })
+  })
+}

@@ -1,0 +1,81 @@
+/**
+ * Deletes a group's data disk. The token can't delete it in the depot, on purpose: it is reassigned to a throw-away
+ * VM in the pool and destroyed with that.
+ */
+import type { Proxmox } from '../proxmox/client.ts'
+import { Failure } from '../proxmox/failure.ts'
+import type { Progress } from '../proxmox/progress.ts'
+import type { Site } from '../stacks/site.ts'
+import { reassign } from './depot.ts'
+import { checkIdentity, diskPlace, observeGroup, observeVm, placesOf, type Disk, type GroupPlaces, type GroupSeen, type VmSeen } from './observe.ts'
+import { readPins, updatePins } from './pins.ts'
+import { reconcile, type Decision } from './reconcile.ts'
+
+export interface DeleteDataOptions {
+  readonly site: Site
+  readonly folder: string
+  readonly proxmox: Proxmox
+  readonly progress: Progress
+  readonly signal: AbortSignal
+}
+
+export type DeleteDataStep =
+  | { readonly do: 'make-throw-away' }
+  | { readonly do: 'move'; readonly disk: Disk }
+  | { readonly do: 'destroy-throw-away' }
+
+export interface DeleteDataSeen {
+  readonly group: GroupSeen
+  /** The VM that takes the disk along. */
+  readonly throwAway: VmSeen
+}
+
+/** What to do next. Pure. The throw-away VM has the VMID of a slot, which is free once the group is destroyed. */
+export function decideDeleteData(group: string, throwAwayName: string, { group: seen, throwAway }: DeleteDataSeen): Decision<DeleteDataStep> {
+  const refuse = (code: string, message: string, hint: string): Decision<DeleteDataStep> => ({ kind: 'refuse', refusal: { code, message, hint } })
+  const ours = throwAway.there === true && throwAway.name === throwAwayName
+  if (seen.slots.green.there === true || (throwAway.there === true && !ours)) return refuse('data-in-use', `group ${group} still has a VM`, `Run "npx golden destroy ${group}" first.`)
+  if (throwAway.there === true && throwAway.lock !== undefined) return { kind: 'wait', for: `the throw-away VM is locked: ${throwAway.lock}`, timeoutMs: 600_000 }
+  const disks = seen.depot.there === true ? seen.depot.disks : []
+  const [disk, ...more] = disks
+  if (more.length > 0) return refuse('several-data-disks', `the depot of group ${group} has more than one disk: ${disks.map((one) => one.volume).join(', ')}`, 'Remove in Proxmox what does not belong there. Nothing was touched.')
+  if (disk === undefined) return ours ? { kind: 'step', step: { do: 'destroy-throw-away' }, title: 'delete the disk with its throw-away VM' } : { kind: 'done' }
+  return ours ? { kind: 'step', step: { do: 'move', disk }, title: 'take the disk out of the depot' } : { kind: 'step', step: { do: 'make-throw-away' }, title: 'make a throw-away VM' }
+}
+
+/**
+ * @returns the volume that is gone, or undefined when there was none
+ * @throws Failure `data-in-use` while a slot of the group exists
+ */
+export async function deleteData({ site, folder, proxmox, progress, signal }: DeleteDataOptions, group: string): Promise<string | undefined> {
+  const pins = (await readPins(folder)).groups[group]
+  const places = placesOf(site, group, pins)
+  if (pins?.active !== undefined) throw new Failure('data-in-use', `group ${group} is deployed`, `Run "npx golden destroy ${group}" first.`)
+  const name = `${site.name}-${group}-delete`
+  let volume: string | undefined
+  await progress.step(`delete the data of group ${group}`, (note) => reconcile<DeleteDataSeen, DeleteDataStep>({
+    note,
+    signal,
+    async look() {
+      const [seen, throwAway] = await Promise.all([observeGroup(proxmox, places), observeVm(proxmox, places.node, places.slots.blue.vmid, undefined)])
+      // Its VMID is the blue slot's: to the identity check it is not there.
+      checkIdentity(places, { ...seen, slots: { ...seen.slots, blue: throwAway.there === true && throwAway.name === name ? { there: false } : seen.slots.blue } })
+      const place = diskPlace({ depot: seen.depot, slots: { blue: throwAway, green: { there: false } } })
+      if (place.at === 'depot' || place.at === 'blue') volume ??= place.disk.volume
+      return { group: seen, throwAway }
+    },
+    decide: (seen) => decideDeleteData(group, name, seen),
+    take: (step) => take(proxmox, places, name, step)
+  }))
+  await updatePins(folder, group, () => undefined)
+  return volume
+}
+
+async function take(proxmox: Proxmox, places: GroupPlaces, name: string, step: DeleteDataStep): Promise<void> {
+  const { node, pool, depot, slots: { blue: { vmid } } } = places
+  switch (step.do) {
+    case 'make-throw-away': return proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu`, { vmid, name, pool, memory: 64, cores: 1, scsihw: 'virtio-scsi-pci', onboot: 0 }))
+    case 'move': return reassign(proxmox, places, depot.vmid, step.disk, vmid, 'unused0')
+    case 'destroy-throw-away': return proxmox.task(await proxmox.del<string>(`/nodes/${node}/qemu/${vmid}`, { purge: 1 }))
+  }
+}

@@ -1,0 +1,158 @@
+/** `deploy`: pins an image for groups that have none, puts their seeds on the host, and applies the stacks. */
+import { newestCandidate, revokedTag } from '../images/channels.ts'
+import { listImages, type Image } from '../images/catalog.ts'
+import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
+import { Failure } from '../proxmox/failure.ts'
+import type { Progress } from '../proxmox/progress.ts'
+import { newRelease, type Deployment, type Release } from '../stacks/deployment.ts'
+import { slotNames, type Site, type SlotName } from '../stacks/site.ts'
+import { groupOrder, stackName } from '../stacks/order.ts'
+import { openEngine, type Engine } from './engine.ts'
+import { checkIdentity, diskPlace, observeGroup, placesOf } from './observe.ts'
+import { newReleaseId, readPins, updatePins, withFirstRelease } from './pins.ts'
+import { readSeedSecrets, seedIsThere, uploadSeed } from './seed.ts'
+import { removeLeftover } from './slots.ts'
+
+export interface DeployOptions {
+  readonly site: Site
+  readonly folder: string
+  readonly proxmox: Proxmox
+  readonly token: { readonly id: string; readonly secret: string }
+  readonly caFile: string | undefined
+  /** Variables for the engine (tools/). */
+  readonly environment: Readonly<Record<string, string>>
+  readonly progress: Progress
+  readonly signal: AbortSignal
+}
+
+export interface DeployedGroup {
+  readonly group: string
+  readonly outcome: 'deployed' | 'unchanged'
+  readonly slot: SlotName
+  readonly image: Release['image']
+  /** The site asks for something else than what runs: it takes effect with the next rollout. */
+  readonly siteDiffers: boolean
+}
+
+/** The slot that a group's first release goes into. */
+const firstSlot: SlotName = 'blue'
+
+/** @throws Failure; run again, it goes on from there */
+export async function deploy(options: DeployOptions): Promise<readonly DeployedGroup[]> {
+  const { site, folder, proxmox, progress, signal } = options
+  await progress.step('check the host', () => checkHost(options))
+  let deployment = await readPins(folder)
+  const missing = Object.keys(site.groups).filter((group) => deployment.groups[group]?.active === undefined)
+  if (missing.length > 0) {
+    const image = await firstImage(proxmox, site)
+    for (const group of missing) deployment = await pinFirst(options, group, image)
+  }
+  await refuseRevoked(proxmox, site, deployment)
+  const engine = openEngine(options)
+  const results: DeployedGroup[] = []
+  await progress.step('write the stacks', () => engine.synth())
+  for (const group of groupOrder(site, deployment)) {
+    signal.throwIfAborted()
+    results.push(await deployGroup(options, engine, deployment, group))
+  }
+  return results
+}
+
+async function deployGroup(options: DeployOptions, engine: Engine, deployment: Deployment, group: string): Promise<DeployedGroup> {
+  const { site, proxmox, progress, signal } = options
+  const pins = deployment.groups[group]
+  const slot = pins?.active
+  const release = slot === undefined ? undefined : pins?.slots[slot]
+  if (pins === undefined || slot === undefined || release === undefined) throw new Error(`group ${group} has no pin`)
+  const places = placesOf(site, group, pins)
+  const stack = stackName(site, group)
+  for (const name of slotNames) {
+    const pinned = pins.slots[name]
+    if (pinned !== undefined && !await seedIsThere(proxmox, pinned)) {
+      await progress.step(`upload the seed of ${pinned.vm.name}`, async () => uploadSeed(proxmox, pinned, await readSeedSecrets(site, options.folder, pinned), signal))
+    }
+  }
+  const outcome = await progress.step(`deploy ${stack}`, async (note): Promise<'deployed' | 'unchanged'> => {
+    await engine.init(stack)
+    const known = await engine.listState(stack)
+    for (const name of slotNames) {
+      if (pins.slots[name] === undefined || known.some((address) => address === `proxmox_virtual_environment_vm.${name}`)) continue
+      if (await removeLeftover(proxmox, places, name, signal)) note(`removed what an interrupted run left of ${places.slots[name].name}`)
+    }
+    const changes = await engine.plan(stack, note)
+    if (changes.length === 0) return 'unchanged'
+    note(`${changes.length} changes`)
+    await engine.apply(stack, note)
+    return 'deployed'
+  })
+  const siteDiffers = differs(site, group, slot, release)
+  if (outcome === 'unchanged') progress.info(`${stack}: nothing to do`)
+  if (siteDiffers) progress.info(`${stack}: site.ts says something else than what runs; that takes effect with the next rollout`)
+  return { group, outcome, slot, image: release.image, siteDiffers }
+}
+
+/** Whether a release made now would be another one, its id and age aside. */
+export function differs(site: Site, group: string, slot: SlotName, release: Release): boolean {
+  if (site.groups[group] === undefined) return true
+  const now = newRelease(site, group, slot, { id: release.id, created: new Date(release.created), image: release.image })
+  return JSON.stringify(now) !== JSON.stringify(release)
+}
+
+async function firstImage(proxmox: Proxmox, site: Site): Promise<Image> {
+  const { images } = await listImages(proxmox, site)
+  const image = newestCandidate(images, site.image.base.sha256)
+  if (image !== undefined) return image
+  const others = images.length === 0 ? '' : ` (${images.length} of another base or revoked)`
+  throw new Failure('no-image', `pool ${site.proxmox.pool} has no image of base ${site.image.base.os} ${site.image.base.sha256.slice(0, 12)}${others}`, 'Run "npx golden bake".')
+}
+
+async function pinFirst({ site, folder, proxmox, progress }: DeployOptions, group: string, image: Image): Promise<Deployment> {
+  const places = placesOf(site, group, undefined)
+  const seen = await observeGroup(proxmox, places)
+  checkIdentity(places, seen)
+  const place = diskPlace(seen)
+  if (place.at === 'blue' || place.at === 'green') {
+    throw new Failure('pin-lost', `slot ${place.at} of group ${group} owns the data disk, but deployment.json has no release for it`, `Restore deployment.json, e.g. with git; or end that slot with "npx golden destroy ${group}". The data is kept.`)
+  }
+  const release = newRelease(site, group, firstSlot, { id: newReleaseId(), created: new Date(), image: { vmid: image.vmid, name: image.name, fingerprint: image.record.fingerprint } })
+  progress.info(`group ${group}: release ${release.id} of image ${image.name} for slot ${firstSlot}`)
+  return updatePins(folder, group, (pins) => withFirstRelease(pins, firstSlot, release))
+}
+
+async function refuseRevoked(proxmox: Proxmox, site: Site, deployment: Deployment): Promise<void> {
+  const { images } = await listImages(proxmox, site)
+  for (const [group, pins] of Object.entries(deployment.groups)) {
+    for (const slot of slotNames) {
+      const release = pins.slots[slot]
+      const image = images.find((one) => one.vmid === release?.image.vmid)
+      if (release !== undefined && image?.revoked) throw new Failure('image-revoked', `image ${release.image.name}, pinned for slot ${slot} of group ${group}, is revoked (tag ${revokedTag})`, `Bake a new one, then "npx golden destroy ${group}" and "npx golden deploy". The data is kept.`)
+    }
+  }
+}
+
+/** Reaches the API, and finds the storages as the site names them. */
+async function checkHost({ site, proxmox, progress }: DeployOptions): Promise<void> {
+  await proxmox.get('/version')
+  const { node, storage } = site.proxmox
+  for (const [setting, id, content] of [['disks', storage.disks, 'images'], ['iso', storage.iso, 'iso']] as const) {
+    const status = await storageStatus(proxmox, node, id, setting)
+    if (status.active !== 1 || status.enabled === 0) throw new Failure('storage-inactive', `storage ${id} (proxmox.storage.${setting}) is not active on node ${node}`, 'Enable it in Proxmox.')
+    if (!status.content.split(',').includes(content)) throw new Failure('storage-content', `storage ${id} (proxmox.storage.${setting}) is not enabled for ${content}`, 'Run "npx golden setup", or choose another storage in site.ts.')
+  }
+  const disks = await storageStatus(proxmox, node, storage.disks, 'disks')
+  if (disks.avail < lowSpace) progress.warn(`storage ${storage.disks} has only ${Math.round(disks.avail / 2 ** 20)} MiB left`)
+}
+
+const lowSpace = 2 * 2 ** 30
+
+async function storageStatus(proxmox: Proxmox, node: string, id: string, setting: string): Promise<{ active: number; enabled: number; content: string; avail: number }> {
+  try {
+    return await proxmox.get(`/nodes/${node}/storage/${id}/status`)
+  } catch (error) {
+    // PVE says 500 for a storage that does not exist, and 403 to a token that has no rights on it.
+    if (error instanceof ProxmoxError && (error.status === 500 || error.status === 400 || error.status === 403)) {
+      throw new Failure('storage-missing', `storage ${id} (proxmox.storage.${setting}) is not there on node ${node}, or the token may not use it: ${error.message}`, 'Correct it in site.ts, or run "npx golden setup" again.', { cause: error })
+    }
+    throw error
+  }
+}

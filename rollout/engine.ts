@@ -1,0 +1,222 @@
+/** Runs the CDKTF app and the engine behind it (OpenTofu or Terraform), and turns what they say into notes and failures. */
+import { spawn } from 'node:child_process'
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { Failure } from '../proxmox/failure.ts'
+import type { Site } from '../stacks/site.ts'
+
+export interface EngineOptions {
+  readonly site: Site
+  /** The site folder. */
+  readonly folder: string
+  /** Variables for the engine: PATH, TF_CLI_CONFIG_FILE, … (tools/). No secret. */
+  readonly environment: Readonly<Record<string, string>>
+  readonly token: { readonly id: string; readonly secret: string }
+  readonly caFile: string | undefined
+  readonly signal: AbortSignal
+}
+
+/** One change that a plan would make. */
+export interface PlannedChange {
+  readonly address: string
+  readonly action: string
+}
+
+export interface Engine {
+  /** Writes all stacks anew. */
+  synth(): Promise<void>
+  init(stack: string): Promise<void>
+  /** What would change; the plan is kept for `apply`. */
+  plan(stack: string, note: (text: string) => void): Promise<readonly PlannedChange[]>
+  apply(stack: string, note: (text: string) => void): Promise<void>
+  /** Destroys all of a stack, after running the hooks. */
+  destroy(stack: string, note: (text: string) => void): Promise<void>
+  /** Addresses of what the state knows. */
+  listState(stack: string): Promise<readonly string[]>
+}
+
+const project = join(import.meta.dirname, '..')
+
+export function openEngine(options: EngineOptions): Engine {
+  const { site, folder, signal } = options
+  const outdir = join(folder, 'state', 'cdktf.out')
+  const stackFolder = (stack: string): string => join(outdir, 'stacks', stack)
+  const env = engineEnvironment(options, process.env)
+  const secrets = [options.token.secret]
+  const run = (stack: string, args: readonly string[], heard: (line: string) => void): Promise<Ended> => runProgram(site.engine, args, { cwd: stackFolder(stack), env, signal, secrets, heard })
+  const planFile = 'golden.tfplan'
+
+  async function json(stack: string, what: string, args: readonly string[], note: (text: string) => void, changes: PlannedChange[] = []): Promise<void> {
+    const listener = new EngineListener(note, changes)
+    const ended = await run(stack, args, (line) => listener.line(line))
+    signal.throwIfAborted()
+    if (ended.exitCode !== 0) throw listener.failure(stack, what)
+  }
+
+  return {
+    async synth() {
+      await mkdir(outdir, { recursive: true, mode: 0o700 })
+      const lines: string[] = []
+      const ended = await runProgram(process.execPath, [join(project, 'main.ts')], { cwd: project, env: { ...process.env, GOLDEN_SITE: folder, CDKTF_OUTDIR: outdir, CHECKPOINT_DISABLE: '1' }, signal, secrets, heard: (line) => lines.push(line) })
+      signal.throwIfAborted()
+      if (ended.exitCode !== 0) throw new Failure('synth-failed', `the stacks can't be written:\n${lines.join('\n')}`, 'Mend what it names.')
+    },
+    async init(stack) {
+      const lines: string[] = []
+      const ended = await run(stack, ['init', '-input=false', '-no-color', '-reconfigure'], (line) => lines.push(line))
+      signal.throwIfAborted()
+      if (ended.exitCode !== 0) throw new Failure('engine-init-failed', `${site.engine} init of ${stack} failed:\n${lines.filter((line) => line.trim() !== '').slice(-20).join('\n')}`, 'Check the backend in site.ts. The provider itself comes with "golden".')
+    },
+    async plan(stack, note) {
+      const changes: PlannedChange[] = []
+      // A plan names all settings of a VM; it lies beside the state, in the same private folder.
+      await json(stack, 'plan', ['plan', '-json', '-input=false', `-out=${planFile}`], note, changes)
+      return changes
+    },
+    async apply(stack, note) {
+      try {
+        // One after another: clones of one template lock each other out.
+        await json(stack, 'apply', ['apply', '-json', '-input=false', '-auto-approve', '-parallelism=1', planFile], note)
+      } finally {
+        await rm(join(stackFolder(stack), planFile), { force: true })
+      }
+    },
+    destroy: (stack, note) => json(stack, 'destroy', ['destroy', '-json', '-input=false', '-auto-approve', '-parallelism=1'], note),
+    async listState(stack) {
+      const lines: string[] = []
+      const ended = await run(stack, ['state', 'list'], (line) => lines.push(line))
+      signal.throwIfAborted()
+      const text = lines.join('\n')
+      if (ended.exitCode === 0) return lines.filter((line) => /^[\w.[\]"-]+$/.test(line))
+      if (/No state file was found/.test(text)) return []
+      throw new Failure('state-unreadable', `the state of ${stack} can't be read:\n${text}`, 'Check the backend in site.ts.')
+    }
+  }
+}
+
+/**
+ * The caller's environment with the token and the CA. Proxmox's API is reached directly whatever proxy is set, and
+ * settings of the provider that somebody has in the environment do not count.
+ */
+export function engineEnvironment({ site, folder, environment, token, caFile }: Omit<EngineOptions, 'signal'>, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const host = new URL(site.proxmox.url).hostname
+  const direct = [env['NO_PROXY'] ?? env['no_proxy'], host].filter(Boolean).join(',')
+  const kept = Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('PROXMOX_VE_') && !name.startsWith('TF_CLI_ARGS') && name.toLowerCase() !== 'no_proxy'))
+  return {
+    ...kept,
+    ...environment,
+    NO_PROXY: direct,
+    no_proxy: direct,
+    GOLDEN_SITE: folder,
+    CHECKPOINT_DISABLE: '1',
+    TF_IN_AUTOMATION: '1',
+    PROXMOX_VE_API_TOKEN: `${token.id}=${token.secret}`,
+    // Go reads these instead of the system's own (crypto/x509). A remote backend needs the system's CAs as well.
+    ...(caFile === undefined ? {} : { SSL_CERT_FILE: caFile, ...(site.backend.type === 'local' ? { SSL_CERT_DIR: '/nonexistent' } : {}) })
+  }
+}
+
+interface Ended {
+  readonly exitCode: number
+}
+
+interface ProgramOptions {
+  readonly cwd: string
+  readonly env: NodeJS.ProcessEnv
+  readonly signal: AbortSignal
+  /** Never shown, wherever they turn up. */
+  readonly secrets: readonly string[]
+  readonly heard: (line: string) => void
+}
+
+/**
+ * Runs a program to its end. On cancellation it is asked once to stop: the engine then ends what it is at and writes
+ * its state. It has a process group of its own, so that Ctrl-C reaches it this way only: a second one would make it
+ * drop everything.
+ */
+async function runProgram(program: string, args: readonly string[], { cwd, env, signal, secrets, heard }: ProgramOptions): Promise<Ended> {
+  signal.throwIfAborted()
+  const child = spawn(program, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  const { promise, resolve, reject } = Promise.withResolvers<Ended>()
+  child.on('error', (cause) => reject(new Failure('engine-missing', `${program} can't be started: ${cause.message}`, 'Run the verb as "npx golden …": it provides the engine.', { cause })))
+  child.on('close', (code) => resolve({ exitCode: code ?? 130 }))
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface({ input: stream }).on('line', (line) => heard(secrets.reduce((text, secret) => text.replaceAll(secret, '…'), line)))
+  }
+  const stop = (): void => { child.kill('SIGINT') }
+  signal.addEventListener('abort', stop)
+  try {
+    return await promise
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}
+
+interface EngineMessage {
+  readonly '@message'?: string
+  readonly type?: string
+  readonly change?: { readonly resource?: { readonly addr?: string }; readonly action?: string }
+  readonly hook?: { readonly resource?: { readonly addr?: string }; readonly output?: string; readonly action?: string; readonly elapsed_seconds?: number }
+  readonly diagnostic?: { readonly severity?: string; readonly summary?: string; readonly detail?: string; readonly address?: string }
+}
+
+/** Reads the engine's `-json` lines (OpenTofu's "Machine-Readable UI"). */
+export class EngineListener {
+  readonly #note: (text: string) => void
+  readonly #changes: PlannedChange[]
+  readonly #errors: { readonly summary: string; readonly detail: string; readonly address: string | undefined }[] = []
+  readonly #output: string[] = []
+  readonly #plain: string[] = []
+
+  constructor(note: (text: string) => void, changes: PlannedChange[]) {
+    this.#note = note
+    this.#changes = changes
+  }
+
+  line(text: string): void {
+    let message: EngineMessage
+    try {
+      message = JSON.parse(text) as EngineMessage
+    } catch {
+      this.#plain.push(text)
+      return
+    }
+    switch (message.type) {
+      case 'planned_change': {
+        const { resource, action } = message.change ?? {}
+        if (action !== undefined && action !== 'read') this.#changes.push({ address: resource?.addr ?? '', action })
+        break
+      }
+      case 'provision_progress': {
+        const output = (message.hook?.output ?? '').trim()
+        if (output !== '') {
+          this.#output.push(output)
+          this.#note(output)
+        }
+        break
+      }
+      case 'diagnostic':
+        if (message.diagnostic?.severity === 'error') this.#errors.push({ summary: message.diagnostic.summary ?? '', detail: message.diagnostic.detail ?? '', address: message.diagnostic.address })
+        break
+      case 'apply_start': case 'apply_progress': case 'apply_complete': case 'refresh_start':
+        this.#note(message['@message'] ?? '')
+    }
+  }
+
+  failure(stack: string, what: string): Failure {
+    // A hook's own words are in its output; the engine only says that it exited with 1.
+    const hookError = this.#output.findLastIndex((line) => /^error [a-z-]+: /.test(line))
+    if (hookError >= 0) {
+      const [, code = '', message = ''] = /^error ([a-z-]+): (.*)$/s.exec(this.#output.slice(hookError).join('\n')) ?? []
+      const [text = '', hint = ''] = message.split(/\n→ /)
+      return new Failure(code, text, hint.split('\n')[0] || 'Run the same command again: it goes on from there.')
+    }
+    const texts = this.#errors.map(({ summary, detail, address }) => `${address === undefined ? '' : `${address}: `}${detail.trim() === '' ? summary : /precondition/i.test(summary) ? detail.trim() : `${summary}: ${detail.trim()}`}`)
+    const refused = this.#errors.some(({ summary }) => /precondition|cannot be destroyed/i.test(summary))
+    const text = texts.length > 0 ? texts.join('\n') : this.#plain.slice(-20).join('\n')
+    return refused
+      ? new Failure('plan-refused', text, 'Nothing was changed.')
+      : new Failure('engine-failed', `${what} of ${stack} failed:\n${text}`, 'Mend what it names, then run the same command again: it goes on from there.')
+  }
+}

@@ -1,0 +1,62 @@
+/** What a slot's guest says and does: `slotctl` through the guest agent. */
+import type { Proxmox } from '../proxmox/client.ts'
+import { Failure } from '../proxmox/failure.ts'
+
+/** `slotctl status`; the guest's side is images/guest/status.ts. */
+export interface GuestStatus {
+  readonly release: string
+  readonly image: string
+  readonly active: boolean
+  readonly dataDisk: 'absent' | 'blank' | 'foreign' | 'ready' | 'mounted'
+  readonly services: Readonly<Record<string, { readonly state: string }>>
+  readonly missing: readonly string[]
+  readonly serviceAddress: { readonly address: string; readonly held: boolean }
+  readonly healthy: boolean
+  readonly problems: readonly string[]
+}
+
+export interface Guest {
+  /** Undefined while the agent does not answer, or the seed is not read yet. */
+  status(): Promise<GuestStatus | undefined>
+  /** Waits for the agent. @throws ProxmoxError `agent-timeout` */
+  wait(onWait: (elapsedMs: number) => void): Promise<void>
+  /** @throws Failure `slot-refused` with slotctl's own reason */
+  call(verb: 'format' | 'activate' | 'drain' | 'yield'): Promise<void>
+}
+
+/** `yield` waits for containers to stop, `format` for mkfs on a slow disk. */
+const callTimeoutMs = 600_000
+const program = '/usr/local/sbin/slotctl'
+
+export function guestOf(proxmox: Proxmox, node: string, vmid: number, signal?: AbortSignal): Guest {
+  const options = signal === undefined ? {} : { signal }
+  return {
+    async status() {
+      try {
+        const { stdout } = await proxmox.agentExec(node, vmid, [program, 'status'], { timeoutMs: 60_000, ...options })
+        const answer = JSON.parse(stdout) as GuestStatus | { error: unknown }
+        return 'error' in answer ? undefined : answer
+      } catch (error) {
+        signal?.throwIfAborted()
+        // An agent that is not there yet, a guest that boots, half an answer: there is no status at the moment.
+        if (error instanceof SyntaxError || (error instanceof Failure && error.code !== 'permission-denied' && error.code !== 'not-authenticated')) return undefined
+        throw error
+      }
+    },
+    wait: (onWait) => proxmox.waitForAgent(node, vmid, { onWait, ...options }),
+    async call(verb) {
+      const { exitCode, stdout, stderr } = await proxmox.agentExec(node, vmid, [program, verb], { timeoutMs: callTimeoutMs, ...options })
+      if (exitCode === 0) return
+      const reason = reasonIn(stdout) ?? (stderr.trim() || `exit code ${exitCode}`)
+      throw new Failure('slot-refused', `VM ${vmid} refused "slotctl ${verb}": ${reason}`, `Look at VM ${vmid}: "slotctl status" there, or its console in Proxmox. Then run the same command again.`)
+    }
+  }
+}
+
+function reasonIn(stdout: string): string | undefined {
+  try {
+    return (JSON.parse(stdout) as { error?: { message?: string } }).error?.message
+  } catch {
+    return undefined
+  }
+}

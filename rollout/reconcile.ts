@@ -1,0 +1,70 @@
+/** The loop that all changes to a running group go through: look, decide on one step, take it, look again. */
+import { setTimeout as delay } from 'node:timers/promises'
+import { Failure } from '../proxmox/failure.ts'
+
+export interface Refusal {
+  readonly code: string
+  readonly message: string
+  readonly hint: string
+}
+
+/** `step`: do this next. `wait`: nothing to do but to look again. */
+export type Decision<Step> =
+  | { readonly kind: 'step'; readonly step: Step; readonly title: string }
+  | { readonly kind: 'wait'; readonly for: string; readonly timeoutMs: number }
+  | { readonly kind: 'refuse'; readonly refusal: Refusal }
+  | { readonly kind: 'done' }
+
+export interface Loop<Seen, Step> {
+  look(): Promise<Seen>
+  decide(seen: Seen): Decision<Step>
+  take(step: Step): Promise<void>
+  /** What is going on, for people. */
+  note(text: string): void
+  readonly signal?: AbortSignal
+  /** Between two looks while waiting, in milliseconds. @default 2000 */
+  readonly pauseMs?: number
+}
+
+/** A step that changes nothing is tried this often, then it is a failure. */
+const attempts = 3
+
+/**
+ * @returns what was seen at last
+ * @throws Failure of a refusal, `no-progress`, `wait-timeout`, or whatever a step throws
+ */
+export async function reconcile<Seen, Step>(loop: Loop<Seen, Step>): Promise<Seen> {
+  let last = ''
+  let repeated = 0
+  let waitingSince: { what: string; at: number } | undefined
+  for (;;) {
+    loop.signal?.throwIfAborted()
+    const seen = await loop.look()
+    const decision = loop.decide(seen)
+    switch (decision.kind) {
+      case 'done': return seen
+      case 'refuse': throw new Failure(decision.refusal.code, decision.refusal.message, decision.refusal.hint)
+      case 'wait': {
+        if (waitingSince === undefined || waitingSince.what !== kindOfWait(decision.for)) waitingSince = { what: kindOfWait(decision.for), at: performance.now() }
+        if (performance.now() - waitingSince.at > decision.timeoutMs) {
+          throw new Failure('wait-timeout', `waited ${Math.round(decision.timeoutMs / 1000)} s in vain: ${decision.for}`, 'Look at the VM in Proxmox, then run the same command again: it goes on from there.')
+        }
+        loop.note(decision.for)
+        await delay(loop.pauseMs ?? 2000, undefined, { signal: loop.signal })
+        break
+      }
+      case 'step': {
+        waitingSince = undefined
+        const text = JSON.stringify(decision.step)
+        repeated = text === last ? repeated + 1 : 0
+        last = text
+        if (repeated >= attempts) throw new Failure('no-progress', `"${decision.title}" had no effect`, 'Look at the task log in Proxmox, then run the same command again.')
+        loop.note(decision.title)
+        await loop.take(decision.step)
+      }
+    }
+  }
+}
+
+/** The details after a colon change while it is the same wait. */
+const kindOfWait = (text: string): string => text.split(':')[0] ?? text

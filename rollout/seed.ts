@@ -1,0 +1,166 @@
+/**
+ * A slot's seed: the NoCloud files (cloud-init's "NoCloud" data source) and the folder `golden/` with all that this
+ * project's own boot unit reads. Secrets are in that folder's files only, never in user-data.
+ */
+import { readFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import bcrypt from 'bcryptjs'
+import { stringify } from 'yaml'
+import { renderIso } from '../images/iso.ts'
+import { seedFiles } from '../images/seed.ts'
+import type { Proxmox } from '../proxmox/client.ts'
+import { Failure } from '../proxmox/failure.ts'
+import type { Release } from '../stacks/deployment.ts'
+import { nftables } from '../stacks/nftables.ts'
+import { resolveSecret } from '../stacks/resolve.ts'
+import type { Site } from '../stacks/site.ts'
+
+/** The secrets of one seed, in clear. Lives in memory only. */
+export interface SeedSecrets {
+  readonly siteCa: string
+  readonly hostKey: { readonly privateKey: string; readonly publicKey: string }
+  /** Role serena. */
+  readonly publicTls?: { readonly certificate: string; readonly key: string }
+  readonly users?: readonly { readonly name: string; readonly password: string }[]
+  /** Role logging. */
+  readonly loggingTls?: { readonly certificate: string; readonly key: string }
+  readonly grafanaAdminPassword?: string
+  /** Every VM of a site with logging. */
+  readonly lokiPushPassword?: string
+}
+
+/** bcrypt's work factor: about a tenth of a second a request on such a VM. */
+const cost = 10
+
+/** The files of a seed by path. Pure but for bcrypt's salt. */
+export async function seedContents(release: Release, secrets: SeedSecrets): Promise<Map<string, string>> {
+  const { seed, vm } = release
+  const files = new Map<string, string>([
+    ['meta-data', yaml({ 'instance-id': `iid-${release.id}`, 'local-hostname': seed.hostname })],
+    ['user-data', `#cloud-config\n${yaml({
+      hostname: seed.hostname,
+      preserve_hostname: false,
+      manage_etc_hosts: true,
+      // The host keys come with the seed, so that every release of a group is the same host to SSH.
+      ssh_deletekeys: false,
+      ssh_genkeytypes: [],
+      disable_root: true,
+      ssh_pwauth: false,
+      users: [],
+      package_update: false,
+      package_upgrade: false
+    })}`],
+    ['network-config', yaml({
+      version: 2,
+      ethernets: {
+        eth0: {
+          match: { macaddress: vm.mac.toLowerCase() },
+          'set-name': 'eth0',
+          dhcp4: false,
+          dhcp6: false,
+          'accept-ra': false,
+          'link-local': [],
+          addresses: [`${seed.address}/${seed.prefix}`],
+          routes: [{ to: 'default', via: seed.gateway }],
+          nameservers: { addresses: seed.nameservers }
+        }
+      }
+    })]
+  ])
+  const add = (name: string, content: string): void => { files.set(`golden/${name}`, content) }
+  add(seedFiles.seed, `${JSON.stringify(seed, null, 2)}\n`)
+  add(seedFiles.firewall, nftables(release.flows))
+  add(seedFiles.siteCa, secrets.siteCa)
+  add(seedFiles.sshHostKey, secrets.hostKey.privateKey)
+  add(seedFiles.sshHostKeyPublic, secrets.hostKey.publicKey)
+  if (secrets.publicTls) {
+    add(seedFiles.publicCertificate, secrets.publicTls.certificate)
+    add(seedFiles.publicKey, secrets.publicTls.key)
+  }
+  if (secrets.users) add(seedFiles.serenaUsers, await htpasswd(secrets.users))
+  if (secrets.loggingTls) {
+    add(seedFiles.loggingCertificate, secrets.loggingTls.certificate)
+    add(seedFiles.loggingKey, secrets.loggingTls.key)
+  }
+  if (secrets.lokiPushPassword !== undefined) {
+    add(seedFiles.lokiPushPassword, `${secrets.lokiPushPassword}\n`)
+    if (seed.roles.includes('logging')) add(seedFiles.lokiUsers, await htpasswd([{ name: seed.loki?.user ?? 'promtail', password: secrets.lokiPushPassword }]))
+  }
+  if (secrets.grafanaAdminPassword !== undefined) add(seedFiles.grafanaAdminPassword, `${secrets.grafanaAdminPassword}\n`)
+  return files
+}
+
+/** Long lines must not be folded, and nothing is an alias of anything. */
+const yaml = (value: unknown): string => stringify(value, { lineWidth: 0, aliasDuplicateObjects: false })
+
+/** `$2y$` is what crypt(3), and with it nginx, calls the bcrypt that bcryptjs writes as `$2b$`. */
+async function htpasswd(users: readonly { readonly name: string; readonly password: string }[]): Promise<string> {
+  const lines = await Promise.all(users.map(async ({ name, password }) => `${name}:${(await bcrypt.hash(password, cost)).replace(/^\$2[ab]\$/, '$2y$')}\n`))
+  return lines.join('')
+}
+
+/**
+ * Reads from the site folder what this release's seed needs.
+ * @throws Failure `secret-unavailable`
+ */
+export async function readSeedSecrets(site: Site, folder: string, { seed }: Release, env: NodeJS.ProcessEnv = process.env): Promise<SeedSecrets> {
+  const read = async (...path: string[]): Promise<string> => {
+    const file = join(folder, 'secrets', ...path)
+    try {
+      return await readFile(file, 'utf8')
+    } catch (cause) {
+      throw new Failure('secret-unavailable', `${file} can't be read`, 'Run "npx golden init": it makes what is missing and replaces nothing.', { cause })
+    }
+  }
+  const password = async (name: string): Promise<string> => (await read(name)).replace(/\r?\n$/, '')
+  const serena = seed.roles.includes('serena')
+  const logging = seed.roles.includes('logging')
+  return {
+    siteCa: await read('ca.pem'),
+    hostKey: { privateKey: await read('ssh', `${seed.group}_ed25519`), publicKey: await read('ssh', `${seed.group}_ed25519.pub`) },
+    ...(serena ? {
+      publicTls: await publicTls(site, folder, read, env),
+      users: await Promise.all(site.serena.users.map(async (user, index) => ({ name: user.name, password: await resolveSecret(user.password, `serena.users.${index}.password`, folder, env) })))
+    } : {}),
+    ...(seed.loki === undefined ? {} : { lokiPushPassword: await password('loki-push-password') }),
+    ...(logging ? {
+      loggingTls: { certificate: await read('tls', 'logging.pem'), key: await read('tls', 'logging.key') },
+      grafanaAdminPassword: await password('grafana-admin-password')
+    } : {})
+  }
+}
+
+async function publicTls(site: Site, folder: string, read: (...path: string[]) => Promise<string>, env: NodeJS.ProcessEnv): Promise<{ certificate: string; key: string }> {
+  const own = site.public.certificate
+  if (own === undefined) return { certificate: await read('tls', 'public.pem'), key: await read('tls', 'public.key') }
+  const file = resolve(folder, own.chainFile)
+  const certificate = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new Failure('secret-unavailable', `public.certificate.chainFile: ${file} can't be read`, 'Put the certificate with its chain there.', { cause })
+  })
+  return { certificate, key: `${await resolveSecret(own.key, 'public.certificate.key', folder, env)}\n` }
+}
+
+/** Splits `STORAGE:iso/FILE`. */
+export function seedPlace(release: Release): { readonly storage: string; readonly file: string } {
+  const [storage = '', path = ''] = release.vm.seed.split(':')
+  return { storage, file: path.replace(/^iso\//, '') }
+}
+
+const contentPath = (release: Release): string => `/nodes/${release.vm.node}/storage/${seedPlace(release).storage}/content`
+
+export async function seedIsThere(proxmox: Proxmox, release: Release): Promise<boolean> {
+  const content = await proxmox.get<{ volid: string }[]>(contentPath(release), { content: 'iso' })
+  return content.some((entry) => entry.volid === release.vm.seed)
+}
+
+/** Renders the seed in memory and uploads it; nothing of it touches this computer's disk. */
+export async function uploadSeed(proxmox: Proxmox, release: Release, secrets: SeedSecrets, signal?: AbortSignal): Promise<void> {
+  const { storage, file } = seedPlace(release)
+  await proxmox.upload({ node: release.vm.node, storage, content: 'iso', filename: file, data: renderIso('cidata', await seedContents(release, secrets)), ...(signal === undefined ? {} : { signal }) })
+}
+
+/** Removing one that is not there is no error to Proxmox either. */
+export async function removeSeed(proxmox: Proxmox, release: Release): Promise<void> {
+  const upid = await proxmox.del<string | null>(`${contentPath(release)}/${encodeURIComponent(release.vm.seed)}`)
+  if (upid) await proxmox.task(upid)
+}

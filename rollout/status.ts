@@ -1,0 +1,150 @@
+/** `status`: what runs where, whether it is well, and how to reach it. Only looks. */
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
+import type { Release } from '../stacks/deployment.ts'
+import { groupOrder } from '../stacks/order.ts'
+import { groupWithRole, slotNames, type Role, type Site, type SlotName } from '../stacks/site.ts'
+import { differs } from './deploy.ts'
+import { guestOf, type GuestStatus } from './guest.ts'
+import { diskPlace, observeGroup, placesOf, type GroupSeen } from './observe.ts'
+import { readPins } from './pins.ts'
+
+export interface GroupStatus {
+  readonly group: string
+  readonly roles: readonly Role[]
+  /** The slot that owns the data disk. */
+  readonly activeSlot: SlotName | null
+  readonly release: string | null
+  readonly image: { readonly vmid: number; readonly name: string; readonly fingerprint: string } | null
+  readonly vm: { readonly vmid: number; readonly name: string; readonly running: boolean } | null
+  readonly serviceAddress: string
+  /** What people connect to, by what it is. */
+  readonly urls: Readonly<Record<string, string>>
+  /** The CA to trust; null with a certificate of one's own. */
+  readonly caFile: string | null
+  /** Files with passwords, by user. */
+  readonly credentialFiles: Readonly<Record<string, string>>
+  /** `absent`: not deployed. */
+  readonly health: 'healthy' | 'unhealthy' | 'unreachable' | 'stopped' | 'absent'
+  readonly problems: readonly string[]
+  /** Containers by their state, as the guest says. */
+  readonly services: Readonly<Record<string, string>>
+  /** Services that the image has no container image for. */
+  readonly missing: readonly string[]
+  readonly dataDisk: { readonly at: string; readonly volume: string | null }
+  /** The site asks for something else than what runs; takes effect with the next rollout. */
+  readonly siteDiffers: boolean
+}
+
+export interface SiteStatus {
+  readonly schema: 1
+  readonly site: string
+  readonly healthy: boolean
+  /** Proxmox's datacenter firewall: VM rules are inert while it is off. `unknown`: this token may not see it. */
+  readonly proxmoxFirewall: 'on' | 'off' | 'unknown'
+  readonly groups: Readonly<Record<string, GroupStatus>>
+}
+
+export async function readStatus({ site, folder, proxmox, signal }: { readonly site: Site; readonly folder: string; readonly proxmox: Proxmox; readonly signal?: AbortSignal }): Promise<SiteStatus> {
+  const deployment = await readPins(folder)
+  const groups: Record<string, GroupStatus> = {}
+  for (const group of groupOrder(site, deployment)) {
+    const pins = deployment.groups[group]
+    const places = placesOf(site, group, pins)
+    const seen = await observeGroup(proxmox, places)
+    const slot = pins?.active
+    const vm = slot === undefined ? undefined : seen.slots[slot]
+    const running = vm?.there === true && vm.running
+    const guest = running && slot !== undefined ? await guestOf(proxmox, places.node, places.slots[slot].vmid, signal).status() : undefined
+    groups[group] = describeGroup({ site, folder, group, seen, slot, release: slot === undefined ? undefined : pins?.slots[slot], guest })
+  }
+  const healthy = Object.values(groups).every((one) => one.health === 'healthy')
+  return { schema: 1, site: site.name, healthy, proxmoxFirewall: await firewallState(proxmox), groups }
+}
+
+interface GroupFacts {
+  readonly site: Site
+  readonly folder: string
+  readonly group: string
+  readonly seen: GroupSeen
+  /** The slot that is pinned as active. */
+  readonly slot: SlotName | undefined
+  readonly release: Release | undefined
+  readonly guest: GuestStatus | undefined
+}
+
+/** Pure, but for a look at which files exist. */
+export function describeGroup({ site, folder, group, seen, slot, release, guest }: GroupFacts): GroupStatus {
+  const place = diskPlace(seen)
+  const vm = slot === undefined ? undefined : seen.slots[slot]
+  const roles = release?.seed.roles ?? site.groups[group]?.roles ?? []
+  const problems = [...(guest?.problems ?? [])]
+  if (place.at === 'several') problems.push(`more than one disk could be the data: ${place.list.join(', ')}`)
+  if (vm?.there === true && place.at !== slot) problems.push(place.at === 'nowhere' ? 'there is no data disk' : 'the slot does not own the data disk: run "npx golden deploy"')
+  if (release !== undefined && guest !== undefined && guest.release !== release.id) problems.push(`it runs release ${guest.release}, pinned is ${release.id}`)
+  const health = vm?.there !== true ? 'absent' : !vm.running ? 'stopped' : guest === undefined ? 'unreachable' : guest.healthy && guest.active && problems.length === 0 ? 'healthy' : 'unhealthy'
+  const service = release?.seed.service ?? site.groups[group]?.service ?? ''
+  return {
+    group,
+    roles,
+    activeSlot: slotNames.find((name) => name === place.at) ?? null,
+    release: release?.id ?? null,
+    image: release?.image ?? null,
+    vm: vm?.there === true && release !== undefined ? { vmid: release.vm.vmid, name: release.vm.name, running: vm.running } : null,
+    serviceAddress: service,
+    urls: urlsOf(site, roles, service, release),
+    caFile: roles.includes('serena') && site.public.certificate !== undefined ? null : join(folder, 'secrets', 'ca.pem'),
+    credentialFiles: credentialFiles(site, folder, roles),
+    health,
+    problems,
+    services: Object.fromEntries(Object.entries(guest?.services ?? {}).map(([name, { state }]) => [name, state])),
+    missing: guest?.missing ?? [],
+    dataDisk: { at: place.at, volume: 'disk' in place ? place.disk.volume : null },
+    siteDiffers: release !== undefined && slot !== undefined && differs(site, group, slot, release)
+  }
+}
+
+function urlsOf(site: Site, roles: readonly Role[], service: string, release: Release | undefined): Record<string, string> {
+  const { host, httpsPort } = release?.seed.public ?? site.public
+  const transports = release?.seed.serena?.transports ?? site.serena.transports
+  const base = `https://${host}${httpsPort === 443 ? '' : `:${httpsPort}`}`
+  const paths = { 'streamable-http': '/mcp', sse: '/sse' }
+  return {
+    ...(roles.includes('serena') ? Object.fromEntries(transports.map((transport) => [transport, `${base}${paths[transport]}`])) : {}),
+    ...(roles.includes('logging') ? { grafana: `https://${service}:${release?.seed.logging?.port ?? site.logging.port}/` } : {})
+  }
+}
+
+function credentialFiles(site: Site, folder: string, roles: readonly Role[]): Record<string, string> {
+  const users = roles.includes('serena') ? site.serena.users.flatMap(({ name, password }) => password.kind === 'file' ? [[name, resolve(folder, password.path)]] : []) : []
+  const grafana = join(folder, 'secrets', 'grafana-admin-password')
+  return { ...Object.fromEntries(users), ...(roles.includes('logging') && groupWithRole(site, 'logging') && existsSync(grafana) ? { 'grafana:admin': grafana } : {}) }
+}
+
+async function firewallState(proxmox: Proxmox): Promise<SiteStatus['proxmoxFirewall']> {
+  try {
+    const { enable } = await proxmox.get<{ enable?: number }>('/cluster/firewall/options')
+    return enable === 1 ? 'on' : 'off'
+  } catch (error) {
+    if (error instanceof ProxmoxError && error.status === 403) return 'unknown'
+    throw error
+  }
+}
+
+/** For people. */
+export function renderStatus(status: SiteStatus): string {
+  const lines = Object.values(status.groups).flatMap((one) => [
+    `${one.group} (${one.roles.join(', ')}): ${one.health}`,
+    ...(one.image === null ? [] : [`  slot     ${one.activeSlot ?? 'none'}, release ${one.release ?? 'none'}, image ${one.image.name}`]),
+    `  address  ${one.serviceAddress}`,
+    ...Object.entries(one.urls).map(([name, url]) => `  ${name.padEnd(8)} ${url}`),
+    ...Object.entries(one.credentialFiles).map(([user, file]) => `  password ${user}: ${file}`),
+    `  data     ${one.dataDisk.volume ?? 'none'} (${one.dataDisk.at})`,
+    ...(one.missing.length === 0 ? [] : [`  without  ${one.missing.join(', ')}: the image has none`]),
+    ...one.problems.map((problem) => `  problem  ${problem}`),
+    ...(one.siteDiffers ? ['  note     site.ts says something else than what runs; takes effect with the next rollout'] : [])
+  ])
+  if (status.proxmoxFirewall === 'off') lines.push('Proxmox\'s datacenter firewall is off: only the guests\' own firewalls are in force ("golden setup --enable-datacenter-firewall").')
+  return lines.join('\n')
+}

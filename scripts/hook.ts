@@ -1,0 +1,27 @@
+/** `golden hook activate|release GROUP SLOT RELEASE`: called by the stacks' provisioners, not by people. */
+import { Failure } from '../proxmox/failure.ts'
+import { activateHook, releaseHook } from '../rollout/hook.ts'
+import { slotNames, type SlotName } from '../stacks/site.ts'
+import { openProxmox } from './open.ts'
+import type { Verb } from './verb.ts'
+
+export const verb: Verb = {
+  summary: 'hand a group\'s data disk over (called while stacks are applied)',
+  operands: 'activate|release GROUP SLOT RELEASE',
+  async run(context) {
+    const [hook, group, slot, release] = context.arguments
+    const name = slotNames.find((one): one is SlotName => one === slot)
+    if (group === undefined || name === undefined || release === undefined || (hook !== 'activate' && hook !== 'release')) {
+      throw new Failure('usage', 'hook wants activate or release, a group, a slot and a release id', 'It is called while stacks are applied: run "npx golden deploy".')
+    }
+    const { proxmox, site, folder } = await openProxmox(context.env)
+    const options = { site, folder, proxmox, progress: context.progress, signal: context.signal }
+    try {
+      if (hook === 'activate') await activateHook(options, group, name, release)
+      else await releaseHook(options, group, name)
+      return 0
+    } finally {
+      proxmox.close()
+    }
+  }
+}
