@@ -38,10 +38,14 @@ function requireDigest(call: Call, part: unknown): void {
 function requireSensible(rule: Readonly<FirewallRuleDocument>): void {
   if ((rule.dport !== undefined || rule.sport !== undefined) && rule.proto === undefined && rule.macro === undefined) {
     const text = "missing 'proto' property - 'dport' and 'sport' need it"
-    throw parameterError(rule.dport !== undefined ? { proto: text } : { proto: text })
+    throw parameterError({ proto: text })
   }
-  if (rule.type !== 'group' && !/^(ACCEPT|DROP|REJECT)$/.test(rule.action ?? '')) throw parameterError({ action: `unknown action '${rule.action ?? ''}'` })
+  if (rule.type !== 'group' && rule.macro === undefined && !/^(ACCEPT|DROP|REJECT)$/.test(rule.action ?? '')) throw parameterError({ action: `unknown action '${rule.action ?? ''}'` })
 }
+
+/** The rule's parts that the caller names, empty ones included. */
+const given = (call: Call): FirewallRuleDocument =>
+  Object.fromEntries(ruleKeys.filter((key) => call.params[key] !== undefined).map((key) => [key, call.params[key] as string]))
 
 function shownRule(rules: readonly FirewallRuleDocument[], pos: number): Record<string, unknown> {
   const rule = rules[pos] ?? fail(`no rule at position ${pos}`)
@@ -79,7 +83,7 @@ function handlersFor(base: string, scope: Scope): Record<string, Handler> {
     // A new rule goes to the top, whatever `pos` says.
     [`POST ${base}/rules`]: write((document, call) => {
       requireDigest(call, document.rules)
-      const rule = Object.fromEntries(ruleKeys.filter((key) => call.params[key] !== undefined).map((key) => [key, call.params[key] as string]))
+      const rule = Object.fromEntries(Object.entries(given(call)).filter(([, value]) => value !== ''))
       requireSensible(rule)
       document.rules.unshift(rule)
     }),
@@ -98,7 +102,7 @@ function handlersFor(base: string, scope: Scope): Record<string, Handler> {
         document.rules = moved
         return
       }
-      const changed = { ...rule, ...Object.fromEntries(ruleKeys.filter((key) => call.params[key] !== undefined).map((key) => [key, call.params[key] as string])) }
+      const changed = Object.fromEntries(Object.entries({ ...rule, ...given(call) }).filter(([, value]) => value !== ''))
       for (const key of splitList(call.params.delete ?? '')) delete changed[key]
       requireSensible(changed)
       document.rules[pos] = changed

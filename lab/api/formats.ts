@@ -118,18 +118,19 @@ export const formats = {
   'pve-cpuset': anything,
   'IPorCIDR': ipOrCidr,
   'IPorCIDRorAlias': (v: string) => (/^(dc\/|guest\/)?[A-Za-z][A-Za-z0-9\-_]+$/.test(v) ? undefined : ipOrCidr(v)),
+  // Clients send empty values for what a rule does not have.
   'pve-fw-addr-spec': (v: string) => {
-    for (const item of v.split(',')) {
+    for (const item of v.split(',').filter((part) => part !== '')) {
       const range = item.split('-')
       const right = /^[+]?((dc|guest)\/)?[A-Za-z][A-Za-z0-9\-_]+$/.test(item) || ipOrCidr(item) === undefined || (range.length === 2 && range.every((end) => isIP(end) !== 0))
       if (!right) return `invalid address specification '${item}'\n`
     }
     return undefined
   },
-  'pve-fw-protocol-spec': matching(/^[a-z0-9-]+$/i, 'unknown protocol'),
+  'pve-fw-protocol-spec': matching(/^[a-z0-9-]*$/i, 'unknown protocol'),
   'pve-fw-sport-spec': (v: string) => portSpec(v),
   'pve-fw-dport-spec': (v: string) => portSpec(v),
-  'pve-fw-icmp-type-spec': matching(/^[a-z0-9\-/]+$/i, 'invalid icmp-type'),
+  'pve-fw-icmp-type-spec': matching(/^[a-z0-9\-/]*$/i, 'invalid icmp-type'),
   'pve-iface': matching(/^[a-z][a-z0-9_]{1,20}([:.]\d+)?$/i, 'invalid network interface name'),
   'pve-task-status-type-list': each((v) => (/^(ok|error|warning|unknown)$/.test(v) ? undefined : `invalid status '${v}'\n`)),
   'pve-ha-resource-or-vm-id': anything,
@@ -137,7 +138,7 @@ export const formats = {
 } as const satisfies Record<string, Format>
 
 function portSpec(value: string): string | undefined {
-  for (const item of value.split(',')) {
+  for (const item of value.split(',').filter((part) => part !== '')) {
     const ports = item.split(':')
     const right = ports.length <= 2 && ports.every((port) => /^\d+$/.test(port) ? +port <= 65535 : ports.length === 1 && /^[a-z][a-z0-9-]*$/.test(port))
     if (!right) return `invalid port '${item}'\n`

@@ -83,7 +83,8 @@ async function carryOut(call: Call, vm: VmFile, change: Change, progress: Progre
     delete set.bootdisk
     delete vm.value.config.bootdisk
   }
-  let order = bootOrder((set.boot ?? desiredConfig(vm).boot))
+  // What the caller says about the order goes before what follows from the drives.
+  let order = set.boot === undefined ? bootOrder(desiredConfig(vm).boot) : []
   const setOrder = (devices: string[]): void => {
     order = devices
     vm.value.pending.boot = printBootOrder(devices)
