@@ -4,7 +4,7 @@ import { directoryNode, fileNode, Filesystem, linkNode, type DirectoryNode } fro
 import { CATALOGUE, CLOUD_IMAGE, type PackageModel } from './packages.ts'
 import { programFile } from './shell.ts'
 import { addGroup, addUser } from './accounts.ts'
-import { Vfs } from './vfs.ts'
+import { ROOT, Vfs } from './vfs.ts'
 
 const STATUS = '/var/lib/dpkg/status'
 
@@ -75,6 +75,7 @@ export function installPackage(vfs: Vfs, name: string): PackageModel {
   writePackages(vfs, [...installedPackages(vfs).filter((each) => each.name !== name), { name, version: model.version, held: false }])
   for (const program of model.programs ?? []) {
     const path = program.startsWith('/') ? program : `/usr/bin/${program}`
+    if (!vfs.exists(posix.dirname(path))) vfs.mkdir(posix.dirname(path), ROOT, { parents: true })
     vfs.write(path, programFile(posix.basename(path)), undefined, { mode: 0o755 })
   }
   for (const [unit, text] of Object.entries(model.units ?? {})) vfs.write(`/usr/lib/systemd/system/${unit}`, text)
