@@ -25,7 +25,7 @@ export class Agent {
     const handler = this.handlers[name]
     if (!handler) throw new AgentError('CommandNotFound', `The command ${name} has not been found`)
     try { return await handler(args) } catch (error) {
-      if (error instanceof VfsError) throw new AgentError('GenericError', `${error.message.replace(/^E\w+: /, '')}`)
+      if (error instanceof VfsError) throw new AgentError('GenericError', `${error.path}: ${error.reason}`)
       throw error
     }
   }

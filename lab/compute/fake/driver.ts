@@ -42,7 +42,7 @@ export async function createFakeDriver(options: FakeDriverOptions): Promise<Fake
     packages: options.packages ?? LAB_BASE,
     bytesOf: async (path) => (await volumes.info(path)).virtualBytes,
     internet: (guest, port) => network.internet(guest, port),
-    dial: (guest, host, port) => network.dialFrom(guest, host, port),
+    reachable: (guest, address) => network.reachable(guest, address),
     behaviour: (spec) => behaviourOf([...(options.behaviours ?? []), ...rules], spec),
     log: options.log ?? (() => {}),
   }

@@ -7,6 +7,7 @@ import type { MachineSpec, NicSpec } from '../driver.ts'
 import type { Behaviour } from './behaviour.ts'
 import { finalStage, localStage, networkStage, type CloudInitResult } from './cloudinit.ts'
 import { programs } from './commands/index.ts'
+import { makeTemporaryFiles } from './commands/system.ts'
 import { deviceLink, deviceNode, Devices, udevLinks, type Device } from './devices.ts'
 import { Docker } from './docker.ts'
 import { Filesystem, specialNode, type BlobStore } from './filesystem.ts'
@@ -14,7 +15,9 @@ import { Firewall } from './nftables.ts'
 import { configureInterfaces, type Interface } from './interfaces.ts'
 import { programFiles } from './programs/index.ts'
 import type { Program } from './shell.ts'
-import { ensureHostKeys, serveSsh } from './ssh.ts'
+import { watch } from './programs/watch.ts'
+import { makeHostKeys, serveSsh } from './ssh.ts'
+import { readSshdConfig, type SshdConfig } from './sshd-config.ts'
 import { Systemd, Udev } from './systemd.ts'
 import { ROOT, Vfs } from './vfs.ts'
 
@@ -25,8 +28,8 @@ export interface World {
   readonly bytesOf: (path: string) => Promise<number>
   /** Can this guest reach `port` beyond the router now? */
   readonly internet: (guest: Guest, port: number) => boolean
-  /** A connection from this guest to another host of the LAN. */
-  readonly dial: (from: Guest, host: string, port: number) => Promise<Duplex>
+  /** Does anybody else in the LAN answer for this address? */
+  readonly reachable: (from: Guest, address: string) => boolean
   readonly behaviour: (spec: MachineSpec) => Behaviour
   readonly log: (line: string) => void
 }
@@ -60,6 +63,8 @@ export class Guest {
   bootId = ''
   bootedAt = 0
   paused = false
+  /** What sshd has read when it started; undefined while it does not run. */
+  private sshd: SshdConfig | undefined
   /** Called when the guest switches itself off or restarts. */
   onPower: (event: PowerEvent) => void = () => {}
   readonly serviceHooks: Record<string, ServiceHook> = {}
@@ -73,6 +78,14 @@ export class Guest {
     this.world = world
     this.devices = new Devices(world)
     for (const nic of spec.nics) this.addNic(nic)
+    this.serviceHooks['golden-watch.service'] = watch(this)
+    this.serviceHooks['ssh.service'] = {
+      start: () => {
+        this.sshd = readSshdConfig(this.vfs)
+        return this.sshd ? undefined : 'sshd: no hostkeys available -- exiting.'
+      },
+      stop: () => { this.sshd = undefined },
+    }
     this.serviceHooks['docker.service'] = { start: () => this.docker.start(), stop: () => this.docker.stop() }
   }
 
@@ -86,7 +99,7 @@ export class Guest {
   }
 
   get sshUp(): boolean {
-    return this.state === 'running' && this.behaviour.ssh !== 'never' && (this.systemd.state('ssh.service') === 'active' || this.systemd.state('ssh.socket') === 'active')
+    return this.state === 'running' && this.behaviour.ssh !== 'never' && this.sshd !== undefined
   }
 
   addNic(nic: NicSpec): void {
@@ -132,6 +145,7 @@ export class Guest {
 
   private async bring(run: number): Promise<void> {
     this.prepareTree()
+    makeTemporaryFiles(this)
     let cloud: ReturnType<typeof localStage>
     const errors: string[] = []
     try { cloud = this.vfs.exists('/usr/bin/cloud-init') && !this.vfs.exists('/etc/cloud/cloud-init.disabled') ? localStage(this) : undefined } catch (error) { errors.push(error instanceof Error ? error.message : String(error)) }
@@ -140,7 +154,7 @@ export class Guest {
     if (network.nameservers.length > 0) this.vfs.write('/etc/resolv.conf', network.nameservers.map((each) => `nameserver ${each}\n`).join(''))
     if (cloud?.fresh) errors.push(...(await networkStage(this, cloud.config)))
     if (this.run !== run) return
-    ensureHostKeys(this.vfs, cloud?.fresh ? cloud.config : {})
+    if (cloud?.fresh) makeHostKeys(this.vfs, cloud.config)
     let finished = (): void => {}
     this.cloudInitDone = new Promise((resolve) => { finished = resolve })
     this.state = 'running'
@@ -235,10 +249,10 @@ export class Guest {
 
   /** Handles a TCP connection to one of the guest's ports; false if nothing listens there. */
   accept(port: number, socket: Duplex): boolean {
-    if (port !== 22 || !this.sshUp) return false
+    if (port !== 22 || !this.sshUp || !this.sshd) return false
     this.connections.add(socket)
     socket.once('close', () => this.connections.delete(socket))
-    serveSsh(this, socket)
+    serveSsh(this, this.sshd, socket)
     return true
   }
 
@@ -270,6 +284,7 @@ export class Guest {
     this.state = 'off'
     for (const socket of this.connections) socket.destroy()
     this.connections.clear()
+    this.sshd = undefined
     for (const card of this.interfaces) { card.up = false; card.addresses = [] }
     await this.devices.flush()
   }

@@ -39,13 +39,10 @@ export class FakeNetwork implements LabNetwork {
     return this.connect(OUTSIDE, this.target, port)
   }
 
-  /** From one guest to another host of the LAN. */
-  async dialFrom(guest: Guest, host: string, port: number): Promise<Duplex> {
-    const card = guest.interfaces.find((each) => each.up && each.addresses.length > 0)
-    const source = card?.addresses[0]?.address
-    if (!card || source === undefined) throw failure('ENETUNREACH', host, port)
-    if (!this.allowed(guest, { direction: 'out', proto: 'tcp', source, dest: host, dport: port })) throw failure('ETIMEDOUT', host, port)
-    return this.connect(source, host, port)
+  /** Does anybody else in the LAN answer for this address (ARP, which no rule holds back)? */
+  reachable(from: Guest, address: string): boolean {
+    if (address === this.gateway) return true
+    return [...this.guests()].some((guest) => guest !== from && guest.state === 'running' && !guest.paused && guest.interfaces.some((card) => card.up && !card.nic.linkDown && card.addresses.some((each) => each.address === address)))
   }
 
   /** Does the way to the internet work for this guest, rules included? */

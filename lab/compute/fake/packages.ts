@@ -22,12 +22,12 @@ const COREUTILS = ['awk', 'base64', 'basename', 'cat', 'chgrp', 'chmod', 'chown'
 export const CATALOGUE: Readonly<Record<string, PackageModel>> = {
   'base-files': { version: '13.8' },
   coreutils: { version: '9.7-3', programs: COREUTILS },
-  'util-linux': { version: '2.41-5', programs: ['findmnt', 'flock', 'ionice', 'lsblk', 'mount', 'mountpoint', 'umount', 'setsid', 'su', 'logger', '/usr/sbin/blkid', '/usr/sbin/fstrim', '/usr/sbin/runuser', '/usr/sbin/swapoff', '/usr/sbin/wipefs', '/usr/sbin/blockdev', '/usr/sbin/nologin'] },
+  'util-linux': { version: '2.41-5', programs: ['findmnt', 'flock', 'ionice', 'lsblk', 'mount', 'mountpoint', 'umount', 'setsid', 'setpriv', 'su', 'logger', '/usr/sbin/blkid', '/usr/sbin/fstrim', '/usr/sbin/runuser', '/usr/sbin/swapoff', '/usr/sbin/wipefs', '/usr/sbin/blockdev', '/usr/sbin/nologin'] },
   e2fsprogs: { version: '1.47.2-3+b3', programs: ['chattr', '/usr/sbin/e2fsck', '/usr/sbin/e2label', '/usr/sbin/fsck.ext4', '/usr/sbin/mkfs.ext4', '/usr/sbin/resize2fs', '/usr/sbin/tune2fs'] },
   passwd: { version: '1:4.17.4-2', programs: ['passwd', '/usr/sbin/chpasswd', '/usr/sbin/groupadd', '/usr/sbin/useradd', '/usr/sbin/userdel', '/usr/sbin/usermod', '/usr/sbin/groupdel', '/usr/sbin/adduser', '/usr/sbin/addgroup'] },
   apt: { version: '3.0.3', programs: ['apt', 'apt-cache', 'apt-get', 'apt-mark', 'apt-config', '/usr/bin/debconf-set-selections'], units: { 'apt-daily.timer': '[Unit]\nDescription=Daily apt download activities\n[Timer]\nOnCalendar=*-*-* 6,18:00\n[Install]\nWantedBy=timers.target\n', 'apt-daily-upgrade.timer': '[Unit]\nDescription=Daily apt upgrade and clean activities\n[Timer]\nOnCalendar=*-*-* 6:00\n[Install]\nWantedBy=timers.target\n', 'apt-daily.service': service('Daily apt download activities', '/usr/bin/true'), 'apt-daily-upgrade.service': service('Daily apt upgrade', '/usr/bin/true') }, enable: ['apt-daily.timer', 'apt-daily-upgrade.timer'] },
   dpkg: { version: '1.22.21', programs: ['dpkg', 'dpkg-query', 'dpkg-divert', 'dpkg-reconfigure', 'update-alternatives', 'dpkg-statoverride'] },
-  systemd: { version: '257.8-1~deb13u2', programs: ['systemctl', 'journalctl', 'hostnamectl', 'timedatectl', 'loginctl', 'networkctl', 'resolvectl', 'systemd-analyze', 'systemd-cat', 'systemd-detect-virt', 'systemd-escape', 'systemd-machine-id-setup', 'systemd-notify', 'systemd-run', 'systemd-sysusers', 'systemd-tmpfiles', 'busctl', '/usr/sbin/halt', '/usr/sbin/poweroff', '/usr/sbin/reboot', '/usr/sbin/shutdown'], units: { 'systemd-journald.service': service('Journal Service', '/usr/lib/systemd/systemd-journald'), 'systemd-networkd.service': service('Network Configuration', '/usr/lib/systemd/systemd-networkd'), 'systemd-timesyncd.service': service('Network Time Synchronization', '/usr/lib/systemd/systemd-timesyncd'), 'systemd-resolved.service': service('Network Name Resolution', '/usr/lib/systemd/systemd-resolved'), 'getty@tty1.service': service('Getty on tty1', '/sbin/agetty') }, enable: ['systemd-journald.service', 'systemd-networkd.service', 'systemd-timesyncd.service'] },
+  systemd: { version: '257.8-1~deb13u2', programs: ['systemctl', 'journalctl', 'hostnamectl', 'timedatectl', 'loginctl', 'networkctl', 'resolvectl', 'systemd-analyze', 'systemd-cat', 'systemd-detect-virt', 'systemd-escape', 'systemd-machine-id-setup', 'systemd-notify', 'systemd-run', 'systemd-sysusers', 'systemd-tmpfiles', 'busctl', '/usr/sbin/halt', '/usr/sbin/poweroff', '/usr/sbin/reboot', '/usr/sbin/shutdown'], units: { 'systemd-fsck@.service': '[Unit]\nDescription=File System Check on %f\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/true\n', 'systemd-random-seed.service': '[Unit]\nDescription=Load/Save OS Random Seed\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/true\n', 'systemd-journald.service': service('Journal Service', '/usr/lib/systemd/systemd-journald'), 'systemd-networkd.service': service('Network Configuration', '/usr/lib/systemd/systemd-networkd'), 'systemd-timesyncd.service': service('Network Time Synchronization', '/usr/lib/systemd/systemd-timesyncd'), 'systemd-resolved.service': service('Network Name Resolution', '/usr/lib/systemd/systemd-resolved'), 'getty@tty1.service': service('Getty on tty1', '/sbin/agetty') }, enable: ['systemd-journald.service', 'systemd-networkd.service', 'systemd-timesyncd.service'] },
   udev: { version: '257.8-1~deb13u2', programs: ['udevadm'], units: { 'systemd-udevd.service': service('Rule-based Manager for Device Events and Files', '/usr/lib/systemd/systemd-udevd') }, enable: ['systemd-udevd.service'] },
   procps: { version: '2:4.0.4-9', programs: ['/usr/sbin/sysctl', 'free', 'pkill', 'pgrep', 'ps'] },
   iproute2: { version: '6.15.0-1', programs: ['ip', 'ss'] },
@@ -50,8 +50,8 @@ export const CATALOGUE: Readonly<Record<string, PackageModel>> = {
   containerd: { version: '1.7.24~ds1-6+b4', programs: ['containerd', 'ctr'], units: { 'containerd.service': service('containerd container runtime', '/usr/bin/containerd') }, enable: ['containerd.service'] },
   'docker.io': { version: '26.1.5+dfsg1-9+b9', depends: ['containerd', 'iptables'], programs: ['docker', '/usr/sbin/dockerd'], units: { 'docker.service': service('Docker Application Container Engine', '/usr/sbin/dockerd -H fd://'), 'docker.socket': '[Unit]\nDescription=Docker Socket for the API\n[Socket]\nListenStream=/run/docker.sock\n[Install]\nWantedBy=sockets.target\n' }, enable: ['docker.service', 'docker.socket'], groups: ['docker'] },
   'docker-cli': { version: '26.1.5+dfsg1-9+b9', programs: ['docker'] },
-  'docker-compose': { version: '2.26.1-4', programs: ['docker-compose'] },
-  'docker-compose-v2': { version: '2.26.1-4', programs: ['docker-compose'] },
+  'docker-compose': { version: '2.26.1-4', programs: ['docker-compose', '/usr/libexec/docker/cli-plugins/docker-compose'] },
+  'docker-compose-v2': { version: '2.26.1-4', programs: ['docker-compose', '/usr/libexec/docker/cli-plugins/docker-compose'] },
   nftables: { version: '1.1.3-1', programs: ['/usr/sbin/nft'], units: { 'nftables.service': `[Unit]\nDescription=nftables\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/sbin/nft -f /etc/nftables.conf\n[Install]\nWantedBy=sysinit.target\n` }, files: { '/etc/nftables.conf': '#!/usr/sbin/nft -f\n\nflush ruleset\n' } },
   iptables: { version: '1.8.11-2', programs: ['/usr/sbin/iptables', '/usr/sbin/ip6tables', '/usr/sbin/iptables-save'] },
   nginx: { version: '1.26.3-3+deb13u1', programs: ['/usr/sbin/nginx'], units: { 'nginx.service': service('A high performance web server', '/usr/sbin/nginx') }, enable: ['nginx.service'], users: ['www-data'] },
@@ -62,6 +62,7 @@ export const CATALOGUE: Readonly<Record<string, PackageModel>> = {
   tree: { version: '2.2.1-1', programs: ['tree'] },
   'xz-utils': { version: '5.8.1-1', programs: ['xz', 'unxz', 'xzcat'] },
   zstd: { version: '1.5.7+dfsg-1', programs: ['zstd', 'unzstd', 'zstdcat'] },
+  'libstdc++6': { version: '14.2.0-19' }, tini: { version: '0.19.0-1+b8', programs: ['tini'] }, 'openssh-sftp-server': { version: '1:10.0p1-7', programs: ['/usr/lib/openssh/sftp-server'] },
   'apparmor': { version: '4.1.0-1', programs: ['/usr/sbin/apparmor_parser', '/usr/sbin/aa-status'] },
   'unattended-upgrades': { version: '2.12', programs: ['unattended-upgrade'], units: { 'unattended-upgrades.service': service('Unattended Upgrades Shutdown', '/usr/bin/true') }, enable: ['unattended-upgrades.service'] },
   'libnginx-mod-http-js': { version: '0.8.9-1', depends: ['nginx'] },
@@ -77,6 +78,6 @@ export const CATALOGUE: Readonly<Record<string, PackageModel>> = {
 
 /** On the modelled cloud image from the start. */
 export const CLOUD_IMAGE: readonly string[] = [
-  'base-files', 'coreutils', 'util-linux', 'e2fsprogs', 'passwd', 'apt', 'dpkg', 'systemd', 'udev', 'procps', 'iproute2', 'iputils-ping', 'openssh-server', 'openssh-client',
+  'base-files', 'coreutils', 'util-linux', 'e2fsprogs', 'passwd', 'apt', 'dpkg', 'systemd', 'udev', 'procps', 'iproute2', 'iputils-ping', 'openssh-server', 'openssh-client', 'openssh-sftp-server',
   'sudo', 'cloud-init', 'cloud-guest-utils', 'netplan.io', 'python3', 'ca-certificates', 'openssl', 'linux-image-cloud-amd64', 'dbus', 'locales', 'tzdata', 'less', 'vim-tiny', 'bash-completion', 'systemd-timesyncd', 'apparmor',
 ]

@@ -2,7 +2,7 @@
  * Processes of a fake guest. A command line is interpreted by just-bash over the guest's files; a program file runs
  * in a process of its own, by its first line or by the model that its name stands for. What is neither exits 127.
  */
-import { Bash, defineCommand, latin1FromBytes, type ExecResult } from 'just-bash'
+import { Bash, defineCommand, latin1FromBytes, parse, serialize, type ExecResult, type ScriptNode } from 'just-bash'
 import { posix } from 'node:path'
 import { findAccount, credentialsOf, type Account } from './accounts.ts'
 import type { Guest } from './guest.ts'
@@ -89,7 +89,7 @@ export async function runShell(script: string, context: ProcessContext, options:
       const result = await program(args, run)
       return { stdout: result.stdout, stderr: result.stderr, exitCode: result.exitCode }
     } catch (error) {
-      if (error instanceof VfsError) return fail(`${name}: ${error.message}`)
+      if (error instanceof VfsError) return fail(`${name}: ${error.path}: ${error.reason}`)
       throw error
     }
   })
@@ -123,11 +123,21 @@ export async function runShell(script: string, context: ProcessContext, options:
   try {
     const result = await bash.exec(prelude ? `${prelude}\n${script}` : script, { rawScript: true, stdin: context.stdin, stdinKind: 'bytes', env })
     if (exitTrap === undefined || exitTrap === '') return withName(result, options.argv0)
-    const last = await bash.exec(exitTrap, { rawScript: true, env: result.env })
+    // The shell's variables live on in the result, its functions only in the script.
+    const last = await bash.exec(`${functionsOf(script)}\n${exitTrap}`, { rawScript: true, env: result.env })
     return withName({ stdout: result.stdout + last.stdout, stderr: result.stderr + last.stderr, exitCode: result.exitCode }, options.argv0)
   } catch (error) {
+    // just-bash gives up a script when a redirection fails; a shell would go on with the next command unless `-e` is set.
+    if (error instanceof VfsError) return fail(`${options.argv0 ?? 'bash'}: ${error.path}: ${error.reason}`)
     return fail(`bash: ${error instanceof Error ? error.message : String(error)}`, 2)
   }
+}
+
+function functionsOf(script: string): string {
+  const { statements, ...rest } = parse(script)
+  const only = statements.filter((statement) => statement.pipelines.some((pipeline) => pipeline.commands.some((command) => command.type === 'FunctionDef')))
+  const tree: ScriptNode = { ...rest, statements: only }
+  return serialize(tree)
 }
 
 function withName(result: Result, argv0: string | undefined): Result {

@@ -3,40 +3,34 @@ import { timingSafeEqual } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import type { Socket } from 'node:net'
 import ssh2, { type AuthContext, type Connection, type ParsedKey, type ServerChannel, type Session } from 'ssh2'
-import { findAccount } from './accounts.ts'
+import { posix } from 'node:path'
+import { findAccount, type Account } from './accounts.ts'
 import type { Guest } from './guest.ts'
 import { runScp } from './scp.ts'
 import { serveSftp } from './sftp.ts'
 import { loginContext, runShell, type ProcessContext } from './shell.ts'
+import type { SshdConfig } from './sshd-config.ts'
 import { ROOT, type Vfs } from './vfs.ts'
 
 /** How long a client may say nothing before a command is started without input. */
 const QUIET_MS = 150
 
-/** Makes the host keys that are missing. RSA keys take a while to make and no client here needs them. */
-export function ensureHostKeys(vfs: Vfs, config: Record<string, unknown>): void {
+/** Makes host keys, as cloud-init does for a new instance. RSA keys take a while to make and no client here needs them. */
+export function makeHostKeys(vfs: Vfs, config: Record<string, unknown>): void {
   const wanted = Array.isArray(config['ssh_genkeytypes']) ? (config['ssh_genkeytypes'] as string[]) : ['ed25519', 'ecdsa']
-  if (vfs.exists('/etc/ssh') && [...vfs.readdir('/etc/ssh', ROOT).entries.keys()].some((name) => /^ssh_host_.*_key$/.test(name))) return
   vfs.mkdir('/etc/ssh', ROOT, { parents: true })
   for (const type of wanted.filter((each): each is 'ed25519' | 'ecdsa' => each === 'ed25519' || each === 'ecdsa')) {
+    if (vfs.exists(`/etc/ssh/ssh_host_${type}_key`)) continue
     const pair = type === 'ecdsa' ? ssh2.utils.generateKeyPairSync('ecdsa', { bits: 256 }) : ssh2.utils.generateKeyPairSync('ed25519')
     vfs.write(`/etc/ssh/ssh_host_${type}_key`, pair.private, ROOT, { mode: 0o600 })
     vfs.write(`/etc/ssh/ssh_host_${type}_key.pub`, `${pair.public.trim()} root\n`)
   }
 }
 
-/** Host keys in use: those that sshd's configuration names, or else those in the usual place. */
-function hostKeys(vfs: Vfs): string[] {
-  const files = ['/etc/ssh/sshd_config', ...(vfs.exists('/etc/ssh/sshd_config.d') ? [...vfs.readdir('/etc/ssh/sshd_config.d', ROOT).entries.keys()].map((name) => `/etc/ssh/sshd_config.d/${name}`) : [])]
-  const named = files.filter((file) => vfs.exists(file)).flatMap((file) => [...vfs.readText(file).matchAll(/^\s*HostKey\s+(\S+)/gm)].map((match) => match[1] ?? ''))
-  const usual = ['ed25519', 'ecdsa', 'rsa'].map((type) => `/etc/ssh/ssh_host_${type}_key`)
-  return (named.length > 0 ? named : usual).filter((path) => vfs.exists(path)).map((path) => vfs.readText(path))
-}
-
 interface AuthorizedKey { readonly key: ParsedKey; readonly command: string | undefined }
 
-function authorizedKeys(vfs: Vfs, home: string): AuthorizedKey[] {
-  const path = `${home}/.ssh/authorized_keys`
+function authorizedKeys(vfs: Vfs, file: string, { name, home }: Account): AuthorizedKey[] {
+  const path = posix.resolve(home, file.replaceAll('%u', name).replaceAll('%h', home))
   if (!vfs.exists(path)) return []
   return vfs.readText(path).split('\n').flatMap((line) => {
     const [, options = '', text = ''] = /^(?:(.*?)\s+)??((?:ssh-|ecdsa-|sk-)\S+ [A-Za-z0-9+/=]+.*)$/.exec(line.trim()) ?? []
@@ -52,25 +46,24 @@ function same(a: Buffer, b: Buffer): boolean {
 }
 
 /** Speaks SSH on `socket` until one of the two ends it. */
-export function serveSsh(guest: Guest, socket: Duplex): void {
-  const keys = hostKeys(guest.vfs)
-  if (keys.length === 0) { socket.destroy(); return }
-  const server = new ssh2.Server({ hostKeys: keys, ident: 'OpenSSH_10.0p2 Debian-7' })
-  server.on('connection', (client) => serveClient(guest, client))
+export function serveSsh(guest: Guest, config: SshdConfig, socket: Duplex): void {
+  const server = new ssh2.Server({ hostKeys: [...config.hostKeys], ident: 'OpenSSH_10.0p2 Debian-7' })
+  server.on('connection', (client) => serveClient(guest, config, client))
   server.injectSocket(socket as unknown as Socket)
 }
 
-function serveClient(guest: Guest, client: Connection): void {
+function serveClient(guest: Guest, config: SshdConfig, client: Connection): void {
   let user = ''
   let forced: string | undefined
   client.on('authentication', (context: AuthContext) => {
     const account = findAccount(guest.vfs, context.username)
     if (context.method !== 'publickey' || !account || /nologin|false$/.test(account.shell)) return context.reject(['publickey'])
-    const match = authorizedKeys(guest.vfs, account.home).find(({ key }) => same(context.key.data, key.getPublicSSH()))
+    if (config.allowUsers?.includes(account.name) === false || (account.uid === 0 && !config.permitRoot)) return context.reject(['publickey'])
+    const match = authorizedKeys(guest.vfs, config.authorizedKeysFile, account).find(({ key }) => same(context.key.data, key.getPublicSSH()))
     if (!match) return context.reject(['publickey'])
     if (context.signature && context.blob && match.key.verify(context.blob, context.signature, context.hashAlgo) !== true) return context.reject(['publickey'])
     user = account.name
-    forced = match.command
+    forced = config.forcedCommands.get(user) ?? match.command
     guest.journal('ssh.service', `Accepted publickey for ${user}`)
     context.accept()
   })
@@ -94,8 +87,8 @@ function serveSession(guest: Guest, session: Session, user: string, forced: stri
   })
   session.on('sftp', (accept, reject) => (forced === undefined ? serveSftp(guest, accept(), loginContext(guest, user)) : reject()))
   session.on('subsystem', (_accept, reject) => reject())
-  session.on('exec', (accept, _reject, { command }) => void execute(guest, accept(), { ...loginContext(guest, user) }, forced ?? command, environment))
-  session.on('shell', (accept) => void execute(guest, accept(), { ...loginContext(guest, user) }, forced, environment))
+  session.on('exec', (accept, _reject, { command }) => void execute(guest, accept(), loginContext(guest, user), forced ?? command, forced === undefined ? environment : { ...environment, SSH_ORIGINAL_COMMAND: command }))
+  session.on('shell', (accept) => void execute(guest, accept(), loginContext(guest, user), forced, environment))
 }
 
 async function execute(guest: Guest, channel: ServerChannel, login: ProcessContext, command: string | undefined, environment: Record<string, string>): Promise<void> {

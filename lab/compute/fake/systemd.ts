@@ -198,6 +198,11 @@ export class Systemd {
     const user = file.one('Service', 'User') ?? 'root'
     const environment: Record<string, string> = {}
     for (const each of file.all('Service', 'Environment')) for (const [, key = '', value = ''] of each.matchAll(/"?(\w+)=((?:[^"\s]|\s(?=[^"]*"))*)"?/g)) environment[key] = value
+    for (const each of file.all('Service', 'EnvironmentFile')) {
+      const from = each.replace(/^-/, '')
+      if (!vfs.exists(from)) { if (!each.startsWith('-')) return `${name}: Failed to load environment files: No such file or directory`; continue }
+      for (const [, key = '', value = ''] of vfs.readText(from).matchAll(/^\s*(\w+)=(.*?)\s*$/gm)) environment[key] = value.replace(/^(["'])(.*)\1$/, '$2')
+    }
     const context = loginContext(this.guest, user)
     const result = await runShell(text, { ...context, cwd: file.one('Service', 'WorkingDirectory')?.replace(/^-/, '') ?? '/', env: { ...context.env, ...environment } })
     if (result.stdout + result.stderr) this.guest.journal(name, result.stdout + result.stderr)
@@ -313,8 +318,13 @@ export class Udev {
       if (!vfs.exists(folder)) continue
       for (const [file, node] of vfs.readdir(folder, ROOT).entries) {
         if (!file.endsWith('.rules') || node.kind !== 'file') continue
+        let goto: string | undefined
         for (const line of node.data.toString().replaceAll(/\\\n/g, ' ').split('\n')) {
           if (/^\s*(#|$)/.test(line)) continue
+          if (goto !== undefined) {
+            if (line.includes(`LABEL="${goto}"`)) goto = undefined
+            continue
+          }
           const parts = [...line.matchAll(/(\w+)(?:\{([^}]+)\})?\s*(==|!=|\+=|:=|=)\s*"([^"]*)"/g)].map(([, key = '', attribute = '', operator = '', value = '']) => ({ key, attribute, operator, value }))
           const matches = parts.filter((part) => part.operator === '==' || part.operator === '!=').every(({ key, attribute, operator, value }) => {
             const actual = key === 'ENV' ? properties[attribute] : key === 'ATTRS' || key === 'ATTR' ? (attribute === 'serial' ? properties['ID_SERIAL_SHORT'] : undefined) : properties[key === 'KERNELS' ? 'KERNEL' : key]
@@ -324,6 +334,7 @@ export class Udev {
           if (!matches) continue
           for (const { key, attribute, value } of parts.filter((part) => !['==', '!='].includes(part.operator))) {
             const text = value.replaceAll('%k', device.name).replaceAll('$kernel', device.name)
+            if (key === 'GOTO') goto = text
             if (key === 'SYMLINK') links.push(...text.split(/\s+/).filter(Boolean))
             if (key === 'ENV' && attribute === 'SYSTEMD_WANTS') wants.push(...text.split(/\s+/).filter(Boolean))
             if (key === 'ENV') properties[attribute] = text

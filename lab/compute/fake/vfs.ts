@@ -24,18 +24,25 @@ export interface Mount {
   readonly over?: DirectoryNode
 }
 
+/** As strerror(3) words them. */
 const MEANING: Readonly<Record<string, string>> = {
-  ENOENT: 'no such file or directory', EEXIST: 'file already exists', ENOTDIR: 'not a directory', EISDIR: 'is a directory',
-  EACCES: 'permission denied', EPERM: 'operation not permitted', ENOTEMPTY: 'directory not empty', ELOOP: 'too many levels of symbolic links',
-  EROFS: 'read-only file system', EINVAL: 'invalid argument', EBUSY: 'resource busy or locked', EXDEV: 'cross-device link not permitted',
+  ENOENT: 'No such file or directory', EEXIST: 'File exists', ENOTDIR: 'Not a directory', EISDIR: 'Is a directory',
+  EACCES: 'Permission denied', EPERM: 'Operation not permitted', ENOTEMPTY: 'Directory not empty', ELOOP: 'Too many levels of symbolic links',
+  EROFS: 'Read-only file system', EINVAL: 'Invalid argument', EBUSY: 'Device or resource busy',
 }
 
 /** An operation failed as a system call would; `code` is its errno's name. */
 export class VfsError extends Error {
   readonly code: string
+  readonly path: string
+  /** The errno in words. */
+  readonly reason: string
   constructor(code: string, operation: string, path: string) {
-    super(`${code}: ${MEANING[code] ?? 'failed'}, ${operation} '${path}'`)
+    const reason = MEANING[code] ?? 'Unknown error'
+    super(`${code}: ${reason.toLowerCase()}, ${operation} '${path}'`)
     this.code = code
+    this.path = path
+    this.reason = reason
   }
 }
 

@@ -29,7 +29,7 @@ export function options(args: readonly string[], valued: readonly string[] = [])
 
 function message(error: unknown): string {
   if (!(error instanceof VfsError)) throw error
-  return { ENOENT: 'No such file or directory', EACCES: 'Permission denied', EPERM: 'Operation not permitted', ENOTDIR: 'Not a directory', EEXIST: 'File exists', EROFS: 'Read-only file system', EBUSY: 'Device or resource busy' }[error.code] ?? error.message
+  return error.reason
 }
 
 /** Runs `work` for each word; failures are printed as `NAME: PREFIX 'WORD': reason` and make the exit code 1. */
