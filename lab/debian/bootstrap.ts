@@ -18,7 +18,7 @@ export interface RootSpec {
   readonly packages: readonly string[]
   /** dpkg --path-exclude patterns. */
   readonly exclude?: readonly string[]
-  /** A script beside this file, run as root on the host as `sh SCRIPT ROOT STAMP` when all packages are set up. */
+  /** A script beside this file, run as root on the host as `sh SCRIPT ROOT` when all packages are there. */
   readonly customize?: string
   /** Further environment of that script. */
   readonly environment?: Readonly<Record<string, string>>
@@ -61,7 +61,8 @@ export async function bootstrap(spec: RootSpec, target: string, { log, mirror, s
       '--aptopt=APT::Sandbox::User "root"',
       ...(spec.exclude ?? []).map(pattern => `--dpkgopt=path-exclude=${pattern}`),
       ...(spec.keepLists ? ['--skip=cleanup/apt/lists'] : []),
-      ...(spec.customize ? [`--customize-hook=sh ${quote(join(here, spec.customize))} "$1"`] : []),
+      // A root of packages that are only unpacked ends with the extract hooks.
+      ...(spec.customize ? [`--${spec.variant === 'extract' ? 'extract' : 'customize'}-hook=sh ${quote(join(here, spec.customize))} "$1"`] : []),
       `--include=${spec.packages.join(',')}`,
       SUITE, target, ...sources.map(source => `deb [signed-by=${KEYRING}] ${source} main`),
     ], {

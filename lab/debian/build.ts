@@ -1,29 +1,44 @@
-/** `node lab/debian/build.ts [base|root|containers|all]`: fills the cache ahead of time and prints where things are. */
+/**
+ * `node lab/debian/build.ts [base|root|containers|all] [--loki FILE --promtail FILE]`: fills the cache ahead of time and
+ * prints where things are. The container images need the two programs, by default those on PATH.
+ */
+import { parseArgs } from 'node:util'
 import { buildBase } from './base.ts'
+import { command } from './command.ts'
+import { buildContainers } from './containers.ts'
 import { DebianFailure } from './failure.ts'
 import { buildRoot } from './root.ts'
 
-const log = (line: string) => console.error(line)
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { loki: { type: 'string' }, promtail: { type: 'string' } } })
+const what = positionals[0] ?? 'all'
 const abort = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => abort.abort(new Error(`stopped by ${name}`)))
-const options = { log, signal: abort.signal }
+const options = { log: (line: string) => console.error(line), signal: abort.signal }
 
 const builders: Readonly<Record<string, () => Promise<unknown>>> = {
   base: () => buildBase(options),
   root: () => buildRoot(options),
+  containers: async () => buildContainers({ ...options, tools: { loki: await program('loki'), promtail: await program('promtail') } }),
 }
 
-const what = process.argv[2] ?? 'all'
-try {
-  if (what !== 'all' && !Object.hasOwn(builders, what)) {
-    console.error(`usage: node lab/debian/build.ts [${[...Object.keys(builders), 'all'].join('|')}]`)
-    process.exitCode = 2
-  } else {
+async function program(name: 'loki' | 'promtail'): Promise<string> {
+  const given = values[name]
+  if (given !== undefined) return given
+  const { code, stdout } = await command(['sh', '-c', 'command -v "$1"', 'sh', name], { accept: [1, 127] })
+  if (code === 0) return stdout.trim()
+  throw new DebianFailure('program-missing', `there is no program "${name}" on PATH, which goes into its container image`, `give its file: node lab/debian/build.ts containers --${name} FILE`)
+}
+
+if (what !== 'all' && !Object.hasOwn(builders, what)) {
+  console.error(`usage: node lab/debian/build.ts [${[...Object.keys(builders), 'all'].join('|')}] [--loki FILE --promtail FILE]`)
+  process.exitCode = 2
+} else {
+  try {
     for (const [name, build] of Object.entries(builders)) if (what === 'all' || what === name) console.log(name, await build())
+  } catch (error) {
+    process.exitCode = 1
+    if (error instanceof DebianFailure) console.error(`error ${error.code}: ${error.message}\n→ ${error.next}`)
+    else if (abort.signal.aborted) console.error('stopped; nothing is left behind')
+    else throw error
   }
-} catch (error) {
-  if (error instanceof DebianFailure) console.error(`error ${error.code}: ${error.message}\n→ ${error.next}`)
-  else if (abort.signal.aborted) console.error('stopped; nothing is left behind')
-  else throw error
-  process.exitCode = 1
 }

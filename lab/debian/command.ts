@@ -13,6 +13,8 @@ export interface CommandOptions {
   /** Gets each line of either output while the program runs. */
   readonly onLine?: (line: string) => void
   readonly signal?: AbortSignal | undefined
+  /** What messages call the command; without it, its own words. */
+  readonly label?: readonly string[]
   /** Exit codes besides 0 that are no failure. */
   readonly accept?: readonly number[]
 }
@@ -36,7 +38,7 @@ export const confined: readonly string[] = [
 /** Resolves with the program's output; rejects with a DebianFailure that quotes the end of its errors. */
 export async function command(argv: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
   const [program = '', ...args] = argv
-  const shown = argv.slice(argv[0] === 'nice' && argv.includes('--') ? argv.indexOf('--') + 1 : 0)
+  const shown = options.label ?? argv.slice(argv[0] === confined[0] ? confined.length : 0)
   options.signal?.throwIfAborted()
   const child = spawn(program, args, {
     cwd: options.cwd,

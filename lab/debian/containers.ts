@@ -121,12 +121,15 @@ async function buildContainer(name: ContainerName, options: ContainersOptions, c
   const source = program && options.tools[program.from]
   const inputs = [
     STAMP, SUITE, mirrorOf(options.mirror), tag, config, root ? await inputsOf(root) : '', source ? await sha256Of(source) : '',
-    finish?.toString() ?? '', finish === installSerena ? await readFile(REQUIREMENTS, 'utf8') : '', await readFile(join(here, 'oci.ts'), 'utf8'),
+    String(finish), RUNTIME, finish === installSerena ? await readFile(REQUIREMENTS, 'utf8') : '', await readFile(join(here, 'oci.ts'), 'utf8'),
   ]
   return cached({ cacheDir, name: `image-${name}`, inputs }, async part => {
     const tree = join(part, 'tree')
-    if (root) await bootstrap(root, tree, options)
-    else await mkdir(tree)
+    if (root) {
+      await bootstrap(root, tree, options)
+      for (const folder of RUNTIME) await rm(join(tree, folder), { recursive: true, force: true })
+      for (const folder of ['dev', 'proc', 'sys', 'run']) await mkdir(join(tree, folder), { recursive: true })
+    } else await mkdir(tree)
     if (program && source) {
       await mkdir(join(tree, program.to, '..'), { recursive: true })
       await copyFile(source, join(tree, program.to))
@@ -138,6 +141,9 @@ async function buildContainer(name: ContainerName, options: ContainersOptions, c
     await rm(tree, { recursive: true })
   }, options.log, options.signal)
 }
+
+/** What belongs to the container's runtime, or to an apt that is not there. */
+const RUNTIME = ['dev', 'run', 'var/lib/apt', 'var/cache/apt', 'var/log/apt']
 
 const REQUIREMENTS = join(here, 'containers/requirements.txt')
 
@@ -155,8 +161,10 @@ python3 -m pip --python /opt/serena/bin/python3 install --quiet --no-index --no-
 find /opt/serena -name direct_url.json -delete
 find /opt/serena -name tests -path '*/site-packages/*' -prune -exec rm -rf {} +
 for library in /opt/serena/lib /image/usr/lib/python3 /image/usr/lib/python3.13; do
-  python3 -m compileall -q -f -j 2 --invalidation-mode unchecked-hash -s /image "$library"
+  python3 -m compileall -q -f --invalidation-mode unchecked-hash -s /image "$library"
 done`
+  // One process compiles all, in order: what a string's second use looks like in a compiled file depends on what the
+  // interpreter has seen before (CPython's marshal flags objects by their reference counts).
   const root = await buildRoot(options)
   const { env, binds } = pipSettings()
   await inRoot(root, ['nice', '-n', '10', 'sh', '-c', script], {

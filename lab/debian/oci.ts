@@ -92,7 +92,7 @@ async function writeLayer(tree: string, blobs: string, epoch: number): Promise<{
   const content = createHash('sha256')
   const compressed = createHash('sha256')
   await pipeline(
-    tar.stdout, tap(content),
+    tar.stdout, tap(content), pieces(1024 * 1024),
     createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: LEVEL, [constants.ZSTD_c_checksumFlag]: 1 } }),
     tap(compressed), createWriteStream(partial),
   )
@@ -117,3 +117,25 @@ const tap = (hash: ReturnType<typeof createHash>) => new Transform({
     done(null, chunk)
   },
 })
+
+/** Pieces of one size: what zstd writes depends on where its input was cut, and a pipe cuts it anywhere. */
+const pieces = (size: number) => {
+  let waiting: Buffer[] = []
+  let length = 0
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      waiting.push(chunk)
+      length += chunk.length
+      if (length >= size) {
+        let all = Buffer.concat(waiting)
+        for (; all.length >= size; all = all.subarray(size)) this.push(all.subarray(0, size))
+        waiting = [all]
+        length = all.length
+      }
+      done()
+    },
+    flush(done) {
+      done(null, Buffer.concat(waiting))
+    },
+  })
+}

@@ -111,6 +111,7 @@ export async function inRoot(root: Root, program: readonly string[], options: In
   return command(enterRoot(root, program, options), {
     env: environment(options.env),
     bareEnv: true,
+    label: program,
     ...(options.input === undefined ? {} : { input: options.input }),
     ...(options.accept ? { accept: options.accept } : {}),
     signal: options.signal,
