@@ -41,7 +41,9 @@ export function explainBuild(site: Site, outcome: BuildOutcome): Failure {
       'first-boot': 'See the lines above; does the base image have cloud-init, and is image.build.address free?',
       'image-pull': 'Is the image still in its registry, and does the build VM reach it (network.gateway, network.nameservers)? "golden lock" looks up the digests again.'
     }
-    return new Failure(`bake-${outcome.failure.code}`, outcome.failure.text, hints[outcome.failure.code] ?? 'See the lines above.')
+    const marker = outcome.lines.findIndex((line) => line.includes('golden-failure '))
+    const before = outcome.lines.slice(0, marker === -1 ? undefined : marker).slice(-8).map((line) => `  ${line}`).join('\n')
+    return new Failure(`bake-${outcome.failure.code}`, `${outcome.failure.text}; before that the build VM said:\n${before}`, hints[outcome.failure.code] ?? 'See the lines above.')
   }
   const said = outcome.errors.join('\n')
   if (/Timeout waiting for SSH|timeout waiting for SSH/i.test(said)) {
