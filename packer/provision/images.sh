@@ -8,7 +8,7 @@ cd /run/golden-bake
 forget() {
   while read -r host file; do
     rm -rf "/etc/docker/certs.d/$host"
-  done < registries
+  done < /run/golden-bake/registries
   if [ -d /etc/docker/certs.d ]; then rmdir /etc/docker/certs.d; fi
 }
 trap forget EXIT
