@@ -84,7 +84,11 @@ while [ "$1" != -- ]; do
   shift 3
 done
 shift
-exec chroot "$root" "$@"`
+# Not chroot alone: a container runtime in there would find the host's root again, setns(2).
+cd "$root"
+pivot_root . .
+umount -l .
+exec chroot . "$@"`
 
 /** The whole command line that runs `program` in the root. */
 export function enterRoot(root: Root, program: readonly string[], { binds = [], enter = [] }: Pick<InRootOptions, 'binds' | 'enter'> = {}): string[] {
