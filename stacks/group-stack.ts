@@ -72,9 +72,10 @@ export class GroupStack extends TerraformStack {
       scsiHardware: 'virtio-scsi-pci',
       cpu: { cores: wanted.cores, type: 'x86-64-v2-AES' },
       memory: { dedicated: wanted.memoryMiB },
-      networkDevice: [{ bridge: wanted.bridge, macAddress: wanted.mac, model: 'virtio', firewall: true, ...(wanted.vlan === undefined ? {} : { vlanId: wanted.vlan }) }],
+      // The provider calls it an attribute, so that all of it has to be there; what is not ours to say has its defaults.
+      networkDevice: [{ bridge: wanted.bridge, macAddress: wanted.mac, model: 'virtio', firewall: true, vlanId: wanted.vlan ?? 0, enabled: true, disconnected: false, mtu: 0, queues: 0, rateLimit: 0, trunks: '' }],
       agent: { enabled: true, timeout: '15m' },
-      cdrom: { fileId: wanted.seed, interface: 'scsi30' },
+      cdrom: { fileId: wanted.seed, interface: 'scsi13' },
       timeoutClone: 1800,
       timeoutCreate: 1800,
       timeoutStartVm: 900,

@@ -1,0 +1,83 @@
+/** A lab whose guests know `slotctl`, a site in it that is set up, and an image that needed no bake. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { newImageTags } from '../../images/channels.ts'
+import { renderRecord } from '../../images/record.ts'
+import { startLab, type Lab } from '../../lab/index.ts'
+import { connect, type Proxmox } from '../../proxmox/client.ts'
+import { applySetup, observeSetup, planSetup } from '../../proxmox/setup.ts'
+import type { DeployOptions } from '../../rollout/deploy.ts'
+import { initSecrets } from '../../scripts/init.ts'
+import { emptyBase, labSite, writeLabSite, type LabSiteOptions } from '../../scripts/lab-site.ts'
+import { wantedSetup } from '../../scripts/setup.ts'
+import { loadSite } from '../../stacks/load.ts'
+import type { Site } from '../../stacks/site.ts'
+import { createSlotDriver, newWorld, type SlotWorld } from './slot-driver.ts'
+
+export interface RolloutLab {
+  readonly lab: Lab
+  readonly world: SlotWorld
+  readonly site: Site
+  readonly folder: string
+  /** With the token that setup made. */
+  readonly proxmox: Proxmox
+  /** With the lab's root token. */
+  readonly root: Proxmox
+  /** Everything that was shown, in order. */
+  readonly shown: string[]
+  options(change?: Partial<DeployOptions>): DeployOptions
+  /** Makes a template that counts as an image. */
+  addImage(vmid: number, built?: string): Promise<void>
+  close(): Promise<void>
+}
+
+/** @param environment variables for the engine; none are needed by tests that do not run it */
+export async function startRolloutLab(environment: Record<string, string> = {}, layout: LabSiteOptions['layout'] = 'two-vms'): Promise<RolloutLab> {
+  const work = await mkdtemp(join(tmpdir(), 'gr-'))
+  const world = newWorld()
+  const lab = await startLab({ stateDir: join(work, 'lab'), driver: 'fake', authDelayMs: 1, createDriver: (options) => createSlotDriver(options, world) })
+  const folder = join(work, 'site')
+  await writeLabSite(folder, labSite(lab.connection, { name: 'home', layout, base: await emptyBase(join(work, 'base.qcow2')), isoPath: join(work, 'iso') }), lab.connection)
+  const site = await loadSite(folder)
+  await initSecrets(site, folder, new Date())
+  const caFile = join(folder, 'secrets', 'proxmox-ca.pem')
+  const caPem = await readFile(caFile, 'utf8')
+  const [id = '', secret = ''] = lab.connection.rootToken.split(/=(.*)/s)
+  const root = connect({ url: lab.connection.apiUrl, caPem, auth: { id, secret } })
+  const wanted = wantedSetup(site, { enableFirewall: false, replaceToken: false })
+  const token = { id: site.proxmox.tokenId, secret: (await applySetup(root, planSetup(wanted, await observeSetup(root, wanted)), () => {})) ?? '' }
+  await writeFile(join(folder, 'secrets', 'proxmox-token'), `${token.secret}\n`, { mode: 0o600 })
+  const proxmox = connect({ url: lab.connection.apiUrl, caPem, auth: token })
+  const shown: string[] = []
+  const base: DeployOptions = {
+    site, folder, proxmox, token, caFile, environment,
+    progress: {
+      step: async (title, run) => {
+        shown.push(title)
+        return run((note) => { shown.push(`  ${note}`) })
+      },
+      info: (text) => { shown.push(text) },
+      warn: (text) => { shown.push(`warning: ${text}`) }
+    },
+    signal: new AbortController().signal
+  }
+  return {
+    lab, world, site, folder, proxmox, root, shown,
+    options: (change = {}) => ({ ...base, ...change }),
+    async addImage(vmid, built = '2026-11-23T12:00:00.000Z') {
+      const { node, pool, storage, bridge } = site.proxmox
+      const fingerprint = String(vmid).padStart(64, '0')
+      await proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu`, { vmid, name: `golden-home-${fingerprint.slice(0, 12)}`, pool, cores: 1, memory: 512, scsihw: 'virtio-scsi-pci', scsi0: `${storage.disks}:1`, net0: `virtio,bridge=${bridge}`, agent: 1, ostype: 'l26', boot: 'order=scsi0' }))
+      const description = renderRecord({ schema: 1, kind: 'image', site: site.name, fingerprint, lock: 'b'.repeat(64), base: { os: site.image.base.os, sha256: site.image.base.sha256 }, built, services: {} })
+      await proxmox.put(`/nodes/${node}/qemu/${vmid}/config`, { tags: newImageTags, description })
+      await proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu/${vmid}/template`))
+    },
+    async close() {
+      proxmox.close()
+      root.close()
+      await lab.close()
+      await rm(work, { recursive: true, force: true })
+    }
+  }
+}
