@@ -36,7 +36,7 @@ export interface ComposeFile { readonly project: string; readonly services: read
 export function readCompose(texts: readonly string[], project: string, env: Readonly<Record<string, string>>): ComposeFile {
   const merged: { name?: string; services: Record<string, Record<string, unknown>> } = { services: {} }
   for (const text of texts) {
-    const file = (parse(interpolate(text, env)) ?? {}) as { name?: string; services?: Record<string, Record<string, unknown>> }
+    const file = (parse(interpolate(text, env), { merge: true }) ?? {}) as { name?: string; services?: Record<string, Record<string, unknown>> }
     if (file.name !== undefined) merged.name = file.name
     for (const [name, service] of Object.entries(file.services ?? {})) merged.services[name] = { ...merged.services[name], ...service }
   }

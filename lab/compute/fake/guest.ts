@@ -42,6 +42,7 @@ export interface ServiceHook {
 
 export type PowerEvent = 'powerdown' | 'reboot'
 
+const programNames: ReadonlySet<string> = new Set(Object.keys(programs))
 const NIL = new Filesystem('tmpfs')
 
 export class Guest {
@@ -50,6 +51,7 @@ export class Guest {
   readonly devices: Devices
   readonly interfaces: Interface[] = []
   readonly programs: Readonly<Record<string, Program>> = programs
+  readonly programNames: ReadonlySet<string> = programNames
   readonly programFiles: Readonly<Record<string, Program>> = programFiles
   vfs = new Vfs(NIL, 'none')
   systemd = new Systemd(this)
@@ -219,7 +221,10 @@ export class Guest {
       if (node.kind === 'link' && node.target.endsWith(`/${name}`)) this.vfs.remove(path)
     }
     const device = this.devices.find(name)
-    if (device) this.addDeviceNodes(device)
+    if (!device) return
+    this.addDeviceNodes(device)
+    // The kernel's change event: udev's rules run again, a little later.
+    setTimeout(() => { if (this.state === 'running') void this.systemd.deviceAppeared(device) }, 2)
   }
 
   deviceAt(path: string): Device | undefined {

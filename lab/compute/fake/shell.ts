@@ -2,10 +2,11 @@
  * Processes of a fake guest. A command line is interpreted by just-bash over the guest's files; a program file runs
  * in a process of its own, by its first line or by the model that its name stands for. What is neither exits 127.
  */
-import { Bash, defineCommand, latin1FromBytes, parse, serialize, type ExecResult, type ScriptNode } from 'just-bash'
+import { Bash, defineCommand, getCommandNames, latin1FromBytes, parse, serialize, type CommandName, type ExecResult, type ScriptNode } from 'just-bash'
 import { posix } from 'node:path'
 import { findAccount, credentialsOf, type Account } from './accounts.ts'
 import type { Guest } from './guest.ts'
+import { rewriteCommands, RUN_WORDS } from './rewrite-commands.ts'
 import { createSessionFs, RUN_PROGRAM } from './session-fs.ts'
 import { ROOT, VfsError, type Credentials } from './vfs.ts'
 
@@ -98,7 +99,18 @@ export async function runShell(script: string, context: ProcessContext, options:
     processInfo: { pid: guest.nextPid(), ppid: 1, uid: as.uid, gid: as.gid },
     customCommands: [
       ...Object.entries(guest.programs).map(([name, program]) => command(name, program)),
-      command(RUN_PROGRAM, ([path = '', ...args], run) => runProgram(path, args, run)),
+      command(RUN_PROGRAM, ([path = '', ...args], run) => (args.length > 9 ? fail(`${path}: the fake guest can't hand over more than 9 arguments to a program that is named by a variable`, 126) : runProgram(path, args, run))),
+      defineCommand(RUN_WORDS, async ([name = '', ...args], ctx): Promise<ExecResult> => {
+        const path = findProgram(guest, as, ctx.env.get('PATH') ?? PATH, ctx.cwd, name)
+        if (path === undefined) return fail(`bash: ${name}: ${name.includes('/') ? 'No such file or directory' : 'command not found'}`, 127)
+        const stdin = latin1FromBytes(ctx.stdin)
+        if (posix.dirname(path) === '/usr/bin' && !guest.programs[posix.basename(path)] && getCommandNames().includes(posix.basename(path) as CommandName) && ctx.exec) return ctx.exec(posix.basename(path), { cwd: ctx.cwd, args, stdin, stdinKind: 'bytes', env: Object.fromEntries(ctx.env) })
+        const run = makeRun(posix.basename(name), { cwd: ctx.cwd, env: { ...ctx.exportedEnv }, stdin, original: async () => fail(`${name}: command not found`, 127) })
+        try { return { ...(await runProgram(path, args, run)) } } catch (error) {
+          if (error instanceof VfsError) return fail(`${name}: ${error.path}: ${error.reason}`)
+          throw error
+        }
+      }),
       defineCommand('trap', async (args) => {
         if (args.includes('EXIT') || args.includes('0')) exitTrap = args[0] === '-' ? undefined : args[0]
         return ok()
@@ -113,6 +125,7 @@ export async function runShell(script: string, context: ProcessContext, options:
       defineCommand('kill', async (args) => (args.at(-1) === String(1) || args[0] === '-l' ? ok() : fail(`kill: (${args.at(-1)}) - No such process`))),
     ],
   })
+  bash.registerTransformPlugin({ name: 'programs', transform: ({ ast }) => ({ ast: rewriteCommands(ast, guest.programNames) }) })
   const flags = options.flags ?? ''
   const prelude = [
     ...(options.arguments?.length ? [`set -- ${options.arguments.map(quote).join(' ')}`] : []),
@@ -143,6 +156,13 @@ function functionsOf(script: string): string {
 function withName(result: Result, argv0: string | undefined): Result {
   const stderr = argv0 === undefined || argv0 === 'bash' ? result.stderr : result.stderr.replaceAll(/^bash: /gm, `${argv0}: `)
   return { stdout: result.stdout, stderr, exitCode: result.exitCode }
+}
+
+/** Where a program is, without links; undefined if it is nowhere. */
+function findProgram(guest: Guest, as: Credentials, search: string, cwd: string, name: string): string | undefined {
+  const candidates = name.includes('/') ? [posix.resolve(cwd, name)] : search.split(':').filter(Boolean).map((folder) => posix.resolve(cwd, folder, name))
+  const found = candidates.find((path) => guest.vfs.exists(path, as) && guest.vfs.lookup(path, as).kind === 'file')
+  return found === undefined ? undefined : guest.vfs.realpath(found, ROOT)
 }
 
 /** Runs one program by its words, as execvp does: no shell syntax, builtins or functions. */

@@ -42,7 +42,9 @@ const systemctl: Program = async (args, run) => {
   if (changing.includes(command) && run.as.uid !== 0) return fail(`Failed to ${command}: Interactive authentication required.`)
   switch (command) {
     case 'daemon-reload': case 'daemon-reexec': case 'set-default': case 'preset': case 'preset-all': case 'kill': case 'set-property': case 'import-environment': return ok()
-    case 'start': return each(units, (unit) => systemd.start(unit))
+    case 'start':
+      if (flags.has('--no-block')) { for (const unit of units) void systemd.start(unit); return ok() }
+      return each(units, (unit) => systemd.start(unit))
     case 'stop': return each(units, async (unit) => { await systemd.stop(unit); return undefined })
     case 'restart': return each(units, async (unit) => { await systemd.stop(unit); return systemd.start(unit) })
     case 'try-restart': return each(units, async (unit) => { if (systemd.state(unit) !== 'active') return undefined; await systemd.stop(unit); return systemd.start(unit) })
