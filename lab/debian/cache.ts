@@ -1,7 +1,7 @@
 /** Results that cost minutes, each in a folder named after everything that went into it. */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 
@@ -12,6 +12,9 @@ export interface CacheEntry {
   /** Any change of any of them is another entry. */
   readonly inputs: unknown
 }
+
+/** An entry that nobody asked for in this time goes when a newer one of its name is built. */
+const UNUSED_MS = 14 * 24 * 3600 * 1000
 
 /** Where the entry is, or would be. */
 export function cachePath({ cacheDir, name, inputs }: CacheEntry): string {
@@ -26,7 +29,10 @@ export function cachePath({ cacheDir, name, inputs }: CacheEntry): string {
  */
 export async function cached(entry: CacheEntry, build: (folder: string) => Promise<void>, log: (line: string) => void, signal?: AbortSignal): Promise<string> {
   const final = cachePath(entry)
-  if (existsSync(final)) return final
+  if (existsSync(final)) {
+    await utimes(final, new Date(), new Date()).catch(() => {}) // it may be somebody else's: then they say when it was used
+    return final
+  }
   await mkdir(join(entry.cacheDir, 'debian'), { recursive: true })
   const unlock = await lock(`${final}.lock`, () => log(`waiting for another process that builds ${entry.name}`), signal)
   const partial = `${final}.${process.pid}.part`
@@ -38,6 +44,7 @@ export async function cached(entry: CacheEntry, build: (folder: string) => Promi
     log(`building ${entry.name}`)
     await build(partial)
     await rename(partial, final)
+    await prune(join(entry.cacheDir, 'debian'), entry.name)
     log(`built ${entry.name} in ${Math.round((Date.now() - start) / 1000)} s`)
     return final
   } finally {
@@ -72,6 +79,16 @@ async function sweep(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     const pid = Number(/\.(\d+)\.part$/.exec(name)?.[1] ?? 0)
     if (pid && !isRunning(pid)) await rm(join(folder, name), { recursive: true, force: true })
+  }
+}
+
+/** Entries of this name that were replaced long ago. */
+async function prune(folder: string, name: string): Promise<void> {
+  for (const other of await readdir(folder)) {
+    if (other.slice(0, -17) !== name || !/-[0-9a-f]{16}$/.test(other)) continue
+    const path = join(folder, other)
+    const unused = Date.now() - (await stat(path).then(entry => entry.mtimeMs, () => Date.now()))
+    if (unused > UNUSED_MS) await rm(path, { recursive: true, force: true })
   }
 }
 

@@ -110,6 +110,15 @@ describe('cache', () => {
     expect((await readdir(cache)).filter(name => name.endsWith('.part') || name.endsWith('.lock'))).toEqual([])
     expect(existsSync(cachePath(entry('killed')))).toBe(false)
   })
+
+  test('what nobody used for long goes when something newer is built; what is used stays', async () => {
+    const long = new Date(Date.now() - 30 * 24 * 3600 * 1000)
+    const [unused, used] = [await cached(entry('unused'), async () => {}, quiet), await cached(entry('used'), async () => {}, quiet)]
+    for (const path of [unused, used]) await utimes(path, long, long)
+    await cached(entry('used'), async () => {}, quiet)
+    await cached(entry('newest'), async () => {}, quiet)
+    expect([existsSync(unused), existsSync(used)]).toEqual([false, true])
+  })
 })
 
 describe('settings', () => {
