@@ -128,7 +128,8 @@ class Client implements Proxmox {
     this.#agent = new Agent({
       keepAlive: true,
       maxSockets: 4,
-      ...(endpoint.caPem === undefined ? {} : { ca: endpoint.caPem, checkServerIdentity: pinned(endpoint.caPem) })
+      // A server that sends no chain, as Proxmox does, leaves its own certificate to be pinned: OpenSSL takes that only when asked to.
+      ...(endpoint.caPem === undefined ? {} : { ca: endpoint.caPem, allowPartialTrustChain: true, checkServerIdentity: pinned(endpoint.caPem) })
     })
   }
 
@@ -318,7 +319,7 @@ class Client implements Proxmox {
     if (cause.name === 'AbortError') return new ProxmoxError('cancelled', 'cancelled', 'Run the same command again.', details)
     const certificate = /CERT|SELF_SIGNED|ALTNAME|UNABLE_TO_VERIFY|ISSUER/.test(cause.code ?? '')
     if (certificate) {
-      return new ProxmoxError('certificate-not-trusted', `the certificate of ${this.url} is not trusted: ${cause.message}`, 'If the host or its certificate changed on purpose, run "golden setup" to see and pin its CA; otherwise somebody may be in between.', details)
+      return new ProxmoxError('certificate-not-trusted', `the certificate of ${this.url} is not trusted: ${cause.message}`, 'If the host or its certificate changed on purpose, remove the pinned one (proxmox.caFile, secrets/proxmox-ca.pem by default) and run "golden setup" to see and pin the new one; otherwise somebody may be in between.', details)
     }
     return new ProxmoxError('proxmox-unreachable', `Proxmox does not answer at ${this.url}: ${cause.message}`, 'Check proxmox.url in site.ts, the network, and that the host is up.', details)
   }
