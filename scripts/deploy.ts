@@ -1,0 +1,22 @@
+/** `golden deploy`: pins the newest image for a first slot, then applies the stacks. */
+import { deploy } from '../rollout/deploy.ts'
+import { openProxmox } from './open.ts'
+import { programEnvironment } from './programs.ts'
+import type { Verb } from './verb.ts'
+
+export const verb: Verb = {
+  summary: 'make the VMs of all groups as they are pinned, logging first; says so when there is nothing to do',
+  async run({ env, progress, signal, result }) {
+    const { proxmox, ...open } = await openProxmox(env)
+    try {
+      const environment = await programEnvironment(open.site.engine, progress, signal)
+      const groups = await deploy({ ...open, proxmox, environment, progress, signal })
+      const changed = groups.some((group) => group.outcome === 'deployed')
+      const lines = groups.map((group) => `${group.group}: ${group.outcome === 'unchanged' ? 'nothing to do' : 'deployed'}, slot ${group.slot}, image ${group.image.name}${group.siteDiffers ? '; site.ts says something else by now, which takes effect with the next rollout' : ''}`)
+      result(lines.join('\n') + (changed ? '\nNext: "npx golden status", "npx golden client claude-code".' : ''), { changed, groups })
+      return 0
+    } finally {
+      proxmox.close()
+    }
+  }
+}

@@ -1,0 +1,20 @@
+/** `golden env`: what plain tools need, as shell text; no secret. */
+import { resolve } from 'node:path'
+import { openSite } from './open.ts'
+import { programEnvironment } from './programs.ts'
+import type { Verb } from './verb.ts'
+
+export const verb: Verb = {
+  summary: 'print PATH and the like for plain tools: eval "$(npx golden env)"; npx cdktn deploy \'*\'',
+  async run({ env, progress, signal, result }) {
+    const { site, folder } = await openSite(env)
+    const variables = {
+      ...await programEnvironment(site.engine, progress, signal),
+      GOLDEN_SITE: folder,
+      // The engine gets the token and Proxmox's CA from our wrapper, not from this output.
+      TERRAFORM_BINARY_NAME: resolve(import.meta.dirname, 'golden-tofu')
+    }
+    result(Object.entries(variables).map(([name, value]) => `export ${name}='${value.replaceAll('\'', '\'\\\'\'')}'`).join('\n'), variables)
+    return 0
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * The engine for people who run it themselves, directly or through `cdktn`: the same program, with the site's token
+ * and Proxmox's CA in its environment, and nowhere else.
+ */
+import { spawn } from 'node:child_process'
+import { Failure } from '../proxmox/failure.ts'
+import { silent } from '../proxmox/progress.ts'
+import { engineEnvironment } from '../rollout/engine.ts'
+import { loadSite, siteFolder } from '../stacks/load.ts'
+import { openProxmox } from './open.ts'
+import { programEnvironment } from './programs.ts'
+
+/** What never talks to Proxmox gets no token: it works before `golden setup` too. */
+const offline = new Set(['version', '-version', '--version', 'init', 'fmt', 'validate', 'providers', 'output', 'show', 'state', 'workspace', 'get', 'graph', 'force-unlock'])
+
+async function environmentFor(args: readonly string[]): Promise<{ engine: string; env: NodeJS.ProcessEnv }> {
+  const command = args.find((word) => !word.startsWith('-chdir')) ?? 'version'
+  const never = new AbortController().signal
+  if (offline.has(command)) {
+    const site = await loadSite(siteFolder(process.env)).catch(() => undefined)
+    const engine = site?.engine ?? 'tofu'
+    return { engine, env: { ...process.env, ...(await programEnvironment(engine, silent, never)) } }
+  }
+  const { proxmox, ...open } = await openProxmox(process.env)
+  proxmox.close()
+  const environment = await programEnvironment(open.site.engine, silent, never)
+  return { engine: open.site.engine, env: engineEnvironment({ ...open, environment }, process.env) }
+}
+
+const args = process.argv.slice(2)
+try {
+  const { engine, env } = await environmentFor(args)
+  const child = spawn(engine, args, { env, stdio: 'inherit' })
+  process.on('SIGINT', () => {})
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))
+  child.on('exit', (code) => { process.exitCode = code ?? 130 })
+} catch (error) {
+  if (!(error instanceof Failure)) throw error
+  console.error(`error ${error.code}: ${error.message}\n→ ${error.hint}`)
+  process.exitCode = 1
+}

@@ -1,0 +1,18 @@
+/** `golden status`: what runs where, and how it is. */
+import { readStatus, renderStatus } from '../rollout/status.ts'
+import { openProxmox } from './open.ts'
+import type { Verb } from './verb.ts'
+
+export const verb: Verb = {
+  summary: 'tell what runs where: slot, image, addresses, credentials, health',
+  async run({ env, signal, result }) {
+    const { proxmox, site, folder } = await openProxmox(env)
+    try {
+      const status = await readStatus({ site, folder, proxmox, signal })
+      result(renderStatus(status), status)
+      return status.healthy ? 0 : 3
+    } finally {
+      proxmox.close()
+    }
+  }
+}
