@@ -74,11 +74,12 @@ export class GroupStack extends TerraformStack {
       memory: { dedicated: wanted.memoryMiB },
       // The provider calls it an attribute, so that all of it has to be there; what is not ours to say has its defaults.
       networkDevice: [{ bridge: wanted.bridge, macAddress: wanted.mac, model: 'virtio', firewall: true, vlanId: wanted.vlan ?? 0, enabled: true, disconnected: false, mtu: 0, queues: 0, rateLimit: 0, trunks: '' }],
-      agent: { enabled: true, timeout: '15m' },
+      // A first boot without hardware help takes minutes.
+      agent: { enabled: true, timeout: '30m' },
       cdrom: { fileId: wanted.seed, interface: 'scsi13' },
       timeoutClone: 1800,
       timeoutCreate: 1800,
-      timeoutStartVm: 900,
+      timeoutStartVm: 1800,
       lifecycle: {
         // The data disk comes and goes behind Terraform's back, and so does the owner's protection. Any change of a
         // disk block would make the provider delete every disk that it does not know.

@@ -1,0 +1,107 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { vmFlows } from '../../stacks/flows.ts'
+import { nftables } from '../../stacks/nftables.ts'
+import { proxmoxFirewallOptions, proxmoxRules } from '../../stacks/proxmox-rules.ts'
+import { slotNames, type Site } from '../../stacks/site.ts'
+import { exampleSite } from '../images/example.ts'
+import { addressOf, nftAdmits, proxmoxAdmits, type Packet } from './packets.ts'
+
+const logging = { roles: ['logging'], service: '192.168.1.60', depot: 9300, slots: { blue: { vmid: 9301, address: '192.168.1.61' }, green: { vmid: 9302, address: '192.168.1.62' } } }
+const twoVms = exampleSite((input) => {
+  input['groups'].logging = logging
+  input['network'].admin = ['192.168.1.8/29', '10.9.0.0/16']
+  input['network'].outgoing = [{ to: '140.82.112.0/20', port: 443 }, { to: '203.0.113.7/32', port: 9418, protocol: 'tcp' }]
+})
+const oneVm = exampleSite((input) => { input['groups'].serena.roles = ['serena', 'logging'] })
+const withNtp = exampleSite((input) => { input['network'].ntp = ['192.168.1.3'] })
+const sites: Record<string, Site> = { twoVms, oneVm, withNtp }
+
+/** Addresses that mean something in those sites, and any other. */
+const address = fc.oneof(
+  fc.constantFrom('192.168.1.1', '192.168.1.3', '192.168.1.5', '192.168.1.10', '192.168.1.50', '192.168.1.51', '192.168.1.52', '192.168.1.60', '192.168.1.61', '192.168.1.62', '10.9.3.4', '140.82.121.3', '203.0.113.7', '8.8.8.8', '172.30.0.11'),
+  fc.integer({ min: 1, max: 2 ** 32 - 2 }).map(addressOf)
+)
+const packet: fc.Arbitrary<Packet> = fc.record({
+  direction: fc.constantFrom('in', 'out'), source: address, dest: address,
+  protocol: fc.constantFrom('tcp', 'udp', 'icmp'), port: fc.oneof(fc.constantFrom(22, 53, 80, 123, 443, 3100, 8006, 8443, 9121, 9418), fc.integer({ min: 1, max: 65_535 }))
+})
+const vm = fc.constantFrom(...Object.entries(sites).flatMap(([name, site]) => Object.keys(site.groups).flatMap((group) => slotNames.map((slot) => ({ name, site, group, slot })))))
+const onNic = (one: Packet) => ({ ...one, state: 'new' as const, ...(one.direction === 'in' ? { chain: 'input' as const, iifname: 'eth0', oifname: '' } : { chain: 'output' as const, iifname: '', oifname: 'eth0' }) })
+
+test('Proxmox and the guest admit exactly the same connections', () => {
+  fc.assert(fc.property(vm, packet, ({ site, group, slot }, one) => {
+    const flows = vmFlows(site, group, slot)
+    expect(nftAdmits(nftables(flows), onNic(one))).toBe(proxmoxAdmits(proxmoxRules(flows), one))
+  }), { numRuns: 3000 })
+})
+
+test('containers get out where the VM does, and nowhere else', () => {
+  fc.assert(fc.property(vm, packet, ({ site, group, slot }, one) => {
+    const flows = vmFlows(site, group, slot)
+    const text = nftables(flows)
+    const fromContainer = nftAdmits(text, { ...one, source: '172.30.0.11', chain: 'forward', iifname: 'br-golden', oifname: 'eth0', state: 'new' })
+    expect(fromContainer).toBe(proxmoxAdmits(proxmoxRules(flows), { ...one, direction: 'out', source: flows.local[0] }))
+  }), { numRuns: 3000 })
+})
+
+test('nobody gets through a VM into its containers, and containers do not reach their host', () => {
+  fc.assert(fc.property(vm, packet, ({ site, group, slot }, one) => {
+    const text = nftables(vmFlows(site, group, slot))
+    expect(nftAdmits(text, { ...one, chain: 'forward', iifname: 'eth0', oifname: 'br-golden', state: 'new' })).toBe(false)
+    expect(nftAdmits(text, { ...one, source: '172.30.0.11', chain: 'input', iifname: 'br-golden', oifname: '', state: 'new' })).toBe(false)
+    expect(nftAdmits(text, { ...one, chain: 'input', iifname: 'eth0', oifname: '', state: 'invalid' })).toBe(false)
+    expect(nftAdmits(text, { ...one, chain: 'input', iifname: 'eth0', oifname: '', state: 'established' })).toBe(true)
+  }), { numRuns: 1000 })
+})
+
+describe('the table of the design', () => {
+  const admits = (site: Site, group: string, change: Partial<Packet>): boolean =>
+    proxmoxAdmits(proxmoxRules(vmFlows(site, group, 'blue')), { direction: 'in', source: '198.51.100.9', dest: '', protocol: 'tcp', port: 443, ...change })
+  const serena = { dest: '192.168.1.50' }
+  const push = { dest: '192.168.1.60', port: 8443 }
+  test.each([
+    ['anywhere → Serena, 443', true, admits(twoVms, 'serena', serena)],
+    ['anywhere → Serena, 80', true, admits(twoVms, 'serena', { ...serena, port: 80 })],
+    ['anywhere → Serena itself, past nginx', false, admits(twoVms, 'serena', { ...serena, port: 9121 })],
+    ['anywhere → SSH', false, admits(twoVms, 'serena', { ...serena, port: 22 })],
+    ['admin → SSH', true, admits(twoVms, 'serena', { ...serena, port: 22, source: '192.168.1.10' })],
+    ['LAN, not admin → SSH', false, admits(twoVms, 'serena', { ...serena, port: 22, source: '192.168.1.100' })],
+    ['admin → Grafana', true, admits(twoVms, 'logging', { ...push, source: '10.9.1.1' })],
+    ['anywhere → Grafana', false, admits(twoVms, 'logging', push)],
+    ['anywhere → Grafana, both roles on one VM', false, admits(oneVm, 'serena', { ...serena, port: 8443 })],
+    ['anywhere → the logging VM, 443', false, admits(twoVms, 'logging', { dest: '192.168.1.60' })],
+    ['a VM of the site → Loki push', true, admits(twoVms, 'logging', { ...push, source: '192.168.1.52' })],
+    ['the peer slot → 443', true, admits(twoVms, 'logging', { dest: '192.168.1.61', source: '192.168.1.62' })],
+    ['out to the LAN', false, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '192.168.1.77' })],
+    ['out to Proxmox', false, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '192.168.1.5', port: 8006 })],
+    ['out to the world', false, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '198.51.100.1' })],
+    ['out to what the site lists', true, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '140.82.121.3' })],
+    ['out to DNS', true, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '192.168.1.1', protocol: 'udp', port: 53 })],
+    ['out to another DNS', false, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '8.8.8.8', protocol: 'udp', port: 53 })],
+    ['out to Loki push', true, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '192.168.1.60', port: 8443 })],
+    ['out to any NTP, none listed', true, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '198.51.100.1', protocol: 'udp', port: 123 })],
+    ['out to another NTP than listed', false, admits(withNtp, 'serena', { direction: 'out', source: '192.168.1.51', dest: '198.51.100.1', protocol: 'udp', port: 123 })],
+    ['out under another\'s address', false, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.61', dest: '192.168.1.1', protocol: 'udp', port: 53 })]
+  ])('%s: %s', (_what, expected, admitted) => { expect(admitted).toBe(expected) })
+
+  test('Proxmox drops what no rule names, and takes no other MAC address', () => {
+    expect(proxmoxFirewallOptions).toMatchObject({ enabled: true, inputPolicy: 'DROP', outputPolicy: 'DROP', macfilter: true })
+  })
+})
+
+test('the guest\'s table is replaced as a whole, and no other table is named', () => {
+  const text = nftables(vmFlows(twoVms, 'serena', 'blue'))
+  expect(text.split('\n').slice(0, 3)).toEqual(['table inet golden', 'delete table inet golden', 'table inet golden {'])
+  expect(text).not.toMatch(/flush/)
+  expect(text.match(/^table /gm)).toHaveLength(2)
+})
+
+/** A network namespace to try it in, and nft. */
+const canLoad = spawnSync('unshare', ['-n', 'nft', 'list', 'tables']).status === 0
+test.skipIf(!canLoad)('nft takes it, twice in a row, and leaves Docker\'s tables alone (needs nft and root)', () => {
+  const text = nftables(vmFlows(twoVms, 'logging', 'green'))
+  const listed = execFileSync('unshare', ['-n', 'sh', '-ec', 'nft add table ip docker_like; t=$(mktemp); cat > "$t"; nft -c -f "$t"; nft -f "$t"; nft -f "$t"; rm "$t"; nft list tables'], { input: text, encoding: 'utf8' })
+  expect(listed.trim().split('\n')).toEqual(['table ip docker_like', 'table inet golden'])
+})
