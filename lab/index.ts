@@ -12,9 +12,11 @@ import { serverCertificate } from './api/certificate.ts'
 import type { Context } from './api/context.ts'
 import { createFaults, type Faults } from './api/faults.ts'
 import { createLocks } from './api/locks.ts'
+import { joinPool } from './api/pools.ts'
 import { startApiServer } from './api/server.ts'
 import { dropUnfinishedUploads } from './api/storage/upload.ts'
 import { prepareFolders } from './api/storage/storages.ts'
+import { freeVolume, imageVolumes } from './api/storage/volumes.ts'
 import { createTasks } from './api/tasks.ts'
 import { applyFirewall } from './api/vm/firewall-state.ts'
 import type { ComputeDriver, LabNetwork } from './compute/driver.ts'
@@ -115,6 +117,18 @@ function prepareStorages(context: Context): void {
   for (const id of Object.keys(storages.value)) prepareFolders(context, id)
 }
 
+/** VMs that a killed lab was in the middle of making, and their disks. */
+async function dropUnfinishedVms(context: Context): Promise<void> {
+  for (const { value: { vmid, config } } of [...context.state.vms.values()]) {
+    if (config.lock !== 'create' && config.lock !== 'clone') continue
+    for (const storage of Object.keys(context.state.storages.value)) {
+      for (const { volid } of await imageVolumes(context, storage, vmid)) await freeVolume(context, volid)
+    }
+    context.state.removeVm(vmid)
+    joinPool(context, undefined, vmid)
+  }
+}
+
 async function createDriver(options: LabOptions, stateDir: string, subnet: string, log: (line: string) => void): Promise<ComputeDriver> {
   const given = { stateDir, subnet, log }
   if (options.createDriver !== undefined) return options.createDriver(given)
@@ -158,11 +172,6 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
   if (options.forReplay) secrets.value.ciToken ??= randomUUID()
   secrets.save()
   prepareAccess(state, secrets.value, options.forReplay ?? false)
-  // Machines are gone after a restart, and so is what they or a task were in the middle of.
-  for (const vm of [...state.vms.values()]) {
-    const { lock } = vm.value.config
-    if (lock === 'create' || lock === 'clone') state.removeVm(vm.value.vmid)
-  }
   const runFolder = mkdtempSync(join(tmpdir(), 'lab-'))
   endings.push(async () => rmSync(runFolder, { recursive: true, force: true }))
 
@@ -185,6 +194,7 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
   endings.push(() => context.tasks.close())
   prepareStorages(context)
   await dropUnfinishedUploads(context)
+  await dropUnfinishedVms(context)
   await applyFirewall(context)
 
   const certificate = await serverCertificate(join(stateDir, 'tls'), node)

@@ -47,5 +47,5 @@ export type Handlers = Readonly<Record<string, Handler>>
 
 export const vmidOf = (call: Call): number => Number(call.params.vmid)
 /** Starts a task in the caller's name. */
-export const task = (call: Call, type: string, id: string | number, work: Parameters<Tasks['start']>[3]): string =>
-  call.context.tasks.start(type, String(id), call.caller.authId, work)
+export const task = (call: Call, type: string, id: string | number, work: Parameters<Tasks['start']>[3], undo?: () => unknown): string =>
+  call.context.tasks.start(type, String(id), call.caller.authId, work, undo)

@@ -20,8 +20,8 @@ export interface RunningTask {
 export type TaskGate = (type: string, id: string, signal: AbortSignal) => Promise<void>
 
 export interface Tasks {
-  /** Starts `work` and returns its UPID at once. */
-  start(type: string, id: string, user: string, work: (task: TaskContext) => Promise<void>): string
+  /** Starts `work` and returns its UPID at once. `undo` takes back what was prepared for it when it never begins. */
+  start(type: string, id: string, user: string, work: (task: TaskContext) => Promise<void>, undo?: () => unknown): string
   find(upid: string): TaskRecord | undefined
   /** Running ones first, then finished ones, the newest first. */
   list(): TaskRecord[]
@@ -39,7 +39,7 @@ export function createTasks(state: State, node: string, gate: TaskGate): Tasks {
   let counter = 0
   const begin = Date.now()
   return {
-    start(type, id, user, work) {
+    start(type, id, user, work, undo) {
       counter += 1
       const pid = 0x1000 + (counter % 0xffff)
       const pstart = Math.floor((Date.now() - begin) / 10) + counter
@@ -48,7 +48,12 @@ export function createTasks(state: State, node: string, gate: TaskGate): Tasks {
       const record: TaskRecord = { upid, type, id, user, pid, pstart, starttime, log: [] }
       const abort = new AbortController()
       const run = async (): Promise<void> => {
-        await gate(type, id, abort.signal)
+        try {
+          await gate(type, id, abort.signal)
+        } catch (error) {
+          await undo?.()
+          throw error
+        }
         await work({ upid, signal: abort.signal, log: (line) => void record.log.push(line) })
       }
       const finish = (status: string): void => {

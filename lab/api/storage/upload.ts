@@ -62,7 +62,7 @@ async function upload(call: Call): Promise<unknown> {
     } finally {
       await rm(waiting, { force: true })
     }
-  })
+  }, () => rm(waiting, { force: true }))
 }
 
 const strict = new Agent()

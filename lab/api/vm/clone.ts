@@ -72,7 +72,6 @@ export async function cloneVm(call: Call): Promise<unknown> {
     if (context.state.vms.has(newid)) fail(`unable to create VM ${newid}: config file already exists`)
     const planned = plan(source, full, { name: params.name, description: params.description })
     const clone = context.state.createVm(newid, { lock: 'clone' })
-    if (pool !== undefined) joinPool(context, pool, newid)
     return task(call, 'qmclone', vmid, async ({ signal, log }) => {
       const made: string[] = []
       try {
@@ -91,12 +90,12 @@ export async function cloneVm(call: Call): Promise<unknown> {
           context.state.vmFirewalls.value[newid] = structuredClone(rules)
           context.state.vmFirewalls.save()
         }
+        if (pool !== undefined) joinPool(context, pool, newid)
       } catch (error) {
         for (const volid of made) await freeVolume(context, volid)
         context.state.removeVm(newid)
-        if (pool !== undefined) joinPool(context, undefined, newid)
         throw new ApiError(500, `clone failed: ${taskErrorText(error)}`)
       }
-    })
+    }, () => context.state.removeVm(newid))
   })
 }

@@ -40,7 +40,6 @@ export function createVm(call: Call): unknown {
   for (const slot of Object.keys(wanted)) if (/^unused\d+$/.test(slot)) throw parameterError({ [slot]: 'unused disks can not be set' })
   if (context.state.vms.has(vmid)) fail(`unable to create VM ${vmid} - VM ${vmid} already exists on node '${context.node}'`)
   const vm = context.state.createVm(vmid, { lock: 'create' })
-  if (pool !== undefined) joinPool(context, pool, vmid)
   return task(call, 'qmcreate', vmid, async ({ signal, log }) => {
     try {
       await context.locks.withVm(vmid, async () => {
@@ -58,13 +57,14 @@ export function createVm(call: Call): unknown {
         config.boot ??= defaultBootOrder(config)
         vm.value.config = config
         saveVm(vm)
+        // Only now, as on PVE: until here the pool's ACL does not count for the VM.
+        if (pool !== undefined) joinPool(context, pool, vmid)
       })
     } catch (error) {
       context.state.removeVm(vmid)
-      if (pool !== undefined) joinPool(context, undefined, vmid)
       const text = taskErrorText(error)
       throw new ApiError(500, `unable to create VM ${vmid} - ${text}`)
     }
     if (params.start === '1') await startVm(context, vmid)
-  })
+  }, () => context.state.removeVm(vmid))
 }

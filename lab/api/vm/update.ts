@@ -115,7 +115,7 @@ async function carryOut(call: Call, vm: VmFile, change: Change, progress: Progre
       vm.value.pending[key] = made[key] as string
       const stored = parseDrive(key, made[key] as string)
       // The legacy order boots from all CD drives anyway; an explicit one has to name a new drive.
-      if (order.length > 0 && isCdrom(stored) && !isCloudinit(stored) && !order.includes(key)) setOrder([...order, key])
+      if (old === undefined && order.length > 0 && isCdrom(stored) && !isCloudinit(stored) && !order.includes(key)) setOrder([...order, key])
     } else if (key === 'tags') {
       requireTags(caller, vmid)
       vm.value.pending[key] = uniqueTags(value)
