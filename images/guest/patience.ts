@@ -14,18 +14,30 @@ export type Patience = Map<string, Silence>
 export const startMs = 300_000
 export const silentMs = 60_000
 const longestMs = 1_800_000
+/** Between two starts of a container that ends by itself; doubled each time. */
+const crashMs = 10_000
 
-/** Notes whether `name` answered at `now`, and says what to do. Each restart in a row doubles the time for the next. */
-export function decide(patience: Patience, name: string, answered: boolean, now: number): 'wait' | 'restart' {
-  const entry = patience.get(name)
-  if (!entry || answered) {
-    patience.set(name, { since: now, everAnswered: answered, restarts: 0 })
+export type Seen = 'answers' | 'silent' | 'ended'
+
+/**
+ * Notes what was seen of `name` at `now`, and says what to do. What has ended is started again at once; each restart
+ * in a row doubles the time for the next.
+ */
+export function decide(patience: Patience, name: string, seen: Seen, now: number): 'wait' | 'restart' {
+  const entry = patience.get(name) ?? { since: now, everAnswered: false, restarts: 0 }
+  patience.set(name, entry)
+  if (seen === 'answers') {
+    patience.set(name, { since: now, everAnswered: true, restarts: 0 })
     return 'wait'
   }
-  const limit = entry.everAnswered ? silentMs : Math.min(startMs * 2 ** entry.restarts, longestMs)
-  if (now - entry.since < limit) return 'wait'
+  if (now - entry.since < limit(entry, seen)) return 'wait'
   patience.set(name, { since: now, everAnswered: false, restarts: entry.restarts + 1 })
   return 'restart'
+}
+
+function limit(entry: Silence, seen: Seen): number {
+  if (seen === 'ended') return entry.restarts === 0 ? 0 : Math.min(crashMs * 2 ** (entry.restarts - 1), longestMs)
+  return entry.everAnswered ? silentMs : Math.min(startMs * 2 ** entry.restarts, longestMs)
 }
 
 /** Its container is not there: nothing to be patient about. */

@@ -1,0 +1,126 @@
+/** The guest's pure decisions. */
+import { describe, expect, test } from 'vitest'
+import { classify } from '../../images/guest/disk.ts'
+import { decide, silentMs, startMs, type Patience } from '../../images/guest/patience.ts'
+import { wantedContainers } from '../../images/guest/places.ts'
+import { promtailConfiguration } from '../../images/guest/promtail.ts'
+import { composeEnvironment, parseSeed, renderFiles, SeedProblem } from '../../images/guest/render.ts'
+import { projectSettings, serenaConfiguration } from '../../images/guest/serena.ts'
+import { describe as describeSlot, type Observation } from '../../images/guest/status.ts'
+import { contents, image, imageWithoutGrafana, seeds } from './seed.ts'
+
+describe('the data disk', () => {
+  const ours = 'DEVNAME=/dev/sdb\nLABEL=golden-data\nUUID=1\nTYPE=ext4\nUSAGE=filesystem\n'
+  test('is blank only when blkid finds nothing at all', () => {
+    expect(classify(2, '')).toBe('blank')
+    expect(classify(0, ours)).toBe('ready')
+    expect(classify(0, ours.replace('golden-data', 'other'))).toBe('foreign')
+    expect(classify(0, 'TYPE=xfs\nLABEL=golden-data\n')).toBe('foreign')
+    expect(classify(0, 'PTTYPE=gpt\n')).toBe('foreign')
+    // Ambivalent signatures (8) and a failing blkid are no reason to format.
+    expect(classify(8, '')).toBe('foreign')
+    expect(classify(null, '')).toBe('foreign')
+  })
+})
+
+describe('patience', () => {
+  test('leaves a slow start alone, restarts who goes silent, waits longer each time', () => {
+    const patience: Patience = new Map()
+    expect(decide(patience, 'loki', 'silent', 0)).toBe('wait')
+    expect(decide(patience, 'loki', 'silent', startMs - 1)).toBe('wait')
+    expect(decide(patience, 'loki', 'answers', startMs)).toBe('wait')
+    expect(decide(patience, 'loki', 'silent', startMs + silentMs - 1)).toBe('wait')
+    expect(decide(patience, 'loki', 'silent', startMs + silentMs)).toBe('restart')
+    expect(decide(patience, 'loki', 'silent', startMs + silentMs + 2 * startMs - 1)).toBe('wait')
+    expect(decide(patience, 'loki', 'silent', startMs + silentMs + 2 * startMs)).toBe('restart')
+  })
+
+  test('starts what has ended at once, and then less and less often', () => {
+    const patience: Patience = new Map()
+    expect(decide(patience, 'serena_mcp', 'answers', 0)).toBe('wait')
+    expect(decide(patience, 'serena_mcp', 'ended', 1)).toBe('restart')
+    expect(decide(patience, 'serena_mcp', 'ended', 9_000)).toBe('wait')
+    expect(decide(patience, 'serena_mcp', 'ended', 10_001)).toBe('restart')
+    expect(decide(patience, 'serena_mcp', 'ended', 30_000)).toBe('wait')
+    expect(decide(patience, 'serena_mcp', 'ended', 30_001)).toBe('restart')
+    expect(decide(patience, 'serena_mcp', 'answers', 31_000)).toBe('wait')
+    expect(decide(patience, 'serena_mcp', 'ended', 31_001)).toBe('restart')
+  })
+})
+
+describe('status', () => {
+  const slot = { seed: seeds.both, image: imageWithoutGrafana }
+  const names = wantedContainers(seeds.both).map(container => container.name).filter(name => name !== 'grafana')
+  const good: Observation = {
+    disk: 'mounted',
+    containers: names.map(name => ({ id: name, name, state: 'running' })),
+    answering: new Set(names),
+    addresses: [seeds.both.address, seeds.both.service],
+    cloneProblems: [],
+    restarted: new Set(),
+  }
+
+  test('is healthy with everything answering and the address held; a role without an image is named, not a failure', () => {
+    const status = describeSlot(slot, good)
+    expect(status).toMatchObject({ active: true, healthy: true, missing: ['grafana'], problems: [], serviceAddress: { held: true } })
+    expect(status.services).not.toHaveProperty('grafana')
+  })
+
+  test('is not healthy while a service is silent or the address is elsewhere', () => {
+    const starting = describeSlot(slot, { ...good, answering: new Set(names.filter(name => name !== 'loki')) })
+    expect(starting).toMatchObject({ healthy: false, services: { loki: { state: 'starting' } }, problems: ['loki is starting'] })
+    expect(describeSlot(slot, { ...good, restarted: new Set(['loki']), answering: new Set() }).services['loki']).toEqual({ state: 'unhealthy' })
+    expect(describeSlot(slot, { ...good, addresses: [seeds.both.address] })).toMatchObject({ healthy: false, serviceAddress: { held: false } })
+  })
+
+  test('without the data disk it needs the edge only, and says when the address stayed behind', () => {
+    const edge = ['nginx_proxy', 'promtail']
+    const idle: Observation = { ...good, disk: 'absent', containers: good.containers?.filter(entry => edge.includes(entry.name)), answering: new Set(edge), addresses: [seeds.both.address] }
+    expect(describeSlot(slot, idle)).toMatchObject({ active: false, healthy: true, problems: [] })
+    expect(describeSlot(slot, { ...idle, addresses: good.addresses }).problems).toEqual(['the service address is still here without the data disk'])
+    expect(describeSlot(slot, { ...idle, containers: undefined, answering: new Set() })).toMatchObject({ healthy: false })
+  })
+})
+
+describe('rendering', () => {
+  test('keeps every secret out of what is not a secret\'s own file', () => {
+    const secrets = ['push-secret', 'admin-secret', 'host-key', 't0ken']
+    for (const seed of Object.values(seeds)) {
+      for (const file of renderFiles(seed, image, contents())) {
+        const closed = ((file.mode ?? 0o644) & 0o077) === 0
+        for (const secret of secrets) if (!closed) expect(file.content, file.path).not.toContain(secret)
+        if (/compose\.env|nginx\.conf|promtail\.yaml|loki\.yaml/.test(file.path)) for (const secret of secrets) expect(file.content, file.path).not.toContain(secret)
+      }
+    }
+  })
+
+  test('names what a seed lacks', () => {
+    const { 'htpasswd/serena': _, ...without } = contents()
+    expect(() => renderFiles(seeds.serena, image, without)).toThrow(SeedProblem)
+    expect(() => renderFiles(seeds.serena, image, without)).toThrow(/golden\/htpasswd\/serena/)
+    expect(() => parseSeed('{"schema":2}')).toThrow(/schema 2/)
+    expect(() => parseSeed('{"schema":1,"release":"r"}')).toThrow(/has no group/)
+  })
+
+  test('starts only what the role has and the image brings', () => {
+    const list = (text: string, name: string): string | undefined => new RegExp(`^${name}="(.*)"$`, 'm').exec(text)?.[1]
+    const both = composeEnvironment(seeds.both, imageWithoutGrafana)
+    expect(list(both, 'GOLDEN_EDGE')).toBe('nginx_proxy promtail')
+    expect(list(both, 'GOLDEN_SERENA')).toBe('serena_mcp')
+    expect(list(both, 'GOLDEN_LOGGING')).toBe('loki')
+    expect(list(composeEnvironment(seeds.logging, image), 'GOLDEN_LOGGING')).toBe('loki grafana')
+    expect(list(composeEnvironment(seeds.logging, image), 'GOLDEN_SERENA')).toBe('')
+    const { loki: _, ...alone } = seeds.serena
+    expect(list(composeEnvironment(alone, image), 'GOLDEN_EDGE')).toBe('nginx_proxy')
+    expect(promtailConfiguration(alone)).toBeUndefined()
+  })
+
+  test('Serena gets no trust in projects, and its shell only where the site says so', () => {
+    const settings = seeds.serena.serena!
+    const closed = JSON.parse(serenaConfiguration(settings, ['a']))
+    expect(closed).toMatchObject({ web_dashboard: false, agent_interface: 'tools', excluded_tools: ['execute_shell_command'], trusted_project_path_patterns: [], projects: ['/workspaces/projects/a'] })
+    const open = JSON.parse(serenaConfiguration({ ...settings, shell: true, interface: 'repl' }, []))
+    expect(open).toMatchObject({ agent_interface: 'REPL', excluded_tools: [], excluded_apis: [] })
+    expect(JSON.parse(projectSettings('a'))).toEqual({ project_name: 'a', language_servers: ['python', 'typescript'] })
+  })
+})
