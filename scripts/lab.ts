@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
+import type { QemuDriver } from '../lab/compute/qemu/driver.ts'
 import { startLab, type Lab } from '../lab/index.ts'
 import { connect } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
@@ -52,6 +53,11 @@ export const verb: Verb = {
     })
     try {
       const token = await progress.step('set up as on any Proxmox', () => prepareLab(lab, stateDir, images))
+      // The API is in the LAN too, as a node's would be: so that what keeps guests away from it is a firewall.
+      if (lab.driver.kind === 'qemu') {
+        const { network } = lab.driver as QemuDriver
+        await network.publish(network.layout.admin, 8006, Number(new URL(lab.connection.apiUrl).port))
+      }
       // What a person does on their router.
       const site = await loadSite(join(stateDir, 'site'))
       await lab.network.setForwards({ target: groupWithRole(site, 'serena')?.group.service ?? null })

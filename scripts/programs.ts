@@ -2,6 +2,7 @@
 import { Failure } from '../proxmox/failure.ts'
 import type { Progress } from '../proxmox/progress.ts'
 import { toolEnvironment, ToolFailure, type Engine } from '../tools/index.ts'
+import { plainLines } from '../tools/progress.ts'
 
 /**
  * Makes sure of Packer, its plugin, the engine and the provider; builds or downloads what is missing.
@@ -9,11 +10,9 @@ import { toolEnvironment, ToolFailure, type Engine } from '../tools/index.ts'
  */
 export async function programEnvironment(engine: Engine, progress: Progress, signal: AbortSignal): Promise<Record<string, string>> {
   try {
-    return await toolEnvironment({
-      engine,
-      signal,
-      log: (line) => progress.info(line)
-    })
+    const show = plainLines((line) => progress.info(line))
+    // What is there already is not news.
+    return await toolEnvironment({ engine, signal, report: (event) => { if (event.type !== 'ready' || event.elapsedMs > 0) show(event) } })
   } catch (error) {
     if (error instanceof ToolFailure) throw new Failure(error.code, error.message, error.hint, { cause: error })
     throw error
