@@ -12,7 +12,7 @@ export async function programEnvironment(engine: Engine, progress: Progress, sig
   try {
     const show = plainLines((line) => progress.info(line))
     // What is there already is not news.
-    return await toolEnvironment({ engine, signal, report: (event) => { if (event.type !== 'ready' || event.elapsedMs > 0) show(event) } })
+    return await toolEnvironment({ engine, signal, report: (event) => { if (event.type !== 'ready' || event.elapsedMs > 2000) show(event) } })
   } catch (error) {
     if (error instanceof ToolFailure) throw new Failure(error.code, error.message, error.hint, { cause: error })
     throw error
