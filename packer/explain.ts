@@ -11,6 +11,11 @@ export function explainStorage(site: Site, error: unknown): unknown {
     const setting = missing[1] === iso ? 'iso' : 'disks'
     return new Failure('storage-missing', `storage ${missing[1]} ${missing[2]} on node ${site.proxmox.node}`, `Correct proxmox.storage.${setting} in site.ts, or run "golden setup".`, { cause: error })
   }
+  // A token has no rights on a storage that setup has not seen: PVE says so before it says that there is none.
+  const refused = /Permission check failed \(\/storage\/([^,)]+)/.exec(error.message)?.[1]
+  if (refused === disks || refused === iso) {
+    return new Failure('storage-missing', `storage ${refused} is not there on node ${site.proxmox.node}, or the token may not use it`, `Correct proxmox.storage.${refused === iso ? 'iso' : 'disks'} in site.ts, or run "golden setup" again.`, { cause: error })
+  }
   if (/no space left|not enough (free )?space|out of space|insufficient free|disk full|ENOSPC/i.test(error.message)) {
     return new Failure('storage-full', `a storage is full: ${error.message}`, `Make room on ${disks} or ${iso}: remove images that are no longer needed. What this bake had made is gone again.`, { cause: error })
   }
