@@ -1,4 +1,4 @@
-/** Slot VMs that Terraform does not know: what an interrupted clone leaves behind. */
+/** What interrupted runs leave behind and Terraform does not know: VMs of slots, and their firewall rules. */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
@@ -37,4 +37,16 @@ async function unlocked(proxmox: Proxmox, node: string, vmid: number, signal: Ab
     if (performance.now() > until) throw new Failure('vm-locked', `VM ${vmid} stays locked (${vm.lock})`, `Look at its tasks in Proxmox; "qm unlock ${vmid}" on the node removes a stale lock.`)
     await delay(1000, undefined, { signal })
   }
+}
+
+/**
+ * Removes a VM's firewall rules: the provider refuses to add its own to any that are there.
+ * @returns how many there were
+ */
+export async function removeLeftoverRules(proxmox: Proxmox, places: GroupPlaces, slot: SlotName): Promise<number> {
+  const path = `/nodes/${places.node}/qemu/${places.slots[slot].vmid}/firewall/rules`
+  const rules = await proxmox.get<{ pos: number }[]>(path)
+  // From the last one, so that the others keep their numbers.
+  for (const { pos } of rules.toSorted((a, b) => b.pos - a.pos)) await proxmox.del(`${path}/${pos}`)
+  return rules.length
 }

@@ -3,6 +3,7 @@
  * and Proxmox's CA in its environment, and nowhere else.
  */
 import { spawn } from 'node:child_process'
+import { dirname, join } from 'node:path'
 import { Failure } from '../proxmox/failure.ts'
 import { silent } from '../proxmox/progress.ts'
 import { engineEnvironment } from '../rollout/engine.ts'
@@ -27,10 +28,17 @@ async function environmentFor(args: readonly string[]): Promise<{ engine: string
   return { engine: open.site.engine, env: engineEnvironment({ ...open, environment }, process.env) }
 }
 
+/** `providers lock`, which cdktn calls, looks past the CLI configuration for providers, onto the internet. */
+function withMirror(args: readonly string[], env: NodeJS.ProcessEnv): string[] {
+  const [command, what, ...rest] = args
+  const config = env['TF_CLI_CONFIG_FILE']
+  return command === 'providers' && what === 'lock' && config !== undefined ? [command, what, `-fs-mirror=${join(dirname(config), 'providers')}`, ...rest] : [...args]
+}
+
 const args = process.argv.slice(2)
 try {
   const { engine, env } = await environmentFor(args)
-  const child = spawn(engine, args, { env, stdio: 'inherit' })
+  const child = spawn(engine, withMirror(args, env), { env, stdio: 'inherit' })
   process.on('SIGINT', () => {})
   for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))
   child.on('exit', (code) => { process.exitCode = code ?? 130 })

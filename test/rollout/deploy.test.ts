@@ -1,0 +1,229 @@
+/** Deploy, look, destroy with the real engine and provider, in a lab whose guests know only slotctl. */
+import { spawn } from 'node:child_process'
+import { readFileSync, readdirSync } from 'node:fs'
+import { readFile, readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { deleteData } from '../../rollout/delete-data.ts'
+import { deploy } from '../../rollout/deploy.ts'
+import { destroy } from '../../rollout/destroy.ts'
+import { diskPlace, observeGroup, placesOf } from '../../rollout/observe.ts'
+import { deploymentFile, readPins } from '../../rollout/pins.ts'
+import { readStatus } from '../../rollout/status.ts'
+import { toolEnvironment } from '../../tools/index.ts'
+import { startRolloutLab, type RolloutLab } from './lab.ts'
+
+const project = join(import.meta.dirname, '../..')
+
+describe('a site with a VM for each role', () => {
+  let t: RolloutLab
+  beforeAll(async () => {
+    t = await startRolloutLab(await toolEnvironment())
+  })
+  afterAll(() => t?.close())
+
+  const isos = async (): Promise<string[]> => {
+    const { node, storage } = t.site.proxmox
+    return (await t.proxmox.get<{ volid: string }[]>(`/nodes/${node}/storage/${storage.iso}/content`, { content: 'iso' })).map((one) => one.volid)
+  }
+  const configOf = (vmid: number): Promise<Record<string, unknown>> => t.root.get(`/nodes/pve/qemu/${vmid}/config`)
+  const place = async (group: string) => diskPlace(await observeGroup(t.proxmox, placesOf(t.site, group, undefined)))
+  const vmids = async (): Promise<number[]> => (await t.root.get<{ vmid: number }[]>('/cluster/resources', { type: 'vm' })).map((one) => one.vmid).sort()
+  const secrets = (): string[] => {
+    const folder = join(t.folder, 'secrets')
+    return readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && !/\.pem$|\.pub$/.test(entry.name)).map((entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8').trim().split('\n')[Number(entry.name.endsWith('.key'))] ?? '')
+  }
+  /** Everything that a deployment leaves on this computer outside of secrets/. */
+  const leftBehind = async (): Promise<string> => {
+    const files = (await readdir(t.folder, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile() && !entry.parentPath.includes('/secrets') && !entry.parentPath.includes('.terraform'))
+    return (await Promise.all(files.map((entry) => readFile(join(entry.parentPath, entry.name), 'latin1')))).join('\n')
+  }
+
+  test('without an image it says to bake, and makes nothing', async () => {
+    await expect(deploy(t.options())).rejects.toMatchObject({ code: 'no-image', hint: expect.stringContaining('golden bake') })
+    expect(await readPins(t.folder)).toEqual({ schema: 1, groups: {} })
+  })
+
+  test('a VMID of somebody else\'s VM is named and not touched', async () => {
+    await t.addImage(9001)
+    await t.root.task(await t.root.post<string>('/nodes/pve/qemu', { vmid: 9011, name: 'somebody', memory: 64 }))
+    await expect(deploy(t.options())).rejects.toMatchObject({ code: 'vmid-taken', message: expect.stringContaining('9011') })
+    expect(await configOf(9011)).toMatchObject({ name: 'somebody' })
+    await t.root.task(await t.root.del<string>('/nodes/pve/qemu/9011'))
+  })
+
+  test('the first deployment: logging first, new disks formatted, everything healthy', async () => {
+    expect(await deploy(t.options())).toMatchObject([{ group: 'logging', outcome: 'deployed', slot: 'blue' }, { group: 'serena', outcome: 'deployed', slot: 'blue' }])
+    expect(t.world.calls).toEqual(['home-logging-blue format', 'home-logging-blue activate', 'home-serena-blue format', 'home-serena-blue activate'])
+    const status = await readStatus(t.options())
+    expect(status).toMatchObject({ healthy: true, groups: { serena: { activeSlot: 'blue', health: 'healthy', urls: { sse: expect.stringMatching(/^https:\/\/localhost:\d+\/sse$/) } }, logging: { health: 'healthy' } } })
+    const config = await configOf(9011)
+    expect(config).toMatchObject({ name: 'home-serena-blue', protection: 1, onboot: 1, scsi1: expect.stringContaining('serial=golden-data'), net0: expect.stringMatching(/BC:24:11:00:23:33.*firewall=1/) })
+    const rules = await t.root.get<{ type: string; dport: string; dest?: string }[]>('/nodes/pve/qemu/9011/firewall/rules')
+    expect(rules.map((rule) => `${rule.type} ${rule.dport}`).sort()).toEqual(['in 22', 'in 80,443', 'out 123', 'out 443', 'out 53', 'out 53', 'out 8443'])
+    expect(await t.root.get('/nodes/pve/qemu/9011/firewall/options')).toMatchObject({ enable: 1, policy_in: 'DROP', policy_out: 'DROP' })
+    expect((await isos()).length).toBe(2)
+    expect((await readPins(t.folder)).groups['serena']).toMatchObject({ dataDisk: 'made', active: 'blue' })
+  })
+
+  test('no secret is in pins, state, stacks or what was shown', async () => {
+    const all = `${await leftBehind()}\n${t.shown.join('\n')}`
+    expect(all).toContain('home-serena-blue')
+    const known = [...secrets(), t.options().token.secret]
+    expect(known.length).toBeGreaterThan(8)
+    for (const secret of known) {
+      expect(secret.length).toBeGreaterThan(10)
+      expect(all).not.toContain(secret)
+    }
+  })
+
+  test('a second deployment, and one after an edit of the site, change nothing', async () => {
+    expect(await deploy(t.options())).toMatchObject([{ outcome: 'unchanged', siteDiffers: false }, { outcome: 'unchanged', siteDiffers: false }])
+    const site = structuredClone(t.site)
+    site.groups['serena']!.memoryMiB += 512
+    site.network.outgoing.push({ to: '140.82.112.0/20', port: 443, protocol: 'tcp' })
+    await writeSite(t, site)
+    expect(await deploy(t.options({ site }))).toMatchObject([{ outcome: 'unchanged' }, { outcome: 'unchanged', siteDiffers: true }])
+    await writeSite(t, t.site)
+  })
+
+  test('an edit of what is pinned for a running slot is refused by the plan', async () => {
+    const file = deploymentFile(t.folder)
+    const before = await readFile(file, 'utf8')
+    const edited = JSON.parse(before)
+    edited.groups.serena.slots.blue.vm.memoryMiB += 1024
+    await writeFile(file, JSON.stringify(edited))
+    await expect(deploy(t.options())).rejects.toMatchObject({ code: 'plan-refused', message: expect.stringContaining('A running slot is never edited') })
+    await writeFile(file, before)
+    expect((await readStatus(t.options())).healthy).toBe(true)
+  })
+
+  test('a revoked image is not deployed', async () => {
+    const { tags } = await configOf(9001)
+    await t.root.put('/nodes/pve/qemu/9001/config', { tags: `${tags};golden-revoked` })
+    await expect(deploy(t.options())).rejects.toMatchObject({ code: 'image-revoked' })
+    await t.root.put('/nodes/pve/qemu/9001/config', { tags: String(tags) })
+  })
+
+  test('data can\'t be deleted while it is in use, nor a depot unprotected with the token', async () => {
+    await expect(deleteData(t.options(), 'serena')).rejects.toMatchObject({ code: 'data-in-use' })
+    await expect(t.proxmox.put('/nodes/pve/qemu/9010/config', { protection: 0 })).rejects.toMatchObject({ status: 403 })
+  })
+
+  test('destroy takes the VMs, seeds and pins away and keeps the data in the depots', async () => {
+    const before = t.world.calls.length
+    expect(await destroy(t.options())).toMatchObject([{ group: 'serena', outcome: 'destroyed', data: { depot: 9010 } }, { group: 'logging', outcome: 'destroyed', data: { depot: 9020 } }])
+    expect(t.world.calls.slice(before)).toEqual(['home-serena-blue drain', 'home-serena-blue yield', 'home-logging-blue drain', 'home-logging-blue yield'])
+    expect(await vmids()).toEqual([9001, 9010, 9020])
+    expect(await place('serena')).toMatchObject({ at: 'depot', disk: { key: 'scsi1' } })
+    expect(await isos()).toEqual([])
+    expect((await readPins(t.folder)).groups['serena']).toEqual({ dataDisk: 'made', slots: {} })
+    expect(t.shown.some((line) => /kept in depot 9010/.test(line))).toBe(true)
+    expect(await destroy(t.options())).toMatchObject([{ outcome: 'absent' }, { outcome: 'absent' }])
+  })
+
+  test('deployed again, the same disks come back, without a format', async () => {
+    const before = t.world.calls.length
+    await deploy(t.options())
+    expect(t.world.calls.slice(before)).toEqual(['home-logging-blue activate', 'home-serena-blue activate'])
+    expect([...t.world.disks.values()]).toEqual([
+      { formattedBy: 'home-logging-blue', mountedBy: ['home-logging-blue', 'home-logging-blue'] }, { formattedBy: 'home-serena-blue', mountedBy: ['home-serena-blue', 'home-serena-blue'] }
+    ])
+  })
+
+  test('plain cdktn: no changes, then a destroy that hands the data back, then the pins applied again', async () => {
+    const outdir = join(t.folder, 'cdktf.out')
+    const cdktn = async (...args: string[]): Promise<string> => run(join(project, 'node_modules/.bin/cdktn'), args, { ...t.options().environment, GOLDEN_SITE: t.folder, TERRAFORM_BINARY_NAME: join(project, 'scripts/golden-tofu'), CI: '1', CHECKPOINT_DISABLE: '1', CDKTF_LOG_LEVEL: 'error', PATH: `${join(project, 'node_modules/.bin')}:${t.options().environment['PATH']}` })
+    expect(await cdktn('deploy', '*', '--auto-approve', '--output', outdir)).toMatch(/No changes/)
+    await cdktn('destroy', '*', '--auto-approve', '--output', outdir)
+    expect(await vmids()).toEqual([9001, 9010, 9020])
+    expect(await place('serena')).toMatchObject({ at: 'depot' })
+    await cdktn('deploy', '*', '--auto-approve', '--output', outdir)
+    expect((await readStatus(t.options())).healthy).toBe(true)
+  }, 180_000)
+
+  test('data is deleted on request, after which a deployment begins with an empty disk', async () => {
+    await destroy(t.options())
+    expect(await deleteData(t.options(), 'serena')).toContain('9010')
+    expect(await place('serena')).toEqual({ at: 'nowhere' })
+    expect(await vmids()).toEqual([9001, 9010, 9020])
+    const before = t.world.calls.length
+    await deploy(t.options())
+    expect(t.world.calls.slice(before)).toContain('home-serena-blue format')
+    expect(t.world.calls.slice(before)).not.toContain('home-logging-blue format')
+    await destroy(t.options())
+  })
+})
+
+describe('interruptions, on a site with one VM', () => {
+  let t: RolloutLab
+  beforeAll(async () => {
+    t = await startRolloutLab(await toolEnvironment(), 'one-vm')
+    await t.addImage(9001)
+  })
+  afterAll(() => t?.close())
+
+  /** Stops as soon as something is shown that looks like this. */
+  const stopAt = async (pattern: RegExp, work: (options: ReturnType<RolloutLab['options']>) => Promise<unknown>): Promise<void> => {
+    const abort = new AbortController()
+    const { progress } = t.options()
+    const watch = (text: string): void => { if (pattern.test(text)) abort.abort(new Error('stopped by the test')) }
+    const watched = { ...progress, step: <T>(title: string, run: (note: (text: string) => void) => Promise<T>): Promise<T> => { watch(title); return progress.step(title, (note) => run((text) => { watch(text); note(text) })) } }
+    await expect(work(t.options({ progress: watched, signal: abort.signal }))).rejects.toThrow()
+    expect(abort.signal.aborted).toBe(true)
+  }
+
+  test.each([/upload the seed/, /vm\.blue: Creating/, /firewall_rules\.blue_rules: Creating/, /blue_activation: Creating/])('stopped at %s, deploy goes on from there', async (pattern) => {
+    await stopAt(pattern, deploy)
+    expect(await deploy(t.options())).toMatchObject([{ group: 'all', outcome: 'deployed' }])
+    expect((await readStatus(t.options())).healthy).toBe(true)
+    await destroy(t.options())
+    expect(t.world.calls.filter((call) => call.endsWith('format')).length).toBe(1)
+  })
+
+  test('stopped while destroying, destroy goes on from there', async () => {
+    await deploy(t.options())
+    await stopAt(/shut the VM down/, destroy)
+    await stopAt(/vm\.blue: Destroying/, destroy)
+    expect(await destroy(t.options())).toMatchObject([{ data: { depot: 9010 } }])
+    expect((await readPins(t.folder)).groups['all']).toEqual({ dataDisk: 'made', slots: {} })
+  })
+
+  test('a guest that refuses is named, destroy cleans up after it, and the data is safe', async () => {
+    for (const inode of t.world.disks.keys()) t.world.foreign.add(inode)
+    const kept = new Map(t.world.disks)
+    t.world.disks.clear()
+    await expect(deploy(t.options())).rejects.toMatchObject({ code: 'data-disk-foreign', message: expect.stringContaining('not this project\'s file system') })
+    expect(await destroy(t.options())).toMatchObject([{ data: { depot: 9010 } }])
+    for (const [inode, disk] of kept) t.world.disks.set(inode, disk)
+    t.world.foreign.clear()
+  })
+
+  test('a VM that vanished is made again, with its data', async () => {
+    await deploy(t.options())
+    await t.root.task(await t.root.post<string>('/nodes/pve/qemu/9011/status/stop'))
+    await t.root.task(await t.root.post<string>('/nodes/pve/qemu/9011/move_disk', { disk: 'scsi1', 'target-vmid': 9010, 'target-disk': 'scsi1' }))
+    await t.root.put('/nodes/pve/qemu/9011/config', { protection: 0 })
+    await t.root.task(await t.root.del<string>('/nodes/pve/qemu/9011'))
+    expect(await deploy(t.options())).toMatchObject([{ outcome: 'deployed' }])
+    expect((await readStatus(t.options())).healthy).toBe(true)
+    await destroy(t.options())
+  })
+})
+
+async function writeSite(t: RolloutLab, site: unknown): Promise<void> {
+  await writeFile(join(t.folder, 'site.ts'), `export default ${JSON.stringify(site)}\n`)
+}
+
+async function run(program: string, args: readonly string[], env: Record<string, string>): Promise<string> {
+  const child = spawn(program, args, { cwd: project, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => { output += String(data) })
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', resolve)
+  })
+  if (code !== 0) throw new Error(`${program} ${args.join(' ')} ended with ${code}:\n${output}`)
+  return output
+}
