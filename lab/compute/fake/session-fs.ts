@@ -22,7 +22,8 @@ export function toBuffer(content: FileContent, encoding?: Encoding): Buffer {
   return Buffer.from(content, name === 'binary' || name === 'latin1' ? 'latin1' : 'utf8')
 }
 
-export function createSessionFs(vfs: Vfs, as: Credentials, umask: () => number): IFileSystem {
+/** @param seen called with the name of a program in /usr/bin, before just-bash looks for a command of that name */
+export function createSessionFs(vfs: Vfs, as: Credentials, umask: () => number, seen: (name: string) => void): IFileSystem {
   // Running a program by its path is the one case in which just-bash asks exists, stat and readFile of a path in a row.
   let step = ''
   const mark = (operation: string, path: string): void => {
@@ -60,7 +61,14 @@ export function createSessionFs(vfs: Vfs, as: Credentials, umask: () => number):
     async readFileBuffer(path) { mark('read', path); return new Uint8Array(vfs.read(path, as)) },
     async writeFile(path, content, options) { mark('write', path); vfs.write(path, toBuffer(content, options), as, { umask: umask() }) },
     async appendFile(path, content, options) { mark('write', path); vfs.write(path, toBuffer(content, options), as, { append: true, umask: umask() }) },
-    async exists(path) { mark('exists', path); return builtin(path) || vfs.exists(path, as) },
+    async exists(path) {
+      mark('exists', path)
+      if (builtin(path)) return true
+      const there = vfs.exists(path, as)
+      const [, name] = /^(?:\/usr)?\/bin\/([^/]+)$/.exec(path) ?? []
+      if (there && name !== undefined) seen(name)
+      return there
+    },
     async stat(path) { mark('stat', path); return stat(path, true) },
     async lstat(path) { mark('lstat', path); return stat(path, false) },
     async mkdir(path, options) { mark('mkdir', path); vfs.mkdir(path, as, { parents: options?.recursive ?? false, mode: 0o777 & ~umask() }) },

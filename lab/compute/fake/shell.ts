@@ -7,7 +7,7 @@ import { posix } from 'node:path'
 import { findAccount, credentialsOf, type Account } from './accounts.ts'
 import type { Guest } from './guest.ts'
 import { rewriteCommands, RUN_WORDS } from './rewrite-commands.ts'
-import { createSessionFs, RUN_PROGRAM } from './session-fs.ts'
+import { BUILTIN_COMMANDS, createSessionFs, RUN_PROGRAM } from './session-fs.ts'
 import { ROOT, VfsError, type Credentials } from './vfs.ts'
 
 export interface Result {
@@ -71,7 +71,13 @@ export async function runShell(script: string, context: ProcessContext, options:
   const { guest, as } = context
   let umask = 0o022
   let exitTrap: string | undefined
-  const fs = createSessionFs(guest.vfs, as, () => umask)
+  const registered = new Set<string>()
+  const fs = createSessionFs(guest.vfs, as, () => umask, (name) => {
+    const program = guest.programs[name]
+    if (!program || registered.has(name)) return
+    registered.add(name)
+    bash.registerCommand(command(name, program))
+  })
   const makeRun = (name: string, ctx: { cwd: string; env: Record<string, string>; stdin: string; original: (args: string[]) => Promise<Result> }): Run => {
     const run: Run = {
       ...context, name, cwd: ctx.cwd, env: ctx.env, stdin: ctx.stdin,
@@ -94,11 +100,12 @@ export async function runShell(script: string, context: ProcessContext, options:
       throw error
     }
   })
-  const bash = new Bash({
+  const bash: Bash = new Bash({
+    // Only what is installed: `command -v` believes that every registered command is there.
+    commands: getCommandNames().filter((name): name is CommandName => BUILTIN_COMMANDS.has(name) || guest.vfs.exists(`/usr/bin/${name}`)),
     fs, cwd: context.cwd, env: { ...context.env, PWD: context.cwd, HOSTNAME: guest.hostname }, defenseInDepth: false,
     processInfo: { pid: guest.nextPid(), ppid: 1, uid: as.uid, gid: as.gid },
     customCommands: [
-      ...Object.entries(guest.programs).map(([name, program]) => command(name, program)),
       command(RUN_PROGRAM, ([path = '', ...args], run) => (args.length > 9 ? fail(`${path}: the fake guest can't hand over more than 9 arguments to a program that is named by a variable`, 126) : runProgram(path, args, run))),
       defineCommand(RUN_WORDS, async ([name = '', ...args], ctx): Promise<ExecResult> => {
         const path = findProgram(guest, as, ctx.env.get('PATH') ?? PATH, ctx.cwd, name)
@@ -177,7 +184,9 @@ async function runProgram(path: string, args: readonly string[], run: Run): Prom
   const node = guest.vfs.lookup(path, run.as)
   if (node.kind !== 'file' || !guest.vfs.may(node, 1, run.as)) return fail(`bash: ${path}: Permission denied`, 126)
   const name = posix.basename(path)
-  const modelled = guest.programFiles[guest.vfs.realpath(path, ROOT)] ?? guest.programs[programOf(node.data) ?? '']
+  const marked = programOf(node.data)
+  if (marked !== undefined && !guest.programs[marked] && getCommandNames().includes(marked)) return run.exec([`/usr/bin/${marked}`, ...args], { stdin: run.stdin })
+  const modelled = guest.programFiles[guest.vfs.realpath(path, ROOT)] ?? guest.programs[marked ?? '']
   if (modelled) return modelled(args, { ...run, name })
   if (node.data[0] === 0x7f) return fail(`${path}: not modelled by the fake guest`, 127)
   if (node.data.includes(0)) return fail(`bash: ${path}: cannot execute binary file: Exec format error`, 126)

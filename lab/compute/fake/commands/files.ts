@@ -175,7 +175,19 @@ const checksum = (algorithm: string): Program => (args, run) => {
   return bad > 0 || results.length === 0 ? fail(`${run.name}: WARNING: ${bad} computed checksum did NOT match`, 1, flags.has('--status') || flags.has('--quiet') ? '' : stdout) : ok(flags.has('--status') || flags.has('--quiet') ? '' : stdout)
 }
 
+/** just-bash's own command; but files that the user may not read are told from those that are not there. */
+const readChecked: Program = (args, run) => {
+  for (const word of args) {
+    const path = run.path(word)
+    if (word.startsWith('-') || !run.guest.vfs.exists(path, run.as)) continue
+    const node = run.guest.vfs.lookup(path, run.as)
+    if (node.kind === 'file' && !run.guest.vfs.may(node, 4, run.as)) return fail(`${run.name}: ${word}: Permission denied`, run.name === 'grep' ? 2 : 1)
+  }
+  return run.original(args)
+}
+
 export const filePrograms: Readonly<Record<string, Program>> = {
+  cat: readChecked, head: readChecked, tail: readChecked, wc: readChecked, sort: readChecked, grep: readChecked, cut: readChecked, cp: readChecked,
   chown, chgrp: chown, chmod, install, mktemp, stat, dd,
   sha256sum: checksum('sha256'), sha512sum: checksum('sha512'), sha1sum: checksum('sha1'), md5sum: checksum('md5'),
   realpath: (args, run) => {
