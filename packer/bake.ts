@@ -66,7 +66,7 @@ export async function bake(options: BakeOptions): Promise<BakeResult> {
     const plan = planBake(site, inputs.fingerprint, await listRange(proxmox, site))
     if (plan.kind === 'unchanged') return result('unchanged', plan.image)
     if (plan.kind === 'revoked') throw new Failure('image-revoked', `the image of these inputs, ${plan.image.name} (${plan.image.vmid}), is revoked`, 'Change what it was revoked for: the lock ("golden lock"), the base image, or the project.')
-    const claim = await claimBake(folder)
+    const claim = await claimBake(folder, work)
     try {
       const vmid = await carryOut({ ...options, work, lock, staged, inputs, claim })
       return { outcome: 'baked', template: { vmid, name: imageName(site, inputs.fingerprint), fingerprint: inputs.fingerprint } }

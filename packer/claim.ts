@@ -1,7 +1,7 @@
 /** One bake at a time in a site folder, and a note of what a killed one was at. */
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { Failure } from '../proxmox/failure.ts'
 
 interface Note {
@@ -9,6 +9,8 @@ interface Note {
   readonly host: string
   /** VMIDs that the run was going to make. */
   readonly vmids: readonly number[]
+  /** The run's temporary folder, with the key of its build VM. */
+  readonly work: string
 }
 
 export interface Claim {
@@ -20,8 +22,11 @@ export interface Claim {
   release(): Promise<void>
 }
 
-/** @throws Failure `bake-in-progress` */
-export async function claimBake(folder: string): Promise<Claim> {
+/**
+ * @param work this run's temporary folder; that of a killed run is removed
+ * @throws Failure `bake-in-progress`
+ */
+export async function claimBake(folder: string, work: string): Promise<Claim> {
   const file = join(folder, 'state', 'bake.json')
   const before = await readNote(file)
   if (before !== undefined && before.host === hostname() && before.pid !== process.pid && isAlive(before.pid)) {
@@ -29,10 +34,11 @@ export async function claimBake(folder: string): Promise<Claim> {
   }
   await mkdir(join(folder, 'state'), { recursive: true, mode: 0o700 })
   const write = async (vmids: readonly number[]): Promise<void> => {
-    const note: Note = { pid: process.pid, host: hostname(), vmids }
+    const note: Note = { pid: process.pid, host: hostname(), vmids, work }
     await writeFile(file, `${JSON.stringify(note)}\n`, { mode: 0o600 })
   }
   const abandoned = before?.vmids ?? []
+  if (before !== undefined && before.host === hostname() && before.work !== work && basename(before.work).startsWith('golden-bake-')) await rm(before.work, { recursive: true, force: true })
   await write(abandoned)
   let kept = false
   return {
@@ -46,7 +52,7 @@ export async function claimBake(folder: string): Promise<Claim> {
 async function readNote(file: string): Promise<Note | undefined> {
   try {
     const note = JSON.parse(await readFile(file, 'utf8')) as Partial<Note>
-    return typeof note.pid === 'number' && typeof note.host === 'string' && Array.isArray(note.vmids) ? (note as Note) : undefined
+    return typeof note.pid === 'number' && typeof note.host === 'string' && typeof note.work === 'string' && Array.isArray(note.vmids) ? (note as Note) : undefined
   } catch {
     // Not there, or cut short by whatever killed the run.
     return undefined

@@ -1,6 +1,6 @@
 /** The whole bake with real Packer against a lab with fake guests. */
 import { existsSync } from 'node:fs'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -14,8 +14,20 @@ import { buildName } from '../../packer/names.ts'
 import { startTestLab, testLock, type TestLab } from './lab.ts'
 
 let test: TestLab
-beforeAll(async () => { test = await startTestLab() }, 900_000)
-afterAll(() => test?.close())
+let temporary: string
+const inherited = process.env['TMPDIR']
+beforeAll(async () => {
+  test = await startTestLab()
+  // A folder of this test's own: others bake at the same time.
+  temporary = await mkdtemp(join(tmpdir(), 'golden-test-'))
+  process.env['TMPDIR'] = temporary
+}, 900_000)
+afterAll(async () => {
+  if (inherited === undefined) delete process.env['TMPDIR']
+  else process.env['TMPDIR'] = inherited
+  await test?.close()
+  await rm(temporary, { recursive: true, force: true })
+})
 beforeEach(() => { test.shown.length = 0 })
 
 const minute = 60_000
@@ -30,7 +42,7 @@ async function expectNothingLeft(): Promise<void> {
   expect(await files('import')).toEqual([])
   expect((await vms()).filter((vm) => vm.template !== 1)).toEqual([])
   expect(existsSync(join(test.folder, 'state', 'bake.json'))).toBe(false)
-  expect((await readdir(tmpdir())).filter((name) => name.startsWith('golden-bake-'))).toEqual([])
+  expect(await readdir(temporary)).toEqual([])
 }
 
 /** Stages the image's own files and some more. */

@@ -1,4 +1,5 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -91,17 +92,19 @@ describe('the build VM\'s seed', () => {
 
 describe('one bake at a time', () => {
   it('refuses while another process of this computer bakes', async () => {
-    const claim = await claimBake(work)
+    const claim = await claimBake(work, join(work, 'golden-bake-1'))
     const file = join(work, 'state', 'bake.json')
     await writeFile(file, (await readFile(file, 'utf8')).replace(`"pid":${process.pid}`, `"pid":${process.ppid}`))
-    await expect(claimBake(work)).rejects.toMatchObject({ code: 'bake-in-progress' })
+    await expect(claimBake(work, join(work, 'golden-bake-2'))).rejects.toMatchObject({ code: 'bake-in-progress' })
     await claim.release()
-    expect((await claimBake(work)).abandoned).toEqual([])
+    expect((await claimBake(work, join(work, 'golden-bake-2'))).abandoned).toEqual([])
   })
 
-  it('tells what a killed run was at', async () => {
-    const claim = await claimBake(work)
+  it('tells what a killed run was at, and removes its temporary folder', async () => {
+    await mkdir(join(work, 'golden-bake-1'))
+    const claim = await claimBake(work, join(work, 'golden-bake-1'))
     await claim.note([9000, 9001])
-    expect((await claimBake(work)).abandoned).toEqual([9000, 9001])
+    expect((await claimBake(work, join(work, 'golden-bake-2'))).abandoned).toEqual([9000, 9001])
+    expect(existsSync(join(work, 'golden-bake-1'))).toBe(false)
   })
 })
