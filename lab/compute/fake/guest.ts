@@ -185,8 +185,9 @@ export class Guest {
     for (const path of ['/dev/shm', '/dev/pts', '/dev/disk/by-id', '/dev/disk/by-uuid', '/dev/disk/by-label', '/dev/fd', '/run/lock', '/run/systemd/system', '/run/cloud-init', '/run/udev', '/run/user', '/run/sshd', '/proc/self', '/proc/sys/net/ipv4', '/proc/sys/kernel/random', '/sys/class/net', '/sys/block']) vfs.mkdir(path, ROOT, { parents: true })
     vfs.chmod('/dev/shm', 0o1777)
     for (const name of ['null', 'stdin', 'stdout', 'stderr', 'tty', 'console', 'ttyS0']) vfs.place(`/dev/${name}`, specialNode(true, () => ''))
-    vfs.place('/dev/zero', specialNode(true, () => Buffer.alloc(4096)))
-    for (const name of ['random', 'urandom']) vfs.place(`/dev/${name}`, specialNode(true, () => randomBytes(4096)))
+    // Endless in reality: this much of them is more than anybody asks for.
+    vfs.place('/dev/zero', specialNode(true, () => Buffer.alloc(1 << 20)))
+    for (const name of ['random', 'urandom']) vfs.place(`/dev/${name}`, specialNode(true, () => randomBytes(1 << 16)))
     vfs.place('/dev/kmsg', specialNode(true, () => '', (data) => this.serial(data.toString())))
     vfs.place('/proc/cmdline', specialNode(false, () => 'BOOT_IMAGE=/boot/vmlinuz root=LABEL=root ro console=ttyS0\n'))
     vfs.place('/proc/sys/kernel/random/boot_id', specialNode(false, () => `${this.bootId}\n`))
@@ -211,12 +212,12 @@ export class Guest {
 
   /** Paths below /dev that lead to the disk or its partitions. */
   devicePaths(diskName: string): string[] {
-    return this.vfs.paths().filter((path) => path.startsWith('/dev/') && this.deviceAt(path)?.disk.name === diskName)
+    return this.vfs.paths('/dev').filter((path) => this.deviceAt(path)?.disk.name === diskName)
   }
 
   /** Makes the links right after a disk's content has changed (a new file system has a new UUID). */
   refreshDevice(name: string): void {
-    for (const path of this.vfs.paths().filter((each) => each.startsWith('/dev/disk/'))) {
+    for (const path of this.vfs.paths('/dev/disk')) {
       const node = this.vfs.lookup(path, ROOT, false)
       if (node.kind === 'link' && node.target.endsWith(`/${name}`)) this.vfs.remove(path)
     }

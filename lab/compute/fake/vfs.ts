@@ -230,19 +230,18 @@ export class Vfs {
     found.node.mtime = mtime
   }
 
-  /** All paths of the tree, for globbing; file systems of devices left out. */
-  paths(): string[] {
+  /** All paths below a folder, mounts included. */
+  paths(below = '/'): string[] {
     const list: string[] = []
-    const walk = (path: string, folder: DirectoryNode): void => {
-      for (const name of folder.entries.keys()) {
-        const at = `${path}/${name}`
-        list.push(at)
-        const node = this.find(at, 'stat', ROOT, false).node
-        if (node?.kind === 'directory') walk(at, node)
+    const walk = (path: string, folder: DirectoryNode, filesystem: Filesystem): void => {
+      for (const [name, child] of folder.entries) {
+        list.push(`${path}/${name}`)
+        const here = this.covered(child, filesystem)
+        if (here.node.kind === 'directory') walk(`${path}/${name}`, here.node, here.filesystem)
       }
     }
-    const root = this.mounts[0]
-    if (root) walk('', root.filesystem.root)
+    const { node, filesystem, path } = this.find(below, 'scandir', ROOT)
+    if (node?.kind === 'directory') walk(path === '/' ? '' : path, node, filesystem)
     return list
   }
 

@@ -40,7 +40,7 @@ async function remove(run: Run, names: readonly string[], purge: boolean): Promi
     const model = CATALOGUE[name]
     for (const unit of model?.enable ?? []) {
       await systemd.stop(unit)
-      for (const path of vfs.paths().filter((each) => each.startsWith('/etc/systemd/system/') && each.endsWith(`/${unit}`))) vfs.remove(path)
+      for (const path of vfs.paths('/etc/systemd/system').filter((each) => each.endsWith(`/${unit}`))) vfs.remove(path)
     }
     for (const unit of Object.keys(model?.units ?? {})) vfs.remove(`/usr/lib/systemd/system/${unit}`, ROOT, { force: true })
     for (const program of model?.programs ?? []) vfs.remove(program.startsWith('/') ? program : `/usr/bin/${program}`, ROOT, { force: true })

@@ -109,8 +109,7 @@ const systemctl: Program = async (args, run) => {
 
 function unlink(run: Run, unit: string): void {
   const { vfs } = run.guest
-  for (const path of vfs.paths()) {
-    if (!path.startsWith('/etc/systemd/system/')) continue
+  for (const path of vfs.paths('/etc/systemd/system')) {
     const inFolder = /\.(wants|requires|upholds)\/[^/]+$/.test(path) && path.endsWith(`/${unit}`)
     const node = vfs.lookup(path, ROOT, false)
     const alias = node.kind === 'link' && posix.dirname(path) === '/etc/systemd/system' && node.target.endsWith(`/${unit}`)
