@@ -25,7 +25,9 @@ export interface LabSiteOptions {
   readonly projectKeys?: readonly string[]
   readonly transports?: SiteInput['serena']['transports']
   readonly projects?: SiteInput['serena']['projects']
-  /** First VMID; a site uses 40 from there. @default 9000 */
+  /** Name of another site whose pools, storage, token and images this one uses as well. @default its own */
+  readonly sharedWith?: string
+  /** First VMID of depots and slots. @default 9010 */
   readonly firstVmid?: number
   /** Last part of the first address; a site uses 12 from there. @default 20 */
   readonly firstHost?: number
@@ -35,7 +37,8 @@ export interface LabSiteOptions {
 
 /** The host part of the address that the router forwards to: the service address of the group with Serena. */
 export function labSite(lab: LabEndpoint, options: LabSiteOptions): SiteInput {
-  const vmid = options.firstVmid ?? 9000
+  const vmid = options.firstVmid ?? 9010
+  const owner = options.sharedWith ?? options.name
   const host = options.firstHost ?? 20
   const prefix = lab.network.subnet.replace(/\d+\/\d+$/, '')
   const address = (offset: number): string => `${prefix}${host + offset}`
@@ -45,10 +48,10 @@ export function labSite(lab: LabEndpoint, options: LabSiteOptions): SiteInput {
     cores: 2,
     memoryMiB: options.memoryMiB ?? 3072,
     dataGiB: 2,
-    depot: vmid + 10 + index * 10,
+    depot: vmid + index * 10,
     slots: {
-      blue: { vmid: vmid + 11 + index * 10, address: address(2 + index * 4) },
-      green: { vmid: vmid + 12 + index * 10, address: address(3 + index * 4) }
+      blue: { vmid: vmid + 1 + index * 10, address: address(2 + index * 4) },
+      green: { vmid: vmid + 2 + index * 10, address: address(3 + index * 4) }
     }
   })
   return {
@@ -56,12 +59,12 @@ export function labSite(lab: LabEndpoint, options: LabSiteOptions): SiteInput {
     proxmox: {
       url: lab.apiUrl,
       node: lab.node,
-      pool: options.name,
-      depotPool: `${options.name}-depots`,
-      tokenId: `golden-${options.name}@pve!golden`,
-      storage: { disks: lab.storages.disks, iso: `${options.name}-iso`, isoPath: options.isoPath },
+      pool: owner,
+      depotPool: `${owner}-depots`,
+      tokenId: `golden-${owner}@pve!golden`,
+      storage: { disks: lab.storages.disks, iso: `${owner}-iso`, isoPath: options.isoPath },
       bridge: lab.bridge,
-      templates: { first: vmid, last: vmid + 9 },
+      templates: { first: 9000, last: 9009 },
       socksProxy: lab.socksProxy
     },
     network: {

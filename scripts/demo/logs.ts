@@ -11,7 +11,7 @@ export interface LogPlace {
   readonly signal: AbortSignal
 }
 
-export async function checkLogs(checks: Checks, { site, guests, access, signal }: LogPlace): Promise<void> {
+export async function checkLogs(checks: Checks, { site, guests, access, signal }: LogPlace, label: string): Promise<void> {
   const logging = guests[groupWithRole(site, 'logging')?.name ?? '']
   const serena = guests[groupWithRole(site, 'serena')?.name ?? '']
   if (logging === undefined || serena === undefined) return
@@ -23,15 +23,15 @@ export async function checkLogs(checks: Checks, { site, guests, access, signal }
     }, { timeoutMs: 30_000, everyMs: 1000, signal })
   }
   const mark = `l${Date.now().toString(36)}`
-  await checks.check('a line of Serena is found by LogQL within 30 s', async () => {
+  await checks.check(`${label}: a line of Serena is found by LogQL within 30 s`, async () => {
     await leaveMark(access, mark)
     await find(`{container_name="serena_mcp"} |= "check_${mark}"`)
   })
-  await checks.check('a line of nginx is found by LogQL within 30 s', async () => {
+  await checks.check(`${label}: a line of nginx is found by LogQL within 30 s`, async () => {
     await findMark(access, mark)
     await find('{container_name="nginx_proxy"} |= "/mcp"')
   })
-  await checks.check('a line of the journal is found by LogQL within 30 s', async () => {
+  await checks.check(`${label}: a line of the journal is found by LogQL within 30 s`, async () => {
     await inGuest(serena, `logger -t golden-check ${mark}`)
     await find(`{job="journal"} |= "${mark}"`)
   })

@@ -1,9 +1,11 @@
 /** The demo's story, in order: what a user would type, and what must hold after it. */
 import { randomBytes } from 'node:crypto'
-import { readFile, writeFile } from 'node:fs/promises'
+import { copyFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { connect, type Proxmox } from '../../proxmox/client.ts'
 import type { Progress } from '../../proxmox/progress.ts'
+import { initSecrets } from '../init.ts'
+import { labSite, writeLabSite } from '../lab-site.ts'
 import { loadSite } from '../../stacks/load.ts'
 import { groupWithRole, type Site } from '../../stacks/site.ts'
 import { checkAccess, findMark, leaveMark, type OutsideAccess } from './access.ts'
@@ -64,20 +66,64 @@ export async function runDemo(world: DemoWorld): Promise<string> {
     })
     await checkAccess(checks, access, 'two VMs')
     await leaveMark(access, mark)
-    await checkLogs(checks, { site, guests, signal, access })
+    await checkLogs(checks, { site, guests, signal, access }, 'two VMs')
     await checkFirewalls(checks, { site, control: lab, administrator, guests }, 'two VMs')
     await checkSecrets(checks, { folder, labFolder: join(world.folder, 'lab') })
     await checkSurvival(checks, serena, access, mark)
-    await checks.must('golden destroy, golden deploy: the projects of before are there', async () => {
-      await golden('destroy', '--yes')
+    await checks.must('golden destroy: the VMs are gone, the data disks stay in their depots', async () => {
+      const { groups } = await golden('destroy', '--yes')
+      for (const group of groups) expectThat(group.data !== undefined, `group ${group.group} has no data disk any more`)
+    })
+    await oneVm(world, site, proxmox)
+    await checks.must('golden deploy after destroy: the projects of before are there', async () => {
+      await lab.forwardTo(groupWithRole(site, 'serena')?.group.service ?? null)
       await golden('deploy')
       await eventually(() => findMark(access, mark), { timeoutMs: 300_000, signal })
+    })
+    await checks.check('the logs of before are there', async () => {
+      const logging = guests[groupWithRole(site, 'logging')?.name ?? ''] as Guest
+      await eventually(async () => {
+        const answer = await slotctl(logging, 'logs', `{container_name="serena_mcp"} |= "check_${mark}"`, '1440')
+        expectThat(answer.streams?.length > 0, `nothing found: ${JSON.stringify(answer).slice(0, 200)}`)
+      }, { timeoutMs: 60_000, signal })
     })
     return folder
   } finally {
     proxmox.close()
     administrator.close()
   }
+}
+
+/** Both roles on one VM: a site of its own, with the image and the preparation of the first. */
+async function oneVm(world: DemoWorld, first: Site, proxmox: Proxmox): Promise<void> {
+  const { connection, checks, progress, signal } = world
+  const folder = join(world.folder, 'one-vm')
+  const input = labSite(connection, {
+    name: 'one', sharedWith: first.name, layout: 'one-vm', firstVmid: 9040, firstHost: 40, memoryMiB: 4096,
+    base: { file: first.image.base.file ?? '', sha256: first.image.base.sha256 }, isoPath: first.proxmox.storage.isoPath
+  })
+  await writeLabSite(folder, input, connection)
+  await copyFile(join(connection.site, 'secrets/proxmox-token'), join(folder, 'secrets/proxmox-token'))
+  const site = await loadSite(folder)
+  await initSecrets(site, folder, new Date())
+  const [id, secret] = connection.rootToken.split(/=(.*)/s) as [string, string]
+  const options = { env: { ...world.env, GOLDEN_SITE: folder }, signal, onLine: (line: string) => progress.info(line) }
+  const guests = guestsOf(site, proxmox, signal)
+  const access = { site, folder }
+  await checks.must('one VM for both roles: setup and deploy', async () => {
+    await verb(['setup', '--admin', id], { ...options, env: { ...options.env, PROXMOX_ADMIN_TOKEN: secret } })
+    await control(connection.controlSocket).forwardTo(groupWithRole(site, 'serena')?.group.service ?? null)
+    await verb(['deploy'], options)
+  })
+  await checkAccess(checks, access, 'one VM')
+  await checkLogs(checks, { site, guests, signal, access }, 'one VM')
+  const administrator = await opened(connection.apiUrl, connection.caFile, connection.rootToken)
+  try {
+    await checkFirewalls(checks, { site, control: control(connection.controlSocket), administrator, guests }, 'one VM')
+  } finally {
+    administrator.close()
+  }
+  await checks.must('one VM: destroy', async () => { await verb(['destroy', '--yes'], options) })
 }
 
 async function opened(url: string, caFile: string, token: string): Promise<Proxmox> {
