@@ -1,5 +1,7 @@
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, mkdtemp, readFile, rm, watch, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -35,6 +37,19 @@ describe('runPacker', () => {
     const outcome = await runInPlace('trap "echo cleaning up; exit 1" TERM; echo started; while :; do sleep 0.1; done', stop.signal, (text) => { if (text === 'started') stop.abort() })
     expect(outcome).toMatchObject({ exitCode: 1, lines: ['started', 'cleaning up'] })
   })
+
+  it('lets Packer clean up even when this program is killed', async () => {
+    await writeFile(join(work, 'packer'), `#!/bin/sh\ntrap "echo done > ${work}/cleaned; exit 1" TERM\necho started\nwhile :; do sleep 0.1; done\n`, { mode: 0o755 })
+    const program = `
+      import { runPacker } from ${JSON.stringify(join(import.meta.dirname, '../../packer/run.ts'))}
+      await runPacker({ command: 'build', template: 't', variablesFile: 'v', workFolder: ${JSON.stringify(work)}, environment: { PATH: ${JSON.stringify(`${work}:${process.env['PATH']}`)} }, token: { id: 'a', secret: 'b' }, caFile: undefined, signal: new AbortController().signal, note: (text) => console.log(text) })`
+    const parent = spawn(process.execPath, ['--input-type=module-typescript', '-e', program], { stdio: ['ignore', 'pipe', 'inherit'] })
+    await once(parent.stdout, 'data')
+    const watcher = watch(work)
+    const cleaned = (async () => { for await (const { filename } of watcher) if (filename === 'cleaned') return true; return false })()
+    parent.kill('SIGKILL')
+    expect(await cleaned).toBe(true)
+  }, 30_000)
 
   it('says when there is no Packer', async () => {
     await expect(runPacker({ command: 'build', template: 't', variablesFile: 'v', workFolder: work, environment: { PATH: '/usr/bin:/bin' }, token: { id: 'a', secret: 'b' }, caFile: undefined, signal: new AbortController().signal, note: () => {} })).rejects.toMatchObject({ code: 'packer-missing' })
