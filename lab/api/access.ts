@@ -63,10 +63,11 @@ function changeAcl(call: Call): null {
   const { path = '', roles = '', users, groups, tokens, propagate } = call.params
   const { access } = stateOf(call)
   if (users === undefined && groups === undefined && tokens === undefined) {
-    throw parameterError({ users: "either 'users', 'groups' or 'tokens' is required." })
+    const text = "either 'users', 'groups' or 'tokens' is required."
+    throw parameterError({ users: text, groups: text, tokens: text })
   }
   const clean = path === '/' ? '/' : path.replace(/\/+$/, '')
-  if (!isAclPath(clean)) throw parameterError({ path: `invalid ACL path '${path}'` })
+  if (call.params.delete !== '1' && !isAclPath(clean)) throw parameterError({ path: `invalid ACL path '${path}'` })
   const who = [
     ...splitList(users ?? '').map((id) => ({ kind: 'user' as const, id })),
     ...splitList(groups ?? '').map((id) => ({ kind: 'group' as const, id })),
@@ -74,12 +75,12 @@ function changeAcl(call: Call): null {
   ]
   const known = access.value
   for (const role of splitList(roles)) {
-    if (rolePrivileges(stateOf(call), role) === undefined) fail(`update ACL failed: role '${role}' does not exist`)
+    if (rolePrivileges(stateOf(call), role) === undefined) fail(`ACL update failed: role '${role}' does not exist`)
     for (const { kind, id } of who) {
-      if (kind === 'user' && known.users[id] === undefined) fail(`update ACL failed: no such user ('${id}')`)
-      if (kind === 'group' && known.groups[id] === undefined) fail(`update ACL failed: group '${id}' does not exist`)
+      if (kind === 'user' && known.users[id] === undefined) fail(`ACL update failed: user '${id}' does not exist`)
+      if (kind === 'group' && known.groups[id] === undefined) fail(`ACL update failed: group '${id}' does not exist`)
       const [owner = '', token = ''] = id.split('!')
-      if (kind === 'token' && known.users[owner]?.tokens[token] === undefined) fail(`update ACL failed: no such token '${token}' for user '${owner}'`)
+      if (kind === 'token' && known.users[owner]?.tokens[token] === undefined) fail(`ACL update failed: no such token '${token}' for user '${owner}'`)
       known.acls = known.acls.filter((acl) => !(acl.path === clean && acl.kind === kind && acl.id === id && acl.role === role))
       if (call.params.delete !== '1') known.acls.push({ path: clean, kind, id, role, propagate: propagate !== '0' })
     }
@@ -102,7 +103,7 @@ function createRole(call: Call): null {
   const { roleid = '' } = call.params
   const privileges = splitList(call.params.privs ?? '')
   if (rolePrivileges(stateOf(call), roleid) !== undefined) fail(`create role failed: role '${roleid}' already exists`)
-  if (roleid.startsWith('PVE')) throw parameterError({ roleid: "'PVE' prefix is reserved" })
+  if (/^PVE/i.test(roleid)) throw parameterError({ roleid: "cannot use role ID starting with the (case-insensitive) 'PVE' namespace" })
   requirePrivileges(privileges, 'create role failed')
   stateOf(call).access.value.roles[roleid] = [...new Set(privileges)]
   return save(call)

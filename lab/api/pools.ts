@@ -90,8 +90,10 @@ function remove(call: Call): null {
   const { state } = call.context
   const { poolid = '' } = call.params
   const pool = state.pools.value[poolid] ?? fail(`delete pool failed: pool '${poolid}' does not exist`)
-  const vms = pool.vms.filter((vmid) => state.vms.has(vmid))
-  if (vms.length > 0 || pool.storages.length > 0) fail(`delete pool failed: pool '${poolid}' is not empty`)
+  // VMs that are gone do not count.
+  const vm = pool.vms.filter((vmid) => state.vms.has(vmid)).sort((a, b) => a - b)[0]
+  if (vm !== undefined) fail(`delete pool failed: pool '${poolid}' is not empty (contains guest '${vm}')`)
+  if (pool.storages[0] !== undefined) fail(`delete pool failed: pool '${poolid}' is not empty (contains storage '${pool.storages[0]}')`)
   delete state.pools.value[poolid]
   state.pools.save()
   state.access.value.acls = state.access.value.acls.filter((acl) => acl.path !== `/pool/${poolid}`)

@@ -95,11 +95,9 @@ test('two changes of one VM at a time wait for each other, and give up with a me
 
 test('the agent: not configured, not running, then answers', async () => {
   await create(150)
-  expect((await rig.call('POST', `${at(150)}/agent/ping`)).reason).toBe('VM 150 is not running')
-  await rig.done('POST', `${at(150)}/status/start`)
   expect((await rig.call('POST', `${at(150)}/agent/ping`)).reason).toBe('No QEMU guest agent configured')
-  await rig.done('POST', `${at(150)}/status/stop`)
   await set(150, { agent: 'enabled=1' })
+  expect((await rig.call('POST', `${at(150)}/agent/ping`)).reason).toBe('VM 150 is not running')
   await rig.done('POST', `${at(150)}/status/start`)
   // The disk is blank: nothing boots, nobody answers.
   expect((await rig.call('GET', `${at(150)}/agent/network-get-interfaces`)).reason).toBe('QEMU guest agent is not running')

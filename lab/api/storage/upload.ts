@@ -12,13 +12,13 @@ import { kindFolder, storageConfig, type FileKind } from './volumes.ts'
 
 const rules: Readonly<Record<string, { readonly extension: RegExp; readonly complaint: string }>> = {
   iso: { extension: /\.(iso|img)$/i, complaint: 'wrong file extension' },
-  import: { extension: /\.(qcow2|raw|vmdk|ova)$/i, complaint: 'wrong file extension' },
+  import: { extension: /\.(qcow2|raw|vmdk|ova)$/i, complaint: 'invalid filename or wrong extension' },
   vztmpl: { extension: /\.tar\.(gz|xz|zst)$/i, complaint: 'wrong file extension' },
 }
 
 /** The name under which the file is kept: no folder, no white space. @throws 400 for a wrong extension */
 function fileName(content: string, given: string): string {
-  const name = basename(given.replaceAll('\\', '/')).replace(/\s+/g, '_').replace(/[^\w.+=%-]/g, '_')
+  const name = basename(given.replaceAll('\\', '/')).replace(/[^\w.-]/g, '_')
   const rule = rules[content]
   if (rule === undefined) throw parameterError({ content: `upload content type '${content}' not allowed` })
   if (!rule.extension.test(name)) throw parameterError({ filename: rule.complaint })

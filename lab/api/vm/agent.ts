@@ -9,8 +9,9 @@ import { loadVm } from './config.ts'
 async function command(call: Call, name: string, args?: Record<string, unknown>, timeoutMs?: number): Promise<unknown> {
   const vmid = vmidOf(call)
   const vm = loadVm(call.context, vmid)
+  if (vm.value.config.agent === undefined) fail('No QEMU guest agent configured')
   const running = call.context.running.get(vmid) ?? fail(`VM ${vmid} is not running`)
-  if (!agentEnabled(vm.value.config)) fail('No QEMU guest agent configured')
+  if (!agentEnabled(vm.value.config)) fail('QEMU guest agent is not running')
   try {
     return await running.machine.agent(name, args, timeoutMs)
   } catch (error) {

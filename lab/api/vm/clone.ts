@@ -72,7 +72,7 @@ export async function cloneVm(call: Call): Promise<unknown> {
     if (context.state.vms.has(newid)) fail(`unable to create VM ${newid}: config file already exists`)
     const planned = plan(source, full, { name: params.name, description: params.description })
     const clone = context.state.createVm(newid, { lock: 'clone' })
-    return task(call, 'qmclone', vmid, async ({ signal, log }) => {
+    return task(call, 'qmclone', vmid, ({ signal, log }) => context.locks.withVmShared(vmid, async () => {
       const made: string[] = []
       try {
         for (const { slot, drive, how } of planned.drives) {
@@ -96,6 +96,6 @@ export async function cloneVm(call: Call): Promise<unknown> {
         context.state.removeVm(newid)
         throw new ApiError(500, `clone failed: ${taskErrorText(error)}`)
       }
-    }, () => context.state.removeVm(newid))
+    }), () => context.state.removeVm(newid))
   })
 }

@@ -1,6 +1,6 @@
 /** POST /nodes/{node}/qemu. */
 import { task, vmidOf, type Call } from '../context.ts'
-import { ApiError, fail, parameterError, taskErrorText } from '../errors.ts'
+import { ApiError, fail, parameterError, permissionError, taskErrorText } from '../errors.ts'
 import { storageConfig } from '../storage/volumes.ts'
 import { defaultBootOrder } from './boot.ts'
 import { saveVm, type Config } from './config.ts'
@@ -25,10 +25,8 @@ export function createVm(call: Call): unknown {
   if (params.archive !== undefined) fail('the lab restores no archives')
   const wanted: Config = Object.fromEntries(Object.entries(params).filter(([key]) => !notOptions.has(key)))
   if (params.cdrom !== undefined) wanted.ide2 = `${params.cdrom},media=cdrom`
-  if (pool !== undefined) {
-    requirePool(context, pool)
-    caller.require(`/pool/${pool}`, 'VM.Allocate')
-  } else caller.require(`/vms/${vmid}`, 'VM.Allocate')
+  if (pool !== undefined) requirePool(context, pool)
+  if (!caller.has(`/vms/${vmid}`, 'VM.Allocate') && !(pool !== undefined && caller.has(`/pool/${pool}`, 'VM.Allocate'))) throw permissionError()
   if (storage !== undefined) storageConfig(context, storage)
   for (const [key, value] of Object.entries(wanted)) if (/^net\d+$/.test(key)) wanted[key] = printNet(parseNet(value))
   requireSshKeys(wanted)
