@@ -1,12 +1,14 @@
 /** The whole path as a user types it, with real Packer, real OpenTofu and the real provider, on fake guests. */
 import { X509Certificate } from 'node:crypto'
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { openPlace, type Inventory, type Place, type SiteFolder } from './place.ts'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import type { SiteStatus } from '../../rollout/status.ts'
+import { openPlace, type Place, type SiteFolder } from './place.ts'
 
 let place: Place
 let site: SiteFolder
+interface Deployed { changed: boolean; groups: { group: string; outcome: string; slot: string; siteDiffers: boolean }[] }
 beforeAll(async () => {
   place = await openPlace()
   site = await place.site()
@@ -57,7 +59,218 @@ describe('the path of a site', () => {
     expect(await site.done('bake')).toEqual({ outcome: 'unchanged', template: image })
     expect(await place.inventory()).toEqual(before)
   }, minute)
+
+  it('does not touch a VM of somebody else that has a slot\'s VMID', async () => {
+    await place.root.task(await place.root.post('/nodes/pve/qemu', { vmid: 7000, name: 'mail', memory: 64, scsi0: 'local-disks:1', description: 'ours' }))
+    const config = await place.root.get('/nodes/pve/qemu/7000/config')
+    const taken = await site.copy('taken', (draft) => { draft.groups['logging']!.slots.blue.vmid = 7000 })
+    const before = await place.inventory()
+    const ended = await taken.golden('deploy')
+    expect(ended, ended.stderr).toMatchObject({ code: 1, error: { code: 'vmid-taken', message: expect.stringMatching(/7000/), hint: expect.stringContaining('groups.logging.slots.blue.vmid') } })
+    expect(await place.inventory()).toEqual(before)
+    expect(await place.root.get('/nodes/pve/qemu/7000/config')).toEqual(config)
+  }, minute)
+
+  it('stops deploying on Ctrl-C', async () => {
+    const deploy = site.start('deploy')
+    const cloned = async (): Promise<boolean> => (await place.inventory()).vms.some((vm) => vm.vmid === 9021)
+    await Promise.race([vi.waitUntil(cloned, { timeout: minute, interval: 100 }), deploy.ended])
+    deploy.interrupt()
+    const ended = await deploy.ended
+    expect(ended, ended.stderr).toMatchObject({ code: 130, error: { code: 'cancelled' } })
+    const { temporary, processes } = await place.inventory()
+    expect({ temporary, processes }).toEqual({ temporary: [], processes: [] })
+  }, 2 * minute)
+
+  it('goes on with the same command, and deploys both groups', async () => {
+    const { changed, groups } = await site.done<Deployed>('deploy')
+    expect(changed).toBe(true)
+    expect(groups).toMatchObject([
+      { group: 'logging', outcome: 'deployed', slot: 'blue', image: { vmid: image.vmid }, siteDiffers: false },
+      { group: 'serena', outcome: 'deployed', slot: 'blue', image: { vmid: image.vmid }, siteDiffers: false }
+    ])
+  }, 3 * minute)
+
+  it('has made what the pins say: running, protected owners of their data disks', async () => {
+    const { vms, volumes, temporary, processes } = await place.inventory()
+    expect(vms).toEqual(expect.arrayContaining([
+      { vmid: 9011, name: 'test-serena-blue', status: 'running', template: false, pool: 'test' },
+      { vmid: 9021, name: 'test-logging-blue', status: 'running', template: false, pool: 'test' }
+    ]))
+    for (const [slot, depot] of [[9011, 9010], [9021, 9020]] as const) {
+      const config = await configOf(slot)
+      expect(config).toMatchObject({ protection: 1, scsi1: expect.stringMatching(new RegExp(`vm-${slot}-disk-\\d.*serial=golden-data`)) })
+      expect(Object.values(await configOf(depot)).filter((value) => String(value).startsWith('local-disks:'))).toEqual([])
+    }
+    expect(volumes.filter((volume) => volume.startsWith('test-iso:'))).toEqual([expect.stringMatching(/seed-9011-[0-9a-f]+\.iso$/), expect.stringMatching(/seed-9021-[0-9a-f]+\.iso$/)])
+    const { groups } = JSON.parse(await readFile(join(site.folder, 'deployment.json'), 'utf8')) as { groups: Record<string, unknown> }
+    expect(groups).toMatchObject({ serena: { active: 'blue', dataDisk: 'made' }, logging: { active: 'blue', dataDisk: 'made' } })
+    expect({ temporary, processes }).toEqual({ temporary: [], processes: [] })
+  }, minute)
+
+  it('says what runs where, and how to reach it', async () => {
+    const status = await site.done<SiteStatus>('status')
+    expect(status).toMatchObject({ healthy: true, proxmoxFirewall: expect.stringMatching(/off|unknown/) })
+    expect(status.groups['serena']).toMatchObject({
+      activeSlot: 'blue', image, serviceAddress: '10.77.0.21', health: 'healthy', problems: [],
+      urls: { 'streamable-http': `https://localhost:${place.lab.connection.router.https.port}/mcp`, sse: `https://localhost:${place.lab.connection.router.https.port}/sse` },
+      services: { serena_mcp: 'running', serena_mcp_sse: 'running', nginx_proxy: 'running', promtail: 'running' },
+      dataDisk: { at: 'blue' }, siteDiffers: false
+    })
+    expect(status.groups['logging']).toMatchObject({ activeSlot: 'blue', health: 'healthy', services: { loki: 'running' }, missing: ['grafana'], dataDisk: { at: 'blue' } })
+    for (const group of Object.values(status.groups)) {
+      for (const file of [group.caFile ?? '', ...Object.values(group.credentialFiles)]) expect((await stat(file)).isFile()).toBe(true)
+    }
+  }, minute)
+
+  it('keeps every secret out of pins, state, plan and synthesised stacks', async () => {
+    const secrets = await secretsOf(site.folder)
+    expect(secrets.length).toBeGreaterThan(8)
+    const places = [join(site.folder, 'state'), join(site.folder, 'deployment.json')]
+    // The search itself works: it finds what is there, and what is put there.
+    expect(await filesWith(places, ['test-serena-blue'])).not.toEqual([])
+    const canary = join(site.folder, 'state', 'canary')
+    await writeFile(canary, `x${secrets[0] ?? ''}y`)
+    expect(await filesWith(places, secrets)).toEqual([canary])
+    await rm(canary)
+    expect(await filesWith(places, secrets)).toEqual([])
+  }, minute)
+
+  it('has nothing to deploy the second time, and none either after an edit of the site', async () => {
+    const before = await place.inventory()
+    expect(await site.done<Deployed>('deploy')).toMatchObject({ changed: false, groups: [{ outcome: 'unchanged', siteDiffers: false }, { outcome: 'unchanged', siteDiffers: false }] })
+    const memory = site.site.serena.memoryMiB
+    await site.edit((draft) => { draft.serena.memoryMiB = 1024 })
+    expect(await site.done<Deployed>('deploy')).toMatchObject({ changed: false, groups: [{ group: 'logging', siteDiffers: false }, { group: 'serena', outcome: 'unchanged', siteDiffers: true }] })
+    await site.edit((draft) => { draft.serena.memoryMiB = memory })
+    expect(await place.inventory()).toEqual(before)
+  }, 2 * minute)
+
+  it('is all there after the lab was stopped and started again', async () => {
+    await inGuest(9011, 'echo from-before > /srv/golden/projects/playground/note && cat /srv/golden/projects/playground/note')
+    const before = await place.inventory()
+    const { apiUrl } = place.lab.connection
+    await place.restart()
+    expect(place.lab.connection.apiUrl).toBe(apiUrl)
+    const { socksProxy } = place.lab.connection
+    await site.edit((draft) => { draft.proxmox.socksProxy = { ...socksProxy } })
+    expect(await place.inventory()).toEqual({ ...before, vms: before.vms.map((vm) => ({ ...vm, status: 'stopped' })) })
+    const stopped = await site.golden('status')
+    expect(stopped.code).toBe(3)
+    expect(stopped.json()).toMatchObject({ healthy: false, groups: { serena: { health: 'stopped' }, logging: { health: 'stopped' } } })
+    for (const vmid of [9021, 9011]) await place.root.task(await place.root.post(`/nodes/pve/qemu/${vmid}/status/start`))
+    await vi.waitUntil(async () => (await site.golden('status')).code === 0, { timeout: minute, interval: 500 })
+    expect(await inGuest(9011, 'cat /srv/golden/projects/playground/note')).toBe('from-before\n')
+    expect(await site.done<Deployed>('deploy')).toMatchObject({ changed: false })
+    expect(await site.done('bake')).toMatchObject({ outcome: 'unchanged' })
+  }, 2 * minute)
+
+  it('refuses to delete the data of what runs, and to destroy without being told so', async () => {
+    expect(await site.golden('delete-data', 'serena', '--confirm', 'serena')).toMatchObject({ code: 1, error: { code: 'data-in-use' } })
+    expect((await site.golden('destroy')).code).toBe(1)
+    expect((await site.golden('status')).code).toBe(0)
+  }, minute)
+
+  it('destroys the VMs and keeps the data disks in their depots', async () => {
+    const { groups } = await site.done<{ groups: { group: string; outcome: string; data: { depot: number; volume: string } }[] }>('destroy', '--yes')
+    expect(groups).toMatchObject([{ group: 'serena', outcome: 'destroyed', data: { depot: 9010 } }, { group: 'logging', outcome: 'destroyed', data: { depot: 9020 } }])
+    const { vms, volumes, temporary, processes } = await place.inventory()
+    expect(vms.filter((vm) => vm.pool === 'test' && !vm.template)).toEqual([])
+    for (const { data } of groups) {
+      expect(volumes).toContain(data.volume)
+      const config = await configOf(data.depot)
+      expect(config).toMatchObject({ protection: 1 })
+      expect(Object.values(config).filter((value) => String(value).startsWith(data.volume))).toHaveLength(1)
+    }
+    expect(volumes.filter((volume) => volume.startsWith('test-iso:'))).toEqual([])
+    expect({ temporary, processes }).toEqual({ temporary: [], processes: [] })
+    expect((await site.golden('status')).json()).toMatchObject({ healthy: false, groups: { serena: { health: 'absent', dataDisk: { at: 'depot' } } } })
+    expect(await site.done('destroy', '--yes')).toMatchObject({ groups: [{ outcome: 'absent' }, { outcome: 'absent' }] })
+  }, 2 * minute)
+
+  it('does all this with a token that may not touch depots, disks, and VMs of others', async () => {
+    const token = await site.token()
+    const node = '/nodes/pve'
+    const before = await place.inventory()
+    const depot = await configOf(9010)
+    const volume = before.volumes.find((one) => /vm-9010-disk/.test(one)) ?? ''
+    const foreign = before.volumes.find((one) => /vm-7000-disk/.test(one)) ?? ''
+    expect([volume, foreign]).not.toContain('')
+    const refused: (() => Promise<unknown>)[] = [
+      () => token.put(`${node}/qemu/9010/config`, { protection: 0 }),
+      () => token.put(`${node}/qemu/9010/config`, { delete: 'protection' }),
+      () => token.del(`${node}/qemu/9010`, { purge: 1 }),
+      () => token.post(`${node}/qemu/9010/status/start`),
+      () => token.put('/pools/test-depots', { vms: '9010', delete: 1 }),
+      () => token.del(`${node}/storage/local-disks/content/${encodeURIComponent(volume)}`),
+      () => token.del(`${node}/storage/local-disks/content/${encodeURIComponent(foreign)}`),
+      () => token.get(`${node}/qemu/7000/config`),
+      () => token.put(`${node}/qemu/7000/config`, { description: 'mine' }),
+      () => token.post(`${node}/qemu/7000/status/start`),
+      () => token.post(`${node}/qemu/7000/clone`, { newid: 9009, pool: 'test' }),
+      () => token.post(`${node}/qemu/7000/move_disk`, { disk: 'scsi0', 'target-vmid': 9010, 'target-disk': 'unused0' }),
+      () => token.del(`${node}/qemu/7000`),
+      () => token.post('/access/users', { userid: 'me@pve' }),
+      () => token.put('/access/acl', { path: '/', roles: 'Administrator', tokens: site.site.proxmox.tokenId })
+    ]
+    try {
+      for (const call of refused) await expect(call(), String(call)).rejects.toMatchObject({ status: 403 })
+    } finally {
+      token.close()
+    }
+    expect(await place.inventory()).toEqual(before)
+    expect(await configOf(9010)).toEqual(depot)
+  }, minute)
+
+  it('brings everything back with the data of before', async () => {
+    expect(await site.done<Deployed>('deploy')).toMatchObject({ changed: true, groups: [{ outcome: 'deployed' }, { outcome: 'deployed' }] })
+    expect((await site.done<SiteStatus>('status')).healthy).toBe(true)
+    expect(await inGuest(9011, 'cat /srv/golden/projects/playground/note')).toBe('from-before\n')
+    expect((await place.inventory()).volumes.filter((volume) => /vm-90[12]0-disk/.test(volume))).toEqual([])
+  }, 3 * minute)
+
+  it('deletes data only by the verb for it, after its group\'s name', async () => {
+    await site.done('destroy', '--yes')
+    const before = await place.inventory()
+    expect(await site.golden('delete-data', 'logging', '--confirm', 'serena')).toMatchObject({ code: 1, error: { code: 'not-confirmed' } })
+    expect(await place.inventory()).toEqual(before)
+    await site.done('delete-data', 'logging', '--confirm', 'logging')
+    const after = await place.inventory()
+    expect(after).toEqual({ ...before, volumes: before.volumes.filter((volume) => !volume.includes('vm-9020-disk')) })
+    expect(after.volumes).not.toEqual(before.volumes)
+  }, 2 * minute)
 })
+
+const configOf = (vmid: number): Promise<Record<string, unknown>> => place.root.get(`/nodes/pve/qemu/${vmid}/config`)
+
+/** What a shell in a guest prints. */
+async function inGuest(vmid: number, command: string): Promise<string> {
+  const { exitCode, stdout, stderr } = await place.root.agentExec('pve', vmid, ['/bin/sh', '-c', command])
+  if (exitCode !== 0) throw new Error(`VM ${vmid}: "${command}" ended with ${exitCode}: ${stderr}`)
+  return stdout
+}
+
+/** Every secret of a site folder, by its whole text; of keys the longest line. */
+async function secretsOf(folder: string): Promise<string[]> {
+  const entries = await readdir(join(folder, 'secrets'), { recursive: true, withFileTypes: true })
+  const files = entries.filter((entry) => entry.isFile() && !/\.(pem|pub)$/.test(entry.name)).map((entry) => join(entry.parentPath, entry.name))
+  const texts = await Promise.all(files.map((file) => readFile(file, 'utf8')))
+  return texts.map((text) => text.split('\n').reduce((longest, line) => line.length > longest.length ? line : longest, ''))
+}
+
+/** Files, in these files and folders, that hold any of the texts, as they are or in base64. */
+async function filesWith(paths: readonly string[], texts: readonly string[]): Promise<string[]> {
+  const found: string[] = []
+  const forms = texts.flatMap((text) => [text, Buffer.from(text).toString('base64').replace(/=+$/, '').slice(0, -1)])
+  for (const path of paths) {
+    const entries = (await stat(path)).isDirectory() ? (await readdir(path, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)) : [path]
+    for (const file of entries) {
+      const content = await readFile(file, 'latin1')
+      if (forms.some((form) => content.includes(form))) found.push(file)
+    }
+  }
+  return found
+}
 
 /** What the lab's API presents. */
 async function serverCertificate(): Promise<string> {

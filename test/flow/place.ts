@@ -52,6 +52,9 @@ export interface Inventory {
   readonly processes: readonly string[]
 }
 
+/** The provider keeps this empty file, by which all its processes of a computer take turns. */
+const providersLock = 'terraform-provider-proxmox-id-gen.lock'
+
 const digest = (letter: string): string => `sha256:${letter.repeat(64)}`
 /** As `golden lock` writes it; fake guests pull whatever they are told to. Without Grafana, as in the lab. */
 const lock = {
@@ -120,7 +123,7 @@ export async function openPlace(): Promise<Place> {
       return {
         vms: vms.map((vm) => ({ vmid: vm.vmid, name: vm.name, status: vm.status, template: vm.template === 1, pool: vm.pool })).sort((a, b) => a.vmid - b.vmid),
         volumes: [...new Set(volumes)].sort(),
-        temporary: readdirSync(computer.temporary).sort(),
+        temporary: readdirSync(computer.temporary).filter((name) => name !== providersLock).sort(),
         processes: computer.processes()
       }
     },
