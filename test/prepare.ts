@@ -1,0 +1,35 @@
+/**
+ * What `npm test` needs besides npm packages: the pinned programs, and as root on Debian or Ubuntu the lab's packages
+ * and its Debian root, whose nginx, docker compose, cloud-init … check what the project generates. Where they can't be
+ * had, the tests that need them are skipped by name.
+ */
+import { ensureHostPackages } from '../lab/debian/packages.ts'
+import { buildRoot } from '../lab/debian/root.ts'
+import { ensureTools, ToolFailure } from '../tools/index.ts'
+import { plainLines } from '../tools/progress.ts'
+
+const say = (line: string): void => { process.stderr.write(`${line}\n`) }
+const abort = new AbortController()
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => abort.abort(new Error(`stopped by ${name}`)))
+const began = performance.now()
+
+try {
+  if (process.getuid?.() === 0 && process.platform === 'linux') {
+    const found = await ensureHostPackages({ log: say })
+    if (found.ok) await buildRoot({ log: say, signal: abort.signal })
+    else say(`${found.cause}; the tests that need them are skipped.\n→ ${found.next}`)
+  } else {
+    say('not root: tests that need network namespaces or a Debian root are skipped by name')
+  }
+  // Promtail links with libsystemd, one of the packages above.
+  const withJournal = process.platform === 'linux' && process.getuid?.() === 0
+  await ensureTools(['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox', ...(withJournal ? ['promtail', 'loki'] as const : [])], {
+    signal: abort.signal,
+    report: plainLines(say)
+  })
+  say(`ready to test after ${Math.round((performance.now() - began) / 1000)} s`)
+} catch (error) {
+  if (!(error instanceof ToolFailure)) throw error
+  say(`error ${error.code}: ${error.message}\n→ ${error.hint}`)
+  process.exitCode = 1
+}
