@@ -38,6 +38,7 @@ check bake-user 'the user of the bake is gone' "$(grep -ls '^bake:' /etc/passwd 
 check authorized-keys 'no authorised SSH keys' "$(find /root /home -name 'authorized_keys*' 2> /dev/null)"
 check history 'no shell history' "$(find /root /home -name '.*history' -size +0 2> /dev/null)"
 check logs 'no logs' "$(find /var/log -type f -size +0 2> /dev/null)"
+check logins 'no record of who logged in' "$(find /var/lib/wtmpdb /var/lib/lastlog -type f -size +0 2> /dev/null)"
 check leftovers 'nothing in temporary folders' "$(find /tmp /var/tmp -mindepth 1 2> /dev/null)"
 check core-dumps 'no core dumps' "$(find /var/crash /var/lib/systemd/coredump -mindepth 1 2> /dev/null)"
 check package-lists 'no lists and archives of packages' "$(find /var/lib/apt/lists /var/cache/apt/archives -type f -size +0 ! -name lock 2> /dev/null)"

@@ -44,6 +44,9 @@ rm -rf /var/log/journal
 find /var/log -type f -name '*.gz' -exec rm -f {} +
 find /var/log -type f -exec truncate -s 0 {} +
 
+# Who logged in, where it is not in /var/log.
+rm -rf /var/lib/wtmpdb/wtmp.db /var/lib/lastlog/lastlog2.db /var/lib/sudo/lectured
+
 find /root /home -name '.*history' -exec rm -f {} +
 rm -rf /root/.ssh /root/.cache /root/.wget-hsts /root/.lesshst
 find /tmp /var/tmp -mindepth 1 -maxdepth 1 -exec rm -rf {} +
