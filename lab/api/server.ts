@@ -151,13 +151,14 @@ function identify(context: Context, verb: string, path: string, request: Incomin
 }
 
 async function readParams(context: Context, verb: string, path: string, query: string, request: IncomingMessage): Promise<{ raw: RawParams; upload?: { path: string; bytes: number } }> {
-  const fromQuery = parseForm(query)
   const length = Number(request.headers['content-length'] ?? 0)
   const hasBody = length > 0 || request.headers['transfer-encoding'] !== undefined
   if (verb !== 'POST' && verb !== 'PUT') {
     if (hasBody) throw new ApiError(501, `Unexpected content for method '${verb}'`)
-    return { raw: fromQuery }
+    return { raw: parseForm(query) }
   }
+  // A query beside a body is not looked at.
+  if (!hasBody) return { raw: {} }
   const type = request.headers['content-type'] ?? ''
   const kind = type.split(';')[0]?.trim().toLowerCase() ?? ''
   if (kind === 'multipart/form-data' && verb === 'POST' && /^\/nodes\/[^/]+\/storage\/[^/]+\/upload$/.test(path)) {
@@ -165,14 +166,14 @@ async function readParams(context: Context, verb: string, path: string, query: s
     const target = join(context.uploadFolder, `pveupload-${randomBytes(16).toString('hex')}`)
     try {
       const { params, bytes } = await readMultipart(request, boundary, target)
-      return { raw: { ...fromQuery, ...params }, upload: { path: target, bytes } }
+      return { raw: params, upload: { path: target, bytes } }
     } catch (error) {
       await rm(target, { force: true })
       throw error
     }
   }
-  if (kind === 'application/json') return { raw: { ...fromQuery, ...parseJson(await readBody(request)) } }
-  if (kind === '' || kind === 'application/x-www-form-urlencoded') return { raw: { ...fromQuery, ...parseForm(await readBody(request)) } }
+  if (kind === 'application/json') return { raw: parseJson(await readBody(request)) }
+  if (kind === '' || kind === 'application/x-www-form-urlencoded') return { raw: parseForm(await readBody(request)) }
   throw new ApiError(506, `upload 'Content-Type '${kind}' not implemented`)
 }
 

@@ -66,7 +66,7 @@ export function createTasks(state: State, node: string, gate: TaskGate): Tasks {
       // Work that heeds the signal rejects; work that does not, ends as it would have.
       const done = run().then(
         () => finish('OK'),
-        (error: unknown) => finish(abort.signal.aborted ? 'received interrupt' : taskErrorText(error).replace(/\n+$/, '')),
+        (error: unknown) => finish(abort.signal.aborted ? 'received interrupt' : taskErrorText(error).trimEnd().replaceAll('\n', ' ')),
       )
       active.set(upid, { record, done, stop: () => abort.abort() })
       return upid
