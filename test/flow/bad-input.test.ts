@@ -10,12 +10,24 @@ const minute = 60_000
 let place: Place
 let site: SiteFolder
 let before: Inventory
+/** Another place, in which a bake fails slowly meanwhile: the shortest time that a site can wait for SSH is a minute. */
+let slow: Place
+let withoutSsh: Promise<Ended>
 
 beforeAll(async () => {
+  slow = await openPlace()
+  const other = await slow.site()
+  await other.edit((draft) => { draft.image.build.sshTimeoutMinutes = 1 })
+  await other.prepare()
+  slow.driver.behave({ match: /^golden-build-/, ssh: 'never' })
+  withoutSsh = other.golden('bake')
   place = await openPlace()
   site = await place.site()
 }, 900_000)
-afterAll(() => place?.close(), minute)
+afterAll(async () => {
+  await slow?.close()
+  await place?.close()
+}, minute)
 
 /** Without the base template, which is made once and meant to stay. */
 function withoutBase({ vms, volumes, ...rest }: Inventory): Inventory {
@@ -157,6 +169,15 @@ describe('when the host is prepared', () => {
     expect((await place.inventory()).vms.filter((vm) => vm.template)).toHaveLength(2)
   }, 3 * minute)
 })
+
+it('gives up a build VM that never answers by SSH after the time that the site allows, and removes it', async () => {
+  const { message, hint } = expectFailure(await withoutSsh, 'bake-no-ssh')
+  expect(message).toContain('1 minutes')
+  expect(hint).toContain('image.build.sshTimeoutMinutes')
+  const { vms, volumes, temporary, processes } = withoutBase(await slow.inventory())
+  expect(vms.map((vm) => vm.name)).toEqual(['test-serena-depot', 'test-logging-depot'])
+  expect({ volumes, temporary, processes }).toEqual({ volumes: [], temporary: [], processes: [] })
+}, 2 * minute)
 
 /** A port that nothing listens on: it was free a moment ago. */
 const closedPort = await new Promise<number>((done) => {

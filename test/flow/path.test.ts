@@ -102,6 +102,12 @@ describe('the path of a site', () => {
       expect(config).toMatchObject({ protection: 1, scsi1: expect.stringMatching(new RegExp(`vm-${slot}-disk-\\d.*serial=golden-data`)) })
       expect(Object.values(await configOf(depot)).filter((value) => String(value).startsWith('local-disks:'))).toEqual([])
     }
+    for (const [slot, address] of [[9011, '10.77.0.21'], [9021, '10.77.0.25']] as const) {
+      expect(JSON.parse(await inGuest(slot, '/usr/local/sbin/slotctl status'))).toMatchObject({ active: true, dataDisk: 'mounted', serviceAddress: { address, held: true } })
+      expect(await place.root.get(`/nodes/pve/qemu/${slot}/firewall/options`)).toMatchObject({ enable: 1, policy_in: 'DROP', policy_out: 'DROP' })
+    }
+    const rules = await place.root.get<{ type: string; dport?: string; action: string }[]>('/nodes/pve/qemu/9011/firewall/rules')
+    expect(rules.filter((rule) => rule.type === 'in' && rule.action === 'ACCEPT').flatMap((rule) => rule.dport?.split(',') ?? [])).toEqual(expect.arrayContaining(['443', '80', '22']))
     expect(volumes.filter((volume) => volume.startsWith('test-iso:'))).toEqual([expect.stringMatching(/seed-9011-[0-9a-f]+\.iso$/), expect.stringMatching(/seed-9021-[0-9a-f]+\.iso$/)])
     const { groups } = JSON.parse(await readFile(join(site.folder, 'deployment.json'), 'utf8')) as { groups: Record<string, unknown> }
     expect(groups).toMatchObject({ serena: { active: 'blue', dataDisk: 'made' }, logging: { active: 'blue', dataDisk: 'made' } })

@@ -23,6 +23,8 @@ export interface SiteFolder {
   /** The same for what has to succeed: its document. */
   done<T = Record<string, unknown>>(...args: string[]): Promise<T>
   start(...args: string[]): Running
+  /** `golden setup`, with the host's certificate trusted. */
+  prepare(): Promise<void>
   /** What the site's own token may do: a connection with it, as any program could make one. */
   token(): Promise<Proxmox>
   /** A copy of this folder with something changed. */
@@ -158,6 +160,11 @@ function siteFolder(place: Place, folder: string, input: SiteInput): SiteFolder 
       return ended.json<T>()
     },
     start: (...args) => computer.start(join(computer.clone, 'scripts/golden'), [...args, '--json'], { env: { ...env, PROXMOX_ADMIN_PASSWORD: place.lab.connection.admin.password } }),
+    prepare: async () => {
+      const { error } = await site.golden('setup', '--admin', 'admin@pve')
+      const fingerprint = /([0-9A-F]{2}:){31}[0-9A-F]{2}/.exec(error?.hint ?? '')?.[0] ?? ''
+      await site.done('setup', '--admin', 'admin@pve', '--fingerprint', fingerprint)
+    },
     token: async () => {
       const secret = (await readFile(join(folder, 'secrets/proxmox-token'), 'utf8')).trim()
       return connect({ url: current.proxmox.url, caPem: await readFile(place.lab.connection.caFile, 'utf8'), auth: { id: current.proxmox.tokenId ?? '', secret } })
