@@ -2,12 +2,13 @@
  * Makes a slot its group's owner: the data disk goes from the depot to the slot, and the guest starts what needs
  * it. Observe, decide (pure), act; killed anywhere and run again it goes on.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import type { Progress } from '../proxmox/progress.ts'
 import type { SlotName } from '../stacks/site.ts'
 import { attach, createDataDisk, dataKey, protect, reassign, start } from './depot.ts'
-import { guestOf, type GuestStatus } from './guest.ts'
+import { guestOf, type Guest, type GuestStatus } from './guest.ts'
 import { checkIdentity, diskPlace, observeGroup, type Disk, type GroupPlaces, type GroupSeen } from './observe.ts'
 import { reconcile, type Decision, type Refusal } from './reconcile.ts'
 
@@ -139,14 +140,15 @@ export async function activate(context: ActivationContext, slot: SlotName, relea
   }).then(() => {}))
 }
 
-/** The agent answers some time before the seed has been read. */
-async function waitForStatus(guest: ReturnType<typeof guestOf>, note: (text: string) => void, signal: AbortSignal | undefined): Promise<void> {
+/** Time for a guest to read its seed once its agent answers. */
+const seedTimeoutMs = 600_000
+
+async function waitForStatus(guest: Guest, note: (text: string) => void, signal: AbortSignal | undefined): Promise<void> {
   await guest.wait((elapsed) => note(`wait for the guest: ${Math.round(elapsed / 1000)} s`))
-  await reconcile<GuestStatus | undefined, never>({
-    look: () => guest.status(),
-    decide: (status) => status === undefined ? { kind: 'wait', for: 'the guest is still booting', timeoutMs: 600_000 } : { kind: 'done' },
-    take: () => { throw new Failure('unreachable', 'there is no such step', 'Report this.') },
-    note,
-    ...(signal === undefined ? {} : { signal })
-  })
+  const until = performance.now() + seedTimeoutMs
+  while (await guest.status() === undefined) {
+    if (performance.now() > until) throw new Failure('slot-silent', 'the guest\'s agent answers, but slotctl does not', 'Look at the VM\'s console in Proxmox, then run the same command again.')
+    note('the guest is still booting')
+    await delay(2000, undefined, { signal })
+  }
 }

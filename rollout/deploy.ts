@@ -8,10 +8,10 @@ import { newRelease, type Deployment, type Release } from '../stacks/deployment.
 import { slotNames, type Site, type SlotName } from '../stacks/site.ts'
 import { groupOrder, stackName } from '../stacks/order.ts'
 import { openEngine, type Engine } from './engine.ts'
-import { checkIdentity, diskPlace, observeGroup, placesOf, type GroupPlaces } from './observe.ts'
+import { checkIdentity, diskPlace, observeGroup, placesOf } from './observe.ts'
 import { newReleaseId, readPins, updatePins, withFirstRelease } from './pins.ts'
 import { readSeedSecrets, seedIsThere, uploadSeed } from './seed.ts'
-import { removeLeftover, removeLeftoverRules } from './slots.ts'
+import { settleSlot } from './slots.ts'
 
 export interface DeployOptions {
   readonly site: Site
@@ -76,7 +76,7 @@ async function deployGroup(options: DeployOptions, engine: Engine, deployment: D
     await engine.init(stack)
     const known = await engine.listState(stack)
     for (const name of slotNames) {
-      if (pins.slots[name] !== undefined) await removeLeftovers(options, places, name, known, note)
+      if (pins.slots[name] !== undefined) await settleSlot(proxmox, places, name, engine, stack, known, note, signal)
     }
     const changes = await engine.plan(stack, note)
     if (changes.length === 0) return 'unchanged'
@@ -88,16 +88,6 @@ async function deployGroup(options: DeployOptions, engine: Engine, deployment: D
   if (outcome === 'unchanged') progress.info(`${stack}: nothing to do`)
   if (siteDiffers) progress.info(`${stack}: site.ts says something else than what runs; that takes effect with the next rollout`)
   return { group, outcome, slot, image: release.image, siteDiffers }
-}
-
-/** What an interrupted run made and could not note in the state. */
-async function removeLeftovers({ proxmox, signal }: DeployOptions, places: GroupPlaces, slot: SlotName, known: readonly string[], note: (text: string) => void): Promise<void> {
-  const left = `removed what an interrupted run left of ${places.slots[slot].name}`
-  if (!known.includes(`proxmox_virtual_environment_vm.${slot}`)) {
-    if (await removeLeftover(proxmox, places, slot, signal)) note(left)
-  } else if (!known.includes(`proxmox_virtual_environment_firewall_rules.${slot}_rules`)) {
-    if (await removeLeftoverRules(proxmox, places, slot) > 0) note(left)
-  }
 }
 
 /** Whether a release made now would be another one, its id and age aside. */

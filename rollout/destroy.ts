@@ -9,7 +9,7 @@ import { checkIdentity, observeGroup, placesOf, type DiskPlace } from './observe
 import { readPins, updatePins, withoutReleases } from './pins.ts'
 import { release } from './release.ts'
 import { removeSeed } from './seed.ts'
-import { removeLeftover } from './slots.ts'
+import { settleSlot } from './slots.ts'
 import { Failure } from '../proxmox/failure.ts'
 
 export interface DestroyedGroup {
@@ -55,18 +55,20 @@ async function destroyGroup(options: DeployOptions, engine: Engine, group: strin
     place = await release({ proxmox, places, progress, signal }, slot)
   }
   const releases = slotNames.map((slot) => pins?.slots[slot]).filter((one): one is Release => one !== undefined)
-  if (existed) await progress.step(`destroy ${stackName(site, group)}`, (note) => destroyStack(engine, stackName(site, group), note))
-  for (const slot of slotNames) await removeLeftover(proxmox, places, slot, signal)
+  if (existed) {
+    const stack = stackName(site, group)
+    await progress.step(`destroy ${stack}`, async (note) => {
+      await engine.init(stack)
+      const known = await engine.listState(stack)
+      for (const slot of slotNames) await settleSlot(proxmox, places, slot, engine, stack, known, note, signal)
+      if (known.length > 0) await engine.destroy(stack, note)
+    })
+  }
   for (const one of releases) await removeSeed(proxmox, one)
   if (pins !== undefined) await updatePins(folder, group, (before) => before.dataDisk === undefined ? undefined : withoutReleases(before))
   const data = place.at === 'depot' ? { depot: places.depot.vmid, volume: place.disk.volume } : undefined
   tell(progress, site, group, data)
   return { group, outcome: existed ? 'destroyed' : 'absent', ...(data === undefined ? {} : { data }) }
-}
-
-async function destroyStack(engine: Engine, stack: string, note: (text: string) => void): Promise<void> {
-  await engine.init(stack)
-  await engine.destroy(stack, note)
 }
 
 function tell(progress: Progress, site: Site, group: string, data: DestroyedGroup['data']): void {

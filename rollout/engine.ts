@@ -1,6 +1,8 @@
 /** Runs the CDKTF app and the engine behind it (OpenTofu or Terraform), and turns what they say into notes and failures. */
 import { spawn } from 'node:child_process'
-import { mkdir, rm } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Failure } from '../proxmox/failure.ts'
@@ -34,6 +36,8 @@ export interface Engine {
   destroy(stack: string, note: (text: string) => void): Promise<void>
   /** Addresses of what the state knows. */
   listState(stack: string): Promise<readonly string[]>
+  /** Takes addresses out of the state; nothing is destroyed. */
+  forget(stack: string, addresses: readonly string[]): Promise<void>
 }
 
 const project = join(import.meta.dirname, '..')
@@ -63,10 +67,15 @@ export function openEngine(options: EngineOptions): Engine {
       if (ended.exitCode !== 0) throw new Failure('synth-failed', `the stacks can't be written:\n${lines.join('\n')}`, 'Mend what it names.')
     },
     async init(stack) {
+      // What an initialisation depends on. It takes as long as a plan, and nearly always nothing has changed.
+      const { terraform } = JSON.parse(await readFile(join(stackFolder(stack), 'cdk.tf.json'), 'utf8')) as { terraform: unknown }
+      const stamp = join(stackFolder(stack), '.terraform', `golden-${createHash('sha256').update(JSON.stringify([terraform, site.engine, env['TF_CLI_CONFIG_FILE']])).digest('hex').slice(0, 16)}`)
+      if (existsSync(stamp)) return
       const lines: string[] = []
       const ended = await run(stack, ['init', '-input=false', '-no-color', '-reconfigure'], (line) => lines.push(line))
       signal.throwIfAborted()
       if (ended.exitCode !== 0) throw new Failure('engine-init-failed', `${site.engine} init of ${stack} failed:\n${lines.filter((line) => line.trim() !== '').slice(-20).join('\n')}`, 'Check the backend in site.ts. The provider itself comes with "golden".')
+      await writeFile(stamp, '')
     },
     async plan(stack, note) {
       const changes: PlannedChange[] = []
@@ -91,6 +100,12 @@ export function openEngine(options: EngineOptions): Engine {
       if (ended.exitCode === 0) return lines.filter((line) => /^[\w.[\]"-]+$/.test(line))
       if (/No state file was found/.test(text)) return []
       throw new Failure('state-unreadable', `the state of ${stack} can't be read:\n${text}`, 'Check the backend in site.ts.')
+    },
+    async forget(stack, addresses) {
+      const lines: string[] = []
+      const ended = await run(stack, ['state', 'rm', ...addresses], (line) => lines.push(line))
+      signal.throwIfAborted()
+      if (ended.exitCode !== 0) throw new Failure('state-unwritable', `the state of ${stack} can't be changed:\n${lines.join('\n')}`, 'Check the backend in site.ts.')
     }
   }
 }

@@ -1,8 +1,9 @@
-/** What interrupted runs leave behind and Terraform does not know: VMs of slots, and their firewall rules. */
+/** Where the state and the host differ: what an interrupted run made and could not note, and VMs that vanished. */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import type { SlotName } from '../stacks/site.ts'
+import type { Engine } from './engine.ts'
 import { observeVm, type GroupPlaces, type VmSeen } from './observe.ts'
 
 /** A clone that goes on without anybody waiting for it. */
@@ -43,10 +44,30 @@ async function unlocked(proxmox: Proxmox, node: string, vmid: number, signal: Ab
  * Removes a VM's firewall rules: the provider refuses to add its own to any that are there.
  * @returns how many there were
  */
-export async function removeLeftoverRules(proxmox: Proxmox, places: GroupPlaces, slot: SlotName): Promise<number> {
+async function removeLeftoverRules(proxmox: Proxmox, places: GroupPlaces, slot: SlotName): Promise<number> {
   const path = `/nodes/${places.node}/qemu/${places.slots[slot].vmid}/firewall/rules`
   const rules = await proxmox.get<{ pos: number }[]>(path)
   // From the last one, so that the others keep their numbers.
   for (const { pos } of rules.toSorted((a, b) => b.pos - a.pos)) await proxmox.del(`${path}/${pos}`)
   return rules.length
+}
+
+/**
+ * Makes the state agree with the host, one slot at a time, so that the engine can go on.
+ * @param known what the state has
+ */
+export async function settleSlot(proxmox: Proxmox, places: GroupPlaces, slot: SlotName, engine: Engine, stack: string, known: readonly string[], note: (text: string) => void, signal: AbortSignal): Promise<void> {
+  const { vmid, name } = places.slots[slot]
+  const vm = `proxmox_virtual_environment_vm.${slot}`
+  const rules = `proxmox_virtual_environment_firewall_rules.${slot}_rules`
+  const firewall = `proxmox_virtual_environment_firewall_options.${slot}_firewall`
+  if (!known.includes(vm)) {
+    if (await removeLeftover(proxmox, places, slot, signal)) note(`removed what an interrupted run left of ${name}`)
+  } else if ((await observeVm(proxmox, places.node, vmid, 'scsi0')).there === false) {
+    // The provider can't find that out: Proxmox answers 403 for a VM that is in no pool any more.
+    await engine.forget(stack, [vm, rules, firewall].filter((address) => known.includes(address)))
+    note(`${name} is not on the host any more`)
+  } else if (!known.includes(rules) && await removeLeftoverRules(proxmox, places, slot) > 0) {
+    note(`removed firewall rules that an interrupted run left of ${name}`)
+  }
 }

@@ -132,15 +132,13 @@ describe('a site with a VM for each role', () => {
     ])
   })
 
-  test('plain cdktn: no changes, then a destroy that hands the data back, then the pins applied again', async () => {
+  test('plain cdktn: no changes, then a destroy that hands the data back', async () => {
     const outdir = join(t.folder, 'cdktf.out')
     const cdktn = async (...args: string[]): Promise<string> => run(join(project, 'node_modules/.bin/cdktn'), args, { ...t.options().environment, GOLDEN_SITE: t.folder, TERRAFORM_BINARY_NAME: join(project, 'scripts/golden-tofu'), CI: '1', CHECKPOINT_DISABLE: '1', CDKTF_LOG_LEVEL: 'error', PATH: `${join(project, 'node_modules/.bin')}:${t.options().environment['PATH']}` })
     expect(await cdktn('deploy', '*', '--auto-approve', '--output', outdir)).toMatch(/No changes/)
     await cdktn('destroy', '*', '--auto-approve', '--output', outdir)
     expect(await vmids()).toEqual([9001, 9010, 9020])
     expect(await place('serena')).toMatchObject({ at: 'depot' })
-    await cdktn('deploy', '*', '--auto-approve', '--output', outdir)
-    expect((await readStatus(t.options())).healthy).toBe(true)
   }, 180_000)
 
   test('data is deleted on request, after which a deployment begins with an empty disk', async () => {
@@ -152,7 +150,6 @@ describe('a site with a VM for each role', () => {
     await deploy(t.options())
     expect(t.world.calls.slice(before)).toContain('home-serena-blue format')
     expect(t.world.calls.slice(before)).not.toContain('home-logging-blue format')
-    await destroy(t.options())
   })
 })
 
@@ -174,7 +171,7 @@ describe('interruptions, on a site with one VM', () => {
     expect(abort.signal.aborted).toBe(true)
   }
 
-  test.each([/upload the seed/, /vm\.blue: Creating/, /firewall_rules\.blue_rules: Creating/, /blue_activation: Creating/])('stopped at %s, deploy goes on from there', async (pattern) => {
+  test.each([/vm\.blue: Creating/, /firewall_rules\.blue_rules: Creating/, /blue_activation: Creating/])('stopped at %s, deploy goes on from there', async (pattern) => {
     await stopAt(pattern, deploy)
     expect(await deploy(t.options())).toMatchObject([{ group: 'all', outcome: 'deployed' }])
     expect((await readStatus(t.options())).healthy).toBe(true)
@@ -208,7 +205,6 @@ describe('interruptions, on a site with one VM', () => {
     await t.root.task(await t.root.del<string>('/nodes/pve/qemu/9011'))
     expect(await deploy(t.options())).toMatchObject([{ outcome: 'deployed' }])
     expect((await readStatus(t.options())).healthy).toBe(true)
-    await destroy(t.options())
   })
 })
 

@@ -1,0 +1,57 @@
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { EngineListener, engineEnvironment } from '../../rollout/engine.ts'
+import { deploymentFile, newReleaseId, readPins, updatePins, withDataDisk, withFirstRelease, withoutReleases } from '../../rollout/pins.ts'
+import { reconcile } from '../../rollout/reconcile.ts'
+import { newRelease } from '../../stacks/deployment.ts'
+import { exampleSite } from '../images/example.ts'
+
+const folder = await mkdtemp(join(tmpdir(), 'pins-'))
+afterAll(() => rm(folder, { recursive: true, force: true }))
+const site = exampleSite()
+
+test('pins come and go, whole, and what is known of the data outlives a release', async () => {
+  expect(await readPins(folder)).toEqual({ schema: 1, groups: {} })
+  const release = newRelease(site, 'serena', 'blue', { id: newReleaseId(), created: new Date(), image: { vmid: 9001, name: 'i', fingerprint: 'f' } })
+  await updatePins(folder, 'serena', (pins) => withFirstRelease(pins, 'blue', release))
+  await updatePins(folder, 'serena', (pins) => withDataDisk(pins, 'new'))
+  expect((await readPins(folder)).groups['serena']).toEqual({ dataDisk: 'new', active: 'blue', slots: { blue: release } })
+  await updatePins(folder, 'serena', (pins) => withoutReleases(withDataDisk(pins, 'made')))
+  expect((await readPins(folder)).groups['serena']).toEqual({ dataDisk: 'made', slots: {} })
+  await updatePins(folder, 'serena', () => undefined)
+  expect(await readPins(folder)).toEqual({ schema: 1, groups: {} })
+  expect(await readdir(folder)).toEqual(['deployment.json'])
+  expect(await readFile(deploymentFile(folder), 'utf8')).toMatch(/\n$/)
+})
+
+test('a broken file is named with its problems', async () => {
+  const other = await mkdtemp(join(tmpdir(), 'pins-'))
+  await writeFile(deploymentFile(other), '{ "schema": 2, "groups": {} }')
+  await expect(readPins(other)).rejects.toMatchObject({ code: 'deployment-invalid', message: expect.stringContaining('schema') })
+  await rm(other, { recursive: true })
+})
+
+test('release ids do not repeat', () => {
+  expect(new Set(Array.from({ length: 1000 }, newReleaseId)).size).toBe(1000)
+})
+
+test('the engine gets the token and the CA by its environment, reaches Proxmox directly, and nobody\'s own settings count', () => {
+  const env = engineEnvironment({ site, folder: '/f', environment: { PATH: '/tools' }, token: { id: 'a@pve!b', secret: 's' }, caFile: '/ca.pem' }, { HTTPS_PROXY: 'http://proxy', NO_PROXY: 'intern', PROXMOX_VE_INSECURE: 'true', TF_CLI_ARGS_apply: '-target=x', HOME: '/h' })
+  expect(env).toMatchObject({ PATH: '/tools', HOME: '/h', PROXMOX_VE_API_TOKEN: 'a@pve!b=s', SSL_CERT_FILE: '/ca.pem', NO_PROXY: 'intern,192.168.1.5', GOLDEN_SITE: '/f' })
+  expect(Object.keys(env).filter((name) => /INSECURE|CLI_ARGS/.test(name))).toEqual([])
+})
+
+test('what a hook says about its failure is what the user gets, not that a command exited with 1', () => {
+  const listener = new EngineListener(() => {}, [])
+  for (const output of ['activate slot blue of group serena …', 'error data-disk-foreign: the disk holds something else', '→ Nothing was written.']) listener.line(JSON.stringify({ type: 'provision_progress', hook: { output } }))
+  listener.line(JSON.stringify({ type: 'diagnostic', diagnostic: { severity: 'error', summary: 'local-exec provisioner error', detail: 'exit status 1' } }))
+  expect(listener.failure('home-serena', 'apply')).toMatchObject({ code: 'data-disk-foreign', message: 'the disk holds something else', hint: 'Nothing was written.' })
+})
+
+test('a step without effect is given up, and waiting has an end', async () => {
+  const loop = { look: async () => 0, take: async () => {}, note: () => {}, pauseMs: 1 }
+  await expect(reconcile({ ...loop, decide: () => ({ kind: 'step', step: 'push', title: 'push' }) })).rejects.toMatchObject({ code: 'no-progress' })
+  await expect(reconcile({ ...loop, decide: () => ({ kind: 'wait', for: 'not healthy yet: nginx is stopped', timeoutMs: 5 }) })).rejects.toMatchObject({ code: 'wait-timeout', message: expect.stringContaining('nginx is stopped') })
+})

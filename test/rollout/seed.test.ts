@@ -1,0 +1,82 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import bcrypt from 'bcryptjs'
+import { afterAll, describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { seedFiles } from '../../images/seed.ts'
+import { readSeedSecrets, seedContents, seedPlace } from '../../rollout/seed.ts'
+import { initSecrets } from '../../scripts/init.ts'
+import { newRelease } from '../../stacks/deployment.ts'
+import { nftables } from '../../stacks/nftables.ts'
+import type { Site } from '../../stacks/site.ts'
+import { exampleSite } from '../images/example.ts'
+
+const folder = await mkdtemp(join(tmpdir(), 'seed-'))
+afterAll(() => rm(folder, { recursive: true, force: true }))
+
+const site = exampleSite((input) => {
+  input['serena'].users = [{ name: 'me', password: { kind: 'file', path: 'secrets/users/me' } }, { name: 'you', password: { kind: 'env', name: 'YOURS' } }]
+  input['groups'].logging = { roles: ['logging'], service: '192.168.1.60', depot: 9300, slots: { blue: { vmid: 9301, address: '192.168.1.61' }, green: { vmid: 9302, address: '192.168.1.62' } } }
+})
+await initSecrets(site, folder, new Date())
+const releaseOf = (of: Site, group: string) => newRelease(of, group, 'green', { id: '0123456789ab', created: new Date(0), image: { vmid: 9001, name: 'i', fingerprint: 'f' } })
+const filesOf = async (of: Site, group: string): Promise<Map<string, string>> => seedContents(releaseOf(of, group), await readSeedSecrets(of, folder, releaseOf(of, group), { YOURS: 'a secret of yours' }))
+const golden = (files: Map<string, string>, name: keyof typeof seedFiles): string => files.get(`golden/${seedFiles[name]}`) ?? ''
+
+describe('a seed', () => {
+  test('has the files of its role, and no others', async () => {
+    const everybody = ['seed', 'firewall', 'siteCa', 'sshHostKey', 'sshHostKeyPublic', 'lokiPushPassword'] as const
+    const names = (keys: readonly (keyof typeof seedFiles)[]): string[] => ['meta-data', 'network-config', 'user-data', ...keys.map((key) => `golden/${seedFiles[key]}`)].sort()
+    expect([...(await filesOf(site, 'serena')).keys()].sort()).toEqual(names([...everybody, 'publicCertificate', 'publicKey', 'serenaUsers']))
+    expect([...(await filesOf(site, 'logging')).keys()].sort()).toEqual(names([...everybody, 'loggingCertificate', 'loggingKey', 'lokiUsers', 'grafanaAdminPassword']))
+  })
+
+  test('matches the NIC by its MAC address and gives it the slot\'s address; no IPv6, no DHCP', async () => {
+    const { ethernets: { eth0 } } = parse((await filesOf(site, 'serena')).get('network-config') ?? '')
+    expect(eth0).toMatchObject({ match: { macaddress: 'bc:24:11:00:23:f2' }, 'set-name': 'eth0', dhcp4: false, dhcp6: false, 'link-local': [], addresses: ['192.168.1.52/24'], routes: [{ to: 'default', via: '192.168.1.1' }] })
+  })
+
+  test('has a new instance id for a new release, and host keys that stay', async () => {
+    const files = await filesOf(site, 'serena')
+    expect(parse(files.get('meta-data') ?? '')).toEqual({ 'instance-id': 'iid-0123456789ab', 'local-hostname': 'home-serena-green' })
+    expect(parse(files.get('user-data') ?? '')).toMatchObject({ ssh_deletekeys: false, ssh_genkeytypes: [], users: [] })
+    expect(files.get('user-data')).toMatch(/^#cloud-config\n/)
+    expect(golden(files, 'sshHostKey')).toMatch(/^-----BEGIN OPENSSH PRIVATE KEY-----/)
+  })
+
+  test('holds secrets only in files of their own', async () => {
+    const files = await filesOf(site, 'logging')
+    const secret = golden(files, 'lokiPushPassword').trim()
+    expect(secret.length).toBeGreaterThan(10)
+    for (const [name, content] of files) if (!name.includes('secrets/')) expect(content).not.toContain(secret)
+  })
+
+  test('has passwords as bcrypt that nginx knows, cost 10', async () => {
+    const lines = golden(await filesOf(site, 'serena'), 'serenaUsers').trim().split('\n')
+    expect(lines.map((line) => line.slice(0, line.indexOf('$2y$10$') + 7))).toEqual(['me:$2y$10$', 'you:$2y$10$'])
+    expect(await bcrypt.compare('a secret of yours', lines[1]?.slice(4) ?? '')).toBe(true)
+    expect(await bcrypt.compare('another', lines[1]?.slice(4) ?? '')).toBe(false)
+  })
+
+  test('brings the firewall of its own slot, and tells where logs go', async () => {
+    const files = await filesOf(site, 'serena')
+    expect(golden(files, 'firewall')).toBe(nftables(releaseOf(site, 'serena').flows))
+    expect(JSON.parse(golden(files, 'seed'))).toMatchObject({ slot: 'green', peer: '192.168.1.51', loki: { host: '192.168.1.60', port: 8443, user: 'promtail' } })
+  })
+
+  test('of a site without logging knows nothing of it', async () => {
+    const alone = exampleSite((input) => { input['serena'].users = site.serena.users })
+    const files = await filesOf(alone, 'serena')
+    expect(files.has(`golden/${seedFiles.lokiPushPassword}`)).toBe(false)
+    expect(JSON.parse(golden(files, 'seed'))).not.toHaveProperty('loki')
+  })
+
+  test('is named after its VM and release alone', () => {
+    expect(seedPlace(releaseOf(site, 'serena'))).toEqual({ storage: 'golden-iso', file: 'seed-9202-0123456789ab.iso' })
+  })
+
+  test('names the file of a secret that is missing, and the verb that makes it', async () => {
+    await expect(readSeedSecrets(site, '/nonexistent', releaseOf(site, 'serena'), {})).rejects.toMatchObject({ code: 'secret-unavailable', message: expect.stringContaining('/nonexistent/secrets/'), hint: expect.stringContaining('golden init') })
+  })
+})
