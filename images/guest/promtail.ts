@@ -39,6 +39,7 @@ export function promtailConfiguration(seed: Seed): string | undefined {
           { labels: { container_name: '', stream: '' } },
           // It names the container's id: a new stream for every container that ever ran.
           { labeldrop: ['filename'] },
+          { template: { source: 'line', template: '{{ TrimSuffix .Value "\\n" }}' } },
           { output: { source: 'line' } },
         ],
       },

@@ -1,0 +1,156 @@
+/** The guest's own programs, as they are staged, in the lab's Debian root with its git, rsync and arping. */
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { guestFiles } from '../../images/stage.ts'
+import type { Seed } from '../../images/seed.ts'
+import { inRoot, rootPath, type Bind, type Root } from '../../lab/debian/root.ts'
+import { image, seeds } from './seed.ts'
+
+const rootFolder = await rootPath()
+const root: Root = { folder: rootFolder }
+const noRoot = process.getuid?.() !== 0 || !existsSync(rootFolder)
+
+/** Says what it does when it fails: `want NAME EXPECTED FOUND`. */
+const prelude = `set -eu
+want() { [ "$2" = "$3" ] || { echo "$1: wanted <$2>, found <$3>" >&2; exit 9; }; }
+absent() { text=$1; shift; if grep -r "$text" "$@" >&2; then echo "$text is there" >&2; exit 9; fi; }
+node=/opt/golden/node/bin/node
+programs=/usr/local/lib/golden
+`
+
+describe.skipIf(noRoot)('inside the guest (needs root and the lab\'s Debian root in the cache)', () => {
+  let folder = ''
+  let binds: Bind[] = []
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'golden-inside-'))
+    for (const entry of await guestFiles()) {
+      const path = join(folder, 'root', entry.path)
+      mkdirSync(dirname(path), { recursive: true })
+      if (Buffer.isBuffer(entry.content)) writeFileSync(path, entry.content, { mode: entry.mode })
+    }
+    const seed: Seed = { ...seeds.serena, serena: { ...seeds.serena.serena!, projects: [
+      { name: 'playground' },
+      { name: 'website', git: 'file:///tmp/origin.git' },
+      { name: 'far', git: 'https://someone:t0ken@127.0.0.1:1/far.git' },
+    ] } }
+    writeFileSync(join(folder, 'seed.json'), JSON.stringify(seed))
+    writeFileSync(join(folder, 'wanted.json'), JSON.stringify(seed.serena?.projects.filter(project => project.git)))
+    writeFileSync(join(folder, 'image.json'), JSON.stringify(image))
+    binds = [
+      ...['usr/local/lib/golden', 'usr/local/sbin/golden-release-address', 'usr/local/sbin/golden-firewall', 'usr/local/bin/golden-projects-shell', 'usr/lib/sysusers.d/golden.conf'].map(path => ({ from: join(folder, 'root', path), to: `/${path}` })),
+      { from: process.execPath, to: '/opt/golden/node/bin/node' },
+      { from: join(folder, 'seed.json'), to: '/run/golden/seed/seed.json' },
+      { from: join(folder, 'image.json'), to: '/etc/golden/image.json' },
+      { from: join(folder, 'wanted.json'), to: '/wanted.json' },
+    ]
+  })
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+  const inside = (script: string): Promise<unknown> => inRoot(root, ['bash', '-c', prelude + script], { binds, enter: ['unshare', '--net', '--'] })
+
+  test('projects are made, pushed to, cloned, and left alone when they are there', async () => {
+    await inside(`
+systemd-sysusers golden.conf
+mkdir -p /srv/golden && chmod 700 /srv/golden
+$node $programs/prepare.js serena
+want 'owner of a project' 'projects' "$(stat -c %U /srv/golden/projects/playground/.git/config)"
+want 'mount point' 755 "$(stat -c %a /srv/golden)"
+want "Serena's home" '700 projects' "$(stat -c '%a %U' /srv/golden/serena)"
+want "TypeScript of the image" /opt/golden/language-servers "$(readlink /srv/golden/serena/language_servers/static/TypeScriptLanguageServer/ts-lsp)"
+grep -q '"/workspaces/projects/playground"' /srv/golden/serena/serena_config.yml
+
+# A person at their own computer; SSH hands their command to the shell of the user projects.
+cat > /tmp/ssh <<'END'
+#!/bin/sh
+shift # the host
+cd /srv/golden/projects
+SSH_ORIGINAL_COMMAND="$*" HOME=/srv/golden/projects exec setpriv --reuid 1000 --regid 1000 --clear-groups /usr/local/bin/golden-projects-shell
+END
+chmod 755 /tmp/ssh
+export GIT_SSH_COMMAND=/tmp/ssh GIT_SSH_VARIANT=simple
+git config --global user.email me@example.org && git config --global user.name me && git config --global init.defaultBranch main
+git clone -q projects@slot:playground /tmp/work 2>/dev/null
+cd /tmp/work && git checkout -q -B main
+mkdir .serena && echo 'project_name: mine' > .serena/project.yml && echo hello > hello.py && git add -f . && git commit -qm first
+git push -q origin main
+want 'a push reaches the files' hello "$(cat /srv/golden/projects/playground/hello.py)"
+want 'settings that come with the project win' 'project_name: mine' "$(cat /srv/golden/projects/playground/.serena/project.yml)"
+
+# A hook in the project is not run by a push.
+printf '#!/bin/sh\\ntouch /tmp/hooked\\n' > /srv/golden/projects/playground/.git/hooks/post-receive
+chmod 755 /srv/golden/projects/playground/.git/hooks/post-receive
+echo two > two.py && git add . && git commit -qm second && git push -q origin main
+want 'the second push' two "$(cat /srv/golden/projects/playground/two.py)"
+[ ! -e /tmp/hooked ] || { echo 'a hook of the project was run' >&2; exit 9; }
+
+echo three > /tmp/three.py
+rsync -e /tmp/ssh /tmp/three.py slot:playground/
+want 'rsync' 'three projects' "$(cat /srv/golden/projects/playground/three.py) $(stat -c %U /srv/golden/projects/playground/three.py)"
+for command in id 'sh -c id' '' 'rsync --daemon' 'git-receive-pack-x y'; do
+  if /tmp/ssh slot "$command" > /tmp/out 2>&1; then echo "was let in: $command" >&2; exit 9; fi
+  absent uid= /tmp/out
+done
+
+# First clones: one works, one can't; the one that can't does not name the token.
+git init -q --bare /tmp/origin.git && git push -q /tmp/origin.git main
+mkdir -p /run/golden/projects && cp /wanted.json /run/golden/projects/wanted.json && chown -R projects /run/golden/projects
+git config --system safe.directory /tmp/origin.git
+clones() { HOME=/srv/golden/projects setpriv --reuid 1000 --regid 1000 --clear-groups $node $programs/clone.js 2>/tmp/said; }
+clones
+want 'a clone' hello "$(cat /srv/golden/projects/website/hello.py)"
+want 'settings of a clone' 'project_name: mine' "$(cat /srv/golden/projects/website/.serena/project.yml)"
+grep -q 'project far: could not be cloned from https://127.0.0.1:1/far.git' /run/golden/projects/report.json
+absent t0ken /run/golden/projects/report.json /tmp/said /srv/golden
+
+# Another start changes nothing of it.
+$node $programs/prepare.js serena
+want 'still there' three "$(cat /srv/golden/projects/playground/three.py)"
+want 'no other commit' 2 "$(git -c safe.directory='*' -C /srv/golden/projects/playground rev-list --count HEAD)"
+
+# What Serena's user can turn into a link does not lead root astray.
+rm -r /srv/golden/serena/language_servers && ln -s /etc /srv/golden/serena/language_servers
+if $node $programs/prepare.js serena 2>/dev/null; then echo 'followed a link' >&2; exit 9; fi
+want '/etc is as it was' 'root no' "$(stat -c %U /etc) $([ -e /etc/static ] && echo yes || echo no)"
+`)
+  }, 120_000)
+
+  test('the service address is taken when it is free, never from the peer, and given back with the claim', async () => {
+    await inside(`
+ip link set lo up
+unshare --net -- sh -c 'echo $$ > /tmp/peer; exec sleep 600' &
+until [ -s /tmp/peer ]; do sleep 0.05; done
+peer=$(cat /tmp/peer)
+on_peer() { nsenter -t "$peer" -n -- "$@"; }
+ip link add eth0 type veth peer name eth0 netns "$peer"
+ip addr add 10.77.0.51/24 dev eth0 && ip link set eth0 up
+on_peer ip addr add 10.77.0.52/24 dev eth0 && on_peer ip link set eth0 up && on_peer ip addr add 10.77.0.50/32 dev eth0
+until ping -c1 -W1 10.77.0.52 > /dev/null 2>&1 || arping -q -c1 -w2 -I eth0 10.77.0.52; do sleep 0.1; done
+try() { $node --input-type=module -e "import { claim } from '$programs/address.js'; console.log(claim('10.77.0.50'))"; }
+mine() { ip -4 -o addr show dev eth0 | grep -c '10\\.77\\.0\\.50/32' || true; }
+echo SERVICE_ADDRESS=10.77.0.50 > /run/golden/address.env
+
+want 'without a claim' 'false 0' "$(try) $(mine)"
+touch /run/golden/claim
+want 'while the peer holds it' 'false 0' "$(try) $(mine)"
+on_peer ip addr del 10.77.0.50/32 dev eth0
+want 'when the peer has let go' 'true 1' "$(try) $(mine)"
+want 'once it is here' 'true 1' "$(try) $(mine)"
+golden-release-address
+want 'when the disk leaves' 'false 0' "$(try) $(mine)"
+kill "$peer"
+`)
+  }, 120_000)
+
+  test('a firewall that does not load leaves the host closed, and says so', async () => {
+    await inside(`
+echo 'table inet golden { chain input { type filter hook input priority filter; policy drop; }; }' > /run/golden/seed/nftables.nft
+golden-firewall
+echo 'table inet golden { chain input { nonsense; }; }' > /run/golden/seed/nftables.nft
+if golden-firewall 2>/dev/null; then echo 'success was claimed' >&2; exit 9; fi
+want 'closed' 2 "$(nft list table inet golden | grep -c 'policy drop')"
+`)
+  }, 60_000)
+})

@@ -1,0 +1,142 @@
+/** Real Promtail and real Loki with what the guest renders (only addresses and folders differ): a line's way to a query. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { dashboardQueries, dashboards } from '../../images/dashboards/dashboards.ts'
+import { grafanaProvisioning } from '../../images/guest/grafana.ts'
+import { lokiConfiguration } from '../../images/guest/loki.ts'
+import { promtailConfiguration } from '../../images/guest/promtail.ts'
+import { ensureTools } from '../../tools/index.ts'
+import { seeds } from './seed.ts'
+
+const children: ChildProcess[] = []
+let folder = ''
+let lokiUrl = ''
+
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(Array.from({ length: count }, async () => {
+    const server = createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    return server
+  }))
+  const ports = servers.map(server => (server.address() as { port: number }).port)
+  for (const server of servers) {
+    server.close()
+    await once(server, 'close')
+  }
+  return ports
+}
+
+async function run(program: string, args: string[], ready: string): Promise<void> {
+  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] })
+  children.push(child)
+  let said = ''
+  child.stderr.on('data', (part: Buffer) => (said += part.toString()))
+  for (;;) {
+    if (child.exitCode !== null) throw new Error(`${program} ended: ${said.slice(-2000)}`)
+    if (await fetch(ready).then(answer => answer.ok, () => false)) return
+    await pause(100) // it is starting
+  }
+}
+
+interface Result {
+  readonly stream?: Record<string, string>
+  readonly metric?: Record<string, string>
+  readonly values: readonly (readonly [string | number, string])[]
+}
+
+/** What a query of the last hour finds. */
+async function query(expression: string): Promise<readonly Result[]> {
+  const parameters = new URLSearchParams({ query: expression, start: String((Date.now() - 3_600_000) * 1e6), step: '60', limit: '1000' })
+  const answer = await fetch(`${lokiUrl}/loki/api/v1/query_range?${parameters}`)
+  if (!answer.ok) throw new Error(`${expression}: ${await answer.text()}`)
+  return ((await answer.json()) as { data: { result: Result[] } }).data.result
+}
+
+/** As Docker's json-file driver writes with the tag of daemon.json. */
+const docker = (name: string, stream: string, text: string): string =>
+  JSON.stringify({ log: `${text}\n`, stream, attrs: { tag: name }, time: new Date().toISOString() }) + '\n'
+
+const request = (status: number, user: string): string =>
+  JSON.stringify({ time: 'now', remote: '10.0.0.9', user, host: 'h', method: 'POST', path: '/mcp', status, bytes: 1, seconds: 0.25 })
+
+describe('a log line', () => {
+  beforeAll(async () => {
+    const tools = await ensureTools(['loki', 'promtail'])
+    folder = mkdtempSync(join(tmpdir(), 'golden-logs-'))
+    const [http = 0, grpc = 0, promtail = 0] = await freePorts(3)
+    lokiUrl = `http://127.0.0.1:${http}`
+    const loki = JSON.parse(lokiConfiguration(seeds.logging) ?? '') as { server: Record<string, unknown> }
+    Object.assign(loki.server, { http_listen_address: '127.0.0.1', http_listen_port: http, grpc_listen_port: grpc })
+    writeFileSync(join(folder, 'loki.yaml'), JSON.stringify(loki).replaceAll('/var/lib/loki', join(folder, 'loki')))
+
+    const containers = join(folder, 'containers')
+    const write = (id: string, lines: string[]): void => {
+      mkdirSync(join(containers, id), { recursive: true })
+      writeFileSync(join(containers, id, `${id}-json.log`), lines.join(''))
+    }
+    write('aaa', [docker('serena_mcp', 'stderr', 'INFO tool read_file')])
+    write('bbb', [docker('nginx_proxy', 'stdout', request(200, 'me')), docker('nginx_proxy', 'stdout', request(401, ''))])
+    const settings = JSON.parse(promtailConfiguration(seeds.serena) ?? '') as {
+      server: Record<string, unknown>
+      clients: Record<string, unknown>[]
+      scrape_configs: { job_name: string }[]
+    }
+    Object.assign(settings.server, { http_listen_port: promtail })
+    for (const client of settings.clients) {
+      client['url'] = `${lokiUrl}/loki/api/v1/push`
+      delete client['basic_auth']
+      delete client['tls_config']
+    }
+    // The journal is this computer's own, and no business of a test.
+    settings.scrape_configs = settings.scrape_configs.filter(config => config.job_name === 'containers')
+    const text = JSON.stringify(settings).replaceAll('/var/lib/docker/containers', containers).replaceAll('/var/lib/promtail', folder)
+    writeFileSync(join(folder, 'promtail.yaml'), text)
+
+    await run(tools.loki.path, [`-config.file=${join(folder, 'loki.yaml')}`], `${lokiUrl}/ready`)
+    await run(tools.promtail.path, [`-config.file=${join(folder, 'promtail.yaml')}`], `http://127.0.0.1:${promtail}/ready`)
+    while ((await query('{job="containers"}')).flatMap(stream => stream.values).length < 3) await pause(200) // it is under way
+  }, 120_000)
+
+  afterAll(async () => {
+    for (const child of children) {
+      const ended = once(child, 'exit')
+      if (child.kill('SIGKILL')) await ended
+    }
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  test('is found by the labels of its container and its VM', async () => {
+    const [serena] = await query('{container_name="serena_mcp", host="home-serena-blue", role="serena", slot="blue", image="ffffffffffff", group="serena"}')
+    expect(serena?.values.map(([, line]) => line)).toEqual(['INFO tool read_file'])
+    expect(serena?.stream).toMatchObject({ stream: 'stderr', job: 'containers' })
+    // The file's name holds the container's id: a stream for each container that ever ran.
+    expect(serena?.stream).not.toHaveProperty('filename')
+  })
+
+  test('is seen by every panel of the dashboards', async () => {
+    const found = await Promise.all(dashboardQueries().map(async expression => [expression, (await query(expression)).length] as const))
+    expect(found.length).toBeGreaterThan(8)
+    // There is no journal here; its queries must only be understood.
+    for (const [expression, count] of found) if (!expression.includes('job="journal"')) expect(count, expression).toBeGreaterThan(0)
+  })
+})
+
+test('the dashboards ask the data source that is provisioned, and every panel has a query', () => {
+  const [datasource] = grafanaProvisioning()
+  const { uid } = (JSON.parse(datasource?.content ?? '') as { datasources: { uid: string }[] }).datasources[0]!
+  for (const dashboard of Object.values(dashboards())) {
+    const panels = (dashboard.panels ?? []) as { type: string; datasource?: { uid: string }; targets?: { expr: string }[] }[]
+    const real = panels.filter(panel => panel.type !== 'row')
+    expect(real.length).toBeGreaterThan(0)
+    for (const panel of real) {
+      expect(panel.datasource?.uid).toBe(uid)
+      expect(panel.targets?.length).toBeGreaterThan(0)
+    }
+  }
+})
