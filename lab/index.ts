@@ -20,7 +20,7 @@ import { freeVolume, imageVolumes } from './api/storage/volumes.ts'
 import { createTasks } from './api/tasks.ts'
 import { applyFirewall } from './api/vm/firewall-state.ts'
 import type { ComputeDriver, LabNetwork } from './compute/driver.ts'
-import { startControl } from './entrance/control.ts'
+import { answers, startControl } from './entrance/control.ts'
 import { startRouterPort } from './entrance/router-port.ts'
 import { startSocksProxy } from './entrance/socks.ts'
 import { openDocument, writeAtomically } from './state/document.ts'
@@ -87,6 +87,7 @@ export interface Lab {
 
 const node = 'pve'
 const bridge = 'vmbr0'
+const controlName = 'control.sock'
 
 /** Secrets that callers get back in `connection.json`; the access document has only hashes of them. */
 interface Secrets { rootToken: string; adminPassword: string; ciToken?: string; port?: number }
@@ -141,6 +142,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
   const log = options.log ?? (() => undefined)
   const stateDir = resolve(options.stateDir)
   mkdirSync(stateDir, { recursive: true, mode: 0o700 })
+  if (await answers(join(stateDir, controlName))) throw new Error(`a lab is running with the state folder ${stateDir} already: stop it first, or choose another folder`)
   const connectionFile = join(stateDir, 'connection.json')
   rmSync(connectionFile, { force: true })
   const endings: (() => Promise<unknown>)[] = []
@@ -216,7 +218,7 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
     if (running === undefined) throw new Error(`VM ${vmid} is not running`)
     await running.machine.stop()
   }
-  const controlSocket = join(stateDir, 'control.sock')
+  const controlSocket = join(stateDir, controlName)
   const control = await startControl({ socket: controlSocket, network, faults, serialLog, kill, stop: requestStop })
   endings.push(() => control.close())
   const registry = await options.startRegistry?.({ driver, stateDir })

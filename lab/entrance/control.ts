@@ -1,6 +1,7 @@
 /** The control socket: JSON over HTTP on a Unix socket, for what no Proxmox has (router, internet, faults, stop). */
 import { createServer } from 'node:http'
 import { createReadStream, existsSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
 import type { LabNetwork } from '../compute/driver.ts'
 import type { FaultOrder, Faults } from '../api/faults.ts'
 import type { Closable } from './join.ts'
@@ -13,6 +14,17 @@ export interface ControlOptions {
   /** Kills a machine as a power cut would. Rejects when it does not run. */
   kill(vmid: number): Promise<void>
   stop(): void
+}
+
+/** Whether a lab answers on this socket. A file that a killed one left behind does not count. */
+export function answers(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(socket, () => {
+      probe.destroy()
+      resolve(true)
+    })
+    probe.on('error', () => resolve(false))
+  })
 }
 
 /** The longest path a Unix socket may have. */

@@ -48,6 +48,13 @@ test('connection.json is there, for its owner only, while the lab answers', asyn
   expect(existsSync(rig.lab.connection.controlSocket)).toBe(false)
 })
 
+test('two labs never share a state folder; the first one is not disturbed', async () => {
+  const { startLab } = await import('../../lab/index.ts')
+  await expect(startLab({ stateDir: join(rig.folder, 'state'), driver: 'fake' })).rejects.toThrow('is running with the state folder')
+  expect((await rig.call('GET', '/version')).status).toBe(200)
+  expect(existsSync(rig.lab.connectionFile)).toBe(true)
+})
+
 test('what a killed lab was making is cleared away', async () => {
   const state = join(rig.folder, 'state')
   await rig.lab.close()
