@@ -2,7 +2,8 @@
 import { AgentError, AgentUnavailable } from '../driver.ts'
 import type { Guest } from './guest.ts'
 import { loginContext, runArgv, type Result } from './shell.ts'
-import { ROOT, VfsError } from './vfs.ts'
+import { VfsError } from './errno.ts'
+import { ROOT } from './vfs.ts'
 
 type Arguments = Readonly<Record<string, unknown>>
 interface OpenFile { readonly path: string; data: Buffer; at: number; readonly write: boolean; changed: boolean }

@@ -1,6 +1,5 @@
 /** One fake guest: disks, files, units, network and log-ins of a modelled Debian, from power-on to power-off. */
 import { appendFileSync } from 'node:fs'
-import { randomBytes } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MachineSpec, NicSpec } from '../driver.ts'
@@ -10,7 +9,7 @@ import { programs } from './commands/index.ts'
 import { makeTemporaryFiles } from './commands/system.ts'
 import { deviceLink, deviceNode, Devices, udevLinks, type Device } from './devices.ts'
 import { Docker } from './docker.ts'
-import { Filesystem, specialNode, type BlobStore } from './filesystem.ts'
+import { Filesystem, type BlobStore } from './filesystem.ts'
 import { Firewall } from './nftables.ts'
 import { configureInterfaces, type Interface } from './interfaces.ts'
 import { programFiles } from './programs/index.ts'
@@ -18,8 +17,10 @@ import type { Program } from './shell.ts'
 import { watch } from './programs/watch.ts'
 import { makeHostKeys, serveSsh } from './ssh.ts'
 import { readSshdConfig, type SshdConfig } from './sshd-config.ts'
-import { Systemd, Udev } from './systemd.ts'
+import { Systemd } from './systemd.ts'
+import { Udev } from './udev.ts'
 import { ROOT, Vfs } from './vfs.ts'
+import { mountVolatile } from './volatile.ts'
 
 /** What a guest needs from the lab around it. */
 export interface World {
@@ -146,7 +147,8 @@ export class Guest {
   }
 
   private async bring(run: number): Promise<void> {
-    this.prepareTree()
+    mountVolatile(this)
+    for (const device of this.devices.all()) this.addDeviceNodes(device)
     makeTemporaryFiles(this)
     let cloud: ReturnType<typeof localStage>
     const errors: string[] = []
@@ -171,34 +173,6 @@ export class Guest {
     this.serial(`Cloud-init v. 25.1.4 finished: ${this.cloudInit.status}`)
     await this.devices.flush()
     finished()
-  }
-
-  /** What is made anew at each boot: /dev, /proc, /run and the machine-id if it is empty. */
-  private prepareTree(): void {
-    const { vfs } = this
-    for (const [path, mode] of [['/dev', 0o755], ['/proc', 0o555], ['/sys', 0o555], ['/run', 0o755], ['/tmp', 0o1777]] as const) {
-      vfs.mkdir(path, ROOT, { parents: true })
-      const filesystem = new Filesystem(path === '/proc' ? 'proc' : path === '/sys' ? 'sysfs' : path === '/dev' ? 'devtmpfs' : 'tmpfs')
-      filesystem.root.mode = mode
-      vfs.mount(path, filesystem, filesystem.type === 'devtmpfs' ? 'udev' : filesystem.type, 'rw,nosuid,relatime')
-    }
-    for (const path of ['/dev/shm', '/dev/pts', '/dev/disk/by-id', '/dev/disk/by-uuid', '/dev/disk/by-label', '/dev/fd', '/run/lock', '/run/systemd/system', '/run/cloud-init', '/run/udev', '/run/user', '/run/sshd', '/proc/self', '/proc/sys/net/ipv4', '/proc/sys/kernel/random', '/sys/class/net', '/sys/block']) vfs.mkdir(path, ROOT, { parents: true })
-    vfs.chmod('/dev/shm', 0o1777)
-    for (const name of ['null', 'stdin', 'stdout', 'stderr', 'tty', 'console', 'ttyS0']) vfs.place(`/dev/${name}`, specialNode(true, () => ''))
-    // Endless in reality: this much of them is more than anybody asks for.
-    vfs.place('/dev/zero', specialNode(true, () => Buffer.alloc(1 << 20)))
-    for (const name of ['random', 'urandom']) vfs.place(`/dev/${name}`, specialNode(true, () => randomBytes(1 << 16)))
-    vfs.place('/dev/kmsg', specialNode(true, () => '', (data) => this.serial(data.toString())))
-    vfs.place('/proc/cmdline', specialNode(false, () => 'BOOT_IMAGE=/boot/vmlinuz root=LABEL=root ro console=ttyS0\n'))
-    vfs.place('/proc/sys/kernel/random/boot_id', specialNode(false, () => `${this.bootId}\n`))
-    vfs.place('/proc/sys/kernel/random/uuid', specialNode(false, () => `${crypto.randomUUID()}\n`))
-    vfs.place('/proc/uptime', specialNode(false, () => `${((Date.now() - this.bootedAt) / 1000).toFixed(2)} 0.00\n`))
-    vfs.place('/proc/meminfo', specialNode(false, () => `MemTotal:       ${this.spec.memoryMiB * 1024} kB\nMemAvailable:   ${this.spec.memoryMiB * 900} kB\n`))
-    vfs.place('/proc/self/mounts', specialNode(false, () => vfs.mounts.map((mount) => `${mount.source} ${mount.target} ${mount.filesystem.type} ${mount.options} 0 0\n`).join('')))
-    vfs.place('/proc/mounts', specialNode(false, () => vfs.readText('/proc/self/mounts')))
-    const id = vfs.exists('/etc/machine-id') ? vfs.readText('/etc/machine-id').trim() : ''
-    if (id === '' || id === 'uninitialized') vfs.write('/etc/machine-id', `${randomBytes(16).toString('hex')}\n`)
-    for (const device of this.devices.all()) this.addDeviceNodes(device)
   }
 
   /** Makes /dev entries of a device, udev's and the rules' links included; returns the links' paths. */

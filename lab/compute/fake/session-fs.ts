@@ -5,14 +5,15 @@
  */
 import type { FileContent, IFileSystem } from 'just-bash'
 import { posix } from 'node:path'
-import { RUN_WORDS } from './rewrite-commands.ts'
-import { Vfs, VfsError, type Credentials } from './vfs.ts'
+import { CHECK_REDIRECTION, FIND_COMMAND, RUN_WORDS } from './rewrite-commands.ts'
+import { VfsError } from './errno.ts'
+import { Vfs, type Credentials } from './vfs.ts'
 import type { Node } from './filesystem.ts'
 
 /** Name of the internal command that runs the program `$0`. */
 export const RUN_PROGRAM = '__run_program'
 /** Shell builtins that just-bash leaves to commands: they are there whatever is installed. */
-export const BUILTIN_COMMANDS: ReadonlySet<string> = new Set(['trap', 'umask', 'kill', 'ulimit', 'jobs', 'times', 'echo', 'printf', 'pwd', 'alias', 'unalias', 'history', 'test', '[', RUN_PROGRAM, RUN_WORDS])
+export const BUILTIN_COMMANDS: ReadonlySet<string> = new Set(['trap', 'umask', 'kill', 'ulimit', 'jobs', 'times', 'echo', 'printf', 'pwd', 'alias', 'unalias', 'history', 'test', '[', RUN_PROGRAM, RUN_WORDS, CHECK_REDIRECTION, FIND_COMMAND])
 
 type Encoding = string | { encoding?: string | null } | undefined
 

@@ -4,7 +4,7 @@ import ssh2, { type Attributes, type SFTPWrapper } from 'ssh2'
 import type { Node } from './filesystem.ts'
 import type { Guest } from './guest.ts'
 import type { ProcessContext } from './shell.ts'
-import { VfsError } from './vfs.ts'
+import { VfsError } from './errno.ts'
 
 const { STATUS_CODE, OPEN_MODE } = ssh2.utils.sftp
 const TYPE_BITS = { file: 0o100000, directory: 0o040000, link: 0o120000, block: 0o060000, special: 0o020000 }

@@ -6,9 +6,10 @@ import { Bash, defineCommand, getCommandNames, latin1FromBytes, parse, serialize
 import { posix } from 'node:path'
 import { findAccount, credentialsOf, type Account } from './accounts.ts'
 import type { Guest } from './guest.ts'
-import { rewriteCommands, RUN_WORDS } from './rewrite-commands.ts'
+import { CHECK_REDIRECTION, FIND_COMMAND, rewriteCommands, RUN_WORDS } from './rewrite-commands.ts'
 import { BUILTIN_COMMANDS, createSessionFs, RUN_PROGRAM } from './session-fs.ts'
-import { ROOT, VfsError, type Credentials } from './vfs.ts'
+import { VfsError } from './errno.ts'
+import { ROOT, type Credentials } from './vfs.ts'
 
 export interface Result {
   readonly stdout: string
@@ -118,6 +119,14 @@ export async function runShell(script: string, context: ProcessContext, options:
           throw error
         }
       }),
+      defineCommand(CHECK_REDIRECTION, async (paths, ctx) => {
+        const problems = paths.flatMap((path) => guest.vfs.writeProblem(posix.resolve(ctx.cwd, path), as) ?? [])
+        return problems.length === 0 ? ok() : fail(problems.map((problem) => `bash: ${problem.path}: ${problem.reason}`).join('\n'))
+      }),
+      defineCommand(FIND_COMMAND, async ([name = ''], ctx) => {
+        const found = programCandidates(ctx.env.get('PATH') ?? PATH, ctx.cwd, name).find((path) => isExecutable(guest, as, path))
+        return found === undefined ? fail('') : ok(`${found}\n`)
+      }),
       defineCommand('trap', async (args) => {
         if (args.includes('EXIT') || args.includes('0')) exitTrap = args[0] === '-' ? undefined : args[0]
         return ok()
@@ -132,7 +141,7 @@ export async function runShell(script: string, context: ProcessContext, options:
       defineCommand('kill', async (args) => (args.at(-1) === String(1) || args[0] === '-l' ? ok() : fail(`kill: (${args.at(-1)}) - No such process`))),
     ],
   })
-  bash.registerTransformPlugin({ name: 'programs', transform: ({ ast }) => ({ ast: rewriteCommands(ast, guest.programNames) }) })
+  bash.registerTransformPlugin({ name: 'programs', transform: ({ ast }) => ({ ast: rewriteCommands(ast, guest.programNames, (path) => guest.vfs.writeProblem(path, as) === undefined) }) })
   const flags = options.flags ?? ''
   const prelude = [
     ...(options.arguments?.length ? [`set -- ${options.arguments.map(quote).join(' ')}`] : []),
@@ -147,7 +156,7 @@ export async function runShell(script: string, context: ProcessContext, options:
     const last = await bash.exec(`${functionsOf(script)}\n${exitTrap}`, { rawScript: true, env: result.env })
     return withName({ stdout: result.stdout + last.stdout, stderr: result.stderr + last.stderr, exitCode: result.exitCode }, options.argv0)
   } catch (error) {
-    // just-bash gives up a script when a redirection fails; a shell would go on with the next command unless `-e` is set.
+    // A redirection that could not be checked before (see rewrite-commands.ts).
     if (error instanceof VfsError) return fail(`${options.argv0 ?? 'bash'}: ${error.path}: ${error.reason}`)
     return fail(`bash: ${error instanceof Error ? error.message : String(error)}`, 2)
   }
@@ -165,10 +174,19 @@ function withName(result: Result, argv0: string | undefined): Result {
   return { stdout: result.stdout, stderr, exitCode: result.exitCode }
 }
 
+function programCandidates(search: string, cwd: string, name: string): string[] {
+  return name.includes('/') ? [posix.resolve(cwd, name)] : search.split(':').filter(Boolean).map((folder) => posix.resolve(cwd, folder, name))
+}
+
+function isExecutable(guest: Guest, as: Credentials, path: string): boolean {
+  if (!guest.vfs.exists(path, as)) return false
+  const node = guest.vfs.lookup(path, as)
+  return node.kind === 'file' && guest.vfs.may(node, 1, as)
+}
+
 /** Where a program is, without links; undefined if it is nowhere. */
 function findProgram(guest: Guest, as: Credentials, search: string, cwd: string, name: string): string | undefined {
-  const candidates = name.includes('/') ? [posix.resolve(cwd, name)] : search.split(':').filter(Boolean).map((folder) => posix.resolve(cwd, folder, name))
-  const found = candidates.find((path) => guest.vfs.exists(path, as) && guest.vfs.lookup(path, as).kind === 'file')
+  const found = programCandidates(search, cwd, name).find((path) => guest.vfs.exists(path, as) && guest.vfs.lookup(path, as).kind === 'file')
   return found === undefined ? undefined : guest.vfs.realpath(found, ROOT)
 }
 

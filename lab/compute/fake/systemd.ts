@@ -3,21 +3,13 @@
  * units that udev makes. A service whose program is not modelled is simply `active` once it is started.
  */
 import { posix } from 'node:path'
-import { udevProperties, type Device } from './devices.ts'
+import type { Device } from './devices.ts'
 import type { Guest } from './guest.ts'
 import { loginContext, programOf, runShell } from './shell.ts'
+import { deviceUnit, parseUnit, unitName, type UnitFile } from './unit-file.ts'
 import { ROOT } from './vfs.ts'
 
 const FOLDERS = ['/etc/systemd/system', '/run/systemd/system', '/usr/lib/systemd/system']
-
-export interface UnitFile {
-  readonly name: string
-  readonly path: string
-  readonly masked: boolean
-  /** All values of a key, in order; an empty value forgets the ones before, as systemd does. */
-  all(section: string, key: string): string[]
-  one(section: string, key: string): string | undefined
-}
 
 export type ActiveState = 'active' | 'inactive' | 'failed'
 
@@ -267,81 +259,5 @@ export class Systemd {
     if (name.includes('virtio\\x2dports')) return this.guest.spec.agent ? this.guest.devices.all()[0] : undefined
     const path = `/${name.replace(/\.device$/, '').replaceAll('-', '/').replaceAll('\\x2d', '-')}`
     return this.guest.deviceAt(path)
-  }
-}
-
-/** systemd.unit(5): a path as a unit name. */
-export function deviceUnit(path: string): string {
-  return `${escapePath(path)}.device`
-}
-
-export function escapePath(path: string): string {
-  return path.replace(/^\/+|\/+$/g, '').split('').map((letter, at) => (letter === '/' ? '-' : /[A-Za-z0-9:_]/.test(letter) || (letter === '.' && at > 0) ? letter : `\\x${letter.charCodeAt(0).toString(16).padStart(2, '0')}`)).join('') || '-'
-}
-
-export function unitName(unit: string): string {
-  if (unit.startsWith('/dev/')) return deviceUnit(unit)
-  return /\.(service|target|mount|timer|socket|path|device|slice|scope|automount|swap)$/.test(unit) ? unit : `${unit}.service`
-}
-
-export function parseUnit(name: string, path: string, text: string, masked = false): UnitFile {
-  const values = new Map<string, string[]>()
-  let section = ''
-  for (const line of text.replaceAll(/\\\n\s*/g, ' ').split('\n')) {
-    const header = /^\[(\w+)\]\s*$/.exec(line)
-    if (header) section = header[1] ?? ''
-    const [, key, value = ''] = /^([A-Za-z-]+)\s*=\s*(.*?)\s*$/.exec(line) ?? []
-    if (key === undefined) continue
-    const at = `${section}.${key}`
-    values.set(at, value === '' ? [] : [...(values.get(at) ?? []), value])
-  }
-  const listed = new Set(['Requires', 'Requisite', 'Wants', 'BindsTo', 'PartOf', 'After', 'Before', 'Conflicts', 'RequiresMountsFor', 'WantedBy', 'RequiredBy', 'Also', 'Alias', 'SuccessExitStatus'])
-  return {
-    name, path, masked,
-    all: (where, key) => { const found = values.get(`${where}.${key}`) ?? []; return listed.has(key) ? found.flatMap((value) => value.split(/\s+/)).filter(Boolean) : found },
-    one: (where, key) => values.get(`${where}.${key}`)?.at(-1),
-  }
-}
-
-/** udev rules of the guest's tree, as far as they name links and units. */
-export class Udev {
-  private readonly guest: Guest
-  constructor(guest: Guest) { this.guest = guest }
-
-  /** Links (below /dev) and units for a device. */
-  apply(device: Device): { links: string[]; wants: string[] } {
-    const { vfs } = this.guest
-    const properties = udevProperties(device)
-    const links: string[] = []
-    const wants: string[] = []
-    for (const folder of ['/usr/lib/udev/rules.d', '/run/udev/rules.d', '/etc/udev/rules.d']) {
-      if (!vfs.exists(folder)) continue
-      for (const [file, node] of vfs.readdir(folder, ROOT).entries) {
-        if (!file.endsWith('.rules') || node.kind !== 'file') continue
-        let goto: string | undefined
-        for (const line of node.data.toString().replaceAll(/\\\n/g, ' ').split('\n')) {
-          if (/^\s*(#|$)/.test(line)) continue
-          if (goto !== undefined) {
-            if (line.includes(`LABEL="${goto}"`)) goto = undefined
-            continue
-          }
-          const parts = [...line.matchAll(/(\w+)(?:\{([^}]+)\})?\s*(==|!=|\+=|:=|=)\s*"([^"]*)"/g)].map(([, key = '', attribute = '', operator = '', value = '']) => ({ key, attribute, operator, value }))
-          const matches = parts.filter((part) => part.operator === '==' || part.operator === '!=').every(({ key, attribute, operator, value }) => {
-            const actual = key === 'ENV' ? properties[attribute] : key === 'ATTRS' || key === 'ATTR' ? (attribute === 'serial' ? properties['ID_SERIAL_SHORT'] : undefined) : properties[key === 'KERNELS' ? 'KERNEL' : key]
-            const hit = actual !== undefined && value.split('|').some((glob) => posix.matchesGlob(actual, glob) || glob === actual)
-            return operator === '==' ? hit : !hit
-          })
-          if (!matches) continue
-          for (const { key, attribute, value } of parts.filter((part) => !['==', '!='].includes(part.operator))) {
-            const text = value.replaceAll('%k', device.name).replaceAll('$kernel', device.name)
-            if (key === 'GOTO') goto = text
-            if (key === 'SYMLINK') links.push(...text.split(/\s+/).filter(Boolean))
-            if (key === 'ENV' && attribute === 'SYSTEMD_WANTS') wants.push(...text.split(/\s+/).filter(Boolean))
-            if (key === 'ENV') properties[attribute] = text
-          }
-        }
-      }
-    }
-    return { links, wants }
   }
 }

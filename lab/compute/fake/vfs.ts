@@ -2,6 +2,7 @@
  * A guest's tree of mounted file systems, as the kernel shows it: path look-up through links and mounts, and file
  * operations with the permission checks of classic Unix modes. Synchronous: nothing here waits.
  */
+import { VfsError } from './errno.ts'
 import { directoryNode, fileNode, linkNode, type DirectoryNode, type Filesystem, type Node } from './filesystem.ts'
 
 /** Whose rights an operation has. */
@@ -22,28 +23,6 @@ export interface Mount {
   readonly options: string
   /** The folder that is covered by this mount. */
   readonly over?: DirectoryNode
-}
-
-/** As strerror(3) words them. */
-const MEANING: Readonly<Record<string, string>> = {
-  ENOENT: 'No such file or directory', EEXIST: 'File exists', ENOTDIR: 'Not a directory', EISDIR: 'Is a directory',
-  EACCES: 'Permission denied', EPERM: 'Operation not permitted', ENOTEMPTY: 'Directory not empty', ELOOP: 'Too many levels of symbolic links',
-  EROFS: 'Read-only file system', EINVAL: 'Invalid argument', EBUSY: 'Device or resource busy',
-}
-
-/** An operation failed as a system call would; `code` is its errno's name. */
-export class VfsError extends Error {
-  readonly code: string
-  readonly path: string
-  /** The errno in words. */
-  readonly reason: string
-  constructor(code: string, operation: string, path: string) {
-    const reason = MEANING[code] ?? 'Unknown error'
-    super(`${code}: ${reason.toLowerCase()}, ${operation} '${path}'`)
-    this.code = code
-    this.path = path
-    this.reason = reason
-  }
 }
 
 interface Found {
@@ -140,6 +119,19 @@ export class Vfs {
     const mode = (options.mode ?? 0o666) & ~(options.umask ?? 0o022)
     found.parent.entries.set(found.name, fileNode(bytes, mode, as.uid, this.groupFor(found.parent, as)))
     found.parent.mtime = Date.now()
+  }
+
+  /** Why a file can't be written; undefined if it can. */
+  writeProblem(path: string, as: Credentials): VfsError | undefined {
+    try {
+      const found = this.find(path, 'open', as)
+      if (found.node?.kind === 'directory') return new VfsError('EISDIR', 'open', path)
+      this.need(found.node ?? found.parent, 2, as, 'open', path)
+      return found.filesystem.readOnly && found.node?.kind !== 'special' ? new VfsError('EROFS', 'open', path) : undefined
+    } catch (error) {
+      if (error instanceof VfsError) return error
+      throw error
+    }
   }
 
   mkdir(path: string, as: Credentials = ROOT, options: { parents?: boolean; mode?: number } = {}): void {

@@ -4,7 +4,7 @@ import { gunzipSync, gzipSync, zstdDecompressSync } from 'node:zlib'
 import { findAccount, findGroup } from '../accounts.ts'
 import type { Node } from '../filesystem.ts'
 import { fail, ok, type Program } from '../shell.ts'
-import { VfsError } from '../vfs.ts'
+import { VfsError } from '../errno.ts'
 import { options } from './files.ts'
 
 interface Entry { readonly name: string; readonly type: string; readonly mode: number; readonly uid: number; readonly gid: number; readonly user: string; readonly group: string; readonly mtime: number; readonly link: string; readonly data: Buffer }

@@ -4,7 +4,8 @@ import { posix } from 'node:path'
 import { accounts, findAccount, findGroup, groups } from '../accounts.ts'
 import type { Node } from '../filesystem.ts'
 import { fail, ok, type Program, type Result, type Run } from '../shell.ts'
-import { ROOT, VfsError } from '../vfs.ts'
+import { VfsError } from '../errno.ts'
+import { ROOT } from '../vfs.ts'
 
 /** Splits words into options and the rest; `valued` options take the next word. */
 export function options(args: readonly string[], valued: readonly string[] = []): { flags: Map<string, string>; rest: string[] } {

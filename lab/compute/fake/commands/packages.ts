@@ -105,8 +105,14 @@ const mark: Program = (args, run) => {
   return ok()
 }
 
+/** `-qq` leaves only errors. */
+const quietly = (program: Program): Program => async (args, run) => {
+  const result = await program(args, run)
+  return args.includes('-qq') ? { ...result, stdout: '' } : result
+}
+
 export const packagePrograms: Readonly<Record<string, Program>> = {
-  apt, 'apt-get': apt, 'apt-mark': mark,
+  apt: quietly(apt), 'apt-get': quietly(apt), 'apt-mark': mark,
   'apt-cache': (args, run) => {
     const [command, name = ''] = args.filter((word) => !word.startsWith('-'))
     const model = CATALOGUE[name]

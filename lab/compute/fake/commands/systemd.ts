@@ -3,7 +3,7 @@ import { posix } from 'node:path'
 import { randomBytes } from 'node:crypto'
 import { enableUnit } from '../debian.ts'
 import { fail, ok, type Program, type Result, type Run } from '../shell.ts'
-import { deviceUnit, escapePath, unitName } from '../systemd.ts'
+import { deviceUnit, escapePath, unitName } from '../unit-file.ts'
 import { ROOT } from '../vfs.ts'
 import { options } from './files.ts'
 
