@@ -61,12 +61,12 @@ export interface Computer {
 }
 
 export interface ComputerOptions {
-  /** What the clone has of node_modules. @default 'linked' */
-  readonly modules?: 'linked' | 'none'
   /** Put Packer, the engine and their plugins on PATH. @default true */
   readonly tools?: boolean
   /** The generated bindings are copied too. @default true */
   readonly bindings?: boolean
+  /** Folders of this computer that the user reads below another name, by that name within `folder`. */
+  readonly shared?: Readonly<Record<string, string>>
 }
 
 /** Files of the working tree that no clone has. */
@@ -92,9 +92,8 @@ export async function userComputer(options: ComputerOptions = {}): Promise<Compu
       return !name.startsWith('stacks/bindings') || (name.startsWith('stacks/bindings/') || name === 'stacks/bindings') && options.bindings !== false
     }
   })
-  const modules = join(project, 'node_modules')
-  if (isRoot || options.modules === 'none') await mkdir(join(clone, 'node_modules'))
-  else await symlink(modules, join(clone, 'node_modules'))
+  const shared = Object.entries({ 'clone/node_modules': join(project, 'node_modules'), ...options.shared }).map(([name, source]) => ({ target: at(name), source }))
+  for (const { source, target } of shared) await (isRoot ? mkdir(target) : symlink(source, target))
   for (const name of ['home', 'cache', 'tmp', 'tools']) await mkdir(at(name))
   if (options.tools !== false) {
     const tools = await ensureTools(needed)
@@ -113,11 +112,11 @@ export async function userComputer(options: ComputerOptions = {}): Promise<Compu
     LANG: 'C.UTF-8',
     PATH: [at('tools'), join(clone, 'node_modules', '.bin'), '/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'].join(':')
   }
-  // The mount is in a namespace of this program only, and gone with it.
+  // The mounts are in a namespace of this program only, and gone with it.
   const enter = !isRoot
     ? []
     : ['unshare', '--mount', 'sh', '-c',
-        `${options.modules === 'none' ? '' : 'mount --bind "$1" "$2" && '}shift 2 && exec "$@"`, 'sh', modules, join(clone, 'node_modules'),
+        'while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit; shift 2; done; shift; exec "$@"', 'sh', ...shared.flatMap(({ source, target }) => [source, target]), '--',
         'setpriv', `--reuid=${nobody.uid}`, `--regid=${nobody.gid}`, '--clear-groups', '--no-new-privs', '--']
 
   const running = new Set<ChildProcess>()

@@ -1,0 +1,81 @@
+/** Every command that the documents and the program's own hints name exists, with those flags. */
+import { existsSync, globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import type { Verb } from '../../scripts/verb.ts'
+import { project } from '../flow/computer.ts'
+
+interface Command { readonly where: string; readonly text: string }
+
+const read = (file: string): string => readFileSync(join(project, file), 'utf8')
+const documents = globSync(['*.md', 'docs/**/*.md', 'lab/README.md', 'tools/README.md'], { cwd: project }).sort()
+
+/** Code of a document: fenced blocks and inline code, one command a line, comments taken off. */
+function codeOf(markdown: string): string[] {
+  const fenced = [...markdown.matchAll(/```(?:sh|bash|console)?\n([\s\S]*?)```/g)].flatMap(([, block = '']) => block.split('\n'))
+  const inline = [...markdown.replaceAll(/```[\s\S]*?```/g, '').matchAll(/`([^`\n]+)`/g)].map(([, code = '']) => code)
+  return [...fenced, ...inline].map((line) => line.replace(/\s#.*$/, '').trim())
+}
+
+/** The parts of a line of shell that call this project's programs. */
+function commandsOf(line: string): string[] {
+  return [...line.matchAll(/(?:^|[\s("&;])((?:npx golden|golden|npx cdktn|npm (?:run|test|ci)|npm run)\b[^"|;&)]*)/g)].map(([, command = '']) => command.trim())
+}
+
+const commands: Command[] = [
+  ...documents.flatMap((where) => codeOf(read(where)).flatMap(commandsOf).map((text) => ({ where, text }))),
+  // What a failure tells people to run.
+  ...globSync(['{proxmox,packer,images,stacks,rollout,scripts,tools}/**/*.ts'], { cwd: project, exclude: (name) => name.includes('bindings') })
+    .flatMap((where) => [...read(where).matchAll(/"((?:npx )?golden [a-z][^"\n]*)"/g)].map(([, text = '']) => ({ where, text })))
+]
+
+/** @returns what is wrong with it, or nothing */
+async function problemOf(text: string): Promise<string | undefined> {
+  const [program, ...words] = text.replace(/^npx /, '').split(/\s+/)
+  if (program === 'cdktn') return ['synth', 'diff', 'deploy', 'destroy'].includes(words[0] ?? '') ? undefined : 'cdktn has no such command'
+  if (program === 'npm') {
+    const [command, script = '', ...rest] = words
+    if (command !== 'run') return undefined
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+    const verb = /golden\.ts (\w+)$/.exec(scripts[script] ?? '')?.[1]
+    if (scripts[script] === undefined) return `package.json has no script ${script}`
+    return rest.length === 0 || script === 'golden' ? undefined : verb === undefined ? `script ${script} takes no flags` : problemOfVerb(verb, rest)
+  }
+  return problemOfVerb(words[0] ?? '', words.slice(1))
+}
+
+async function problemOfVerb(name: string, words: readonly string[]): Promise<string | undefined> {
+  // Placeholders, in documents and in templates of hints.
+  if (name === '' || name === 'help' || /^[A-Z…$[]/.test(name)) return undefined
+  if (!existsSync(join(project, 'scripts', `${name}.ts`))) return `there is no verb ${name}`
+  const { verb } = await import(join(project, 'scripts', `${name}.ts`)) as { verb?: Verb }
+  if (verb === undefined) return `there is no verb ${name}`
+  const unknown = words.filter((word) => word.startsWith('--') && word !== '--').map((word) => word.slice(2).split('=')[0] ?? '').filter((flag) => !['json', 'help'].includes(flag) && verb.options?.[flag] === undefined)
+  return unknown.length === 0 ? undefined : `${name} has no ${unknown.map((flag) => `--${flag}`).join(', ')}`
+}
+
+describe('commands that people are told to type', () => {
+  it('are found at all', () => {
+    expect(documents).toEqual(expect.arrayContaining(['README.md', 'README.ja.md', 'docs/operations.md']))
+    expect(commands.filter(({ where }) => where === 'README.md').map(({ text }) => text)).toEqual(expect.arrayContaining(['npm run demo', 'npm test', 'npm run demo -- --keep', 'npx golden bake', 'npx golden setup --print', 'npx golden client claude-code --show-password', "npx cdktn deploy '*'"]))
+    expect(commands.filter(({ where }) => where.endsWith('.ts')).length).toBeGreaterThan(20)
+  })
+
+  it.each(['npx golden bakee', 'golden bake --quick', 'npm run nothing', 'npm run demo -- --quick', 'npx cdktn apply'])('"%s" would be noticed', async (text) => {
+    expect(await problemOf(text)).toBeDefined()
+  })
+
+  it('exist, with their flags', async () => {
+    const problems: string[] = []
+    for (const { where, text } of commands) {
+      const problem = await problemOf(text)
+      if (problem !== undefined) problems.push(`${where}: "${text}": ${problem}`)
+    }
+    expect(problems).toEqual([])
+  })
+
+  it('are the same in both READMEs', () => {
+    const of = (file: string): string[] => commands.filter(({ where }) => where === file).map(({ text }) => text).sort()
+    expect(of('README.ja.md')).toEqual(of('README.md'))
+  })
+})

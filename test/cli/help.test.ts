@@ -1,0 +1,63 @@
+/** The command line itself: help, bad usage, and the way from the system's Node to the pinned one. */
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { userComputer, type Computer } from '../flow/computer.ts'
+import { systemNode } from './system-node.ts'
+
+let computer: Computer
+beforeAll(async () => { computer = await userComputer({ tools: false }) }, 60_000)
+afterAll(() => computer?.close())
+
+const golden = (...args: string[]) => computer.run(join(computer.clone, 'scripts/golden'), args)
+const verbs = ['init', 'setup', 'lock', 'bake', 'deploy', 'status', 'client', 'destroy', 'delete-data', 'env', 'demo', 'lab']
+
+describe('golden', () => {
+  it('lists every verb with a line of help', async () => {
+    for (const args of [[], ['help'], ['--help']]) {
+      const { code, stdout, stderr } = await golden(...args)
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+      for (const verb of verbs) expect(stdout).toMatch(new RegExp(`^  ${verb} +\\S.{15}`, 'm'))
+      expect(stdout).not.toContain('hook')
+    }
+  }, 60_000)
+
+  it.each(verbs)('%s --help tells its options, each with a line', async (verb) => {
+    const { code, stdout, stderr } = await golden(verb, '--help')
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(new RegExp(`^usage: golden ${verb}\\b.*\\[--json\\]$`, 'm'))
+    for (const line of stdout.split('\n').filter((one) => one.startsWith('  --'))) expect(line).toMatch(/^ {2}--[a-z-]+( VALUE)? +\S.{5}/)
+  }, 30_000)
+
+  it.each([['of a verb that is not there', ['bakee']], ['of a flag that is not there', ['bake', '--quick']], ['of a name of JavaScript', ['constructor']]])('exits with 2 in case %s, and says where to look', async (_, args) => {
+    const { code, stdout, stderr } = await golden(...args)
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+    expect(stderr).toMatch(/^error usage: .+\n→ Run "golden .*help/)
+  }, 30_000)
+
+  it('says which verb to run when there is no site', async () => {
+    const { code, error, stderr } = await computer.run(join(computer.clone, 'scripts/golden'), ['status', '--json'], { env: { GOLDEN_SITE: join(computer.folder, 'none') } })
+    expect({ code, error: error?.code }).toEqual({ code: 1, error: 'site-missing' })
+    expect(stderr).toContain('npx golden init')
+  }, 30_000)
+})
+
+describe.skipIf(systemNode === undefined)('with the system\'s Node (needs a Node below 24 on PATH besides the pinned one)', () => {
+  const env = { PATH: `${systemNode?.folder}:/usr/bin:/bin` }
+
+  it('npx golden runs the pinned Node', async () => {
+    const { code, stdout, stderr } = await computer.run('npx', ['golden', 'help'], { env })
+    expect(code, stderr).toBe(0)
+    expect(stdout).toContain('usage: golden VERB')
+  }, 60_000)
+
+  it('scripts/golden alone does, too', async () => {
+    expect(execFileSync(join(systemNode?.folder ?? '', 'node'), ['--version'], { encoding: 'utf8' })).not.toMatch(/^v24/)
+    const { code, stderr } = await computer.run(join(computer.clone, 'scripts/golden'), ['help'], { env })
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  }, 30_000)
+
+  it('npm scripts and npx pass a verb\'s exit code on', async () => {
+    expect((await computer.run('npx', ['golden', 'nothing'], { env })).code).toBe(2)
+  }, 60_000)
+})
