@@ -91,6 +91,14 @@ describe('SSH into a fake guest, as Packer does it', () => {
     await expect(rig.connect('10.77.0.11', { username: 'packer', privateKey: key.private })).resolves.toBeDefined()
   })
 
+  it('lets RSA keys in, with the command that their line forces', async () => {
+    const rsa = ssh2.utils.generateKeyPairSync('rsa', { bits: 2048 })
+    await expect(rig.connect('10.77.0.11', { privateKey: rsa.private })).rejects.toThrow(/authentication/i)
+    await run('cat >> .ssh/authorized_keys', `restrict,command="echo only this: $SSH_ORIGINAL_COMMAND" ${rsa.public.trim()}\n`)
+    const other = await rig.connect('10.77.0.11', { privateKey: rsa.private })
+    expect(await rig.run(other, 'id')).toMatchObject({ stdout: 'only this: id\n' })
+  })
+
   it('refuses ports without a listener and addresses without a guest', async () => {
     await expect(rig.driver.network.dial('10.77.0.11', 443)).rejects.toMatchObject({ code: 'ECONNREFUSED' })
     await expect(rig.driver.network.dial('10.77.0.99', 22)).rejects.toMatchObject({ code: 'EHOSTUNREACH' })
