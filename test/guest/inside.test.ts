@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { guestFiles } from '../../images/stage.ts'
 import type { Seed } from '../../images/seed.ts'
 import { inRoot, rootPath, type Bind, type Root } from '../../lab/debian/root.ts'
-import { image, seeds } from './seed.ts'
+import { contents, image, seeds } from './seed.ts'
 
 const rootFolder = await rootPath()
 const root: Root = { folder: rootFolder }
@@ -39,12 +39,17 @@ describe.skipIf(noRoot)('inside the guest (needs root and the lab\'s Debian root
     writeFileSync(join(folder, 'seed.json'), JSON.stringify(seed))
     writeFileSync(join(folder, 'wanted.json'), JSON.stringify(seed.serena?.projects.filter(project => project.git)))
     writeFileSync(join(folder, 'image.json'), JSON.stringify(image))
+    for (const [name, content] of Object.entries({ ...contents(), 'seed.json': JSON.stringify(seed) })) {
+      mkdirSync(dirname(join(folder, 'contents', name)), { recursive: true })
+      writeFileSync(join(folder, 'contents', name), content)
+    }
     binds = [
       ...['usr/local/lib/golden', 'usr/local/sbin/golden-release-address', 'usr/local/sbin/golden-firewall', 'usr/local/bin/golden-projects-shell', 'usr/lib/sysusers.d/golden.conf'].map(path => ({ from: join(folder, 'root', path), to: `/${path}` })),
       { from: process.execPath, to: '/opt/golden/node/bin/node' },
       { from: join(folder, 'seed.json'), to: '/run/golden/seed/seed.json' },
       { from: join(folder, 'image.json'), to: '/etc/golden/image.json' },
       { from: join(folder, 'wanted.json'), to: '/wanted.json' },
+      { from: join(folder, 'contents'), to: '/contents' },
     ]
   })
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -143,6 +148,53 @@ want 'when the disk leaves' 'false 0' "$(try) $(mine)"
 kill "$peer"
 `)
   }, 120_000)
+
+  test('a seed becomes files in memory that only their readers can open; a CD of somebody else is left alone', async () => {
+    await inside(`
+# A /dev of its own with the CD's label; this kernel may not know ISO 9660, so that mounting is played: the CD is a folder.
+umount -l /dev && mount -t tmpfs dev /dev && mknod -m 666 /dev/null c 1 3 && mkdir -p /dev/disk/by-label /cd /tmp/bin
+touch /dev/disk/by-label/cidata
+printf '#!/bin/sh\nfor last; do :; done\ncp -r /cd/. "$last"\n' > /tmp/bin/mount
+printf '#!/bin/sh\nrm -r "$1"\n' > /tmp/bin/umount
+chmod 755 /tmp/bin/*
+boot() { PATH=/tmp/bin:$PATH $node $programs/boot.js; }
+systemd-sysusers golden.conf
+mv /run/golden /tmp/away 2>/dev/null || { umount /run/golden/seed/seed.json; rm -r /run/golden; }
+
+echo x > /cd/meta-data
+want 'the CD of a bake' 'the CD has no folder golden: nothing to do' "$(boot)"
+want 'is no seed' '' "$(find /run/golden -type f)"
+
+cp -r /contents /cd/golden && chmod -R a-w /cd/golden
+boot > /tmp/said
+want 'the CD is not left mounted' no "$([ -e /run/golden/cd ] && echo yes || echo no)"
+stat -c '%a %u %n' /run/golden/seed /run/golden/seed/seed.json /run/golden/seed/tls /run/golden/nginx /run/golden/nginx/tls/public.key /run/golden/compose.env \
+  /run/golden/promtail/push-password /run/golden/ssh /run/golden/ssh/ssh_host_ed25519_key /run/golden/ssh/authorized_keys/projects /run/golden/projects > /tmp/modes
+want 'owners and modes' '700 0 /run/golden/seed
+600 0 /run/golden/seed/seed.json
+700 0 /run/golden/seed/tls
+700 101 /run/golden/nginx
+400 101 /run/golden/nginx/tls/public.key
+600 0 /run/golden/compose.env
+400 0 /run/golden/promtail/push-password
+755 0 /run/golden/ssh
+600 0 /run/golden/ssh/ssh_host_ed25519_key
+644 0 /run/golden/ssh/authorized_keys/projects
+700 1000 /run/golden/projects' "$(cat /tmp/modes)"
+as() { setpriv --reuid "$1" --regid "$1" --clear-groups "\${@:2}"; }
+as 1000 cat /run/golden/ssh/authorized_keys/projects > /dev/null
+as 101 cat /run/golden/nginx/tls/public.key > /dev/null
+as 101 cat /run/golden/nginx/htpasswd/serena > /dev/null
+for file in seed/seed.json nginx/tls/public.key compose.env promtail/push-password ssh/ssh_host_ed25519_key; do
+  if as 1000 cat "/run/golden/$file" 2>/dev/null; then echo "the owner of the projects can read $file" >&2; exit 9; fi
+done
+absent push-secret /tmp/said
+
+# Again, as after a reboot without power loss of the memory's files.
+boot > /dev/null
+want 'the same again' "$(cat /tmp/modes)" "$(stat -c '%a %u %n' $(cut -d' ' -f3 /tmp/modes))"
+`)
+  }, 60_000)
 
   test('a firewall that does not load leaves the host closed, and says so', async () => {
     await inside(`
