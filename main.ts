@@ -13,7 +13,8 @@ try {
   const { addStacks } = await import('./stacks/app.ts')
   const folder = siteFolder(process.env)
   const site = existsSync(join(folder, 'site.ts')) || process.env['GOLDEN_SITE'] !== undefined ? await loadSite(folder) : await loadSiteFile(join(import.meta.dirname, 'site.example.ts'))
-  const app = new App()
+  // The library's checks ask a program named `terraform` for its version; a fresh clone has none, and OpenTofu may be the only one.
+  const app = new App({ skipValidation: true })
   addStacks(app, { site, deployment: await readPins(folder), folder, project: import.meta.dirname, node: process.execPath })
   app.synth()
 } catch (error) {
