@@ -8,6 +8,7 @@ import { newRelease, type Deployment, type Release } from '../stacks/deployment.
 import { slotNames, type Site, type SlotName } from '../stacks/site.ts'
 import { groupOrder, stackName } from '../stacks/order.ts'
 import { openEngine, type Engine } from './engine.ts'
+import { firewallNotice, firewallState } from './firewall.ts'
 import { checkIdentity, diskPlace, observeGroup, placesOf } from './observe.ts'
 import { newReleaseId, readPins, updatePins, withFirstRelease } from './pins.ts'
 import { readSeedSecrets, seedIsThere, uploadSeed } from './seed.ts'
@@ -55,6 +56,8 @@ export async function deploy(options: DeployOptions): Promise<readonly DeployedG
     signal.throwIfAborted()
     results.push(await deployGroup(options, engine, deployment, group))
   }
+  const firewall = firewallNotice(await firewallState(proxmox))
+  if (firewall !== undefined) progress.info(firewall)
   return results
 }
 

@@ -41,9 +41,10 @@ export async function seedContents(release: Release, secrets: SeedSecrets): Prom
       hostname: seed.hostname,
       preserve_hostname: false,
       manage_etc_hosts: true,
-      // The host keys come with the seed, so that every release of a group is the same host to SSH.
+      // The host key that sshd uses comes with the seed, so that every release of a group is the same host to SSH.
+      // cloud-init takes no empty list here, and would make keys of all kinds without one: this one nobody uses.
       ssh_deletekeys: false,
-      ssh_genkeytypes: [],
+      ssh_genkeytypes: ['ed25519'],
       disable_root: true,
       ssh_pwauth: false,
       users: [],
@@ -61,7 +62,7 @@ export async function seedContents(release: Release, secrets: SeedSecrets): Prom
           'accept-ra': false,
           'link-local': [],
           addresses: [`${seed.address}/${seed.prefix}`],
-          routes: [{ to: 'default', via: seed.gateway }],
+          routes: [{ to: '0.0.0.0/0', via: seed.gateway }],
           nameservers: { addresses: seed.nameservers }
         }
       }

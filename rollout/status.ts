@@ -1,11 +1,12 @@
 /** `status`: what runs where, whether it is well, and how to reach it. Only looks. */
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
+import type { Proxmox } from '../proxmox/client.ts'
 import type { Release } from '../stacks/deployment.ts'
 import { groupOrder } from '../stacks/order.ts'
 import { groupWithRole, slotNames, type Role, type Site, type SlotName } from '../stacks/site.ts'
 import { differs } from './deploy.ts'
+import { firewallNotice, firewallState, type FirewallState } from './firewall.ts'
 import { guestOf, type GuestStatus } from './guest.ts'
 import { diskPlace, observeGroup, placesOf, type GroupSeen } from './observe.ts'
 import { readPins } from './pins.ts'
@@ -41,8 +42,7 @@ export interface SiteStatus {
   readonly schema: 1
   readonly site: string
   readonly healthy: boolean
-  /** Proxmox's datacenter firewall: VM rules are inert while it is off. `unknown`: this token may not see it. */
-  readonly proxmoxFirewall: 'on' | 'off' | 'unknown'
+  readonly proxmoxFirewall: FirewallState
   readonly groups: Readonly<Record<string, GroupStatus>>
 }
 
@@ -122,16 +122,6 @@ function credentialFiles(site: Site, folder: string, roles: readonly Role[]): Re
   return { ...Object.fromEntries(users), ...(roles.includes('logging') && groupWithRole(site, 'logging') && existsSync(grafana) ? { 'grafana:admin': grafana } : {}) }
 }
 
-async function firewallState(proxmox: Proxmox): Promise<SiteStatus['proxmoxFirewall']> {
-  try {
-    const { enable } = await proxmox.get<{ enable?: number }>('/cluster/firewall/options')
-    return enable === 1 ? 'on' : 'off'
-  } catch (error) {
-    if (error instanceof ProxmoxError && error.status === 403) return 'unknown'
-    throw error
-  }
-}
-
 /** For people. */
 export function renderStatus(status: SiteStatus): string {
   const lines = Object.values(status.groups).flatMap((one) => [
@@ -145,6 +135,7 @@ export function renderStatus(status: SiteStatus): string {
     ...one.problems.map((problem) => `  problem  ${problem}`),
     ...(one.siteDiffers ? ['  note     site.ts says something else than what runs; takes effect with the next rollout'] : [])
   ])
-  if (status.proxmoxFirewall === 'off') lines.push('Proxmox\'s datacenter firewall is off: only the guests\' own firewalls are in force ("golden setup --enable-datacenter-firewall").')
+  const firewall = firewallNotice(status.proxmoxFirewall)
+  if (firewall !== undefined) lines.push(firewall)
   return lines.join('\n')
 }

@@ -1,10 +1,12 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import bcrypt from 'bcryptjs'
 import { afterAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { seedFiles } from '../../images/seed.ts'
+import { inRoot, rootPath } from '../../lab/debian/root.ts'
 import { readSeedSecrets, seedContents, seedPlace } from '../../rollout/seed.ts'
 import { initSecrets } from '../../scripts/init.ts'
 import { newRelease } from '../../stacks/deployment.ts'
@@ -12,6 +14,8 @@ import { nftables } from '../../stacks/nftables.ts'
 import type { Site } from '../../stacks/site.ts'
 import { exampleSite } from '../images/example.ts'
 
+const rootFolder = await rootPath()
+const noRoot = process.getuid?.() !== 0 || !existsSync(rootFolder)
 const folder = await mkdtemp(join(tmpdir(), 'seed-'))
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
@@ -34,13 +38,24 @@ describe('a seed', () => {
 
   test('matches the NIC by its MAC address and gives it the slot\'s address; no IPv6, no DHCP', async () => {
     const { ethernets: { eth0 } } = parse((await filesOf(site, 'serena')).get('network-config') ?? '')
-    expect(eth0).toMatchObject({ match: { macaddress: 'bc:24:11:00:23:f2' }, 'set-name': 'eth0', dhcp4: false, dhcp6: false, 'link-local': [], addresses: ['192.168.1.52/24'], routes: [{ to: 'default', via: '192.168.1.1' }] })
+    expect(eth0).toMatchObject({ match: { macaddress: 'bc:24:11:00:23:f2' }, 'set-name': 'eth0', dhcp4: false, dhcp6: false, 'link-local': [], addresses: ['192.168.1.52/24'], routes: [{ to: '0.0.0.0/0', via: '192.168.1.1' }] })
+  })
+
+  test.skipIf(noRoot)('is valid to cloud-init (needs root and the lab\'s Debian root in the cache)', async () => {
+    const place = await mkdtemp(join(tmpdir(), 'nocloud-'))
+    try {
+      for (const [name, content] of await filesOf(site, 'logging')) if (!name.includes('/')) await writeFile(join(place, name), content)
+      const { stdout } = await inRoot({ folder: rootFolder }, ['sh', '-ec', 'cloud-init schema -c /seed/user-data -t cloud-config; cloud-init schema -c /seed/network-config -t network-config'], { binds: [{ from: place, to: '/seed' }] })
+      expect(stdout.trim().split('\n')).toEqual(['Valid schema /seed/user-data', 'Valid schema /seed/network-config'])
+    } finally {
+      await rm(place, { recursive: true })
+    }
   })
 
   test('has a new instance id for a new release, and host keys that stay', async () => {
     const files = await filesOf(site, 'serena')
     expect(parse(files.get('meta-data') ?? '')).toEqual({ 'instance-id': 'iid-0123456789ab', 'local-hostname': 'home-serena-green' })
-    expect(parse(files.get('user-data') ?? '')).toMatchObject({ ssh_deletekeys: false, ssh_genkeytypes: [], users: [] })
+    expect(parse(files.get('user-data') ?? '')).toMatchObject({ ssh_deletekeys: false, ssh_genkeytypes: ['ed25519'], users: [] })
     expect(files.get('user-data')).toMatch(/^#cloud-config\n/)
     expect(golden(files, 'sshHostKey')).toMatch(/^-----BEGIN OPENSSH PRIVATE KEY-----/)
   })

@@ -1,0 +1,27 @@
+/** Whether Proxmox enforces the rules of VMs at all. */
+import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
+
+/**
+ * Proxmox's datacenter firewall, off by default: VM rules are inert until it is on. `unknown`: the token may not see
+ * it, which takes Sys.Audit on `/`.
+ */
+export type FirewallState = 'on' | 'off' | 'unknown'
+
+export async function firewallState(proxmox: Proxmox): Promise<FirewallState> {
+  try {
+    const { enable } = await proxmox.get<{ enable?: number }>('/cluster/firewall/options')
+    return enable === 1 ? 'on' : 'off'
+  } catch (error) {
+    if (error instanceof ProxmoxError && error.status === 403) return 'unknown'
+    throw error
+  }
+}
+
+/** What people have to know about it, if anything. */
+export function firewallNotice(state: FirewallState): string | undefined {
+  switch (state) {
+    case 'on': return undefined
+    case 'off': return 'Proxmox\'s datacenter firewall is off: only the guests\' own firewalls are in force. "npx golden setup --enable-datacenter-firewall" turns it on.'
+    case 'unknown': return 'Whether Proxmox\'s datacenter firewall is on, without which only the guests\' own firewalls are in force, is not for this token to see: "npx golden setup" tells.'
+  }
+}
