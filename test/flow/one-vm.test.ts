@@ -1,28 +1,56 @@
-/** The site with both roles on one VM: the same path, shortest form. */
+/** Sites with both roles on one VM: once with plain cdktn on the way, once with Terraform instead of OpenTofu. */
+import { execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { SiteStatus } from '../../rollout/status.ts'
-import { openPlace, type Place, type SiteFolder } from './place.ts'
+import { openPlace, type Place } from './place.ts'
 
 let place: Place
-let site: SiteFolder
-beforeAll(async () => {
-  place = await openPlace()
-  site = await place.site({ name: 'solo', layout: 'one-vm', firstVmid: 9110, firstHost: 40 })
-  await site.prepare()
-}, 900_000)
+beforeAll(async () => { place = await openPlace() }, 900_000)
 afterAll(() => place?.close(), 60_000)
 
-it('bakes, deploys, destroys and deploys a site with both roles on one VM', async () => {
+it('pins and deploys a site with both roles on one VM; plain cdktn applies the same pins', async () => {
+  const site = await place.site({ name: 'solo', layout: 'one-vm', firstVmid: 9110, firstHost: 40 })
+  await site.prepare()
   expect(await site.done('bake')).toMatchObject({ outcome: 'baked' })
-  expect(await site.done('deploy')).toMatchObject({ changed: true, groups: [{ group: 'all', outcome: 'deployed', slot: 'blue' }] })
+  const before = await place.inventory()
+  place.lab.faults.order({ task: { type: 'qmclone' }, reason: 'clone failed: ordered by the test' })
+  const failed = await site.golden('deploy')
+  expect(failed, failed.stderr).toMatchObject({ code: 1, error: { message: expect.stringContaining('ordered by the test') } })
+  // The seed is pinned as well, and stays for the next run.
+  const after = await place.inventory()
+  expect({ ...after, volumes: after.volumes.filter((volume) => !/seed-9111-/.test(volume)) }).toEqual(before)
+
+  const plain = await place.computer.run('sh', ['-c', 'eval "$(npx golden env)" && exec npx cdktn deploy "*" --auto-approve'], { env: { GOLDEN_SITE: site.folder, CI: 'true' } })
+  expect(plain.code, plain.stdout + plain.stderr).toBe(0)
   const { groups } = await site.done<SiteStatus>('status')
   expect(groups['all']).toMatchObject({
     roles: ['serena', 'logging'], health: 'healthy', serviceAddress: '10.77.0.41', dataDisk: { at: 'blue' }, missing: ['grafana'],
     services: { serena_mcp: 'running', serena_mcp_sse: 'running', nginx_proxy: 'running', promtail: 'running', loki: 'running' },
     urls: { 'streamable-http': expect.stringContaining('/mcp'), grafana: 'https://10.77.0.41:8443/' }
   })
-  expect(await site.done('deploy')).toMatchObject({ changed: false })
+  expect(await site.done('deploy')).toMatchObject({ changed: false, groups: [{ group: 'all', slot: 'blue' }] })
   expect(await site.done('destroy', '--yes')).toMatchObject({ groups: [{ group: 'all', outcome: 'destroyed', data: { depot: 9110 } }] })
   expect(await site.done('deploy')).toMatchObject({ changed: true })
   expect((await site.done<SiteStatus>('status')).groups['all']).toMatchObject({ health: 'healthy' })
+}, 240_000)
+
+/** A Terraform that can be used, where users have theirs. */
+const terraform = ['/usr/local/bin/terraform', '/usr/bin/terraform'].filter((file) => existsSync(file)).find((file) => {
+  const [, major, minor] = /^Terraform v(\d+)\.(\d+)/.exec(execFileSync(file, ['version'], { encoding: 'utf8', env: { CHECKPOINT_DISABLE: '1' } })) ?? []
+  return major === '1' && Number(minor) >= 8
+})
+
+it.skipIf(terraform === undefined)('deploys and destroys with Terraform if the site says so (needs Terraform 1.8 or later in /usr/local/bin or /usr/bin)', async () => {
+  const site = await place.site({ name: 'terra', layout: 'one-vm', firstVmid: 9150, firstHost: 60 })
+  await site.edit((draft) => { draft.engine = 'terraform' })
+  await site.prepare()
+  await site.done('bake')
+  expect(await site.done('deploy')).toMatchObject({ changed: true })
+  const state = await place.computer.run('grep', ['-h', '"terraform_version"', join(site.folder, 'state/terra-all.tfstate')])
+  expect(state.stdout).toContain(/v(\d+\.\d+\.\d+)/.exec(execFileSync(terraform ?? '', ['version'], { encoding: 'utf8', env: { CHECKPOINT_DISABLE: '1' } }))?.[1] ?? 'no version')
+  expect((await site.golden('status')).code).toBe(0)
+  expect(await site.done('deploy')).toMatchObject({ changed: false })
+  expect(await site.done('destroy', '--yes')).toMatchObject({ groups: [{ outcome: 'destroyed', data: { depot: 9150 } }] })
 }, 240_000)
