@@ -17,8 +17,7 @@ echo 'golden: making users and enabling units'
 systemd-sysusers
 systemctl daemon-reload
 systemctl enable --quiet $(cat enabled)
-# What runs already gets the image's settings: the resolver, and Docker, which its package has started.
-systemctl try-restart systemd-resolved.service
+# Docker was started by its package; now it has the image's settings.
 systemctl restart docker.service
 # Its configuration came with the files; without it, it would listen for its neighbours until the next boot.
 systemctl try-restart systemd-resolved.service
