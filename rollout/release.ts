@@ -79,7 +79,7 @@ export async function release({ proxmox, places, progress, signal }: ReleaseCont
       switch (next.do) {
         case 'drain':
           drained = true
-          return guest.call('drain')
+          return guest.call('drain').catch((error: Error) => progress.warn(`${error.message}; it goes on without`))
         case 'yield':
           yielded = true
           return guest.call('yield').catch((error: Error) => progress.warn(`${error.message}; the VM is shut down all the same`))

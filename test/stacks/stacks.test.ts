@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { App, Testing } from 'cdktn'
+import { Testing } from 'cdktn'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newRelease, parseDeployment, pinnedSlots, releaseDigest, renderDeployment, type Deployment } from '../../stacks/deployment.ts'
 import { ensureBindings, filterSchema, readFilteredSchema } from '../../stacks/generate.ts'
@@ -18,13 +18,15 @@ const pin = (of: Site, group: string) => ({ dataDisk: 'made' as const, active: '
 const deployment: Deployment = { schema: 1, groups: { serena: pin(site, 'serena'), logging: pin(site, 'logging') } }
 
 describe('the stacks', () => {
+  const outdir = mkdtempSync(join(tmpdir(), 'stacks-'))
+  afterAll(() => rmSync(outdir, { recursive: true, force: true }))
   let addStacks: typeof import('../../stacks/app.ts').addStacks
   beforeAll(async () => {
     await ensureBindings()
     ;({ addStacks } = await import('../../stacks/app.ts'))
   })
   const synth = (of: Site, pins?: Deployment): { order: string[]; dependencies: Record<string, string[]>; stacks: Record<string, any> } => {
-    const app = Testing.stubVersion(new App({ stackTraces: false, outdir: join(tmpdir(), 'never-written') }))
+    const app = Testing.app({ outdir })
     const stacks = addStacks(app, { site: of, folder: '/home/me/site', project: '/opt/golden', node: '/opt/it\'s/node', ...(pins ? { deployment: pins } : {}) })
     return {
       order: stacks.map((stack) => stack.node.id),
