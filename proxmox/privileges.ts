@@ -36,10 +36,15 @@ export const networkPrivileges = ['SDN.Use'] as const
 /** Role for the node: lets Proxmox fetch the cloud image itself (`download-url`). */
 export const nodePrivileges = ['Sys.AccessNetwork'] as const
 
+/** Reading, and only of the datacenter itself: whether its firewall is on, without which VM rules do nothing. */
+export const datacenterPrivileges = ['Sys.Audit'] as const
+
 export interface PrivilegeTarget {
   readonly role: string
   readonly privileges: readonly string[]
   readonly path: string
+  /** Whether it holds for everything below the path as well. */
+  readonly propagate: boolean
 }
 
 export interface PrivilegeScope {
@@ -53,12 +58,14 @@ export interface PrivilegeScope {
 
 /** Every role and the path on which the token gets it. */
 export function privilegeTable(scope: PrivilegeScope): readonly PrivilegeTarget[] {
+  const below = { propagate: true }
   return [
-    { role: 'GoldenPool', privileges: poolPrivileges, path: `/pool/${scope.pool}` },
-    { role: 'GoldenDepot', privileges: depotPrivileges, path: `/pool/${scope.depotPool}` },
-    { role: 'GoldenDisks', privileges: diskStoragePrivileges, path: `/storage/${scope.disks}` },
-    { role: 'GoldenIso', privileges: isoStoragePrivileges, path: `/storage/${scope.iso}` },
-    { role: 'GoldenNetwork', privileges: networkPrivileges, path: `/sdn/zones/localnetwork/${scope.bridge}` },
-    { role: 'GoldenNode', privileges: nodePrivileges, path: `/nodes/${scope.node}` }
+    { role: 'GoldenPool', privileges: poolPrivileges, path: `/pool/${scope.pool}`, ...below },
+    { role: 'GoldenDepot', privileges: depotPrivileges, path: `/pool/${scope.depotPool}`, ...below },
+    { role: 'GoldenDisks', privileges: diskStoragePrivileges, path: `/storage/${scope.disks}`, ...below },
+    { role: 'GoldenIso', privileges: isoStoragePrivileges, path: `/storage/${scope.iso}`, ...below },
+    { role: 'GoldenNetwork', privileges: networkPrivileges, path: `/sdn/zones/localnetwork/${scope.bridge}`, ...below },
+    { role: 'GoldenNode', privileges: nodePrivileges, path: `/nodes/${scope.node}`, ...below },
+    { role: 'GoldenDatacenter', privileges: datacenterPrivileges, path: '/', propagate: false }
   ]
 }

@@ -165,15 +165,15 @@ function userSteps(wanted: SetupWanted, observed: SetupObserved, user: string, t
 }
 
 function aclSteps(wanted: SetupWanted, observed: SetupObserved, user: string): SetupStep[] {
-  return privilegeTable(wanted).flatMap(({ role, path }): SetupStep[] => {
+  return privilegeTable(wanted).flatMap(({ role, path, propagate }): SetupStep[] => {
     const has = (ugid: string): boolean => observed.acl.some((entry) => entry.path === path && entry.roleid === role && entry.ugid === ugid)
     // A token with privilege separation has what both it and its user have.
     const tokenStays = has(wanted.tokenId) && !wanted.replaceToken
     if (has(user) && tokenStays) return []
     return [{
       title: `grant ${role} on ${path}`,
-      command: `pveum acl modify ${path} --roles ${role} --users ${user} --tokens '${wanted.tokenId}'`,
-      call: { method: 'PUT', path: '/access/acl', form: { path, roles: role, users: user, tokens: wanted.tokenId, propagate: 1 } }
+      command: `pveum acl modify ${path} --roles ${role} --users ${user} --tokens '${wanted.tokenId}' --propagate ${propagate ? 1 : 0}`,
+      call: { method: 'PUT', path: '/access/acl', form: { path, roles: role, users: user, tokens: wanted.tokenId, propagate } }
     }]
   })
 }

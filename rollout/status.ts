@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 import type { Proxmox } from '../proxmox/client.ts'
 import type { Release } from '../stacks/deployment.ts'
 import { groupOrder } from '../stacks/order.ts'
-import { groupWithRole, slotNames, type Role, type Site, type SlotName } from '../stacks/site.ts'
+import { slotNames, type Role, type Site, type SlotName } from '../stacks/site.ts'
 import { differs } from './deploy.ts'
 import { firewallNotice, firewallState, type FirewallState } from './firewall.ts'
 import { guestOf, type GuestStatus } from './guest.ts'
@@ -85,6 +85,7 @@ export function describeGroup({ site, folder, group, seen, slot, release, guest 
   if (release !== undefined && guest !== undefined && guest.release !== release.id) problems.push(`it runs release ${guest.release}, pinned is ${release.id}`)
   const health = vm?.there !== true ? 'absent' : !vm.running ? 'stopped' : guest === undefined ? 'unreachable' : guest.healthy && guest.active && problems.length === 0 ? 'healthy' : 'unhealthy'
   const service = release?.seed.service ?? site.groups[group]?.service ?? ''
+  const withGrafana = roles.includes('logging') && guest?.missing.includes('grafana') !== true
   return {
     group,
     roles,
@@ -93,9 +94,9 @@ export function describeGroup({ site, folder, group, seen, slot, release, guest 
     image: release?.image ?? null,
     vm: vm?.there === true && release !== undefined ? { vmid: release.vm.vmid, name: release.vm.name, running: vm.running } : null,
     serviceAddress: service,
-    urls: urlsOf(site, roles, service, release),
+    urls: urlsOf(site, roles, service, release, withGrafana),
     caFile: roles.includes('serena') && site.public.certificate !== undefined ? null : join(folder, 'secrets', 'ca.pem'),
-    credentialFiles: credentialFiles(site, folder, roles),
+    credentialFiles: credentialFiles(site, folder, roles, withGrafana),
     health,
     problems,
     services: Object.fromEntries(Object.entries(guest?.services ?? {}).map(([name, { state }]) => [name, state])),
@@ -105,21 +106,21 @@ export function describeGroup({ site, folder, group, seen, slot, release, guest 
   }
 }
 
-function urlsOf(site: Site, roles: readonly Role[], service: string, release: Release | undefined): Record<string, string> {
+function urlsOf(site: Site, roles: readonly Role[], service: string, release: Release | undefined, withGrafana: boolean): Record<string, string> {
   const { host, httpsPort } = release?.seed.public ?? site.public
   const transports = release?.seed.serena?.transports ?? site.serena.transports
   const base = `https://${host}${httpsPort === 443 ? '' : `:${httpsPort}`}`
   const paths = { 'streamable-http': '/mcp', sse: '/sse' }
   return {
     ...(roles.includes('serena') ? Object.fromEntries(transports.map((transport) => [transport, `${base}${paths[transport]}`])) : {}),
-    ...(roles.includes('logging') ? { grafana: `https://${service}:${release?.seed.logging?.port ?? site.logging.port}/` } : {})
+    ...(withGrafana ? { grafana: `https://${service}:${release?.seed.logging?.port ?? site.logging.port}/` } : {})
   }
 }
 
-function credentialFiles(site: Site, folder: string, roles: readonly Role[]): Record<string, string> {
+function credentialFiles(site: Site, folder: string, roles: readonly Role[], withGrafana: boolean): Record<string, string> {
   const users = roles.includes('serena') ? site.serena.users.flatMap(({ name, password }) => password.kind === 'file' ? [[name, resolve(folder, password.path)]] : []) : []
   const grafana = join(folder, 'secrets', 'grafana-admin-password')
-  return { ...Object.fromEntries(users), ...(roles.includes('logging') && groupWithRole(site, 'logging') && existsSync(grafana) ? { 'grafana:admin': grafana } : {}) }
+  return { ...Object.fromEntries(users), ...(withGrafana && existsSync(grafana) ? { 'grafana:admin': grafana } : {}) }
 }
 
 /** For people. */
@@ -129,6 +130,7 @@ export function renderStatus(status: SiteStatus): string {
     ...(one.image === null ? [] : [`  slot     ${one.activeSlot ?? 'none'}, release ${one.release ?? 'none'}, image ${one.image.name}`]),
     `  address  ${one.serviceAddress}`,
     ...Object.entries(one.urls).map(([name, url]) => `  ${name.padEnd(8)} ${url}`),
+    ...(one.caFile === null ? [] : [`  ca       ${one.caFile}`]),
     ...Object.entries(one.credentialFiles).map(([user, file]) => `  password ${user}: ${file}`),
     `  data     ${one.dataDisk.volume ?? 'none'} (${one.dataDisk.at})`,
     ...(one.missing.length === 0 ? [] : [`  without  ${one.missing.join(', ')}: the image has none`]),
