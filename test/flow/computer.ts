@@ -73,9 +73,18 @@ export interface ComputerOptions {
 const notCloned = new Set(['node_modules', '.git', 'site', 'cdktf.out', 'packer_cache'])
 
 export async function userComputer(options: ComputerOptions = {}): Promise<Computer> {
-  const isRoot = process.getuid?.() === 0
   // Below a folder that anybody may enter: the clone of these tests, or root's home, may be closed to others.
   const folder = realpathSync(await mkdtemp(join(tmpdir(), 'gf-')))
+  try {
+    return await furnish(folder, options)
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true })
+    throw error
+  }
+}
+
+async function furnish(folder: string, options: ComputerOptions): Promise<Computer> {
+  const isRoot = process.getuid?.() === 0
   const at = (...parts: string[]): string => join(folder, ...parts)
   execFileSync('chmod', ['755', folder])
   const clone = at('clone')
