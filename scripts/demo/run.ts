@@ -68,7 +68,7 @@ export async function runDemo(world: DemoWorld): Promise<string> {
     await leaveMark(access, mark)
     await checkLogs(checks, { site, guests, signal, access }, 'two VMs')
     await checkFirewalls(checks, { site, control: lab, administrator, guests }, 'two VMs')
-    await checkSecrets(checks, { folder, labFolder: join(world.folder, 'lab') })
+    await checkSecrets(checks, { folder, labLog: join(world.folder, 'lab.log'), labFolder: join(world.folder, 'lab') })
     await checkSurvival(checks, serena, access, mark)
     await checks.must('golden destroy: the VMs are gone, the data disks stay in their depots', async () => {
       const { groups } = await golden('destroy', '--yes')

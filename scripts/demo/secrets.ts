@@ -1,11 +1,11 @@
 /** No secret of the site in the image, nor in anything that a deployment writes. */
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { listImages } from '../../images/catalog.ts'
 import type { Proxmox } from '../../proxmox/client.ts'
 import type { Site } from '../../stacks/site.ts'
 import { expectThat, type Checks } from './checks.ts'
-import { searchDisk, searchFolder } from './template.ts'
+import { searchDisk, searchFiles, searchFolder } from './template.ts'
 
 /** The site's own secrets are the canaries: random, so that finding one is no accident. */
 async function secretsOf(folder: string): Promise<string[]> {
@@ -32,12 +32,24 @@ export async function checkTemplate(checks: Checks, place: { site: Site; folder:
   })
 }
 
-export async function checkSecrets(checks: Checks, place: { folder: string; labFolder: string }): Promise<void> {
-  await checks.check('state, plans, pins and logs hold no secret (the search finds them where they belong)', async () => {
+/** State, plans and `cdktf.out` are below the site folder; the lab's folder has its log, the tasks and the serial consoles. */
+export async function checkSecrets(checks: Checks, place: { folder: string; labLog: string; labFolder: string }): Promise<void> {
+  await checks.check('state, plans, pins, logs and consoles hold no secret (the search finds one that is put there)', async () => {
     const secrets = await secretsOf(place.folder)
-    const own = await searchFolder(join(place.folder, 'secrets'), secrets)
-    expectThat(own.length >= secrets.length, 'the search does not even find the secrets in their own files')
-    const hits = await searchFolder(place.folder, secrets, (path) => path.startsWith(join(place.folder, 'secrets')))
+    const below = (folder: string) => (path: string): boolean => path.startsWith(`${folder}/`)
+    const search = async (): Promise<string[]> => [
+      ...await searchFolder(place.folder, secrets, below(join(place.folder, 'secrets'))),
+      ...await searchFolder(join(place.labFolder, 'serial'), secrets),
+      ...await searchFiles([place.labLog, join(place.labFolder, 'tasks.jsonl')], secrets)
+    ]
+    const canary = join(place.folder, 'state', 'canary')
+    await writeFile(canary, `before ${secrets[0]} after`, { mode: 0o600 })
+    try {
+      expectThat((await search()).some((hit) => hit.startsWith(canary)), 'the search does not even find a secret put there on purpose')
+    } finally {
+      await rm(canary)
+    }
+    const hits = await search()
     expectThat(hits.length === 0, hits.join('; '))
   })
 }

@@ -1,7 +1,7 @@
 /** Looks for planted canaries on a template's disk and in everything that a deployment writes. */
 import { execFile } from 'node:child_process'
 import { createReadStream } from 'node:fs'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
@@ -33,12 +33,15 @@ export async function searchDisk(image: string, needles: readonly string[], scra
 
 /** Which needles occur in which files below a folder. @returns `file: needle` lines */
 export async function searchFolder(folder: string, needles: readonly string[], skip: (path: string) => boolean = () => false): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
+  return searchFiles(files.filter((path) => !skip(path)), needles)
+}
+
+export async function searchFiles(files: readonly string[], needles: readonly string[]): Promise<string[]> {
   const hits: string[] = []
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    const path = join(entry.parentPath, entry.name)
-    if (!entry.isFile() || skip(path)) continue
-    const content = await readFile(path)
-    for (const needle of needles) if (content.includes(needle)) hits.push(`${path}: ${needle.slice(0, 6)}…`)
+  for (const path of files) {
+    for (const needle of await occurring(createReadStream(path, { highWaterMark: 1 << 20 }), needles)) hits.push(`${path}: ${needle.slice(0, 4)}…`)
   }
   return hits
 }
