@@ -1,4 +1,5 @@
 /** What goes wrong is told with a code, the cause and the next step, and leaves nothing behind. All through the CLI. */
+import { existsSync } from 'node:fs'
 import { copyFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -108,9 +109,11 @@ describe('when the host is prepared', () => {
 
   it('says that nothing answers', async () => {
     const closed = await site.copy('unreachable', (draft) => { draft.proxmox.url = `https://127.0.0.1:${closedPort}` })
-    const { message, hint } = expectFailure(await closed.golden('bake'), 'proxmox-unreachable')
-    expect(message).toContain(`https://127.0.0.1:${closedPort}`)
-    expect(hint).toContain('proxmox.url')
+    for (const verb of ['bake', 'deploy', 'status']) {
+      const { message, hint } = expectFailure(await closed.golden(verb), 'proxmox-unreachable')
+      expect(message).toContain(`https://127.0.0.1:${closedPort}`)
+      expect(hint).toContain('proxmox.url')
+    }
     await expectNothingLeft()
   }, minute)
 
@@ -118,17 +121,20 @@ describe('when the host is prepared', () => {
     const other = await site.copy('certificate')
     await copyFile(join(site.folder, 'secrets/ca.pem'), join(other.folder, 'secrets/proxmox-ca.pem'))
     await place.computer.give(other.folder)
-    const { hint } = expectFailure(await other.golden('bake'), 'certificate-not-trusted')
-    expect(hint).toContain('proxmox-ca.pem')
+    for (const verb of ['bake', 'deploy', 'setup']) {
+      const { hint } = expectFailure(await other.golden(verb, ...(verb === 'setup' ? ['--admin', 'admin@pve'] : [])), 'certificate-not-trusted')
+      expect(hint).toContain('proxmox-ca.pem')
+    }
     await expectNothingLeft()
   }, minute)
 
   it('says that the token is wrong', async () => {
     const other = await site.copy('token')
     await writeFile(join(other.folder, 'secrets/proxmox-token'), '00000000-0000-4000-8000-000000000000\n')
-    const ended = await other.golden('bake')
-    const { hint } = expectFailure(ended, 'not-authenticated')
-    expect(hint).toContain('golden setup')
+    for (const verb of ['bake', 'deploy']) {
+      const { hint } = expectFailure(await other.golden(verb), 'not-authenticated')
+      expect(hint).toContain('golden setup')
+    }
     await expectNothingLeft()
   }, minute)
 
@@ -141,10 +147,19 @@ describe('when the host is prepared', () => {
 
   it('says that a storage is gone', async () => {
     const other = await site.copy('gone', (draft) => { draft.proxmox.storage!.disks = 'nowhere' })
-    const { message, hint } = expectFailure(await other.golden('bake'), 'storage-missing')
-    expect(message).toContain('nowhere')
-    expect(hint).toContain('proxmox.storage.disks')
+    for (const verb of ['bake', 'deploy']) {
+      const { message, hint } = expectFailure(await other.golden(verb), 'storage-missing')
+      expect(message).toContain('nowhere')
+      expect(`${message} ${hint}`).toContain('proxmox.storage.disks')
+    }
     await expectNothingLeft()
+  }, minute)
+
+  it('says which verb makes the image that there is not', async () => {
+    const { hint } = expectFailure(await site.golden('deploy'), 'no-image')
+    expect(hint).toContain('npx golden bake')
+    await expectNothingLeft()
+    expect(existsSync(join(site.folder, 'deployment.json'))).toBe(false)
   }, minute)
 
   it('fails a bake whose check fails, and names what was found', async () => {
