@@ -68,6 +68,12 @@ ${servers.join('\n')}}
 `
 }
 
+/**
+ * Serena's server (uvicorn) closes what was idle for 5 s. nginx has to be first, or a call meets a connection that is
+ * just being closed, and nginx must not repeat a call that may have arrived.
+ */
+const reuse = 'keepalive 16; keepalive_timeout 2s;'
+
 function serenaServers(seed: Seed): string {
   const { host, httpsPort } = seed.public
   const transports = seed.serena?.transports ?? []
@@ -76,11 +82,11 @@ function serenaServers(seed: Seed): string {
   const locations: string[] = []
   const upstreams: string[] = []
   if (transports.includes('streamable-http')) {
-    upstreams.push('  upstream serena_mcp { server 172.30.0.11:9121; keepalive 16; }')
+    upstreams.push(`  upstream serena_mcp { server 172.30.0.11:9121; ${reuse} }`)
     locations.push(serenaLocation('= /mcp', 'serena_mcp'))
   }
   if (transports.includes('sse')) {
-    upstreams.push('  upstream serena_mcp_sse { server 172.30.0.12:9121; keepalive 16; }')
+    upstreams.push(`  upstream serena_mcp_sse { server 172.30.0.12:9121; ${reuse} }`)
     locations.push(serenaLocation('= /sse', 'serena_mcp_sse'), serenaLocation('/messages/', 'serena_mcp_sse'))
   }
   // A name is told by TLS before anything else. An address is not: such clients get the certificate first.

@@ -24,7 +24,7 @@ export async function searchDisk(image: string, needles: readonly string[], scra
   const folder = await mkdtemp(join(scratch, 'disk-'))
   try {
     const raw = join(folder, 'disk.raw')
-    await promisify(execFile)('qemu-img', ['convert', '-U', '-f', 'qcow2', '-O', 'raw', image, raw])
+    await promisify(execFile)('qemu-img', ['convert', '-U', '-f', image.endsWith('.raw') ? 'raw' : 'qcow2', '-O', 'raw', image, raw])
     return await occurring(createReadStream(raw, { highWaterMark: 4 << 20 }), needles)
   } finally {
     await rm(folder, { recursive: true, force: true })

@@ -39,6 +39,8 @@ export interface Order {
   /** Addresses at which a stand-in answers what it was asked, as JSON. */
   readonly upstreams: readonly { address: string; port: number }[]
   readonly calls: readonly Call[]
+  /** Waits, after the calls, until nginx has closed its idle connections to the stand-ins, and says how long that took. */
+  readonly untilIdle?: boolean
 }
 
 const [, , orderFile = '', answersFile = ''] = process.argv
@@ -48,11 +50,15 @@ execFileSync('ip', ['link', 'set', 'lo', 'up'])
 for (const last of [11, 12, 21, 22]) execFileSync('ip', ['address', 'add', `172.30.0.${last}/32`, 'dev', 'lo'])
 writeFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', '80')
 
+const idle: Promise<unknown>[] = []
+
 async function standIn(address: string, port: number): Promise<Server> {
-  const server = createServer((asked, answer) => {
+  // Never closes first, whatever is idle.
+  const server = createServer({ keepAliveTimeout: 0 }, (asked, answer) => {
     const headers = { 'content-type': 'application/json', 'mcp-session-id': 's1' }
     answer.writeHead(200, headers).end(JSON.stringify({ at: `${address}:${port}`, method: asked.method, url: asked.url, headers: asked.headers }))
   })
+  server.on('connection', socket => idle.push(once(socket, 'close')))
   server.listen(port, address)
   await once(server, 'listening')
   return server
@@ -94,6 +100,11 @@ try {
   for (const call of order.calls) {
     const all = await Promise.all(Array.from({ length: call.times ?? 1 }, () => ask(call)))
     answers[call.name] = { statuses: all.map(one => one.status), headers: all[0]?.headers ?? {}, body: all[0]?.body ?? '' }
+  }
+  if (order.untilIdle === true) {
+    const began = performance.now()
+    await Promise.all(idle)
+    answers['idle'] = { statuses: [Math.round(performance.now() - began)], headers: {}, body: String(idle.length) }
   }
   writeFileSync(answersFile, JSON.stringify(answers))
 } finally {

@@ -34,7 +34,7 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
   }, 60_000)
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-  function ask(seed: Seed, record: ImageRecord, upstreams: Order['upstreams'], calls: readonly Call[]): { answers: Record<string, Answer>; log: string } {
+  function ask(seed: Seed, record: ImageRecord, upstreams: Order['upstreams'], calls: readonly Call[], more: Pick<Order, 'untilIdle'> = {}): { answers: Record<string, Answer>; log: string } {
     const place = mkdtempSync(join(folder, 'run-'))
     for (const file of renderFiles(seed, record, files)) {
       if (!file.path.startsWith('/run/golden/nginx/')) continue
@@ -49,7 +49,7 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
     const start = `setpriv --reuid 101 --regid 101 --clear-groups --bounding-set=-all --no-new-privs sh -c 'nginx -e stderr -c /etc/golden/nginx/nginx.conf -g "daemon off;" 2>&1 | cat'; exit 1`
     const nginx = enterRoot(root, ['sh', '-c', start], { binds: [{ from: join(place, 'run/golden/nginx'), to: '/etc/golden/nginx' }] })
     const [input, output] = [join(place, 'order.json'), join(place, 'answers.json')]
-    writeFileSync(input, JSON.stringify({ nginx, upstreams, calls } satisfies Order))
+    writeFileSync(input, JSON.stringify({ nginx, upstreams, calls, ...more } satisfies Order))
     const ran = spawnSync('unshare', ['--net', '--', process.execPath, join(import.meta.dirname, 'nginx-calls.ts'), input, output], { encoding: 'utf8', timeout: 60_000 })
     if (ran.status !== 0) throw new Error(ran.stderr + ran.stdout)
     return { answers: JSON.parse(readFileSync(output, 'utf8')) as Record<string, Answer>, log: ran.stdout }
@@ -57,6 +57,16 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
 
   const https = { https: true, port: 443, host } as const
   const auth = 'me:right'
+
+  test('lets go of an idle connection to Serena before Serena does, after 5 s', () => {
+    const upstreams = [{ address: '172.30.0.11', port: 9121 }, { address: '172.30.0.12', port: 9121 }]
+    const { answers } = ask(seeds.serena, image, upstreams, [
+      { name: 'mcp', ...https, path: '/mcp', method: 'POST', body: '{}', auth },
+      { name: 'sse', ...https, path: '/sse', auth },
+    ], { untilIdle: true })
+    expect(Number(answers['idle']?.body)).toBeGreaterThanOrEqual(2)
+    expect(answers['idle']?.statuses[0]).toBeLessThan(4000)
+  })
 
   test('lets in who knows the password, and hands nothing of it on', () => {
     const seed: Seed = { ...seeds.serena, public: { ...seeds.serena.public, httpsPort: 8444 } }
