@@ -220,7 +220,8 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
   }
   const controlSocket = join(stateDir, controlName)
   const control = await startControl({ socket: controlSocket, network, faults, serialLog, kill, stop: requestStop })
-  endings.push(() => control.close())
+  // Closed last (endings run backwards): whoever waits for the socket to go knows that nothing is left then.
+  endings.unshift(() => control.close())
   const registry = await options.startRegistry?.({ driver, stateDir })
   if (registry !== undefined) endings.push(() => registry.close())
 

@@ -9,7 +9,7 @@ import { newChecks, type CheckResult } from './demo/checks.ts'
 import { control } from './demo/control.ts'
 import { exitOf, lastLines, startDetached } from './demo/program.ts'
 import { prepareImages } from './demo/images.ts'
-import { runDemo } from './demo/run.ts'
+import { runDemo, type DemoResult } from './demo/run.ts'
 import { duration } from './render.ts'
 import type { Verb, VerbContext } from './verb.ts'
 
@@ -37,13 +37,14 @@ async function demo(folder: string, context: VerbContext): Promise<number> {
   const { progress, signal, env } = context
   const began = performance.now()
   await prepareImages(progress, signal)
-  if (await endDemo(folder, context)) progress.info('an earlier demo was still there; it is ended')
+  if (await running(folder)) throw new Failure('demo-running', 'a demo is running already, with whatever is in its projects', 'Use it, or end it with "npm run demo -- --stop".')
+  await rm(folder, { recursive: true, force: true }) // of a demo that was killed
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const log = join(folder, 'lab.log')
   const lab = startDetached(['lab', '--state', join(folder, 'lab')], env, log)
   const ended = exitOf(lab)
   const checks = newChecks(progress, signal)
-  let site: string | undefined
+  let site: DemoResult | undefined
   let problem: unknown
   try {
     const connection = await progress.step('start the lab: a Proxmox-compatible API, a LAN and a router of its own', () => labAnswers(join(folder, 'lab', 'connection.json'), ended, log, signal))
@@ -59,19 +60,26 @@ async function demo(folder: string, context: VerbContext): Promise<number> {
     await rm(folder, { recursive: true, force: true })
   } else lab.unref()
   signal.throwIfAborted()
-  const took = duration(performance.now() - began)
-  context.result(report(checks.results, took, keep ? site : undefined), {
-    ok: problem === undefined && failed.length === 0,
-    checks: checks.results,
-    tookSeconds: Math.round((performance.now() - began) / 1000),
-    ...(keep ? { site } : {})
+  const seconds = Math.round((performance.now() - began) / 1000)
+  const ok = problem === undefined && failed.length === 0
+  const error = describeProblem(problem)
+  context.result(report(checks.results, duration(seconds * 1000), site, keep, error), {
+    ok, checks: checks.results, tookSeconds: seconds, ...(error === undefined ? {} : { error }), ...(keep ? site : {})
   })
-  if (problem !== undefined) {
-    const failure = problem instanceof Failure ? problem : undefined
-    if (failure === undefined && !(problem instanceof Error && checks.results.some((check) => check.detail === problem.message))) throw problem
-    process.stderr.write(`error ${failure?.code ?? 'check-failed'}: ${(problem as Error).message}\n${failure ? `→ ${failure.hint}\n` : ''}`)
-  }
-  return problem === undefined && failed.length === 0 ? 0 : 1
+  return ok ? 0 : 1
+}
+
+interface Problem {
+  readonly code: string
+  readonly message: string
+  readonly hint: string
+}
+
+/** Why the demo ended early. What is no expected failure keeps its stack: it is a bug. */
+function describeProblem(problem: unknown): Problem | undefined {
+  if (problem === undefined) return undefined
+  if (problem instanceof Failure) return { code: problem.code, message: problem.message, hint: problem.hint }
+  return { code: 'check-failed', message: problem instanceof Error ? problem.stack ?? problem.message : String(problem), hint: 'A check on which the rest depends did not hold; see it above.' }
 }
 
 /** Resolves with connection.json once the lab has set itself up; rejects when it ended instead. */
@@ -88,30 +96,42 @@ async function labAnswers(file: string, ended: Promise<number>, log: string, sig
   }
 }
 
+/** Whether somebody's demo answers. */
+async function running(folder: string): Promise<boolean> {
+  const socket = join(folder, 'lab', 'control.sock')
+  return existsSync(socket) && await control(socket).ping()
+}
+
 /** Ends a demo that still runs and removes its folder. @returns whether there was one */
 async function endDemo(folder: string, { progress }: VerbContext): Promise<boolean> {
-  const socket = join(folder, 'lab', 'control.sock')
   if (!existsSync(folder)) return false
-  if (existsSync(socket)) {
+  const socket = join(folder, 'lab', 'control.sock')
+  if (await running(folder)) {
     await progress.step('end the demo that runs', async () => {
-      const asked = await control(socket).stop().then(() => true, () => false) // refused: the process is gone, the socket's file is not
-      while (asked && existsSync(socket)) await delay(100)
+      await control(socket).stop()
+      while (existsSync(socket)) await delay(100) // it goes when all else has
     })
   }
   await rm(folder, { recursive: true, force: true })
   return true
 }
 
-function report(results: readonly CheckResult[], took: string, site: string | undefined): string {
+function report(results: readonly CheckResult[], took: string, site: DemoResult | undefined, kept: boolean, error: Problem | undefined): string {
   const lines = results.map((check) => `  ${check.ok ? '✓' : '✗'} ${check.name} (${duration(check.seconds * 1000)})${check.ok ? '' : `\n      ${check.detail ?? ''}`}`)
   const failed = results.filter((check) => !check.ok).length
   return [
     '', 'What was checked:', ...lines, '',
+    ...(error === undefined ? [] : [`The demo ended early: ${error.message}`, `→ ${error.hint}`]),
     failed === 0 ? `All ${results.length} checks held, in ${took}.` : `${failed} of ${results.length} checks failed, in ${took}.`,
     ...(site === undefined ? [] : [
-      '', 'It is left running:',
-      `  export GOLDEN_SITE=${site}`,
-      '  npx golden status                                  # URL, health, where the credentials are',
+      '', kept ? 'It is left running:' : 'It ran at (gone again; "npm run demo -- --keep" leaves it running):',
+      `  URL            ${site.urls.join('  ')}`,
+      `  user, password ${site.user}, in ${site.passwordFile}`,
+      `  CA             ${site.caFile}`
+    ]),
+    ...(site === undefined || !kept ? [] : [
+      `  export GOLDEN_SITE=${site.site}`,
+      '  npx golden status                                  # health, slots, addresses',
       '  npx golden client claude-code --show-password      # settings for your client',
       '  npm run demo -- --stop                             # ends it and removes all of it'
     ])

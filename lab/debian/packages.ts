@@ -14,6 +14,7 @@ export const hostPackages: Readonly<Record<string, string>> = {
   nftables: "the router's and the guests' firewall",
   slirp4netns: "the LAN's way out",
   'util-linux': 'nsenter and setpriv',
+  kmod: 'loads br_netfilter, without which bridged packets pass no firewall',
   mmdebstrap: 'makes Debian roots: the base image, the container images',
   'debian-archive-keyring': 'signatures of those packages, on Ubuntu too',
   e2fsprogs: 'makes and fills file systems of images',

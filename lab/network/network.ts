@@ -1,6 +1,7 @@
 /** The lab's LAN in network namespaces. See layout.ts for the picture. */
-import type { ChildProcess } from 'node:child_process'
+import { spawnSync, type ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { existsSync, writeFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -40,6 +41,7 @@ export interface NetworkOptions {
 /** Builds the LAN; needs root. Rejects, leaving nothing, when it can't. */
 export async function createNetwork(options: NetworkOptions): Promise<RealNetwork> {
   const layout = layoutOf(options.subnet)
+  requireBridgeNetfilter()
   const namespaces: Namespace[] = []
   const gateways: Gateway[] = []
   let slirp: ChildProcess | undefined
@@ -128,6 +130,19 @@ export async function createNetwork(options: NetworkOptions): Promise<RealNetwor
     await close()
     throw error
   }
+}
+
+/**
+ * Connection tracking of bridged packets is a kernel module that nothing loads by itself. It stays loaded: whatever
+ * else the computer's bridges carry is not affected while their own `bridge-nf-call` settings are 0, so those are kept.
+ */
+function requireBridgeNetfilter(): void {
+  const settings = '/proc/sys/net/bridge'
+  if (existsSync(settings)) return
+  const loaded = spawnSync('modprobe', ['br_netfilter'], { encoding: 'utf8' })
+  if (!existsSync(settings)) throw new Error(`the lab's firewall needs the kernel module br_netfilter, and it can't be loaded: ${(loaded.stderr || loaded.error?.message || '').trim()}. Run: modprobe br_netfilter`)
+  // The module switches this on for the computer's own bridges; only the lab's namespace is to have it.
+  for (const name of ['iptables', 'ip6tables', 'arptables']) writeFileSync(`${settings}/bridge-nf-call-${name}`, '0')
 }
 
 async function connectAll(layout: Layout, bridge: Namespace, router: Namespace, services: Namespace, internet: Namespace): Promise<void> {

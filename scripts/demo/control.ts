@@ -7,6 +7,8 @@ export interface Control {
   forwardTo(target: string | null): Promise<void>
   internet(on: boolean): Promise<void>
   stop(): Promise<void>
+  /** Whether the lab answers at all; false when its process is gone and only the socket's file is left. */
+  ping(): Promise<boolean>
 }
 
 export function control(socket: string): Control {
@@ -29,6 +31,7 @@ export function control(socket: string): Control {
     reaches: async (from, host, port) => (await call('POST', '/probe', { from, host, port })).reached as boolean,
     forwardTo: async (target) => { await call('PUT', '/router/forwards', { target }) },
     internet: async (on) => { await call('PUT', '/internet', { on }) },
-    stop: async () => { await call('POST', '/stop', {}) }
+    stop: async () => { await call('POST', '/stop', {}) },
+    ping: () => call('GET', '/faults', {}).then(() => true, () => false)
   }
 }

@@ -8,7 +8,8 @@ import { buildRoot } from '../../lab/debian/root.ts'
 import type { LabOptions } from '../../lab/index.ts'
 import { Failure } from '../../proxmox/failure.ts'
 import type { Progress } from '../../proxmox/progress.ts'
-import { startTools, ToolFailure, type Tool, type ToolName } from '../../tools/index.ts'
+import { startTools, ToolFailure, type Tool } from '../../tools/index.ts'
+import { describe } from '../../tools/progress.ts'
 
 export interface LabImages {
   readonly base: { readonly file: string; readonly sha256: string }
@@ -29,21 +30,38 @@ export async function prepareImages(progress: Progress, signal: AbortSignal): Pr
     if (found.installed.length > 0) progress.info(`installed: ${found.installed.join(', ')}`)
   })
   // Programs are compiled while the images are put together: one is bound by processors, the other by the network.
-  const tools = startTools(['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox', 'promtail', 'loki'], { signal, log: () => {} })
-  for (const tool of Object.values(tools)) tool.catch(() => {}) // reported where it is awaited
-  const build = { log: (line: string) => { note(line) }, signal }
+  // Whichever fails first ends the other.
+  const stop = new AbortController()
+  const both = AbortSignal.any([signal, stop.signal])
+  let heard = ''
+  const tools = startTools(['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox', 'promtail', 'loki'], {
+    signal: both,
+    report: (event) => { if (event.type !== 'ready') heard = describe(event) }
+  })
+  let failed: unknown
+  for (const tool of Object.values(tools)) tool.catch((error: unknown) => { failed ??= error; stop.abort(error) })
   let note: (text: string) => void = () => {}
-  const step = <T>(title: string, work: () => Promise<T>): Promise<T> => progress.step(title, (say) => { note = say; return asFailure(work) })
+  const build = { log: (line: string) => { note(line) }, signal: both }
+  const step = async <T>(title: string, work: () => Promise<T>): Promise<T> => {
+    try {
+      return await progress.step(title, (say) => { note = say; return asFailure(work) })
+    } catch (error) {
+      stop.abort(error)
+      // What stopped it matters, not that it was stopped.
+      throw failed === undefined ? error : await asFailure(() => Promise.reject(failed))
+    }
+  }
 
   const base = await step('base image (Debian 13, from packages)', () => buildBase(build))
   await step('the lab\'s own Debian root (registry, nginx, …)', () => buildRoot(build))
-  await progress.step('programs: Packer, its plugin, OpenTofu, the Proxmox provider, Promtail, Loki', (say) => asFailure(async () => {
-    for (const name of Object.keys(tools) as ToolName[]) {
-      say(`waiting for ${name}`)
-      const tool: Tool = await tools[name as keyof typeof tools]
-      progress.info(`${tool.name} ${tool.version} (${tool.origin})`)
+  await step('programs: Packer, its plugin, OpenTofu, the Proxmox provider, Promtail, Loki', async () => {
+    const beat = setInterval(() => note(heard), 1000)
+    try {
+      for (const tool of await Promise.all(Object.values(tools) as Promise<Tool>[])) progress.info(`${tool.name} ${tool.version} (${tool.origin})`)
+    } finally {
+      clearInterval(beat)
     }
-  }))
+  })
   const programs = { loki: (await tools.loki).path, promtail: (await tools.promtail).path }
   const containers = await step('container images (Serena, nginx, Promtail, Loki)', () => buildContainers({ ...build, tools: programs }))
   return {

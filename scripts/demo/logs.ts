@@ -1,6 +1,10 @@
 /** Log lines on their way: Serena, nginx and the journal of the Serena VM → Promtail → Loki, found by LogQL. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { groupWithRole, type Site } from '../../stacks/site.ts'
-import { findMark, leaveMark, type OutsideAccess } from './access.ts'
+import { ask } from '../check/web.ts'
+import { publicUrl } from '../client.ts'
+import { leaveMark, type OutsideAccess } from './access.ts'
 import { eventually, expectThat, type Checks } from './checks.ts'
 import { inGuest, slotctl, type Guest } from './survive.ts'
 
@@ -28,8 +32,8 @@ export async function checkLogs(checks: Checks, { site, guests, access, signal }
     await find(`{container_name="serena_mcp"} |= "check_${mark}"`)
   })
   await checks.check(`${label}: a line of nginx is found by LogQL within 30 s`, async () => {
-    await findMark(access, mark)
-    await find('{container_name="nginx_proxy"} |= "/mcp"')
+    await ask(publicUrl(site, `/golden-${mark}`), { caPem: await readFile(join(access.folder, 'secrets/ca.pem'), 'utf8') })
+    await find(`{container_name="nginx_proxy"} |= "/golden-${mark}"`)
   })
   await checks.check(`${label}: a line of the journal is found by LogQL within 30 s`, async () => {
     await inGuest(serena, `logger -t golden-check ${mark}`)

@@ -28,8 +28,17 @@ export interface DemoWorld {
   readonly env: NodeJS.ProcessEnv
 }
 
-/** @returns the site folder that is left running */
-export async function runDemo(world: DemoWorld): Promise<string> {
+/** What is there at the end, for people. */
+export interface DemoResult {
+  /** The site folder. */
+  readonly site: string
+  readonly urls: readonly string[]
+  readonly user: string
+  readonly passwordFile: string
+  readonly caFile: string
+}
+
+export async function runDemo(world: DemoWorld): Promise<DemoResult> {
   const { connection, checks, progress, signal } = world
   const folder: string = connection.site
   const env = { ...world.env, GOLDEN_SITE: folder }
@@ -74,6 +83,7 @@ export async function runDemo(world: DemoWorld): Promise<string> {
       const { groups } = await golden('destroy', '--yes')
       for (const group of groups) expectThat(group.data !== undefined, `group ${group.group} has no data disk any more`)
     })
+    const destroyed = Date.now()
     await oneVm(world, site, proxmox)
     await checks.must('golden deploy after destroy: the projects of before are there', async () => {
       await lab.forwardTo(groupWithRole(site, 'serena')?.group.service ?? null)
@@ -84,10 +94,15 @@ export async function runDemo(world: DemoWorld): Promise<string> {
       const logging = guests[groupWithRole(site, 'logging')?.name ?? ''] as Guest
       await eventually(async () => {
         const answer = await slotctl(logging, 'logs', `{container_name="serena_mcp"} |= "check_${mark}"`, '1440')
-        expectThat(answer.streams?.length > 0, `nothing found: ${JSON.stringify(answer).slice(0, 200)}`)
+        const entries = (answer.streams as { entries: [string, string][] }[]).flatMap((stream) => stream.entries)
+        // Nanoseconds; younger lines are of this deployment.
+        expectThat(entries.some(([time]) => Number(time) / 1e6 < destroyed), `of ${entries.length} lines found none is older than the destroy`)
       }, { timeoutMs: 60_000, signal })
     })
-    return folder
+    const { groups } = await golden('status')
+    const status = groups[groupWithRole(site, 'serena')?.name ?? '']
+    const user = site.serena.users[0]?.name ?? ''
+    return { site: folder, urls: Object.values(status.urls), user, passwordFile: status.credentialFiles[user], caFile: status.caFile }
   } finally {
     proxmox.close()
     administrator.close()

@@ -38,6 +38,7 @@ export async function checkSurvival(checks: Checks, guest: Guest, access: Outsid
     await backWithData(access, mark, guest.signal)
   })
   await checks.check('nftables reloaded: Serena answers, and the guest\'s rules are in force', async () => {
+    await inGuest(guest, 'nft -f /etc/nftables.conf')
     await inGuest(guest, 'systemctl reload-or-restart golden-firewall.service')
     expectThat((await inGuest(guest, 'nft list table inet golden')).includes('policy drop'), 'the table of the guest has no dropping policy')
     await backWithData(access, mark, guest.signal)

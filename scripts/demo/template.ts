@@ -19,13 +19,33 @@ export async function occurring(open: AsyncIterable<Uint8Array>, needles: readon
   return found
 }
 
-/** Searches the disk as a guest would see it, backing files included. `scratch` is a folder with room for the sparse copy. */
-export async function searchDisk(image: string, needles: readonly string[], scratch: string): Promise<Set<string>> {
+export interface Disk {
+  /** Which of these texts occur anywhere on it, in free blocks too. */
+  search(needles: readonly string[]): Promise<Set<string>>
+  /** The content of a file of its root file system; undefined if it is not there. */
+  file(path: string): Promise<string | undefined>
+  /** Names in a folder of its root file system, `.` and `..` left out; none if it is not there. */
+  folder(path: string): Promise<string[]>
+}
+
+/** Opens a disk image as a guest would see it, backing files included. `scratch` is a folder with room for a sparse copy. */
+export async function withDisk<T>(image: string, scratch: string, work: (disk: Disk) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(scratch, 'disk-'))
+  const run = promisify(execFile)
   try {
     const raw = join(folder, 'disk.raw')
-    await promisify(execFile)('qemu-img', ['convert', '-U', '-f', image.endsWith('.raw') ? 'raw' : 'qcow2', '-O', 'raw', image, raw])
-    return await occurring(createReadStream(raw, { highWaterMark: 4 << 20 }), needles)
+    await run('qemu-img', ['convert', '-U', '-f', image.endsWith('.raw') ? 'raw' : 'qcow2', '-O', 'raw', image, raw])
+    const { partitiontable } = JSON.parse((await run('sfdisk', ['--json', raw])).stdout) as { partitiontable: { partitions: { start: number; size: number }[] } }
+    const root = partitiontable.partitions.sort((one, other) => other.size - one.size)[0]
+    if (root === undefined) throw new Error(`${image} has no partition`)
+    // debugfs reads ext4 without mounting it, so nothing of it touches this computer.
+    const debugfs = async (request: string): Promise<string> => (await run('debugfs', ['-R', request, `${raw}?offset=${root.start * 512}`], { maxBuffer: 64 << 20 })).stdout
+    const exists = async (path: string): Promise<boolean> => (await debugfs(`stat ${path}`)).includes('Inode:')
+    return await work({
+      search: (needles) => occurring(createReadStream(raw, { highWaterMark: 4 << 20 }), needles),
+      file: async (path) => (await exists(path)) ? debugfs(`cat ${path}`) : undefined,
+      folder: async (path) => (await exists(path)) ? (await debugfs(`ls -p ${path}`)).split('\n').flatMap((line) => line.split('/')[5] ?? []).filter((name) => name !== '.' && name !== '..' && name !== '') : []
+    })
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
