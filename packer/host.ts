@@ -39,7 +39,8 @@ export async function freeVmids(proxmox: Proxmox, site: Site, count: number): Pr
 
 /**
  * Destroys a VM, if it still is the one that was meant: its name is compared again right before. A VM that is gone
- * already, or goes meanwhile, is fine.
+ * already, or goes meanwhile, is fine. Only its own disks go with it: whatever else has this VMID in its name
+ * may be a volume that somebody keeps.
  */
 export async function destroyVm(proxmox: Proxmox, node: string, vmid: number, name: string, signal?: AbortSignal): Promise<void> {
   const options = signal ? { signal } : {}
@@ -55,7 +56,7 @@ export async function destroyVm(proxmox: Proxmox, node: string, vmid: number, na
   try {
     const status = await proxmox.get<{ status: string }>(`/nodes/${node}/qemu/${vmid}/status/current`)
     if (status.status === 'running') await proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu/${vmid}/status/stop`), options)
-    await proxmox.task(await proxmox.del<string>(`/nodes/${node}/qemu/${vmid}`, { purge: 1, 'destroy-unreferenced-disks': 1 }), options)
+    await proxmox.task(await proxmox.del<string>(`/nodes/${node}/qemu/${vmid}`, { purge: 1 }), options)
   } catch (error) {
     if (await readConfig(proxmox, node, vmid) !== undefined) throw error
   }
