@@ -15,6 +15,13 @@ const storageId = z.string().regex(/^[A-Za-z][A-Za-z0-9._-]*[A-Za-z0-9]$/, 'must
 const poolId = z.string().regex(/^[A-Za-z0-9._-]+$/, 'must be a Proxmox pool id')
 const hostName = z.string().regex(/^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/, 'must be a host name in lower case, or an address')
 const sshKey = z.string().regex(/^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com) [A-Za-z0-9+/=]+( .*)?$/, 'must be an OpenSSH public key in one line')
+/** Credentials in it would be readable in deployment.json, in the seed and in git's arguments; a user alone is what SSH wants. */
+const gitSource = z.string().min(1)
+  .refine((text) => !text.startsWith('-'), 'must not start with a hyphen: git would take it for an option')
+  .refine((text) => {
+    const [, scheme = '', userinfo] = /^(?:[a-z0-9]+::)*([a-z][a-z0-9+.-]*):\/\/([^/?#]*)@/i.exec(text) ?? []
+    return userinfo === undefined || (!/^https?$/i.test(scheme) && !userinfo.includes(':'))
+  }, 'must hold no credentials: they would be readable in deployment.json. Leave git out and push the repository over SSH instead (ssh.projectKeys)')
 const secret = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('file'), path: z.string().min(1) }),
   z.strictObject({ kind: z.literal('env'), name: z.string().min(1) }),
@@ -135,7 +142,7 @@ const schema = z.strictObject({
     shell: z.boolean().default(false),
     memoryMiB: z.int().min(512).default(2560),
     /** Made at the first activation: cloned from `git`, or an empty folder. */
-    projects: z.array(z.strictObject({ name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be a plain folder name'), git: z.string().min(1).optional() })).default([]),
+    projects: z.array(z.strictObject({ name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be a plain folder name'), git: gitSource.optional() })).default([]),
     /** Who may connect, by Basic auth. */
     users: z.array(z.strictObject({ name: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be letters, digits, dots, hyphens and underscores'), password: secret })).min(1)
   }),

@@ -60,6 +60,16 @@ test.each<[string, (site: any) => void, string]>([
   expect(problemsOf(changed(change))).toContain(path)
 })
 
+test.each(['https://me:token@git.example/a.git', 'https://token@git.example/a.git', 'HTTP://me:@git.example/a', 'ssh://git:secret@git.example/a', '--upload-pack=touch /tmp/x'])('a project from %s is refused, without saying the secret again', (git) => {
+  const parsed = parseSite(changed((site) => { site.serena.projects = [{ name: 'a', git }] }))
+  expect(parsed).toMatchObject({ ok: false, problems: [{ path: 'serena.projects.0.git', message: expect.stringMatching(git.startsWith('-') ? /hyphen/ : /push the repository over SSH/) }] })
+  expect(JSON.stringify(parsed)).not.toMatch(/token|secret/)
+})
+
+test.each(['https://git.example/a.git', 'https://git.example/@scope/a.git', 'git@git.example:a/b.git', 'ssh://git@git.example:2222/a', '/srv/a.git'])('a project from %s is fine', (git) => {
+  expect(problemsOf(changed((site) => { site.serena.projects = [{ name: 'a', git }] }))).toEqual([])
+})
+
 test('a network contains exactly its addresses', () => {
   const octet = fc.integer({ min: 0, max: 255 })
   fc.assert(fc.property(octet, octet, octet, octet, fc.integer({ min: 1, max: 32 }), (a, b, c, d, prefix) => {
