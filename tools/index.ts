@@ -4,7 +4,7 @@ import type { Report } from './events.ts'
 import { PINS, TOOL_NAMES, type Tool, type ToolName } from './pins.ts'
 import { currentPlatform } from './platform.ts'
 import { plainLines } from './progress.ts'
-import { provideByBuild, provideWithoutBuild, type Surroundings } from './provide.ts'
+import { provideByBuild, provideFromHere, provideWithoutBuild, type Surroundings } from './provide.ts'
 
 export type { ToolEvent, Report } from './events.ts'
 export { ToolFailure, type ToolFailureCode } from './failure.ts'
@@ -73,6 +73,13 @@ export async function ensureTools<Name extends ToolName>(names: readonly Name[],
 /** Provides one tool. @throws ToolFailure */
 export async function ensureTool(name: ToolName, options: ToolOptions = {}): Promise<Tool> {
   return (await ensureTools([name], options))[name]
+}
+
+/** Whether these tools are on PATH or in the cache, so that providing them costs nothing. */
+export async function haveTools(names: readonly ToolName[], options: ToolOptions = {}): Promise<boolean> {
+  const around = surroundings(options)
+  const found = await Promise.all(names.map((name) => provideFromHere(name, PINS[name], around)))
+  return found.every((tool) => tool !== undefined)
 }
 
 function surroundings(options: ToolOptions): Surroundings {

@@ -23,20 +23,28 @@ export interface Surroundings {
 /** The name of the executable in the cache; OpenTofu and Terraform want a provider's version in it. */
 const fileName = (name: ToolName, pin: Pin): string => pin.path?.command ?? name
 
-/** The ways that cost no compiling: a program on PATH, what the cache has, the official release. Undefined if none leads there. */
-export async function provideWithoutBuild(name: ToolName, pin: Pin, around: Surroundings): Promise<Tool | undefined> {
-  const skipped = (origin: Origin, text: string): void => around.report({ type: 'skipped', tool: name, origin, text })
+/** What is there already: a program on PATH, or what the cache has. Nothing is loaded or made. */
+export async function provideFromHere(name: ToolName, pin: Pin, around: Surroundings): Promise<Tool | undefined> {
   const { found, refused } = await searchPath(pin, around.path, around.cache)
-  for (const text of refused) skipped('path', text)
+  for (const text of refused) around.report({ type: 'skipped', tool: name, origin: 'path', text })
   if (found !== undefined) return { name, version: found.version, path: found.path, origin: 'path' }
 
-  const release = pin.releases[around.platform]
-  const releaseEntry = release && { root: around.cache, name, key: keyOf({ sha256: release.sha256, entry: release.entry }) }
-  if (releaseEntry !== undefined && (await lookUp(releaseEntry)) !== undefined) return inCache(name, pin, releaseEntry, 'release')
+  const released = releaseEntryOf(name, pin, around)
+  if (released !== undefined && (await lookUp(released)) !== undefined) return inCache(name, pin, released, 'release')
 
   const built = await findGo(join(MODULES, pin.go.module)).then((go) => buildEntry(name, pin, go, around), () => undefined)
   if (built !== undefined && (await lookUp(built)) !== undefined) return inCache(name, pin, built, 'built')
+  return undefined
+}
 
+/** The ways that cost no compiling: what is there already, or the official release. Undefined if none leads there. */
+export async function provideWithoutBuild(name: ToolName, pin: Pin, around: Surroundings): Promise<Tool | undefined> {
+  const here = await provideFromHere(name, pin, around)
+  if (here !== undefined) return here
+
+  const skipped = (origin: Origin, text: string): void => around.report({ type: 'skipped', tool: name, origin, text })
+  const release = pin.releases[around.platform]
+  const releaseEntry = releaseEntryOf(name, pin, around)
   if (release === undefined || releaseEntry === undefined) {
     skipped('release', `no SHA-256 is pinned for an official release of ${pin.version} for ${around.platform}`)
     return undefined
@@ -86,6 +94,11 @@ export async function provideByBuild(name: ToolName, pin: Pin, around: Surroundi
     waiting(name, around),
   )
   return inCache(name, pin, entry, 'built')
+}
+
+function releaseEntryOf(name: ToolName, pin: Pin, around: Surroundings): Entry | undefined {
+  const release = pin.releases[around.platform]
+  return release && { root: around.cache, name, key: keyOf({ sha256: release.sha256, entry: release.entry }) }
 }
 
 async function buildEntry(name: ToolName, pin: Pin, go: Go, around: Surroundings): Promise<Entry> {
