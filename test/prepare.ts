@@ -14,15 +14,16 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => abor
 const began = performance.now()
 
 try {
+  // Promtail links with libsystemd, one of the packages.
+  let withJournal = false
   if (process.getuid?.() === 0 && process.platform === 'linux') {
     const found = await ensureHostPackages({ log: say })
+    withJournal = found.ok
     if (found.ok) await buildRoot({ log: say, signal: abort.signal })
     else say(`${found.cause}; the tests that need them are skipped.\n→ ${found.next}`)
   } else {
     say('not root: tests that need network namespaces or a Debian root are skipped by name')
   }
-  // Promtail links with libsystemd, one of the packages above.
-  const withJournal = process.platform === 'linux' && process.getuid?.() === 0
   await ensureTools(['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox', ...(withJournal ? ['promtail', 'loki'] as const : [])], {
     signal: abort.signal,
     report: plainLines(say)
