@@ -214,17 +214,17 @@ function firewallSteps(wanted: SetupWanted, observed: SetupObserved): SetupStep[
 }
 
 /**
- * Carries a plan out. Returns the new token's secret if one was made.
+ * Carries a plan out.
+ * @param onSecret is given the new token's secret, if one is made, and awaited before the next step: Proxmox tells
+ * it this once, and a later step may fail
  * @throws ProxmoxError of the step that failed; what was done before it stays, and the next run goes on there.
  */
-export async function applySetup(admin: Proxmox, plan: SetupPlan, onStep: (step: SetupStep) => void): Promise<string | undefined> {
-  let secret: string | undefined
+export async function applySetup(admin: Proxmox, plan: SetupPlan, onStep: (step: SetupStep) => void, onSecret: (secret: string) => Promise<void>): Promise<void> {
   for (const step of plan.steps) {
     onStep(step)
     const { method, path, form } = step.call
     const answer = method === 'POST' ? await admin.post(path, form) : method === 'PUT' ? await admin.put(path, form) : await admin.del(path, form)
     if (step.task && typeof answer === 'string') await admin.task(answer)
-    if (step.yieldsSecret) secret = (answer as { value: string }).value
+    if (step.yieldsSecret) await onSecret((answer as { value: string }).value)
   }
-  return secret
 }

@@ -94,8 +94,7 @@ async function prepareLab(lab: Lab, stateDir: string, images: LabImages | undefi
     const plan = planSetup(wanted, await observeSetup(admin, wanted))
     const [problem] = plan.problems
     if (problem) throw new Failure(problem.code, problem.message, problem.hint)
-    const made = await applySetup(admin, plan, () => {})
-    if (made !== undefined) await writeSecret(tokenFile, `${made}\n`)
+    await applySetup(admin, plan, () => {}, (made) => writeSecret(tokenFile, `${made}\n`))
     return `${site.proxmox.tokenId}=${(await readFile(tokenFile, 'utf8')).trim()}`
   } finally {
     admin.close()

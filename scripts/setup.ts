@@ -78,8 +78,7 @@ async function setup(admin: Proxmox, wanted: SetupWanted, site: Site, folder: st
   let tokenFile: string | undefined
   if (plan.steps.length > 0) {
     await progress.step('prepare the host', async (note) => {
-      const secret = await applySetup(admin, plan, (step) => { note(step.title); progress.info(step.title) })
-      if (secret !== undefined) tokenFile = await keepToken(site, folder, secret)
+      await applySetup(admin, plan, (step) => { note(step.title); progress.info(step.title) }, async (secret) => { tokenFile = await keepToken(site, folder, secret) })
     })
   }
   const firewall = wanted.enableFirewall || observed.firewall.enabled

@@ -57,7 +57,8 @@ export async function startTestLab(): Promise<TestLab> {
   const [id = '', secret = ''] = lab.connection.rootToken.split(/=(.*)/s)
   const root = connect({ url: lab.connection.apiUrl, caPem, auth: { id, secret } })
   const wanted = wantedSetup(site, { enableFirewall: false, replaceToken: false })
-  const token = { id: site.proxmox.tokenId, secret: (await applySetup(root, planSetup(wanted, await observeSetup(root, wanted)), () => {})) ?? '' }
+  const token = { id: site.proxmox.tokenId, secret: '' }
+  await applySetup(root, planSetup(wanted, await observeSetup(root, wanted)), () => {}, async (made) => { token.secret = made })
   const proxmox = connect({ url: lab.connection.apiUrl, caPem, auth: token })
   const environment = await toolEnvironment()
   const shown: string[] = []

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { planSetup, type SetupObserved, type SetupStep, type SetupWanted } from '../../proxmox/setup.ts'
+import type { Proxmox } from '../../proxmox/client.ts'
+import { applySetup, planSetup, type SetupObserved, type SetupStep, type SetupWanted } from '../../proxmox/setup.ts'
 import { privilegeTable } from '../../proxmox/privileges.ts'
 
 const wanted: SetupWanted = {
@@ -84,4 +85,21 @@ test('a role that somebody changed is corrected', () => {
   const done = after(bare, planSetup(wanted, bare).steps)
   const changed = { ...done, roles: done.roles.map((role) => role.roleid === 'GoldenDepot' ? { ...role, privs: `${role.privs ?? ''},VM.Allocate` } : role) }
   expect(planSetup(wanted, changed).steps.map((step) => step.title)).toEqual(['correct role GoldenDepot'])
+})
+
+test('the new token\'s secret is kept before anything else can fail', async () => {
+  const { steps } = planSetup(wanted, bare)
+  const kept: string[] = []
+  const answer = async (path: string): Promise<unknown> => {
+    if (path.includes('/token/')) return { value: 'the-secret' }
+    // The first step after the token.
+    if (path === '/access/acl') throw new Error(`refused, with ${kept.length} kept`)
+    return null
+  }
+  const admin = { post: answer, put: answer, del: answer, task: async () => {} } as unknown as Proxmox
+  await expect(applySetup(admin, { steps, problems: [] }, () => {}, async (secret) => {
+    await Promise.resolve()
+    kept.push(secret)
+  })).rejects.toThrow('refused, with 1 kept')
+  expect(kept).toEqual(['the-secret'])
 })

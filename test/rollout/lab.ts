@@ -46,7 +46,8 @@ export async function startRolloutLab(environment: Record<string, string> = {}, 
   const [id = '', secret = ''] = lab.connection.rootToken.split(/=(.*)/s)
   const root = connect({ url: lab.connection.apiUrl, caPem, auth: { id, secret } })
   const wanted = wantedSetup(site, { enableFirewall: false, replaceToken: false })
-  const token = { id: site.proxmox.tokenId, secret: (await applySetup(root, planSetup(wanted, await observeSetup(root, wanted)), () => {})) ?? '' }
+  const token = { id: site.proxmox.tokenId, secret: '' }
+  await applySetup(root, planSetup(wanted, await observeSetup(root, wanted)), () => {}, async (made) => { token.secret = made })
   await writeFile(join(folder, 'secrets', 'proxmox-token'), `${token.secret}\n`, { mode: 0o600 })
   const proxmox = connect({ url: lab.connection.apiUrl, caPem, auth: token })
   const shown: string[] = []
