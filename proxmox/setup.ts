@@ -31,7 +31,8 @@ export interface SetupObserved {
   readonly acl: readonly { path: string; roleid: string; ugid: string; propagate?: number }[]
   readonly pools: readonly string[]
   readonly storages: readonly { storage: string; type: string; content?: string }[]
-  readonly vms: readonly { vmid: number; name?: string; pool?: string }[]
+  /** VMs and containers of all nodes. */
+  readonly vms: readonly { vmid: number; type: string; node: string; name?: string; pool?: string }[]
   /** `protection` by VMID, of those VMs that are wanted as depots. */
   readonly protectedVms: ReadonlySet<number>
   readonly firewall: { enabled: boolean; rules: readonly { type: string; action: string; source?: string; dport?: string }[] }
@@ -75,7 +76,8 @@ export async function observeSetup(admin: Proxmox, wanted: SetupWanted): Promise
   const vms = await admin.get<SetupObserved['vms']>('/cluster/resources', { type: 'vm' })
   const protectedVms = new Set<number>()
   for (const depot of wanted.depots) {
-    if (!vms.some((vm) => vm.vmid === depot.vmid)) continue
+    // Of a container, and on another node, there is no such configuration to read.
+    if (!vms.some((vm) => vm.vmid === depot.vmid && isVmHere(wanted, vm))) continue
     const config = await admin.get<{ protection?: number }>(`/nodes/${wanted.node}/qemu/${depot.vmid}/config`)
     if (config.protection === 1) protectedVms.add(depot.vmid)
   }
@@ -83,6 +85,9 @@ export async function observeSetup(admin: Proxmox, wanted: SetupWanted): Promise
   const rules = await admin.get<SetupObserved['firewall']['rules']>('/cluster/firewall/rules')
   return { roles, users, tokens, acl, pools, storages, vms, protectedVms, firewall: { enabled: options.enable === 1, rules } }
 }
+
+/** The API lists containers, too, and what is on the cluster's other nodes. */
+const isVmHere = ({ node }: SetupWanted, vm: SetupObserved['vms'][number]): boolean => vm.type === 'qemu' && vm.node === node
 
 /** What has to be done, in this order. An empty list of steps: everything is as it should be. */
 export function planSetup(wanted: SetupWanted, observed: SetupObserved): SetupPlan {
@@ -191,8 +196,9 @@ function depotSteps(wanted: SetupWanted, observed: SetupObserved, problems: Setu
       const flags = Object.entries(form).filter(([key]) => key !== 'vmid').map(([key, value]) => `--${key} ${typeof value === 'string' && value.includes(' ') ? `'${value}'` : value}`).join(' ')
       return [{ title: `make depot ${depot.name} (${depot.vmid})`, command: `qm create ${depot.vmid} ${flags}`, call: { method: 'POST', path: `/nodes/${wanted.node}/qemu`, form }, task: true }, protect]
     }
-    if (existing.name !== depot.name || existing.pool !== wanted.depotPool) {
-      problems.push({ code: 'vmid-taken', message: `VMID ${depot.vmid}, wanted for ${depot.name}, is VM ${existing.name ?? '?'} of somebody else`, hint: 'Choose another depot VMID in site.ts. That VM was not touched.' })
+    if (!isVmHere(wanted, existing) || existing.name !== depot.name || existing.pool !== wanted.depotPool) {
+      const what = `${existing.type === 'qemu' ? 'VM' : 'container'} ${existing.name ?? '?'}${existing.node === wanted.node ? '' : ` on node ${existing.node}`}`
+      problems.push({ code: 'vmid-taken', message: `VMID ${depot.vmid}, wanted for ${depot.name}, is ${what} of somebody else`, hint: 'Choose another depot VMID in site.ts. That VM was not touched.' })
       return []
     }
     return observed.protectedVms.has(depot.vmid) ? [] : [protect]

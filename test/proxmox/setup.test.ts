@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Proxmox } from '../../proxmox/client.ts'
-import { applySetup, planSetup, type SetupObserved, type SetupStep, type SetupWanted } from '../../proxmox/setup.ts'
+import { applySetup, observeSetup, planSetup, type SetupObserved, type SetupStep, type SetupWanted } from '../../proxmox/setup.ts'
 import { privilegeTable } from '../../proxmox/privileges.ts'
 
 const wanted: SetupWanted = {
@@ -28,7 +28,7 @@ function after(observed: SetupObserved, steps: readonly SetupStep[]): SetupObser
     else if (path === '/pools') state.pools.push(text('poolid'))
     else if (path === '/storage') state.storages.push({ storage: text('storage'), type: 'dir', content: text('content') })
     else if (path.startsWith('/storage/')) state.storages = state.storages.map((entry) => entry.storage === path.split('/')[2] ? { ...entry, content: text('content') } : entry)
-    else if (path === '/nodes/pve/qemu') state.vms.push({ vmid: Number(form['vmid']), name: text('name'), pool: text('pool') })
+    else if (path === '/nodes/pve/qemu') state.vms.push({ vmid: Number(form['vmid']), type: 'qemu', node: 'pve', name: text('name'), pool: text('pool') })
     else if (path.endsWith('/config')) state.protectedVms.add(Number(path.split('/')[4]))
     else if (path === '/cluster/firewall/rules') state.firewall.rules.push({ type: text('type'), action: text('action'), source: text('source'), dport: text('dport') })
     else if (path === '/cluster/firewall/options') state.firewall.enabled = true
@@ -68,9 +68,22 @@ test('the datacenter firewall is left alone without consent, and management acce
   expect(paths.slice(-2)).toEqual(['/cluster/firewall/rules', '/cluster/firewall/options'])
 })
 
-test('a depot VMID of somebody else is a problem, and nothing is done to that VM', () => {
-  const plan = planSetup(wanted, { ...bare, vms: [{ vmid: 9200, name: 'mail' }] })
-  expect(plan.problems.map((problem) => problem.code)).toEqual(['vmid-taken'])
+test.each([
+  ['a VM', { type: 'qemu', node: 'pve', name: 'mail' }, 'VM mail of somebody else'],
+  ['a VM of that name in another pool', { type: 'qemu', node: 'pve', name: 'home-serena-depot', pool: 'theirs' }, 'VM home-serena-depot of'],
+  ['a container', { type: 'lxc', node: 'pve', name: 'home-serena-depot', pool: 'golden-depots' }, 'container home-serena-depot of'],
+  ['on another node', { type: 'qemu', node: 'pve2', name: 'home-serena-depot', pool: 'golden-depots' }, 'VM home-serena-depot on node pve2 of']
+])('a depot VMID that is %s is a problem, and nothing is asked of it or done to it', async (_what, resource, message) => {
+  const answers: Record<string, unknown> = { '/cluster/resources': [{ vmid: 9200, ...resource }], '/cluster/firewall/options': {}, '/access/users': [] }
+  const admin = {
+    get: async (path: string) => {
+      if (path.includes('/qemu/9200') && (resource.type !== 'qemu' || resource.node !== 'pve')) throw new Error('Configuration file does not exist')
+      return answers[path] ?? []
+    }
+  } as unknown as Proxmox
+  const { vms } = await observeSetup(admin, wanted)
+  const plan = planSetup(wanted, { ...bare, vms })
+  expect(plan.problems).toMatchObject([{ code: 'vmid-taken', message: expect.stringContaining(message) }])
   expect(plan.steps.some((step) => step.command.includes('9200'))).toBe(false)
 })
 
