@@ -10,16 +10,18 @@ import { observeVm, type GroupPlaces, type VmSeen } from './observe.ts'
 const unlockTimeoutMs = 1_800_000
 
 /**
- * Deletes a slot's VM through the API: only one that has this slot's name, is not protected and owns no data disk.
+ * Deletes a slot's VM through the API: only one that has this slot's name (or none yet, because it was just being
+ * made), is not protected and owns no data disk.
  * @returns whether there was one
- * @throws Failure `vm-not-in-state` when it is more than a leftover
+ * @throws Failure `vmid-taken` for somebody else's VM, `vm-not-in-state` when it is more than a leftover
  */
 export async function removeLeftover(proxmox: Proxmox, places: GroupPlaces, slot: SlotName, signal: AbortSignal): Promise<boolean> {
   const { vmid, name } = places.slots[slot]
   const path = `/nodes/${places.node}/qemu/${vmid}`
-  const vm = await unlocked(proxmox, places.node, vmid, signal)
+  const { vm, inTheMaking } = await unlocked(proxmox, places.node, vmid, signal)
   if (vm.there === false) return false
-  if (vm.there === 'foreign' || (vm.name !== name && vm.name !== '')) {
+  // Proxmox gives a clone its name at the very end: one that stopped before that has none.
+  if (vm.there === 'foreign' || (vm.name !== name && !(vm.name === '' && inTheMaking))) {
     throw new Failure('vmid-taken', `VMID ${vmid}, wanted for ${name}, is ${vm.there === true ? `VM "${vm.name}"` : 'a VM'} of somebody else`, `Choose another groups.${places.group}.slots.${slot}.vmid in site.ts. That VM was not touched.`)
   }
   if (vm.protected || vm.disks.length > 0) {
@@ -30,12 +32,16 @@ export async function removeLeftover(proxmox: Proxmox, places: GroupPlaces, slot
   return true
 }
 
-async function unlocked(proxmox: Proxmox, node: string, vmid: number, signal: AbortSignal): Promise<VmSeen> {
+/** @returns the VM once nothing locks it, and whether it was being made at the first look */
+async function unlocked(proxmox: Proxmox, node: string, vmid: number, signal: AbortSignal): Promise<{ vm: VmSeen; inTheMaking: boolean }> {
   const until = performance.now() + unlockTimeoutMs
+  let inTheMaking: boolean | undefined
   for (;;) {
     const vm = await observeVm(proxmox, node, vmid, 'scsi0')
-    if (vm.there !== true || vm.lock === undefined) return vm
-    if (performance.now() > until) throw new Failure('vm-locked', `VM ${vmid} stays locked (${vm.lock})`, `Look at its tasks in Proxmox; "qm unlock ${vmid}" on the node removes a stale lock.`)
+    const lock = vm.there === true ? vm.lock : undefined
+    inTheMaking ??= lock === 'clone' || lock === 'create'
+    if (lock === undefined) return { vm, inTheMaking }
+    if (performance.now() > until) throw new Failure('vm-locked', `VM ${vmid} stays locked (${lock})`, `Look at its tasks in Proxmox; "qm unlock ${vmid}" on the node removes a stale lock.`)
     await delay(1000, undefined, { signal })
   }
 }

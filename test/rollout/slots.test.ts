@@ -1,0 +1,45 @@
+/** Whose VM at a slot's VMID is, before it is deleted. */
+import { expect, test } from 'vitest'
+import type { Proxmox } from '../../proxmox/client.ts'
+import { placesOf } from '../../rollout/observe.ts'
+import { removeLeftover } from '../../rollout/slots.ts'
+import { exampleSite } from '../images/example.ts'
+
+const places = placesOf(exampleSite(), 'serena', undefined)
+const { vmid, name } = places.slots.blue
+const { signal } = new AbortController()
+
+/** A host where the VM has these configurations, one a look, and keeps the last one. */
+function host(...configs: readonly Record<string, string>[]): { proxmox: Proxmox; calls: string[] } {
+  const calls: string[] = []
+  const looks = [...configs]
+  const proxmox = {
+    get: async (path: string) => path.endsWith('/config') ? (looks.length > 1 ? looks.shift() : looks[0]) : { status: 'running' },
+    post: async (path: string) => { calls.push(`POST ${path}`) },
+    del: async (path: string) => { calls.push(`DELETE ${path}`) },
+    task: async () => {}
+  } as unknown as Proxmox
+  return { proxmox, calls }
+}
+
+test.concurrent.each<[string, Record<string, string>[]]>([
+  ['without a name', [{}]],
+  ['without a name, while it is being backed up', [{ lock: 'backup' }, {}]],
+  ['of another name', [{ name: 'mail' }]],
+  ['that turns out to be another one once its clone is done', [{ lock: 'clone' }, { name: 'mail' }]]
+])('a VM %s is somebody else\'s, and left alone', async (_what, configs) => {
+  const { proxmox, calls } = host(...configs)
+  await expect(removeLeftover(proxmox, places, 'blue', signal)).rejects.toMatchObject({ code: 'vmid-taken', message: expect.stringContaining(String(vmid)) })
+  expect(calls).toEqual([])
+})
+
+test.concurrent.each<[string, Record<string, string>[]]>([
+  ['with the slot\'s name', [{ name }]],
+  ['that was still being cloned, and had no name yet', [{ lock: 'clone' }, { name }]],
+  ['whose clone never got as far as a name', [{ lock: 'clone' }, {}]],
+  ['whose creation never got as far as a name', [{ lock: 'create' }, {}]]
+])('a VM %s is a leftover, and removed', async (_what, configs) => {
+  const { proxmox, calls } = host(...configs)
+  expect(await removeLeftover(proxmox, places, 'blue', signal)).toBe(true)
+  expect(calls).toEqual([`POST /nodes/${places.node}/qemu/${vmid}/status/stop`, `DELETE /nodes/${places.node}/qemu/${vmid}`])
+})
