@@ -44,7 +44,10 @@ describe('the path of a site', () => {
   }, minute)
 
   it('bakes an image', async () => {
-    const { outcome, template } = await site.done<{ outcome: string; template: typeof image }>('bake')
+    const ended = await site.golden('bake')
+    expect(ended.code, ended.stderr).toBe(0)
+    expect(ended.stderr).not.toMatch(/Warning:/)
+    const { outcome, template } = ended.json<{ outcome: string; template: typeof image }>()
     expect(outcome).toBe('baked')
     image = template
     const { vms, volumes, temporary, processes } = await place.inventory()
