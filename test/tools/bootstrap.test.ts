@@ -1,0 +1,82 @@
+/** What `npm run …` does first: npm packages are installed when they are not those of the lock file, and only then. */
+import { spawnSync } from 'node:child_process'
+import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { expect, test } from 'vitest'
+import { executable, temporaryFolder } from './folder.ts'
+
+const project = resolve(import.meta.dirname, '../..')
+const lock = {
+  packages: {
+    '': { name: 'clone', dependencies: { a: '1.0.0' } },
+    'node_modules/a': { version: '1.0.0', integrity: 'sha512-a' },
+    'node_modules/elsewhere': { version: '3.0.0', integrity: 'sha512-e', optional: true },
+    lab: { version: '0.1.0' },
+    'node_modules/lab': { resolved: 'lab', link: true }
+  }
+}
+
+/** A clone with nothing but what the bootstrap looks at, and an npm that does as the real one and writes down how it was called. */
+async function clone() {
+  const folder = await temporaryFolder()
+  const bin = join(folder, 'bin')
+  for (const name of ['bin', 'tools', 'installed/node_modules/node/bin']) await mkdir(join(folder, name), { recursive: true })
+  await copyFile(join(project, 'tools/bootstrap.mjs'), join(folder, 'tools/bootstrap.mjs'))
+  const write = (name: string, document: unknown): Promise<void> => writeFile(join(folder, name), JSON.stringify(document))
+  await write('package-lock.json', lock)
+  const { '': _, 'node_modules/elsewhere': __, ...record } = lock.packages
+  await write('installed/node_modules/.package-lock.json', { packages: record })
+  await writeFile(join(folder, 'installed/node_modules/node/bin/node'), '')
+  const install = 'rm -rf node_modules; cp -r installed/node_modules . && mkdir -p stacks/bindings'
+  await executable(bin, 'npm', `echo "$@" >> called\n[ ! -e broken ] || exit 7\n${install}`)
+  return {
+    folder, write,
+    /** As a person's own `npm ci`. */
+    install: () => spawnSync('sh', ['-c', install], { cwd: folder }),
+    /** @returns exit code, what was said, and how often npm was called meanwhile */
+    run: async () => {
+      await rm(join(folder, 'called'), { force: true })
+      const { status, stdout, stderr } = spawnSync(process.execPath, [join(folder, 'tools/bootstrap.mjs')], { cwd: '/', env: { PATH: `${bin}:/usr/bin:/bin` }, encoding: 'utf8' })
+      const calls = (await readFile(join(folder, 'called'), 'utf8').catch(() => '')).split('\n').filter((line) => line !== '')
+      return { status, stdout, stderr, calls: calls.map((line) => line.split(' ')[0]) }
+    }
+  }
+}
+const nothing = { status: 0, stdout: '', stderr: '', calls: [] }
+
+test('a new clone is installed, once', async () => {
+  const { run } = await clone()
+  expect(await run()).toEqual({ status: 0, stdout: '', stderr: expect.stringMatching(/npm ci[\s\S]*installed in \d+ s/), calls: ['ci'] })
+  expect(await run()).toEqual(nothing)
+})
+
+test('what somebody has installed with npm ci is not installed again', async () => {
+  const { run, install } = await clone()
+  install()
+  expect(await run()).toEqual(nothing)
+})
+
+test.each([
+  ['another version', { 'node_modules/a': { version: '1.0.1', integrity: 'sha512-a' } }],
+  ['another content', { 'node_modules/a': { version: '1.0.0', integrity: 'sha512-b' } }],
+  ['one more package', { 'node_modules/b': { version: '1.0.0', integrity: 'sha512-b' } }]
+])('after the lock file has changed, it is installed: %s', async (_, change) => {
+  const { run, install, write } = await clone()
+  install()
+  await write('package-lock.json', { packages: { ...lock.packages, ...change } })
+  expect((await run()).calls).toEqual(['ci'])
+})
+
+test.each(['node_modules/.package-lock.json', 'node_modules/node', 'stacks/bindings'])('an installation without %s was not finished', async (path) => {
+  const { folder, run, install } = await clone()
+  install()
+  await rm(join(folder, path), { recursive: true })
+  expect((await run()).calls).toEqual(['ci'])
+  expect(await run()).toEqual(nothing)
+})
+
+test('when npm fails, it says so and what to do', async () => {
+  const { folder, run } = await clone()
+  await writeFile(join(folder, 'broken'), '')
+  expect(await run()).toEqual({ status: 1, stdout: '', stderr: expect.stringContaining(`exit code 7). Run it by hand in ${folder}`), calls: ['ci'] })
+})
