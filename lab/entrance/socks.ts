@@ -1,34 +1,14 @@
 /** A SOCKS5 proxy (RFC 1928) without authentication: CONNECT by IPv4 address or name. The way into the lab's LAN. */
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { join, type Closable } from './join.ts'
-
-export interface Proxy extends Closable { readonly host: string; readonly port: number }
+import { join } from './join.ts'
+import { listen, type Listener } from './listen.ts'
 
 type Dial = (host: string, port: number) => Promise<Duplex>
 
 /** Listens on 127.0.0.1 (a free port when `port` is 0). */
-export async function startSocksProxy(dial: Dial, port = 0): Promise<Proxy> {
-  const sockets = new Set<Socket>()
-  const server: Server = createServer({ allowHalfOpen: true }, (socket) => {
-    sockets.add(socket)
-    socket.on('close', () => sockets.delete(socket))
-    socket.on('error', () => socket.destroy())
-    void serve(socket, dial).catch(() => socket.destroy())
-  })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, '127.0.0.1', resolve)
-  })
-  return {
-    host: '127.0.0.1',
-    port: (server.address() as AddressInfo).port,
-    close: async () => {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-      for (const socket of sockets) socket.destroy()
-      await closed
-    },
-  }
+export function startSocksProxy(dial: Dial, port = 0): Promise<Listener> {
+  return listen((socket) => { void serve(socket, dial).catch(() => socket.destroy()) }, port)
 }
 
 /** Takes exactly so many bytes from a socket; what comes too early goes back. */

@@ -4,11 +4,12 @@ import { once } from 'node:events'
 import { SocksClient } from 'socks'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startRouterPort } from '../../lab/entrance/router-port.ts'
-import { startSocksProxy, type Proxy } from '../../lab/entrance/socks.ts'
+import type { Listener } from '../../lab/entrance/listen.ts'
+import { startSocksProxy } from '../../lab/entrance/socks.ts'
 
 let guest: Server
 let port: number
-let proxy: Proxy
+let proxy: Listener
 const asked: string[] = []
 
 /** Stands for a guest: answers only when the other side has sent everything. */
