@@ -39,9 +39,6 @@ export const flag: Param = { type: 'boolean' }
 export const oneOf = (...values: readonly string[]): Param => ({ type: 'string', values })
 export const like = (format: FormatName, rest: Rest = {}): Param => ({ type: 'string', format, ...rest })
 export const optional = <T extends Param>(param: T): T & { optional: true } => ({ ...param, optional: true })
-/** All of a record's parameters, optional. */
-export const allOptional = (params: Readonly<Record<string, Param>>): Record<string, Param> =>
-  Object.fromEntries(Object.entries(params).map(([name, param]) => [name, optional(param)]))
 
 /** A permission expression, as in the schema of Proxmox VE. */
 export type Check =

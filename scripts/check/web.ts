@@ -1,7 +1,6 @@
 /** HTTP as a client outside the VMs sees it: own CA, no following of redirects. */
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
-import { connect } from 'node:net'
 import { Agent, fetch as undiciFetch } from 'undici'
 
 export interface WebAnswer {
@@ -15,7 +14,7 @@ export interface WebRequest {
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string
   readonly caPem?: string
-  /** Another name than the URL's, for SNI and the Host header. */
+  /** How long the other side may be silent. @default 30000 */
   readonly timeoutMs?: number
 }
 
@@ -41,15 +40,4 @@ export function trustingFetch(caPem: string): { fetch: typeof fetch; close(): Pr
   const dispatcher = new Agent({ connect: { ca: caPem }, bodyTimeout: 0, headersTimeout: 300_000 })
   const trusted = (input: unknown, init?: object) => undiciFetch(input as string, { ...init, dispatcher })
   return { fetch: trusted as unknown as typeof fetch, close: () => dispatcher.close() }
-}
-
-/** Whether something accepts a TCP connection there. */
-export function accepts(host: string, port: number, timeoutMs: number): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>()
-  const socket = connect({ host, port })
-  const end = (answer: boolean): void => { socket.destroy(); resolve(answer) }
-  socket.setTimeout(timeoutMs, () => end(false))
-  socket.on('connect', () => end(true))
-  socket.on('error', () => end(false))
-  return promise
 }
