@@ -7,7 +7,7 @@
  */
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { appendFile, mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { appendFile, chmod, mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
@@ -63,6 +63,8 @@ export async function ensureBindings(): Promise<void> {
   try {
     await generate(folder)
     await writeFile(join(folder, key), '')
+    // Like the rest of a clone: mkdtemp makes folders for their owner only, and others may use this clone too.
+    await chmod(folder, 0o755)
     rmSync(bindingsFolder, { recursive: true, force: true })
     await rename(folder, bindingsFolder)
   } catch (error) {

@@ -1,7 +1,7 @@
 /** The example site in a clone where only `npm ci` has run: both command lines of CDKTF write its stacks. */
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -56,6 +56,8 @@ describe('in a clone where only npm ci has run', () => {
     expect(code, stdout + stderr).toBe(0)
     expected = await stacksIn(computer.clone)
     expect(Object.keys(expected).length).toBeGreaterThan(1)
+    // Others than who ran `npm ci` use the clone as well.
+    expect((await stat(join(computer.clone, 'stacks/bindings'))).mode & 0o777).toBe(0o755)
   }, 120_000)
 
   it.skipIf(systemNode === undefined)(`cdktf synth ${archived} on the system's Node writes the same (needs a Node below 24 on PATH besides the pinned one)`, async () => {
