@@ -29,8 +29,10 @@ export interface Engine {
   /** Writes all stacks anew. */
   synth(): Promise<void>
   init(stack: string): Promise<void>
-  /** What would change; the plan is kept for `apply`. */
+  /** What would change. If anything would, the plan is kept for `apply` or `discard`. */
   plan(stack: string, note: (text: string) => void): Promise<readonly PlannedChange[]>
+  /** Removes a plan that is not going to be applied. */
+  discard(stack: string): Promise<void>
   apply(stack: string, note: (text: string) => void): Promise<void>
   /** Destroys all of a stack, after running the hooks. */
   destroy(stack: string, note: (text: string) => void): Promise<void>
@@ -50,6 +52,7 @@ export function openEngine(options: EngineOptions): Engine {
   const secrets = [options.token.secret]
   const run = (stack: string, args: readonly string[], heard: (line: string) => void): Promise<Ended> => runProgram(site.engine, args, { cwd: stackFolder(stack), env, signal, secrets, heard })
   const planFile = 'golden.tfplan'
+  const discard = (stack: string): Promise<void> => rm(join(stackFolder(stack), planFile), { force: true })
 
   async function json(stack: string, what: string, args: readonly string[], note: (text: string) => void, changes: PlannedChange[] = []): Promise<void> {
     const listener = new EngineListener(note, changes)
@@ -79,16 +82,24 @@ export function openEngine(options: EngineOptions): Engine {
     },
     async plan(stack, note) {
       const changes: PlannedChange[] = []
-      // A plan names all settings of a VM; it lies beside the state, in the same private folder.
-      await json(stack, 'plan', ['plan', '-json', '-input=false', `-out=${planFile}`], note, changes)
+      try {
+        // A plan names all settings of a VM; it lies beside the state, in the same private folder.
+        await json(stack, 'plan', ['plan', '-json', '-input=false', `-out=${planFile}`], note, changes)
+      } catch (error) {
+        // The engine writes down a plan with errors, too.
+        await discard(stack)
+        throw error
+      }
+      if (changes.length === 0) await discard(stack)
       return changes
     },
+    discard,
     async apply(stack, note) {
       try {
         // One after another: clones of one template lock each other out.
         await json(stack, 'apply', ['apply', '-json', '-input=false', '-auto-approve', '-parallelism=1', planFile], note)
       } finally {
-        await rm(join(stackFolder(stack), planFile), { force: true })
+        await discard(stack)
       }
     },
     destroy: (stack, note) => json(stack, 'destroy', ['destroy', '-json', '-input=false', '-auto-approve', '-parallelism=1'], note),
