@@ -4,7 +4,7 @@ import { listImages, type Image } from '../images/catalog.ts'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import type { Progress } from '../proxmox/progress.ts'
-import { newRelease, type Deployment, type Release } from '../stacks/deployment.ts'
+import { newRelease, type Deployment, type GroupPins, type Release } from '../stacks/deployment.ts'
 import { slotNames, type Site, type SlotName } from '../stacks/site.ts'
 import { groupOrder, stackName } from '../stacks/order.ts'
 import { openEngine, type Engine } from './engine.ts'
@@ -84,6 +84,13 @@ async function deployGroup(options: DeployOptions, engine: Engine, deployment: D
     const changes = await engine.plan(stack, note)
     if (changes.length === 0) return 'unchanged'
     note(`${changes.length} changes`)
+    const cloned = slotNames.filter((name) => changes.some(({ address, action }) => address === `proxmox_virtual_environment_vm.${name}` && (action === 'create' || action === 'replace')))
+    try {
+      if (cloned.length > 0) checkImages((await listImages(proxmox, site)).images, group, pins, cloned)
+    } catch (error) {
+      await engine.discard(stack)
+      throw error
+    }
     await engine.apply(stack, note)
     return 'deployed'
   })
@@ -119,6 +126,21 @@ async function pinFirst({ site, folder, proxmox, progress }: DeployOptions, grou
   const release = newRelease(site, group, firstSlot, { id: newReleaseId(), created: new Date(), image: { vmid: image.vmid, name: image.name, fingerprint: image.record.fingerprint } })
   progress.info(`group ${group}: release ${release.id} of image ${image.name} for slot ${firstSlot}`)
   return updatePins(folder, group, (pins) => withFirstRelease(pins, firstSlot, release))
+}
+
+/**
+ * A clone is made by VMID, and in the meantime another image may have got that one.
+ * @param slots those whose VM is going to be made
+ * @throws Failure `image-changed`
+ */
+export function checkImages(images: readonly Image[], group: string, pins: GroupPins, slots: readonly SlotName[]): void {
+  for (const slot of slots) {
+    const wanted = pins.slots[slot]?.image
+    if (wanted === undefined) continue
+    const found = images.find((image) => image.vmid === wanted.vmid)
+    if (found?.record.fingerprint === wanted.fingerprint) continue
+    throw new Failure('image-changed', `image ${wanted.name}, pinned for slot ${slot} of group ${group}, is not template ${wanted.vmid} any more: ${found === undefined ? 'there is no image with that VMID' : `that is ${found.name} now`}`, `Put that template back, or run "npx golden destroy ${group}", then "npx golden deploy": it takes the newest image. The data is kept.`)
+  }
 }
 
 async function refuseRevoked(proxmox: Proxmox, site: Site, deployment: Deployment): Promise<void> {

@@ -1,5 +1,5 @@
 /** Deploy, look, destroy with the real engine and provider, in a lab whose guests know only slotctl. */
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { readFileSync, readdirSync } from 'node:fs'
 import { readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -17,6 +17,8 @@ const project = join(import.meta.dirname, '../..')
 
 describe('a site with a VM for each role', () => {
   let t: RolloutLab
+  /** What the engine was going to do at the first deployment. */
+  const plans: string[] = []
   beforeAll(async () => {
     t = await startRolloutLab(await toolEnvironment())
   })
@@ -54,7 +56,14 @@ describe('a site with a VM for each role', () => {
   })
 
   test('the first deployment: logging first, new disks formatted, everything healthy', async () => {
-    expect(await deploy(t.options())).toMatchObject([{ group: 'logging', outcome: 'deployed', slot: 'blue' }, { group: 'serena', outcome: 'deployed', slot: 'blue' }])
+    const { progress, environment } = t.options()
+    // Between plan and apply, while the plan is there: as text, for a plan is compressed.
+    const readPlan = (stack: string): string => execFileSync('tofu', ['show', '-json', 'golden.tfplan'], { cwd: join(t.folder, 'state/cdktf.out/stacks', stack), env: { ...process.env, ...environment }, encoding: 'utf8' })
+    const reading = { ...progress, step: <T>(title: string, work: (note: (text: string) => void) => Promise<T>): Promise<T> => progress.step(title, (note) => work((text) => {
+      note(text)
+      if (/^\d+ changes$/.test(text)) plans.push(readPlan(title.replace('deploy ', '')))
+    })) }
+    expect(await deploy(t.options({ progress: reading }))).toMatchObject([{ group: 'logging', outcome: 'deployed', slot: 'blue' }, { group: 'serena', outcome: 'deployed', slot: 'blue' }])
     expect(t.world.calls).toEqual(['home-logging-blue format', 'home-logging-blue activate', 'home-serena-blue format', 'home-serena-blue activate'])
     const status = await readStatus(t.options())
     expect(status).toMatchObject({ healthy: true, groups: { serena: { activeSlot: 'blue', health: 'healthy', urls: { sse: expect.stringMatching(/^https:\/\/localhost:\d+\/sse$/) } }, logging: { health: 'healthy' } } })
@@ -67,9 +76,10 @@ describe('a site with a VM for each role', () => {
     expect((await readPins(t.folder)).groups['serena']).toMatchObject({ dataDisk: 'made', active: 'blue' })
   })
 
-  test('no secret is in pins, state, stacks or what was shown', async () => {
-    const all = `${await leftBehind()}\n${t.shown.join('\n')}`
+  test('no secret is in pins, plans, state, stacks or what was shown', async () => {
+    const all = `${await leftBehind()}\n${plans.join('\n')}\n${t.shown.join('\n')}`
     expect(all).toContain('home-serena-blue')
+    expect(plans).toEqual([expect.stringContaining('home-logging-blue'), expect.stringContaining('home-serena-blue')])
     const known = [...secrets(), t.options().token.secret]
     expect(known.length).toBeGreaterThan(8)
     for (const secret of known) {
@@ -86,6 +96,7 @@ describe('a site with a VM for each role', () => {
     await writeSite(t, site)
     expect(await deploy(t.options({ site }))).toMatchObject([{ outcome: 'unchanged' }, { outcome: 'unchanged', siteDiffers: true }])
     await writeSite(t, t.site)
+    expect(await planFiles(t)).toEqual([])
   })
 
   test('an edit of what is pinned for a running slot is refused by the plan', async () => {
@@ -202,10 +213,20 @@ describe('interruptions, on a site with one VM', () => {
     await t.root.task(await t.root.post<string>('/nodes/pve/qemu/9011/move_disk', { disk: 'scsi1', 'target-vmid': 9010, 'target-disk': 'scsi1' }))
     await t.root.put('/nodes/pve/qemu/9011/config', { protection: 0 })
     await t.root.task(await t.root.del<string>('/nodes/pve/qemu/9011'))
+
+    const { description } = await t.root.get<{ description: string }>('/nodes/pve/qemu/9001/config')
+    await t.root.put('/nodes/pve/qemu/9001/config', { description: description.replace('0009001', '0009002') })
+    await expect(deploy(t.options())).rejects.toMatchObject({ code: 'image-changed', message: expect.stringContaining('9001') })
+    await t.root.put('/nodes/pve/qemu/9001/config', { description })
+    expect(await planFiles(t)).toEqual([])
+
     expect(await deploy(t.options())).toMatchObject([{ outcome: 'deployed' }])
     expect((await readStatus(t.options())).healthy).toBe(true)
   })
 })
+
+/** Plans that lie about: they name every setting of a VM. */
+const planFiles = async (t: RolloutLab): Promise<string[]> => (await readdir(t.folder, { recursive: true })).filter((name) => name.endsWith('.tfplan'))
 
 async function writeSite(t: RolloutLab, site: unknown): Promise<void> {
   await writeFile(join(t.folder, 'site.ts'), `export default ${JSON.stringify(site)}\n`)
