@@ -55,9 +55,7 @@ describe('the LAN of fake guests', () => {
   let rig: Rig
   let machine: Machine
   beforeAll(async () => {
-    rig = await Rig.create()
-    await rig.driver.volumes.link(rig.path('base.qcow2'), rig.path('disk.qcow2'))
-    machine = await rig.start({ vmid: 140, address: '10.77.0.40', disk: 'disk.qcow2' })
+    ;({ rig, machine } = await Rig.withMachine(140, '10.77.0.40'))
     await rig.agentUp(machine)
   })
   afterAll(() => rig.close())

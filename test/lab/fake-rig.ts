@@ -47,6 +47,13 @@ export class Rig {
     return new Rig(folder, driver)
   }
 
+  /** A rig with one machine, started from the base. */
+  static async withMachine(vmid: number, address: string): Promise<{ rig: Rig; machine: Machine }> {
+    const rig = await Rig.create()
+    await rig.driver.volumes.link(rig.path('base.qcow2'), rig.path('disk.qcow2'))
+    return { rig, machine: await rig.start({ vmid, address, disk: 'disk.qcow2' }) }
+  }
+
   path(name: string): string { return join(this.folder, name) }
 
   async spec(options: MachineOptions): Promise<MachineSpec> {

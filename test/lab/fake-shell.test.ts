@@ -10,9 +10,7 @@ describe('the shell of a fake guest', () => {
   let rig: Rig
   let client: Client
   beforeAll(async () => {
-    rig = await Rig.create()
-    await rig.driver.volumes.link(rig.path('base.qcow2'), rig.path('disk.qcow2'))
-    await rig.start({ vmid: 160, address: '10.77.0.60', disk: 'disk.qcow2' })
+    ;({ rig } = await Rig.withMachine(160, '10.77.0.60'))
     client = await rig.connect('10.77.0.60')
   })
   afterAll(() => rig.close())

@@ -7,9 +7,7 @@ describe('SSH into a fake guest, as Packer does it', () => {
   let client: Client
 
   beforeAll(async () => {
-    rig = await Rig.create()
-    await rig.driver.volumes.link(rig.path('base.qcow2'), rig.path('disk.qcow2'))
-    await rig.start({ vmid: 101, address: '10.77.0.11', disk: 'disk.qcow2' })
+    ;({ rig } = await Rig.withMachine(101, '10.77.0.11'))
     client = await rig.connect('10.77.0.11')
   })
   afterAll(() => rig.close())
