@@ -7,6 +7,7 @@ import { startLab, type Lab } from '../../lab/index.ts'
 import { connect, type Proxmox } from '../../proxmox/client.ts'
 import { emptyBase, labSite, type LabSiteOptions } from '../../scripts/lab-site.ts'
 import type { SiteInput } from '../../stacks/site.ts'
+import { testLock } from '../set-up.ts'
 import { userComputer, type Computer, type Ended, type Running } from './computer.ts'
 
 /** The parts of a site that tests change are plain data here. */
@@ -57,18 +58,6 @@ export interface Inventory {
 /** The provider keeps this empty file, by which all its processes of a computer take turns. */
 const providersLock = 'terraform-provider-proxmox-id-gen.lock'
 
-const digest = (letter: string): string => `sha256:${letter.repeat(64)}`
-/** As `golden lock` writes it; fake guests pull whatever they are told to. Without Grafana, as in the lab. */
-const lock = {
-  schema: 1,
-  services: {
-    serena: { image: 'ghcr.io/oraios/serena', digest: digest('1') },
-    nginx: { image: 'docker.io/library/nginx', digest: digest('2') },
-    promtail: { image: 'docker.io/grafana/promtail', digest: digest('3') },
-    loki: { image: 'docker.io/grafana/loki', digest: digest('4') }
-  }
-}
-
 export async function openPlace(): Promise<Place> {
   const computer = await userComputer()
   // On the lab's side, which is another computer in real life: root's, when this runs as root.
@@ -103,7 +92,7 @@ export async function openPlace(): Promise<Place> {
       const site = siteFolder(place, join(computer.folder, 'sites', name), input)
       await site.edit(() => {})
       await mkdir(join(site.folder, 'secrets'), { recursive: true, mode: 0o700 })
-      await writeFile(join(site.folder, 'images.lock.json'), JSON.stringify(lock))
+      await writeFile(join(site.folder, 'images.lock.json'), JSON.stringify(testLock))
       await computer.give(join(computer.folder, 'sites'))
       await site.done('init')
       return site

@@ -11,7 +11,8 @@ import { guestFiles } from '../../images/stage.ts'
 import { writeTar, type TarEntry } from '../../images/tar.ts'
 import { bake, type BakeOptions } from '../../packer/bake.ts'
 import { buildName } from '../../packer/names.ts'
-import { startTestLab, testLock, type TestLab } from './lab.ts'
+import { testLock } from '../set-up.ts'
+import { startTestLab, type TestLab } from './lab.ts'
 
 let test: TestLab
 let temporary: string

@@ -1,20 +1,17 @@
 /** A lab with fake guests, set up as `golden setup` does, and a site for it. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { guestFiles } from '../../images/stage.ts'
 import { writeTar } from '../../images/tar.ts'
-import type { Lock } from '../../images/lock.ts'
 import { startLab, type Lab } from '../../lab/index.ts'
 import type { BakeOptions } from '../../packer/bake.ts'
-import { connect, type Proxmox } from '../../proxmox/client.ts'
-import type { Progress } from '../../proxmox/progress.ts'
-import { applySetup, observeSetup, planSetup } from '../../proxmox/setup.ts'
+import type { Proxmox } from '../../proxmox/client.ts'
 import { emptyBase, labSite, writeLabSite } from '../../scripts/lab-site.ts'
-import { wantedSetup } from '../../scripts/setup.ts'
 import { loadSite } from '../../stacks/load.ts'
 import { parseSite, type Site, type SiteInput } from '../../stacks/site.ts'
 import { toolEnvironment } from '../../tools/index.ts'
+import { recorder, setUp, testLock } from '../set-up.ts'
 
 export interface TestLab {
   readonly lab: Lab
@@ -32,17 +29,6 @@ export interface TestLab {
   close(): Promise<void>
 }
 
-const digest = (letter: string): string => `sha256:${letter.repeat(64)}`
-export const testLock: Lock = {
-  schema: 1,
-  services: {
-    serena: { image: 'ghcr.io/oraios/serena', digest: digest('1') },
-    nginx: { image: 'docker.io/library/nginx', digest: digest('2') },
-    promtail: { image: 'docker.io/grafana/promtail', digest: digest('3') },
-    loki: { image: 'docker.io/grafana/loki', digest: digest('4') }
-  }
-}
-
 export async function startTestLab(): Promise<TestLab> {
   const work = await mkdtemp(join(tmpdir(), 'gl-'))
   const lab = await startLab({ stateDir: join(work, 'lab'), driver: 'fake' })
@@ -52,24 +38,9 @@ export async function startTestLab(): Promise<TestLab> {
   await writeLabSite(folder, input, lab.connection)
   const site = await loadSite(folder)
   await writeFile(join(folder, 'images.lock.json'), JSON.stringify(testLock))
-  const caFile = join(folder, 'secrets', 'proxmox-ca.pem')
-  const caPem = await readFile(caFile, 'utf8')
-  const [id = '', secret = ''] = lab.connection.rootToken.split(/=(.*)/s)
-  const root = connect({ url: lab.connection.apiUrl, caPem, auth: { id, secret } })
-  const wanted = wantedSetup(site, { enableFirewall: false, replaceToken: false })
-  const token = { id: site.proxmox.tokenId, secret: '' }
-  await applySetup(root, planSetup(wanted, await observeSetup(root, wanted)), () => {}, async (made) => { token.secret = made })
-  const proxmox = connect({ url: lab.connection.apiUrl, caPem, auth: token })
+  const { caFile, token, root, proxmox } = await setUp(lab, site, folder)
   const environment = await toolEnvironment()
-  const shown: string[] = []
-  const progress: Progress = {
-    step: async (title, run) => {
-      shown.push(title)
-      return run((note) => { shown.push(`  ${note}`) })
-    },
-    info: (text) => { shown.push(text) },
-    warn: (text) => { shown.push(`warning: ${text}`) }
-  }
+  const { shown, progress } = recorder()
   return {
     lab, site, folder, proxmox, root, shown,
     bakeOptions: (change = {}) => ({ site, folder, proxmox, token, caFile, environment, cacheDir: join(work, 'cache'), progress, signal: new AbortController().signal, stage: stageWithoutServers, ...change }),

@@ -1,18 +1,17 @@
 /** A lab whose guests know `slotctl`, a site in it that is set up, and an image that needed no bake. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { newImageTags } from '../../images/channels.ts'
 import { renderRecord } from '../../images/record.ts'
 import { startLab, type Lab } from '../../lab/index.ts'
-import { connect, type Proxmox } from '../../proxmox/client.ts'
-import { applySetup, observeSetup, planSetup } from '../../proxmox/setup.ts'
+import type { Proxmox } from '../../proxmox/client.ts'
 import type { DeployOptions } from '../../rollout/deploy.ts'
 import { initSecrets } from '../../scripts/init.ts'
 import { emptyBase, labSite, writeLabSite, type LabSiteOptions } from '../../scripts/lab-site.ts'
-import { wantedSetup } from '../../scripts/setup.ts'
 import { loadSite } from '../../stacks/load.ts'
 import type { Site } from '../../stacks/site.ts'
+import { recorder, setUp } from '../set-up.ts'
 import { createSlotDriver, newWorld, type SlotWorld } from './slot-driver.ts'
 
 export interface RolloutLab {
@@ -41,26 +40,11 @@ export async function startRolloutLab(environment: Record<string, string> = {}, 
   await writeLabSite(folder, labSite(lab.connection, { name: 'home', layout, base: await emptyBase(join(work, 'base.qcow2')), isoPath: join(work, 'iso') }), lab.connection)
   const site = await loadSite(folder)
   await initSecrets(site, folder, new Date())
-  const caFile = join(folder, 'secrets', 'proxmox-ca.pem')
-  const caPem = await readFile(caFile, 'utf8')
-  const [id = '', secret = ''] = lab.connection.rootToken.split(/=(.*)/s)
-  const root = connect({ url: lab.connection.apiUrl, caPem, auth: { id, secret } })
-  const wanted = wantedSetup(site, { enableFirewall: false, replaceToken: false })
-  const token = { id: site.proxmox.tokenId, secret: '' }
-  await applySetup(root, planSetup(wanted, await observeSetup(root, wanted)), () => {}, async (made) => { token.secret = made })
+  const { caFile, token, root, proxmox } = await setUp(lab, site, folder)
   await writeFile(join(folder, 'secrets', 'proxmox-token'), `${token.secret}\n`, { mode: 0o600 })
-  const proxmox = connect({ url: lab.connection.apiUrl, caPem, auth: token })
-  const shown: string[] = []
+  const { shown, progress } = recorder()
   const base: DeployOptions = {
-    site, folder, proxmox, token, caFile, environment,
-    progress: {
-      step: async (title, run) => {
-        shown.push(title)
-        return run((note) => { shown.push(`  ${note}`) })
-      },
-      info: (text) => { shown.push(text) },
-      warn: (text) => { shown.push(`warning: ${text}`) }
-    },
+    site, folder, proxmox, token, caFile, environment, progress,
     signal: new AbortController().signal
   }
   return {
