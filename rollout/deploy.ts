@@ -31,7 +31,7 @@ export interface DeployedGroup {
   readonly outcome: 'deployed' | 'unchanged'
   readonly slot: SlotName
   readonly image: Release['image']
-  /** The site asks for something else than what runs: it takes effect with the next rollout. */
+  /** The site asks for something else than what runs: it takes effect with the next release. */
   readonly siteDiffers: boolean
 }
 
@@ -96,7 +96,7 @@ async function deployGroup(options: DeployOptions, engine: Engine, deployment: D
   })
   const siteDiffers = differs(site, group, slot, release)
   if (outcome === 'unchanged') progress.info(`${stack}: nothing to do`)
-  if (siteDiffers) progress.info(`${stack}: site.ts says something else than what runs; that takes effect with the next rollout`)
+  if (siteDiffers) progress.info(`${stack}: site.ts says something else than what runs; that takes effect with a new release ("npx golden destroy ${group}", then "npx golden deploy")`)
   return { group, outcome, slot, image: release.image, siteDiffers }
 }
 

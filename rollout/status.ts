@@ -34,7 +34,7 @@ export interface GroupStatus {
   /** Services that the image has no container image for. */
   readonly missing: readonly string[]
   readonly dataDisk: { readonly at: string; readonly volume: string | null }
-  /** The site asks for something else than what runs; takes effect with the next rollout. */
+  /** The site asks for something else than what runs; takes effect with the next release. */
   readonly siteDiffers: boolean
 }
 
@@ -135,7 +135,7 @@ export function renderStatus(status: SiteStatus): string {
     `  data     ${one.dataDisk.volume ?? 'none'} (${one.dataDisk.at})`,
     ...(one.missing.length === 0 ? [] : [`  without  ${one.missing.join(', ')}: the image has none`]),
     ...one.problems.map((problem) => `  problem  ${problem}`),
-    ...(one.siteDiffers ? ['  note     site.ts says something else than what runs; takes effect with the next rollout'] : [])
+    ...(one.siteDiffers ? [`  note     site.ts says something else than what runs; takes effect with a new release ("npx golden destroy ${one.group}", then "npx golden deploy")`] : [])
   ])
   const firewall = firewallNotice(status.proxmoxFirewall)
   if (firewall !== undefined) lines.push(firewall)

@@ -5,6 +5,8 @@ import { join, resolve } from 'node:path'
 import { Failure } from '../../proxmox/failure.ts'
 
 const project = resolve(import.meta.dirname, '../..')
+// As scripts/golden starts it.
+const cli = ['--disable-warning=ExperimentalWarning', join(project, 'scripts/golden.ts')]
 
 export interface VerbRun {
   readonly code: number
@@ -19,7 +21,7 @@ export interface VerbRun {
  */
 export async function runVerb(verb: readonly string[], options: { env: NodeJS.ProcessEnv; signal: AbortSignal; onLine?: (line: string) => void }): Promise<VerbRun> {
   options.signal.throwIfAborted()
-  const child = spawn(process.execPath, [join(project, 'scripts/golden.ts'), ...verb, '--json'], { cwd: project, env: options.env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  const child = spawn(process.execPath, [...cli, ...verb, '--json'], { cwd: project, env: options.env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   const stop = (): void => { child.kill('SIGINT') }
   options.signal.addEventListener('abort', stop, { once: true })
   let stdout = ''
@@ -54,7 +56,7 @@ export async function verb(words: readonly string[], options: { env: NodeJS.Proc
 export function startDetached(words: readonly string[], env: NodeJS.ProcessEnv, logFile: string): ChildProcess {
   const log = openSync(logFile, 'a', 0o600)
   try {
-    return spawn(process.execPath, [join(project, 'scripts/golden.ts'), ...words], { cwd: project, env, stdio: ['ignore', log, log], detached: true })
+    return spawn(process.execPath, [...cli, ...words], { cwd: project, env, stdio: ['ignore', log, log], detached: true })
   } finally {
     closeSync(log)
   }
