@@ -18,7 +18,7 @@ import { Failure } from '../proxmox/failure.ts'
 import type { Progress } from '../proxmox/progress.ts'
 import { macOf, type Site } from '../stacks/site.ts'
 import { makeBase } from './base.ts'
-import { claimBake, type Claim } from './claim.ts'
+import { claimBake, type BakeClaim } from './claim.ts'
 import { explainBuild, explainStorage } from './explain.ts'
 import { deleteFile, destroyVm, freeVmids, listFiles, readConfig } from './host.ts'
 import { collectInputs, inputFiles, scripts, template, type Inputs, type Registry } from './inputs.ts'
@@ -88,7 +88,7 @@ interface Bake extends BakeOptions {
   readonly lock: Lock
   readonly staged: StagedRootfs
   readonly inputs: Inputs
-  readonly claim: Claim
+  readonly claim: BakeClaim
 }
 
 async function carryOut(bake: Bake): Promise<number> {
