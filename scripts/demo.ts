@@ -36,8 +36,8 @@ export function demoFolder(env: NodeJS.ProcessEnv): string {
 async function demo(folder: string, context: VerbContext): Promise<number> {
   const { progress, signal, env } = context
   const began = performance.now()
-  await prepareImages(progress, signal)
   if (await running(folder)) throw new Failure('demo-running', 'a demo is running already, with whatever is in its projects', 'Use it, or end it with "npm run demo -- --stop".')
+  await prepareImages(progress, signal)
   await rm(folder, { recursive: true, force: true }) // of a demo that was killed
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const log = join(folder, 'lab.log')

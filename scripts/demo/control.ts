@@ -12,19 +12,18 @@ export interface Control {
 }
 
 export function control(socket: string): Control {
-  const call = (method: string, path: string, body: unknown): Promise<any> => {
+  const call = (method: string, path: string, body?: unknown): Promise<any> => {
     const { promise, resolve, reject } = Promise.withResolvers<any>()
     const sent = request({ socketPath: socket, method, path }, (response) => {
       let text = ''
       response.setEncoding('utf8').on('data', (part: string) => { text += part })
       response.on('end', () => {
-        const answer = JSON.parse(text) as { error?: string }
-        if (response.statusCode === 200) resolve(answer)
-        else reject(new Error(`the lab says to ${method} ${path}: ${answer.error ?? response.statusCode}`))
+        if (response.statusCode === 200) resolve(JSON.parse(text))
+        else reject(new Error(`the lab says to ${method} ${path}: ${text.trim() || response.statusCode}`))
       })
     })
     sent.on('error', reject)
-    sent.end(JSON.stringify(body))
+    sent.end(body === undefined ? undefined : JSON.stringify(body))
     return promise
   }
   return {
@@ -32,6 +31,6 @@ export function control(socket: string): Control {
     forwardTo: async (target) => { await call('PUT', '/router/forwards', { target }) },
     internet: async (on) => { await call('PUT', '/internet', { on }) },
     stop: async () => { await call('POST', '/stop', {}) },
-    ping: () => call('GET', '/faults', {}).then(() => true, () => false)
+    ping: () => call('GET', '/faults').then(() => true, () => false)
   }
 }
