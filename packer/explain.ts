@@ -1,5 +1,6 @@
 /** Turns what Proxmox and Packer say into what a user can do about it. */
 import { Failure } from '../proxmox/failure.ts'
+import { saysFull } from '../proxmox/storage-full.ts'
 import type { Site } from '../stacks/site.ts'
 
 /** Storage trouble by its own name; every other error stays as it is. */
@@ -16,7 +17,7 @@ export function explainStorage(site: Site, error: unknown): unknown {
   if (refused === disks || refused === iso) {
     return new Failure('storage-missing', `storage ${refused} is not there on node ${site.proxmox.node}, or the token may not use it`, `Correct proxmox.storage.${refused === iso ? 'iso' : 'disks'} in site.ts, or run "golden setup" again.`, { cause: error })
   }
-  if (/no space left|not enough (free )?space|out of space|insufficient free|disk full|ENOSPC/i.test(error.message)) {
+  if (saysFull(error.message)) {
     return new Failure('storage-full', `a storage is full: ${error.message}`, `Make room on ${disks} or ${iso}: remove images that are no longer needed. What this bake had made is gone again.`, { cause: error })
   }
   return error

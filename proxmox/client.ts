@@ -12,6 +12,7 @@ import { pipeline } from 'node:stream/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 import { Failure } from './failure.ts'
+import { saysFull, storageFullHint } from './storage-full.ts'
 
 export interface Token {
   /** `user@realm!name` */
@@ -166,6 +167,7 @@ class Client implements Proxmox {
       if (status.status === 'stopped') {
         const exit = status.exitstatus ?? 'unknown'
         if (exit === 'OK' || exit.startsWith('WARNINGS')) return
+        if (saysFull(exit)) throw new ProxmoxError('storage-full', `a storage of ${this.url} is full: ${exit}`, storageFullHint, { status: 0, method: 'GET', path })
         throw new ProxmoxError('task-failed', `Proxmox task ${upid.split(':')[5] ?? ''} ${upid.split(':')[6] ?? ''} failed: ${exit}`.replace(/ +/g, ' '), `See the task's log in Proxmox (node ${node}, Tasks).`, { status: 0, method: 'GET', path })
       }
       if (Date.now() > until) throw new ProxmoxError('task-timeout', `Proxmox task ${upid} still runs`, `Look at it in Proxmox (node ${node}, Tasks), then run the same command again.`, { status: 0, method: 'GET', path })
@@ -279,6 +281,7 @@ class Client implements Proxmox {
     if (answer.status === 401) throw new ProxmoxError('not-authenticated', `Proxmox at ${this.url} does not accept the token or password`, 'Make a new token with "golden setup", or correct proxmox.tokenId and proxmox.token in site.ts.', details)
     if (answer.status === 403) throw new ProxmoxError('permission-denied', what, 'Run "golden setup" again: it repairs the role, the pools and their permissions.', details)
     if (answer.status >= 200 && answer.status < 300) throw new ProxmoxError('not-proxmox', `${this.url} does not answer like Proxmox VE`, 'Check proxmox.url in site.ts.', details)
+    if (saysFull(what)) throw new ProxmoxError('storage-full', `a storage is full: ${what}`, storageFullHint, details)
     throw new ProxmoxError('proxmox-refused', what, 'Mend what Proxmox complains about, then run the same command again.', details)
   }
 

@@ -6,6 +6,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Failure } from '../proxmox/failure.ts'
+import { saysFull, storageFullHint } from '../proxmox/storage-full.ts'
 import type { Site } from '../stacks/site.ts'
 
 export interface EngineOptions {
@@ -241,6 +242,7 @@ export class EngineListener {
     const texts = this.#errors.map(({ summary, detail, address }) => `${address === undefined ? '' : `${address}: `}${detail.trim() === '' ? summary : /precondition/i.test(summary) ? detail.trim() : `${summary}: ${detail.trim()}`}`)
     const refused = this.#errors.some(({ summary }) => /precondition|cannot be destroyed/i.test(summary))
     const text = texts.length > 0 ? texts.join('\n') : this.#plain.slice(-20).join('\n')
+    if (saysFull(text)) return new Failure('storage-full', `${what} of ${stack}: a storage is full: ${text}`, storageFullHint)
     return refused
       ? new Failure('plan-refused', text, 'Nothing was changed.')
       : new Failure('engine-failed', `${what} of ${stack} failed:\n${text}`, 'Mend what it names, then run the same command again: it goes on from there.')

@@ -55,3 +55,9 @@ test('a step without effect is given up, and waiting has an end', async () => {
   await expect(reconcile({ ...loop, decide: () => ({ kind: 'step', step: 'push', title: 'push' }) })).rejects.toMatchObject({ code: 'no-progress' })
   await expect(reconcile({ ...loop, decide: () => ({ kind: 'wait', for: 'not healthy yet: nginx is stopped', timeoutMs: 5 }) })).rejects.toMatchObject({ code: 'wait-timeout', message: expect.stringContaining('nginx is stopped') })
 })
+
+test('a full storage is named as such, whoever says it', () => {
+  const listener = new EngineListener(() => {}, [])
+  listener.line(JSON.stringify({ type: 'diagnostic', diagnostic: { severity: 'error', summary: 'error waiting for VM clone', detail: 'task failed: clone failed: No space left on device', address: 'proxmox_virtual_environment_vm.blue' } }))
+  expect(listener.failure('home-serena', 'apply')).toMatchObject({ code: 'storage-full', hint: expect.stringContaining('Make room') })
+})
