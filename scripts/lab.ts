@@ -1,6 +1,6 @@
 /** `golden lab`: a Proxmox-compatible API over local guests, prepared by the ordinary setup, until Ctrl-C. */
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { QemuDriver } from '../lab/compute/qemu/driver.ts'
@@ -62,7 +62,7 @@ export const verb: Verb = {
       const site = await loadSite(join(stateDir, 'site'))
       await lab.network.setForwards({ target: groupWithRole(site, 'serena')?.group.service ?? null })
       const connection = { ...lab.connection, token, site: join(stateDir, 'site') }
-      await writeAtomically(join(stateDir, 'connection.json'), `${JSON.stringify(connection, null, 2)}\n`)
+      await writeSecret(join(stateDir, 'connection.json'), `${JSON.stringify(connection, null, 2)}\n`)
       result(describe(connection, join(stateDir, 'connection.json')), connection)
       progress.info(`the lab is ${await ended}`)
     } finally {
@@ -101,13 +101,6 @@ async function prepareLab(lab: Lab, stateDir: string, images: LabImages | undefi
   }
 }
 
-async function writeAtomically(file: string, content: string): Promise<void> {
-  const temporary = `${file}.${process.pid}.tmp`
-  await writeFile(temporary, content, { mode: 0o600 })
-  await chmod(temporary, 0o600)
-  await rename(temporary, file)
-}
-
 function describe(connection: { apiUrl: string; caFile: string; site: string }, file: string): string {
   return [
     `The lab answers at ${connection.apiUrl} (CA: ${connection.caFile}).`,
@@ -116,4 +109,3 @@ function describe(connection: { apiUrl: string; caFile: string; site: string }, 
     'Ctrl-C ends it; what it holds stays for the next start.'
   ].join('\n')
 }
-
