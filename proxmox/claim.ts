@@ -6,12 +6,15 @@ import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Failure } from './failure.ts'
 
-export interface Holder {
-  readonly id: string
+export interface ProcessIdentity {
   readonly pid: number
   readonly host: string
   /** When the process began, as its computer counts it: a PID alone may be another process's by now. Empty: unknown. */
   readonly started: string
+}
+
+export interface Holder extends ProcessIdentity {
+  readonly id: string
 }
 
 export interface Claim {
@@ -43,7 +46,7 @@ interface Content {
  */
 export async function claimFile(file: string, { note, busy, wait }: ClaimOptions): Promise<Claim> {
   await mkdir(dirname(file), { recursive: true, mode: 0o700 })
-  const holder: Holder = { id: randomBytes(8).toString('hex'), pid: process.pid, host: hostname(), started: await startOf(process.pid) }
+  const holder: Holder = { id: randomBytes(8).toString('hex'), ...await identityOf(process.pid) }
   for (;;) {
     const before = await read(file)
     if (before?.holder != null && await isRunning(before.holder)) {
@@ -149,7 +152,13 @@ function parse(text: string): Content | undefined {
   }
 }
 
-async function isRunning({ pid, host, started }: Holder): Promise<boolean> {
+/** What tells a process of this computer from all others. */
+export async function identityOf(pid: number): Promise<ProcessIdentity> {
+  return { pid, host: hostname(), started: await startOf(pid) }
+}
+
+/** One on another computer counts as running: nobody here can know. */
+export async function isRunning({ pid, host, started }: ProcessIdentity): Promise<boolean> {
   if (host !== hostname()) return true
   try {
     process.kill(pid, 0)

@@ -6,6 +6,7 @@ import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import type { Progress } from '../proxmox/progress.ts'
 import type { Site } from '../stacks/site.ts'
+import { claimSite } from './claim.ts'
 import { reassign } from './depot.ts'
 import { checkIdentity, diskPlace, observeGroup, observeVm, placesOf, type Disk, type GroupPlaces, type GroupSeen, type VmSeen } from './observe.ts'
 import { readPins, updatePins } from './pins.ts'
@@ -45,9 +46,13 @@ export function decideDeleteData(group: string, throwAwayName: string, { group: 
 
 /**
  * @returns the volume that is gone, or undefined when there was none
- * @throws Failure `data-in-use` while a slot of the group exists
+ * @throws Failure `data-in-use` while a slot of the group exists, `deploy-in-progress` while another run changes this site
  */
-export async function deleteData({ site, folder, proxmox, progress, signal }: DeleteDataOptions, group: string): Promise<string | undefined> {
+export async function deleteData(options: DeleteDataOptions, group: string): Promise<string | undefined> {
+  return claimSite(options.folder, 'delete-data', () => deleteGroupData(options, group))
+}
+
+async function deleteGroupData({ site, folder, proxmox, progress, signal }: DeleteDataOptions, group: string): Promise<string | undefined> {
   const pins = (await readPins(folder)).groups[group]
   const places = placesOf(site, group, pins)
   if (pins?.active !== undefined) throw new Failure('data-in-use', `group ${group} is deployed`, `Run "npx golden destroy ${group}" first.`)

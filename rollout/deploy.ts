@@ -7,6 +7,7 @@ import type { Progress } from '../proxmox/progress.ts'
 import { newRelease, type Deployment, type GroupPins, type Release } from '../stacks/deployment.ts'
 import { slotNames, type Site, type SlotName } from '../stacks/site.ts'
 import { groupOrder, stackName } from '../stacks/order.ts'
+import { claimSite, type SiteClaim } from './claim.ts'
 import { openEngine, type Engine } from './engine.ts'
 import { firewallNotice, firewallState } from './firewall.ts'
 import { checkIdentity, diskPlace, observeGroup, placesOf } from './observe.ts'
@@ -38,8 +39,12 @@ export interface DeployedGroup {
 /** The slot that a group's first release goes into. */
 const firstSlot: SlotName = 'blue'
 
-/** @throws Failure; run again, it goes on from there */
+/** @throws Failure; run again, it goes on from there. `deploy-in-progress` while another run changes this site */
 export async function deploy(options: DeployOptions): Promise<readonly DeployedGroup[]> {
+  return claimSite(options.folder, 'deploy', (claim) => deployGroups(options, claim))
+}
+
+async function deployGroups(options: DeployOptions, claim: SiteClaim): Promise<readonly DeployedGroup[]> {
   const { site, folder, proxmox, progress, signal } = options
   await progress.step('check the host', () => checkHost(options))
   let deployment = await readPins(folder)
@@ -49,7 +54,7 @@ export async function deploy(options: DeployOptions): Promise<readonly DeployedG
     for (const group of missing) deployment = await pinFirst(options, group, image)
   }
   await refuseRevoked(proxmox, site, deployment)
-  const engine = openEngine(options)
+  const engine = openEngine({ ...options, claim })
   const results: DeployedGroup[] = []
   await progress.step('write the stacks', () => engine.synth())
   for (const group of groupOrder(site, deployment)) {

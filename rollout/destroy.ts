@@ -4,6 +4,7 @@ import { groupOrder, stackName } from '../stacks/order.ts'
 import type { Release } from '../stacks/deployment.ts'
 import { slotNames, type Site } from '../stacks/site.ts'
 import type { DeployOptions } from './deploy.ts'
+import { claimSite, type SiteClaim } from './claim.ts'
 import { openEngine, type Engine } from './engine.ts'
 import { checkIdentity, observeGroup, placesOf, type DiskPlace } from './observe.ts'
 import { readPins, updatePins, withoutReleases } from './pins.ts'
@@ -21,16 +22,20 @@ export interface DestroyedGroup {
 
 /**
  * @param only these groups. @default all
- * @throws Failure; run again, it goes on from there
+ * @throws Failure; run again, it goes on from there. `deploy-in-progress` while another run changes this site
  */
 export async function destroy(options: DeployOptions, only?: readonly string[]): Promise<readonly DestroyedGroup[]> {
+  return claimSite(options.folder, 'destroy', (claim) => destroyGroups(options, claim, only))
+}
+
+async function destroyGroups(options: DeployOptions, claim: SiteClaim, only?: readonly string[]): Promise<readonly DestroyedGroup[]> {
   const { site, folder, progress, signal } = options
   const deployment = await readPins(folder)
   const groups = groupOrder(site, deployment).reverse()
   for (const name of only ?? []) {
     if (!groups.includes(name)) throw new Failure('group-unknown', `there is no group ${name}`, `There are: ${groups.join(', ')}.`)
   }
-  const engine = openEngine(options)
+  const engine = openEngine({ ...options, claim })
   await progress.step('write the stacks', () => engine.synth())
   const results: DestroyedGroup[] = []
   for (const group of groups) {

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline'
 import { Failure } from '../proxmox/failure.ts'
 import { saysFull, storageFullHint } from '../proxmox/storage-full.ts'
 import type { Site } from '../stacks/site.ts'
+import { claimHeld, type SiteClaim } from './claim.ts'
 
 export interface EngineOptions {
   readonly site: Site
@@ -18,6 +19,7 @@ export interface EngineOptions {
   readonly token: { readonly id: string; readonly secret: string }
   readonly caFile: string | undefined
   readonly signal: AbortSignal
+  readonly claim: SiteClaim
 }
 
 /** One change that a plan would make. */
@@ -46,12 +48,12 @@ export interface Engine {
 const project = join(import.meta.dirname, '..')
 
 export function openEngine(options: EngineOptions): Engine {
-  const { site, folder, signal } = options
+  const { site, folder, signal, claim } = options
   const outdir = join(folder, 'state', 'cdktf.out')
   const stackFolder = (stack: string): string => join(outdir, 'stacks', stack)
-  const env = engineEnvironment(options, process.env)
+  const env: NodeJS.ProcessEnv = { ...engineEnvironment(options, process.env), ...claimHeld }
   const secrets = [options.token.secret]
-  const run = (stack: string, args: readonly string[], heard: (line: string) => void): Promise<Ended> => runProgram(site.engine, args, { cwd: stackFolder(stack), env, signal, secrets, heard })
+  const run = (stack: string, args: readonly string[], heard: (line: string) => void): Promise<Ended> => runProgram(site.engine, args, { cwd: stackFolder(stack), env, signal, secrets, heard, claim })
   const planFile = 'golden.tfplan'
   const discard = (stack: string): Promise<void> => rm(join(stackFolder(stack), planFile), { force: true })
 
@@ -126,7 +128,7 @@ export function openEngine(options: EngineOptions): Engine {
  * The caller's environment with the token and the CA. Proxmox's API is reached directly whatever proxy is set, and
  * settings of the provider that somebody has in the environment do not count.
  */
-export function engineEnvironment({ site, folder, environment, token, caFile }: Omit<EngineOptions, 'signal'>, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+export function engineEnvironment({ site, folder, environment, token, caFile }: Omit<EngineOptions, 'signal' | 'claim'>, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const host = new URL(site.proxmox.url).hostname
   const direct = [env['NO_PROXY'] ?? env['no_proxy'], host].filter(Boolean).join(',')
   const kept = Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('PROXMOX_VE_') && !name.startsWith('TF_CLI_ARGS') && name.toLowerCase() !== 'no_proxy'))
@@ -155,6 +157,8 @@ interface ProgramOptions {
   /** Never shown, wherever they turn up. */
   readonly secrets: readonly string[]
   readonly heard: (line: string) => void
+  /** Learns of a program that changes things even when this process is killed. */
+  readonly claim?: SiteClaim
 }
 
 /**
@@ -162,7 +166,7 @@ interface ProgramOptions {
  * its state. It has a process group of its own, so that Ctrl-C reaches it this way only: a second one would make it
  * drop everything.
  */
-async function runProgram(program: string, args: readonly string[], { cwd, env, signal, secrets, heard }: ProgramOptions): Promise<Ended> {
+async function runProgram(program: string, args: readonly string[], { cwd, env, signal, secrets, heard, claim }: ProgramOptions): Promise<Ended> {
   signal.throwIfAborted()
   const child = spawn(program, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   const { promise, resolve, reject } = Promise.withResolvers<Ended>()
@@ -174,9 +178,12 @@ async function runProgram(program: string, args: readonly string[], { cwd, env, 
   const stop = (): void => { child.kill('SIGINT') }
   signal.addEventListener('abort', stop)
   try {
+    // A program that could not be started has no PID.
+    if (child.pid !== undefined) await claim?.engine(child.pid)
     return await promise
   } finally {
     signal.removeEventListener('abort', stop)
+    await claim?.engine(undefined)
   }
 }
 
@@ -242,6 +249,9 @@ export class EngineListener {
     const texts = this.#errors.map(({ summary, detail, address }) => `${address === undefined ? '' : `${address}: `}${detail.trim() === '' ? summary : /precondition/i.test(summary) ? detail.trim() : `${summary}: ${detail.trim()}`}`)
     const refused = this.#errors.some(({ summary }) => /precondition|cannot be destroyed/i.test(summary))
     const text = texts.length > 0 ? texts.join('\n') : this.#plain.slice(-20).join('\n')
+    if (/acquiring the state lock/i.test(text)) {
+      return new Failure('state-locked', `${what} of ${stack}: another run holds the lock of its state:\n${text}`, `Wait for that run to end. If there is certainly none any more: "eval \"$(npx golden env)\"", then force-unlock with that ID in state/cdktf.out/stacks/${stack}.`)
+    }
     if (saysFull(text)) return new Failure('storage-full', `${what} of ${stack}: a storage is full: ${text}`, storageFullHint)
     return refused
       ? new Failure('plan-refused', text, 'Nothing was changed.')

@@ -1,5 +1,6 @@
 /** `golden hook activate|release GROUP SLOT RELEASE`: called by the stacks' provisioners, not by people. */
 import { Failure } from '../proxmox/failure.ts'
+import { claimSiteForHook } from '../rollout/claim.ts'
 import { activateHook, releaseHook } from '../rollout/hook.ts'
 import { slotNames, type SlotName } from '../stacks/site.ts'
 import { openProxmox } from './open.ts'
@@ -17,8 +18,7 @@ export const verb: Verb = {
     const { proxmox, site, folder } = await openProxmox(context.env)
     const options = { site, folder, proxmox, progress: context.progress, signal: context.signal }
     try {
-      if (hook === 'activate') await activateHook(options, group, name, release)
-      else await releaseHook(options, group, name)
+      await claimSiteForHook(folder, context.env, () => hook === 'activate' ? activateHook(options, group, name, release) : releaseHook(options, group, name), context.signal)
       return 0
     } finally {
       proxmox.close()

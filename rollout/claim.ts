@@ -1,0 +1,60 @@
+/**
+ * One run at a time changes what a site has deployed: two reconcilers with opposite aims would undo each other's steps.
+ * Held in the site folder, so it guards against a second terminal and a timer, not against a copy of the folder on
+ * another computer; there, the state's own lock and Proxmox's single owner of a disk are what holds.
+ */
+import { join } from 'node:path'
+import { claimFile, identityOf, isRunning, type ProcessIdentity } from '../proxmox/claim.ts'
+import { Failure } from '../proxmox/failure.ts'
+
+/** The engine gets this variable, and the hooks with it: the run that started them holds the claim. */
+export const claimHeld = { GOLDEN_CLAIM: 'held' } as const
+
+export interface SiteClaim {
+  /** The engine runs as this process; undefined: it has ended. It may outlive a run that is killed. */
+  engine(pid: number | undefined): Promise<void>
+}
+
+interface Note {
+  readonly engine?: ProcessIdentity
+}
+
+const claimOf = (folder: string): string => join(folder, 'state', 'deploy.json')
+
+/**
+ * @param what for whoever comes second, such as `deploy`
+ * @param wait until the other run has ended, or this is aborted. @default refuse at once
+ * @throws Failure `deploy-in-progress`
+ */
+export async function claimSite<T>(folder: string, what: string, work: (claim: SiteClaim) => Promise<T>, wait?: AbortSignal): Promise<T> {
+  const file = claimOf(folder)
+  let left: Note = {}
+  const claim = await claimFile(file, {
+    note(before) {
+      left = noteOf(before)
+      return left
+    },
+    busy: { code: 'deploy-in-progress', message: `"golden ${what}" has to wait: another run is changing what this site has deployed` },
+    ...(wait === undefined ? {} : { wait })
+  })
+  let keep = false
+  try {
+    if (left.engine !== undefined && await isRunning(left.engine)) {
+      keep = true
+      throw new Failure('deploy-in-progress', `"golden ${what}" has to wait: a run that was killed left its engine at work (process ${left.engine.pid} on ${left.engine.host})`, `Wait for that process to end, or end it with "kill -INT ${left.engine.pid}". If that computer certainly is not at it any more, delete ${file}.`)
+    }
+    return await work({ engine: async (pid) => claim.note(pid === undefined ? {} : { engine: await identityOf(pid) }) })
+  } finally {
+    await claim.release(keep)
+  }
+}
+
+/** For a hook: within the run that started it, or, when people run the engine themselves, after whichever run is at it. */
+export async function claimSiteForHook<T>(folder: string, env: NodeJS.ProcessEnv, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  return env['GOLDEN_CLAIM'] === claimHeld.GOLDEN_CLAIM ? work() : claimSite(folder, 'hook', work, signal)
+}
+
+function noteOf(left: unknown): Note {
+  const { engine } = (left ?? {}) as { engine?: Partial<ProcessIdentity> }
+  return typeof engine?.pid === 'number' && typeof engine.host === 'string' && typeof engine.started === 'string' ? { engine: engine as ProcessIdentity } : {}
+}

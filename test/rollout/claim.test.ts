@@ -1,0 +1,77 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { claimHeld, claimSite, claimSiteForHook } from '../../rollout/claim.ts'
+
+let folder: string
+beforeEach(async () => { folder = await mkdtemp(join(tmpdir(), 'golden-claim-')) })
+afterEach(() => rm(folder, { recursive: true, force: true }))
+
+const never = new AbortController().signal
+
+/** A run that goes on until it is told to end. */
+function running(what: string): { begun: Promise<void>; end(): Promise<void> } {
+  const begun = Promise.withResolvers<void>()
+  const end = Promise.withResolvers<void>()
+  const all = claimSite(folder, what, () => {
+    begun.resolve()
+    return end.promise
+  })
+  return { begun: begun.promise, end: () => { end.resolve(); return all } }
+}
+
+test('while one run is at it, another is refused at once and says why; afterwards it goes on, also when the first one failed', async () => {
+  const first = running('deploy')
+  await first.begun
+  await expect(claimSite(folder, 'destroy', async () => {})).rejects.toMatchObject({ code: 'deploy-in-progress', message: expect.stringMatching(/"golden destroy" has to wait.*process \d+/) })
+  await first.end()
+  await expect(claimSite(folder, 'destroy', () => Promise.reject(new Error('broken')))).rejects.toThrow('broken')
+  expect(await claimSite(folder, 'deploy', async () => 'done')).toBe('done')
+  expect(await readdir(join(folder, 'state'))).toEqual([])
+})
+
+test('a hook goes on within the run that started it, and after another one', async () => {
+  const first = running('deploy')
+  await first.begun
+  expect(await claimSiteForHook(folder, claimHeld, async () => 'within', never)).toBe('within')
+  let ended = false
+  const later = claimSiteForHook(folder, {}, async () => ended, never)
+  ended = true
+  await first.end()
+  expect(await later).toBe(true)
+})
+
+test('a hook that waits can be stopped', async () => {
+  const first = running('deploy')
+  await first.begun
+  const stop = new AbortController()
+  const later = claimSiteForHook(folder, {}, async () => 'never', stop.signal)
+  stop.abort()
+  await expect(later).rejects.toThrow()
+  await first.end()
+})
+
+test('after a run was killed, the next one waits for the engine that it left at work', async () => {
+  const engine = spawn('sleep', ['600'])
+  try {
+    const program = `
+      import { claimSite } from ${JSON.stringify(join(import.meta.dirname, '../../rollout/claim.ts'))}
+      await claimSite(${JSON.stringify(folder)}, 'deploy', async (claim) => {
+        await claim.engine(${engine.pid})
+        process.kill(process.pid, 'SIGKILL')
+      })`
+    expect(() => execFileSync(process.execPath, ['--input-type=module-typescript', '-e', program], { stdio: 'ignore' })).toThrow()
+    for (let times = 0; times < 2; times++) {
+      await expect(claimSite(folder, 'deploy', async () => {})).rejects.toMatchObject({ code: 'deploy-in-progress', hint: expect.stringContaining(`kill -INT ${engine.pid}`) })
+    }
+    const closed = once(engine, 'close')
+    engine.kill('SIGKILL')
+    await closed
+    expect(await claimSite(folder, 'deploy', async () => 'done')).toBe('done')
+  } finally {
+    engine.kill('SIGKILL')
+  }
+})
