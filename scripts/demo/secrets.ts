@@ -1,4 +1,6 @@
 /** No secret of the site in the image, nor in anything that a deployment writes. */
+import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { listImages, type Image } from '../../images/catalog.ts'
@@ -6,7 +8,8 @@ import { readLock, references } from '../../images/lock.ts'
 import type { Proxmox } from '../../proxmox/client.ts'
 import type { Site } from '../../stacks/site.ts'
 import { expectEqual, expectThat, type Checks } from './checks.ts'
-import { searchFiles, searchFolder, withDisk, type Disk } from './template.ts'
+import { withDisk, type Disk } from './disk.ts'
+import { searchFiles, searchFolder } from './search.ts'
 
 /** The site's own secrets are the canaries: random, so that finding one is no accident. */
 async function secretsOf(folder: string): Promise<string[]> {
@@ -29,9 +32,13 @@ export async function checkTemplate(checks: Checks, place: { site: Site; folder:
     return withDisk(join(place.stateDir, 'storage', site.proxmox.storage.disks, 'images', volume), place.scratch, (disk) => work(disk, image))
   }
   await checks.check('the template: no secret, host key, machine id, seed, password or history; all container images by digest', () => open(async (disk, image) => {
-    const found = await disk.search([image.record.fingerprint, ...await secretsOf(place.folder)])
-    expectThat(found.has(image.record.fingerprint), 'the search does not even find the fingerprint that the bake wrote')
-    expectThat(found.size === 1, `${found.size - 1} secrets of the site are on the template's disk`)
+    const secrets = await secretsOf(place.folder)
+    const canaries = [randomBytes(12).toString('hex'), randomBytes(12).toString('hex')] as const
+    await disk.plant('/canary', `before ${canaries[0]} after`)
+    await disk.plant('/etc/canary', Buffer.from(`before ${canaries[1]} after`).toString('base64'))
+    const found = await disk.search([image.record.fingerprint, ...canaries, ...secrets])
+    for (const planted of [image.record.fingerprint, ...canaries]) expectThat(found.delete(planted), 'the search does not even find what the bake wrote, or canaries put there on purpose')
+    expectThat(found.size === 0, `${found.size} secrets of the site are on the template's disk`)
     const names = await disk.folder('/etc/ssh')
     expectThat(names.includes('sshd_config'), 'the folder /etc/ssh can\'t even be read')
     expectEqual('SSH host keys', names.filter((name) => name.startsWith('ssh_host_')), [])
@@ -47,20 +54,28 @@ export async function checkTemplate(checks: Checks, place: { site: Site; folder:
 
 /** State, plans and `cdktf.out` are below the site folder; the lab's folder has its log, the tasks and the serial consoles. */
 export async function checkSecrets(checks: Checks, place: { folder: string; labLog: string; labFolder: string }): Promise<void> {
-  await checks.check('state, plans, pins, logs and consoles hold no secret (the search finds one that is put there)', async () => {
+  await checks.check('state, plans, pins, logs and consoles hold no secret (each search finds one that is put there)', async () => {
     const secrets = await secretsOf(place.folder)
     const below = (folder: string) => (path: string): boolean => path.startsWith(`${folder}/`)
+    const serial = join(place.labFolder, 'serial')
+    const beside = join(place.labFolder, 'canary')
     const search = async (): Promise<string[]> => [
       ...await searchFolder(place.folder, secrets, below(join(place.folder, 'secrets'))),
-      ...await searchFolder(join(place.labFolder, 'serial'), secrets),
-      ...await searchFiles([place.labLog, join(place.labFolder, 'tasks.jsonl')], secrets)
+      ...await searchFolder(serial, secrets),
+      ...await searchFiles([place.labLog, join(place.labFolder, 'tasks.jsonl'), ...(existsSync(beside) ? [beside] : [])], secrets)
     ]
-    const canary = join(place.folder, 'state', 'canary')
-    await writeFile(canary, `before ${secrets[0]} after`, { mode: 0o600 })
+    // One beside the pins, one in the state, one in what was synthesised, one with each kind of log; in turn in each form.
+    const canaries = [join(place.folder, 'canary'), join(place.folder, 'state', 'canary'), join(place.folder, 'state', 'cdktf.out', 'canary'), join(serial, 'canary'), beside]
+    const planted = canaries.map((path, index) => ({ path, secret: secrets[index % secrets.length] ?? '' }))
     try {
-      expectThat((await search()).some((hit) => hit.startsWith(canary)), 'the search does not even find a secret put there on purpose')
+      for (const [index, { path, secret }] of planted.entries()) {
+        const text = `before ${secret} after`
+        await writeFile(path, index % 2 === 0 ? text : Buffer.from(text).toString('base64'), { mode: 0o600 })
+      }
+      const found = await search()
+      for (const { path } of planted) expectThat(found.some((hit) => hit.startsWith(`${path}:`)), `the search does not even find the secret put into ${path} on purpose`)
     } finally {
-      await rm(canary)
+      for (const path of canaries) await rm(path, { force: true })
     }
     const hits = await search()
     expectThat(hits.length === 0, hits.join('; '))

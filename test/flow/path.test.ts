@@ -4,6 +4,7 @@ import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { SiteStatus } from '../../rollout/status.ts'
+import { searchFiles, searchFolder } from '../../scripts/demo/search.ts'
 import { openPlace, type Place, type SiteFolder } from './place.ts'
 
 let place: Place
@@ -139,7 +140,7 @@ describe('the path of a site', () => {
     // The search itself works: it finds what is there, and what is put there.
     expect(await filesWith(places, ['test-serena-blue'])).not.toEqual([])
     const canary = join(site.folder, 'state', 'canary')
-    await writeFile(canary, `x${secrets[0] ?? ''}y`)
+    await writeFile(canary, Buffer.from(`x${secrets[0] ?? ''}y`).toString('base64'))
     expect(await filesWith(places, secrets)).toEqual([canary])
     await rm(canary)
     expect(await filesWith(places, secrets)).toEqual([])
@@ -267,18 +268,10 @@ async function secretsOf(folder: string): Promise<string[]> {
   return texts.map((text) => text.split('\n').reduce((longest, line) => line.length > longest.length ? line : longest, ''))
 }
 
-/** Files, in these files and folders, that hold any of the texts, as they are or in base64. */
+/** Files, in these files and folders, that hold any of the texts, in any form. */
 async function filesWith(paths: readonly string[], texts: readonly string[]): Promise<string[]> {
-  const found: string[] = []
-  const forms = texts.flatMap((text) => [text, Buffer.from(text).toString('base64').replace(/=+$/, '').slice(0, -1)])
-  for (const path of paths) {
-    const entries = (await stat(path)).isDirectory() ? (await readdir(path, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)) : [path]
-    for (const file of entries) {
-      const content = await readFile(file, 'latin1')
-      if (forms.some((form) => content.includes(form))) found.push(file)
-    }
-  }
-  return found
+  const hits = await Promise.all(paths.map(async (path) => (await stat(path)).isDirectory() ? searchFolder(path, texts) : searchFiles([path], texts)))
+  return [...new Set(hits.flat().map((hit) => hit.slice(0, hit.lastIndexOf(': '))))]
 }
 
 /** What the lab's API presents. */
