@@ -1,8 +1,6 @@
 /** Runs Packer: its variables, its environment, and what it says as notes. */
-import { spawn } from 'node:child_process'
-import { createInterface } from 'node:readline'
-import type { Writable } from 'node:stream'
 import { Failure } from '../proxmox/failure.ts'
+import { runGuarded } from '../proxmox/guarded.ts'
 import type { BuildOutcome } from './explain.ts'
 
 /** The variables of golden.pkr.hcl. No secret is among them. */
@@ -51,51 +49,22 @@ export interface PackerRun {
 }
 
 /**
- * Starts the program and ends it when this process ends, however that comes: the pipe on descriptor 3 closes then.
- * Packer gets SIGTERM, which its outer process passes on (SIGINT it leaves to the terminal), and removes its VM.
- */
-const guard = `
-"$@" 3<&- </dev/null &
-program=$!
-{ read -r line <&3; kill -TERM "$program"; } 2>/dev/null &
-watcher=$!
-wait "$program"
-code=$?
-kill "$watcher" 2>/dev/null
-exit "$code"
-`
-
-/**
  * @returns the outcome, whatever it is
  * @throws Failure `packer-missing`
  */
 export async function runPacker(run: PackerRun): Promise<BuildOutcome> {
-  const child = spawn('sh', ['-c', guard, 'sh', 'packer', run.command, '-machine-readable', `-var-file=${run.variablesFile}`, run.template].filter((word) => run.command === 'build' || word !== '-machine-readable'), {
+  const heard = new Listener(run)
+  const exitCode = await runGuarded({
+    program: 'packer',
+    args: [run.command, ...(run.command === 'build' ? ['-machine-readable'] : []), `-var-file=${run.variablesFile}`, run.template],
     cwd: run.workFolder,
     env: environmentOf(run),
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-    // A process group of its own: Ctrl-C on the terminal reaches Packer once, through us.
-    detached: true
+    signal: run.signal,
+    heard: (line) => heard.line(line)
   })
-  const lifeline = child.stdio[3] as Writable
-  lifeline.on('error', () => { /* it ended first */ })
-  const stop = (): void => { lifeline.end() }
-  run.signal.addEventListener('abort', stop)
-  if (run.signal.aborted) stop()
-  const heard = new Listener(run)
-  const { promise, resolve, reject } = Promise.withResolvers<number>()
-  child.on('error', reject)
-  child.on('close', (code) => resolve(code ?? 1))
-  for (const stream of [child.stdout, child.stderr]) {
-    if (stream) createInterface({ input: stream }).on('line', (line) => heard.line(line))
-  }
-  try {
-    const exitCode = await promise
-    if (exitCode === 127 && heard.outcome(exitCode).errors.length === 0) throw new Failure('packer-missing', 'Packer is not on PATH', 'Run the verb as "npx golden …": it provides Packer.')
-    return heard.outcome(exitCode)
-  } finally {
-    run.signal.removeEventListener('abort', stop)
-  }
+  const outcome = heard.outcome(exitCode)
+  if (exitCode === 127 && outcome.errors.length === 0) throw new Failure('packer-missing', 'Packer is not on PATH', 'Run the verb as "npx golden …": it provides Packer.')
+  return outcome
 }
 
 /** Only what Packer needs: a proxy of the user's would be one for Proxmox's API too, which is reached directly. */

@@ -166,16 +166,22 @@ export async function isRunning({ pid, host, started }: ProcessIdentity): Promis
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false
   }
   const now = await startOf(pid)
-  return started === '' || now === '' || started === now
+  return now !== ended && (started === '' || now === '' || started === now)
 }
 
-/** Boot and ticks since then at which a process began (proc_pid_stat(5), field 22); empty where there is no /proc. */
+const ended = 'ended'
+
+/**
+ * Boot and ticks since then at which a process began (proc_pid_stat(5), field 22); empty where there is no /proc.
+ * `ended` for one that only waits for its parent to take note.
+ */
 async function startOf(pid: number): Promise<string> {
   try {
     const boot = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
     // The name, in parentheses, may hold spaces and parentheses; the state, field 3, follows it.
-    return `${boot} ${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''}`
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return fields[0] === 'Z' || fields[0] === 'X' ? ended : `${boot} ${fields[19] ?? ''}`
   } catch {
     return ''
   }

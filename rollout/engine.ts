@@ -1,11 +1,10 @@
 /** Runs the CDKTF app and the engine behind it (OpenTofu or Terraform), and turns what they say into notes and failures. */
-import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { Failure } from '../proxmox/failure.ts'
+import { runGuarded } from '../proxmox/guarded.ts'
 import { saysFull, storageFullHint } from '../proxmox/storage-full.ts'
 import type { Site } from '../stacks/site.ts'
 import { claimHeld, type SiteClaim } from './claim.ts'
@@ -161,28 +160,15 @@ interface ProgramOptions {
   readonly claim?: SiteClaim
 }
 
-/**
- * Runs a program to its end. On cancellation it is asked once to stop: the engine then ends what it is at and writes
- * its state. It has a process group of its own, so that Ctrl-C reaches it this way only: a second one would make it
- * drop everything.
- */
+/** Runs a program to its end. On cancellation it is asked once to stop: the engine then ends what it is at and writes its state. */
 async function runProgram(program: string, args: readonly string[], { cwd, env, signal, secrets, heard, claim }: ProgramOptions): Promise<Ended> {
   signal.throwIfAborted()
-  const child = spawn(program, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
-  const { promise, resolve, reject } = Promise.withResolvers<Ended>()
-  child.on('error', (cause) => reject(new Failure('engine-missing', `${program} can't be started: ${cause.message}`, 'Run the verb as "npx golden …": it provides the engine.', { cause })))
-  child.on('close', (code) => resolve({ exitCode: code ?? 130 }))
-  for (const stream of [child.stdout, child.stderr]) {
-    createInterface({ input: stream }).on('line', (line) => heard(secrets.reduce((text, secret) => text.replaceAll(secret, '…'), line)))
-  }
-  const stop = (): void => { child.kill('SIGINT') }
-  signal.addEventListener('abort', stop)
+  const hidden = (line: string): void => heard(secrets.reduce((text, secret) => text.replaceAll(secret, '…'), line))
   try {
-    // A program that could not be started has no PID.
-    if (child.pid !== undefined) await claim?.engine(child.pid)
-    return await promise
+    const exitCode = await runGuarded({ program, args, cwd, env, signal, heard: hidden, started: async (pid) => claim?.engine(pid) })
+    if (exitCode === 127) throw new Failure('engine-missing', `${program} can't be started`, 'Run the verb as "npx golden …": it provides the engine.')
+    return { exitCode }
   } finally {
-    signal.removeEventListener('abort', stop)
     await claim?.engine(undefined)
   }
 }

@@ -39,7 +39,7 @@ describe('runPacker', () => {
   })
 
   it('lets Packer clean up even when this program is killed', async () => {
-    await writeFile(join(work, 'packer'), `#!/bin/sh\ntrap "echo done > ${work}/cleaned; exit 1" TERM\necho started\nwhile :; do sleep 0.1; done\n`, { mode: 0o755 })
+    await writeFile(join(work, 'packer'), `#!/bin/sh\ntrap "echo cleaning; echo cleaning up; sleep 0.2; echo still; echo done > ${work}/cleaned; exit 1" TERM\necho started\nwhile :; do sleep 0.1; done\n`, { mode: 0o755 })
     const program = `
       import { runPacker } from ${JSON.stringify(join(import.meta.dirname, '../../packer/run.ts'))}
       await runPacker({ command: 'build', template: 't', variablesFile: 'v', workFolder: ${JSON.stringify(work)}, environment: { PATH: ${JSON.stringify(`${work}:${process.env['PATH']}`)} }, token: { id: 'a', secret: 'b' }, caFile: undefined, signal: new AbortController().signal, note: (text) => console.log(text) })`
