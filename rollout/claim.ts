@@ -41,7 +41,7 @@ export async function claimSite<T>(folder: string, what: string, work: (claim: S
   try {
     if (left.engine !== undefined && await isRunning(left.engine)) {
       keep = true
-      throw new Failure('deploy-in-progress', `"golden ${what}" has to wait: a run that was killed left its engine at work (process ${left.engine.pid} on ${left.engine.host})`, `Wait for that process to end, or end it with "kill -INT ${left.engine.pid}". If that computer certainly is not at it any more, delete ${file}.`)
+      throw new Failure('deploy-in-progress', `"golden ${what}" has to wait: a run that was killed left its engine at work (process ${left.engine.pid} on ${left.engine.host})`, `Wait for that process to end: it is stopping. If that computer certainly is not at it any more, delete ${file}.`)
     }
     return await work({ engine: async (pid) => claim.note(pid === undefined ? {} : { engine: await identityOf(pid) }) })
   } finally {

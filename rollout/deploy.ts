@@ -3,29 +3,18 @@ import { newestCandidate, revokedTag } from '../images/channels.ts'
 import { listImages, type Image } from '../images/catalog.ts'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
-import type { Progress } from '../proxmox/progress.ts'
 import { newRelease, type Deployment, type GroupPins, type Release } from '../stacks/deployment.ts'
 import { slotNames, type Site, type SlotName } from '../stacks/site.ts'
 import { groupOrder, stackName } from '../stacks/order.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
+import { destroyGroup } from './destroy.ts'
 import { openEngine, type Engine } from './engine.ts'
 import { firewallNotice, firewallState } from './firewall.ts'
 import { checkIdentity, diskPlace, observeGroup, placesOf } from './observe.ts'
+import type { DeployOptions } from './options.ts'
 import { newReleaseId, readPins, updatePins, withFirstRelease } from './pins.ts'
 import { readSeedSecrets, seedIsThere, uploadSeed } from './seed.ts'
 import { settleSlot } from './slots.ts'
-
-export interface DeployOptions {
-  readonly site: Site
-  readonly folder: string
-  readonly proxmox: Proxmox
-  readonly token: { readonly id: string; readonly secret: string }
-  readonly caFile: string | undefined
-  /** Variables for the engine (tools/). */
-  readonly environment: Readonly<Record<string, string>>
-  readonly progress: Progress
-  readonly signal: AbortSignal
-}
 
 export interface DeployedGroup {
   readonly group: string
@@ -39,19 +28,34 @@ export interface DeployedGroup {
 /** The slot that a group's first release goes into. */
 const firstSlot: SlotName = 'blue'
 
-/** @throws Failure; run again, it goes on from there. `deploy-in-progress` while another run changes this site */
+/**
+ * A first release that fails before its slot owns the data, or that is stopped, is taken back: nothing half-done stays.
+ * @throws Failure; run again, it goes on from there. `deploy-in-progress` while another run changes this site
+ */
 export async function deploy(options: DeployOptions): Promise<readonly DeployedGroup[]> {
-  return claimSite(options.folder, 'deploy', (claim) => deployGroups(options, claim))
+  return claimSite(options.folder, 'deploy', async (claim) => {
+    const begun = new Set<string>()
+    try {
+      return await deployGroups(options, claim, begun)
+    } catch (error) {
+      for (const group of [...begun].reverse()) await takeBack(options, claim, group)
+      throw error
+    }
+  })
 }
 
-async function deployGroups(options: DeployOptions, claim: SiteClaim): Promise<readonly DeployedGroup[]> {
+/** @param begun groups whose first release this run has pinned and not yet deployed; kept up to date */
+async function deployGroups(options: DeployOptions, claim: SiteClaim, begun: Set<string>): Promise<readonly DeployedGroup[]> {
   const { site, folder, proxmox, progress, signal } = options
   await progress.step('check the host', () => checkHost(options))
   let deployment = await readPins(folder)
   const missing = Object.keys(site.groups).filter((group) => deployment.groups[group]?.active === undefined)
   if (missing.length > 0) {
     const image = await firstImage(proxmox, site)
-    for (const group of missing) deployment = await pinFirst(options, group, image)
+    for (const group of missing) {
+      deployment = await pinFirst(options, group, image)
+      begun.add(group)
+    }
   }
   await refuseRevoked(proxmox, site, deployment)
   const engine = openEngine({ ...options, claim })
@@ -60,10 +64,34 @@ async function deployGroups(options: DeployOptions, claim: SiteClaim): Promise<r
   for (const group of groupOrder(site, deployment)) {
     signal.throwIfAborted()
     results.push(await deployGroup(options, engine, deployment, group))
+    begun.delete(group)
   }
   const firewall = firewallNotice(await firewallState(proxmox))
   if (firewall !== undefined) progress.info(firewall)
   return results
+}
+
+/**
+ * Ends a first release that did not come to its end. A slot that owns the data stays where nobody has asked for a stop:
+ * whoever looks for the cause needs it, and the next run goes on with it. Never throws: what failed before counts.
+ */
+async function takeBack(options: DeployOptions, claim: SiteClaim, group: string): Promise<void> {
+  const { site, folder, proxmox, progress } = options
+  // Asked to stop a second time, the program ends; until then this is what it does about the first time.
+  const undo = { ...options, signal: new AbortController().signal }
+  try {
+    const place = diskPlace(await observeGroup(proxmox, placesOf(site, group, (await readPins(folder)).groups[group])))
+    if (!options.signal.aborted && slotNames.some((slot) => place.at === slot)) {
+      return progress.info(`group ${group} is left as it is, for a look at it: "npx golden deploy" goes on from there, "npx golden destroy ${group}" removes its VM and keeps the data`)
+    }
+    await progress.step(`take back what was begun of group ${group}`, async () => {
+      const engine = openEngine({ ...undo, claim })
+      await engine.synth()
+      await destroyGroup(undo, engine, group)
+    })
+  } catch (error) {
+    progress.warn(`what was begun of group ${group} could not be taken back: ${error instanceof Error ? error.message : String(error)}; "npx golden deploy" goes on from there, "npx golden destroy ${group}" removes it`)
+  }
 }
 
 async function deployGroup(options: DeployOptions, engine: Engine, deployment: Deployment, group: string): Promise<DeployedGroup> {

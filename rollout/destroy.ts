@@ -1,11 +1,11 @@
 /** `destroy`: ends releases. VMs, seeds and pins go; data disks stay in their depots. */
 import type { Progress } from '../proxmox/progress.ts'
 import { groupOrder, stackName } from '../stacks/order.ts'
-import type { Release } from '../stacks/deployment.ts'
+import type { GroupPins, Release } from '../stacks/deployment.ts'
 import { slotNames, type Site } from '../stacks/site.ts'
-import type { DeployOptions } from './deploy.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
 import { openEngine, type Engine } from './engine.ts'
+import type { DeployOptions } from './options.ts'
 import { checkIdentity, observeGroup, placesOf, type DiskPlace } from './observe.ts'
 import { readPins, updatePins, withoutReleases } from './pins.ts'
 import { release } from './release.ts'
@@ -46,7 +46,8 @@ async function destroyGroups(options: DeployOptions, claim: SiteClaim, only?: re
   return results
 }
 
-async function destroyGroup(options: DeployOptions, engine: Engine, group: string): Promise<DestroyedGroup> {
+/** The same for one group, by a run that holds the claim and has written the stacks. */
+export async function destroyGroup(options: DeployOptions, engine: Engine, group: string): Promise<DestroyedGroup> {
   const { site, folder, proxmox, progress, signal } = options
   const pins = (await readPins(folder)).groups[group]
   const places = placesOf(site, group, pins)
@@ -70,7 +71,9 @@ async function destroyGroup(options: DeployOptions, engine: Engine, group: strin
     })
   }
   for (const one of releases) await removeSeed(proxmox, one)
-  if (pins !== undefined) await updatePins(folder, group, (before) => before.dataDisk === undefined ? undefined : withoutReleases(before))
+  // A data disk that was going to be made and was not is nothing to remember.
+  const hasData = (before: GroupPins): boolean => before.dataDisk === 'made' || (before.dataDisk === 'new' && place.at !== 'nowhere')
+  if (pins !== undefined) await updatePins(folder, group, (before) => hasData(before) ? withoutReleases(before) : undefined)
   const data = place.at === 'depot' ? { depot: places.depot.vmid, volume: place.disk.volume } : undefined
   tell(progress, site, group, data)
   return { group, outcome: existed ? 'destroyed' : 'absent', ...(data === undefined ? {} : { data }) }

@@ -130,8 +130,12 @@ export function checkIdentity(places: GroupPlaces, seen: GroupSeen): void {
   for (const slot of slotNames) checkSlot(places, slot, seen.slots[slot])
 }
 
+/** Proxmox gives a clone its name at the very end: until then it has none, and is locked. */
+export const isInTheMaking = (vm: VmSeen): boolean => vm.there === true && vm.name === '' && (vm.lock === 'clone' || vm.lock === 'create')
+
 function checkSlot(places: GroupPlaces, slot: SlotName, vm: VmSeen): void {
   const wanted = places.slots[slot]
+  if (isInTheMaking(vm)) return
   if (vm.there === 'foreign' || (vm.there === true && vm.name !== wanted.name)) {
     throw new Failure('vmid-taken', `VMID ${wanted.vmid}, wanted for ${wanted.name}, is ${vm.there === true ? `VM "${vm.name}"` : 'a VM'} of somebody else`, `Choose another groups.${places.group}.slots.${slot}.vmid in site.ts. That VM was not touched.`)
   }

@@ -1,6 +1,6 @@
 /** Reads and writes `deployment.json`; what is in it is described in stacks/deployment.ts. */
 import { randomBytes } from 'node:crypto'
-import { open, readFile, rename } from 'node:fs/promises'
+import { open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Failure } from '../proxmox/failure.ts'
 import { noDeployment, parseDeployment, renderDeployment, type Deployment, type GroupPins, type Release } from '../stacks/deployment.ts'
@@ -23,9 +23,10 @@ export async function readPins(folder: string): Promise<Deployment> {
   throw new Failure('deployment-invalid', `${file} is not valid:\n${parsed.problems.map((problem) => `  ${problem}`).join('\n')}`, 'It is written by golden; restore the last good one, e.g. with git.')
 }
 
-/** Replaces the file in one step: whoever reads sees the old or the new one, after a power cut too. */
+/** Replaces the file in one step: whoever reads sees the old or the new one, after a power cut too. Without groups there is no file. */
 export async function writePins(folder: string, deployment: Deployment): Promise<void> {
   const file = deploymentFile(folder)
+  if (Object.keys(deployment.groups).length === 0) return rm(file, { force: true })
   const temporary = `${file}.${process.pid}.tmp`
   const handle = await open(temporary, 'w', 0o644)
   try {

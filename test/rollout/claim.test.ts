@@ -65,7 +65,7 @@ test('after a run was killed, the next one waits for the engine that it left at 
       })`
     expect(() => execFileSync(process.execPath, ['--input-type=module-typescript', '-e', program], { stdio: 'ignore' })).toThrow()
     for (let times = 0; times < 2; times++) {
-      await expect(claimSite(folder, 'deploy', async () => {})).rejects.toMatchObject({ code: 'deploy-in-progress', hint: expect.stringContaining(`kill -INT ${engine.pid}`) })
+      await expect(claimSite(folder, 'deploy', async () => {})).rejects.toMatchObject({ code: 'deploy-in-progress', message: expect.stringContaining(`process ${engine.pid}`) })
     }
     const closed = once(engine, 'close')
     engine.kill('SIGKILL')

@@ -1,6 +1,6 @@
 /** Deploy, look, destroy with the real engine and provider, in a lab whose guests know only slotctl. */
 import { execFileSync, spawn } from 'node:child_process'
-import { readFileSync, readdirSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -176,17 +176,58 @@ describe('interruptions, on a site with one VM', () => {
     const abort = new AbortController()
     const { progress } = t.options()
     const watch = (text: string): void => { if (pattern.test(text)) abort.abort(new Error('stopped by the test')) }
-    const watched = { ...progress, step: <T>(title: string, run: (note: (text: string) => void) => Promise<T>): Promise<T> => { watch(title); return progress.step(title, (note) => run((text) => { watch(text); note(text) })) } }
+    const watched = { ...progress, info: (text: string) => { watch(text); progress.info(text) }, step: <T>(title: string, run: (note: (text: string) => void) => Promise<T>): Promise<T> => { watch(title); return progress.step(title, (note) => run((text) => { watch(text); note(text) })) } }
     await expect(work(t.options({ progress: watched, signal: abort.signal }))).rejects.toThrow()
     expect(abort.signal.aborted).toBe(true)
   }
 
-  test('stopped at one step after another, deploy goes on from there each time', async () => {
-    for (const step of [/vm\.blue: Creating/, /firewall_rules\.blue_rules: Creating/, /blue_activation: Creating/]) await stopAt(step, deploy)
+  /** What a deployment makes, the data disk aside. */
+  const made = async (): Promise<unknown> => {
+    const { node, storage } = t.site.proxmox
+    const vms = (await t.root.get<{ vmid: number }[]>('/cluster/resources', { type: 'vm' })).map((one) => one.vmid).sort()
+    return { vms, seeds: await t.proxmox.get(`/nodes/${node}/storage/${storage.iso}/content`, { content: 'iso' }), releases: (await readPins(t.folder)).groups['all']?.slots ?? {}, state: (await readdir(join(t.folder, 'state'))).filter((name) => name === 'deploy.json') }
+  }
+  const nothing = { vms: [9001, 9010], seeds: [], releases: {}, state: [] }
+
+  test('stopped at whatever step, a first deployment is taken back; the next one succeeds', async () => {
+    const steps = [/check the host/, /release [0-9a-f]+ of image/, /upload the seed/, /vm\.blue: Creating/, /firewall_rules\.blue_rules: Creating/, /blue_activation: Creating/, /activate slot blue/]
+    // So that it is still at it when the last of these is seen.
+    t.world.ill.set('home-all-blue', 'starting')
+    for (const step of steps) {
+      await stopAt(step, deploy)
+      expect(await made(), String(step)).toEqual(nothing)
+    }
+    t.world.ill.clear()
     expect(await deploy(t.options())).toMatchObject([{ group: 'all', outcome: 'deployed' }])
     expect((await readStatus(t.options())).healthy).toBe(true)
     await destroy(t.options())
     expect(t.world.calls.filter((call) => call.endsWith('format')).length).toBe(1)
+  })
+
+  test.each([
+    ['the clone', { task: { type: 'qmclone' }, reason: 'clone failed: write error: No space left on device' }],
+    ['the seed', { task: { type: 'imgcopy' }, reason: 'error during copy: No space left on device' }]
+  ])('a storage that is full for %s is named, and nothing is left behind', async (_what, fault) => {
+    const id = t.lab.faults.order({ ...fault, times: 20 })
+    await expect(deploy(t.options())).rejects.toMatchObject({ code: 'storage-full', hint: expect.stringContaining('Make room') })
+    t.lab.faults.clear(id)
+    expect(await made()).toEqual(nothing)
+  })
+
+  test('a storage that is full for the data disk is named, and nothing is left behind', async () => {
+    await deleteData(t.options(), 'all')
+    const id = t.lab.faults.order({ task: { type: 'qmconfig' }, reason: 'unable to create image: No space left on device', times: 1 })
+    await expect(deploy(t.options())).rejects.toMatchObject({ code: 'storage-full', hint: expect.stringContaining('Make room') })
+    t.lab.faults.clear(id)
+    expect(await made()).toEqual(nothing)
+    expect(existsSync(deploymentFile(t.folder))).toBe(false)
+    expect(diskPlace(await observeGroup(t.proxmox, placesOf(t.site, 'all', undefined)))).toEqual({ at: 'nowhere' })
+  })
+
+  test('two at the same time: one deploys, the other is refused', async () => {
+    const outcomes = await Promise.allSettled([deploy(t.options()), deploy(t.options())])
+    expect(outcomes.map((one) => one.status === 'fulfilled' ? one.value[0]?.outcome : (one.reason as { code: string }).code).sort()).toEqual(['deploy-in-progress', 'deployed'])
+    await destroy(t.options())
   })
 
   test('stopped while destroying, destroy goes on from there', async () => {

@@ -20,10 +20,11 @@ test('pins come and go, whole, and what is known of the data outlives a release'
   expect((await readPins(folder)).groups['serena']).toEqual({ dataDisk: 'new', active: 'blue', slots: { blue: release } })
   await updatePins(folder, 'serena', (pins) => withoutReleases(withDataDisk(pins, 'made')))
   expect((await readPins(folder)).groups['serena']).toEqual({ dataDisk: 'made', slots: {} })
-  await updatePins(folder, 'serena', () => undefined)
-  expect(await readPins(folder)).toEqual({ schema: 1, groups: {} })
   expect(await readdir(folder)).toEqual(['deployment.json'])
   expect(await readFile(deploymentFile(folder), 'utf8')).toMatch(/\n$/)
+  await updatePins(folder, 'serena', () => undefined)
+  expect(await readPins(folder)).toEqual({ schema: 1, groups: {} })
+  expect(await readdir(folder)).toEqual([])
 })
 
 test('a broken file is named with its problems', async () => {
