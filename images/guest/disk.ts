@@ -1,7 +1,7 @@
 /** The data disk: what is on it, whether it is mounted, and the one way to make a file system on it. */
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { dataDevice, dataFolder, dataLabel } from './places.ts'
+import { dataDevice, dataFolder, dataLabel, workspacesFolder } from './places.ts'
 
 export type DataDisk = 'absent' | 'blank' | 'foreign' | 'ready' | 'mounted'
 
@@ -15,9 +15,12 @@ export function classify(exitCode: number | null, output: string): 'blank' | 'fo
   return exitCode === 0 && facts.get('TYPE') === 'ext4' && facts.get('LABEL') === dataLabel ? 'ready' : 'foreign'
 }
 
-export function isMounted(): boolean {
-  return readFileSync('/proc/self/mountinfo', 'utf8').split('\n').some(line => line.split(' ')[4] === dataFolder)
-}
+const mountPoints = (): (string | undefined)[] => readFileSync('/proc/self/mountinfo', 'utf8').split('\n').map(line => line.split(' ')[4])
+
+export const isMounted = (): boolean => mountPoints().includes(dataFolder)
+
+/** The disk may be taken away only when nothing shows any part of it. */
+export const isHeld = (): boolean => mountPoints().some(path => path === dataFolder || path === workspacesFolder)
 
 export function dataDisk(): DataDisk {
   if (!existsSync(dataDevice)) return 'absent'

@@ -10,6 +10,8 @@ export const dataFolder = '/srv/golden'
 export const dataLabel = 'golden-data'
 export const projectsFolder = `${dataFolder}/projects`
 export const serenaFolder = `${dataFolder}/serena`
+/** The projects as Serena's container gets them: there they are Serena's own, on the disk they belong to `projects`. */
+export const workspacesFolder = `${run}/workspaces`
 /** There while this slot may hold the service address (golden-address.service). */
 export const claimFile = `${run}/claim`
 /** What became of the first clones, for `slotctl status`. */
@@ -19,7 +21,7 @@ export const restartReport = `${run}/restarted.json`
 export const wantedProjects = `${run}/projects/wanted.json`
 
 /** Owners of files that containers read or write. */
-export const owner = { root: 0, nginx: 101, projects: 1000, grafana: 472, loki: 10_001 } as const
+export const owner = { root: 0, nginx: 101, projects: 1000, serena: 1002, grafana: 472, loki: 10_001 } as const
 
 export type ContainerName = 'nginx_proxy' | 'promtail' | 'serena_mcp' | 'serena_mcp_sse' | 'loki' | 'grafana'
 export type ServiceName = keyof ImageRecord['services']

@@ -1,9 +1,10 @@
 /**
  * Before a role's containers start: folders on the data disk with their owners, the projects that are not there yet,
- * and Serena's configuration. `node prepare.js serena|logging`
+ * and Serena's configuration. `node prepare.js serena|logging`; `node prepare.js projects NAME …` is its own, as the
+ * owner of the projects.
  */
 import { spawnSync } from 'node:child_process'
-import { appendFileSync, chmodSync, chownSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { appendFileSync, chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { dataFolder, owner, projectsFolder, serenaFolder } from './places.ts'
 import { languageServers, projectSettings, projectSettingsFile, serenaConfiguration, typescriptHome } from './serena.ts'
@@ -15,10 +16,12 @@ function folder(path: string, of: number, mode = 0o755): void {
   chmodSync(path, mode)
 }
 
-function git(cwd: string, args: string[]): void {
-  const result = spawnSync('git', args, { cwd, encoding: 'utf8', env: { PATH: process.env['PATH'], HOME: cwd, GIT_CONFIG_NOSYSTEM: '1' } })
-  if (result.status !== 0) throw new Error(`git ${args[0]} in ${cwd}: ${result.stderr.trim() || result.error?.message}`)
+function command(program: string, args: string[], options: { cwd?: string; env?: NodeJS.ProcessEnv; uid?: number; gid?: number } = {}): void {
+  const result = spawnSync(program, args, { encoding: 'utf8', ...options })
+  if (result.status !== 0) throw new Error(`${program} ${args[0]}${options.cwd === undefined ? '' : ` in ${options.cwd}`}: ${result.stderr?.trim() || result.error?.message}`)
 }
+
+const git = (cwd: string, args: string[]): void => command('git', args, { cwd, env: { PATH: process.env['PATH'], HOME: cwd, GIT_CONFIG_NOSYSTEM: '1' } })
 
 function makeProject(name: string): void {
   const path = join(projectsFolder, name)
@@ -33,16 +36,25 @@ function makeProject(name: string): void {
   writeFileSync(join(path, projectSettingsFile), projectSettings(name))
 }
 
+/** Serena's home belonged to `projects` in the first images. */
+function serenaHome(): void {
+  const before = existsSync(serenaFolder) ? lstatSync(serenaFolder).uid : owner.serena
+  folder(serenaFolder, owner.serena, 0o700)
+  // Links are changed, not followed.
+  if (before !== owner.serena) command('chown', ['-R', '-h', '-P', `${owner.serena}:${owner.serena}`, serenaFolder])
+}
+
 function prepareSerena(): void {
   const settings = readSlot()?.seed.serena
   if (!settings) throw new Error('the seed has no settings for Serena')
   folder(projectsFolder, owner.projects)
-  folder(serenaFolder, owner.projects, 0o700)
-  // What lies in there Serena's user can turn into links to anywhere: from here on with no more rights than theirs.
+  serenaHome()
+  // What lies in these two folders their owners can turn into links to anywhere: from here on with no more rights than theirs.
+  const missing = settings.projects.map(project => project.name).filter(name => !existsSync(join(projectsFolder, name)))
+  if (missing.length > 0) command(process.execPath, [import.meta.filename, 'projects', ...missing], { uid: owner.projects, gid: owner.projects })
   process.setgroups?.([])
-  process.setgid?.(owner.projects)
-  process.setuid?.(owner.projects)
-  for (const project of settings.projects) makeProject(project.name)
+  process.setgid?.(owner.serena)
+  process.setuid?.(owner.serena)
   // The server's own TypeScript, where Serena looks for it; a link, so that the image's version counts.
   const link = join(serenaFolder, typescriptHome)
   mkdirSync(dirname(link), { recursive: true })
@@ -57,9 +69,20 @@ function prepareSerena(): void {
   writeFileSync(file, serenaConfiguration(settings, all), { mode: 0o600 })
 }
 
-chmodSync(dataFolder, 0o755)
-if (process.argv[2] === 'serena') prepareSerena()
-else if (process.argv[2] === 'logging') {
-  folder(join(dataFolder, 'loki'), owner.loki, 0o700)
-  folder(join(dataFolder, 'grafana'), owner.grafana, 0o700)
-} else throw new Error('usage: prepare.js serena|logging')
+const [part, ...names] = process.argv.slice(2)
+switch (part) {
+  case 'serena':
+    chmodSync(dataFolder, 0o755)
+    prepareSerena()
+    break
+  case 'projects':
+    for (const name of names) makeProject(name)
+    break
+  case 'logging':
+    chmodSync(dataFolder, 0o755)
+    folder(join(dataFolder, 'loki'), owner.loki, 0o700)
+    folder(join(dataFolder, 'grafana'), owner.grafana, 0o700)
+    break
+  default:
+    throw new Error('usage: prepare.js serena|logging')
+}

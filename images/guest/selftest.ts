@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { request as httpsRequest } from 'node:https'
 import { request as httpRequest } from 'node:http'
 import { isIP } from 'node:net'
-import { run } from './places.ts'
+import { owner, projectsFolder, run, workspacesFolder } from './places.ts'
 import type { Slot } from './slot.ts'
 import { describe, observe } from './status.ts'
 
@@ -33,6 +33,8 @@ function statusOf(options: { https: boolean; port: number; path: string; host: s
 }
 
 const succeeds = (program: string, args: string[]): boolean => spawnSync(program, args).status === 0
+
+const canWrite = (uid: number, path: string): boolean => succeeds('setpriv', ['--reuid', String(uid), '--clear-groups', '--regid', String(uid), 'test', '-w', path])
 
 export async function selftest(slot: Slot): Promise<Check[]> {
   const checks: Check[] = []
@@ -67,7 +69,8 @@ export async function selftest(slot: Slot): Promise<Check[]> {
     add('of Loki nothing but the push is offered', query === '404', query)
   }
   if (status.active) {
-    add('the projects belong to their user', !seed.roles.includes('serena') || succeeds('setpriv', ['--reuid', '1000', '--clear-groups', '--regid', '1000', 'test', '-w', '/srv/golden/projects']))
+    add('the projects belong to their user', !seed.roles.includes('serena') || canWrite(owner.projects, projectsFolder))
+    add('to Serena they are its own', !seed.roles.includes('serena') || canWrite(owner.serena, workspacesFolder))
   }
   return checks
 }

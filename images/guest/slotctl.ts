@@ -1,7 +1,7 @@
 /** `slotctl VERB`: JSON on stdout, exit code 0, 1 (refused, failed or not healthy) or 2 (usage). */
 import { spawnSync } from 'node:child_process'
 import { setTimeout as pause } from 'node:timers/promises'
-import { dataDisk, format, isMounted } from './disk.ts'
+import { dataDisk, format, isHeld } from './disk.ts'
 import { dataFolder } from './places.ts'
 import { fetchText } from './probe.ts'
 import { selftest } from './selftest.ts'
@@ -55,12 +55,12 @@ async function requestsInProgress(): Promise<number> {
 async function yieldDisk(slot: Slot): Promise<object> {
   const stopped = systemctl('stop', 'golden-active.target', 'golden-address.service', 'golden-serena.service', 'golden-logging.service', 'golden-projects.service')
   if (!stopped.ok) throw new Refusal('stop-failed', stopped.reason)
-  if (isMounted()) {
+  if (isHeld()) {
     // People who are in the middle of a transfer over SSH hold the disk; they connect again to the next owner.
     spawnSync('pkill', ['-KILL', '-u', 'projects'])
-    for (let attempt = 1; isMounted(); attempt++) {
-      const unmounted = systemctl('stop', 'srv-golden.mount')
-      if (!isMounted()) break
+    for (let attempt = 1; isHeld(); attempt++) {
+      const unmounted = systemctl('stop', 'run-golden-workspaces.mount', 'srv-golden.mount')
+      if (!isHeld()) break
       if (attempt === 10) throw new Refusal('disk-busy', `${dataFolder} can't be unmounted: ${unmounted.reason || 'something still uses it'}`)
       await pause(500)
     }

@@ -18,6 +18,7 @@ want() { [ "$2" = "$3" ] || { echo "$1: wanted <$2>, found <$3>" >&2; exit 9; };
 absent() { text=$1; shift; if grep -r "$text" "$@" >&2; then echo "$text is there" >&2; exit 9; fi; }
 node=/opt/golden/node/bin/node
 programs=/usr/local/lib/golden
+workspaces=/usr/lib/systemd/system/run-golden-workspaces.mount
 `
 
 describe.skipIf(noRoot)('inside the guest (needs root and the lab\'s Debian root in the cache)', () => {
@@ -44,7 +45,7 @@ describe.skipIf(noRoot)('inside the guest (needs root and the lab\'s Debian root
       writeFileSync(join(folder, 'contents', name), content)
     }
     binds = [
-      ...['usr/local/lib/golden', 'usr/local/sbin/golden-release-address', 'usr/local/sbin/golden-firewall', 'usr/local/bin/golden-projects-shell', 'usr/lib/sysusers.d/golden.conf'].map(path => ({ from: join(folder, 'root', path), to: `/${path}` })),
+      ...['usr/local/lib/golden', 'usr/local/sbin/golden-release-address', 'usr/local/sbin/golden-firewall', 'usr/local/bin/golden-projects-shell', 'usr/lib/sysusers.d/golden.conf', 'usr/lib/systemd/system/run-golden-workspaces.mount'].map(path => ({ from: join(folder, 'root', path), to: `/${path}` })),
       { from: process.execPath, to: '/opt/golden/node/bin/node' },
       { from: join(folder, 'seed.json'), to: '/run/golden/seed/seed.json' },
       { from: join(folder, 'image.json'), to: '/etc/golden/image.json' },
@@ -59,11 +60,11 @@ describe.skipIf(noRoot)('inside the guest (needs root and the lab\'s Debian root
   test('projects are made, pushed to, cloned, and left alone when they are there', async () => {
     await inside(`
 systemd-sysusers golden.conf
-mkdir -p /srv/golden && chmod 700 /srv/golden
+mkdir -p /srv/golden && mount -t tmpfs -o mode=700 data /srv/golden
 $node $programs/prepare.js serena
 want 'owner of a project' 'projects' "$(stat -c %U /srv/golden/projects/playground/.git/config)"
 want 'mount point' 755 "$(stat -c %a /srv/golden)"
-want "Serena's home" '700 projects' "$(stat -c '%a %U' /srv/golden/serena)"
+want "Serena's home" '700 serena' "$(stat -c '%a %U' /srv/golden/serena)"
 want "TypeScript of the image" /opt/golden/language-servers "$(readlink /srv/golden/serena/language_servers/static/TypeScriptLanguageServer/ts-lsp)"
 grep -q '"/workspaces/projects/playground"' /srv/golden/serena/serena_config.yml
 
@@ -114,10 +115,29 @@ want 'settings of a clone' 'project_name: mine' "$(cat /srv/golden/projects/webs
 grep -q 'project far: could not be cloned from https://127.0.0.1:1/far.git' /run/golden/projects/report.json
 absent t0ken /run/golden/projects/report.json /tmp/said /srv/golden
 
+# Serena owns the projects where it works, and what it makes belongs to the people's user on the disk.
+want 'the mount' "$(sed -n 's/^What=//p' $workspaces) $(sed -n 's/^Where=//p' $workspaces)" '/srv/golden/projects /run/golden/workspaces'
+mkdir -p /run/golden/workspaces && mount -o "$(sed -n 's/^Options=//p' $workspaces)" /srv/golden/projects /run/golden/workspaces
+as_serena() { setpriv --reuid 1002 --regid 1002 --clear-groups "$@"; }
+as_serena sh -c 'umask 077; cd /run/golden/workspaces/playground && echo four > four.py && mkdir sub && echo five > sub/five.py && git add four.py && git -c user.email=s@x -c user.name=s commit -qm third'
+want 'what Serena makes' 'projects 600 projects 700' "$(stat -c '%U %a' /srv/golden/projects/playground/four.py /srv/golden/projects/playground/sub | paste -sd' ')"
+cd /tmp/work && git pull -q --ff-only && want 'a commit of Serena' four "$(cat four.py)"
+echo six > six.py && git add . && git commit -qm fourth && git push -q origin main
+as_serena rm /run/golden/workspaces/playground/six.py /run/golden/workspaces/playground/three.py && as_serena git -C /run/golden/workspaces/playground checkout -q -- six.py && echo three > /tmp/three.py && rsync -e /tmp/ssh /tmp/three.py slot:playground/
+want "what belongs to the people's user" '' "$(find /srv/golden -xdev -user projects -not -path '/srv/golden/projects*')"
+if setpriv --reuid 1000 --regid 1000 --clear-groups ls /srv/golden/serena 2>/dev/null; then echo "the people's user reads Serena's home" >&2; exit 9; fi
+umount /run/golden/workspaces
+
+# The home of Serena on a disk of the first images.
+chown -R projects:projects /srv/golden/serena && ln -s /etc/passwd /srv/golden/serena/link && chown -h projects /srv/golden/serena/link
+$node $programs/prepare.js serena
+want "what belongs to the people's user" '' "$(find /srv/golden -xdev -user projects -not -path '/srv/golden/projects*')"
+want '/etc/passwd' root "$(stat -c %U /etc/passwd)"
+
 # Another start changes nothing of it.
 $node $programs/prepare.js serena
 want 'still there' three "$(cat /srv/golden/projects/playground/three.py)"
-want 'no other commit' 2 "$(git -c safe.directory='*' -C /srv/golden/projects/playground rev-list --count HEAD)"
+want 'no other commit' 4 "$(git -c safe.directory='*' -C /srv/golden/projects/playground rev-list --count HEAD)"
 
 # What Serena's user can turn into a link does not lead root astray.
 rm -r /srv/golden/serena/language_servers && ln -s /etc /srv/golden/serena/language_servers

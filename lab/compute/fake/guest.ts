@@ -227,6 +227,15 @@ export class Guest {
     return undefined
   }
 
+  /** Shows a folder at another place too. Owners are the same at both: a mapping of user IDs (X-mount.idmap) is not modelled. */
+  bindFolder(what: string, where: string): string | undefined {
+    const source = this.vfs.lookup(what, ROOT)
+    if (source.kind !== 'directory') return `mount: ${where}: mount point is not a directory.`
+    const from = this.vfs.mountOf(what)
+    this.vfs.mount(where, new Filesystem(from.filesystem.type, { root: source, uuid: from.filesystem.uuid, label: from.filesystem.label, origin: from.filesystem }), from.source)
+    return undefined
+  }
+
   /** Handles a TCP connection to one of the guest's ports; false if nothing listens there. */
   accept(port: number, socket: Duplex): boolean {
     if (port !== 22 || !this.sshUp || !this.sshd) return false

@@ -241,7 +241,11 @@ export class Systemd {
   private async mount(name: string, file: UnitFile): Promise<string | undefined> {
     const [what = '', where = ''] = [file.one('Mount', 'What'), file.one('Mount', 'Where')]
     this.guest.vfs.mkdir(where, ROOT, { parents: true })
-    const problem = this.guest.mountDevice(what, where, file.one('Mount', 'Type'), file.one('Mount', 'Options'))
+    const options = file.one('Mount', 'Options')
+    const bind = options?.split(',').includes('bind') === true
+    // systemd makes the source of a bind mount too.
+    if (bind) this.guest.vfs.mkdir(what, ROOT, { parents: true })
+    const problem = bind ? this.guest.bindFolder(what, where) : this.guest.mountDevice(what, where, file.one('Mount', 'Type'), options)
     this.set(name, problem ? 'failed' : 'active', problem ? 'exit-code' : 'success')
     return problem
   }

@@ -115,11 +115,8 @@ const mount: Program = (args, run) => {
   if (flags.has('--make-private') || flags.has('--make-rprivate')) return ok()
   if (choice?.includes('remount')) return ok()
   if (flags.has('--bind') || flags.has('-B') || choice?.includes('bind')) {
-    const source = run.guest.vfs.lookup(run.path(what), ROOT)
-    if (source.kind !== 'directory') return fail(`mount: ${where}: mount point is not a directory.`, 32)
-    const from = run.guest.vfs.mountOf(run.path(what))
-    run.guest.vfs.mount(run.path(where), new Filesystem(from.filesystem.type, { root: source, uuid: from.filesystem.uuid, label: from.filesystem.label, origin: from.filesystem }), from.source)
-    return ok()
+    const problem = run.guest.bindFolder(run.path(what), run.path(where))
+    return problem === undefined ? ok() : fail(problem, 32)
   }
   if (where === '') {
     const entry = fstab.find((fields) => fields[1] === what || fields[0] === what)
