@@ -24,8 +24,12 @@ export const poolPrivileges = [
 /** Role for the depots' pool: the depot's end of a disk handover, nothing that could unprotect or destroy. */
 export const depotPrivileges = ['Pool.Audit', 'VM.Audit', 'VM.Config.Disk'] as const
 
-/** Role for the storage of VM disks. Never Datastore.Allocate: it would let the token delete any VM's disk. */
-export const diskStoragePrivileges = ['Datastore.AllocateSpace', 'Datastore.Audit'] as const
+/**
+ * Role for the storage of VM disks. Never Datastore.Allocate: it would let the token delete any VM's disk. Nor
+ * Datastore.Audit: with it and VM.Config.Disk on the owner a VM may attach another's volume (PVE::Storage's
+ * check_volume_access), a depot's too, and moving it then deletes it.
+ */
+export const diskStoragePrivileges = ['Datastore.AllocateSpace'] as const
 
 /** Role for the storage of seeds and imports, where deleting files is part of the work and no disk lives. */
 export const isoStoragePrivileges = ['Datastore.Allocate', 'Datastore.AllocateSpace', 'Datastore.AllocateTemplate', 'Datastore.Audit'] as const
