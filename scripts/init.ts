@@ -35,9 +35,12 @@ export async function initFolder(folder: string): Promise<string[]> {
     await copyFile(resolve(import.meta.dirname, '../site.example.ts'), site)
     made.push(site)
   }
-  const ignore = join(folder, '.gitignore')
-  if (!existsSync(ignore)) {
-    await writeFile(ignore, '# Secrets and Terraform state stay out of git.\nsecrets/\nstate/\n')
+  // In the folders themselves: a .gitignore of the site folder may be somebody's own, and say anything.
+  for (const name of ['secrets', 'state']) {
+    const ignore = join(folder, name, '.gitignore')
+    if (existsSync(ignore)) continue
+    await mkdir(join(folder, name), { recursive: true, mode: 0o700 })
+    await writeFile(ignore, '*\n', { mode: 0o600 })
     made.push(ignore)
   }
   return made

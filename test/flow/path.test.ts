@@ -276,7 +276,7 @@ async function inGuest(vmid: number, command: string): Promise<string> {
 /** Every secret of a site folder, by its whole text; of keys the longest line. */
 async function secretsOf(folder: string): Promise<string[]> {
   const entries = await readdir(join(folder, 'secrets'), { recursive: true, withFileTypes: true })
-  const files = entries.filter((entry) => entry.isFile() && !/\.(pem|pub)$/.test(entry.name)).map((entry) => join(entry.parentPath, entry.name))
+  const files = entries.filter((entry) => entry.isFile() && !/\.(pem|pub|gitignore)$/.test(entry.name)).map((entry) => join(entry.parentPath, entry.name))
   const texts = await Promise.all(files.map((file) => readFile(file, 'utf8')))
   return texts.map((text) => text.split('\n').reduce((longest, line) => line.length > longest.length ? line : longest, ''))
 }

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -22,7 +22,17 @@ test('a new site folder holds all secrets, for its owner only, and a second run 
   expect(await initFolder(folder)).toEqual([])
   expect(await initSecrets(site, folder, new Date())).toEqual([])
   expect(made.map((file) => readFileSync(file, 'utf8'))).toEqual(before)
-  expect(readFileSync(join(folder, '.gitignore'), 'utf8')).toContain('secrets/')
+})
+
+test.each([['without a .gitignore', undefined], ['with one that asks for everything', '!secrets\n!state\n!*\n']])('git sees nothing of secrets and state in a folder %s', async (_, ignore) => {
+  mkdirSync(folder)
+  const git = (...args: string[]): string => execFileSync('git', args, { cwd: folder, encoding: 'utf8' })
+  git('init', '-q')
+  if (ignore !== undefined) writeFileSync(join(folder, '.gitignore'), ignore)
+  await initFolder(folder)
+  await initSecrets(await loadSite(folder), folder, new Date())
+  writeFileSync(join(folder, 'state', 'terraform.tfstate'), '{}')
+  expect(git('ls-files', '--others', '--exclude-standard').split('\n').filter((name) => name !== '' && name !== '.gitignore')).toEqual(['site.ts'])
 })
 
 test('another public name gives a new certificate for it, signed by the same CA', async () => {
