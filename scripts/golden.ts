@@ -37,6 +37,9 @@ function verbHelp(name: string, verb: Verb): void {
   }
 }
 
+/** One Ctrl-C may come more than once: from the terminal, which tells the whole group, and from npm or scripts/golden, which pass it on. */
+const onePressMs = 1000
+
 async function main(argv: readonly string[]): Promise<number> {
   const [name = 'help', ...rest] = argv
   if (name === 'help' || name === '--help' || name === '-h') {
@@ -62,16 +65,15 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0
   }
   const abort = new AbortController()
-  let asked = 0
+  let asked: number | undefined
   const stop = (signal: NodeJS.Signals): void => {
-    asked += 1
-    if (asked === 1) {
+    if (asked === undefined) {
+      asked = performance.now()
       process.stderr.write(`\n${signal}: stopping and cleaning up; once more to leave at once\n`)
       abort.abort(new Failure('cancelled', 'stopped by you', 'Run the same command again: it goes on from there.'))
-    } else process.exit(130)
+    } else if (performance.now() - asked > onePressMs) process.exit(130)
   }
-  process.on('SIGINT', () => stop('SIGINT'))
-  process.on('SIGTERM', () => stop('SIGTERM'))
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(signal))
   const progress = renderer({ isTTY: process.stderr.isTTY === true && process.env['CI'] === undefined, write: (text) => { process.stderr.write(text) } })
   try {
     return await verb.run({
