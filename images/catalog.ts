@@ -85,6 +85,8 @@ export function sortRange(range: readonly RangeVm[]): { readonly images: readonl
     if (parsed.record.kind === 'base') {
       if (parsed.record.unfinished) ignore('is a base that was never finished')
       else bases.push({ vmid, name, node, record: parsed.record })
+    } else if (parsed.record.unfinished) {
+      ignore('is an image that was never finished')
     } else if (!tags.includes(goldenTag)) {
       ignore(`has no tag ${goldenTag}`)
     } else {

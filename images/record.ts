@@ -7,6 +7,10 @@ import { services } from './lock.ts'
 
 const hash = z.string().regex(/^[0-9a-f]{64}$/)
 const line = z.string().min(1).max(256)
+/** While it is being made. What still says so after its run has ended is a leftover; what does not is never removed. */
+const unfinished = z.literal(true).optional()
+/** Which bake makes it, while it is being made. */
+const run = z.string().regex(/^[0-9a-f]{12}$/).optional()
 
 const image = z.strictObject({
   schema: z.literal(1),
@@ -20,7 +24,9 @@ const image = z.strictObject({
   /** ISO 8601. */
   built: z.iso.datetime(),
   /** Digest references of the container images in it. */
-  services: z.partialRecord(z.enum(services), z.string().min(1).max(512))
+  services: z.partialRecord(z.enum(services), z.string().min(1).max(512)),
+  unfinished,
+  run
 })
 
 const base = z.strictObject({
@@ -30,8 +36,8 @@ const base = z.strictObject({
   fingerprint: hash,
   base: z.strictObject({ os: line, sha256: hash }),
   built: z.iso.datetime(),
-  /** While it is being made. A VM that still says so after its run has ended is a leftover. */
-  unfinished: z.literal(true).optional()
+  unfinished,
+  run
 })
 
 const schema = z.discriminatedUnion('kind', [image, base])
@@ -42,6 +48,12 @@ export type Record = z.output<typeof schema>
 
 /** PVE's limit of a description, in characters. */
 export const descriptionLimit = 8192
+
+/** What is said once it is made. */
+export function finished<R extends Record>(record: R): R {
+  const { unfinished: _unfinished, run: _run, ...rest } = record
+  return rest as R
+}
 
 /** @throws Error (a bug) when the record is not valid or too long for PVE */
 export function renderRecord(record: Record): string {

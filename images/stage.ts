@@ -21,7 +21,7 @@ export interface StagedRootfs {
 
 /** A file is a program by where it is; sudo insists on the mode of its own files. */
 function modeOf(path: string): number {
-  if (/(^|\/)s?bin\/[^/]+$/.test(path)) return 0o755
+  if (/(^|\/)(s?bin|git-hooks)\/[^/]+$/.test(path)) return 0o755
   return path.startsWith('etc/sudoers.d/') ? 0o440 : 0o644
 }
 

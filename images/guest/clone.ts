@@ -1,30 +1,52 @@
 /**
- * golden-projects.service, as the user `projects`: fetches the projects that have a git URL and no commit yet. Never in
+ * golden-projects.service, as Serena's user: fetches the projects that have a git URL and no commit yet. Never in
  * Serena's way: their folders are there already, empty. What fails is reported and tried again at the next activation.
  */
-import { spawnSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { cloneReport, projectsFolder, wantedProjects } from './places.ts'
+import { cloneReport, wantedProjects, workspacesFolder } from './places.ts'
+import { git, prepareRepository } from './project.ts'
 
 /** A URL without its user and password, for people to read. */
 export const withoutSecret = (url: string): string => url.replace(/^([a-z+]+:\/\/)[^/@]*@/i, '$1')
 
-function git(name: string, args: string[], timeoutMs: number): { ok: boolean; reason: string } {
-  const result = spawnSync('git', args, { cwd: join(projectsFolder, name), encoding: 'utf8', timeout: timeoutMs })
-  const reason = result.error?.message ?? result.stderr.trim().split('\n').at(-1) ?? ''
-  return { ok: result.status === 0, reason }
-}
+/** Whether somebody has committed something; asked of the files, because the project's own git settings are anybody's. */
+const hasCommit = (project: string): boolean => existsSync(join(project, '.git', 'packed-refs')) || (existsSync(join(project, '.git', 'refs', 'heads')) && readdirSync(join(project, '.git', 'refs', 'heads')).length > 0)
 
+/**
+ * The clone is made where nobody else can write, and its files come to the project by that clone's settings: those that
+ * lie in the project could name programs to run, which would then see the URL with its token. @returns what went wrong
+ */
 function fetchProject(name: string, url: string): string | undefined {
-  if (git(name, ['rev-parse', '--verify', '--quiet', 'HEAD'], 30_000).ok) return undefined
-  // Not as a remote: a token in the URL would lie in the project, where Serena's clients can read it.
+  const project = join(workspacesFolder, name)
+  if (hasCommit(project)) return undefined
   const plain = withoutSecret(url)
-  if (plain === url) git(name, ['remote', 'add', 'origin', url], 30_000)
-  const fetched = git(name, ['-c', 'http.lowSpeedLimit=1000', '-c', 'http.lowSpeedTime=30', 'fetch', '--quiet', url, 'HEAD'], 1_800_000)
-  if (!fetched.ok) return `project ${name}: could not be cloned from ${plain} (${fetched.reason.replaceAll(url, plain)}); tried again at the next activation`
-  const reset = git(name, ['merge', '--quiet', '--ff-only', 'FETCH_HEAD'], 300_000)
-  return reset.ok ? undefined : `project ${name}: ${plain} was fetched, but not checked out: ${reset.reason}`
+  const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error)).replaceAll(url, plain)
+  const place = mkdtempSync(join(tmpdir(), 'clone-'))
+  try {
+    const made = join(place, 'made')
+    try {
+      git(place, ['-c', 'http.lowSpeedLimit=1000', '-c', 'http.lowSpeedTime=30', 'clone', '--quiet', '--no-checkout', url, made], 1_800_000)
+    } catch (error) {
+      return `project ${name}: could not be cloned from ${plain} (${reason(error)}); tried again at the next activation`
+    }
+    try {
+      git(made, ['remote', 'set-url', 'origin', plain])
+      prepareRepository(made)
+      git(made, [`--work-tree=${project}`, 'checkout', '--quiet'], 300_000)
+      const before = join(project, '.git-before-clone')
+      rmSync(before, { recursive: true, force: true })
+      if (existsSync(join(project, '.git'))) renameSync(join(project, '.git'), before)
+      cpSync(join(made, '.git'), join(project, '.git'), { recursive: true, verbatimSymlinks: true })
+      rmSync(before, { recursive: true, force: true })
+      return undefined
+    } catch (error) {
+      return `project ${name}: ${plain} was fetched, but not checked out: ${reason(error)}`
+    }
+  } finally {
+    rmSync(place, { recursive: true, force: true })
+  }
 }
 
 const wanted = JSON.parse(readFileSync(wantedProjects, 'utf8')) as { name: string; git: string }[]

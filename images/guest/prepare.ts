@@ -4,9 +4,10 @@
  * owner of the projects.
  */
 import { spawnSync } from 'node:child_process'
-import { appendFileSync, chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { dataFolder, owner, projectsFolder, serenaFolder } from './places.ts'
+import { git, prepareRepository } from './project.ts'
 import { languageServers, projectSettings, projectSettingsFile, serenaConfiguration, typescriptHome } from './serena.ts'
 import { readSlot } from './slot.ts'
 
@@ -16,22 +17,17 @@ function folder(path: string, of: number, mode = 0o755): void {
   chmodSync(path, mode)
 }
 
-function command(program: string, args: string[], options: { cwd?: string; env?: NodeJS.ProcessEnv; uid?: number; gid?: number } = {}): void {
-  const result = spawnSync(program, args, { encoding: 'utf8', ...options })
-  if (result.status !== 0) throw new Error(`${program} ${args[0]}${options.cwd === undefined ? '' : ` in ${options.cwd}`}: ${result.stderr?.trim() || result.error?.message}`)
+function command(program: string, args: string[], user?: number): void {
+  const result = spawnSync(program, args, { encoding: 'utf8', ...(user === undefined ? {} : { uid: user, gid: user }) })
+  if (result.status !== 0) throw new Error(`${program} ${args[0]}: ${result.stderr?.trim() || result.error?.message}`)
 }
-
-const git = (cwd: string, args: string[]): void => command('git', args, { cwd, env: { PATH: process.env['PATH'], HOME: cwd, GIT_CONFIG_NOSYSTEM: '1' } })
 
 function makeProject(name: string): void {
   const path = join(projectsFolder, name)
   if (existsSync(path)) return
   mkdirSync(path)
   git(path, ['init', '--quiet', '--initial-branch=main'])
-  // A push updates the files that Serena works on, as long as nothing there is half done.
-  git(path, ['config', 'receive.denyCurrentBranch', 'updateInstead'])
-  // Ignored here, so that a clone or a push that brings its own replaces it.
-  appendFileSync(join(path, '.git', 'info', 'exclude'), `${projectSettingsFile}\n`)
+  prepareRepository(path)
   mkdirSync(dirname(join(path, projectSettingsFile)))
   writeFileSync(join(path, projectSettingsFile), projectSettings(name))
 }
@@ -51,7 +47,7 @@ function prepareSerena(): void {
   serenaHome()
   // What lies in these two folders their owners can turn into links to anywhere: from here on with no more rights than theirs.
   const missing = settings.projects.map(project => project.name).filter(name => !existsSync(join(projectsFolder, name)))
-  if (missing.length > 0) command(process.execPath, [import.meta.filename, 'projects', ...missing], { uid: owner.projects, gid: owner.projects })
+  if (missing.length > 0) command(process.execPath, [import.meta.filename, 'projects', ...missing], owner.projects)
   process.setgroups?.([])
   process.setgid?.(owner.serena)
   process.setuid?.(owner.serena)

@@ -45,7 +45,7 @@ export function renderFiles(seed: Seed, image: ImageRecord, contents: SeedConten
     add('nginx/htpasswd/serena', secret(seedFiles.serenaUsers), owner.nginx, 0o400)
     const wanted = (seed.serena?.projects ?? []).filter(project => project.git !== undefined)
     // A URL may hold a token.
-    if (wanted.length > 0) files.push({ path: wantedProjects, content: JSON.stringify(wanted), owner: owner.projects, mode: 0o400 })
+    if (wanted.length > 0) files.push({ path: wantedProjects, content: JSON.stringify(wanted), owner: owner.serena, mode: 0o400 })
   }
   if (seed.roles.includes('logging')) {
     add('nginx/tls/logging.pem', secret(seedFiles.loggingCertificate), owner.nginx, 0o400)

@@ -13,12 +13,14 @@ const root: Root = { folder: rootFolder }
 const noRoot = process.getuid?.() !== 0 || !existsSync(rootFolder)
 
 /** Says what it does when it fails: `want NAME EXPECTED FOUND`. */
-const prelude = `set -eu
+const prelude = `set -Eeu
+trap 'echo "failed: $BASH_COMMAND" >&2; tail -qn 3 /tmp/out /tmp/said >&2' ERR
 want() { [ "$2" = "$3" ] || { echo "$1: wanted <$2>, found <$3>" >&2; exit 9; }; }
 absent() { text=$1; shift; if grep -r "$text" "$@" >&2; then echo "$text is there" >&2; exit 9; fi; }
+cp -r --preserve=mode /image/. /
 node=/opt/golden/node/bin/node
 programs=/usr/local/lib/golden
-workspaces=/usr/lib/systemd/system/run-golden-workspaces.mount
+units=/usr/lib/systemd/system
 `
 
 describe.skipIf(noRoot)('inside the guest (needs root and the lab\'s Debian root in the cache)', () => {
@@ -45,7 +47,7 @@ describe.skipIf(noRoot)('inside the guest (needs root and the lab\'s Debian root
       writeFileSync(join(folder, 'contents', name), content)
     }
     binds = [
-      ...['usr/local/lib/golden', 'usr/local/sbin/golden-release-address', 'usr/local/sbin/golden-firewall', 'usr/local/bin/golden-projects-shell', 'usr/lib/sysusers.d/golden.conf', 'usr/lib/systemd/system/run-golden-workspaces.mount'].map(path => ({ from: join(folder, 'root', path), to: `/${path}` })),
+      { from: join(folder, 'root'), to: '/image' },
       { from: process.execPath, to: '/opt/golden/node/bin/node' },
       { from: join(folder, 'seed.json'), to: '/run/golden/seed/seed.json' },
       { from: join(folder, 'image.json'), to: '/etc/golden/image.json' },
@@ -68,22 +70,73 @@ want "Serena's home" '700 serena' "$(stat -c '%a %U' /srv/golden/serena)"
 want "TypeScript of the image" /opt/golden/language-servers "$(readlink /srv/golden/serena/language_servers/static/TypeScriptLanguageServer/ts-lsp)"
 grep -q '"/workspaces/projects/playground"' /srv/golden/serena/serena_config.yml
 
-# A person at their own computer; SSH hands their command to the shell of the user projects.
+# A person at their own computer, and the real sshd with the image's settings.
+ip link set lo up
+mkdir -p /run/golden/role && touch /run/golden/role/serena && systemd-tmpfiles --create golden.conf
+bind() { mount -o "$(sed -n 's/^Options=//p' $units/$1)" "$(sed -n 's/^What=//p' $units/$1)" "$(sed -n 's/^Where=//p' $units/$1)"; }
+bind opt-golden-jail-usr.mount
+mkdir -p /run/sshd /run/golden/ssh/authorized_keys && ssh-keygen -q -t ed25519 -N '' -f /tmp/key && ssh-keygen -q -t ed25519 -N '' -f /run/golden/ssh/ssh_host_ed25519_key
+cp /tmp/key.pub /run/golden/ssh/authorized_keys/projects && chmod 644 /run/golden/ssh/authorized_keys/projects
+/usr/sbin/sshd -D -e 2>/tmp/sshd.log &
+sshd=$!
+until ssh-keyscan -t ed25519 127.0.0.1 > /tmp/known 2>/dev/null && [ -s /tmp/known ]; do sleep 0.05; done
 cat > /tmp/ssh <<'END'
 #!/bin/sh
-shift # the host
-cd /srv/golden/projects
-SSH_ORIGINAL_COMMAND="$*" HOME=/srv/golden/projects exec setpriv --reuid 1000 --regid 1000 --clear-groups /usr/local/bin/golden-projects-shell
+exec ssh -q -F none -i /tmp/key -o UserKnownHostsFile=/tmp/known -o BatchMode=yes "$@"
 END
 chmod 755 /tmp/ssh
-export GIT_SSH_COMMAND=/tmp/ssh GIT_SSH_VARIANT=simple
+if /tmp/ssh projects@127.0.0.1 'git-upload-pack playground' > /tmp/out 2>&1; then echo 'let in without the data disk' >&2; exit 9; fi
+grep -q 'service address' /tmp/out
+bind opt-golden-jail-srv-golden-projects.mount
+export GIT_SSH_COMMAND=/tmp/ssh
 git config --global user.email me@example.org && git config --global user.name me && git config --global init.defaultBranch main
-git clone -q projects@slot:playground /tmp/work 2>/dev/null
+git clone -q projects@127.0.0.1:playground /tmp/work 2>/dev/null
 cd /tmp/work && git checkout -q -B main
 mkdir .serena && echo 'project_name: mine' > .serena/project.yml && echo hello > hello.py && git add -f . && git commit -qm first
 git push -q origin main
 want 'a push reaches the files' hello "$(cat /srv/golden/projects/playground/hello.py)"
 want 'settings that come with the project win' 'project_name: mine' "$(cat /srv/golden/projects/playground/.serena/project.yml)"
+
+# What Serena has changed and nobody has committed is kept, and a push goes on.
+as_serena() { setpriv --reuid 1002 --regid 1002 --clear-groups "$@"; }
+mkdir -p /run/golden/workspaces && bind run-golden-workspaces.mount
+as_serena sh -c 'cd /run/golden/workspaces/playground && echo edited > hello.py && echo new > new.py'
+echo pushed > hello.py && git commit -qam pushed && git push -q origin main 2>/tmp/said
+want 'the files are what was pushed' pushed "$(cat /srv/golden/projects/playground/hello.py)"
+branch=$(sed -n 's/.*on branch \\([^ ]*\\) now.*/\\1/p' /tmp/said)
+git fetch -q origin && want 'what Serena had' 'edited new' "$(git show "origin/$branch:hello.py") $(git show "origin/$branch:new.py")"
+git checkout -qb other && echo x > other.py && git add . && git commit -qm other && git push -q origin other 2>/tmp/said && git checkout -q main
+grep -q 'goes on with branch main' /tmp/said
+[ ! -e /srv/golden/projects/playground/other.py ]
+
+# The first push to an empty project may have any name.
+$node $programs/prepare.js projects empty && chown -R projects:projects /srv/golden/projects/empty
+git init -q -b master /tmp/second && cd /tmp/second && echo 1 > one.py && git add . && git commit -qm one && git push -q projects@127.0.0.1:empty master 2>/tmp/said
+want 'the first branch' 1 "$(cat /srv/golden/projects/empty/one.py)"
+grep -q 'works on branch master' /tmp/said
+cd /tmp/work
+
+# SFTP: what is in the projects, and nothing else there is.
+printf 'put /tmp/key.pub playground/by-sftp\\nget playground/hello.py /tmp/fetched\\n' | sftp -q -b - -S /tmp/ssh projects@127.0.0.1 > /dev/null
+want 'sftp' 'pushed projects' "$(cat /tmp/fetched) $(stat -c %U /srv/golden/projects/playground/by-sftp)"
+mkdir -p /srv/golden/serena && echo secret > /srv/golden/serena/secret && chmod 644 /srv/golden/serena/secret
+as_serena ln -s /srv/golden/serena /run/golden/workspaces/playground/link
+for path in /srv/golden/serena/secret playground/link/secret ../serena/secret /run/golden/seed/seed.json /etc/shadow /proc/1/cmdline; do
+  if printf 'get %s /tmp/stolen\\n' "$path" | sftp -q -b - -S /tmp/ssh projects@127.0.0.1 > /dev/null 2>&1; then echo "sftp reads $path" >&2; exit 9; fi
+  if rsync -q -L -e /tmp/ssh "projects@127.0.0.1:$path" /tmp/stolen 2>/dev/null; then echo "rsync reads $path" >&2; exit 9; fi
+done
+as_serena rm /run/golden/workspaces/playground/link
+if printf 'put /tmp/key.pub /home/projects/.gitconfig\\n' | sftp -q -b - -S /tmp/ssh projects@127.0.0.1 > /dev/null 2>&1; then echo 'wrote to the home' >&2; exit 9; fi
+for forward in '-L 9999:127.0.0.1:22' '-R 9999:127.0.0.1:22'; do
+  if /tmp/ssh -o ExitOnForwardFailure=yes $forward projects@127.0.0.1 'git-upload-pack playground' < /dev/null > /tmp/out 2>&1 && (exec 3<>/dev/tcp/127.0.0.1/9999; read -r -t 2 line <&3; [ -n "$line" ]) 2>/dev/null; then echo "forwarded $forward" >&2; exit 9; fi
+done
+
+# A program that the project's own settings name runs on a push, but in the jail, where there is nothing to take.
+git -C /srv/golden/projects/playground -c safe.directory='*' config --file /srv/golden/projects/playground/.git/config filter.x.smudge "sh -c 'id > /srv/golden/projects/playground/ran; cat /srv/golden/serena/secret /run/golden/seed/seed.json /etc/shadow /proc/1/environ >> /srv/golden/projects/playground/ran; cat'"
+echo '*.flt filter=x' > .gitattributes && echo f > f.flt && git add . && git commit -qm filter && git push -q origin main 2>/dev/null || true
+[ ! -e /srv/golden/projects/playground/ran ] || want 'what it got' 'uid=1000(projects) gid=1000(projects) groups=1000(projects)' "$(cat /srv/golden/projects/playground/ran)"
+git -C /srv/golden/projects/playground -c safe.directory='*' config --file /srv/golden/projects/playground/.git/config --unset filter.x.smudge
+rm -f /srv/golden/projects/playground/ran; git rm -q f.flt .gitattributes && git commit -qm 'no filter' && git push -q origin main 2>/dev/null
 
 # A hook in the project is not run by a push.
 printf '#!/bin/sh\\ntouch /tmp/hooked\\n' > /srv/golden/projects/playground/.git/hooks/post-receive
@@ -93,40 +146,39 @@ want 'the second push' two "$(cat /srv/golden/projects/playground/two.py)"
 [ ! -e /tmp/hooked ] || { echo 'a hook of the project was run' >&2; exit 9; }
 
 echo three > /tmp/three.py
-rsync -e /tmp/ssh /tmp/three.py slot:playground/
+rsync -e /tmp/ssh /tmp/three.py projects@127.0.0.1:playground/
+echo spaced > '/tmp/a b.py' && rsync -e /tmp/ssh '/tmp/a b.py' projects@127.0.0.1:playground/ && rsync -e /tmp/ssh 'projects@127.0.0.1:playground/a b.py' /tmp/back && want 'a name with a blank' spaced "$(cat /tmp/back)" && rm '/srv/golden/projects/playground/a b.py'
 want 'rsync' 'three projects' "$(cat /srv/golden/projects/playground/three.py) $(stat -c %U /srv/golden/projects/playground/three.py)"
-for command in id 'sh -c id' '' 'rsync --daemon' 'git-receive-pack-x y'; do
-  if /tmp/ssh slot "$command" > /tmp/out 2>&1; then echo "was let in: $command" >&2; exit 9; fi
+for command in id 'sh -c id' 'rsync --daemon' 'git-receive-pack-x y' "git-upload-pack 'playground'; id"; do
+  if /tmp/ssh projects@127.0.0.1 "$command" > /tmp/out 2>&1; then echo "was let in: $command" >&2; exit 9; fi
   absent uid= /tmp/out
 done
-for command in 'rsync --server --daemon --config=/tmp/x .' 'rsync --server -e. --daemon .'; do
-  /tmp/ssh slot "$command" > /tmp/out 2>&1 || true
+for command in 'rsync --server --daemon --config=/tmp/x .' 'rsync --server -e. --daemon .' 'rsync --server "--daemon" .' 'rsync --server -M--x .'; do
+  /tmp/ssh projects@127.0.0.1 "$command" > /tmp/out 2>&1 || true
   grep -q 'copying only' /tmp/out || { echo "not refused: $command" >&2; exit 9; }
 done
 
 # First clones: one works, one can't; the one that can't does not name the token.
-git init -q --bare /tmp/origin.git && git push -q /tmp/origin.git main
-mkdir -p /run/golden/projects && cp /wanted.json /run/golden/projects/wanted.json && chown -R projects /run/golden/projects
-git config --system safe.directory /tmp/origin.git
-clones() { HOME=/srv/golden/projects setpriv --reuid 1000 --regid 1000 --clear-groups $node $programs/clone.js 2>/tmp/said; }
+git init -q --bare /tmp/origin.git && git push -q /tmp/origin.git main && git push -q /tmp/origin.git main:release && chown -R serena /tmp/origin.git
+mkdir -p /run/golden/projects && cp /wanted.json /run/golden/projects/wanted.json && chown -R serena /run/golden/projects
+clones() { as_serena $node $programs/clone.js 2>/tmp/said; }
 clones
-want 'a clone' hello "$(cat /srv/golden/projects/website/hello.py)"
+want 'a clone' pushed "$(cat /srv/golden/projects/website/hello.py)"
+want 'owner of a clone' projects "$(stat -c %U /srv/golden/projects/website/.git/config)"
+want 'all branches' 'main origin/HEAD origin/main origin/release' "$(git -c safe.directory='*' -C /srv/golden/projects/website branch --all --format '%(refname:lstrip=2)' | paste -sd' ')"
 want 'settings of a clone' 'project_name: mine' "$(cat /srv/golden/projects/website/.serena/project.yml)"
 grep -q 'project far: could not be cloned from https://127.0.0.1:1/far.git' /run/golden/projects/report.json
 absent t0ken /run/golden/projects/report.json /tmp/said /srv/golden
 
 # Serena owns the projects where it works, and what it makes belongs to the people's user on the disk.
-want 'the mount' "$(sed -n 's/^What=//p' $workspaces) $(sed -n 's/^Where=//p' $workspaces)" '/srv/golden/projects /run/golden/workspaces'
-mkdir -p /run/golden/workspaces && mount -o "$(sed -n 's/^Options=//p' $workspaces)" /srv/golden/projects /run/golden/workspaces
-as_serena() { setpriv --reuid 1002 --regid 1002 --clear-groups "$@"; }
 as_serena sh -c 'umask 077; cd /run/golden/workspaces/playground && echo four > four.py && mkdir sub && echo five > sub/five.py && git add four.py && git -c user.email=s@x -c user.name=s commit -qm third'
 want 'what Serena makes' 'projects 600 projects 700' "$(stat -c '%U %a' /srv/golden/projects/playground/four.py /srv/golden/projects/playground/sub | paste -sd' ')"
 cd /tmp/work && git pull -q --ff-only && want 'a commit of Serena' four "$(cat four.py)"
 echo six > six.py && git add . && git commit -qm fourth && git push -q origin main
-as_serena rm /run/golden/workspaces/playground/six.py /run/golden/workspaces/playground/three.py && as_serena git -C /run/golden/workspaces/playground checkout -q -- six.py && echo three > /tmp/three.py && rsync -e /tmp/ssh /tmp/three.py slot:playground/
+as_serena rm /run/golden/workspaces/playground/six.py /run/golden/workspaces/playground/three.py && as_serena git -C /run/golden/workspaces/playground checkout -q -- six.py && echo three > /tmp/three.py && rsync -e /tmp/ssh /tmp/three.py projects@127.0.0.1:playground/
 want "what belongs to the people's user" '' "$(find /srv/golden -xdev -user projects -not -path '/srv/golden/projects*')"
 if setpriv --reuid 1000 --regid 1000 --clear-groups ls /srv/golden/serena 2>/dev/null; then echo "the people's user reads Serena's home" >&2; exit 9; fi
-umount /run/golden/workspaces
+umount /run/golden/workspaces /opt/golden/jail/srv/golden/projects && kill $sshd
 
 # The home of Serena on a disk of the first images.
 chown -R projects:projects /srv/golden/serena && ln -s /etc/passwd /srv/golden/serena/link && chown -h projects /srv/golden/serena/link
@@ -137,7 +189,7 @@ want '/etc/passwd' root "$(stat -c %U /etc/passwd)"
 # Another start changes nothing of it.
 $node $programs/prepare.js serena
 want 'still there' three "$(cat /srv/golden/projects/playground/three.py)"
-want 'no other commit' 4 "$(git -c safe.directory='*' -C /srv/golden/projects/playground rev-list --count HEAD)"
+want 'no other commit' 7 "$(git -c safe.directory='*' -C /srv/golden/projects/playground rev-list --count HEAD)"
 
 # What Serena's user can turn into a link does not lead root astray.
 rm -r /srv/golden/serena/language_servers && ln -s /etc /srv/golden/serena/language_servers
@@ -204,7 +256,7 @@ want 'owners and modes' '700 0 /run/golden/seed
 755 0 /run/golden/ssh
 600 0 /run/golden/ssh/ssh_host_ed25519_key
 644 0 /run/golden/ssh/authorized_keys/projects
-700 1000 /run/golden/projects' "$(cat /tmp/modes)"
+700 1002 /run/golden/projects' "$(cat /tmp/modes)"
 as() { setpriv --reuid "$1" --regid "$1" --clear-groups "\${@:2}"; }
 as 1000 cat /run/golden/ssh/authorized_keys/projects > /dev/null
 as 101 cat /run/golden/nginx/tls/public.key > /dev/null

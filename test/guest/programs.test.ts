@@ -98,7 +98,7 @@ describe.skipIf(noRoot)('in the lab\'s Debian root (needs root and that root in 
     ]
     const shown = await inRoot(root, ['sh', '-c', 'mkdir -p /run/sshd && /usr/sbin/sshd -T -C user=projects,host=h,addr=10.0.0.9'], { binds })
     const settings = shown.stdout.split('\n')
-    for (const line of ['permitrootlogin no', 'passwordauthentication no', 'kbdinteractiveauthentication no', 'allowtcpforwarding no', 'permittty no', 'forcecommand /usr/local/bin/golden-projects-shell', 'hostkey /run/golden/ssh/ssh_host_ed25519_key', 'authorizedkeysfile /run/golden/ssh/authorized_keys/%u']) {
+    for (const line of ['permitrootlogin no', 'passwordauthentication no', 'kbdinteractiveauthentication no', 'allowtcpforwarding no', 'permittty no', 'forcecommand /usr/local/bin/golden-projects-shell', 'chrootdirectory /opt/golden/jail', 'hostkey /run/golden/ssh/ssh_host_ed25519_key', 'authorizedkeysfile /run/golden/ssh/authorized_keys/%u']) {
       expect(settings).toContain(line)
     }
     expect(settings.filter(line => line.startsWith('hostkey '))).toHaveLength(1)
@@ -123,9 +123,10 @@ describe.skipIf(noRoot)('in the lab\'s Debian root (needs root and that root in 
 
   test('systemd makes the users and folders', async () => {
     const binds: Bind[] = ['usr/lib/sysusers.d/golden.conf', 'usr/lib/tmpfiles.d/golden.conf'].map(path => ({ from: join(rootfs, path), to: `/${path}` }))
-    const made = await inRoot(root, ['sh', '-c', 'systemd-sysusers golden.conf && systemd-tmpfiles --create golden.conf && id projects && id admin && stat -c "%n %a %U" /srv/golden'], { binds })
+    const made = await inRoot(root, ['sh', '-c', 'systemd-sysusers golden.conf && systemd-tmpfiles --create golden.conf && id projects && id admin && id serena && stat -c "%n %a %U" /srv/golden'], { binds })
     expect(made.stdout).toContain('uid=1000(projects) gid=1000(projects) groups=1000(projects)\n')
     expect(made.stdout).toMatch(/uid=1001\(admin\) .*\(sudo\)/)
+    expect(made.stdout).toContain('uid=1002(serena) gid=1002(serena) groups=1002(serena)\n')
     expect(made.stdout).toContain('/srv/golden 700 root')
   })
 
