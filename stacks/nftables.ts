@@ -4,8 +4,12 @@
  */
 import type { Flow, VmFlows } from './flows.ts'
 
-/** The containers' network; no container publishes a port. */
+/** The containers' networks; no container publishes a port. */
 export const containerNetwork = '172.30.0.0/24'
+/** The one of Loki and Grafana (compose.yaml). Serena's is kept apart from it: Loki has no password of its own. */
+const loggingNetwork = 'golden-logging'
+/** Users of the guest (sysusers.d): people who work on the projects over SSH, and the first clone of projects. */
+const users = { projects: 1000, serena: 1002 } as const
 /** The name that the seed's network configuration gives to the VM's one NIC. */
 const nic = 'eth0'
 
@@ -32,6 +36,8 @@ table inet golden {
 ${rules(inward.map((flow) => `iifname "${nic}" ip daddr ${setOf(local)} ${remote(flow, 'saddr')}${service(flow)}`))}  }
   chain output {
     type filter hook output priority filter; policy drop;
+    meta skuid ${users.projects} ct state new reject comment "git may run what a project brings along: it gets nowhere"
+    meta skuid ${users.serena} ip daddr ${containerNetwork} reject
     oifname "lo" accept
     ct state invalid drop
     ct state { established, related } accept
@@ -41,7 +47,7 @@ ${rules(outward.map((flow) => `oifname "${nic}" ip saddr ${setOf(local)} ${remot
     type filter hook forward priority filter; policy drop;
     ct state invalid drop
     ct state { established, related } accept
-    iifname != "${nic}" oifname != "${nic}" ip saddr ${containerNetwork} ip daddr ${containerNetwork} accept comment "among the containers"
+    iifname "${loggingNetwork}" oifname "${loggingNetwork}" accept comment "Grafana asks Loki"
 ${rules(outward.map((flow) => `iifname != "${nic}" oifname "${nic}" ip saddr ${containerNetwork} ${remote(flow, 'daddr')}${service(flow)}`))}  }
 }
 `

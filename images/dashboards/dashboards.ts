@@ -17,7 +17,7 @@ const logs = (title: string, expression: string): LogsBuilder =>
   new LogsBuilder().title(title).datasource(loki).span(24).height(10).showTime(true).wrapLogMessage(true).withTarget(query(expression))
 
 /** Where nginx's lines are, and how they become fields: nginx writes JSON. */
-const nginx = '{container_name="nginx_proxy", host=~"$host"}'
+const nginx = '{container_name="nginx_proxy", stream="stdout", host=~"$host"}'
 
 function overview(): Dashboard {
   return new DashboardBuilder('Serena: overview')

@@ -1,7 +1,8 @@
 /** The data disk: what is on it, whether it is mounted, and the one way to make a file system on it. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
-import { dataDevice, dataFolder, dataLabel, workspacesFolder } from './places.ts'
+import { existsSync, readFileSync, realpathSync } from 'node:fs'
+import { basename } from 'node:path'
+import { dataDevice, dataFolder, dataLabel } from './places.ts'
 
 export type DataDisk = 'absent' | 'blank' | 'foreign' | 'ready' | 'mounted'
 
@@ -15,12 +16,15 @@ export function classify(exitCode: number | null, output: string): 'blank' | 'fo
   return exitCode === 0 && facts.get('TYPE') === 'ext4' && facts.get('LABEL') === dataLabel ? 'ready' : 'foreign'
 }
 
-const mountPoints = (): (string | undefined)[] => readFileSync('/proc/self/mountinfo', 'utf8').split('\n').map(line => line.split(' ')[4])
+export function isMounted(): boolean {
+  return readFileSync('/proc/self/mountinfo', 'utf8').split('\n').some(line => line.split(' ')[4] === dataFolder)
+}
 
-export const isMounted = (): boolean => mountPoints().includes(dataFolder)
-
-/** The disk may be taken away only when nothing shows any part of it. */
-export const isHeld = (): boolean => mountPoints().some(path => path === dataFolder || path === workspacesFolder)
+/**
+ * Whether the kernel still writes to the disk. It does as long as any mount shows a part of it: a container that did
+ * not stop has one of its own, which no list of ours has. Each ext4 in use has a folder in sysfs.
+ */
+export const isHeld = (): boolean => isMounted() || (existsSync(dataDevice) && existsSync(`/sys/fs/ext4/${basename(realpathSync(dataDevice))}`))
 
 export function dataDisk(): DataDisk {
   if (!existsSync(dataDevice)) return 'absent'

@@ -15,9 +15,11 @@ export function nginxConfiguration(seed: Seed, image: ImageRecord): string {
   if (seed.roles.includes('serena')) servers.push(serenaServers(seed))
   if (seed.roles.includes('logging') && seed.logging) servers.push(loggingServer(seed, seed.logging.port, image))
   return `# Rendered at boot by golden-seed.service for release ${seed.release}.
-worker_processes auto;
+# A few are enough, also on a host with many cores: the container may have only so many processes.
+worker_processes 4;
 pid /tmp/nginx.pid;
-error_log stderr warn;
+# Its lines quote requests with their arguments; Promtail takes SSE's sessions out of them.
+error_log stderr error;
 # Longer than Serena's own limit of a tool call (240 s).
 worker_shutdown_timeout 300s;
 
@@ -55,6 +57,7 @@ http {
   proxy_connect_timeout 3s;
   proxy_next_upstream off;
   client_max_body_size 16m;
+  client_body_buffer_size 1m;
 
   # For this host only: health, and what is going on (\`slotctl drain\` waits for it).
   server {
@@ -144,7 +147,8 @@ const serenaLocation = (path: string, upstream: string): string => `    location
       proxy_cache off;
       proxy_read_timeout 3600s;
       proxy_send_timeout 3600s;
-      error_page 502 =503 @starting;
+      # 504: a container that is stopped leaves nobody who would refuse the connection.
+      error_page 502 504 =503 @starting;
     }`
 
 function loggingServer(seed: Seed, port: number, image: ImageRecord): string {

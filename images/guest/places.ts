@@ -16,6 +16,8 @@ export const workspacesFolder = `${run}/workspaces`
 export const claimFile = `${run}/claim`
 /** What became of the first clones, for `slotctl status`. */
 export const cloneReport = `${run}/projects/report.json`
+/** What keeps this slot from the service address, for `slotctl status`. */
+export const addressReport = `${run}/address.json`
 /** Names of containers that golden-watch restarted and that have not answered since. */
 export const restartReport = `${run}/restarted.json`
 export const wantedProjects = `${run}/projects/wanted.json`
@@ -60,6 +62,13 @@ export function wantedContainers(seed: Seed): Container[] {
 export function presentContainers(seed: Seed, image: ImageRecord): Container[] {
   return wantedContainers(seed).filter(container => image.services[container.service] !== undefined)
 }
+
+/**
+ * Without which the service address would lead nowhere. Not Promtail and, where Serena is, not Loki: what is wrong with
+ * the logs must not take Serena away from its users.
+ */
+export const isEssential = (seed: Seed, container: Container): boolean =>
+  container.name === 'nginx_proxy' || container.unit === (seed.roles.includes('serena') ? 'serena' : 'logging') && container.name !== 'grafana'
 
 /** A file that a rendering asks for. */
 export interface RenderedFile {

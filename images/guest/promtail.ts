@@ -40,6 +40,8 @@ export function promtailConfiguration(seed: Seed): string | undefined {
           // It names the container's id: a new stream for every container that ever ran.
           { labeldrop: ['filename'] },
           { template: { source: 'line', template: '{{ TrimSuffix .Value "\\n" }}' } },
+          // nginx's error log quotes requests as they came, with the session that SSE has in the address.
+          { replace: { source: 'line', expression: 'session_id=([0-9A-Za-z_-]+)', replace: '…' } },
           { output: { source: 'line' } },
         ],
       },

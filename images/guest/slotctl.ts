@@ -2,8 +2,10 @@
 import { spawnSync } from 'node:child_process'
 import { setTimeout as pause } from 'node:timers/promises'
 import { dataDisk, format, isHeld } from './disk.ts'
+import { listContainers } from './docker.ts'
 import { dataFolder } from './places.ts'
 import { fetchText } from './probe.ts'
+import { SeedProblem } from './render.ts'
 import { selftest } from './selftest.ts'
 import { readSlot, type Slot } from './slot.ts'
 import { describe, observe } from './status.ts'
@@ -52,18 +54,24 @@ async function requestsInProgress(): Promise<number> {
   return Math.max(0, Number(/Writing: (\d+)/.exec(text)?.[1] ?? 1) - 1)
 }
 
+/** Those that show a part of the data disk, innermost first. */
+const dataMounts = ['opt-golden-jail-srv-golden-projects.mount', 'run-golden-workspaces.mount', 'srv-golden.mount'] as const
+
+/** Containers of a role that still run: each has a mount of the disk of its own. */
+async function stillRunning(): Promise<string> {
+  const containers = (await listContainers())?.filter(({ name, state }) => state === 'running' && /^(serena|loki|grafana)/.test(name)) ?? []
+  return containers.length === 0 ? 'something has a file on it open' : `still running: ${containers.map(({ name }) => name).join(', ')}`
+}
+
 async function yieldDisk(slot: Slot): Promise<object> {
   const stopped = systemctl('stop', 'golden-active.target', 'golden-address.service', 'golden-serena.service', 'golden-logging.service', 'golden-projects.service')
   if (!stopped.ok) throw new Refusal('stop-failed', stopped.reason)
-  if (isHeld()) {
+  for (let attempt = 1; isHeld(); attempt++) {
+    if (attempt > 10) throw new Refusal('disk-busy', `the data disk is still in use: ${await stillRunning()}`)
     // People who are in the middle of a transfer over SSH hold the disk; they connect again to the next owner.
     spawnSync('pkill', ['-KILL', '-u', 'projects'])
-    for (let attempt = 1; isHeld(); attempt++) {
-      const unmounted = systemctl('stop', 'run-golden-workspaces.mount', 'srv-golden.mount')
-      if (!isHeld()) break
-      if (attempt === 10) throw new Refusal('disk-busy', `${dataFolder} can't be unmounted: ${unmounted.reason || 'something still uses it'}`)
-      await pause(500)
-    }
+    systemctl('stop', ...dataMounts)
+    if (isHeld()) await pause(500)
   }
   return status(slot)
 }
@@ -125,7 +133,9 @@ try {
   const { answer, ok } = await perform(process.argv.slice(2))
   console.log(JSON.stringify(answer))
   process.exitCode = ok ? 0 : 1
-} catch (error) {
+} catch (problem) {
+  // A seed that this image can't use is for whoever asks to read, not for a stack trace.
+  const error = problem instanceof SeedProblem ? new Refusal(problem.code, problem.message) : problem
   if (!(error instanceof Refusal)) throw error
   console.log(JSON.stringify({ schema: 1, error: { code: error.code, message: error.message } }))
   process.exitCode = error.code === 'usage' ? 2 : 1

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { dataDisk, type DataDisk } from './disk.ts'
 import { listContainers, type DockerContainer } from './docker.ts'
-import { cloneReport, presentContainers, restartReport, wantedContainers, type Container } from './places.ts'
+import { addressReport, cloneReport, presentContainers, restartReport, wantedContainers, type Container } from './places.ts'
 import { answers } from './probe.ts'
 import type { Slot } from './slot.ts'
 
@@ -36,6 +36,8 @@ export interface Observation {
   readonly answering: ReadonlySet<string>
   readonly addresses: readonly string[]
   readonly cloneProblems: readonly string[]
+  /** What keeps the service address away. */
+  readonly addressProblems: readonly string[]
   /** Container names that golden-watch had to restart, so that "does not answer yet" and "stopped answering" differ. */
   readonly restarted: ReadonlySet<string>
 }
@@ -61,7 +63,7 @@ export function describe(slot: Slot, seen: Observation): Status {
   const expected = present.filter(container => active || container.unit === 'edge')
   const silent = expected.filter(container => services[container.name]?.state !== 'running')
   const held = seen.addresses.includes(seed.service)
-  const problems = [...seen.cloneProblems]
+  const problems = [...seen.cloneProblems, ...(held ? [] : seen.addressProblems)]
   if (seen.containers === undefined) problems.push('Docker does not answer')
   if (seen.disk === 'foreign') problems.push('the data disk holds something that is not this project\'s file system; it is left alone')
   if (missing.some(name => name !== 'grafana')) problems.push(`the image has no container image for ${missing.join(', ')}`)
@@ -96,6 +98,7 @@ export async function observe(slot: Slot): Promise<Observation> {
     answering: new Set(results.filter(name => name !== undefined)),
     addresses: Object.values(networkInterfaces()).flatMap(list => (list ?? []).map(entry => entry.address)),
     cloneProblems: readList(cloneReport),
+    addressProblems: readList(addressReport),
     restarted: new Set(readList(restartReport)),
   }
 }

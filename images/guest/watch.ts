@@ -1,21 +1,24 @@
 /**
- * golden-watch.service: every few seconds it looks at the containers, restarts what stopped answering, and holds the
- * service address while this slot may and its services answer, and keeps the firewall's table. Compose does not restart what is merely unhealthy.
+ * golden-watch.service: every few seconds it looks at the containers, restarts what stopped answering, holds the
+ * service address while this slot may and what it is for answers, and keeps the firewall's rules. Compose does not
+ * restart what is merely unhealthy.
  */
 import { spawnSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import type { Seed } from '../seed.ts'
 import { claim } from './address.ts'
 import { isMounted } from './disk.ts'
 import { listContainers, restartContainer } from './docker.ts'
-import { presentContainers, restartReport, type Container } from './places.ts'
+import { addressReport, claimFile, isEssential, presentContainers, restartReport, type Container } from './places.ts'
 import { answers } from './probe.ts'
 import { decide, forget, type Patience } from './patience.ts'
 import { readSlot } from './slot.ts'
 
 const roundMs = 5000
 
-async function round(containers: readonly Container[], service: string, patience: Patience): Promise<void> {
+async function round(seed: Seed, containers: readonly Container[], patience: Patience): Promise<void> {
   const active = isMounted()
   const expected = containers.filter(container => active || container.unit === 'edge')
   const docker = await listContainers()
@@ -25,12 +28,12 @@ async function round(containers: readonly Container[], service: string, patience
     // A container that its unit has not made yet, or that the unit is stopping, is the unit's business.
     if (state === undefined || state === 'created') {
       forget(patience, container.name)
-      good = false
+      if (isEssential(seed, container)) good = false
       continue
     }
     const running = state === 'running' || state === 'restarting' || state === 'paused'
     const seen = !running ? 'ended' : (await answers(container.probe)) ? 'answers' : 'silent'
-    if (seen !== 'answers') good = false
+    if (seen !== 'answers' && isEssential(seed, container)) good = false
     // What its unit is starting or stopping is not judged.
     if (seen === 'ended' && !mayRestart(container)) {
       forget(patience, container.name)
@@ -38,17 +41,26 @@ async function round(containers: readonly Container[], service: string, patience
     }
     if (decide(patience, container.name, seen, process.uptime() * 1000) === 'wait' || !mayRestart(container)) continue
     console.log(`${container.name} does not answer (${state}): restarting it`)
+    // Its configuration is in its own home, where its clients may have written.
+    if (container.unit === 'serena') spawnSync(process.execPath, [join(import.meta.dirname, 'prepare.js'), 'serena'], { stdio: 'inherit' })
     await restartContainer(container.name).catch((error: Error) => console.error(error.message))
   }
   writeFileSync(restartReport, JSON.stringify([...patience].filter(([, entry]) => entry.restarts > 0).map(([name]) => name)))
-  if (active && good) claim(service)
+  // Told by `slotctl status`: otherwise one would only see that the slot does not get ready.
+  const taken = active && good && !claim(seed.service) && existsSync(claimFile)
+  writeFileSync(addressReport, JSON.stringify(taken ? [`another machine in the network answers for the service address ${seed.service}`] : []))
 }
 
-/** Whoever flushed all rules took ours along; without them the host is open. */
+/** Whoever flushed all rules took ours along; without them the host is open. And Docker's, which it makes only when it starts. */
 function keepFirewall(): void {
-  if (spawnSync('nft', ['list', 'table', 'inet', 'golden'], { stdio: 'ignore' }).status === 0) return
-  console.log('the firewall table is gone: loading it again')
-  spawnSync('/usr/local/sbin/golden-firewall', { stdio: 'inherit' })
+  const tables = spawnSync('nft', ['list', 'tables'], { encoding: 'utf8' }).stdout?.split('\n') ?? []
+  if (!tables.includes('table inet golden')) {
+    console.log('the firewall table is gone: loading it again')
+    spawnSync('/usr/local/sbin/golden-firewall', { stdio: 'inherit' })
+  }
+  if (tables.includes('table ip nat') || spawnSync('systemctl', ['is-active', '--quiet', 'docker.service']).status !== 0) return
+  console.log('Docker\'s rules are gone: restarting it; the containers go on (live-restore)')
+  spawnSync('systemctl', ['restart', 'docker.service'], { stdio: 'inherit' })
 }
 
 /** Not while its unit is going down with the data disk, which may have begun since this round did. */
@@ -61,8 +73,8 @@ const slot = readSlot()
 if (!slot) throw new Error('there is no seed')
 const containers = presentContainers(slot.seed, slot.image)
 const patience: Patience = new Map()
-for (let count = 0; ; count++) {
-  if (count % 12 === 0) keepFirewall()
-  await round(containers, slot.seed.service, patience)
+for (;;) {
+  keepFirewall()
+  await round(slot.seed, containers, patience)
   await pause(roundMs)
 }

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { classify } from '../../images/guest/disk.ts'
 import { decide, silentMs, startMs, type Patience } from '../../images/guest/patience.ts'
-import { wantedContainers } from '../../images/guest/places.ts'
+import { isEssential, wantedContainers } from '../../images/guest/places.ts'
 import { promtailConfiguration } from '../../images/guest/promtail.ts'
 import { composeEnvironment, parseSeed, renderFiles, SeedProblem } from '../../images/guest/render.ts'
 import { projectSettings, serenaConfiguration } from '../../images/guest/serena.ts'
@@ -48,6 +48,15 @@ describe('patience', () => {
   })
 })
 
+describe('the service address', () => {
+  const essentials = (seed: typeof seeds.both): string[] => wantedContainers(seed).filter(container => isEssential(seed, container)).map(container => container.name)
+  test('needs what the slot is for: what is wrong with the logs does not take Serena away', () => {
+    expect(essentials(seeds.both)).toEqual(['nginx_proxy', 'serena_mcp'])
+    expect(essentials(seeds.serena)).toEqual(['nginx_proxy', 'serena_mcp', 'serena_mcp_sse'])
+    expect(essentials(seeds.logging)).toEqual(['nginx_proxy', 'loki'])
+  })
+})
+
 describe('status', () => {
   const slot = { seed: seeds.both, image: imageWithoutGrafana }
   const names = wantedContainers(seeds.both).map(container => container.name).filter(name => name !== 'grafana')
@@ -57,6 +66,7 @@ describe('status', () => {
     answering: new Set(names),
     addresses: [seeds.both.address, seeds.both.service],
     cloneProblems: [],
+    addressProblems: [],
     restarted: new Set(),
   }
 

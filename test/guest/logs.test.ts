@@ -84,7 +84,7 @@ describe.skipIf(!built)('a log line (needs Loki and Promtail on PATH or in the c
       writeFileSync(join(containers, id, `${id}-json.log`), lines.join(''))
     }
     write('aaa', [docker('serena_mcp', 'stderr', 'INFO tool read_file')])
-    write('bbb', [docker('nginx_proxy', 'stdout', request(200, 'me')), docker('nginx_proxy', 'stdout', request(401, ''))])
+    write('bbb', [docker('nginx_proxy', 'stdout', request(200, 'me')), docker('nginx_proxy', 'stdout', request(401, '')), docker('nginx_proxy', 'stderr', 'upstream timed out, request: "POST /messages/?session_id=5ecret_ID-9 HTTP/1.1"')])
     const settings = JSON.parse(promtailConfiguration(seeds.serena) ?? '') as {
       server: Record<string, unknown>
       clients: Record<string, unknown>[]
@@ -103,7 +103,7 @@ describe.skipIf(!built)('a log line (needs Loki and Promtail on PATH or in the c
 
     await run(tools.loki.path, [`-config.file=${join(folder, 'loki.yaml')}`], `${lokiUrl}/ready`)
     await run(tools.promtail.path, [`-config.file=${join(folder, 'promtail.yaml')}`], `http://127.0.0.1:${promtail}/ready`)
-    while ((await query('{job="containers"}')).flatMap(stream => stream.values).length < 3) await pause(200) // it is under way
+    while ((await query('{job="containers"}')).flatMap(stream => stream.values).length < 4) await pause(200) // it is under way
   }, 120_000)
 
   afterAll(async () => {
@@ -120,6 +120,11 @@ describe.skipIf(!built)('a log line (needs Loki and Promtail on PATH or in the c
     expect(serena?.stream).toMatchObject({ stream: 'stderr', job: 'containers' })
     // The file's name holds the container's id: a stream for each container that ever ran.
     expect(serena?.stream).not.toHaveProperty('filename')
+  })
+
+  test('keeps no session of SSE, which has it in the address', async () => {
+    const [errors] = await query('{container_name="nginx_proxy", stream="stderr"}')
+    expect(errors?.values.map(([, line]) => line)).toEqual(['upstream timed out, request: "POST /messages/?session_id=… HTTP/1.1"'])
   })
 
   test('is seen by every panel of the dashboards', async () => {

@@ -39,6 +39,8 @@ export interface Order {
   /** Addresses at which a stand-in answers what it was asked, as JSON. */
   readonly upstreams: readonly { address: string; port: number }[]
   readonly calls: readonly Call[]
+  /** Addresses from which nothing comes back, as of a container that is stopped. */
+  readonly silent?: readonly string[]
   /** Waits, after the calls, until nginx has closed its idle connections to the stand-ins, and says how long that took. */
   readonly untilIdle?: boolean
 }
@@ -49,6 +51,7 @@ const order = JSON.parse(readFileSync(orderFile, 'utf8')) as Order
 execFileSync('ip', ['link', 'set', 'lo', 'up'])
 for (const last of [11, 12, 21, 22]) execFileSync('ip', ['address', 'add', `172.30.0.${last}/32`, 'dev', 'lo'])
 writeFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', '80')
+if (order.silent) execFileSync('nft', ['-f', '-'], { input: `table ip silent { chain input { type filter hook input priority 0; ip daddr { ${order.silent.join(', ')} } drop; }; }` })
 
 const idle: Promise<unknown>[] = []
 

@@ -34,7 +34,7 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
   }, 60_000)
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-  function ask(seed: Seed, record: ImageRecord, upstreams: Order['upstreams'], calls: readonly Call[], more: Pick<Order, 'untilIdle'> = {}): { answers: Record<string, Answer>; log: string } {
+  function ask(seed: Seed, record: ImageRecord, upstreams: Order['upstreams'], calls: readonly Call[], more: Pick<Order, 'untilIdle' | 'silent'> = {}): { answers: Record<string, Answer>; log: string } {
     const place = mkdtempSync(join(folder, 'run-'))
     for (const file of renderFiles(seed, record, files)) {
       if (!file.path.startsWith('/run/golden/nginx/')) continue
@@ -78,7 +78,7 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
       { name: 'messages without password', ...https, path: '/messages/?session_id=secret1' },
       { name: 'mcp', ...https, path: '/mcp', method: 'POST', body: '{}', auth },
       { name: 'sse', ...https, path: '/sse', auth },
-      { name: 'messages', ...https, path: '/messages/?session_id=secret2', method: 'POST', body: '{}', auth },
+      { name: 'messages', ...https, path: '/messages/?session_id=secret2', method: 'POST', body: JSON.stringify('x'.repeat(500_000)), auth },
       { name: 'oauth', ...https, path: '/.well-known/oauth-authorization-server' },
       { name: 'oauth of a resource', ...https, path: '/.well-known/oauth-protected-resource/mcp' },
       { name: 'register', ...https, path: '/register', method: 'POST', body: '{}' },
@@ -118,6 +118,8 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
     ])
     expect(answers['mcp']).toMatchObject({ statuses: [503], headers: { 'retry-after': '2' } })
     expect(answers['sse']?.statuses).toEqual([404])
+    const stopped = ask(seeds.both, image, [], [{ name: 'mcp', ...https, path: '/mcp', method: 'POST', body: '{}', auth }], { silent: ['172.30.0.11'] }).answers
+    expect(stopped['mcp']).toMatchObject({ statuses: [503], headers: { 'retry-after': '2' } })
   }, 90_000)
 
   test('offers of Loki the push alone, with a password of its own, and Grafana or the reason why not', () => {

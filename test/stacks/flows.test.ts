@@ -56,6 +56,18 @@ test('nobody gets through a VM into its containers, and containers do not reach 
   }), { numRuns: 1000 })
 })
 
+test('who works on the projects over SSH gets nowhere from the VM, and Serena\'s network not to Loki', () => {
+  const projects = 1000
+  fc.assert(fc.property(vm, packet, fc.constantFrom('lo', 'eth0', 'golden-logging'), ({ site, group, slot }, one, oifname) => {
+    const text = nftables(vmFlows(site, group, slot))
+    const sent = { ...one, chain: 'output' as const, iifname: '', oifname, uid: projects }
+    expect(nftAdmits(text, { ...sent, state: 'new' })).toBe(false)
+    expect(nftAdmits(text, { ...sent, state: 'established' })).toBe(true)
+    expect(nftAdmits(text, { ...one, source: '172.30.0.11', dest: '172.30.0.21', chain: 'forward', iifname: 'golden-serena', oifname: 'golden-logging', state: 'new' })).toBe(false)
+    expect(nftAdmits(text, { ...one, source: '172.30.0.22', dest: '172.30.0.21', chain: 'forward', iifname: 'golden-logging', oifname: 'golden-logging', state: 'new' })).toBe(true)
+  }), { numRuns: 500 })
+})
+
 describe('the table of the design', () => {
   const admits = (site: Site, group: string, change: Partial<Packet>): boolean =>
     proxmoxAdmits(proxmoxRules(vmFlows(site, group, 'blue')), { direction: 'in', source: '198.51.100.9', dest: '', protocol: 'tcp', port: 443, ...change })

@@ -28,6 +28,8 @@ export interface NftPacket extends Omit<Packet, 'direction'> {
   readonly iifname: string
   readonly oifname: string
   readonly state: 'new' | 'established' | 'related' | 'invalid'
+  /** Whose program sends it; in the output chain. @default root */
+  readonly uid?: number
 }
 
 /** Reads the rules of one chain from the text that `nft` gets, and decides. Throws on words that it does not know. */
@@ -49,11 +51,14 @@ function judge(rule: string, packet: NftPacket): boolean | undefined {
   for (let at = 0; at < words.length; at++) {
     const word = words[at]
     if (word === 'accept') return true
-    if (word === 'drop') return false
+    if (word === 'drop' || word === 'reject') return false
     if (word === 'iifname' || word === 'oifname') {
       const not = words[at + 1] === '!='
       at += not ? 2 : 1
       if (items(words[at]).includes(packet[word]) === not) return undefined
+    } else if (word === 'meta' && words[at + 1] === 'skuid') {
+      at += 2
+      if (!items(words[at]).includes(String(packet.uid ?? 0))) return undefined
     } else if (word === 'ct' && words[at + 1] === 'state') {
       at += 2
       if (!items(words[at]).includes(packet.state)) return undefined
