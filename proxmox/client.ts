@@ -2,7 +2,7 @@
  * A thin client of the Proxmox VE API: transport, errors, tasks, uploads, guest agent. What the calls
  * mean is decided by its callers. Nothing else in this project speaks HTTP to Proxmox.
  */
-import { createHash } from 'node:crypto'
+import { createHash, X509Certificate } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { request as httpsRequest, Agent } from 'node:https'
@@ -10,8 +10,8 @@ import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as delay } from 'node:timers/promises'
-import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 import { Failure } from './failure.ts'
+import { identityProblem } from './identity.ts'
 import { saysFull, storageFullHint } from './storage-full.ts'
 
 export interface Token {
@@ -33,6 +33,8 @@ export interface Endpoint {
   readonly auth: Token | Login
   /** How long one request may take, in milliseconds. @default 60000 */
   readonly timeoutMs?: number
+  /** How long a connection may take to come about, in milliseconds. @default 15000 */
+  readonly connectTimeoutMs?: number
 }
 
 /** The API refused a request, or answered something that makes no sense. */
@@ -113,6 +115,7 @@ interface Ticket {
   readonly csrf: string
 }
 
+/** @throws Failure `token-malformed` for what is no token; connects lazily */
 export function connect(endpoint: Endpoint): Proxmox {
   return new Client(endpoint)
 }
@@ -126,11 +129,15 @@ class Client implements Proxmox {
   constructor(endpoint: Endpoint) {
     this.url = endpoint.url.replace(/\/+$/, '')
     this.#endpoint = endpoint
+    const { auth } = endpoint
+    // It goes into a header: with a line break or the mark of an encoding in it no request could even be made.
+    if ('secret' in auth && !/^[!-~]*$/.test(auth.id + auth.secret)) throw new Failure('token-malformed', `token ${auth.id}, or its secret, is not one word of plain characters`, 'Put the secret alone into its place, in one line and without a byte order mark; or make a new one with "golden setup --new-token".')
     this.#agent = new Agent({
       keepAlive: true,
       maxSockets: 4,
       // A server that sends no chain, as Proxmox does, leaves its own certificate to be pinned: OpenSSL takes that only when asked to.
-      ...(endpoint.caPem === undefined ? {} : { ca: endpoint.caPem, allowPartialTrustChain: true, checkServerIdentity: pinned(endpoint.caPem) })
+      ...(endpoint.caPem === undefined ? {} : { ca: endpoint.caPem, allowPartialTrustChain: true }),
+      checkServerIdentity: (_host, certificate) => identityProblem(this.url, new X509Certificate(certificate.raw))
     })
   }
 
@@ -278,7 +285,11 @@ class Client implements Proxmox {
     const listed = Object.entries(parameters).map(([name, text]) => `${name}: ${text.trim()}`).join('; ')
     const what = `${method} ${path.split('?')[0]}: ${message}${listed === '' ? '' : ` (${listed})`}`
     const details = { status: answer.status, method, path, parameters }
-    if (answer.status === 401) throw new ProxmoxError('not-authenticated', `Proxmox at ${this.url} does not accept the token or password`, 'Make a new token with "golden setup", or correct proxmox.tokenId and proxmox.token in site.ts.', details)
+    if (answer.status === 401) {
+      const { auth } = this.#endpoint
+      if ('password' in auth) throw new ProxmoxError('login-refused', `Proxmox at ${this.url} does not accept the password of ${auth.username}`, 'Check the user, with its realm, and the password.', details)
+      throw new ProxmoxError('not-authenticated', `Proxmox at ${this.url} does not accept the token ${auth.id}`, 'If it is gone, has expired, or its secret is another: "golden setup --new-token" makes a new one. Or correct proxmox.tokenId and proxmox.token in site.ts.', details)
+    }
     if (answer.status === 403) throw new ProxmoxError('permission-denied', what, 'Run "golden setup" again: it repairs the role, the pools and their permissions.', details)
     if (answer.status >= 200 && answer.status < 300) throw new ProxmoxError('not-proxmox', `${this.url} does not answer like Proxmox VE`, 'Check proxmox.url in site.ts.', details)
     if (saysFull(what)) throw new ProxmoxError('storage-full', `a storage is full: ${what}`, storageFullHint, details)
@@ -296,7 +307,11 @@ class Client implements Proxmox {
   async #login(login: Login): Promise<Ticket> {
     const body = Buffer.from(encode({ username: login.username, password: login.password }))
     const answer = await this.#send('POST', '/access/ticket', { 'Content-Type': 'application/x-www-form-urlencoded', 'Content-Length': body.length }, body, undefined, undefined)
-    const data = this.#read<{ ticket: string; CSRFPreventionToken: string }>('POST', '/access/ticket', answer)
+    const data = this.#read<{ ticket: string; CSRFPreventionToken: string; NeedTFA?: number }>('POST', '/access/ticket', answer)
+    if (data.NeedTFA) {
+      // What came is no ticket yet, only the question for the second factor.
+      throw new ProxmoxError('tfa-needed', `${login.username} logs in to ${this.url} with a second factor`, 'Use an API token of an administrator (without privilege separation) instead: "golden setup --admin USER@REALM!TOKEN", with its secret in PROXMOX_ADMIN_TOKEN.', { status: answer.status, method: 'POST', path: '/access/ticket' })
+    }
     return { ticket: data.ticket, csrf: data.CSRFPreventionToken }
   }
 
@@ -306,6 +321,14 @@ class Client implements Proxmox {
     const request = httpsRequest(`${this.url}/api2/json${path}`, { method, headers, agent: this.#agent, ...(signal ? { signal } : {}) })
     request.setTimeout(timeoutMs ?? this.#endpoint.timeoutMs ?? 60_000, () => request.destroy(new Error('no answer in time')))
     request.on('error', fail)
+    request.on('socket', (socket) => {
+      if (!socket.connecting) return
+      const connectMs = this.#endpoint.connectTimeoutMs ?? 15_000
+      const timer = setTimeout(() => request.destroy(new Error(`no connection within ${connectMs / 1000} s`)), connectMs)
+      const connected = (): void => { clearTimeout(timer) }
+      socket.once('secureConnect', connected)
+      request.once('close', connected)
+    })
     request.on('response', (response: IncomingMessage) => {
       const parts: Buffer[] = []
       response.on('data', (part: Buffer) => parts.push(part))
@@ -317,7 +340,8 @@ class Client implements Proxmox {
     return promise
   }
 
-  #unreachable(method: string, path: string, cause: Error & { code?: string }): ProxmoxError {
+  #unreachable(method: string, path: string, cause: Error & { code?: string }): Failure {
+    if (cause instanceof Failure) return cause
     const details = { status: 0, method, path, cause }
     if (cause.name === 'AbortError') return new ProxmoxError('cancelled', 'cancelled', 'Run the same command again.', details)
     const certificate = /CERT|SELF_SIGNED|ALTNAME|UNABLE_TO_VERIFY|ISSUER/.test(cause.code ?? '')
@@ -326,15 +350,6 @@ class Client implements Proxmox {
     }
     return new ProxmoxError('proxmox-unreachable', `Proxmox does not answer at ${this.url}: ${cause.message}`, 'Check proxmox.url in site.ts, the network, and that the host is up.', details)
   }
-}
-
-/**
- * Proxmox's own certificates name the node, often not the address that people use. Where the pinned PEM is
- * the server's certificate itself, the name adds nothing; with a CA the name is checked as usual.
- */
-function pinned(caPem: string): (host: string, certificate: PeerCertificate) => Error | undefined {
-  const wanted = new Set(caPem.split(/(?=-----BEGIN CERTIFICATE-----)/).map((pem) => pem.replace(/-----[A-Z ]+-----|\s/g, '')).filter((text) => text !== ''))
-  return (host, certificate) => wanted.has(certificate.raw.toString('base64')) ? undefined : checkServerIdentity(host, certificate)
 }
 
 /** Form encoding; arrays become repeated keys, booleans 0 and 1. PVE splits at a raw `;` too, so everything is escaped. */
