@@ -82,6 +82,11 @@ export interface TaskOptions {
   /** The task's newest log line, whenever there is one. */
   readonly onLog?: (line: string) => void
   readonly signal?: AbortSignal
+  /**
+   * When the wait ends before the task does (aborted, no answer, no patience), Proxmox is asked to stop the task and its
+   * end is waited for all the same: only then can what it has made be taken away. @default false
+   */
+  readonly stop?: boolean
 }
 
 export interface Proxmox {
@@ -159,6 +164,25 @@ class Client implements Proxmox {
   }
 
   async task(upid: string, options: TaskOptions = {}): Promise<void> {
+    try {
+      await this.#watch(upid, options)
+    } catch (error) {
+      if (options.stop) await this.#stop(upid)
+      throw error
+    }
+  }
+
+  /** Why the wait ended matters more than what goes wrong here. */
+  async #stop(upid: string): Promise<void> {
+    const path = `/nodes/${upid.split(':')[1]}/tasks/${encodeURIComponent(upid)}`
+    try {
+      if ((await this.get<{ status: string }>(`${path}/status`)).status === 'stopped') return
+      await this.del(path)
+      await this.#watch(upid, {})
+    } catch { /* a task that was stopped has failed */ }
+  }
+
+  async #watch(upid: string, options: TaskOptions): Promise<void> {
     const node = upid.split(':')[1]
     if (node === undefined || !upid.startsWith('UPID:')) throw new Error(`not a task id: ${upid}`)
     const path = `/nodes/${node}/tasks/${encodeURIComponent(upid)}`
@@ -197,6 +221,11 @@ class Client implements Proxmox {
       `--${boundary}\r\nContent-Disposition: form-data; name="filename"; filename="${filename}"\r\nContent-Type: application/octet-stream\r\n\r\n`)
     const tail = Buffer.from(`\r\n--${boundary}--\r\n`)
     let sent = 0
+    // Once everything is on its way only the answer tells the task that has to be ended: from then on it is waited for.
+    const sending = new AbortController()
+    const abort = (): void => { sending.abort() }
+    if (options.signal?.aborted) abort()
+    options.signal?.addEventListener('abort', abort)
     const chunks = typeof data === 'string' ? createReadStream(data, { highWaterMark: 1 << 20 }) : [data]
     const body = Readable.from((async function* () {
       yield head
@@ -205,17 +234,23 @@ class Client implements Proxmox {
         sent += chunk.byteLength
         options.onProgress?.(size === 0 ? 1 : sent / size)
       }
+      options.signal?.removeEventListener('abort', abort)
       yield tail
     })())
     const path = `/nodes/${node}/storage/${storage}/upload`
-    const upid = await this.#call<string>('POST', path, undefined, {
-      type: `multipart/form-data; boundary=${boundary}`,
-      length: head.length + size + tail.length,
-      stream: body,
-      timeoutMs: 3_600_000,
-      ...(options.signal ? { signal: options.signal } : {})
-    })
-    await this.task(upid, options.signal ? { signal: options.signal } : {})
+    let upid: string
+    try {
+      upid = await this.#call<string>('POST', path, undefined, {
+        type: `multipart/form-data; boundary=${boundary}`,
+        length: head.length + size + tail.length,
+        stream: body,
+        timeoutMs: 3_600_000,
+        signal: sending.signal
+      })
+    } finally {
+      options.signal?.removeEventListener('abort', abort)
+    }
+    await this.task(upid, { stop: true, ...(options.signal ? { signal: options.signal } : {}) })
   }
 
   async agentExec(node: string, vmid: number, command: readonly [string, ...string[]], options: { input?: string; timeoutMs?: number; signal?: AbortSignal } = {}): Promise<AgentResult> {
