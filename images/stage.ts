@@ -4,7 +4,7 @@
  */
 import { readFile, readdir, stat } from 'node:fs/promises'
 import { stripTypeScriptTypes } from 'node:module'
-import { join, relative } from 'node:path'
+import { join, relative, sep } from 'node:path'
 import { dashboards } from './dashboards/dashboards.ts'
 import { stageLanguageServers } from './language-servers/stage.ts'
 import { writeTar, type TarEntry } from './tar.ts'
@@ -40,16 +40,20 @@ async function filesOf(folder: string): Promise<string[]> {
   return found.filter(entry => entry.isFile()).map(entry => relative(folder, join(entry.parentPath, entry.name)))
 }
 
+/** Files that an editor or a file manager puts next to others: nothing of the image's own begins with a dot. */
+export const isStray = (name: string): boolean => /^\.|^#.*#$|~$|\.(swp|swo|bak|orig|rej)$|^Thumbs\.db$/.test(name)
+
 /** The guest's own files without the language servers: a few, quickly read. */
 export async function guestFiles(): Promise<TarEntry[]> {
   const entries: TarEntry[] = []
   const rootfs = join(here, 'rootfs')
   for (const path of await filesOf(rootfs)) {
+    if (path.split(sep).some(isStray)) continue
     entries.push({ path, mode: modeOf(path), content: await readFile(join(rootfs, path)) })
   }
   const add = (path: string, text: string): void => void entries.push({ path, mode: 0o644, content: Buffer.from(text) })
   for (const name of await readdir(join(here, 'guest'))) {
-    if (name.endsWith('.ts')) add(`${programs}/${name.replace(/\.ts$/, '.js')}`, compile(await readFile(join(here, 'guest', name), 'utf8')))
+    if (name.endsWith('.ts') && !isStray(name)) add(`${programs}/${name.replace(/\.ts$/, '.js')}`, compile(await readFile(join(here, 'guest', name), 'utf8')))
   }
   add(`${programs}/seed-files.js`, compile(await readFile(join(here, 'seed.ts'), 'utf8')))
   add(`${programs}/package.json`, '{ "type": "module" }\n')

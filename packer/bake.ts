@@ -3,7 +3,7 @@
  * Whatever ends it, the next run starts from a clean place.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -13,18 +13,18 @@ import { readLock, type Lock } from '../images/lock.ts'
 import { renderRecord } from '../images/record.ts'
 import { registryCa } from '../images/resolve.ts'
 import { stageRootfs, type StagedRootfs } from '../images/stage.ts'
-import type { Proxmox } from '../proxmox/client.ts'
+import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import type { Progress } from '../proxmox/progress.ts'
 import { macOf, type Site } from '../stacks/site.ts'
 import { makeBase } from './base.ts'
 import { claimBake, type BakeClaim } from './claim.ts'
 import { explainBuild, explainStorage } from './explain.ts'
-import { deleteFile, destroyVm, freeVmids, listFiles, readConfig } from './host.ts'
+import { deleteFile, destroyVm, freeVmids, listFiles } from './host.ts'
 import { collectInputs, inputFiles, scripts, template, type Inputs, type Registry } from './inputs.ts'
 import { makeBuildKey } from './key.ts'
-import { buildName, imageName, isImportName, isSeedName, seedName } from './names.ts'
-import { findLeftovers, planBake, type BakePlan, type Leftover } from './plan.ts'
+import { beginOf, buildName, imageName, isImportName, isSeedName, newRun, runOf, seedName } from './names.ts'
+import { isOf, longestBake, mayGoOn, planBake, type BakePlan, type Leftover } from './plan.ts'
 import { runPacker, type PackerVariables } from './run.ts'
 import { renderBuildSeed } from './seed.ts'
 import { tidyTemplate } from './tidy.ts'
@@ -57,84 +57,136 @@ export interface BakeResult {
  * packer/base.ts and packer/explain.ts, `cancelled`, or Proxmox's
  */
 export async function bake(options: BakeOptions): Promise<BakeResult> {
-  const { site, folder, proxmox, progress } = options
+  const { site, folder, signal } = options
   const lock = await readLock(folder)
-  const work = await mkdtemp(join(tmpdir(), 'golden-bake-'))
+  const run = newRun(new Date())
+  // Nothing is made, not even this folder, before the claim says whose it is: the next run removes what is left of it.
+  const work = join(tmpdir(), `golden-bake-${randomBytes(8).toString('hex')}`)
+  const claim = await claimBake(folder, work, run)
+  const left: string[] = []
   try {
-    const staged = await progress.step('collect the image\'s files', (note) => (options.stage ?? stageRootfs)({ targetDir: work, cacheDir: options.cacheDir, progress: note }))
-    const inputs = await collectInputs(site, lock, staged.sha256)
-    const plan = planBake(site, inputs.fingerprint, await listRange(proxmox, site))
-    if (plan.kind === 'unchanged') return result('unchanged', plan.image)
-    if (plan.kind === 'revoked') throw new Failure('image-revoked', `the image of these inputs, ${plan.image.name} (${plan.image.vmid}), is revoked`, 'Change what it was revoked for: the lock ("golden lock"), the base image, or the project.')
-    const claim = await claimBake(folder, work)
+    await mkdir(work, { mode: 0o700 })
     try {
-      const vmid = await carryOut({ ...options, work, lock, staged, inputs, claim })
-      return { outcome: 'baked', template: { vmid, name: imageName(site, inputs.fingerprint), fingerprint: inputs.fingerprint } }
+      return await carryOut({ ...options, work, lock, run, claim, left })
+    } catch (error) {
+      if (signal.aborted) throw stopped(left, error)
+      const failure = error instanceof ProxmoxError ? explainStorage(site, error) : error
+      throw left.length > 0 && failure instanceof Failure ? new Failure(failure.code, failure.message, `${failure.hint} ${stillThere(left)}`, { cause: failure }) : failure
     } finally {
-      await claim.release()
+      await rm(work, { recursive: true, force: true })
     }
-  } catch (error) {
-    if (options.signal.aborted) throw new Failure('cancelled', 'the bake was stopped; what it had made is removed', 'Run "golden bake" again.', { cause: error })
-    throw error
   } finally {
-    await rm(work, { recursive: true, force: true })
+    await claim.release()
   }
 }
 
-const result = (outcome: BakeResult['outcome'], image: Image): BakeResult => ({ outcome, template: { vmid: image.vmid, name: image.name, fingerprint: image.record.fingerprint } })
+const stillThere = (left: readonly string[]): string => `Still there: ${left.join(', ')}; the next "golden bake" in this site folder takes care of it.`
+
+function stopped(left: readonly string[], cause: unknown): Failure {
+  return left.length === 0
+    ? new Failure('cancelled', 'the bake was stopped; what it had begun is removed', 'Run "golden bake" again.', { cause })
+    : new Failure('cancelled', 'the bake was stopped, but not all that it had begun could be removed', stillThere(left), { cause })
+}
 
 interface Bake extends BakeOptions {
   readonly work: string
   readonly lock: Lock
-  readonly staged: StagedRootfs
-  readonly inputs: Inputs
+  /** See names.ts. */
+  readonly run: string
   readonly claim: BakeClaim
+  /** What this run has made and could not remove. */
+  readonly left: string[]
 }
 
-async function carryOut(bake: Bake): Promise<number> {
-  const { site, proxmox, progress, inputs, claim } = bake
-  // Observed again: only now nobody else in this folder bakes.
-  const plan = planBake(site, inputs.fingerprint, await listRange(proxmox, site))
-  if (plan.kind === 'unchanged') return plan.image.vmid
+async function carryOut(bake: Bake): Promise<BakeResult> {
+  const { site, folder, proxmox, progress, signal, claim, run } = bake
+  const staged = await progress.step('collect the image\'s files', (note) => (bake.stage ?? stageRootfs)({ targetDir: bake.work, cacheDir: bake.cacheDir, progress: note }))
+  const inputs = await collectInputs(site, bake.lock, staged.sha256)
+  const { fingerprint } = inputs
+  if (claim.abandoned.length > 0) await endAbandoned(bake)
+  const plan = planBake(site, fingerprint, await listRange(proxmox, site))
+  if (plan.kind === 'revoked') throw new Failure('image-revoked', `the image of these inputs, ${plan.image.name} (${plan.image.vmid}), is revoked`, 'Change what it was revoked for: the lock ("golden lock"), the base image, or the project.')
+  if (plan.kind !== 'unchanged' || claim.abandoned.length > 0) await clearLeftovers(bake, plan.leftovers, plan.kind === 'bake')
+  if (plan.kind === 'unchanged') return { outcome: 'unchanged', template: { vmid: plan.image.vmid, name: plan.image.name, fingerprint } }
   if (plan.kind === 'finish') {
-    await progress.step(`finish ${plan.name}, which an earlier run had baked`, () => settle(bake, plan.node, plan.vmid))
-    return plan.vmid
+    await progress.step(`finish ${plan.name}, which an earlier run had baked`, () => settle(bake, inputs, plan.node, plan.vmid))
+    return { outcome: 'baked', template: { vmid: plan.vmid, name: plan.name, fingerprint } }
   }
-  if (plan.kind === 'revoked') throw new Error('a revoked image is refused before')
-  await clearLeftovers(bake, plan.leftovers)
   const registries = await readRegistries(bake)
   const vmids = await freeVmids(proxmox, site, plan.base.vmid === undefined ? 2 : 1)
-  await claim.note(vmids)
   const now = new Date().toISOString()
   if (plan.base.vmid === undefined) {
     const [vmid = 0] = vmids
     await progress.step(`make the base template ${plan.base.name}`, (note) =>
-      makeBase({ proxmox, site, folder: bake.folder, vmid, name: plan.base.name, fingerprint: plan.base.fingerprint, now, signal: bake.signal, note }))
+      makeBase({ proxmox, site, folder, vmid, name: plan.base.name, fingerprint: plan.base.fingerprint, run, now, signal, note, takeAway: (what, remove) => takeAway(bake, what, remove) }))
   }
+  signal.throwIfAborted()
   const vmid = vmids.at(-1) ?? 0
-  await progress.step(`bake ${plan.name}`, (note) => build(bake, plan, vmid, now, registries, note))
-  await settle(bake, site.proxmox.node, vmid)
-  return vmid
+  await progress.step(`bake ${plan.name}`, (note) => build(bake, plan, { staged, inputs, vmid, now, registries, note }))
+  await settle(bake, inputs, site.proxmox.node, vmid)
+  return { outcome: 'baked', template: { vmid, name: plan.name, fingerprint } }
 }
 
-/** Removes what an ended run left, and nothing that may be a bake going on elsewhere. @throws Failure `bake-in-progress` */
-async function clearLeftovers(bake: Bake, leftovers: readonly Leftover[]): Promise<void> {
-  const { site, proxmox, progress, claim, signal } = bake
-  for (const { vmid, node, name, what } of leftovers) {
-    if (what === 'build VM' && !claim.abandoned.includes(vmid)) {
-      const status = await proxmox.get<{ status: string; uptime?: number }>(`/nodes/${node}/qemu/${vmid}/status/current`)
-      if (status.status === 'running' && (status.uptime ?? 0) < longestBake) {
-        throw new Failure('bake-in-progress', `another computer seems to bake this site: ${name} (${vmid}) is running`, `Wait for it to end. If nobody bakes, stop VM ${vmid} in Proxmox and run the same command again: it is removed then.`)
-      }
-    }
-    await progress.step(`remove ${name} (${vmid}), ${what} of a run that did not end`, () => destroyVm(proxmox, node, vmid, name, signal))
+/** Removes something of this run. What could not be removed is kept in mind and noted for the next run; what happened before matters more. */
+async function takeAway(bake: Bake, what: string, remove: () => Promise<void>): Promise<void> {
+  try {
+    await remove()
+  } catch (error) {
+    bake.claim.abandon()
+    bake.left.push(what)
+    bake.progress.warn(`${what} could not be removed: ${error instanceof Error ? error.message : String(error)}`)
   }
-  for (const name of await listFiles(proxmox, site, 'iso')) if (isSeedName(site, name)) await deleteFile(proxmox, site, 'iso', name)
-  for (const name of await listFiles(proxmox, site, 'import')) if (isImportName(site, name)) await deleteFile(proxmox, site, 'import', name)
 }
 
-/** In seconds: a build VM that runs for longer is nobody's. */
-const longestBake = 6 * 3600
+/** Waits for what Proxmox still makes for runs that were killed: until then it is in no pool, and can't be seen. */
+async function endAbandoned({ site, proxmox, progress, signal }: Bake): Promise<void> {
+  const { node, templates } = site.proxmox
+  const tasks = await proxmox.get<{ upid: string; type: string; id: string }[]>(`/nodes/${node}/tasks`, { source: 'active', limit: 500 })
+  for (const { upid, type, id } of tasks) {
+    if (!/^qm(create|clone)$/.test(type) || Number(id) < templates.first || Number(id) > templates.last) continue
+    await progress.step(`wait for task ${type} ${id} of a run that did not end`, async () => {
+      try {
+        await proxmox.task(upid, { signal, timeoutMs: 1_800_000 })
+      } catch (error) {
+        if (signal.aborted) throw error
+        // However it ended, what it has made is seen next.
+      }
+    })
+  }
+}
+
+/**
+ * Removes what ended runs left, and nothing that may be of a bake going on elsewhere.
+ * @param refuse give up if there seems to be one
+ * @throws Failure `bake-in-progress`
+ */
+async function clearLeftovers(bake: Bake, leftovers: readonly Leftover[], refuse: boolean): Promise<void> {
+  const { site, proxmox, progress, claim, signal } = bake
+  const isNobodys = (run: string, begin: number): boolean => claim.abandoned.includes(run) || !mayGoOn(begin, Date.now())
+  const nobodys: Leftover[] = []
+  for (const one of leftovers) {
+    const why = isNobodys(one.run, one.begin) ? await signOfLife(bake, one) : `began at ${new Date(one.begin).toISOString().slice(11, 16)} UTC`
+    if (why === undefined) nobodys.push(one)
+    else if (refuse) throw new Failure('bake-in-progress', `another bake of this site seems to be going on, from another computer or site folder: ${one.what} ${one.name} (${one.vmid}) ${why}`, `Wait for it to end. If nobody bakes, remove VM ${one.vmid} in Proxmox, then run the same command again.`)
+  }
+  for (const { vmid, node, name, what, run } of nobodys) {
+    await progress.step(`remove ${name} (${vmid}), ${what} of a run that did not end`, () => destroyVm(proxmox, node, vmid, isOf(site, { vmid, node, run }), signal))
+  }
+  for (const [content, isOurs] of [['iso', isSeedName], ['import', isImportName]] as const) {
+    for (const name of await listFiles(proxmox, site, content)) {
+      if (isOurs(site, name) && isNobodys(runOf(name), beginOf(runOf(name)))) await deleteFile(proxmox, site, content, name)
+    }
+  }
+  if (claim.abandoned.length > 0) await claim.forget()
+}
+
+/** Of a VM that seems to be nobody's: something does go on with it. */
+async function signOfLife({ proxmox, claim }: Bake, { vmid, node, run, lock }: Leftover): Promise<string | undefined> {
+  if (claim.abandoned.includes(run)) return undefined
+  if (lock !== undefined) return `is locked (${lock})`
+  const status = await proxmox.get<{ status: string; uptime?: number }>(`/nodes/${node}/qemu/${vmid}/status/current`)
+  return status.status === 'running' && (status.uptime ?? 0) * 1000 < longestBake ? 'is running' : undefined
+}
 
 async function readRegistries(bake: Bake): Promise<Registry[]> {
   const hosts = new Set(Object.values(bake.lock.services).map((entry) => entry?.image.split('/')[0] ?? ''))
@@ -146,12 +198,21 @@ async function readRegistries(bake: Bake): Promise<Registry[]> {
   return found
 }
 
-async function build(bake: Bake, plan: BakePlan & { kind: 'bake' }, vmid: number, now: string, registries: readonly Registry[], note: (text: string) => void): Promise<void> {
-  const { site, proxmox, inputs, work } = bake
+interface Build {
+  readonly staged: StagedRootfs
+  readonly inputs: Inputs
+  readonly vmid: number
+  /** ISO 8601. */
+  readonly now: string
+  readonly registries: readonly Registry[]
+  readonly note: (text: string) => void
+}
+
+async function build(bake: Bake, plan: BakePlan & { kind: 'bake' }, { staged, inputs, vmid, now, registries, note }: Build): Promise<void> {
+  const { site, proxmox, work, run } = bake
   const { node, storage, socksProxy } = site.proxmox
   await findBase(bake, plan.base.name)
   const key = makeBuildKey()
-  const run = randomBytes(6).toString('hex')
   const seed = seedName(site, run)
   const mac = macOf(vmid)
   const keyFile = join(work, 'key')
@@ -164,18 +225,19 @@ async function build(bake: Bake, plan: BakePlan & { kind: 'bake' }, vmid: number
   }
   const variables: PackerVariables = {
     proxmox_url: `${proxmox.url}/api2/json`, node, pool: site.proxmox.pool,
-    vm_id: vmid, vm_name: buildName(site, inputs.fingerprint), base_name: plan.base.name,
+    vm_id: vmid, vm_name: buildName(site, run), base_name: plan.base.name,
     template_name: plan.name,
     template_description: renderRecord({
       schema: 1, kind: 'image', site: site.name, fingerprint: inputs.fingerprint, lock: inputs.image.lock,
-      base: { os: site.image.base.os, sha256: site.image.base.sha256 }, built: now, services: inputs.references
+      base: { os: site.image.base.os, sha256: site.image.base.sha256 }, built: now, services: inputs.references,
+      unfinished: true, run
     }),
     cores: site.image.build.cores, memory: site.image.build.memoryMiB,
     bridge: site.proxmox.bridge, vlan: site.proxmox.vlan === undefined ? '' : String(site.proxmox.vlan), mac,
     seed: `${storage.iso}:iso/${seed}`,
     ssh_host: site.image.build.address, ssh_key_file: keyFile, ssh_timeout: `${site.image.build.sshTimeoutMinutes}m`,
     socks_host: socksProxy?.host ?? '', socks_port: socksProxy?.port ?? 0,
-    scripts, inputs: inputPaths, archives: [bake.staged.file]
+    scripts, inputs: inputPaths, archives: [staged.file]
   }
   const variablesFile = join(work, 'golden.pkrvars.json')
   await writeFile(variablesFile, JSON.stringify(variables), { mode: 0o600 })
@@ -186,25 +248,10 @@ async function build(bake: Bake, plan: BakePlan & { kind: 'bake' }, vmid: number
     if (outcome.exitCode !== 0) throw explainBuild(site, outcome)
   } catch (error) {
     // Packer removes its VM itself, but not when its first change of the clone's configuration fails.
-    await removeOwn(bake, vmid)
-    throw explainStorage(site, error)
+    await takeAway(bake, `VM ${vmid} (${variables.vm_name})`, () => destroyVm(proxmox, node, vmid, isOf(site, { vmid, node, run })))
+    throw error
   } finally {
-    await deleteFile(proxmox, site, 'iso', seed)
-  }
-}
-
-/** The VM of this VMID, if it is one that a bake of this site has made and not finished. */
-async function removeOwn(bake: Bake, vmid: number): Promise<void> {
-  const { node } = bake.site.proxmox
-  try {
-    const config = await readConfig(bake.proxmox, node, vmid)
-    if (config === undefined) return
-    const [own] = findLeftovers(bake.site, [{ vmid, node, config }])
-    if (own !== undefined) await destroyVm(bake.proxmox, own.node, own.vmid, own.name)
-  } catch (error) {
-    // What the caller is about to say matters more. The next run finds the VM and knows that it is nobody's.
-    bake.claim.abandon()
-    bake.progress.warn(`VM ${vmid} of this bake could not be removed (${error instanceof Error ? error.message : String(error)}); the next bake does it.`)
+    await takeAway(bake, `the file ${seed} on storage ${storage.iso}`, () => deleteFile(proxmox, site, 'iso', seed))
   }
 }
 
@@ -218,11 +265,22 @@ async function findBase(bake: Bake, name: string): Promise<void> {
 }
 
 /** Tidies the template, tags it, and waits until Proxmox lists it. */
-async function settle(bake: Bake, node: string, vmid: number): Promise<void> {
-  const { site, inputs } = bake
-  await tidyTemplate(bake.proxmox, node, vmid)
-  const listed = await untilListed(bake, (one) => one.vmid === vmid && one.pool === site.proxmox.pool && Number(one.template) === 1)
-  if (listed.length === 0) bake.progress.warn(`Proxmox does not list template ${vmid} (${short(inputs.fingerprint)}) yet; it is there all the same.`)
+async function settle(bake: Bake, inputs: Inputs, node: string, vmid: number): Promise<void> {
+  const { site, proxmox, claim, left, progress, signal } = bake
+  try {
+    await tidyTemplate(proxmox, node, vmid)
+  } catch (error) {
+    // The next run finishes it, or removes it if its inputs are others.
+    claim.abandon()
+    left.push(`template ${vmid}, baked but not tagged`)
+    throw error
+  }
+  // The image is there: being stopped now is no failure.
+  const listed = await untilListed(bake, (one) => one.vmid === vmid && one.pool === site.proxmox.pool && Number(one.template) === 1).catch((error: unknown) => {
+    if (signal.aborted) return []
+    throw error
+  })
+  if (listed.length === 0) progress.warn(`Proxmox does not list template ${vmid} (${short(inputs.fingerprint)}) yet; it is there all the same.`)
 }
 
 interface Resource {

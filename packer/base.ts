@@ -5,13 +5,14 @@ import { stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { baseTag } from '../images/channels.ts'
-import { renderRecord, type BaseRecord } from '../images/record.ts'
-import type { Proxmox } from '../proxmox/client.ts'
+import { finished, renderRecord, type BaseRecord } from '../images/record.ts'
+import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import type { Site } from '../stacks/site.ts'
-import { deleteFile, destroyVm, listFiles } from './host.ts'
-import { explainStorage } from './explain.ts'
+import { baseDisk, baseVm } from './base-vm.ts'
+import { deleteFile, destroyVm } from './host.ts'
 import { importName } from './names.ts'
+import { isOf } from './plan.ts'
 
 export interface BaseOptions {
   readonly proxmox: Proxmox
@@ -20,54 +21,62 @@ export interface BaseOptions {
   readonly vmid: number
   readonly name: string
   readonly fingerprint: string
+  /** Of this bake (names.ts). */
+  readonly run: string
   /** ISO 8601. */
   readonly now: string
   readonly signal: AbortSignal
   readonly note: (text: string) => void
+  /** Removes something that this run has made. Never rejects: what went wrong before matters more. */
+  readonly takeAway: (what: string, remove: () => Promise<void>) => Promise<void>
 }
 
 /**
  * Makes the base template under a VMID that is free. What is half made when it fails is removed.
- * @throws Failure `base-missing`, `base-checksum`, `base-larger-than-disk`, `storage-missing`, `storage-full`, or Proxmox's
+ * @throws Failure `base-missing`, `base-checksum`, `base-larger-than-disk`, or Proxmox's
  */
 export async function makeBase(options: BaseOptions): Promise<void> {
-  const { proxmox, site, vmid, name, signal, note } = options
+  const { proxmox, site, vmid, name, run, signal, note, takeAway } = options
   const { node, storage } = site.proxmox
-  const file = importName(site, options.fingerprint)
+  const file = importName(site, run)
   const vm = `/nodes/${node}/qemu`
   const record: BaseRecord = {
     schema: 1, kind: 'base', site: site.name, fingerprint: options.fingerprint,
-    base: { os: site.image.base.os, sha256: site.image.base.sha256 }, built: options.now
+    base: { os: site.image.base.os, sha256: site.image.base.sha256 }, built: options.now, unfinished: true, run
   }
-  let created = false
+  let asked = false
   try {
     await fetchImage(options, file)
+    signal.throwIfAborted()
     note('making the VM')
-    created = true
+    asked = true
     // Without tags: under a pool's permissions PVE takes them only afterwards.
-    await proxmox.task(await proxmox.post<string>(vm, {
-      vmid, name, pool: site.proxmox.pool,
-      description: renderRecord({ ...record, unfinished: true }),
-      ostype: 'l26', cpu: 'x86-64-v2-AES', cores: 1, memory: 1024, onboot: 0, agent: 1,
-      scsihw: 'virtio-scsi-pci',
-      scsi0: `${storage.disks}:0,import-from=${storage.iso}:import/${file},discard=on`,
-      boot: 'order=scsi0', serial0: 'socket'
-    }), { signal, timeoutMs: 1_800_000 })
+    const upid = await proxmox.post<string>(vm, {
+      ...baseVm, vmid, name, pool: site.proxmox.pool,
+      description: renderRecord(record),
+      scsi0: `${storage.disks}:0,import-from=${storage.iso}:import/${file},${baseDisk}`
+    }).catch((error: unknown) => {
+      // Refused: whatever has this VMID is not ours. Without an answer it may be.
+      asked = !(error instanceof ProxmoxError) || error.status === 0
+      throw error
+    })
+    await proxmox.task(upid, { signal, stop: true, timeoutMs: 1_800_000 })
+    // From here on little is left to do, and a base that is finished is kept: an abort comes into effect afterwards.
     const config = await proxmox.get<{ scsi0?: string }>(`${vm}/${vmid}/config`)
     const has = gibibytes(config.scsi0 ?? '')
     const wanted = site.image.build.diskGiB
     if (has > wanted) throw new Failure('base-larger-than-disk', `the base image has a disk of ${has} GiB, image.build.diskGiB is ${wanted}`, `Set image.build.diskGiB in site.ts to ${Math.ceil(has)} or more.`)
     if (has < wanted) {
-      const upid = await proxmox.put<string | null>(`${vm}/${vmid}/resize`, { disk: 'scsi0', size: `${wanted}G` })
-      if (upid) await proxmox.task(upid, { signal })
+      const resize = await proxmox.put<string | null>(`${vm}/${vmid}/resize`, { disk: 'scsi0', size: `${wanted}G` })
+      if (resize) await proxmox.task(resize)
     }
-    await proxmox.task(await proxmox.post<string>(`${vm}/${vmid}/template`), { signal, timeoutMs: 1_800_000 })
-    await proxmox.put(`${vm}/${vmid}/config`, { tags: baseTag, description: renderRecord(record) })
+    await proxmox.task(await proxmox.post<string>(`${vm}/${vmid}/template`), { timeoutMs: 1_800_000 })
+    await proxmox.put(`${vm}/${vmid}/config`, { tags: baseTag, description: renderRecord(finished(record)) })
   } catch (error) {
-    if (created) await destroyVm(proxmox, node, vmid, name)
-    throw explainStorage(site, error)
+    if (asked) await takeAway(`VM ${vmid} (${name})`, () => destroyVm(proxmox, node, vmid, isOf(site, { vmid, node, run })))
+    throw error
   } finally {
-    await deleteFile(proxmox, site, 'import', file)
+    await takeAway(`the file ${file} on storage ${storage.iso}`, () => deleteFile(proxmox, site, 'import', file))
   }
 }
 
@@ -76,13 +85,11 @@ async function fetchImage(options: BaseOptions, file: string): Promise<void> {
   const { proxmox, site, folder, signal, note } = options
   const { node, storage } = site.proxmox
   const { url, file: local, sha256 } = site.image.base
-  // One that a killed run left there may be cut short, and PVE refuses to download over it.
-  if ((await listFiles(proxmox, site, 'import')).includes(file)) await deleteFile(proxmox, site, 'import', file)
   if (url !== undefined) {
     note(`Proxmox downloads ${basename(new URL(url).pathname)}`)
     const upid = await proxmox.post<string>(`/nodes/${node}/storage/${storage.iso}/download-url`, { content: 'import', filename: file, url, checksum: sha256, 'checksum-algorithm': 'sha256' })
     try {
-      await proxmox.task(upid, { signal, timeoutMs: 3_600_000, onLog: (line) => { if (/\d+%/.test(line)) note(line.trim()) } })
+      await proxmox.task(upid, { signal, stop: true, timeoutMs: 3_600_000, onLog: (line) => { if (/\d+%/.test(line)) note(line.trim()) } })
     } catch (error) {
       if (error instanceof Failure && /checksum/i.test(error.message)) throw wrongChecksum(url, error)
       throw error
@@ -96,7 +103,7 @@ async function fetchImage(options: BaseOptions, file: string): Promise<void> {
     throw new Failure('base-missing', `the base image ${path} can't be read`, 'Correct image.base.file in site.ts.', { cause })
   }
   const hash = createHash('sha256')
-  await pipeline(createReadStream(path), hash)
+  await pipeline(createReadStream(path), hash, { signal })
   if (hash.digest('hex') !== sha256) throw wrongChecksum(path)
   await proxmox.upload({ node, storage: storage.iso, content: 'import', filename: file, data: path, signal, onProgress: (fraction) => note(`uploading the base image: ${Math.floor(fraction * 100)} %`) })
 }

@@ -7,7 +7,7 @@ import type { Site } from '../stacks/site.ts'
 export function explainStorage(site: Site, error: unknown): unknown {
   if (!(error instanceof Error)) return error
   const { disks, iso } = site.proxmox.storage
-  const missing = /storage '([^']+)' (does not exist|is not available|is disabled)/.exec(error.message)
+  const missing = /storage '([^']+)' (?:- )?(does not exist|is not available|is disabled|is not online|directory '[^']*' does not exist|directory is expected to be a mount point)/.exec(error.message)
   if (missing) {
     const setting = missing[1] === iso ? 'iso' : 'disks'
     return new Failure('storage-missing', `storage ${missing[1]} ${missing[2]} on node ${site.proxmox.node}`, `Correct proxmox.storage.${setting} in site.ts, or run "golden setup".`, { cause: error })
@@ -18,7 +18,8 @@ export function explainStorage(site: Site, error: unknown): unknown {
     return new Failure('storage-missing', `storage ${refused} is not there on node ${site.proxmox.node}, or the token may not use it`, `Correct proxmox.storage.${refused === iso ? 'iso' : 'disks'} in site.ts, or run "golden setup" again.`, { cause: error })
   }
   if (saysFull(error.message)) {
-    return new Failure('storage-full', `a storage is full: ${error.message}`, `Make room on ${disks} or ${iso}: remove images that are no longer needed. What this bake had made is gone again.`, { cause: error })
+    const message = error instanceof Failure && error.code === 'storage-full' ? error.message : `a storage is full: ${error.message}`
+    return new Failure('storage-full', message, `Make room on ${disks} or ${iso}: remove images that are no longer needed, then run the same command again.`, { cause: error })
   }
   return error
 }
@@ -42,6 +43,13 @@ export function explainBuild(site: Site, outcome: BuildOutcome): Failure {
     const list = outcome.failedChecks.map((line) => `  ${line}`).join('\n')
     return new Failure('bake-check-failed', `the image failed ${outcome.failedChecks.length === 1 ? 'a check' : `${outcome.failedChecks.length} checks`} and was thrown away:\n${list}`, 'Mend what the check names: a package, the base image, or a file of images/rootfs. Then bake again.')
   }
+  const said = outcome.errors.join('\n')
+  // In the guest, not on Proxmox: a script's own words, or a file that Packer could not put there.
+  const inGuest = outcome.failure !== undefined || /Script (exited with non-zero exit status|disconnected)|upload failed|error uploading|scp: /i.test(said)
+  const full = inGuest ? outcome.lines.find((line) => saysFull(line) || /enough free space/i.test(line)) : undefined
+  if (full !== undefined) {
+    return new Failure('bake-disk-full', `the build VM's disk of ${build.diskGiB} GiB is full: ${full}`, `Set image.build.diskGiB in site.ts to more than ${build.diskGiB}, then bake again.`)
+  }
   if (outcome.failure !== undefined) {
     const hints: Readonly<Record<string, string>> = {
       'first-boot': 'See the lines above; does the base image have cloud-init, and is image.build.address free?',
@@ -51,17 +59,16 @@ export function explainBuild(site: Site, outcome: BuildOutcome): Failure {
     const before = outcome.lines.slice(0, marker === -1 ? undefined : marker).slice(-8).map((line) => `  ${line}`).join('\n')
     return new Failure(`bake-${outcome.failure.code}`, `${outcome.failure.text}; before that the build VM said:\n${before}`, hints[outcome.failure.code] ?? 'See the lines above.')
   }
-  const said = outcome.errors.join('\n')
   if (/Timeout waiting for SSH|timeout waiting for SSH/i.test(said)) {
-    return new Failure('bake-no-ssh', `the build VM did not answer by SSH at ${build.address} within ${build.sshTimeoutMinutes} minutes`, `Is ${build.address} free and reachable from here (proxmox.bridge, proxmox.vlan, network.gateway, proxmox.socksProxy)? A slow host may need a larger image.build.sshTimeoutMinutes. The build VM was removed.`)
+    return new Failure('bake-no-ssh', `the build VM did not answer by SSH at ${build.address} within ${build.sshTimeoutMinutes} minutes`, `Is ${build.address} free and reachable from here (proxmox.bridge, proxmox.vlan, network.gateway, proxmox.socksProxy)? A slow host may need a larger image.build.sshTimeoutMinutes.`)
   }
   // What Packer says after a script's own last words is about its cleaning up.
   const end = outcome.lines.findIndex((line) => line.startsWith('Provisioning step had errors'))
   const last = outcome.lines.slice(0, end === -1 ? undefined : end).slice(-12).map((line) => `  ${line}`).join('\n')
   if (/Script exited with non-zero exit status|Script disconnected/i.test(said)) {
-    return new Failure('bake-script-failed', `a step in the build VM failed:\n${last}`, 'Mend what its last lines say (a package mirror that does not answer is the usual reason), then bake again. The build VM was removed.')
+    return new Failure('bake-script-failed', `a step in the build VM failed:\n${last}`, 'Mend what its last lines say (a package mirror that does not answer is the usual reason), then bake again.')
   }
   const translated = explainStorage(site, new Error(said))
   if (translated instanceof Failure) return translated
-  return new Failure('packer-failed', `Packer ended with exit code ${outcome.exitCode}:\n${(said === '' ? last : said).trim()}`, 'Mend what it says, then run the same command again. The build VM was removed.')
+  return new Failure('packer-failed', `Packer ended with exit code ${outcome.exitCode}:\n${(said === '' ? last : said).trim()}`, 'Mend what it says, then run the same command again.')
 }

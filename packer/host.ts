@@ -18,39 +18,35 @@ export async function readConfig(proxmox: Proxmox, node: string, vmid: number): 
 }
 
 /**
- * The first VMIDs of the site's template range that nobody has; `cluster/nextid` knows of VMs, too, that the token
- * may not see.
+ * The first VMIDs of the site's template range that nobody has.
  * @throws Failure `template-range-full`
  */
 export async function freeVmids(proxmox: Proxmox, site: Site, count: number): Promise<number[]> {
   const { first, last } = site.proxmox.templates
   const free: number[] = []
   for (let vmid = first; vmid <= last && free.length < count; vmid++) {
-    try {
-      await proxmox.get('/cluster/nextid', { vmid })
-      free.push(vmid)
-    } catch (error) {
-      if (!(error instanceof ProxmoxError) || error.status !== 400) throw error
-    }
+    if (await isFree(proxmox, vmid)) free.push(vmid)
   }
   if (free.length < count) throw new Failure('template-range-full', `the VMIDs ${first} to ${last} are all in use`, 'Remove images that are no longer needed, or widen proxmox.templates in site.ts. Nothing was touched.')
   return free
 }
 
 /**
- * Destroys a VM, if it still is the one that was meant: its name is compared again right before. A VM that is gone
- * already, or goes meanwhile, is fine. Only its own disks go with it: whatever else has this VMID in its name
- * may be a volume that somebody keeps.
+ * Destroys a VM, if it still is the one that is meant, which is asked right before; any other is not touched. One that is
+ * gone already, or goes meanwhile, is fine. Only its own disks go with it: whatever else has this VMID in its name may
+ * be a volume that somebody keeps.
+ * @throws Failure `vm-locked`
  */
-export async function destroyVm(proxmox: Proxmox, node: string, vmid: number, name: string, signal?: AbortSignal): Promise<void> {
+export async function destroyVm(proxmox: Proxmox, node: string, vmid: number, isMeant: (config: VmConfig) => boolean, signal?: AbortSignal): Promise<void> {
   const options = signal ? { signal } : {}
-  // A clone that was going on when its run was killed holds the lock until Proxmox has ended it.
   for (let tries = 0; ; tries++) {
     const config = await readConfig(proxmox, node, vmid)
-    if (config === undefined) return
-    if (config.name !== name) throw new Failure('vmid-taken', `VM ${vmid} is no longer ${name} but ${config.name ?? 'without a name'}`, 'That VM was not touched. Run the same command again.')
-    if (config.lock === undefined) break
-    if (tries === 300) throw new Failure('vm-locked', `VM ${vmid} (${name}) stays locked (${config.lock})`, `Look at its tasks in Proxmox; "qm unlock ${vmid}" on the host ends a lock that nobody holds. Then run the same command again.`)
+    if (!await isBeingMade(proxmox, node, vmid, config)) {
+      if (config === undefined || !isMeant(config)) return
+      if (config.lock === undefined) break
+    }
+    // What was going on when its run was killed holds the lock until Proxmox has ended it.
+    if (tries === 300) throw new Failure('vm-locked', `VM ${vmid} stays locked (${config?.lock ?? 'create'})`, `Look at its tasks in Proxmox; "qm unlock ${vmid}" on the host ends a lock that nobody holds. Then run the same command again.`)
     await delay(1000, undefined, options)
   }
   try {
@@ -59,6 +55,27 @@ export async function destroyVm(proxmox: Proxmox, node: string, vmid: number, na
     await proxmox.task(await proxmox.del<string>(`/nodes/${node}/qemu/${vmid}`, { purge: 1 }), options)
   } catch (error) {
     if (await readConfig(proxmox, node, vmid) !== undefined) throw error
+  }
+}
+
+/**
+ * Whether a task of this token may be making the VM. Until it ends, what the VM will be is not known, and it is in no
+ * pool, so that the token may not even see it. A clone's task bears its source's VMID.
+ */
+async function isBeingMade(proxmox: Proxmox, node: string, vmid: number, config: VmConfig | undefined): Promise<boolean> {
+  if (config === undefined ? await isFree(proxmox, vmid) : config.lock !== 'create' && config.lock !== 'clone') return false
+  const tasks = await proxmox.get<{ type: string; id: string }[]>(`/nodes/${node}/tasks`, { source: 'active', limit: 500 })
+  return tasks.some(({ type, id }) => type === 'qmclone' || (type === 'qmcreate' && id === String(vmid)))
+}
+
+/** `cluster/nextid` knows of VMs, too, that the token may not see. */
+async function isFree(proxmox: Proxmox, vmid: number): Promise<boolean> {
+  try {
+    await proxmox.get('/cluster/nextid', { vmid })
+    return true
+  } catch (error) {
+    if (error instanceof ProxmoxError && error.status === 400) return false
+    throw error
   }
 }
 

@@ -1,9 +1,12 @@
 /** What goes into an image, read from this project and the site folder. */
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { canonical } from '../images/canonical.ts'
 import { fingerprint, type ImageInputs } from '../images/fingerprint.ts'
 import { lockDigest, references, type Lock, type Service } from '../images/lock.ts'
+import { isStray } from '../images/stage.ts'
 import type { Site } from '../stacks/site.ts'
+import { baseDisk, baseVm } from './base-vm.ts'
 
 export const template = join(import.meta.dirname, 'golden.pkr.hcl')
 export const scripts = join(import.meta.dirname, 'provision')
@@ -25,7 +28,7 @@ interface Packages {
 export async function collectInputs(site: Site, lock: Lock, staged: string): Promise<Inputs> {
   const packages = JSON.parse(await readFile(join(images, 'packages.json'), 'utf8')) as Packages
   const { os, sha256 } = site.image.base
-  const names = (await readdir(scripts)).filter((name) => name.endsWith('.sh')).sort()
+  const names = (await readdir(scripts)).filter((name) => name.endsWith('.sh') && !isStray(name)).sort()
   const sources = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await readFile(join(scripts, name), 'utf8')] as const)))
   const image: ImageInputs = {
     base: { os, sha256 },
@@ -35,7 +38,7 @@ export async function collectInputs(site: Site, lock: Lock, staged: string): Pro
     packages: [...packages.common, ...(packages[os] ?? [])],
     masked: packages.masked,
     enabled: await enabledUnits(),
-    sources: { ...sources, 'golden.pkr.hcl': await readFile(template, 'utf8') }
+    sources: { ...sources, 'golden.pkr.hcl': await readFile(template, 'utf8'), 'base-vm.ts': canonical({ vm: baseVm, disk: baseDisk }) }
   }
   return { image, fingerprint: fingerprint(image), references: references(lock) }
 }

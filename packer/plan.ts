@@ -1,17 +1,23 @@
 /** Decides what a bake has to do. Pure. */
 import { canonical, sha256 } from '../images/canonical.ts'
-import { sortRange, type Image, type RangeVm } from '../images/catalog.ts'
-import { goldenTag, splitTags } from '../images/channels.ts'
-import { parseRecord } from '../images/record.ts'
+import { sortRange, type Image, type RangeVm, type VmConfig } from '../images/catalog.ts'
+import { parseRecord, type Record } from '../images/record.ts'
 import type { Site } from '../stacks/site.ts'
-import { baseName, imageName, isBaseName, isBuildName, isImageName } from './names.ts'
+import { baseDisk, baseVm } from './base-vm.ts'
+import { baseName, beginOf, imageName, isBaseName, isBuildName, isImageName, runOf } from './names.ts'
 
-/** A VM that an earlier run left behind. */
+/** A VM that a bake has made and not finished: an ended one left it, or it is at it now. */
 export interface Leftover {
   readonly vmid: number
   readonly node: string
   readonly name: string
   readonly what: 'build VM' | 'unfinished base' | 'unfinished image'
+  /** Which bake made it; empty: unknown. */
+  readonly run: string
+  /** When that bake began, in milliseconds. */
+  readonly begin: number
+  /** What Proxmox has locked it for. */
+  readonly lock: string | undefined
 }
 
 export interface BasePlan {
@@ -23,55 +29,67 @@ export interface BasePlan {
 
 export type BakePlan =
   /** An image with this fingerprint is there. */
-  | { readonly kind: 'unchanged'; readonly image: Image }
+  | { readonly kind: 'unchanged'; readonly image: Image; readonly leftovers: readonly Leftover[] }
   /** It is there but must not be used. */
   | { readonly kind: 'revoked'; readonly image: Image }
   /** Packer has finished it, but the run ended before it was tidied up and tagged. */
-  | { readonly kind: 'finish'; readonly vmid: number; readonly node: string; readonly name: string }
+  | { readonly kind: 'finish'; readonly vmid: number; readonly node: string; readonly name: string; readonly leftovers: readonly Leftover[] }
   | { readonly kind: 'bake'; readonly base: BasePlan; readonly name: string; readonly leftovers: readonly Leftover[] }
 
 /** What makes a base template: the same fingerprint, the same template. */
 export const baseFingerprint = (site: Site): string =>
-  sha256(canonical({ schema: 1, os: site.image.base.os, sha256: site.image.base.sha256, diskGiB: site.image.build.diskGiB, storage: site.proxmox.storage.disks }))
+  sha256(canonical({ schema: 1, os: site.image.base.os, sha256: site.image.base.sha256, diskGiB: site.image.build.diskGiB, storage: site.proxmox.storage.disks, vm: baseVm, disk: baseDisk }))
 
 export function planBake(site: Site, fingerprint: string, range: readonly RangeVm[]): BakePlan {
   const { images, bases } = sortRange(range)
+  const leftovers = findLeftovers(site, range)
   const same = images.filter((image) => image.record.fingerprint === fingerprint)
   const usable = same.find((image) => !image.revoked)
-  if (usable !== undefined) return { kind: 'unchanged', image: usable }
+  if (usable !== undefined) return { kind: 'unchanged', image: usable, leftovers }
   if (same[0] !== undefined) return { kind: 'revoked', image: same[0] }
   const name = imageName(site, fingerprint)
-  const untagged = range.find((vm) => isUntagged(site, vm) && vm.config.name === name)
-  if (untagged !== undefined) return { kind: 'finish', vmid: untagged.vmid, node: untagged.node, name }
+  const unfinished = leftovers.find((one) => one.what === 'unfinished image' && one.name === name)
+  if (unfinished !== undefined) return { kind: 'finish', vmid: unfinished.vmid, node: unfinished.node, name, leftovers: leftovers.filter((one) => one !== unfinished) }
   const wanted = baseFingerprint(site)
   const base = bases.find((one) => one.record.fingerprint === wanted && one.name === baseName(site, wanted))
-  return { kind: 'bake', base: { fingerprint: wanted, name: baseName(site, wanted), vmid: base?.vmid }, name, leftovers: findLeftovers(site, range) }
+  return { kind: 'bake', base: { fingerprint: wanted, name: baseName(site, wanted), vmid: base?.vmid }, name, leftovers }
 }
 
-/** A template with our record but without our tag: what Packer leaves until tidy.ts has been there. */
-function isUntagged(site: Site, vm: RangeVm): boolean {
+/** The record of a template of ours that Packer has made and tidy.ts has not finished. */
+function unfinishedImage(site: Site, vm: RangeVm): Record | undefined {
   const parsed = parseRecord(vm.config.description)
-  return Number(vm.config.template ?? 0) === 1 && isImageName(site, vm.config.name ?? '') &&
-    parsed.ok && parsed.record.kind === 'image' && parsed.record.site === site.name && !splitTags(vm.config.tags).includes(goldenTag)
+  const found = Number(vm.config.template ?? 0) === 1 && isImageName(site, vm.config.name ?? '') &&
+    parsed.ok && parsed.record.kind === 'image' && parsed.record.site === site.name && parsed.record.unfinished
+  return found ? parsed.record : undefined
 }
 
 /** Packer's own description of a VM that it builds. */
 const packersMark = 'Packer ephemeral build VM'
 
 /**
- * VMs that an ended run of this site left behind. Each has to have both a name and a description that only a bake
- * gives: a VM of somebody else's is never among them.
+ * VMs that bakes of this site have made and not finished. Each has to have both a name and a description that only a
+ * bake gives: a VM of somebody else's is never among them, nor a finished template, whatever its tags have become.
  */
 export function findLeftovers(site: Site, range: readonly RangeVm[]): Leftover[] {
   return range.flatMap((vm): Leftover[] => {
-    const name = vm.config.name ?? ''
-    const leftover = (what: Leftover['what']): Leftover[] => [{ vmid: vm.vmid, node: vm.node, name, what }]
-    const parsed = parseRecord(vm.config.description)
-    const ours = parsed.ok && parsed.record.site === site.name
+    const { vmid, node, config: { name = '', description, lock } } = vm
+    const parsed = parseRecord(description)
+    const record = parsed.ok && parsed.record.site === site.name ? parsed.record : undefined
     // Until Packer's first configuration a clone has the description of its base.
-    if (isBuildName(site, name) && ((vm.config.description ?? '').trim() === packersMark || ours)) return leftover('build VM')
-    if (isBaseName(site, name) && ours && parsed.record.kind === 'base' && (parsed.record.unfinished || Number(vm.config.template ?? 0) !== 1)) return leftover('unfinished base')
-    if (isUntagged(site, vm)) return leftover('unfinished image')
-    return []
+    if (isBuildName(site, name) && ((description ?? '').trim() === packersMark || record !== undefined)) {
+      return [{ vmid, node, name, what: 'build VM', run: runOf(name), begin: beginOf(runOf(name)), lock }]
+    }
+    const what = unfinishedImage(site, vm) ? 'unfinished image' : isBaseName(site, name) && record?.kind === 'base' && record.unfinished ? 'unfinished base' : undefined
+    return what === undefined || record === undefined ? [] : [{ vmid, node, name, what, run: record.run ?? '', begin: Date.parse(record.built), lock }]
   })
 }
+
+/** Whether the VM with this configuration is one that the given run has made and not finished. */
+export const isOf = (site: Site, { vmid, node, run }: { readonly vmid: number; readonly node: string; readonly run: string }) => (config: VmConfig): boolean =>
+  findLeftovers(site, [{ vmid, node, config }])[0]?.run === run
+
+/** In milliseconds: what began longer ago is nobody's. */
+export const longestBake = 6 * 3_600_000
+
+/** Whether a bake that began then may still be going on. Computers' clocks differ, so one may seem to begin later. */
+export const mayGoOn = (begin: number, now: number): boolean => Math.abs(now - begin) < longestBake

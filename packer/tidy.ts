@@ -1,6 +1,7 @@
 /** What Packer leaves in a template's configuration and no clone should inherit, and the template's tags. */
 import type { VmConfig } from '../images/catalog.ts'
 import { newImageTags } from '../images/channels.ts'
+import { finished, parseRecord, renderRecord } from '../images/record.ts'
 import type { Proxmox } from '../proxmox/client.ts'
 
 /** Keys to delete: cloud-init's settings, CD drives, detached disks. Pure. */
@@ -14,8 +15,10 @@ export function leftoverKeys(config: VmConfig): string[] {
 /** The last step of a bake: from here on the template is an image. */
 export async function tidyTemplate(proxmox: Proxmox, node: string, vmid: number): Promise<void> {
   const path = `/nodes/${node}/qemu/${vmid}/config`
-  const keys = leftoverKeys(await proxmox.get<VmConfig>(path))
-  // Two requests: the tags say that all before them is done.
+  const config = await proxmox.get<VmConfig>(path)
+  const keys = leftoverKeys(config)
+  const parsed = parseRecord(config.description)
+  // Two requests: the tags, and a record without `unfinished`, say that all before them is done.
   if (keys.length > 0) await proxmox.put(path, { delete: keys.join(',') })
-  await proxmox.put(path, { tags: newImageTags })
+  await proxmox.put(path, { tags: newImageTags, ...(parsed.ok ? { description: renderRecord(finished(parsed.record)) } : {}) })
 }

@@ -1,15 +1,16 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { services } from '../../images/lock.ts'
-import { descriptionLimit, parseRecord, renderRecord, type Record as AnyRecord, type TemplateRecord } from '../../images/record.ts'
+import { descriptionLimit, finished, parseRecord, renderRecord, type Record as AnyRecord, type TemplateRecord } from '../../images/record.ts'
 import { hash } from './example.ts'
 
 const hex = fc.stringMatching(/^[0-9a-f]{64}$/)
 const time = fc.integer({ min: 0, max: 4_000_000_000 }).map((seconds) => new Date(seconds * 1000).toISOString())
 const word = fc.string({ minLength: 1, maxLength: 60, unit: 'grapheme' })
+const making = { unfinished: fc.constant(true as const), run: fc.stringMatching(/^[0-9a-f]{12}$/) }
 const base = fc.record({ os: word, sha256: hex })
-const image = fc.record({ schema: fc.constant(1 as const), kind: fc.constant('image' as const), site: word, fingerprint: hex, lock: hex, base, built: time, services: fc.dictionary(fc.constantFrom(...services), fc.string({ minLength: 1, maxLength: 200 })) })
-const baseTemplate = fc.record({ schema: fc.constant(1 as const), kind: fc.constant('base' as const), site: word, fingerprint: hex, base, built: time, unfinished: fc.constant(true as const) }, { requiredKeys: ['schema', 'kind', 'site', 'fingerprint', 'base', 'built'] })
+const image = fc.record({ schema: fc.constant(1 as const), kind: fc.constant('image' as const), site: word, fingerprint: hex, lock: hex, base, built: time, services: fc.dictionary(fc.constantFrom(...services), fc.string({ minLength: 1, maxLength: 200 })), ...making }, { requiredKeys: ['schema', 'kind', 'site', 'fingerprint', 'lock', 'base', 'built', 'services'] })
+const baseTemplate = fc.record({ schema: fc.constant(1 as const), kind: fc.constant('base' as const), site: word, fingerprint: hex, base, built: time, ...making }, { requiredKeys: ['schema', 'kind', 'site', 'fingerprint', 'base', 'built'] })
 
 const example: TemplateRecord = {
   schema: 1, kind: 'image', site: 'home', fingerprint: hash('f'), lock: hash('b'), base: { os: 'debian-13', sha256: hash('a') },
@@ -23,6 +24,10 @@ describe('a template\'s record', () => {
       expect(text.length).toBeLessThanOrEqual(descriptionLimit)
       expect(parseRecord(`${text}\n\n`.trimEnd())).toEqual({ ok: true, record })
     }))
+  })
+
+  it('says nothing of its making once it is made', () => {
+    expect(finished({ ...example, unfinished: true, run: '6925a0000001' })).toEqual(example)
   })
 
   it('begins with a line for people', () => {

@@ -3,13 +3,15 @@ import type { RangeVm, VmConfig } from '../../images/catalog.ts'
 import { newestCandidate } from '../../images/channels.ts'
 import { sortRange } from '../../images/catalog.ts'
 import { renderRecord, type BaseRecord, type TemplateRecord } from '../../images/record.ts'
-import { baseName, buildName, imageName } from '../../packer/names.ts'
-import { baseFingerprint, findLeftovers, planBake } from '../../packer/plan.ts'
+import { canonical, sha256 } from '../../images/canonical.ts'
+import { baseName, beginOf, buildName, imageName, newRun } from '../../packer/names.ts'
+import { baseFingerprint, findLeftovers, isOf, mayGoOn, planBake } from '../../packer/plan.ts'
 import { leftoverKeys } from '../../packer/tidy.ts'
 import { exampleSite, hash } from '../images/example.ts'
 
 const site = exampleSite()
 const fingerprint = hash('f')
+const run = '6925a0000001'
 const vm = (vmid: number, config: VmConfig): RangeVm => ({ vmid, node: 'pve', config })
 const image = (change: Partial<TemplateRecord> = {}): TemplateRecord => ({
   schema: 1, kind: 'image', site: 'home', fingerprint, lock: hash('b'), base: { os: 'debian-13', sha256: hash('a') }, built: '2026-11-24T01:00:00Z', services: {}, ...change
@@ -39,7 +41,15 @@ describe('planBake', () => {
   })
 
   it('finishes what Packer had finished', () => {
-    expect(planBake(site, fingerprint, [imageVm(9001, image(), 'golden-base')])).toMatchObject({ kind: 'finish', vmid: 9001 })
+    expect(planBake(site, fingerprint, [imageVm(9001, image({ unfinished: true, run }), 'golden-base')])).toMatchObject({ kind: 'finish', vmid: 9001, leftovers: [] })
+  })
+
+  it('bakes anew, and removes nothing, when somebody has taken the tag from an image', () => {
+    expect(planBake(site, fingerprint, [baseVm(9000), imageVm(9001, image(), 'mine')])).toMatchObject({ kind: 'bake', leftovers: [] })
+  })
+
+  it('makes a base of its own when the VM\'s settings are others', () => {
+    expect(baseFingerprint(site)).not.toBe(sha256(canonical({ schema: 1, os: site.image.base.os, sha256: site.image.base.sha256, diskGiB: site.image.build.diskGiB, storage: site.proxmox.storage.disks })))
   })
 
   it('refuses a revoked image, unless there is another one', () => {
@@ -52,21 +62,40 @@ describe('planBake', () => {
 describe('findLeftovers', () => {
   it('finds what an ended run left', () => {
     const range = [
-      vm(9001, { name: buildName(site, fingerprint), description: 'Packer ephemeral build VM' }),
-      vm(9002, { name: buildName(site, fingerprint), description: renderRecord(base()) }),
-      baseVm(9003, base({ unfinished: true }), { tags: '' , template: 0 }),
-      imageVm(9004, image({ fingerprint: hash('d') }), 'golden-base')
+      vm(9001, { name: buildName(site, run), description: 'Packer ephemeral build VM', lock: 'clone' }),
+      vm(9002, { name: buildName(site, run), description: renderRecord(base()) }),
+      baseVm(9003, base({ unfinished: true, run }), { tags: '' , template: 0 }),
+      imageVm(9004, image({ fingerprint: hash('d'), unfinished: true, run }), 'golden-base')
     ]
-    expect(findLeftovers(site, range).map(({ vmid, what }) => [vmid, what])).toEqual([[9001, 'build VM'], [9002, 'build VM'], [9003, 'unfinished base'], [9004, 'unfinished image']])
+    const begin = Date.UTC(2026, 10, 24, 1)
+    expect(findLeftovers(site, range).map(({ vmid, what, ...rest }) => [vmid, what, rest.run, rest.begin, rest.lock])).toEqual([
+      [9001, 'build VM', run, 0x6925a000 * 1000, 'clone'], [9002, 'build VM', run, 0x6925a000 * 1000, undefined],
+      [9003, 'unfinished base', run, begin, undefined], [9004, 'unfinished image', run, begin, undefined]
+    ])
+  })
+
+  it('tells one run\'s VM from another\'s', () => {
+    const config = { name: buildName(site, run), description: 'Packer ephemeral build VM' }
+    expect(isOf(site, { vmid: 9001, node: 'pve', run })(config)).toBe(true)
+    expect(isOf(site, { vmid: 9001, node: 'pve', run: '6925a0000002' })(config)).toBe(false)
+    expect(isOf(site, { vmid: 9001, node: 'pve', run })({ ...config, description: 'mine now' })).toBe(false)
+  })
+
+  it('counts a bake as going on for six hours, whatever the clocks are', () => {
+    const now = Date.UTC(2026, 10, 24, 1)
+    const began = (hours: number): boolean => mayGoOn(beginOf(newRun(new Date(now + hours * 3_600_000))), now)
+    expect([-7, -5, 0, 5, 7].map(began)).toEqual([false, true, true, true, false])
   })
 
   it.each<[string, VmConfig]>([
-    ['a VM with our name and a description of its own', { name: buildName(site, fingerprint), description: 'my experiments' }],
-    ['a VM with our name and none', { name: buildName(site, fingerprint) }],
+    ['a VM with our name and a description of its own', { name: buildName(site, run), description: 'my experiments' }],
+    ['a VM with our name and none', { name: buildName(site, run) }],
     ['a VM that somebody else bakes with Packer', { name: 'debian-build', description: 'Packer ephemeral build VM' }],
     ['another site\'s build VM', { name: 'golden-build-office-ffffffffffff', description: 'Packer ephemeral build VM' }],
     ['a base in use', { name: baseName(site, base().fingerprint), description: renderRecord(base()), template: 1 }],
     ['another site\'s unfinished base', { name: baseName(site, base().fingerprint), description: renderRecord(base({ site: 'office', unfinished: true })) }],
+    ['a finished image whose tags were edited', { name: imageName(site, fingerprint), description: renderRecord(image()), tags: 'mine', template: 1 }],
+    ['a clone of a base, with its name', { name: baseName(site, base().fingerprint), description: renderRecord(base()) }],
     ['a finished image', { name: imageName(site, fingerprint), description: renderRecord(image()), tags: 'golden', template: 1 }],
     ['a clone of an image', { name: imageName(site, fingerprint), description: renderRecord(image()), tags: '' }]
   ])('leaves %s alone', (_what, config) => {
@@ -81,12 +110,13 @@ describe('the catalogue', () => {
       imageVm(9002, image({ built: '2026-11-25T01:00:00Z', fingerprint: hash('e') }), 'golden;golden-stable;golden-verified'),
       vm(9003, { name: 'clone', description: renderRecord(image()), tags: 'golden' }),
       vm(9004, { name: 'other', template: 1, tags: 'golden' }),
-      imageVm(9005, image({ fingerprint: hash('d') }), ' ')
+      imageVm(9005, image({ fingerprint: hash('d') }), ' '),
+      imageVm(9006, image({ fingerprint: hash('c'), unfinished: true }))
     ])
     expect(images.map(({ vmid, channel, verified, revoked }) => ({ vmid, channel, verified, revoked }))).toEqual([
       { vmid: 9002, channel: 'stable', verified: true, revoked: false }, { vmid: 9001, channel: 'candidate', verified: false, revoked: false }
     ])
-    expect(ignored.map(({ vmid, reason }) => [vmid, reason])).toEqual([[9003, 'is no template'], [9004, 'has no description'], [9005, 'has no tag golden']])
+    expect(ignored.map(({ vmid, reason }) => [vmid, reason])).toEqual([[9003, 'is no template'], [9004, 'has no description'], [9005, 'has no tag golden'], [9006, 'is an image that was never finished']])
   })
 
   it('offers the newest image of the site\'s base that is not revoked', () => {

@@ -80,6 +80,8 @@ describe('what Packer says', () => {
     ['an image that can\'t be pulled', ['    proxmox-clone.golden: golden-failure image-pull: the build VM can\'t pull x'], 'bake-image-pull', /can't pull x/],
     ['no SSH', ['==> proxmox-clone.golden: Timeout waiting for SSH.'], 'bake-no-ssh', /192\.168\.1\.40 within 15 minutes/],
     ['a full storage', ['==> proxmox-clone.golden: Error creating VM: clone failed: unable to create image: No space left on device'], 'storage-full', /full/],
+    ['a full disk of the guest', ['    proxmox-clone.golden: write /var/lib/docker/tmp/x: no space left on device', '    proxmox-clone.golden: golden-failure image-pull: the build VM can\'t pull x'], 'bake-disk-full', /16 GiB is full: write/],
+    ['a full disk of the guest, in a script', ['    proxmox-clone.golden: E: You don\'t have enough free space in /var/cache/apt/archives/.', '==> proxmox-clone.golden: Script exited with non-zero exit status: 100. Allowed exit codes are: [0]'], 'bake-disk-full', /16 GiB is full/],
     ['a script that failed', ['    proxmox-clone.golden: E: Unable to locate package', '==> proxmox-clone.golden: Script exited with non-zero exit status: 100. Allowed exit codes are: [0]'], 'bake-script-failed', /Unable to locate package/],
     ['anything else', ['==> proxmox-clone.golden: 501 Method not implemented'], 'packer-failed', /501 Method/]
   ])('becomes a failure with a next step: %s', (_what, lines, code, message) => {
@@ -107,22 +109,39 @@ describe('the build VM\'s seed', () => {
 
 describe('one bake at a time', () => {
   it('refuses while another one is going on, even one that began at the same moment', async () => {
-    const outcomes = await Promise.allSettled(['golden-bake-1', 'golden-bake-2'].map((name) => claimBake(work, join(work, name))))
+    const outcomes = await Promise.allSettled(['golden-bake-1', 'golden-bake-2'].map((name) => claimBake(work, join(work, name), '6925a0000001')))
     expect(outcomes.map((one) => one.status).sort()).toEqual(['fulfilled', 'rejected'])
     for (const one of outcomes) {
       if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'bake-in-progress' })
       else await one.value.release()
     }
-    expect((await claimBake(work, join(work, 'golden-bake-3'))).abandoned).toEqual([])
+    expect((await claimBake(work, join(work, 'golden-bake-3'), '6925a0000002')).abandoned).toEqual([])
   })
 
-  it('tells what a run was at that could not clean up, and removes its temporary folder', async () => {
+  it('tells of runs that could not clean up until nothing of them is left, and removes their temporary folders', async () => {
     await mkdir(join(work, 'golden-bake-1'))
-    const claim = await claimBake(work, join(work, 'golden-bake-1'))
-    await claim.note([9000, 9001])
+    const claim = await claimBake(work, join(work, 'golden-bake-1'), '6925a0000001')
     claim.abandon()
     await claim.release()
-    expect((await claimBake(work, join(work, 'golden-bake-2'))).abandoned).toEqual([9000, 9001])
+    const second = await claimBake(work, join(work, 'golden-bake-2'), '6925a0000002')
+    expect(second.abandoned).toEqual(['6925a0000001'])
     expect(existsSync(join(work, 'golden-bake-1'))).toBe(false)
+    await second.release()
+    const third = await claimBake(work, join(work, 'golden-bake-3'), '6925a0000003')
+    expect(third.abandoned).toEqual(['6925a0000001'])
+    await third.forget()
+    await third.release()
+    expect(existsSync(join(work, 'state/bake.json'))).toBe(false)
   })
+
+  it('knows the temporary folder of a run that was killed at any moment', async () => {
+    const program = `
+      import { claimBake } from ${JSON.stringify(join(import.meta.dirname, '../../packer/claim.ts'))}
+      await claimBake(${JSON.stringify(work)}, ${JSON.stringify(join(work, 'golden-bake-1'))}, '6925a0000001')
+      process.kill(process.pid, 'SIGKILL')`
+    await once(spawn(process.execPath, ['--input-type=module-typescript', '-e', program], { stdio: 'inherit' }), 'exit')
+    await mkdir(join(work, 'golden-bake-1'))
+    expect((await claimBake(work, join(work, 'golden-bake-2'), '6925a0000002')).abandoned).toEqual(['6925a0000001'])
+    expect(existsSync(join(work, 'golden-bake-1'))).toBe(false)
+  }, 30_000)
 })
