@@ -2,8 +2,10 @@
  * The administrator's one-time part on a Proxmox host, as a plan: what is missing, as API calls and as the
  * commands that do the same on the node. Pure; `golden setup` prints or applies it. Running it again repairs.
  */
-import { privilegeTable, type PrivilegeScope } from './privileges.ts'
+import { posix } from 'node:path'
 import type { Parameters, Proxmox } from './client.ts'
+import { privilegeTable, type PrivilegeScope } from './privileges.ts'
+import { shellWord } from './shell-word.ts'
 
 export interface DepotWanted {
   readonly vmid: number
@@ -20,27 +22,44 @@ export interface SetupWanted extends PrivilegeScope {
   readonly management: readonly string[]
   /** Turn the datacenter firewall on: only by explicit consent. */
   readonly enableFirewall: boolean
-  /** Replace the token although it exists, because its secret is not at hand. */
+  /** Replace the token if it exists, which ends whoever uses it: only by explicit consent. */
   readonly replaceToken: boolean
+  /** Where the token's secret should be on this computer but is not. */
+  readonly secretMissing?: string | undefined
 }
 
 export interface SetupObserved {
+  readonly nodes: readonly { node: string; status: string }[]
+  /** Bridges of the wanted node; none of a node that does not answer. */
+  readonly bridges: readonly string[]
   readonly roles: readonly { roleid: string; privs?: string }[]
   readonly users: readonly string[]
   readonly tokens: readonly string[]
   readonly acl: readonly { path: string; roleid: string; ugid: string; propagate?: number }[]
   readonly pools: readonly string[]
-  readonly storages: readonly { storage: string; type: string; content?: string }[]
+  readonly storages: readonly { storage: string; type: string; content?: string; path?: string; nodes?: string }[]
   /** VMs and containers of all nodes. */
   readonly vms: readonly { vmid: number; type: string; node: string; name?: string; pool?: string }[]
   /** `protection` by VMID, of those VMs that are wanted as depots. */
   readonly protectedVms: ReadonlySet<number>
-  readonly firewall: { enabled: boolean; rules: readonly { type: string; action: string; source?: string; dport?: string }[] }
+  readonly firewall: { enabled: boolean; rules: readonly FirewallRule[] }
+}
+
+/** A rule of the datacenter, in Proxmox's order: the first that fits decides. */
+export interface FirewallRule {
+  readonly type: string
+  readonly action: string
+  readonly enable?: number
+  readonly proto?: string
+  readonly source?: string
+  readonly dport?: string
+  /** Everything else narrows the rule down: `iface`, `dest`, `sport`, `macro`, … */
+  readonly [narrowing: string]: unknown
 }
 
 export interface SetupStep {
   readonly title: string
-  /** The same as a command on the node. */
+  /** The same as a command on the node, which does nothing the second time. */
   readonly command: string
   readonly call: { readonly method: 'POST' | 'PUT' | 'DELETE'; readonly path: string; readonly form: Parameters }
   /** The answer holds the token's secret. */
@@ -64,9 +83,15 @@ export interface SetupPlan {
 const managementPorts = '22,8006'
 const comment = 'serena-golden'
 
+/** Succeeds on the node if the API has an object of this path. */
+const there = (path: string): string => `pvesh get ${shellWord(path)} >/dev/null 2>&1`
+const firewallOn = 'pvesh get /cluster/firewall/options --output-format json | grep -q \'"enable":1\''
+
 /** Reads what setup decides on. Needs an administrator's login or token. */
 export async function observeSetup(admin: Proxmox, wanted: SetupWanted): Promise<SetupObserved> {
   const [user] = wanted.tokenId.split('!') as [string]
+  const nodes = await admin.get<SetupObserved['nodes']>('/nodes')
+  const bridges = isOnline(nodes, wanted.node) ? (await admin.get<{ iface: string }[]>(`/nodes/${wanted.node}/network`, { type: 'any_local_bridge' })).map((entry) => entry.iface) : []
   const roles = await admin.get<SetupObserved['roles']>('/access/roles')
   const users = (await admin.get<{ userid: string }[]>('/access/users')).map((entry) => entry.userid)
   const tokens = users.includes(user) ? (await admin.get<{ tokenid: string }[]>(`/access/users/${encodeURIComponent(user)}/token`)).map((entry) => entry.tokenid) : []
@@ -77,94 +102,140 @@ export async function observeSetup(admin: Proxmox, wanted: SetupWanted): Promise
   const protectedVms = new Set<number>()
   for (const depot of wanted.depots) {
     // Of a container, and on another node, there is no such configuration to read.
-    if (!vms.some((vm) => vm.vmid === depot.vmid && isVmHere(wanted, vm))) continue
+    if (!isOnline(nodes, wanted.node) || !vms.some((vm) => vm.vmid === depot.vmid && isVmHere(wanted, vm))) continue
     const config = await admin.get<{ protection?: number }>(`/nodes/${wanted.node}/qemu/${depot.vmid}/config`)
     if (config.protection === 1) protectedVms.add(depot.vmid)
   }
   const options = await admin.get<{ enable?: number }>('/cluster/firewall/options')
   const rules = await admin.get<SetupObserved['firewall']['rules']>('/cluster/firewall/rules')
-  return { roles, users, tokens, acl, pools, storages, vms, protectedVms, firewall: { enabled: options.enable === 1, rules } }
+  return { nodes, bridges, roles, users, tokens, acl, pools, storages, vms, protectedVms, firewall: { enabled: Number(options.enable) === 1, rules } }
 }
+
+const isOnline = (nodes: SetupObserved['nodes'], name: string): boolean => nodes.some(({ node, status }) => node === name && status === 'online')
 
 /** The API lists containers, too, and what is on the cluster's other nodes. */
 const isVmHere = ({ node }: SetupWanted, vm: SetupObserved['vms'][number]): boolean => vm.type === 'qemu' && vm.node === node
 
 /** What has to be done, in this order. An empty list of steps: everything is as it should be. */
 export function planSetup(wanted: SetupWanted, observed: SetupObserved): SetupPlan {
-  const problems: SetupProblem[] = []
+  const problems = placeProblems(wanted, observed)
   const [user, tokenName] = wanted.tokenId.split('!') as [string, string]
   const steps: SetupStep[] = [
     ...roleSteps(wanted, observed),
     ...poolSteps(wanted, observed),
     ...storageSteps(wanted, observed, problems),
-    ...userSteps(wanted, observed, user, tokenName),
+    ...userSteps(wanted, observed, user, tokenName, problems),
     ...aclSteps(wanted, observed, user),
-    ...depotSteps(wanted, observed, problems),
+    // Where the node itself is wrong, depots that are there seem to be somebody else's.
+    ...(isOnline(observed.nodes, wanted.node) ? depotSteps(wanted, observed, problems) : []),
     ...firewallSteps(wanted, observed)
   ]
   return { steps, problems }
 }
 
+/** Permissions can be given for nodes and bridges that do not exist, so Proxmox itself would not notice. */
+function placeProblems({ node, bridge }: SetupWanted, { nodes, bridges }: SetupObserved): SetupProblem[] {
+  const found = nodes.find((entry) => entry.node === node)
+  if (found === undefined) return [{ code: 'node-missing', message: `this Proxmox has no node ${node}`, hint: `Set proxmox.node in site.ts to one of: ${nodes.map((entry) => entry.node).join(', ')}.` }]
+  if (!isOnline(nodes, node)) return [{ code: 'node-offline', message: `node ${node} is ${found.status}`, hint: 'Start that node, then run the same command again.' }]
+  if (!bridges.includes(bridge)) return [{ code: 'bridge-missing', message: `node ${node} has no bridge ${bridge}`, hint: bridges.length === 0 ? `Make a bridge on the node (Proxmox, ${node}, Network), and name it as proxmox.bridge in site.ts.` : `Set proxmox.bridge in site.ts to one of: ${bridges.join(', ')}.` }]
+  return []
+}
+
 function roleSteps(wanted: SetupWanted, observed: SetupObserved): SetupStep[] {
   return privilegeTable(wanted).flatMap(({ role, privileges }): SetupStep[] => {
     const privs = privileges.join(',')
+    const command = `pveum role add ${role} --privs ${privs} 2>/dev/null || pveum role modify ${role} --privs ${privs}`
     const existing = observed.roles.find((entry) => entry.roleid === role)
     if (existing === undefined) {
-      return [{ title: `make role ${role}`, command: `pveum role add ${role} --privs ${privs}`, call: { method: 'POST', path: '/access/roles', form: { roleid: role, privs } } }]
+      return [{ title: `make role ${role}`, command, call: { method: 'POST', path: '/access/roles', form: { roleid: role, privs } } }]
     }
     const has = (existing.privs ?? '').split(/[ ,;]+/).filter((text) => text !== '').sort().join(',')
     if (has === [...privileges].sort().join(',')) return []
-    return [{ title: `correct role ${role}`, command: `pveum role modify ${role} --privs ${privs}`, call: { method: 'PUT', path: `/access/roles/${role}`, form: { privs } } }]
+    return [{ title: `correct role ${role}`, command, call: { method: 'PUT', path: `/access/roles/${role}`, form: { privs } } }]
   })
 }
 
 function poolSteps(wanted: SetupWanted, observed: SetupObserved): SetupStep[] {
   return [wanted.pool, wanted.depotPool].filter((pool) => !observed.pools.includes(pool)).map((pool) => ({
     title: `make pool ${pool}`,
-    command: `pveum pool add ${pool} --comment ${comment}`,
+    command: `${there(`/pools/${pool}`)} || pveum pool add ${shellWord(pool)} --comment ${comment}`,
     call: { method: 'POST', path: '/pools', form: { poolid: pool, comment } }
   }))
 }
 
 function storageSteps(wanted: SetupWanted, observed: SetupObserved, problems: SetupProblem[]): SetupStep[] {
+  const on = (entry: { nodes?: string }): boolean => entry.nodes === undefined || entry.nodes.split(',').includes(wanted.node)
   const disks = observed.storages.find((entry) => entry.storage === wanted.disks)
-  if (disks === undefined) {
-    problems.push({ code: 'storage-missing', message: `storage ${wanted.disks} does not exist on this Proxmox`, hint: `Set proxmox.storage.disks in site.ts to one of: ${observed.storages.map((entry) => entry.storage).join(', ')}.` })
+  const usable = observed.storages.filter(on).map((entry) => entry.storage)
+  if (disks === undefined || !on(disks)) {
+    problems.push({ code: 'storage-missing', message: disks === undefined ? `storage ${wanted.disks} does not exist on this Proxmox` : `storage ${wanted.disks} is not on node ${wanted.node}, only on ${disks.nodes ?? ''}`, hint: `Set proxmox.storage.disks in site.ts to one of: ${usable.join(', ')}.` })
   } else if (!(disks.content ?? '').split(',').includes('images')) {
     problems.push({ code: 'storage-without-images', message: `storage ${wanted.disks} is not enabled for disk images`, hint: `Enable it (pvesm set ${wanted.disks} --content ${[disks.content, 'images'].filter(Boolean).join(',')}) or choose another proxmox.storage.disks.` })
   }
   const iso = observed.storages.find((entry) => entry.storage === wanted.iso)
+  const path = iso === undefined ? wanted.isoPath : iso.path
+  const neighbour = observed.storages.find((entry) => entry.storage !== wanted.iso && path !== undefined && entry.path !== undefined && overlap(entry.path, path))
+  if (neighbour !== undefined) {
+    problems.push({
+      code: 'iso-path-taken',
+      message: `${path ?? ''}, the folder of storage ${wanted.iso}, and ${neighbour.path ?? ''} of storage ${neighbour.storage} lie in each other, and the token may delete everything in its own`,
+      hint: iso === undefined ? 'Set proxmox.storage.isoPath in site.ts to a folder that no storage has.' : 'Choose another name for proxmox.storage.iso in site.ts (setup makes it), and for proxmox.storage.isoPath a folder that no storage has.'
+    })
+  }
   if (iso === undefined) {
     return [{
       title: `make storage ${wanted.iso} for seeds and imports in ${wanted.isoPath}`,
-      command: `pvesm add dir ${wanted.iso} --path ${wanted.isoPath} --content iso,import`,
+      command: `pvesm set ${wanted.iso} --content iso,import 2>/dev/null || pvesm add dir ${wanted.iso} --path ${shellWord(wanted.isoPath)} --content iso,import`,
       call: { method: 'POST', path: '/storage', form: { storage: wanted.iso, type: 'dir', path: wanted.isoPath, content: 'iso,import' } }
     }]
   }
+  if (!on(iso)) problems.push({ code: 'storage-missing', message: `storage ${wanted.iso} is not on node ${wanted.node}, only on ${iso.nodes ?? ''}`, hint: 'Choose another name for proxmox.storage.iso in site.ts (setup makes it).' })
   const content = (iso.content ?? '').split(',').filter((text) => text !== '')
-  if (content.includes('images') || content.includes('rootdir')) {
-    problems.push({ code: 'iso-storage-holds-disks', message: `storage ${wanted.iso} may hold disks, and the token may delete everything on it`, hint: 'Choose another name for proxmox.storage.iso (setup makes it), or take images and rootdir from that storage\'s content.' })
+  const others = content.filter((kind) => !isoContent.includes(kind) && kind !== 'none')
+  if (others.length > 0) {
+    problems.push({ code: 'iso-storage-shared', message: `storage ${wanted.iso} is also for ${others.join(', ')}, and the token may delete everything on it`, hint: 'Choose another name for proxmox.storage.iso in site.ts: setup makes that storage.' })
     return []
   }
-  const missing = ['iso', 'import'].filter((kind) => !content.includes(kind))
+  const missing = isoContent.filter((kind) => !content.includes(kind))
   if (missing.length === 0) return []
-  const all = [...content, ...missing].join(',')
+  const all = isoContent.join(',')
   return [{ title: `enable ${missing.join(' and ')} on storage ${wanted.iso}`, command: `pvesm set ${wanted.iso} --content ${all}`, call: { method: 'PUT', path: `/storage/${wanted.iso}`, form: { content: all } } }]
 }
 
-function userSteps(wanted: SetupWanted, observed: SetupObserved, user: string, tokenName: string): SetupStep[] {
+/** All that the storage of seeds and imports may hold: its files are the token's to delete. */
+const isoContent: readonly string[] = ['iso', 'import']
+
+/** Whether one folder is the other, or in it. */
+function overlap(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((path) => `${posix.normalize(path).replace(/\/+$/, '')}/`) as [string, string]
+  return a.startsWith(b) || b.startsWith(a)
+}
+
+function userSteps(wanted: SetupWanted, observed: SetupObserved, user: string, tokenName: string, problems: SetupProblem[]): SetupStep[] {
   const steps: SetupStep[] = []
   const path = `/access/users/${encodeURIComponent(user)}/token/${tokenName}`
   if (!observed.users.includes(user)) {
     // Without a password: nobody can log in as this user, it only carries the token.
-    steps.push({ title: `make user ${user}`, command: `pveum user add ${user} --comment ${comment}`, call: { method: 'POST', path: '/access/users', form: { userid: user, comment } } })
+    steps.push({ title: `make user ${user}`, command: `${there(`/access/users/${user}`)} || pveum user add ${shellWord(user)} --comment ${comment}`, call: { method: 'POST', path: '/access/users', form: { userid: user, comment } } })
   }
   const exists = observed.tokens.includes(tokenName)
+  if (exists && wanted.secretMissing !== undefined && !wanted.replaceToken) {
+    problems.push({
+      code: 'token-exists',
+      message: `this Proxmox has a token ${wanted.tokenId} already, and its secret is not in ${wanted.secretMissing}`,
+      hint: 'If another site or another person uses it, put the secret from there into that place, or set proxmox.tokenId in site.ts to one of your own. If its secret is lost, "golden setup --new-token" makes a new one; the old one ends with that.'
+    })
+  }
+  const remove = `pveum user token remove ${shellWord(user)} ${tokenName}`
+  const add = `pveum user token add ${shellWord(user)} ${tokenName} --privsep 1 --comment ${comment}`
   if (exists && wanted.replaceToken) {
-    steps.push({ title: `remove token ${wanted.tokenId}, whose secret is not here`, command: `pveum user token remove ${user} ${tokenName}`, call: { method: 'DELETE', path, form: {} } })
+    steps.push({ title: `remove token ${wanted.tokenId}, to make it anew`, command: remove, call: { method: 'DELETE', path, form: {} } })
   }
   if (!exists || wanted.replaceToken) {
-    steps.push({ title: `make token ${wanted.tokenId}`, command: `pveum user token add ${user} ${tokenName} --privsep 1 --comment ${comment}`, call: { method: 'POST', path, form: { privsep: 1, comment } }, yieldsSecret: true })
+    // Of a token that is there the secret can't be told again.
+    const command = wanted.replaceToken ? `${remove} 2>/dev/null || true\n${add}` : `${there(`/access/users/${user}/token/${tokenName}`)} || ${add}`
+    steps.push({ title: `make token ${wanted.tokenId}`, command, call: { method: 'POST', path, form: { privsep: 1, comment } }, yieldsSecret: true })
   }
   return steps
 }
@@ -177,7 +248,7 @@ function aclSteps(wanted: SetupWanted, observed: SetupObserved, user: string): S
     if (has(user) && tokenStays) return []
     return [{
       title: `grant ${role} on ${path}`,
-      command: `pveum acl modify ${path} --roles ${role} --users ${user} --tokens '${wanted.tokenId}' --propagate ${propagate ? 1 : 0}`,
+      command: `pveum acl modify ${shellWord(path)} --roles ${role} --users ${shellWord(user)} --tokens ${shellWord(wanted.tokenId)} --propagate ${propagate ? 1 : 0}`,
       call: { method: 'PUT', path: '/access/acl', form: { path, roles: role, users: user, tokens: wanted.tokenId, propagate } }
     }]
   })
@@ -193,8 +264,8 @@ function depotSteps(wanted: SetupWanted, observed: SetupObserved, problems: Setu
     const existing = observed.vms.find((vm) => vm.vmid === depot.vmid)
     if (existing === undefined) {
       const form = { vmid: depot.vmid, name: depot.name, pool: wanted.depotPool, memory: 64, cores: 1, scsihw: 'virtio-scsi-pci', ostype: 'l26', onboot: 0, description: 'Owns a data disk of serena-golden while no VM uses it. Never started. Do not delete.' }
-      const flags = Object.entries(form).filter(([key]) => key !== 'vmid').map(([key, value]) => `--${key} ${typeof value === 'string' && value.includes(' ') ? `'${value}'` : value}`).join(' ')
-      return [{ title: `make depot ${depot.name} (${depot.vmid})`, command: `qm create ${depot.vmid} ${flags}`, call: { method: 'POST', path: `/nodes/${wanted.node}/qemu`, form }, task: true }, protect]
+      const flags = Object.entries(form).filter(([key]) => key !== 'vmid').map(([key, value]) => `--${key} ${shellWord(value)}`).join(' ')
+      return [{ title: `make depot ${depot.name} (${depot.vmid})`, command: `qm config ${depot.vmid} >/dev/null 2>&1 || qm create ${depot.vmid} ${flags}`, call: { method: 'POST', path: `/nodes/${wanted.node}/qemu`, form }, task: true }, protect]
     }
     if (!isVmHere(wanted, existing) || existing.name !== depot.name || existing.pool !== wanted.depotPool) {
       const what = `${existing.type === 'qemu' ? 'VM' : 'container'} ${existing.name ?? '?'}${existing.node === wanted.node ? '' : ` on node ${existing.node}`}`
@@ -208,15 +279,24 @@ function depotSteps(wanted: SetupWanted, observed: SetupObserved, problems: Setu
 /** Management access first, then the switch: the other way round locks people out of their host. */
 function firewallSteps(wanted: SetupWanted, observed: SetupObserved): SetupStep[] {
   if (!wanted.enableFirewall || observed.firewall.enabled) return []
-  const rules = wanted.management.filter((source) => !observed.firewall.rules.some((rule) => rule.type === 'in' && rule.action === 'ACCEPT' && rule.source === source && rule.dport === managementPorts))
+  const rules = wanted.management.filter((source) => !isOpen(observed.firewall.rules, source))
   return [
     ...rules.map((source): SetupStep => ({
       title: `keep SSH and the web interface open for ${source}`,
-      command: `pvesh create /cluster/firewall/rules --type in --action ACCEPT --enable 1 --proto tcp --dport ${managementPorts} --source ${source}`,
+      command: `${firewallOn} || pvesh create /cluster/firewall/rules --type in --action ACCEPT --enable 1 --proto tcp --dport ${managementPorts} --source ${shellWord(source)} --comment ${comment}`,
       call: { method: 'POST', path: '/cluster/firewall/rules', form: { type: 'in', action: 'ACCEPT', enable: 1, proto: 'tcp', dport: managementPorts, source, comment } }
     })),
-    { title: 'turn the datacenter firewall on', command: 'pvesh set /cluster/firewall/options --enable 1', call: { method: 'PUT', path: '/cluster/firewall/options', form: { enable: 1 } } }
+    { title: 'turn the datacenter firewall on', command: `${firewallOn} || pvesh set /cluster/firewall/options --enable 1`, call: { method: 'PUT', path: '/cluster/firewall/options', form: { enable: 1 } } }
   ]
+}
+
+/** Whether a rule like ours lets this network in. Proxmox puts a new rule on top, so only what stands above all that may refuse counts. */
+function isOpen(rules: readonly FirewallRule[], source: string): boolean {
+  const enabled = rules.filter((rule) => Number(rule.enable) === 1 && !['out', 'forward'].includes(rule.type))
+  const refusing = enabled.findIndex((rule) => rule.type !== 'in' || rule.action !== 'ACCEPT')
+  const narrowing = ['iface', 'dest', 'sport', 'macro']
+  return enabled.slice(0, refusing === -1 ? undefined : refusing)
+    .some((rule) => rule.source === source && rule.proto === 'tcp' && rule.dport === managementPorts && narrowing.every((key) => rule[key] === undefined || rule[key] === ''))
 }
 
 /**
@@ -225,8 +305,10 @@ function firewallSteps(wanted: SetupWanted, observed: SetupObserved): SetupStep[
  * it this once, and a later step may fail
  * @throws ProxmoxError of the step that failed; what was done before it stays, and the next run goes on there.
  */
-export async function applySetup(admin: Proxmox, plan: SetupPlan, onStep: (step: SetupStep) => void, onSecret: (secret: string) => Promise<void>): Promise<void> {
+export async function applySetup(admin: Proxmox, plan: SetupPlan, onStep: (step: SetupStep) => void, onSecret: (secret: string) => Promise<void>, signal?: AbortSignal): Promise<void> {
   for (const step of plan.steps) {
+    // Only between steps: one that is under way may be the token's, whose secret is told once.
+    signal?.throwIfAborted()
     onStep(step)
     const { method, path, form } = step.call
     const answer = method === 'POST' ? await admin.post(path, form) : method === 'PUT' ? await admin.put(path, form) : await admin.del(path, form)

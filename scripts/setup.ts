@@ -2,19 +2,22 @@
 import { X509Certificate } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { createInterface } from 'node:readline/promises'
 import { connect as tlsConnect } from 'node:tls'
-import { connect, type Login, type Proxmox, type Token } from '../proxmox/client.ts'
+import { connect, ProxmoxError, type Login, type Proxmox, type Token } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
-import { applySetup, observeSetup, planSetup, type SetupStep, type SetupWanted } from '../proxmox/setup.ts'
+import { hostOf, identityProblem } from '../proxmox/identity.ts'
+import { setupCommands, setupScript } from '../proxmox/setup-script.ts'
+import { applySetup, observeSetup, planSetup, type SetupWanted } from '../proxmox/setup.ts'
 import { depotVmName, type Site } from '../stacks/site.ts'
 import { openSite, pinnedCa } from './open.ts'
 import { writeSecret } from './secrets/files.ts'
 import type { Verb, VerbContext } from './verb.ts'
 
 export const verb: Verb = {
-  summary: 'prepare the Proxmox host once: role, token, pools, ISO storage, depots (or --print the commands)',
+  summary: 'prepare the Proxmox host once: roles, token, pools, ISO storage, depots (or --print a script for it)',
   options: {
     print: { type: 'boolean' },
     admin: { type: 'string' },
@@ -23,30 +26,48 @@ export const verb: Verb = {
     'enable-datacenter-firewall': { type: 'boolean' }
   },
   optionHelp: {
-    print: 'print the commands for the node\'s own shell instead; needs no login',
+    print: 'print a shell script for the node instead; needs no login',
     admin: 'administrator for this one run: user@realm (password from a prompt or PROXMOX_ADMIN_PASSWORD), or a token\'s id user@realm!name (secret from PROXMOX_ADMIN_TOKEN); default root@pam',
-    fingerprint: 'SHA-256 fingerprint that the host\'s certificate must have, for runs without a terminal',
-    'new-token': 'replace the token, whose secret then changes',
+    fingerprint: 'SHA-256 fingerprint that the host\'s certificate must have, whatever else is trusted; for runs without a terminal',
+    'new-token': 'make the token anew; whoever uses the old secret can do so no longer',
     'enable-datacenter-firewall': 'turn Proxmox\'s datacenter firewall on, management access first; VM rules do nothing without it'
   },
   async run(context) {
     const { site, folder } = await openSite(context.env)
-    const hasSecret = site.proxmox.token.kind !== 'file' || existsSync(resolve(folder, site.proxmox.token.path))
-    const wanted = wantedSetup(site, { enableFirewall: context.flags['enable-datacenter-firewall'] === true, replaceToken: false })
+    const tokenFile = tokenFileOf(site, folder)
+    const secretMissing = site.proxmox.token.kind !== 'file' || existsSync(tokenFile) ? undefined : tokenFile
+    const wanted = { ...wantedSetup(site, { enableFirewall: context.flags['enable-datacenter-firewall'] === true, replaceToken: context.flags['new-token'] === true }), secretMissing }
     if (context.flags['print'] === true) {
-      const plan = planSetup(wanted, nothing(site))
-      context.result(printable(plan.steps), { commands: plan.steps.map((step) => step.command) })
+      const places = { tokenFile, caFile: resolve(folder, site.proxmox.caFile) }
+      const script = setupScript(wanted, places)
+      context.result(script.trimEnd(), { commands: setupCommands(wanted), script, ...places })
       return 0
     }
     await trust(site, folder, context)
     const caFile = pinnedCa(site, folder)
-    const admin = connect({ url: site.proxmox.url, auth: await administrator(context), ...(caFile ? { caPem: await readFile(caFile, 'utf8') } : {}) })
+    const auth = await administrator(context)
+    const admin = connect({ url: site.proxmox.url, auth, ...(caFile ? { caPem: await readFile(caFile, 'utf8') } : {}) })
     try {
-      return await setup(admin, { ...wanted, replaceToken: context.flags['new-token'] === true || !hasSecret }, site, folder, context)
+      return await setup(admin, wanted, site, folder, context)
+    } catch (error) {
+      throw error instanceof ProxmoxError ? ofAdministrator(error, auth, site) : error
     } finally {
       admin.close()
     }
   }
+}
+
+/** What the site's own token would be told does not help an administrator. */
+function ofAdministrator(error: ProxmoxError, auth: Login | Token, site: Site): Failure {
+  const [who, what] = 'secret' in auth ? [auth.id, 'token'] : [auth.username, 'password']
+  if (error.code === 'not-authenticated' || error.code === 'login-refused') {
+    const hint = 'secret' in auth ? 'Check the token\'s id (user@realm!name) and the secret in PROXMOX_ADMIN_TOKEN.' : 'Check the user, with its realm (--admin root@pam, …@pve), and the password.'
+    return new Failure('admin-not-accepted', `Proxmox at ${site.proxmox.url} does not accept the ${what} of the administrator ${who}`, hint, { cause: error })
+  }
+  if (error.code === 'permission-denied') {
+    return new Failure('admin-not-allowed', `${who} is not allowed to prepare this Proxmox: ${error.message}`, 'Use root@pam, or a user, or a token without privilege separation, with the role Administrator on /: "golden setup --admin …". What was done before stays; the next run goes on there.', { cause: error })
+  }
+  return error
 }
 
 export function wantedSetup(site: Site, choices: { enableFirewall: boolean; replaceToken: boolean }): SetupWanted {
@@ -66,8 +87,8 @@ export function wantedSetup(site: Site, choices: { enableFirewall: boolean; repl
   }
 }
 
-async function setup(admin: Proxmox, wanted: SetupWanted, site: Site, folder: string, { progress, result }: VerbContext): Promise<number> {
-  const observed = await progress.step('read what is there', () => observeSetup(admin, wanted))
+async function setup(admin: Proxmox, wanted: SetupWanted, site: Site, folder: string, { progress, result, signal }: VerbContext): Promise<number> {
+  const observed = await progress.step(`read what is there at ${site.proxmox.url}`, () => orStopped(observeSetup(admin, wanted), signal))
   const plan = planSetup(wanted, observed)
   const [problem] = plan.problems
   if (problem !== undefined) {
@@ -78,7 +99,7 @@ async function setup(admin: Proxmox, wanted: SetupWanted, site: Site, folder: st
   let tokenFile: string | undefined
   if (plan.steps.length > 0) {
     await progress.step('prepare the host', async (note) => {
-      await applySetup(admin, plan, (step) => { note(step.title); progress.info(step.title) }, async (secret) => { tokenFile = await keepToken(site, folder, secret) })
+      await applySetup(admin, plan, (step) => { note(step.title); progress.info(step.title) }, async (secret) => { tokenFile = await keepToken(site, folder, secret) }, signal)
     })
   }
   const firewall = wanted.enableFirewall || observed.firewall.enabled
@@ -88,14 +109,29 @@ async function setup(admin: Proxmox, wanted: SetupWanted, site: Site, folder: st
   return 0
 }
 
-/** Keeps the secret where the site expects it, or in a file beside it when the site reads it from elsewhere. */
+/** Where the secret is kept: where the site expects it, or in a file beside it when the site reads it from elsewhere. */
+const tokenFileOf = (site: Site, folder: string): string => resolve(folder, site.proxmox.token.kind === 'file' ? site.proxmox.token.path : 'secrets/proxmox-token.new')
+
 async function keepToken(site: Site, folder: string, secret: string): Promise<string> {
-  const file = resolve(folder, site.proxmox.token.kind === 'file' ? site.proxmox.token.path : 'secrets/proxmox-token.new')
+  const file = tokenFileOf(site, folder)
   await writeSecret(file, `${secret}\n`)
   return file
 }
 
-async function administrator({ flags, env, progress }: VerbContext): Promise<Login | Token> {
+/** Ends with the work, or at once when the verb is stopped: for what may be left in the middle. */
+async function orStopped<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: stopped, reject } = Promise.withResolvers<never>()
+  const stop = (): void => reject(signal.reason)
+  signal.addEventListener('abort', stop)
+  if (signal.aborted) stop()
+  try {
+    return await Promise.race([work, stopped])
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}
+
+async function administrator({ flags, env, progress, signal }: VerbContext): Promise<Login | Token> {
   const username = typeof flags['admin'] === 'string' ? flags['admin'] : 'root@pam'
   if (username.includes('!')) {
     const secret = env['PROXMOX_ADMIN_TOKEN']
@@ -106,72 +142,84 @@ async function administrator({ flags, env, progress }: VerbContext): Promise<Log
   if (fromEnv) return { username, password: fromEnv }
   if (!process.stdin.isTTY) throw new Failure('admin-secret-missing', `there is no terminal to ask for the password of ${username}`, 'Set PROXMOX_ADMIN_PASSWORD for this one command, or use "golden setup --print".')
   progress.info(`Password of ${username} (used for this run only, never stored):`)
-  return { username, password: await askHidden() }
+  return { username, password: await askHidden(signal) }
 }
 
-async function askHidden(): Promise<string> {
+async function askHidden(signal: AbortSignal): Promise<string> {
   const { stdin } = process
-  stdin.setRawMode(true)
-  try {
-    let typed = ''
-    for await (const chunk of stdin) {
-      for (const char of String(chunk)) {
-        if (char === '\r' || char === '\n') return typed
-        if (char === '\u0003') throw new Failure('cancelled', 'stopped by you', 'Run the same command again.')
-        typed = char === '\u007f' ? typed.slice(0, -1) : typed + char
-      }
+  const { promise, resolve: done, reject } = Promise.withResolvers<string>()
+  let typed = ''
+  const read = (chunk: Buffer): void => {
+    for (const char of chunk.toString()) {
+      if (char === '\r' || char === '\n') return done(typed)
+      if (char === '\u0003' || char === '\u0004') return reject(new Failure('cancelled', 'stopped by you', 'Run the same command again.'))
+      typed = char === '\u007f' ? typed.slice(0, -1) : typed + char
     }
-    return typed
+  }
+  const end = (): void => done(typed)
+  stdin.setRawMode(true)
+  stdin.on('data', read).on('end', end).resume()
+  try {
+    return await orStopped(promise, signal)
   } finally {
+    stdin.off('data', read).off('end', end).pause()
     stdin.setRawMode(false)
-    stdin.pause()
   }
 }
 
-/** First contact: shows the certificate's fingerprint, and pins it once somebody has agreed to it. */
-async function trust(site: Site, folder: string, { flags, progress }: VerbContext): Promise<void> {
-  if (pinnedCa(site, folder) !== undefined) return
-  const { certificate, trusted } = await presented(site.proxmox.url)
-  if (trusted) return
-  const fingerprint = new X509Certificate(certificate).fingerprint256
+/**
+ * First contact: shows the certificate's fingerprint, and pins it once somebody has agreed to it. A fingerprint that is
+ * given has to fit also when the certificate is pinned already or the system trusts it.
+ */
+async function trust(site: Site, folder: string, { flags, progress, signal }: VerbContext): Promise<void> {
+  const { url } = site.proxmox
   const given = typeof flags['fingerprint'] === 'string' ? flags['fingerprint'].toUpperCase() : undefined
+  const pinned = pinnedCa(site, folder) !== undefined
+  if (pinned && given === undefined) return
+  const { chain, trusted } = await progress.step(`look at the certificate of ${url}`, () => presented(url, signal))
+  const certificate = new X509Certificate(chain)
+  const fingerprint = certificate.fingerprint256
   if (given !== undefined && given.replace(/:/g, '') !== fingerprint.replace(/:/g, '')) {
-    throw new Failure('fingerprint-differs', `the certificate of ${site.proxmox.url} has SHA-256 fingerprint ${fingerprint}, not the one given`, 'Compare with the node: Proxmox, node, System, Certificates.')
+    throw new Failure('fingerprint-differs', `the certificate of ${url} has SHA-256 fingerprint ${fingerprint}, not the one given`, 'Compare with the node: Proxmox, node, System, Certificates.')
   }
+  if (pinned || trusted) return
+  const problem = identityProblem(url, certificate)
+  if (problem !== undefined) throw problem
   if (given === undefined) {
-    progress.info(`The certificate of ${site.proxmox.url} has this SHA-256 fingerprint:\n  ${fingerprint}\nCompare it with the node: Proxmox, node, System, Certificates.`)
+    progress.info(`The certificate of ${url} has this SHA-256 fingerprint:\n  ${fingerprint}\nCompare it with the node: Proxmox, node, System, Certificates.`)
     if (!process.stdin.isTTY) throw new Failure('fingerprint-not-confirmed', 'nobody is here to confirm it', `Run "golden setup --fingerprint ${fingerprint}" once you have compared it.`)
-    const lines = createInterface({ input: process.stdin, output: process.stderr })
-    const answer = await lines.question('Is it the same? Type yes: ')
-    lines.close()
-    if (answer.trim().toLowerCase() !== 'yes') throw new Failure('fingerprint-not-confirmed', 'the certificate was not confirmed', 'Nothing was changed.')
+    if ((await ask('Is it the same? Type yes: ', signal)).trim().toLowerCase() !== 'yes') throw new Failure('fingerprint-not-confirmed', 'the certificate was not confirmed', 'Nothing was changed.')
   }
-  await writeSecret(resolve(folder, site.proxmox.caFile), certificate)
+  await writeSecret(resolve(folder, site.proxmox.caFile), chain)
 }
 
-async function presented(url: string): Promise<{ certificate: string; trusted: boolean }> {
-  const { hostname, port } = new URL(url)
-  const { promise, resolve: done, reject } = Promise.withResolvers<{ certificate: string; trusted: boolean }>()
+/** Ctrl-C and Ctrl-D at the question only close it: nothing would be answered for ever. */
+async function ask(question: string, signal: AbortSignal): Promise<string> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr })
+  const { promise: closed, reject } = Promise.withResolvers<never>()
+  lines.on('close', () => reject(new Failure('cancelled', 'stopped by you', 'Run the same command again.')))
+  try {
+    return await orStopped(Promise.race([lines.question(question), closed]), signal)
+  } finally {
+    lines.close()
+  }
+}
+
+async function presented(url: string, signal: AbortSignal): Promise<{ chain: string; trusted: boolean }> {
+  const host = hostOf(url)
+  const { promise, resolve: done, reject } = Promise.withResolvers<{ chain: string; trusted: boolean }>()
   // Only looks at the certificate; nothing is sent over this connection.
-  const socket = tlsConnect({ host: hostname, port: Number(port || 443), servername: /^[0-9.]+$/.test(hostname) ? '' : hostname, rejectUnauthorized: false, timeout: 15_000 }, () => {
+  const socket = tlsConnect({ host, port: Number(new URL(url).port || 443), servername: isIP(host) === 0 ? host : '', rejectUnauthorized: false, timeout: 15_000 }, () => {
     const chain: Buffer[] = []
     for (let peer = socket.getPeerCertificate(true); peer.raw && !chain.some((raw) => raw.equals(peer.raw)); peer = peer.issuerCertificate ?? peer) chain.push(peer.raw)
-    const pem = chain.map((raw) => new X509Certificate(raw).toString()).join('')
-    done({ certificate: pem, trusted: socket.authorized })
+    done({ chain: chain.map((raw) => new X509Certificate(raw).toString()).join(''), trusted: socket.authorized })
     socket.end()
   })
-  const fail = (cause: Error): void => reject(new Failure('proxmox-unreachable', `Proxmox does not answer at ${url}: ${cause.message}`, 'Check proxmox.url in site.ts, the network, and that the host is up.', { cause }))
-  socket.on('error', fail)
+  socket.on('error', (cause) => reject(new Failure('proxmox-unreachable', `Proxmox does not answer at ${url}: ${cause.message}`, 'Check proxmox.url in site.ts, the network, and that the host is up.', { cause })))
   socket.on('timeout', () => socket.destroy(new Error('no answer in time')))
-  return promise
+  try {
+    return await orStopped(promise, signal)
+  } finally {
+    if (signal.aborted) socket.destroy()
+  }
 }
-
-/** What --print plans against: a host on which only the disk storage is there. */
-function nothing(site: Site): Parameters<typeof planSetup>[1] {
-  return { roles: [], users: [], tokens: [], acl: [], pools: [], storages: [{ storage: site.proxmox.storage.disks, type: 'any', content: 'images' }], vms: [], protectedVms: new Set(), firewall: { enabled: false, rules: [] } }
-}
-
-function printable(steps: readonly SetupStep[]): string {
-  return ['# Run these as root on the Proxmox node. The token\'s secret is shown once: put it where proxmox.token of your site.ts points.', ...steps.map((step) => step.command)].join('\n')
-}
-

@@ -96,7 +96,8 @@ describe('before the host is prepared', () => {
 
   it('refuses an administrator\'s wrong password', async () => {
     const ended = await place.computer.run(join(place.computer.clone, 'scripts/golden'), ['setup', '--admin', 'admin@pve', '--json'], { env: { GOLDEN_SITE: site.folder, PROXMOX_ADMIN_PASSWORD: 'guess' } })
-    expectFailure(ended, 'not-authenticated')
+    const { message } = expectFailure(ended, 'admin-not-accepted')
+    expect(message).toContain('admin@pve')
     await expectNothingLeft()
   }, minute)
 })
@@ -133,7 +134,7 @@ describe('when the host is prepared', () => {
     await writeFile(join(other.folder, 'secrets/proxmox-token'), '00000000-0000-4000-8000-000000000000\n')
     for (const verb of ['bake', 'deploy']) {
       const { hint } = expectFailure(await other.golden(verb), 'not-authenticated')
-      expect(hint).toContain('golden setup')
+      expect(hint).toContain('golden setup --new-token')
     }
     await expectNothingLeft()
   }, minute)

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Proxmox } from '../../proxmox/client.ts'
-import { applySetup, observeSetup, planSetup, type SetupObserved, type SetupStep, type SetupWanted } from '../../proxmox/setup.ts'
+import { applySetup, observeSetup, planSetup, type FirewallRule, type SetupObserved, type SetupStep, type SetupWanted } from '../../proxmox/setup.ts'
 import { privilegeTable } from '../../proxmox/privileges.ts'
 
 const wanted: SetupWanted = {
@@ -8,14 +8,14 @@ const wanted: SetupWanted = {
   tokenId: 'golden@pve!golden', depots: [{ vmid: 9200, name: 'home-serena-depot' }], management: ['192.168.1.0/24'], enableFirewall: false, replaceToken: false
 }
 const bare: SetupObserved = {
-  roles: [{ roleid: 'Administrator', privs: 'x' }], users: ['root@pam'], tokens: [], acl: [], pools: [],
+  nodes: [{ node: 'pve', status: 'online' }], bridges: ['vmbr0'], roles: [{ roleid: 'Administrator', privs: 'x' }], users: ['root@pam'], tokens: [], acl: [], pools: [],
   storages: [{ storage: 'local-lvm', type: 'lvmthin', content: 'images,rootdir' }], vms: [], protectedVms: new Set(), firewall: { enabled: false, rules: [] }
 }
 
 /** The host after these steps, as far as the plan looks at it. */
 function after(observed: SetupObserved, steps: readonly SetupStep[]): SetupObserved {
   const state = {
-    roles: [...observed.roles], users: [...observed.users], tokens: [...observed.tokens], acl: [...observed.acl], pools: [...observed.pools],
+    nodes: observed.nodes, bridges: observed.bridges, roles: [...observed.roles], users: [...observed.users], tokens: [...observed.tokens], acl: [...observed.acl], pools: [...observed.pools],
     storages: [...observed.storages], vms: [...observed.vms], protectedVms: new Set(observed.protectedVms), firewall: { enabled: observed.firewall.enabled, rules: [...observed.firewall.rules] }
   }
   for (const { call: { method, path, form } } of steps) {
@@ -30,7 +30,7 @@ function after(observed: SetupObserved, steps: readonly SetupStep[]): SetupObser
     else if (path.startsWith('/storage/')) state.storages = state.storages.map((entry) => entry.storage === path.split('/')[2] ? { ...entry, content: text('content') } : entry)
     else if (path === '/nodes/pve/qemu') state.vms.push({ vmid: Number(form['vmid']), type: 'qemu', node: 'pve', name: text('name'), pool: text('pool') })
     else if (path.endsWith('/config')) state.protectedVms.add(Number(path.split('/')[4]))
-    else if (path === '/cluster/firewall/rules') state.firewall.rules.push({ type: text('type'), action: text('action'), source: text('source'), dport: text('dport') })
+    else if (path === '/cluster/firewall/rules') state.firewall.rules.unshift({ type: text('type'), action: text('action'), enable: Number(form['enable']), proto: text('proto'), source: text('source'), dport: text('dport') })
     else if (path === '/cluster/firewall/options') state.firewall.enabled = true
     else throw new Error(`unknown call ${path}`)
   }
@@ -68,6 +68,22 @@ test('the datacenter firewall is left alone without consent, and management acce
   expect(paths.slice(-2)).toEqual(['/cluster/firewall/rules', '/cluster/firewall/options'])
 })
 
+const open = { type: 'in', action: 'ACCEPT', enable: 1, proto: 'tcp', source: '192.168.1.0/24', dport: '22,8006' }
+test.each<[string, readonly FirewallRule[], boolean]>([
+  ['the very rule', [open], true],
+  ['the rule below others that let in', [{ ...open, source: '10.0.0.0/8' }, { type: 'out', action: 'DROP', enable: 1 }, open], true],
+  ['the rule, switched off', [{ ...open, enable: 0 }], false],
+  ['the rule for UDP', [{ ...open, proto: 'udp' }], false],
+  ['the rule for one interface', [{ ...open, iface: 'vmbr1' }], false],
+  ['the rule for one address of the host', [{ ...open, dest: '10.0.0.1' }], false],
+  ['the rule below one that drops', [{ type: 'in', action: 'DROP', enable: 1 }, open], false],
+  ['the rule below one that drops but is off', [{ type: 'in', action: 'DROP', enable: 0 }, open], true],
+  ['the rule below a group of rules', [{ type: 'group', action: 'theirs', enable: 1 }, open], false]
+])('of management access, %s is taken for what it is', (_what, rules, counts) => {
+  const steps = planSetup({ ...wanted, enableFirewall: true }, { ...bare, firewall: { enabled: false, rules } }).steps
+  expect(steps.filter((step) => step.call.path === '/cluster/firewall/rules')).toHaveLength(counts ? 0 : 1)
+})
+
 test.each([
   ['a VM', { type: 'qemu', node: 'pve', name: 'mail' }, 'VM mail of somebody else'],
   ['a VM of that name in another pool', { type: 'qemu', node: 'pve', name: 'home-serena-depot', pool: 'theirs' }, 'VM home-serena-depot of'],
@@ -91,7 +107,55 @@ test('storages that do not fit are problems', () => {
   const codes = (storages: SetupObserved['storages']): string[] => planSetup(wanted, { ...bare, storages }).problems.map((problem) => problem.code)
   expect(codes([])).toEqual(['storage-missing'])
   expect(codes([{ storage: 'local-lvm', type: 'dir', content: 'iso' }])).toEqual(['storage-without-images'])
-  expect(codes([...bare.storages, { storage: 'golden-iso', type: 'dir', content: 'iso,images' }])).toEqual(['iso-storage-holds-disks'])
+  expect(codes([...bare.storages, { storage: 'golden-iso', type: 'dir', content: 'iso,images' }])).toEqual(['iso-storage-shared'])
+  expect(codes([...bare.storages, { storage: 'golden-iso', type: 'dir', content: 'iso,backup' }])).toEqual(['iso-storage-shared'])
+  expect(codes([{ storage: 'local-lvm', type: 'lvmthin', content: 'images', nodes: 'pve2,pve3' }])).toEqual(['storage-missing'])
+  expect(codes([...bare.storages, { storage: 'golden-iso', type: 'dir', content: 'import,iso', nodes: 'pve2' }])).toEqual(['storage-missing'])
+  expect(codes([...bare.storages, { storage: 'golden-iso', type: 'dir', content: 'import,iso', path: '/var/lib/golden-iso' }, { storage: 'local', type: 'dir', content: 'backup', path: '/var/lib/vz' }])).toEqual([])
+})
+
+test.each(['/var/lib/golden-iso', '/var/lib/golden-iso/', '/var/lib', '/var/lib//golden-iso/deeper', '/'])('a folder that a storage has at %s is no place for the ISO storage', (path) => {
+  const theirs = { storage: 'local', type: 'dir', content: 'backup', path }
+  const { problems } = planSetup(wanted, { ...bare, storages: [...bare.storages, theirs] })
+  expect(problems).toMatchObject([{ code: 'iso-path-taken', message: expect.stringContaining('storage local') }])
+  const there = { storage: 'golden-iso', type: 'dir', content: 'iso,import', path: '/var/lib/golden-iso' }
+  expect(planSetup({ ...wanted, isoPath: '/srv/x' }, { ...bare, storages: [...bare.storages, there, theirs] }).problems.map(({ code }) => code)).toEqual(['iso-path-taken'])
+})
+
+test.each<[string, Partial<SetupObserved>, string, string]>([
+  ['is not there', { nodes: [{ node: 'pve1', status: 'online' }], bridges: [] }, 'node-missing', 'pve1'],
+  ['is off', { nodes: [{ node: 'pve', status: 'offline' }], bridges: [] }, 'node-offline', 'Start'],
+  ['has no such bridge', { bridges: ['vmbr1', 'vmbr2'] }, 'bridge-missing', 'vmbr1, vmbr2']
+])('a node that %s is a problem', (_what, observed, code, hint) => {
+  expect(planSetup(wanted, { ...bare, ...observed }).problems).toMatchObject([{ code, hint: expect.stringContaining(hint) }])
+})
+
+test('nothing is asked of a node that is not there', async () => {
+  const asked: string[] = []
+  const admin = { get: async (path: string) => { asked.push(path); return path === '/nodes' ? [{ node: 'other', status: 'online' }] : path.endsWith('options') ? {} : path === '/cluster/resources' ? [{ vmid: 9200, type: 'qemu', node: 'pve' }] : [] } } as unknown as Proxmox
+  expect(planSetup(wanted, await observeSetup(admin, wanted)).problems).toMatchObject([{ code: 'node-missing' }, { code: 'storage-missing' }])
+  expect(asked.filter((path) => path.startsWith('/nodes/'))).toEqual([])
+})
+
+test('a token that somebody else may use is replaced only on request', () => {
+  const shared = { ...after(bare, planSetup(wanted, bare).steps) }
+  const elsewhere = { ...wanted, secretMissing: '/site/secrets/proxmox-token' }
+  const refused = planSetup(elsewhere, shared)
+  expect(refused.problems).toMatchObject([{ code: 'token-exists', message: expect.stringContaining('/site/secrets/proxmox-token'), hint: expect.stringContaining('--new-token') }])
+  expect(refused.steps).toEqual([])
+  const replaced = planSetup({ ...elsewhere, replaceToken: true }, shared)
+  expect(replaced.problems).toEqual([])
+  expect(replaced.steps.slice(0, 2).map(({ call }) => call.method)).toEqual(['DELETE', 'POST'])
+  expect(planSetup(elsewhere, bare).problems).toEqual([])
+})
+
+test('a stop takes effect between two steps', async () => {
+  const stop = new AbortController()
+  const done: string[] = []
+  const call = async (path: string): Promise<null> => { done.push(path); stop.abort(new Error('stopped')); return null }
+  const admin = { post: call, put: call, del: call } as unknown as Proxmox
+  await expect(applySetup(admin, planSetup(wanted, bare), () => {}, async () => {}, stop.signal)).rejects.toThrow('stopped')
+  expect(done).toHaveLength(1)
 })
 
 test('a role that somebody changed is corrected', () => {
