@@ -1,8 +1,11 @@
 /** The site that the demo and the lab use: an ordinary site file whose Proxmox happens to be the lab. */
 import { createHash } from 'node:crypto'
-import { copyFile, mkdir, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { SiteInput } from '../stacks/site.ts'
+import { writeSecret } from './secrets/files.ts'
+import { generateSshKey } from './secrets/ssh-key.ts'
 
 /** What the lab says about itself (connection.json); only what a site needs of it. */
 export interface LabEndpoint {
@@ -91,10 +94,23 @@ export function labSite(lab: LabEndpoint, options: LabSiteOptions): SiteInput {
   }
 }
 
-/** Writes it as a site folder, with the lab's CA pinned, as `golden setup` would after a look at the fingerprint. */
+/** Private key, below the site folder, of the person who works on this site's projects over SSH. */
+export const projectsKeyFile = 'secrets/ssh/projects_key'
+
+/**
+ * Writes it as a site folder, with the lab's CA pinned, as `golden setup` would after a look at the fingerprint, and
+ * with a key for work on the projects.
+ */
 export async function writeLabSite(folder: string, site: SiteInput, lab: LabEndpoint): Promise<void> {
-  await mkdir(join(folder, 'secrets'), { recursive: true, mode: 0o700 })
-  await writeFile(join(folder, 'site.ts'), `import { defineSite } from 'serena-golden'\n\nexport default defineSite(${JSON.stringify(site, null, 2)})\n`)
+  await mkdir(join(folder, 'secrets', 'ssh'), { recursive: true, mode: 0o700 })
+  const key = join(folder, projectsKeyFile)
+  if (!existsSync(key)) {
+    const made = generateSshKey('lab')
+    await writeSecret(key, made.privateKey)
+    await writeFile(`${key}.pub`, made.publicKey)
+  }
+  const projectKeys = [...(site.ssh?.projectKeys ?? []), (await readFile(`${key}.pub`, 'utf8')).trim()]
+  await writeFile(join(folder, 'site.ts'), `import { defineSite } from 'serena-golden'\n\nexport default defineSite(${JSON.stringify({ ...site, ssh: { ...site.ssh, projectKeys } }, null, 2)})\n`)
   await copyFile(lab.caFile, join(folder, 'secrets', 'proxmox-ca.pem'))
 }
 

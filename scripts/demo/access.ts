@@ -57,11 +57,16 @@ export async function leaveMark(access: OutsideAccess, mark: string): Promise<vo
 }
 
 export async function findMark(access: OutsideAccess, mark: string): Promise<void> {
+  const text = await readProjectFile(access, `check_${mark}.py`)
+  expectThat(text.includes(mark), `the file written before says ${JSON.stringify(text.slice(0, 200))}`)
+}
+
+/** A file of the first project, as Serena gives it to a client. */
+export async function readProjectFile(access: OutsideAccess, path: string): Promise<string> {
   const session = await openMcp({ url: publicUrl(access.site, '/mcp'), transport: 'streamable-http', ...(await credentials(access)) })
   try {
     await session.call('activate_project', { project: access.site.serena.projects[0]?.name ?? 'playground', session: 'golden-check' })
-    const text = await session.call('read_file', { relative_path: `check_${mark}.py` })
-    expectThat(text.includes(mark), `the file written before says ${JSON.stringify(text.slice(0, 200))}`)
+    return await session.call('read_file', { relative_path: path })
   } finally {
     await session.close()
   }

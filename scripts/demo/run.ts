@@ -14,6 +14,7 @@ import { control } from './control.ts'
 import { checkFirewalls } from './firewall.ts'
 import { checkLogs } from './logs.ts'
 import { verb } from './program.ts'
+import { checkProjects } from './projects.ts'
 import { checkSecrets, checkTemplate } from './secrets.ts'
 import { checkSurvival, slotctl, type Guest } from './survive.ts'
 
@@ -76,6 +77,7 @@ export async function runDemo(world: DemoWorld): Promise<DemoResult> {
     await checkAccess(checks, access, 'two VMs')
     await leaveMark(access, mark)
     await checkLogs(checks, { site, guests, signal, access }, 'two VMs')
+    await checkProjects(checks, { site, access, guest: serena, socksPort: connection.socksProxy.port, scratch: world.folder, signal })
     await checkFirewalls(checks, { site, control: lab, administrator, guests }, 'two VMs')
     await checkSecrets(checks, { folder, labLog: join(world.folder, 'lab.log'), labFolder: join(world.folder, 'lab') })
     await checkSurvival(checks, serena, access, mark)

@@ -43,6 +43,14 @@ export async function checkSurvival(checks: Checks, guest: Guest, access: Outsid
     expectThat((await inGuest(guest, 'nft list table inet golden')).includes('policy drop'), 'the table of the guest has no dropping policy')
     await backWithData(access, mark, guest.signal)
   })
+  await checks.check('all nftables rules flushed: the guest\'s and Docker\'s are back by themselves, and Serena answers', async () => {
+    await inGuest(guest, 'nft flush ruleset')
+    await eventually(async () => {
+      const tables = (await inGuest(guest, 'nft list tables')).split('\n')
+      for (const table of ['table inet golden', 'table ip nat']) expectThat(tables.includes(table), `${table} is not back`)
+    }, { timeoutMs: 300_000, signal: guest.signal })
+    await backWithData(access, mark, guest.signal)
+  })
   await checks.check('VM rebooted through the API: Serena is back by itself, data intact', async (note) => {
     const booted = (await inGuest(guest, 'cat /proc/sys/kernel/random/boot_id')).trim()
     await guest.proxmox.task(await guest.proxmox.post<string>(`/nodes/${guest.node}/qemu/${guest.vmid}/status/reboot`), { signal: guest.signal })
