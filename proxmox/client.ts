@@ -120,7 +120,7 @@ interface Ticket {
   readonly csrf: string
 }
 
-/** @throws Failure `token-malformed` for what is no token; connects lazily */
+/** @throws Failure `token-malformed` or `ca-unreadable` for what is no token or no certificate; connects lazily */
 export function connect(endpoint: Endpoint): Proxmox {
   return new Client(endpoint)
 }
@@ -137,6 +137,7 @@ class Client implements Proxmox {
     const { auth } = endpoint
     // It goes into a header: with a line break or the mark of an encoding in it no request could even be made.
     if ('secret' in auth && !/^[!-~]*$/.test(auth.id + auth.secret)) throw new Failure('token-malformed', `token ${auth.id}, or its secret, is not one word of plain characters`, 'Put the secret alone into its place, in one line and without a byte order mark; or make a new one with "golden setup --new-token".')
+    if (endpoint.caPem !== undefined && !isCertificate(endpoint.caPem)) throw new Failure('ca-unreadable', `what is pinned for ${this.url} is no certificate in PEM`, 'Remove the file that proxmox.caFile names (secrets/proxmox-ca.pem by default), and run "golden setup" to see and pin the right one.')
     this.#agent = new Agent({
       keepAlive: true,
       maxSockets: 4,
@@ -384,6 +385,14 @@ class Client implements Proxmox {
       return new ProxmoxError('certificate-not-trusted', `the certificate of ${this.url} is not trusted: ${cause.message}`, 'If the host or its certificate changed on purpose, remove the pinned one (proxmox.caFile, secrets/proxmox-ca.pem by default) and run "golden setup" to see and pin the new one; otherwise somebody may be in between.', details)
     }
     return new ProxmoxError('proxmox-unreachable', `Proxmox does not answer at ${this.url}: ${cause.message}`, 'Check proxmox.url in site.ts, the network, and that the host is up.', details)
+  }
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0
+  } catch {
+    return false
   }
 }
 

@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { Failure } from '../proxmox/failure.ts'
 import { renderer } from './render.ts'
+import { systemFailure } from './system-failure.ts'
 import type { Verb } from './verb.ts'
 
 const verbs: Readonly<Record<string, () => Promise<{ verb: Verb }>>> = {
@@ -47,23 +48,21 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0
   }
   const load = Object.hasOwn(verbs, name) ? verbs[name] : undefined
-  if (load === undefined) {
-    console.error(`error usage: there is no verb "${name}"\n→ Run "golden help" for the list.`)
-    return 2
-  }
+  if (load === undefined) return tell(new Failure('usage', `there is no verb "${name}"`, 'Run "golden help" for the list.'), rest.includes('--json'))
   const { verb } = await load()
   let parsed
   try {
     parsed = parseArgs({ args: rest, allowPositionals: true, options: { ...verb.options, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } })
   } catch (error) {
-    console.error(`error usage: ${error instanceof Error ? error.message : String(error)}\n→ Run "golden ${name} --help".`)
-    return 2
+    return tell(new Failure('usage', error instanceof Error ? error.message : String(error), `Run "golden ${name} --help".`), rest.includes('--json'))
   }
   const { help: wantsHelp, json, ...flags } = parsed.values as Record<string, string | boolean | (string | boolean)[] | undefined>
   if (wantsHelp) {
     verbHelp(name, verb)
     return 0
   }
+  const surplus = parsed.positionals.slice(mostOperands(verb))
+  if (surplus.length > 0) return tell(new Failure('usage', `"${name}" takes no ${surplus.map((word) => `"${word}"`).join(' ')}`, `Run "golden ${name} --help".`), json === true)
   const abort = new AbortController()
   let asked: number | undefined
   const stop = (signal: NodeJS.Signals): void => {
@@ -86,12 +85,19 @@ async function main(argv: readonly string[]): Promise<number> {
       result: (text, document) => process.stdout.write(json === true ? `${JSON.stringify(document, null, 2)}\n` : text === '' ? '' : `${text}\n`)
     })
   } catch (error) {
-    const failure = error instanceof Failure ? error : abort.signal.aborted ? abort.signal.reason as Failure : undefined
-    if (failure === undefined) throw error
-    if (json === true) process.stdout.write(`${JSON.stringify({ error: { code: failure.code, message: failure.message, hint: failure.hint } }, null, 2)}\n`)
-    process.stderr.write(`error ${failure.code}: ${failure.message}\n→ ${failure.hint}\n`)
-    return failure.code === 'cancelled' ? 130 : 1
+    const failure = error instanceof Failure ? error : abort.signal.aborted ? abort.signal.reason as Failure : systemFailure(error)
+    return tell(failure ?? new Failure('bug', error instanceof Error ? error.stack ?? error.message : String(error), 'This is a mistake in serena-golden: please report it with these lines.'), json === true)
   }
 }
+
+/** On standard error for people, with --json on standard output as well. @returns the exit code */
+function tell({ code, message, hint }: Failure, json: boolean): number {
+  if (json) process.stdout.write(`${JSON.stringify({ error: { code, message, hint } }, null, 2)}\n`)
+  process.stderr.write(`error ${code}: ${message}\n→ ${hint}\n`)
+  return code === 'cancelled' ? 130 : code === 'usage' ? 2 : 1
+}
+
+/** `GROUP` is one, `[GROUP …]` any number. */
+const mostOperands = ({ operands }: Verb): number => operands === undefined ? 0 : operands.includes('…') ? Infinity : operands.split(' ').length
 
 process.exitCode = await main(process.argv.slice(2))

@@ -3,9 +3,10 @@ import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
+import { Failure } from '../proxmox/failure.ts'
 import { loadSite, siteFolder } from '../stacks/load.ts'
 import { groupWithRole, type Site } from '../stacks/site.ts'
-import { makeAuthority, makeServerCertificate, stillServes } from './secrets/certificates.ts'
+import { isCertificate, isKeyOf, makeAuthority, makeServerCertificate, stillServes } from './secrets/certificates.ts'
 import { writeSecret, writeSecretOnce } from './secrets/files.ts'
 import { generateSshKey } from './secrets/ssh-key.ts'
 import type { Verb } from './verb.ts'
@@ -63,14 +64,17 @@ export async function initSecrets(site: Site, folder: string, now: Date): Promis
     await writeSecret(at('ca.pem'), authority.certificate)
     made.push(at('ca.pem'), at('ca.key'))
   }
-  const authority = { certificate: await readFile(at('ca.pem'), 'utf8'), key: await readFile(at('ca.key'), 'utf8') }
+  const authority = await readFile(at('ca.pem'), 'utf8')
+  if (!isCertificate(authority)) throw new Failure('ca-unreadable', `${at('ca.pem')} is no certificate`, `Put it back from your backup. Without it, ${newAuthority(at('ca.pem'))}`)
   const certificate = async (name: string, names: readonly [string, ...string[]]): Promise<void> => {
     const path = at('tls', `${name}.pem`)
-    if (existsSync(path) && stillServes(await readFile(path, 'utf8'), authority.certificate, names, now)) return
-    const pair = await makeServerCertificate(authority, names, now)
-    await writeSecret(at('tls', `${name}.key`), pair.key)
+    const key = at('tls', `${name}.key`)
+    if (existsSync(path) && existsSync(key) && stillServes(await readFile(path, 'utf8'), authority, names, now)) return
+    // The CA's key is needed only here: who keeps it elsewhere brings it back for this.
+    const pair = await makeServerCertificate({ certificate: authority, key: await authorityKey(at('ca.key'), authority, at('ca.pem')) }, names, now)
+    await writeSecret(key, pair.key)
     await writeSecret(path, pair.certificate)
-    made.push(path, at('tls', `${name}.key`))
+    made.push(path, key)
   }
   const serena = groupWithRole(site, 'serena')
   const logging = groupWithRole(site, 'logging')
@@ -90,6 +94,17 @@ export async function initSecrets(site: Site, folder: string, now: Date): Promis
     made.push(path, `${path}.pub`)
   }
   return made
+}
+
+const newAuthority = (file: string): string => `remove ${file}: "npx golden init" then makes a new CA, which every client has to trust anew.`
+
+/** @throws Failure when there is none, or another one's */
+async function authorityKey(file: string, certificate: string, certificateFile: string): Promise<string> {
+  const unusable = (why: string): Failure => new Failure('ca-key-unusable', `a certificate has to be signed, but the CA's key ${file} ${why}`, `Put it back from your backup. If it is lost, ${newAuthority(certificateFile)}`)
+  if (!existsSync(file)) throw unusable('is not there')
+  const key = await readFile(file, 'utf8')
+  if (!isKeyOf(key, certificate)) throw unusable(`is no key, or not that of ${certificateFile}`)
+  return key
 }
 
 /** 144 bits; only letters, digits, hyphen and underscore, so that it can be pasted anywhere. */

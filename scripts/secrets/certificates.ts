@@ -1,6 +1,6 @@
 /** The site's own certificate authority and the certificates that it signs. */
 import 'reflect-metadata'
-import { webcrypto, X509Certificate as NodeCertificate } from 'node:crypto'
+import { createPrivateKey, webcrypto, X509Certificate as NodeCertificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import * as x509 from '@peculiar/x509'
 
@@ -61,12 +61,30 @@ export async function makeServerCertificate(authority: PemPair, names: readonly 
   return { certificate: `${certificate.toString('pem')}\n${authority.certificate}`, key: await exportKey(keys.privateKey) }
 }
 
-/** Whether a certificate still serves: signed by this authority, for all these names, and not about to end. */
+/** Whether a certificate still serves: signed by this authority, for all these names, and not about to end. What is no certificate does not. */
 export function stillServes(certificatePem: string, authorityPem: string, names: readonly string[], now: Date): boolean {
+  if (!isCertificate(certificatePem)) return false
   const certificate = new NodeCertificate(certificatePem)
   const covers = (name: string): boolean => (isIP(name) === 0 ? certificate.checkHost(name) : certificate.checkIP(name)) !== undefined
   return certificate.checkIssued(new NodeCertificate(authorityPem)) && names.every(covers) &&
     certificate.validToDate.getTime() - now.getTime() > renewBeforeDays * day
+}
+
+export function isCertificate(pem: string): boolean {
+  try {
+    return new NodeCertificate(pem).raw.length > 0
+  } catch {
+    return false
+  }
+}
+
+/** Whether this is the private key, in PEM, of that certificate. */
+export function isKeyOf(key: string, certificatePem: string): boolean {
+  try {
+    return new NodeCertificate(certificatePem).checkPrivateKey(createPrivateKey(key))
+  } catch {
+    return false
+  }
 }
 
 /** Positive and 20 octets at most (RFC 5280, 4.1.2.2). */

@@ -1,5 +1,6 @@
 /** The command line itself: help, bad usage, and the way from the system's Node to the pinned one. */
 import { execFileSync } from 'node:child_process'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { userComputer, type Computer } from '../flow/computer.ts'
@@ -29,11 +30,24 @@ describe('golden', () => {
     for (const line of stdout.split('\n').filter((one) => one.startsWith('  --'))) expect(line).toMatch(/^ {2}--[a-z-]+( VALUE)? +\S.{5}/)
   }, 30_000)
 
-  it.each([['of a verb that is not there', ['bakee']], ['of a flag that is not there', ['bake', '--quick']], ['of a name of JavaScript', ['constructor']]])('exits with 2 in case %s, and says where to look', async (_, args) => {
+  it.each([['of a verb that is not there', ['bakee']], ['of a flag that is not there', ['bake', '--quick']], ['of a name of JavaScript', ['constructor']], ['of a word too many', ['client', 'cline', 'cursor']], ['of a word for a verb that takes none', ['bake', 'serena']], ['of a value that an option does not have', ['lab', '--driver', 'kvm']]])('exits with 2 in case %s, and says where to look', async (_, args) => {
     const { code, stdout, stderr } = await golden(...args)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
-    expect(stderr).toMatch(/^error usage: .+\n→ Run "golden .*help/)
+    expect(stderr).toMatch(/^error usage: .+\n→ (Run "golden .*help|Say )/)
+    const asked = await golden(...args, '--json')
+    expect({ code: asked.code, error: asked.error }).toEqual({ code: 2, error: { code: 'usage', message: expect.stringMatching(/./), hint: expect.stringMatching(/./) } })
   }, 30_000)
+
+  it('tells what the system refuses as a failure, not as a bug', async () => {
+    const closed = join(computer.folder, 'closed')
+    await mkdir(closed, { mode: 0o555 })
+    await writeFile(join(computer.folder, 'file'), '', { mode: 0o666 })
+    for (const [folder, code] of [[join(closed, 'site'), 'file-not-allowed'], [join(computer.folder, 'file'), 'file-in-the-way'], [join(computer.folder, 'file', 'site'), 'file-in-the-way']] as const) {
+      const { code: exit, error, stderr } = await computer.run(join(computer.clone, 'scripts/golden'), ['init', '--json'], { env: { GOLDEN_SITE: folder } })
+      expect({ exit, code: error?.code }, stderr).toEqual({ exit: 1, code })
+      expect(stderr).not.toMatch(/^\s+at /m)
+    }
+  }, 60_000)
 
   it('says which verb to run when there is no site', async () => {
     const { code, error, stderr } = await computer.run(join(computer.clone, 'scripts/golden'), ['status', '--json'], { env: { GOLDEN_SITE: join(computer.folder, 'none') } })

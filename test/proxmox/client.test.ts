@@ -61,6 +61,10 @@ test.each(['two\nlines', '\uFEFFmarked', 'with space'])('%j is refused as a secr
   expect(failure.message).not.toContain(secret)
 })
 
+test.each(['', 'x', '-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n'])('%j is no certificate to pin', async (text) => {
+  expect(await failureOf({ url: 'https://127.0.0.1:9', caPem: text, auth: token })).toMatchObject({ code: 'ca-unreadable', hint: expect.stringContaining('proxmox.caFile') })
+})
+
 test('a pinned certificate under a name that is not in it is refused, as Packer and OpenTofu would, with the names that work', async () => {
   const other = await makeServerCertificate(authority, ['pve.lan', 'localhost', '192.168.1.5', 'fd00::5'], new Date())
   const url = await serve(refuse, other)

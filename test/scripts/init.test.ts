@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -51,6 +51,39 @@ test('a certificate about to end is made anew, long before clients notice', asyn
   const site = await loadSite(folder)
   await initSecrets(site, folder, new Date())
   expect(await initSecrets(site, folder, new Date(Date.now() + 800 * 86_400_000))).toContain(join(folder, 'secrets/tls/public.pem'))
+})
+
+test.each<[string, (secrets: string) => void]>([
+  ['is gone', (secrets) => rmSync(join(secrets, 'ca.key'))],
+  ['is broken', (secrets) => writeFileSync(join(secrets, 'ca.key'), '-----BEGIN PRIVATE KEY-----\nx')],
+  ['is another one\'s', (secrets) => copyFileSync(join(secrets, 'tls/public.key'), join(secrets, 'ca.key'))]
+])('a CA\'s key that %s is missed only when something has to be signed, and told as such', async (_what, spoil) => {
+  await initFolder(folder)
+  const site = await loadSite(folder)
+  await initSecrets(site, folder, new Date())
+  spoil(join(folder, 'secrets'))
+  expect(await initSecrets(site, folder, new Date())).toEqual([])
+  const authority = readFileSync(join(folder, 'secrets/ca.pem'), 'utf8')
+  await expect(initSecrets({ ...site, public: { ...site.public, host: 'code.example.net' } }, folder, new Date())).rejects.toMatchObject({ code: 'ca-key-unusable', hint: expect.stringContaining('backup') })
+  expect(readFileSync(join(folder, 'secrets/ca.pem'), 'utf8')).toBe(authority)
+})
+
+test('a CA that is no certificate is told as such', async () => {
+  await initFolder(folder)
+  const site = await loadSite(folder)
+  await initSecrets(site, folder, new Date())
+  writeFileSync(join(folder, 'secrets/ca.pem'), 'x')
+  await expect(initSecrets(site, folder, new Date())).rejects.toMatchObject({ code: 'ca-unreadable' })
+})
+
+test.each(['public.pem', 'public.key'])('a server\'s %s that is gone or broken is made anew with its other half', async (name) => {
+  await initFolder(folder)
+  const site = await loadSite(folder)
+  await initSecrets(site, folder, new Date())
+  if (name === 'public.pem') writeFileSync(join(folder, 'secrets/tls', name), 'x')
+  else rmSync(join(folder, 'secrets/tls', name))
+  expect(await initSecrets(site, folder, new Date())).toEqual([join(folder, 'secrets/tls/public.pem'), join(folder, 'secrets/tls/public.key')])
+  expect(await initSecrets(site, folder, new Date())).toEqual([])
 })
 
 test('host keys are what OpenSSH itself reads', () => {
