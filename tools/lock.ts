@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { link, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { link, mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -11,8 +11,10 @@ interface Holder {
   readonly born: string
 }
 
-/** A lock of another computer (home folders can be shared) can't be checked: older than this it counts as left behind. */
-const FOREIGN_LOCK_MS = 2 * 60 * 60 * 1000
+/** Whoever holds a lock touches it this often. */
+const BEAT_MS = 20_000
+/** Of another computer, or of a container that is gone, no process can be looked up: untouched for so long it counts as left behind. */
+const FOREIGN_LOCK_MS = 2 * 60 * 1000
 
 export interface LockOptions {
   /** Called when somebody else holds the lock, then about twice a second. */
@@ -38,9 +40,15 @@ export async function withLock<T>(path: string, work: () => Promise<T>, options:
       await discard(path)
     }
   }
+  const beat = setInterval(() => {
+    const now = new Date()
+    utimes(path, now, now).catch(() => undefined)
+  }, BEAT_MS)
+  beat.unref()
   try {
     return await work()
   } finally {
+    clearInterval(beat)
     await rm(path, { force: true })
   }
 }

@@ -116,7 +116,8 @@ const inCache = (name: ToolName, pin: Pin, entry: Entry, origin: Origin): Tool =
 /** A program that doesn't start, or is another version than its file name said, is better found out now. */
 async function verify(name: ToolName, pin: Pin, path: string): Promise<void> {
   if (pin.ask === undefined) return
-  const version = await askVersion(path, pin.ask)
+  // Ours, and perhaps still cold: it gets all the time it needs.
+  const version = await askVersion(path, pin.ask, 60_000)
   if (version !== pin.version) {
     throw new ToolFailure('wrong-version', `${name} should be ${pin.version}, but says ${version ?? 'nothing'}`, 'Correct the pins in tools/pins.ts and tools/go.')
   }

@@ -21,11 +21,17 @@ export function suits(pinned: string, found: string, accept: PathRule['accept'])
   return have[1] > want[1] || (have[1] === want[1] && have[2] >= want[2])
 }
 
-/** Runs the executable to learn its version. Undefined if it can't be run or says something else. */
-export async function askVersion(path: string, ask: NonNullable<Pin['ask']>): Promise<string | undefined> {
+/**
+ * Runs the executable to learn its version. Undefined if it can't be run or says something else. A foreign program of that
+ * name (there are several called packer) may want to read or to go on for ever: it gets no input, and is killed.
+ */
+export async function askVersion(path: string, ask: NonNullable<Pin['ask']>, timeoutMs = 15_000): Promise<string | undefined> {
   try {
     const env = { ...process.env, CHECKPOINT_DISABLE: '1' }
-    const { stdout, stderr } = await run(path, [...ask.args], { timeout: 60_000, env })
+    const asking = run(path, [...ask.args], { timeout: timeoutMs, killSignal: 'SIGKILL', env })
+    asking.child.stdin?.on('error', () => undefined) // it ended first
+    asking.child.stdin?.end()
+    const { stdout, stderr } = await asking
     return ask.pattern.exec(`${stdout}\n${stderr}`)?.[1]
   } catch {
     return undefined

@@ -1,10 +1,10 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { describe, expect, test, onTestFinished } from 'vitest'
+import { describe, expect, test, onTestFinished, vi } from 'vitest'
 import { entryFolder, lookUp, obtain, toolCache, type Entry } from '../../tools/cache.ts'
 import { filesBelow, temporaryFolder } from './folder.ts'
 
@@ -68,6 +68,29 @@ describe('an entry', () => {
       await writeLock(entry, JSON.stringify({ host: hostname(), ...holder }))
       expect(await obtain(entry, async () => ({ by: 'us' }))).toEqual({ by: 'us' })
     }
+  })
+
+  test('is taken over from another computer that has not touched the lock for minutes, and waited for before that', async () => {
+    const entry = await freshEntry()
+    const stop = new AbortController()
+    await writeLock(entry, JSON.stringify({ host: 'a container that is gone', pid: 1, born: '1' }))
+    await expect(obtain(entry, async () => ({ by: 'us' }), { signal: stop.signal, onWait: () => stop.abort() })).rejects.toThrow(/abort/i)
+    const before = new Date(Date.now() - 3 * 60_000)
+    await utimes(`${entryFolder(entry)}.lock`, before, before)
+    expect(await obtain(entry, async () => ({ by: 'us' }))).toEqual({ by: 'us' })
+  })
+
+  test('has a lock that is touched while it is made', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const entry = await freshEntry()
+    const lock = `${entryFolder(entry)}.lock`
+    await obtain(entry, async () => {
+      await utimes(lock, 0, 0)
+      vi.advanceTimersByTime(30_000)
+      await vi.waitFor(async () => { expect((await stat(lock)).mtimeMs).toBeGreaterThan(Date.now() - 60_000) })
+      return { by: 'us' }
+    })
   })
 
   test('is taken over if its lock is damaged', async () => {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { searchPath } from '../../tools/path.ts'
 import { PINS } from '../../tools/pins.ts'
-import { suits } from '../../tools/version.ts'
+import { askVersion, suits } from '../../tools/version.ts'
 import { executable, temporaryFolder } from './folder.ts'
 
 describe('a version on PATH', () => {
@@ -45,6 +45,19 @@ describe('searching PATH', () => {
     expect(search.found).toBeUndefined()
     expect(search.refused).toEqual([`${bin}/packer does not tell its version`])
   })
+
+  test('a program of that name that wants to read gets no input to wait for', async () => {
+    const folder = await folderWith('bin')
+    const bin = join(folder, 'bin')
+    await executable(bin, 'packer', 'cat >/dev/null; echo "Packer v1.16.0"')
+    expect((await searchPath(PINS.packer, bin, join(folder, 'cache'))).found?.version).toBe('1.16.0')
+  }, 5000)
+
+  test('a program of that name that goes on for ever, whatever it is told, is given up', async () => {
+    const folder = await folderWith('bin')
+    const file = await executable(join(folder, 'bin'), 'packer', 'trap "" TERM; while :; do sleep 1; done')
+    expect(await askVersion(file, { args: ['version'], pattern: /v(.*)/ }, 200)).toBeUndefined()
+  }, 5000)
 
   test('what this project itself put into its cache does not count', async () => {
     const folder = await temporaryFolder()
