@@ -14,6 +14,10 @@ const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-ca
 const storageId = z.string().regex(/^[A-Za-z][A-Za-z0-9._-]*[A-Za-z0-9]$/, 'must be a Proxmox storage id')
 const poolId = z.string().regex(/^[A-Za-z0-9._-]+$/, 'must be a Proxmox pool id')
 const hostName = z.string().regex(/^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/, 'must be a host name in lower case, or an address')
+/** It becomes the name of a folder and a line of a file in the build VM. */
+const registryHost = z.string().regex(/^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:[1-9][0-9]{0,4})?$/i, 'must be HOST or HOST:PORT')
+/** The message must not say again what may be a password. */
+const apiUrl = z.string().refine((text) => /^https:\/\/(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?\/?$/i.test(text) && URL.canParse(text), 'must be https://HOST:8006, without credentials, path, ? or #')
 const sshKey = z.string().regex(/^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com) [A-Za-z0-9+/=]+( .*)?$/, 'must be an OpenSSH public key in one line')
 /** Credentials in it would be readable in deployment.json, in the seed and in git's arguments; a user alone is what SSH wants. */
 const gitSource = z.string().min(1)
@@ -71,7 +75,7 @@ const schema = z.strictObject({
   name,
   proxmox: z.strictObject({
     /** e.g. `https://192.168.1.5:8006`, without a path. */
-    url: z.url({ protocol: /^https$/, error: 'must be https://HOST:8006' }).refine((text) => URL.canParse(text) && new URL(text).pathname === '/', 'must have no path'),
+    url: apiUrl,
     node: z.string().min(1),
     /** The CA (or the certificate itself) that the API is verified with; `golden setup` fetches it and shows its fingerprint. */
     caFile: z.string().default('secrets/proxmox-ca.pem'),
@@ -131,7 +135,7 @@ const schema = z.strictObject({
       sshTimeoutMinutes: z.int().min(1).max(120).default(15)
     }),
     /** Registries with a CA of their own, for baking only; nothing of it stays in the image. */
-    registries: z.array(z.strictObject({ host: z.string().min(1), caFile: z.string().min(1) })).default([])
+    registries: z.array(z.strictObject({ host: registryHost, caFile: z.string().min(1) })).default([])
   }),
   serena: z.strictObject({
     /** One process each: `streamable-http` at /mcp, `sse` at /sse. */
@@ -206,6 +210,8 @@ function describe(issue: z.core.$ZodIssue): SiteProblem[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({ path: path === '' ? key : `${path}.${key}`, message: 'is not a setting' }))
   }
+  // Of a record's key zod says only that it is invalid; why is one level below.
+  if (issue.code === 'invalid_key') return [{ path, message: issue.issues.map((inner) => `this name ${inner.message}`).join('; ') }]
   return [{ path: path === '' ? 'site' : path, message: issue.message }]
 }
 
@@ -243,6 +249,13 @@ function addressProblems(site: Loose): SiteProblem[] {
     }
   }
   take('network.gateway', part(site, 'network', 'gateway'))
+  // Hosts of others, which may be one and the same: a node that routes and resolves names for its VMs.
+  const reserve = (path: string, value: unknown): void => {
+    if (typeof value === 'string' && addressNumber(value) !== undefined && !holders.has(value)) holders.set(value, path)
+  }
+  const url = part(site, 'proxmox', 'url')
+  if (typeof url === 'string' && URL.canParse(url)) reserve('proxmox.url', new URL(url).hostname)
+  for (const list of ['nameservers', 'ntp']) for (const [index, value] of entriesOf(part(site, 'network', list))) reserve(`network.${list}.${index}`, value)
   take('image.build.address', part(site, 'image', 'build', 'address'))
   for (const [name, group] of entriesOf(site.groups)) {
     take(`groups.${name}.service`, part(group, 'service'))

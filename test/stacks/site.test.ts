@@ -55,9 +55,41 @@ test.each<[string, (site: any) => void, string]>([
   ['one pool for both', (site) => { site.proxmox.depotPool = 'golden' }, 'proxmox.depotPool'],
   ['a user twice', (site) => { site.serena.users.push(site.serena.users[0]) }, 'serena.users.1.name'],
   ['a base from two places', (site) => { site.image.base.file = 'x.qcow2' }, 'image.base'],
+  ['the address of Proxmox for a slot', (site) => { site.groups.serena.slots.blue.address = '192.168.1.5' }, 'groups.serena.slots.blue.address'],
+  ['the address of a nameserver for a service', (site) => { site.network.nameservers.push('192.168.1.2'); site.groups.serena.service = '192.168.1.2' }, 'groups.serena.service'],
+  ['the address of a time server for the build', (site) => { site.network.ntp = ['192.168.1.3']; site.image.build.address = '192.168.1.3' }, 'image.build.address'],
+  ['a registry in another folder', (site) => { site.image.registries = [{ host: '../../etc', caFile: 'x' }] }, 'image.registries.0.host'],
+  ['a registry of two lines', (site) => { site.image.registries = [{ host: 'registry.example\n10.0.0.1 git.example', caFile: 'x' }] }, 'image.registries.0.host'],
+  ['an API with a path', (site) => { site.proxmox.url = 'https://pve:8006/api2' }, 'proxmox.url'],
   ['a logging port that routers forward', (site) => { site.logging = { port: 443 } }, 'logging.port']
 ])('%s is refused', (_name, change, path) => {
   expect(problemsOf(changed(change))).toContain(path)
+})
+
+test.each(['https://root:hunter2@pve:8006', 'https://pve:8006/?hunter2', 'https://pve:8006?', 'https://pve:8006#hunter2', 'https://pve\n:8006', 'https://pve:80060', 'https://[fd00:8006'])('%j is no URL of an API, and not said again', (url) => {
+  const parsed = parseSite(changed((site) => { site.proxmox.url = url }))
+  expect(parsed).toMatchObject({ ok: false, problems: [{ path: 'proxmox.url', message: expect.stringContaining('must be https://HOST:8006') }] })
+  expect(JSON.stringify(parsed)).not.toContain('hunter2')
+})
+
+test.each(['https://192.168.1.5:8006/', 'https://pve.example', 'https://[fd00::5]:8006'])('%s is one', (url) => {
+  expect(problemsOf(changed((site) => { site.proxmox.url = url }))).toEqual([])
+})
+
+test('a node that routes and resolves names for its VMs is fine', () => {
+  expect(problemsOf(changed((site) => { site.proxmox.url = 'https://192.168.1.1:8006' }))).toEqual([])
+})
+
+test('a wrong name of a group is told with what it may be, and the rest is compared all the same', () => {
+  const parsed = parseSite(changed((site) => {
+    site.groups.My_Logs = site.groups.logging
+    delete site.groups.logging
+    site.groups.serena.depot = 9050
+  }))
+  expect(parsed).toMatchObject({ ok: false, problems: expect.arrayContaining([
+    { path: 'groups.My_Logs', message: expect.stringMatching(/^this name must be lower-case letters/) },
+    expect.objectContaining({ path: 'groups.serena.depot' })
+  ]) })
 })
 
 test.each(['https://me:token@git.example/a.git', 'https://token@git.example/a.git', 'HTTP://me:@git.example/a', 'ssh://git:secret@git.example/a', '--upload-pack=touch /tmp/x'])('a project from %s is refused, without saying the secret again', (git) => {
