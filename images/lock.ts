@@ -12,8 +12,8 @@ export const services = ['serena', 'nginx', 'promtail', 'loki', 'grafana'] as co
 export type Service = (typeof services)[number]
 
 const entry = z.strictObject({
-  /** `host/repository`, e.g. `ghcr.io/oraios/serena`. */
-  image: z.string().regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(\/[a-z0-9]+([._-]+[a-z0-9]+)*)+$/, 'must be HOST/REPOSITORY in lower case, without tag or digest'),
+  /** `host/repository`, e.g. `ghcr.io/oraios/serena`. What Docker takes for a host has a dot or a port. */
+  image: z.string().refine((image) => /^([^/]*[.:][^/]*|localhost)\//.test(image), 'must begin with the registry\'s host; Docker Hub\'s is docker.io').regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(\/[a-z0-9]+([._-]+[a-z0-9]+)*)+$/, 'must be HOST/REPOSITORY in lower case, without tag or digest'),
   digest: z.string().regex(/^sha256:[0-9a-f]{64}$/, 'must be sha256: and 64 hexadecimal digits'),
   /** What `golden lock` resolves again; without it the digest stays as it is. */
   tag: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/, 'must be a tag').optional()
@@ -21,6 +21,8 @@ const entry = z.strictObject({
 
 const schema = z.strictObject({
   schema: z.literal(1),
+  /** The day of the last `golden lock`. Another day is another image: the bake takes the distribution's packages as they are then. */
+  packages: z.iso.date().optional(),
   // A service without an image: its role runs without it, and says so (Grafana in the lab). Nothing works without the first two.
   services: z.strictObject({ serena: entry, nginx: entry, promtail: entry.optional(), loki: entry.optional(), grafana: entry.optional() })
 })
@@ -53,7 +55,7 @@ export function references(lock: Lock): Partial<Record<Service, string>> {
 }
 
 /** Digest of what is locked. Tags are left out: they say how a digest was found, not what goes in. */
-export const lockDigest = (lock: Lock): string => sha256(canonical({ schema: lock.schema, services: references(lock) }))
+export const lockDigest = (lock: Lock): string => sha256(canonical({ schema: lock.schema, packages: lock.packages, services: references(lock) }))
 
 /** @throws Failure `lock-invalid` with every problem */
 export function parseLock(text: string, file: string): Lock {
@@ -93,7 +95,7 @@ export async function findLock(folder: string): Promise<Lock | undefined> {
 /** Writes it in one step, services in their usual order. */
 export async function writeLock(folder: string, lock: Lock): Promise<void> {
   const file = lockFile(folder)
-  const ordered = { schema: 1, services: Object.fromEntries(services.flatMap((service) => (lock.services[service] ? [[service, lock.services[service]]] : []))) }
+  const ordered = { schema: 1, packages: lock.packages, services: Object.fromEntries(services.flatMap((service) => (lock.services[service] ? [[service, lock.services[service]]] : []))) }
   const temporary = `${file}.${process.pid}.tmp`
   await writeFile(temporary, `${JSON.stringify(ordered, null, 2)}\n`)
   await rename(temporary, file)

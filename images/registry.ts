@@ -2,12 +2,13 @@
  * Asks a container registry for the digest of a tag: HEAD on the manifest, with the token flow of Docker Hub and
  * ghcr.io (OCI distribution specification; Docker's "token authentication" specification).
  */
+import { getCACertificates } from 'node:tls'
 import { Agent, request, type Dispatcher } from 'undici'
 import { Failure } from '../proxmox/failure.ts'
 import { sha256 } from './canonical.ts'
 
 export interface RegistryOptions {
-  /** PEM of the registry's own CA. @default the system's CAs */
+  /** PEM of the registry's own CA, trusted besides the usual ones, as Docker does: tokens may come from another host. */
   readonly caPem?: string | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -30,10 +31,10 @@ const apiHost = (host: string): string => (host === 'docker.io' ? 'registry-1.do
  */
 export async function resolveDigest(image: string, tag: string, options: RegistryOptions = {}): Promise<string> {
   const [host = '', ...rest] = image.split('/')
-  const repository = rest.join('/')
+  const repository = host === 'docker.io' && rest.length === 1 ? `library/${rest[0]}` : rest.join('/')
   const url = `https://${apiHost(host)}/v2/${repository}/manifests/${encodeURIComponent(tag)}`
-  const dispatcher = new Agent(options.caPem === undefined ? {} : { connect: { ca: options.caPem } })
-  const ask = async (target: string, method: 'GET' | 'HEAD', headers: Record<string, string>): Promise<Dispatcher.ResponseData> => {
+  const dispatcher = new Agent(options.caPem === undefined ? {} : { connect: { ca: [...getCACertificates('default'), options.caPem] } })
+  const once = async (target: string, method: Method, headers: Headers): Promise<Dispatcher.ResponseData> => {
     try {
       return await request(target, { method, headers, dispatcher, ...(options.signal ? { signal: options.signal } : {}) })
     } catch (cause) {
@@ -42,8 +43,24 @@ export async function resolveDigest(image: string, tag: string, options: Registr
       throw new Failure('registry-unreachable', `${new URL(target).host} does not answer: ${why}`, `Check the network; a registry with a CA of its own needs an entry in image.registries of site.ts.`, { cause })
     }
   }
+  const ask: Ask = async (target, method, headers) => {
+    let at = target
+    let sent = headers
+    for (let hops = 0; hops < 5; hops++) {
+      const answer = await once(at, method, sent)
+      const location = header(answer, 'location')
+      if (![301, 302, 303, 307, 308].includes(answer.statusCode) || location === '' || !URL.canParse(location, at)) return answer
+      await answer.body.dump()
+      const next = new URL(location, at)
+      if (next.protocol !== 'https:') throw new Failure('registry-refused', `${new URL(at).host} sends on to ${next.protocol}//${next.host}`, 'Use a registry that is served over TLS all the way.')
+      // The token is the registry's own, not for wherever it sends people.
+      if (next.host !== new URL(at).host) sent = Object.fromEntries(Object.entries(sent).filter(([name]) => name !== 'authorization'))
+      at = next.href
+    }
+    throw new Failure('registry-refused', `${host} sends on more than five times for ${repository}:${tag}`, 'Run "golden lock" again later.')
+  }
   try {
-    let headers: Record<string, string> = { accept: accepted }
+    let headers: Headers = { accept: accepted }
     let answer = await ask(url, 'HEAD', headers)
     if (answer.statusCode === 401) {
       const token = await tokenFor(header(answer, 'www-authenticate'), repository, ask, image)
@@ -67,8 +84,12 @@ export async function resolveDigest(image: string, tag: string, options: Registr
   }
 }
 
+type Method = 'GET' | 'HEAD'
+type Headers = Record<string, string>
+type Ask = (target: string, method: Method, headers: Headers) => Promise<Dispatcher.ResponseData>
+
 /** An anonymous token, from where the registry's challenge says. */
-async function tokenFor(challenge: string, repository: string, ask: (target: string, method: 'GET', headers: Record<string, string>) => Promise<Dispatcher.ResponseData>, image: string): Promise<string> {
+async function tokenFor(challenge: string, repository: string, ask: Ask, image: string): Promise<string> {
   const fields = Object.fromEntries([...challenge.matchAll(/([a-z]+)="([^"]*)"/g)].map(([, key = '', value = '']) => [key, value]))
   const { realm, service } = fields
   const denied = new Failure('registry-denied', `the registry of ${image} wants a login that is not supported`, 'Use a public image, or a mirror of it without login.')

@@ -23,14 +23,23 @@ export interface LockOptions {
   readonly signal?: AbortSignal
   /** @default asks the registry */
   readonly resolve?: typeof resolveDigest
+  /** @default now */
+  readonly now?: Date
+}
+
+export interface LockUpdate {
+  readonly lock: Lock
+  readonly changes: readonly LockChange[]
+  /** The day before this one that the distribution's packages were of, if there was one; undefined: it is the same day still. */
+  readonly packages: { readonly from?: string; readonly to: string } | undefined
 }
 
 /**
- * Writes `images.lock.json` if a digest has changed. Entries without a tag stay as they are; without a lock the
+ * Writes `images.lock.json` if a digest or the day has changed. Entries without a tag stay as they are; without a lock the
  * project's own list of images is taken.
  * @throws Failure of images/registry.ts; nothing is written then
  */
-export async function updateLock(options: LockOptions): Promise<{ readonly lock: Lock; readonly changes: readonly LockChange[] }> {
+export async function updateLock(options: LockOptions): Promise<LockUpdate> {
   const before = await findLock(options.folder)
   const ask = options.resolve ?? resolveDigest
   const changes: LockChange[] = []
@@ -49,9 +58,11 @@ export async function updateLock(options: LockOptions): Promise<{ readonly lock:
     found[service] = { image, digest, tag }
     if (known?.digest !== digest) changes.push({ service, image, tag, to: digest, ...(known ? { from: known.digest } : {}) })
   }
-  const lock = { schema: 1, services: found } as Lock
-  if (changes.length > 0) await writeLock(options.folder, lock)
-  return { lock, changes }
+  const today = (options.now ?? new Date()).toISOString().slice(0, 10)
+  const packages = before?.packages === today ? undefined : { ...(before?.packages === undefined ? {} : { from: before.packages }), to: today }
+  const lock = { schema: 1, packages: today, services: found } as Lock
+  if (changes.length > 0 || packages !== undefined) await writeLock(options.folder, lock)
+  return { lock, changes, packages }
 }
 
 /** PEM of the CA that the site names for an image's registry. @throws Failure `registry-ca-missing` */

@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { canonical, sha256 } from '../../images/canonical.ts'
 import { fingerprint, type ImageInputs } from '../../images/fingerprint.ts'
 import { defaultImages, lockDigest, lockFile, readLock, references, writeLock, type Lock } from '../../images/lock.ts'
 import { updateLock } from '../../images/resolve.ts'
@@ -28,6 +29,8 @@ describe('images.lock.json', () => {
   it.each([
     ['{', /not JSON/],
     [JSON.stringify({ schema: 1, services: { serena: { image: 'serena', digest: 'sha256:1' } } }), /services\.serena\.image[\s\S]*services\.serena\.digest[\s\S]*services\.nginx/],
+    [JSON.stringify({ ...lock, services: { ...lock.services, loki: { image: 'grafana/loki', digest: `sha256:${hash('3')}` } } }), /services\.loki\.image: must begin with the registry's host; Docker Hub's is docker\.io/],
+    [JSON.stringify({ ...lock, packages: 'today' }), /packages/],
     [JSON.stringify({ ...lock, services: { ...lock.services, extra: one('3') } }), /services/]
   ])('names every problem of %j', async (text, message) => {
     await writeFile(lockFile(folder), text)
@@ -38,6 +41,12 @@ describe('images.lock.json', () => {
     const { tag: _tag, ...untagged } = one('1', '2.1.0')
     expect(lockDigest({ schema: 1, services: { nginx: lock.services.nginx, serena: untagged } })).toBe(lockDigest(lock))
     expect(lockDigest({ schema: 1, services: { ...lock.services, serena: one('3') } })).not.toBe(lockDigest(lock))
+  })
+
+  it('has another digest on another day, and the one it had when it names none', () => {
+    const dated = (packages: string): Lock => ({ ...lock, packages })
+    expect(lockDigest(dated('2026-11-24'))).not.toBe(lockDigest(dated('2026-11-25')))
+    expect(lockDigest(lock)).toBe(sha256(canonical({ schema: 1, services: references(lock) })))
   })
 
   it('names a service without an image nowhere', () => {
@@ -53,15 +62,27 @@ describe('golden lock', () => {
     expect(Object.keys((await readLock(folder)).services)).toEqual(['serena', 'nginx', 'promtail', 'loki', 'grafana'])
   })
 
-  it('looks up tags again, leaves entries without a tag alone, and writes nothing when nothing changed', async () => {
+  const now = new Date('2026-11-24T23:00:00Z')
+
+  it('takes the packages of its day', async () => {
     await writeLock(folder, lock)
+    const resolve = async () => `sha256:${hash('1')}`
+    expect((await updateLock({ site, folder, progress: silent, resolve, now })).packages).toEqual({ to: '2026-11-24' })
+    expect((await updateLock({ site, folder, progress: silent, resolve, now })).packages).toBeUndefined()
+    const later = await updateLock({ site, folder, progress: silent, resolve, now: new Date('2026-11-25T01:00:00Z') })
+    expect(later).toMatchObject({ changes: [], packages: { from: '2026-11-24', to: '2026-11-25' } })
+    expect(await readLock(folder)).toEqual({ ...lock, packages: '2026-11-25' })
+  })
+
+  it('looks up tags again, leaves entries without a tag alone, and writes nothing when nothing changed', async () => {
+    await writeLock(folder, { ...lock, packages: '2026-11-24' })
     const before = await readFile(lockFile(folder), 'utf8')
     const asked: string[] = []
-    const same = await updateLock({ site, folder, progress: silent, resolve: async (image) => { asked.push(image); return `sha256:${hash('1')}` } })
+    const same = await updateLock({ site, folder, progress: silent, now, resolve: async (image) => { asked.push(image); return `sha256:${hash('1')}` } })
     expect(asked).toEqual(['ghcr.io/oraios/serena'])
     expect(same.changes).toEqual([])
     expect(await readFile(lockFile(folder), 'utf8')).toBe(before)
-    const other = await updateLock({ site, folder, progress: silent, resolve: async () => `sha256:${hash('9')}` })
+    const other = await updateLock({ site, folder, progress: silent, now, resolve: async () => `sha256:${hash('9')}` })
     expect(other.changes).toEqual([{ service: 'serena', image: 'ghcr.io/oraios/serena', tag: '2.1.0', from: `sha256:${hash('1')}`, to: `sha256:${hash('9')}` }])
     expect((await readLock(folder)).services.serena.digest).toBe(`sha256:${hash('9')}`)
   })

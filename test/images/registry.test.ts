@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:https'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { webcrypto } from 'node:crypto'
+import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import 'reflect-metadata'
 import { cryptoProvider, PemConverter, SubjectAlternativeNameExtension, X509CertificateGenerator } from '@peculiar/x509'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -9,29 +10,44 @@ import { sha256 } from '../../images/canonical.ts'
 import { resolveDigest } from '../../images/registry.ts'
 import { hash } from './example.ts'
 
+type Answer = (request: IncomingMessage, response: ServerResponse) => void
+
 let server: Server
 let caPem: string
 let host: string
-let answer: (request: IncomingMessage, response: ServerResponse) => void
+let answer: Answer
+/** Another host, with a CA of its own. */
+let other: { readonly server: Server; readonly caPem: string; readonly host: string }
+let answerOfOther: Answer
 const seen: string[] = []
 
-beforeAll(async () => {
+/** An HTTPS server with a certificate that it has signed itself. */
+async function serve(handle: Answer): Promise<{ server: Server; caPem: string; host: string }> {
   cryptoProvider.set(webcrypto as typeof globalThis.crypto)
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
   const certificate = await X509CertificateGenerator.createSelfSigned({
-    name: 'CN=registry', keys: keys as Required<typeof keys>, signingAlgorithm: algorithm, notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000),
+    name: `CN=${webcrypto.randomUUID()}`, keys: keys as Required<typeof keys>, signingAlgorithm: algorithm, notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000),
     extensions: [new SubjectAlternativeNameExtension([{ type: 'ip', value: '127.0.0.1' }])]
   })
-  caPem = certificate.toString('pem')
+  const cert = certificate.toString('pem')
   const key = PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey), 'PRIVATE KEY')
-  server = createServer({ key, cert: caPem }, (request, response) => {
+  const made = createServer({ key, cert }, handle)
+  await new Promise<void>((resolve) => made.listen(0, '127.0.0.1', resolve))
+  return { server: made, caPem: cert, host: `127.0.0.1:${(made.address() as AddressInfo).port}` }
+}
+
+beforeAll(async () => {
+  ({ server, caPem, host } = await serve((request, response) => {
     seen.push(`${request.method} ${request.url} ${request.headers.authorization ?? '-'}`)
     answer(request, response)
+  }))
+  other = await serve((request, response) => {
+    seen.push(`other: ${request.method} ${request.url} ${request.headers.authorization ?? '-'}`)
+    answerOfOther(request, response)
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  host = `127.0.0.1:${(server.address() as AddressInfo).port}`
 })
+afterAll(() => { other.server.close() })
 afterAll(() => { server.close() })
 beforeEach(() => { seen.length = 0 })
 
@@ -52,6 +68,37 @@ describe('resolveDigest', () => {
     }
     expect(await resolveDigest(`${host}/team/app`, '1.2', { caPem })).toBe(digest)
     expect(seen[1]).toBe('GET /token?service=reg&scope=repository%3Ateam%2Fapp%3Apull -')
+  })
+
+  it('gets the token from another host, which the usual CAs vouch for', async () => {
+    const usual = getCACertificates('default')
+    setDefaultCACertificates([...usual, other.caPem])
+    try {
+      answer = (request, response) => {
+        if (request.headers.authorization === 'Bearer abc') response.writeHead(200, { 'docker-content-digest': digest }).end()
+        else response.writeHead(401, { 'www-authenticate': `Bearer realm="https://${other.host}/token"` }).end()
+      }
+      answerOfOther = (_request, response) => response.writeHead(200, { 'content-type': 'application/json' }).end('{"token":"abc"}')
+      expect(await resolveDigest(`${host}/team/app`, '1.2', { caPem })).toBe(digest)
+    } finally {
+      setDefaultCACertificates(usual)
+    }
+  })
+
+  it('goes where the registry sends it, without the token', async () => {
+    answer = (request, response) => {
+      if (request.url?.startsWith('/token')) response.writeHead(200, { 'content-type': 'application/json' }).end('{"token":"abc"}')
+      else if (request.headers.authorization === undefined) response.writeHead(401, { 'www-authenticate': `Bearer realm="https://${host}/token"` }).end()
+      else response.writeHead(307, { location: `https://${other.host}/elsewhere` }).end()
+    }
+    answerOfOther = (_request, response) => response.writeHead(200, { 'docker-content-digest': digest }).end()
+    expect(await resolveDigest(`${host}/team/app`, '1.2', { caPem: `${caPem}\n${other.caPem}` })).toBe(digest)
+    expect(seen.at(-1)).toBe('other: HEAD /elsewhere -')
+  })
+
+  it.each([['http://127.0.0.1:1/', /http:/], ['/v2/team/app/manifests/1.2', /more than five/]])('does not go on for ever, nor without TLS (%s)', async (location, message) => {
+    answer = (_request, response) => response.writeHead(302, { location }).end()
+    await expect(resolveDigest(`${host}/team/app`, '1.2', { caPem })).rejects.toMatchObject({ code: 'registry-refused', message: expect.stringMatching(message) })
   })
 
   it('computes the digest where the header is missing', async () => {
