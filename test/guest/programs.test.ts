@@ -121,6 +121,11 @@ describe.skipIf(noRoot)('in the lab\'s Debian root (needs root and that root in 
     expect(checked.code).toBe(0)
   })
 
+  // cloud-init takes a mount of the CD that it finds (its util.mount_cb), and we take ours away while it reads.
+  test('the seed CD is mounted where cloud-init does not see it', () => {
+    expect(readFileSync(join(rootfs, 'usr/lib/systemd/system/golden-seed.service'), 'utf8')).toMatch(/^PrivateMounts=yes$/m)
+  })
+
   test('systemd makes the users and folders', async () => {
     const binds: Bind[] = ['usr/lib/sysusers.d/golden.conf', 'usr/lib/tmpfiles.d/golden.conf'].map(path => ({ from: join(rootfs, path), to: `/${path}` }))
     const made = await inRoot(root, ['sh', '-c', 'systemd-sysusers golden.conf && systemd-tmpfiles --create golden.conf && id projects && id admin && id serena && stat -c "%n %a %U" /srv/golden'], { binds })
