@@ -9,6 +9,8 @@ import { plainLines } from '../tools/progress.ts'
  * @returns variables for a child process (PATH, PACKER_PLUGIN_PATH, TF_CLI_CONFIG_FILE, …), without any secret
  */
 export async function programEnvironment(engine: Engine, progress: Progress, signal: AbortSignal): Promise<Record<string, string>> {
+  // Go asks the system there and ignores SSL_CERT_FILE (crypto/x509); we can't see what the keychain trusts.
+  if (process.platform === 'darwin') progress.info('on macOS Packer and the provider trust what the keychain trusts: if "golden setup" pinned a certificate, it has to be added there (docs/operations.md)')
   try {
     const show = plainLines((line) => progress.info(line))
     // What is there already is not news.
