@@ -1,6 +1,5 @@
 /** Runs the CDKTF app and the engine behind it (OpenTofu or Terraform), and turns what they say into notes and failures. */
 import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Failure } from '../proxmox/failure.ts'
@@ -42,6 +41,8 @@ export interface Engine {
   listState(stack: string): Promise<readonly string[]>
   /** Takes addresses out of the state; nothing is destroyed. */
   forget(stack: string, addresses: readonly string[]): Promise<void>
+  /** Takes the state's lock and gives it back. @throws Failure `state-locked` while a run on another computer holds it */
+  tryLock(stack: string): Promise<void>
 }
 
 const project = join(import.meta.dirname, '..')
@@ -74,13 +75,17 @@ export function openEngine(options: EngineOptions): Engine {
     async init(stack) {
       // What an initialisation depends on. It takes as long as a plan, and nearly always nothing has changed.
       const { terraform } = JSON.parse(await readFile(join(stackFolder(stack), 'cdk.tf.json'), 'utf8')) as { terraform: unknown }
-      const stamp = join(stackFolder(stack), '.terraform', `golden-${createHash('sha256').update(JSON.stringify([terraform, site.engine, env['TF_CLI_CONFIG_FILE']])).digest('hex').slice(0, 16)}`)
-      if (existsSync(stamp)) return
+      const now = createHash('sha256').update(JSON.stringify([terraform, site.engine, env['TF_CLI_CONFIG_FILE']])).digest('hex')
+      const stamp = join(stackFolder(stack), '.terraform', 'golden-init')
+      if (await readFile(stamp, 'utf8').catch(() => '') === now) return
+      await rm(stamp, { force: true })
+      // It would hold on to the provider of an earlier installation. Which one it has to be is said by tools/ alone.
+      await rm(join(stackFolder(stack), dependencyLock), { force: true })
       const lines: string[] = []
       const ended = await run(stack, ['init', '-input=false', '-no-color', '-reconfigure'], (line) => lines.push(line))
       signal.throwIfAborted()
       if (ended.exitCode !== 0) throw new Failure('engine-init-failed', `${site.engine} init of ${stack} failed:\n${lines.filter((line) => line.trim() !== '').slice(-20).join('\n')}`, 'Check the backend in site.ts. The provider itself comes with "golden".')
-      await writeFile(stamp, '')
+      await writeFile(stamp, now)
     },
     async plan(stack, note) {
       const changes: PlannedChange[] = []
@@ -118,9 +123,29 @@ export function openEngine(options: EngineOptions): Engine {
       const lines: string[] = []
       const ended = await run(stack, ['state', 'rm', ...addresses], (line) => lines.push(line))
       signal.throwIfAborted()
-      if (ended.exitCode !== 0) throw new Failure('state-unwritable', `the state of ${stack} can't be changed:\n${lines.join('\n')}`, 'Check the backend in site.ts.')
+      if (ended.exitCode !== 0) throw stateFailure(stack, lines)
+    },
+    async tryLock(stack) {
+      const lines: string[] = []
+      // Neither engine has a command for the lock alone. This one takes it, and names nothing that there is.
+      const ended = await run(stack, ['state', 'rm', '-dry-run', 'terraform_data.none'], (line) => lines.push(line))
+      signal.throwIfAborted()
+      if (ended.exitCode !== 0 && !/No state file was found/.test(lines.join('\n'))) throw stateFailure(stack, lines)
     }
   }
+}
+
+/** The engine's own note of which provider it had, by its checksums. */
+export const dependencyLock = '.terraform.lock.hcl'
+
+function stateFailure(stack: string, lines: readonly string[]): Failure {
+  const text = lines.join('\n')
+  return lockFailure(stack, `the state of ${stack}`, text) ?? new Failure('state-unwritable', `the state of ${stack} can't be changed:\n${text}`, 'Check the backend in site.ts.')
+}
+
+function lockFailure(stack: string, what: string, text: string): Failure | undefined {
+  if (!/acquiring the state lock/i.test(text)) return undefined
+  return new Failure('state-locked', `${what}: another run holds the lock of its state:\n${text}`, `Wait for that run to end. If there is certainly none any more: "eval \"$(npx golden env)\"", then force-unlock with that ID in state/cdktf.out/stacks/${stack}.`)
 }
 
 /**
@@ -235,9 +260,8 @@ export class EngineListener {
     const texts = this.#errors.map(({ summary, detail, address }) => `${address === undefined ? '' : `${address}: `}${detail.trim() === '' ? summary : /precondition/i.test(summary) ? detail.trim() : `${summary}: ${detail.trim()}`}`)
     const refused = this.#errors.some(({ summary }) => /precondition|cannot be destroyed/i.test(summary))
     const text = texts.length > 0 ? texts.join('\n') : this.#plain.slice(-20).join('\n')
-    if (/acquiring the state lock/i.test(text)) {
-      return new Failure('state-locked', `${what} of ${stack}: another run holds the lock of its state:\n${text}`, `Wait for that run to end. If there is certainly none any more: "eval \"$(npx golden env)\"", then force-unlock with that ID in state/cdktf.out/stacks/${stack}.`)
-    }
+    const locked = lockFailure(stack, `${what} of ${stack}`, text)
+    if (locked !== undefined) return locked
     if (saysFull(text)) return new Failure('storage-full', `${what} of ${stack}: a storage is full: ${text}`, storageFullHint)
     return refused
       ? new Failure('plan-refused', text, 'Nothing was changed.')

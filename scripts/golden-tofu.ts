@@ -3,10 +3,12 @@
  * and Proxmox's CA in its environment, and nowhere else.
  */
 import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Failure } from '../proxmox/failure.ts'
 import { silent } from '../proxmox/progress.ts'
-import { engineEnvironment } from '../rollout/engine.ts'
+import { dependencyLock, engineEnvironment } from '../rollout/engine.ts'
 import { loadSite, siteFolder } from '../stacks/load.ts'
 import { openProxmox } from './open.ts'
 import { programEnvironment } from './programs.ts'
@@ -35,9 +37,15 @@ function withMirror(args: readonly string[], env: NodeJS.ProcessEnv): string[] {
   return command === 'providers' && what === 'lock' && config !== undefined ? [command, what, `-fs-mirror=${join(dirname(config), 'providers')}`, ...rest] : [...args]
 }
 
+/** As `golden deploy` does: in a stack's own folder, which provider it has to be is said by tools/ alone. */
+async function forgetProvider(args: readonly string[]): Promise<void> {
+  if (args[0] === 'init' && existsSync('cdk.tf.json')) await rm(dependencyLock, { force: true })
+}
+
 const args = process.argv.slice(2)
 try {
   const { engine, env } = await environmentFor(args)
+  await forgetProvider(args)
   const child = spawn(engine, withMirror(args, env), { env, stdio: 'inherit' })
   process.on('SIGINT', () => {})
   for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))
