@@ -93,11 +93,18 @@ export class GroupStack extends TerraformStack {
     const replaced = { replaceTriggeredBy: [`${vm.terraformResourceType}.${vm.friendlyUniqueId}.id`] }
     const options = new VirtualEnvironmentFirewallOptions(this, `${slot}_firewall`, { nodeName: wanted.node, vmId: vm.vmId, ...proxmoxFirewallOptions, lifecycle: replaced })
     const rules = new VirtualEnvironmentFirewallRules(this, `${slot}_rules`, { nodeName: wanted.node, vmId: vm.vmId, rule: proxmoxRules(flows), lifecycle: replaced })
-    new DataResource(this, `${slot}_activation`, {
+    // Apart from the activation: an engine runs no destroy-time hook of what failed half-way, and just then the VM may
+    // own the data.
+    const owner = new DataResource(this, `${slot}_owner`, {
       input: { vm: vm.id },
       triggersReplace: { vm: vm.id, active },
       dependsOn: [ledger, vm, options, rules],
-      provisioners: [...(active ? [this.#hook('create', 'activate', slot, release)] : []), this.#hook('destroy', 'release', slot, release)]
+      provisioners: [this.#hook('destroy', 'release', slot, release)]
+    })
+    new DataResource(this, `${slot}_activation`, {
+      triggersReplace: { owner: owner.id },
+      dependsOn: [owner],
+      provisioners: active ? [this.#hook('create', 'activate', slot, release)] : []
     })
   }
 

@@ -56,11 +56,12 @@ describe('the stacks', () => {
   })
 
   test('activation comes after all else, and its end before all else', () => {
-    const { blue_activation: activation } = synth(site, deployment).stacks['home-serena'].resource.terraform_data
-    expect(activation.depends_on).toEqual(['terraform_data.blue_release', 'proxmox_virtual_environment_vm.blue', 'proxmox_virtual_environment_firewall_options.blue_firewall', 'proxmox_virtual_environment_firewall_rules.blue_rules'])
-    expect(activation.provisioner.map((one: any) => [one['local-exec'].when, one['local-exec'].command])).toEqual([
-      ['create', `exec '/opt/it'\\''s/node' scripts/golden.ts hook activate serena blue 0123456789ab`], ['destroy', `exec '/opt/it'\\''s/node' scripts/golden.ts hook release serena blue 0123456789ab`]
-    ])
+    const { blue_activation: activation, blue_owner: owner } = synth(site, deployment).stacks['home-serena'].resource.terraform_data
+    const hooks = (resource: any): string[][] => resource.provisioner.map((one: any) => [one['local-exec'].when, one['local-exec'].command])
+    expect(owner.depends_on).toEqual(['terraform_data.blue_release', 'proxmox_virtual_environment_vm.blue', 'proxmox_virtual_environment_firewall_options.blue_firewall', 'proxmox_virtual_environment_firewall_rules.blue_rules'])
+    expect(hooks(owner)).toEqual([['destroy', `exec '/opt/it'\\''s/node' scripts/golden.ts hook release serena blue 0123456789ab`]])
+    expect(activation.depends_on).toEqual(['terraform_data.blue_owner'])
+    expect(hooks(activation)).toEqual([['create', `exec '/opt/it'\\''s/node' scripts/golden.ts hook activate serena blue 0123456789ab`]])
   })
 
   test('an edit of the site changes no stack of a pinned slot', () => {
