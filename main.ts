@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { App } from 'cdktn'
+import { placesOf } from './rollout/observe.ts'
 import { readPins } from './rollout/pins.ts'
 import { ensureBindings } from './stacks/generate.ts'
 import { loadSite, loadSiteFile, siteFolder } from './stacks/load.ts'
@@ -13,9 +14,12 @@ try {
   const { addStacks } = await import('./stacks/app.ts')
   const folder = siteFolder(process.env)
   const site = existsSync(join(folder, 'site.ts')) || process.env['GOLDEN_SITE'] !== undefined ? await loadSite(folder) : await loadSiteFile(join(import.meta.dirname, 'site.example.ts'))
+  const deployment = await readPins(folder)
+  // By another name the stacks would have an empty state, and know nothing of the VMs that run.
+  for (const [group, pins] of Object.entries(deployment.groups)) if (site.groups[group] !== undefined) placesOf(site, group, pins)
   // The library's checks ask a program named `terraform` for its version; a fresh clone has none, and OpenTofu may be the only one.
   const app = new App({ skipValidation: true })
-  addStacks(app, { site, deployment: await readPins(folder), folder, project: import.meta.dirname, node: process.execPath })
+  addStacks(app, { site, deployment, folder, project: import.meta.dirname, node: process.execPath })
   app.synth()
 } catch (error) {
   if (!(error instanceof Failure)) throw error

@@ -7,7 +7,7 @@ import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import type { Progress } from '../proxmox/progress.ts'
 import type { SlotName } from '../stacks/site.ts'
-import { attach, createDataDisk, dataKey, protect, reassign, start } from './depot.ts'
+import { attach, createDataDisk, dataKey, protect, reassign, settleDepot, start } from './depot.ts'
 import { guestOf, type Guest, type GuestStatus } from './guest.ts'
 import { checkIdentity, diskPlace, observeGroup, type Disk, type GroupPlaces, type GroupSeen } from './observe.ts'
 import { reconcile, type Decision, type Refusal } from './reconcile.ts'
@@ -108,6 +108,7 @@ export async function activate(context: ActivationContext, slot: SlotName, relea
   const guest = guestOf(proxmox, places.node, vmid, signal)
   const wanted: ActivationWanted = { group: places.group, slot, release, healthTimeoutMs }
   let activated = false
+  await settleDepot(proxmox, places, signal)
   await progress.step(`activate slot ${slot} of group ${places.group}`, (note) => reconcile<ActivationSeen, ActivationStep>({
     note,
     ...(signal === undefined ? {} : { signal }),

@@ -8,9 +8,12 @@ import { slotNames, type Site, type SlotName } from '../stacks/site.ts'
 import { groupOrder, stackName } from '../stacks/order.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
 import { destroyGroup } from './destroy.ts'
+import { dataKey, settleDepot } from './depot.ts'
+import { checkEdits, differences } from './edits.ts'
 import { openEngine, type Engine } from './engine.ts'
 import { firewallNotice, firewallState } from './firewall.ts'
-import { checkIdentity, diskPlace, observeGroup, placesOf } from './observe.ts'
+import { guestOf } from './guest.ts'
+import { checkIdentity, diskPlace, observeGroup, placesOf, type GroupPlaces } from './observe.ts'
 import type { DeployOptions } from './options.ts'
 import { newReleaseId, readPins, updatePins, withFirstRelease } from './pins.ts'
 import { readSeedSecrets, seedIsThere, uploadSeed } from './seed.ts'
@@ -21,8 +24,10 @@ export interface DeployedGroup {
   readonly outcome: 'deployed' | 'unchanged'
   readonly slot: SlotName
   readonly image: Release['image']
-  /** The site asks for something else than what runs: it takes effect with the next release. */
+  /** The site asks for something else than what runs. */
   readonly siteDiffers: boolean
+  /** What, and when it takes effect. */
+  readonly differences: readonly string[]
 }
 
 /** The slot that a group's first release goes into. */
@@ -47,8 +52,12 @@ export async function deploy(options: DeployOptions): Promise<readonly DeployedG
 /** @param begun groups whose first release this run has pinned and not yet deployed; kept up to date */
 async function deployGroups(options: DeployOptions, claim: SiteClaim, begun: Set<string>): Promise<readonly DeployedGroup[]> {
   const { site, folder, proxmox, progress, signal } = options
-  await progress.step('check the host', () => checkHost(options))
   let deployment = await readPins(folder)
+  checkEdits(site, deployment)
+  await progress.step('check the host', async () => {
+    await checkHost(options)
+    await checkDeployed(options, deployment)
+  })
   const missing = Object.keys(site.groups).filter((group) => deployment.groups[group]?.active === undefined)
   if (missing.length > 0) {
     const image = await firstImage(proxmox, site)
@@ -80,7 +89,9 @@ async function takeBack(options: DeployOptions, claim: SiteClaim, group: string)
   // Asked to stop a second time, the program ends; until then this is what it does about the first time.
   const undo = { ...options, signal: new AbortController().signal }
   try {
-    const place = diskPlace(await observeGroup(proxmox, placesOf(site, group, (await readPins(folder)).groups[group])))
+    const places = placesOf(site, group, (await readPins(folder)).groups[group])
+    await settleDepot(proxmox, places)
+    const place = diskPlace(await observeGroup(proxmox, places))
     if (!options.signal.aborted && slotNames.some((slot) => place.at === slot)) {
       return progress.info(`group ${group} is left as it is, for a look at it: "npx golden deploy" goes on from there, "npx golden destroy ${group}" removes its VM and keeps the data`)
     }
@@ -101,6 +112,8 @@ async function deployGroup(options: DeployOptions, engine: Engine, deployment: D
   const release = slot === undefined ? undefined : pins?.slots[slot]
   if (pins === undefined || slot === undefined || release === undefined) throw new Error(`group ${group} has no pin`)
   const places = placesOf(site, group, pins)
+  const seen = await observeGroup(proxmox, places)
+  checkIdentity(places, seen)
   const stack = stackName(site, group)
   for (const name of slotNames) {
     const pinned = pins.slots[name]
@@ -113,6 +126,11 @@ async function deployGroup(options: DeployOptions, engine: Engine, deployment: D
     const known = await engine.listState(stack)
     for (const name of slotNames) {
       if (pins.slots[name] !== undefined) await settleSlot(proxmox, places, name, engine, stack, known, note, signal)
+    }
+    const activation = `terraform_data.${slot}_activation`
+    if (known.includes(activation) && await hasLost(options, places, slot)) {
+      note(`slot ${slot} has let go of the data disk: it is activated again`)
+      await engine.forget(stack, [activation])
     }
     const changes = await engine.plan(stack, note)
     if (changes.length === 0) return 'unchanged'
@@ -127,17 +145,36 @@ async function deployGroup(options: DeployOptions, engine: Engine, deployment: D
     await engine.apply(stack, note)
     return 'deployed'
   })
-  const siteDiffers = differs(site, group, slot, release)
   if (outcome === 'unchanged') progress.info(`${stack}: nothing to do`)
-  if (siteDiffers) progress.info(`${stack}: site.ts says something else than what runs; that takes effect with a new release ("npx golden destroy ${group}", then "npx golden deploy")`)
-  return { group, outcome, slot, image: release.image, siteDiffers }
+  const list = differences(site, group, pins, seen)
+  for (const difference of list) progress.info(`${stack}: ${difference}`)
+  return { group, outcome, slot, image: release.image, siteDiffers: list.length > 0, differences: list }
 }
 
-/** Whether a release made now would be another one, its id and age aside. */
-export function differs(site: Site, group: string, slot: SlotName, release: Release): boolean {
-  if (site.groups[group] === undefined) return true
-  const now = newRelease(site, group, slot, { id: release.id, created: new Date(release.created), image: release.image })
-  return JSON.stringify(now) !== JSON.stringify(release)
+/**
+ * Whether a slot that was activated does not own or use the data disk any more: a destroy was stopped half-way, or
+ * somebody took the disk off. The state knows nothing of that.
+ */
+async function hasLost({ proxmox, signal }: DeployOptions, places: GroupPlaces, slot: SlotName): Promise<boolean> {
+  const seen = await observeGroup(proxmox, places)
+  const vm = seen.slots[slot]
+  const place = diskPlace(seen)
+  if (vm.there !== true) return false
+  if (place.at !== slot || place.disk.key !== dataKey) return true
+  const guest = vm.running ? await guestOf(proxmox, places.node, places.slots[slot].vmid, signal).status() : undefined
+  return guest !== undefined && guest.dataDisk !== 'mounted'
+}
+
+/** Whose the VMs and depots of all that is deployed are: looked at before anything is changed. */
+async function checkDeployed({ site, proxmox, progress }: DeployOptions, deployment: Deployment): Promise<void> {
+  for (const [group, pins] of Object.entries(deployment.groups)) {
+    if (site.groups[group] === undefined) {
+      progress.info(`deployment.json knows data of group ${group}, which site.ts does not have: put the group back to use or delete it`)
+      continue
+    }
+    const places = placesOf(site, group, pins)
+    checkIdentity(places, await observeGroup(proxmox, places))
+  }
 }
 
 async function firstImage(proxmox: Proxmox, site: Site): Promise<Image> {
@@ -149,7 +186,7 @@ async function firstImage(proxmox: Proxmox, site: Site): Promise<Image> {
 }
 
 async function pinFirst({ site, folder, proxmox, progress }: DeployOptions, group: string, image: Image): Promise<Deployment> {
-  const places = placesOf(site, group, undefined)
+  const places = placesOf(site, group, (await readPins(folder)).groups[group])
   const seen = await observeGroup(proxmox, places)
   checkIdentity(places, seen)
   const place = diskPlace(seen)
@@ -158,7 +195,7 @@ async function pinFirst({ site, folder, proxmox, progress }: DeployOptions, grou
   }
   const release = newRelease(site, group, firstSlot, { id: newReleaseId(), created: new Date(), image: { vmid: image.vmid, name: image.name, fingerprint: image.record.fingerprint } })
   progress.info(`group ${group}: release ${release.id} of image ${image.name} for slot ${firstSlot}`)
-  return updatePins(folder, group, (pins) => withFirstRelease(pins, firstSlot, release))
+  return updatePins(folder, group, (pins) => withFirstRelease(pins, firstSlot, release, places.depot.vmid))
 }
 
 /**

@@ -1,5 +1,6 @@
 /** The data disk's way between its depot and a slot. One owner at any time: Proxmox's reassignment sees to that. */
 import type { Proxmox } from '../proxmox/client.ts'
+import { Failure } from '../proxmox/failure.ts'
 import type { Disk, GroupPlaces } from './observe.ts'
 
 /** By which the guest knows it, and where it is attached, on depots and slots alike. */
@@ -8,6 +9,20 @@ const dataOptions = 'serial=golden-data,discard=on'
 
 const vmPath = (places: GroupPlaces, vmid: number): string => `/nodes/${places.node}/qemu/${vmid}`
 const options = (signal?: AbortSignal): { signal?: AbortSignal } => signal === undefined ? {} : { signal }
+
+/**
+ * Waits for what a run that is gone has begun at the depot: a disk that is still being made, or is under way, looks as
+ * if there were none. What became of it is for whoever looks next.
+ */
+export async function settleDepot(proxmox: Proxmox, { node, depot }: GroupPlaces, signal?: AbortSignal): Promise<void> {
+  const tasks = await proxmox.get<{ upid: string; id: string }[]>(`/nodes/${node}/tasks`, { source: 'active' })
+  // A reassignment has both VMs in its id: `9011-scsi1>9010-scsi1`.
+  for (const { upid } of tasks.filter(({ id }) => id.split(/[->]/).includes(String(depot.vmid)))) {
+    await proxmox.task(upid, options(signal)).catch((error: unknown) => {
+      if (!(error instanceof Failure && (error.code === 'task-failed' || error.code === 'storage-full'))) throw error
+    })
+  }
+}
 
 /** A new, empty data disk in the depot. */
 export async function createDataDisk(proxmox: Proxmox, places: GroupPlaces, signal?: AbortSignal): Promise<void> {

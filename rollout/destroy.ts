@@ -2,21 +2,24 @@
 import type { Progress } from '../proxmox/progress.ts'
 import { groupOrder, stackName } from '../stacks/order.ts'
 import type { GroupPins, Release } from '../stacks/deployment.ts'
-import { slotNames, type Site } from '../stacks/site.ts'
+import { slotNames, type Site, type SlotName } from '../stacks/site.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
+import { settleDepot } from './depot.ts'
 import { openEngine, type Engine } from './engine.ts'
 import type { DeployOptions } from './options.ts'
-import { checkIdentity, observeGroup, placesOf, type DiskPlace } from './observe.ts'
+import { checkDepot, checkSlot, diskPlace, observeGroup, placesOf, type DiskPlace, type GroupPlaces, type GroupSeen } from './observe.ts'
 import { readPins, updatePins, withoutReleases } from './pins.ts'
 import { release } from './release.ts'
-import { removeSeed } from './seed.ts'
-import { settleSlot } from './slots.ts'
+import { removeSeed, removeStraySeeds } from './seed.ts'
+import { ofSlot, settleSlot } from './slots.ts'
 import { Failure } from '../proxmox/failure.ts'
 
 export interface DestroyedGroup {
   readonly group: string
   readonly outcome: 'destroyed' | 'absent'
-  /** Where the data is now; absent when the group never had any. */
+  /** `none`: there never was any. `missing`: it was there, and nobody knows where it is. `several`: nobody can say which disk it is. */
+  readonly dataDisk: 'kept' | 'none' | 'missing' | 'several'
+  /** Where the data is now, if it is kept. */
   readonly data?: { readonly depot: number; readonly volume: string }
 }
 
@@ -51,34 +54,70 @@ export async function destroyGroup(options: DeployOptions, engine: Engine, group
   const { site, folder, proxmox, progress, signal } = options
   const pins = (await readPins(folder)).groups[group]
   const places = placesOf(site, group, pins)
+  await settleDepot(proxmox, places, signal)
   const seen = await observeGroup(proxmox, places)
-  checkIdentity(places, seen)
-  let existed = pins?.active !== undefined
-  let place: DiskPlace = { at: 'nowhere' }
-  for (const slot of slotNames) {
-    if (seen.slots[slot].there === true) existed = true
-    // By ourselves first: a hook of an activation that failed half-way would not run.
-    place = await release({ proxmox, places, progress, signal }, slot)
-  }
-  const releases = slotNames.map((slot) => pins?.slots[slot]).filter((one): one is Release => one !== undefined)
+  checkDepot(places, seen)
+  const strangers = strangersIn(places, seen, pins)
+  const own = slotNames.filter((slot) => !strangers.includes(slot))
+  for (const slot of strangers) progress.warn(`VMID ${places.slots[slot].vmid} of slot ${slot} is a VM of somebody else, which is left alone`)
+  const existed = pins?.active !== undefined || own.some((slot) => seen.slots[slot].there === true)
+  const stack = stackName(site, group)
+  // Before anything is stopped: an engine that can't read its state would leave a service that is down.
+  const known = existed ? await progress.step(`read the state of ${stack}`, () => readState(engine, stack)) : []
+  let place: DiskPlace = diskPlace(seen)
+  // By ourselves first, not only by the engine's hook: its state may not know of a VM that is there.
+  for (const slot of own) place = await release({ proxmox, places, progress, signal }, slot)
   if (existed) {
-    const stack = stackName(site, group)
     await progress.step(`destroy ${stack}`, async (note) => {
-      await engine.init(stack)
-      const known = await engine.listState(stack)
-      for (const slot of slotNames) await settleSlot(proxmox, places, slot, engine, stack, known, note, signal)
-      if (known.length > 0) await engine.destroy(stack, note)
+      const forgotten = strangers.flatMap((slot) => ofSlot(known, slot))
+      if (forgotten.length > 0) await engine.forget(stack, forgotten)
+      for (const slot of own) await settleSlot(proxmox, places, slot, engine, stack, known, note, signal)
+      if (known.length > forgotten.length) await engine.destroy(stack, note)
     })
   }
-  for (const one of releases) await removeSeed(proxmox, one)
+  for (const one of slotNames.map((slot) => pins?.slots[slot]).filter((one): one is Release => one !== undefined)) await removeSeed(proxmox, one)
+  await removeStraySeeds(proxmox, places.node, site.proxmox.storage.iso, own.map((slot) => places.slots[slot].vmid))
   // A data disk that was going to be made and was not is nothing to remember.
   const hasData = (before: GroupPins): boolean => before.dataDisk === 'made' || (before.dataDisk === 'new' && place.at !== 'nowhere')
   if (pins !== undefined) await updatePins(folder, group, (before) => hasData(before) ? withoutReleases(before) : undefined)
-  const data = place.at === 'depot' ? { depot: places.depot.vmid, volume: place.disk.volume } : undefined
-  tell(progress, site, group, data)
-  return { group, outcome: existed ? 'destroyed' : 'absent', ...(data === undefined ? {} : { data }) }
+  const result: DestroyedGroup = {
+    group,
+    outcome: existed ? 'destroyed' : 'absent',
+    dataDisk: place.at === 'several' ? 'several' : place.at !== 'nowhere' ? 'kept' : pins?.dataDisk === 'made' ? 'missing' : 'none',
+    ...(place.at === 'depot' ? { data: { depot: places.depot.vmid, volume: place.disk.volume } } : {})
+  }
+  tell(progress, site, places, result)
+  return result
 }
 
-function tell(progress: Progress, site: Site, group: string, data: DestroyedGroup['data']): void {
-  if (data !== undefined) progress.info(`${stackName(site, group)}: the data disk ${data.volume} is kept in depot ${data.depot}; "npx golden delete-data ${group}" deletes it`)
+async function readState(engine: Engine, stack: string): Promise<readonly string[]> {
+  await engine.init(stack)
+  return engine.listState(stack)
+}
+
+/**
+ * Slots whose VMID somebody else uses by now: nothing of theirs is ours to end.
+ * @throws Failure for one that may be ours after all, because the data is in no other place
+ */
+function strangersIn(places: GroupPlaces, seen: GroupSeen, pins: GroupPins | undefined): SlotName[] {
+  const dataIsElsewhere = pins?.dataDisk !== 'made' || diskPlace(seen).at !== 'nowhere'
+  return slotNames.filter((slot) => {
+    const vm = seen.slots[slot]
+    const { vmid, name, pinned } = places.slots[slot]
+    if (vm.there !== 'foreign' || vm.name === places.throwAway) {
+      checkSlot(places, slot, vm)
+      return false
+    }
+    if (pinned && !dataIsElsewhere) {
+      throw new Failure('vmid-taken', `VMID ${vmid} is not ${name} but ${vm.name === undefined ? 'a VM that the token may not see' : `VM "${vm.name}"`}, and the data disk of group ${places.group} is in no other place`, `If it is that slot's VM, give it its name and pool back in Proxmox. If it is not, restore the data disk into depot ${places.depot.vmid} from a backup. That VM was not touched.`)
+    }
+    return true
+  })
+}
+
+function tell(progress: Progress, site: Site, { group, depot }: GroupPlaces, { dataDisk, data }: DestroyedGroup): void {
+  const stack = stackName(site, group)
+  if (data !== undefined) progress.info(`${stack}: the data disk ${data.volume} is kept in depot ${data.depot}; "npx golden delete-data ${group}" deletes it`)
+  if (dataDisk === 'missing') progress.warn(`${stack}: the data disk is neither in depot ${depot.vmid} nor in a slot: restore it from a backup, or begin with an empty one after "npx golden delete-data ${group}"`)
+  if (dataDisk === 'several') progress.warn(`${stack}: depot ${depot.vmid} has more than one disk: remove in Proxmox what is not the data`)
 }

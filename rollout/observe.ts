@@ -13,27 +13,36 @@ export interface GroupPlaces {
   readonly storage: string
   readonly dataGiB: number
   readonly depot: { readonly vmid: number; readonly name: string }
-  readonly slots: Readonly<Record<SlotName, { readonly vmid: number; readonly name: string }>>
+  readonly slots: Readonly<Record<SlotName, { readonly vmid: number; readonly name: string; readonly pinned: boolean }>>
+  /** Name of the VM that takes deleted data along; it has the blue slot's VMID. */
+  readonly throwAway: string
 }
 
-/** @throws Failure `group-unknown` */
+/** @throws Failure `group-unknown`, or `site-renamed` when the pins are those of a site of another name */
 export function placesOf(site: Site, groupName: string, pins: GroupPins | undefined): GroupPlaces {
   const group = site.groups[groupName]
+  const pinned = slotNames.flatMap((name) => pins?.slots[name] ?? [])
+  const other = pinned.find((release) => release.seed.site !== site.name)
+  if (other !== undefined) {
+    throw new Failure('site-renamed', `site.ts has the name "${site.name}", but group ${groupName} was deployed by the name "${other.seed.site}"`, `Put name: '${other.seed.site}' back into site.ts: VMs, depots and state have it in their names.`)
+  }
   if (group === undefined) {
     throw new Failure('group-unknown', `site.ts has no group ${groupName}`, pins === undefined ? `It has: ${Object.keys(site.groups).join(', ')}.` : `It still runs by deployment.json: put it back into site.ts, then "npx golden destroy ${groupName}".`)
   }
-  const slot = (name: SlotName): { vmid: number; name: string } => {
+  const slot = (name: SlotName): GroupPlaces['slots'][SlotName] => {
     const vm = pins?.slots[name]?.vm
-    return vm === undefined ? { vmid: group.slots[name].vmid, name: slotVmName(site, groupName, name) } : { vmid: vm.vmid, name: vm.name }
+    return vm === undefined ? { vmid: group.slots[name].vmid, name: slotVmName(site, groupName, name), pinned: false } : { vmid: vm.vmid, name: vm.name, pinned: true }
   }
   return {
     group: groupName,
-    node: site.proxmox.node,
+    // A disk is reassigned within one node: where a slot is, its depot is too.
+    node: pinned[0]?.vm.node ?? site.proxmox.node,
     pool: site.proxmox.pool,
     storage: site.proxmox.storage.disks,
     dataGiB: group.dataGiB,
-    depot: { vmid: group.depot, name: depotVmName(site, groupName) },
-    slots: { blue: slot('blue'), green: slot('green') }
+    depot: { vmid: pins?.depot ?? group.depot, name: depotVmName(site, groupName) },
+    slots: { blue: slot('blue'), green: slot('green') },
+    throwAway: `${site.name}-${groupName}-delete`
   }
 }
 
@@ -42,12 +51,16 @@ export interface Disk {
   /** `scsi1`, or `unused0` when it is detached. */
   readonly key: string
   readonly volume: string
+  /** Unknown of a detached one. */
+  readonly gib?: number
 }
 
 export type VmSeen =
   | { readonly there: false }
-  /** Somebody else's VM, which this token may not even see. */
-  | { readonly there: 'foreign' }
+  /** Somebody else's VM; without a name when this token may not even see it. */
+  | { readonly there: 'foreign'; readonly name?: string }
+  /** The VMID is in use, but not on the node where it was looked for. */
+  | { readonly there: 'elsewhere' }
   | { readonly there: true; readonly name: string; readonly running: boolean; readonly protected: boolean; readonly lock?: string; readonly disks: readonly Disk[] }
 
 export interface GroupSeen {
@@ -72,12 +85,39 @@ export function diskPlace(seen: GroupSeen): DiskPlace {
 
 export async function observeGroup(proxmox: Proxmox, places: GroupPlaces): Promise<GroupSeen> {
   const look = (vmid: number, root: string | undefined): Promise<VmSeen> => observeVm(proxmox, places.node, vmid, root)
-  const [depot, blue, green] = await Promise.all([look(places.depot.vmid, undefined), look(places.slots.blue.vmid, 'scsi0'), look(places.slots.green.vmid, 'scsi0')])
+  const slot = async (name: SlotName): Promise<VmSeen> => knownAs(places.slots[name], await look(places.slots[name].vmid, 'scsi0'))
+  const [depot, blue, green] = await Promise.all([look(places.depot.vmid, undefined), slot('blue'), slot('green')])
   return { depot, slots: { blue, green } }
+}
+
+/** The same for a group that the site does not have any more, as far as its pins tell. */
+export async function observePinned(proxmox: Proxmox, siteNode: string, { depot, slots }: GroupPins): Promise<GroupSeen> {
+  const node = slotNames.flatMap((name) => slots[name]?.vm.node ?? [])[0] ?? siteNode
+  const slot = async (name: SlotName): Promise<VmSeen> => {
+    const vm = slots[name]?.vm
+    return vm === undefined ? { there: false } : knownAs({ ...vm, pinned: true }, await observeVm(proxmox, node, vm.vmid, 'scsi0'))
+  }
+  return { depot: depot === undefined ? { there: false } : await observeVm(proxmox, node, depot, undefined), slots: { blue: await slot('blue'), green: await slot('green') } }
+}
+
+/**
+ * A VM by another name is not the slot's, whatever disks it has. Proxmox gives a clone its name at the very end: until
+ * then it has none, and is locked. That is the slot's own only if the slot is pinned.
+ */
+function knownAs(wanted: GroupPlaces['slots'][SlotName], vm: VmSeen): VmSeen {
+  if (vm.there !== true || vm.name === wanted.name) return vm
+  const inTheMaking = vm.name === '' && (vm.lock === 'clone' || vm.lock === 'create')
+  return inTheMaking && wanted.pinned ? vm : { there: 'foreign', name: vm.name }
 }
 
 /** @param root the key of the VM's own disk; a depot has none */
 export async function observeVm(proxmox: Proxmox, node: string, vmid: number, root: string | undefined): Promise<VmSeen> {
+  const vm = await lookAt(proxmox, node, vmid, root)
+  // It may have been made between the two looks.
+  return vm.there === 'elsewhere' ? lookAt(proxmox, node, vmid, root) : vm
+}
+
+async function lookAt(proxmox: Proxmox, node: string, vmid: number, root: string | undefined): Promise<VmSeen> {
   const path = `/nodes/${node}/qemu/${vmid}`
   try {
     // `current`: what is, not what a restart would make of it.
@@ -94,7 +134,8 @@ export async function observeVm(proxmox: Proxmox, node: string, vmid: number, ro
     }
   } catch (error) {
     if (!(error instanceof ProxmoxError)) throw error
-    if (error.status === 500 && /does not exist/.test(error.message)) return { there: false }
+    // Proxmox says the same of one that is nowhere and of one that is on another node.
+    if (error.status === 500 && /does not exist/.test(error.message)) return { there: await isFree(proxmox, vmid) ? false : 'elsewhere' }
     // To a token whose rights hang on a pool, a VMID that is free and one of somebody else's look alike.
     if (error.status === 403) return { there: await isFree(proxmox, vmid) ? false : 'foreign' }
     throw error
@@ -115,28 +156,51 @@ function diskOf(key: string, value: string | number | undefined, root: string | 
   if (!/^(scsi|virtio|sata|ide|unused)\d+$/.test(key) || key === root || typeof value !== 'string') return []
   const [volume = '', ...options] = value.split(',')
   if (options.includes('media=cdrom') || volume === 'none' || volume === 'cdrom' || /cloudinit/.test(volume)) return []
-  return [{ key, volume }]
+  const [, size, unit] = /^size=([\d.]+)([MGT])$/.exec(options.find((option) => option.startsWith('size=')) ?? '') ?? []
+  return [{ key, volume, ...(size === undefined ? {} : { gib: Number(size) * { M: 2 ** -10, G: 1, T: 2 ** 10 }[unit as 'M' | 'G' | 'T'] }) }]
 }
 
 /** @throws Failure for a depot that is missing or not ours, and for a slot's VMID that somebody else uses */
 export function checkIdentity(places: GroupPlaces, seen: GroupSeen): void {
-  const { depot } = seen
-  if (depot.there !== true || depot.name !== places.depot.name) {
-    const found = depot.there === true ? `is VM "${depot.name}"` : depot.there === 'foreign' ? 'is somebody else\'s VM' : 'does not exist'
-    throw new Failure('depot-missing', `the depot of group ${places.group}, VM ${places.depot.vmid} "${places.depot.name}", ${found}`, 'Run "npx golden setup": it makes missing depots and names VMIDs that are taken.')
-  }
-  if (!depot.protected) throw new Failure('depot-unprotected', `the depot of group ${places.group}, VM ${places.depot.vmid}, is not protected`, 'Run "npx golden setup": it protects it again.')
-  if (depot.running) throw new Failure('depot-running', `the depot of group ${places.group}, VM ${places.depot.vmid}, is running`, 'Stop it in Proxmox: a depot is never started.')
+  checkDepot(places, seen)
   for (const slot of slotNames) checkSlot(places, slot, seen.slots[slot])
 }
 
-/** Proxmox gives a clone its name at the very end: until then it has none, and is locked. */
-export const isInTheMaking = (vm: VmSeen): boolean => vm.there === true && vm.name === '' && (vm.lock === 'clone' || vm.lock === 'create')
-
-function checkSlot(places: GroupPlaces, slot: SlotName, vm: VmSeen): void {
-  const wanted = places.slots[slot]
-  if (isInTheMaking(vm)) return
-  if (vm.there === 'foreign' || (vm.there === true && vm.name !== wanted.name)) {
-    throw new Failure('vmid-taken', `VMID ${wanted.vmid}, wanted for ${wanted.name}, is ${vm.there === true ? `VM "${vm.name}"` : 'a VM'} of somebody else`, `Choose another groups.${places.group}.slots.${slot}.vmid in site.ts. That VM was not touched.`)
+/** @throws Failure */
+export function checkDepot(places: GroupPlaces, { depot }: GroupSeen): void {
+  const what = `the depot of group ${places.group}, VM ${places.depot.vmid}`
+  if (depot.there === 'elsewhere') throw elsewhere(places, places.depot)
+  if (depot.there !== true || depot.name !== places.depot.name) {
+    const found = depot.there === true ? `is VM "${depot.name}"` : depot.there === 'foreign' ? 'is somebody else\'s VM' : 'does not exist'
+    const renamed = depot.there === true && depot.name.endsWith(`-${places.group}-depot`)
+    throw new Failure('depot-missing', `${what} "${places.depot.name}", ${found}`, renamed
+      ? 'If site.ts has got another name, put the old one back; if the VM has, give it the old one in Proxmox.'
+      : 'Run "npx golden setup": it makes missing depots and names VMIDs that are taken.')
   }
+  if (!depot.protected) throw new Failure('depot-unprotected', `${what}, is not protected`, 'Run "npx golden setup": it protects it again.')
+  if (depot.running) throw new Failure('depot-running', `${what}, is running`, 'Stop it in Proxmox: a depot is never started.')
+}
+
+/** @throws Failure `vmid-taken`, `vm-elsewhere`, `delete-data-interrupted` */
+export function checkSlot(places: GroupPlaces, slot: SlotName, vm: VmSeen): void {
+  const wanted = places.slots[slot]
+  if (vm.there === 'elsewhere') throw elsewhere(places, wanted)
+  if (vm.there !== 'foreign') return
+  if (vm.name === places.throwAway) {
+    throw new Failure('delete-data-interrupted', `deleting the data of group ${places.group} was interrupted: VM ${wanted.vmid} "${vm.name}" has been made for that`, `Run "npx golden delete-data ${places.group}": it goes on from there.`)
+  }
+  throw taken(places, slot, vm.name)
+}
+
+/** @param name of the VM that is there instead; undefined: this token may not see it */
+export function taken(places: GroupPlaces, slot: SlotName, name: string | undefined): Failure {
+  const { vmid, name: wanted, pinned } = places.slots[slot]
+  const setting = `groups.${places.group}.slots.${slot}.vmid in site.ts`
+  return new Failure('vmid-taken', `VMID ${vmid}, wanted for ${wanted}, is ${name === undefined ? 'a VM' : `VM "${name}"`} of somebody else`, pinned
+    ? `That VM was not touched. "npx golden destroy ${places.group}" leaves it alone and ends the release; then choose another ${setting}, and deploy. If it is this slot's VM, give it its name and pool back in Proxmox.`
+    : `Choose another ${setting}. That VM was not touched.`)
+}
+
+function elsewhere({ node, group }: GroupPlaces, { vmid, name }: { readonly vmid: number; readonly name: string }): Failure {
+  return new Failure('vm-elsewhere', `VMID ${vmid} (${name}) is in use, but not on node ${node} (proxmox.node), where group ${group} has its depot and slots`, `If it is that VM, migrate it back to ${node}. If the group has not been deployed yet, correct proxmox.node in site.ts or choose another VMID.`)
 }

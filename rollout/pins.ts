@@ -57,8 +57,8 @@ export const withDataDisk = (pins: GroupPins, dataDisk: 'new' | 'made' | undefin
   return dataDisk === undefined ? rest : { ...rest, dataDisk }
 }
 
-/** A first release: the group has none yet. */
-export const withFirstRelease = (pins: GroupPins, slot: SlotName, release: Release): GroupPins => ({ ...pins, active: slot, slots: { [slot]: release } })
+/** A first release: the group has none yet. Its depot stays what it was while there is data. */
+export const withFirstRelease = (pins: GroupPins, slot: SlotName, release: Release, depot: number): GroupPins => ({ depot, ...pins, active: slot, slots: { [slot]: release } })
 
 /** The group without any release; what is known of its data disk stays. */
-export const withoutReleases = ({ dataDisk }: GroupPins): GroupPins => ({ ...(dataDisk === undefined ? {} : { dataDisk }), slots: {} })
+export const withoutReleases = ({ active: _active, ...rest }: GroupPins): GroupPins => ({ ...rest, slots: {} })

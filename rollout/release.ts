@@ -5,9 +5,9 @@
 import type { Proxmox } from '../proxmox/client.ts'
 import type { Progress } from '../proxmox/progress.ts'
 import type { SlotName } from '../stacks/site.ts'
-import { dataKey, protect, reassign, shutdown } from './depot.ts'
+import { dataKey, protect, reassign, settleDepot, shutdown } from './depot.ts'
 import { guestOf, type GuestStatus } from './guest.ts'
-import { checkIdentity, diskPlace, observeGroup, type Disk, type DiskPlace, type GroupPlaces, type GroupSeen } from './observe.ts'
+import { checkDepot, checkSlot, diskPlace, observeGroup, type Disk, type DiskPlace, type GroupPlaces, type GroupSeen } from './observe.ts'
 import { reconcile, type Decision } from './reconcile.ts'
 
 export type ReleaseStep =
@@ -64,12 +64,14 @@ export async function release({ proxmox, places, progress, signal }: ReleaseCont
   const guest = guestOf(proxmox, places.node, vmid, signal)
   let drained = false
   let yielded = false
+  await settleDepot(proxmox, places, signal)
   const last = await progress.step(`release slot ${slot} of group ${places.group}`, (note) => reconcile<ReleaseSeen, ReleaseStep>({
     note,
     ...(signal === undefined ? {} : { signal }),
     async look() {
       const group = await observeGroup(proxmox, places)
-      checkIdentity(places, group)
+      checkDepot(places, group)
+      checkSlot(places, slot, group.slots[slot])
       const vm = group.slots[slot]
       const ask = diskPlace(group).at === slot && vm.there === true && vm.running && vm.lock === undefined
       return { group, guest: ask ? await guest.status() : undefined, drained, yielded }

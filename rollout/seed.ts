@@ -165,3 +165,14 @@ export async function removeSeed(proxmox: Proxmox, release: Release): Promise<vo
   const upid = await proxmox.del<string | null>(`${contentPath(release)}/${encodeURIComponent(release.vm.seed)}`)
   if (upid) await proxmox.task(upid)
 }
+
+/** Removes the seeds of these VMIDs that nobody knows of any more, such as those of a deployment.json that was lost. */
+export async function removeStraySeeds(proxmox: Proxmox, node: string, storage: string, vmids: readonly number[]): Promise<void> {
+  const path = `/nodes/${node}/storage/${storage}/content`
+  for (const { volid } of await proxmox.get<{ volid: string }[]>(path, { content: 'iso' })) {
+    const vmid = /:iso\/seed-(\d+)-[0-9a-f]{12}\.iso$/.exec(volid)?.[1]
+    if (!vmids.includes(Number(vmid))) continue
+    const upid = await proxmox.del<string | null>(`${path}/${encodeURIComponent(volid)}`)
+    if (upid) await proxmox.task(upid)
+  }
+}

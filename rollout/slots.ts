@@ -4,7 +4,7 @@ import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import type { SlotName } from '../stacks/site.ts'
 import type { Engine } from './engine.ts'
-import { observeVm, type GroupPlaces, type VmSeen } from './observe.ts'
+import { checkSlot, observeVm, taken, type GroupPlaces, type VmSeen } from './observe.ts'
 
 /** A clone that goes on without anybody waiting for it. */
 const unlockTimeoutMs = 1_800_000
@@ -20,12 +20,11 @@ export async function removeLeftover(proxmox: Proxmox, places: GroupPlaces, slot
   const path = `/nodes/${places.node}/qemu/${vmid}`
   const { vm, inTheMaking } = await unlocked(proxmox, places.node, vmid, signal)
   if (vm.there === false) return false
+  checkSlot(places, slot, vm)
   // Proxmox gives a clone its name at the very end: one that stopped before that has none.
-  if (vm.there === 'foreign' || (vm.name !== name && !(vm.name === '' && inTheMaking))) {
-    throw new Failure('vmid-taken', `VMID ${vmid}, wanted for ${name}, is ${vm.there === true ? `VM "${vm.name}"` : 'a VM'} of somebody else`, `Choose another groups.${places.group}.slots.${slot}.vmid in site.ts. That VM was not touched.`)
-  }
+  if (vm.there !== true || (vm.name !== name && !(vm.name === '' && inTheMaking))) throw taken(places, slot, vm.there === true ? vm.name : undefined)
   if (vm.protected || vm.disks.length > 0) {
-    throw new Failure('vm-not-in-state', `VM ${vmid} (${name}) runs, but Terraform's state does not know it`, `Restore the state (backend in site.ts), or end the release with "npx golden destroy ${places.group}". The data is kept.`)
+    throw new Failure('vm-not-in-state', `VM ${vmid} (${name}) runs, but Terraform's state does not know it`, `Put the state back to where backend in site.ts says, or that setting to where the state is; or end the release with "npx golden destroy ${places.group}". The data is kept.`)
   }
   if (vm.running) await proxmox.task(await proxmox.post<string>(`${path}/status/stop`))
   await proxmox.task(await proxmox.del<string>(path, { purge: 1 }))
@@ -58,22 +57,34 @@ async function removeLeftoverRules(proxmox: Proxmox, places: GroupPlaces, slot: 
   return rules.length
 }
 
+/** Addresses of a slot in the state, the VM's and all that hang on it. */
+export const ofSlot = (known: readonly string[], slot: SlotName): string[] => known.filter((address) => new RegExp(`\\.${slot}(_\\w+)?$`).test(address))
+
 /**
- * Makes the state agree with the host, one slot at a time, so that the engine can go on.
+ * Makes the state agree with the host, one slot at a time, so that the engine can go on. What a run on another computer
+ * is making right now looks like a leftover: it holds the state's lock, and when it has ended the state knows.
  * @param known what the state has
+ * @throws Failure `state-locked` when there is something to settle and another run is at work
  */
 export async function settleSlot(proxmox: Proxmox, places: GroupPlaces, slot: SlotName, engine: Engine, stack: string, known: readonly string[], note: (text: string) => void, signal: AbortSignal): Promise<void> {
   const { vmid, name } = places.slots[slot]
   const vm = `proxmox_virtual_environment_vm.${slot}`
   const rules = `proxmox_virtual_environment_firewall_rules.${slot}_rules`
   const firewall = `proxmox_virtual_environment_firewall_options.${slot}_firewall`
+  const newly = async (address: string): Promise<boolean> => {
+    await engine.tryLock(stack)
+    return (await engine.listState(stack)).includes(address)
+  }
+  const { there } = await observeVm(proxmox, places.node, vmid, 'scsi0')
   if (!known.includes(vm)) {
+    if (there === false || await newly(vm)) return
     if (await removeLeftover(proxmox, places, slot, signal)) note(`removed what an interrupted run left of ${name}`)
-  } else if ((await observeVm(proxmox, places.node, vmid, 'scsi0')).there === false) {
+  } else if (there === false) {
     // The provider can't find that out: Proxmox answers 403 for a VM that is in no pool any more.
     await engine.forget(stack, [vm, rules, firewall].filter((address) => known.includes(address)))
     note(`${name} is not on the host any more`)
-  } else if (!known.includes(rules) && await removeLeftoverRules(proxmox, places, slot) > 0) {
-    note(`removed firewall rules that an interrupted run left of ${name}`)
+  } else if (!known.includes(rules)) {
+    if (await newly(rules)) return
+    if (await removeLeftoverRules(proxmox, places, slot) > 0) note(`removed firewall rules that an interrupted run left of ${name}`)
   }
 }

@@ -2,13 +2,14 @@
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Proxmox } from '../proxmox/client.ts'
-import type { Release } from '../stacks/deployment.ts'
+import { Failure } from '../proxmox/failure.ts'
+import type { GroupPins } from '../stacks/deployment.ts'
 import { groupOrder } from '../stacks/order.ts'
 import { slotNames, type Role, type Site, type SlotName } from '../stacks/site.ts'
-import { differs } from './deploy.ts'
+import { differences } from './edits.ts'
 import { firewallNotice, firewallState, type FirewallState } from './firewall.ts'
 import { guestOf, type GuestStatus } from './guest.ts'
-import { diskPlace, observeGroup, placesOf, type GroupSeen } from './observe.ts'
+import { checkIdentity, diskPlace, observeGroup, observePinned, placesOf, type GroupSeen } from './observe.ts'
 import { readPins } from './pins.ts'
 
 export interface GroupStatus {
@@ -34,8 +35,10 @@ export interface GroupStatus {
   /** Services that the image has no container image for. */
   readonly missing: readonly string[]
   readonly dataDisk: { readonly at: string; readonly volume: string | null }
-  /** The site asks for something else than what runs; takes effect with the next release. */
+  /** The site asks for something else than what runs. */
   readonly siteDiffers: boolean
+  /** What, and when it takes effect. */
+  readonly differences: readonly string[]
 }
 
 export interface SiteStatus {
@@ -49,18 +52,34 @@ export interface SiteStatus {
 export async function readStatus({ site, folder, proxmox, signal }: { readonly site: Site; readonly folder: string; readonly proxmox: Proxmox; readonly signal?: AbortSignal }): Promise<SiteStatus> {
   const deployment = await readPins(folder)
   const groups: Record<string, GroupStatus> = {}
-  for (const group of groupOrder(site, deployment)) {
+  // Data may be all that is left of a group.
+  for (const group of new Set([...groupOrder(site, deployment), ...Object.keys(deployment.groups)])) {
     const pins = deployment.groups[group]
-    const places = placesOf(site, group, pins)
-    const seen = await observeGroup(proxmox, places)
-    const slot = pins?.active
-    const vm = slot === undefined ? undefined : seen.slots[slot]
-    const running = vm?.there === true && vm.running
-    const guest = running && slot !== undefined ? await guestOf(proxmox, places.node, places.slots[slot].vmid, signal).status() : undefined
-    groups[group] = describeGroup({ site, folder, group, seen, slot, release: slot === undefined ? undefined : pins?.slots[slot], guest })
+    const { seen, wrong } = await look(site, proxmox, group, pins)
+    const vm = pins?.active === undefined ? undefined : seen.slots[pins.active]
+    const release = pins?.active === undefined ? undefined : pins.slots[pins.active]
+    const guest = vm?.there === true && vm.running && release !== undefined ? await guestOf(proxmox, release.vm.node, release.vm.vmid, signal).status() : undefined
+    groups[group] = describeGroup({ site, folder, group, seen, wrong, pins, guest })
   }
   const healthy = Object.values(groups).every((one) => one.health === 'healthy')
   return { schema: 1, site: site.name, healthy, proxmoxFirewall: await firewallState(proxmox), groups }
+}
+
+/** What there is, and what `deploy` and `destroy` would refuse because of it. */
+async function look(site: Site, proxmox: Proxmox, group: string, pins: GroupPins | undefined): Promise<{ seen: GroupSeen; wrong: readonly string[] }> {
+  if (site.groups[group] === undefined && pins !== undefined) {
+    const verb = pins.active === undefined ? 'delete-data' : 'destroy'
+    return { seen: await observePinned(proxmox, site.proxmox.node, pins), wrong: [`site.ts does not have this group any more: put it back, then "npx golden ${verb} ${group}" ends it`] }
+  }
+  const places = placesOf(site, group, pins)
+  const seen = await observeGroup(proxmox, places)
+  try {
+    checkIdentity(places, seen)
+    return { seen, wrong: [] }
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    return { seen, wrong: [`${error.message}. ${error.hint}`] }
+  }
 }
 
 interface GroupFacts {
@@ -68,18 +87,20 @@ interface GroupFacts {
   readonly folder: string
   readonly group: string
   readonly seen: GroupSeen
-  /** The slot that is pinned as active. */
-  readonly slot: SlotName | undefined
-  readonly release: Release | undefined
+  readonly wrong: readonly string[]
+  readonly pins: GroupPins | undefined
   readonly guest: GuestStatus | undefined
 }
 
 /** Pure, but for a look at which files exist. */
-export function describeGroup({ site, folder, group, seen, slot, release, guest }: GroupFacts): GroupStatus {
+export function describeGroup({ site, folder, group, seen, wrong, pins, guest }: GroupFacts): GroupStatus {
+  const slot = pins?.active
+  const release = slot === undefined ? undefined : pins?.slots[slot]
   const place = diskPlace(seen)
   const vm = slot === undefined ? undefined : seen.slots[slot]
   const roles = release?.seed.roles ?? site.groups[group]?.roles ?? []
-  const problems = [...(guest?.problems ?? [])]
+  const problems = [...wrong, ...(guest?.problems ?? [])]
+  const changed = differences(site, group, pins, seen)
   if (place.at === 'several') problems.push(`more than one disk could be the data: ${place.list.join(', ')}`)
   if (vm?.there === true && place.at !== slot) problems.push(place.at === 'nowhere' ? 'there is no data disk' : 'the slot does not own the data disk: run "npx golden deploy"')
   if (release !== undefined && guest !== undefined && guest.release !== release.id) problems.push(`it runs release ${guest.release}, pinned is ${release.id}`)
@@ -102,11 +123,12 @@ export function describeGroup({ site, folder, group, seen, slot, release, guest 
     services: Object.fromEntries(Object.entries(guest?.services ?? {}).map(([name, { state }]) => [name, state])),
     missing: guest?.missing ?? [],
     dataDisk: { at: place.at, volume: 'disk' in place ? place.disk.volume : null },
-    siteDiffers: release !== undefined && slot !== undefined && differs(site, group, slot, release)
+    siteDiffers: changed.length > 0,
+    differences: changed
   }
 }
 
-function urlsOf(site: Site, roles: readonly Role[], service: string, release: Release | undefined, withGrafana: boolean): Record<string, string> {
+function urlsOf(site: Site, roles: readonly Role[], service: string, release: GroupPins['slots'][SlotName], withGrafana: boolean): Record<string, string> {
   const { host, httpsPort } = release?.seed.public ?? site.public
   const transports = release?.seed.serena?.transports ?? site.serena.transports
   const base = `https://${host}${httpsPort === 443 ? '' : `:${httpsPort}`}`
@@ -135,7 +157,7 @@ export function renderStatus(status: SiteStatus): string {
     `  data     ${one.dataDisk.volume ?? 'none'} (${one.dataDisk.at})`,
     ...(one.missing.length === 0 ? [] : [`  without  ${one.missing.join(', ')}: the image has none`]),
     ...one.problems.map((problem) => `  problem  ${problem}`),
-    ...(one.siteDiffers ? [`  note     site.ts says something else than what runs; takes effect with a new release ("npx golden destroy ${one.group}", then "npx golden deploy")`] : [])
+    ...one.differences.map((difference) => `  note     ${difference}`)
   ])
   const firewall = firewallNotice(status.proxmoxFirewall)
   if (firewall !== undefined) lines.push(firewall)

@@ -1,5 +1,5 @@
 /** `golden destroy`: the VMs go, the data stays in its depots. */
-import { destroy } from '../rollout/destroy.ts'
+import { destroy, type DestroyedGroup } from '../rollout/destroy.ts'
 import { confirm } from './confirm.ts'
 import { openProxmox } from './open.ts'
 import { programEnvironment } from './programs.ts'
@@ -17,11 +17,20 @@ export const verb: Verb = {
       if (flags['yes'] !== true) await confirm(`This removes ${what}; the data disks stay. Type yes: `, 'yes', 'Say --yes to go ahead without a question.')
       const environment = await programEnvironment(open.site.engine, progress, signal)
       const groups = await destroy({ ...open, proxmox, environment, progress, signal }, names.length === 0 ? undefined : names)
-      const lines = groups.map((group) => `${group.group}: ${group.outcome === 'absent' ? 'there was no VM' : 'destroyed'}${group.data ? `; its data is kept: ${group.data.volume} in depot ${group.data.depot}` : '; it never had data'}`)
+      const lines = groups.map((group) => `${group.group}: ${group.outcome === 'absent' ? 'there was no VM' : 'destroyed'}; ${aboutData(group)}`)
       result(`${lines.join('\n')}\n"npx golden deploy" brings it back with its data; "npx golden delete-data GROUP" deletes data.`, { groups })
       return 0
     } finally {
       proxmox.close()
     }
+  }
+}
+
+function aboutData({ dataDisk, data }: DestroyedGroup): string {
+  switch (dataDisk) {
+    case 'kept': return `its data is kept: ${data?.volume ?? ''} in depot ${data?.depot ?? ''}`
+    case 'none': return 'it has no data'
+    case 'missing': return 'its data disk is MISSING, neither in its depot nor in a slot'
+    case 'several': return 'its depot has more than one disk, and nobody can say which one is the data'
   }
 }

@@ -6,6 +6,7 @@
  *       "groups": {
  *         "serena": {
  *           "dataDisk": "made",             "new" from before the disk is made until it was first mounted
+ *           "depot": 9200,                  where it was at the first release; it goes back there
  *           "active": "blue",               the slot that owns, or is about to own, the data disk
  *           "slots": { "blue": { …release… } } } } }
  */
@@ -54,6 +55,7 @@ const flow = z.strictObject({
   remote: z.array(text),
   protocol: z.enum(['tcp', 'udp']),
   ports: z.array(port).min(1),
+  local: z.array(z.ipv4()).min(1).optional(),
   purpose: z.string().regex(/^[^"\\\n]+$/)
 })
 
@@ -77,12 +79,15 @@ const release = z.strictObject({
     seed: text
   }),
   flows: z.strictObject({ local: z.tuple([z.ipv4(), z.ipv4()]), flows: z.array(flow) }),
+  /** Of what the seed holds beside its settings, the names: by them an edit of the site is seen. */
+  access: z.strictObject({ users: z.array(text), certificate: text.optional() }).optional(),
   /** What the guest is told, but for the secrets. */
   seed
 })
 
 const group = z.strictObject({
   dataDisk: z.enum(['new', 'made']).optional(),
+  depot: vmid.optional(),
   active: slotName.optional(),
   slots: z.strictObject({ blue: release.optional(), green: release.optional() })
 }).superRefine(({ active, slots }, context) => {
@@ -92,14 +97,17 @@ const group = z.strictObject({
 
 const schema = z.strictObject({ schema: z.literal(1), groups: z.record(z.string(), group) })
 
-export interface Release extends Omit<z.output<typeof release>, 'seed' | 'flows' | 'vm'> {
+export interface Release extends Omit<z.output<typeof release>, 'seed' | 'flows' | 'vm' | 'access'> {
   readonly vm: Omit<z.output<typeof release>['vm'], 'vlan'> & { readonly vlan?: number }
+  readonly access?: { readonly users: readonly string[]; readonly certificate?: string }
   readonly flows: VmFlows
   readonly seed: Seed
 }
 
 export interface GroupPins {
   readonly dataDisk?: 'new' | 'made'
+  /** VMID of the depot that the data disk comes from and goes to, whatever the site says by now. */
+  readonly depot?: number
   readonly active?: SlotName
   readonly slots: { readonly [slot in SlotName]?: Release }
 }
@@ -163,6 +171,7 @@ export function newRelease(site: Site, groupName: string, slot: SlotName, origin
       seed: `${proxmox.storage.iso}:iso/seed-${id}-${origin.id}.iso`
     },
     flows: vmFlows(site, groupName, slot),
+    ...(group.roles.includes('serena') ? { access: accessOf(site) } : {}),
     seed: {
       schema: 1,
       release: origin.id,
@@ -194,6 +203,11 @@ export function newRelease(site: Site, groupName: string, slot: SlotName, origin
       ssh: { projectKeys: [...site.ssh.projectKeys], adminKeys: [...site.ssh.adminKeys] }
     }
   }
+}
+
+/** Names only: a digest of a password is a way to guess it. */
+function accessOf({ serena, public: { certificate } }: Site): NonNullable<Release['access']> {
+  return { users: serena.users.map((user) => user.name), ...(certificate === undefined ? {} : { certificate: certificate.chainFile }) }
 }
 
 /** Every pinned release with its place. */

@@ -1,8 +1,10 @@
 /** Whose VM at a slot's VMID is, before it is deleted. */
 import { expect, test } from 'vitest'
 import type { Proxmox } from '../../proxmox/client.ts'
+import { Failure } from '../../proxmox/failure.ts'
+import type { Engine } from '../../rollout/engine.ts'
 import { placesOf } from '../../rollout/observe.ts'
-import { removeLeftover } from '../../rollout/slots.ts'
+import { ofSlot, removeLeftover, settleSlot } from '../../rollout/slots.ts'
 import { exampleSite } from '../images/example.ts'
 
 const places = placesOf(exampleSite(), 'serena', undefined)
@@ -42,4 +44,20 @@ test.concurrent.each<[string, Record<string, string>[]]>([
   const { proxmox, calls } = host(...configs)
   expect(await removeLeftover(proxmox, places, 'blue', signal)).toBe(true)
   expect(calls).toEqual([`POST /nodes/${places.node}/qemu/${vmid}/status/stop`, `DELETE /nodes/${places.node}/qemu/${vmid}`])
+})
+
+test('what a run on another computer is making is no leftover: it holds the lock, or the state knows by then', async () => {
+  const engine = (change: Partial<Engine>): Engine => ({ tryLock: async () => {}, listState: async () => [], ...change }) as unknown as Engine
+  const settle = async (one: Engine): Promise<string[]> => {
+    const { proxmox, calls } = host({ name })
+    await settleSlot(proxmox, places, 'blue', one, 'home-serena', [], () => {}, signal)
+    return calls
+  }
+  await expect(settle(engine({ tryLock: () => Promise.reject(new Failure('state-locked', 'x', 'y')) }))).rejects.toMatchObject({ code: 'state-locked' })
+  expect(await settle(engine({ listState: async () => ['proxmox_virtual_environment_vm.blue'] }))).toEqual([])
+  expect(await settle(engine({}))).toEqual([`POST /nodes/${places.node}/qemu/${vmid}/status/stop`, `DELETE /nodes/${places.node}/qemu/${vmid}`])
+})
+
+test('a slot\'s addresses in the state are its own', () => {
+  expect(ofSlot(['proxmox_virtual_environment_vm.blue', 'terraform_data.blue_release', 'proxmox_virtual_environment_vm.green', 'terraform_data.green_owner', 'proxmox_virtual_environment_firewall_rules.blue_rules'], 'blue')).toEqual(['proxmox_virtual_environment_vm.blue', 'terraform_data.blue_release', 'proxmox_virtual_environment_firewall_rules.blue_rules'])
 })

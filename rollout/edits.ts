@@ -1,0 +1,56 @@
+/** What site.ts says by now, held against what is deployed: nothing of it may change what runs. */
+import { canonical, type Plain } from '../images/canonical.ts'
+import { Failure } from '../proxmox/failure.ts'
+import { newRelease, pinnedSlots, type Deployment, type GroupPins, type Release } from '../stacks/deployment.ts'
+import { slotNames, type Site, type SlotName } from '../stacks/site.ts'
+import { diskPlace, placesOf, type GroupSeen } from './observe.ts'
+
+/**
+ * Edits that neither take effect nor can be ignored: what is deployed would be in the way of something else.
+ * @throws Failure `site-renamed`, `group-unknown`, `vmid-pinned`, `address-pinned`
+ */
+export function checkEdits(site: Site, deployment: Deployment): void {
+  const deployed = Object.keys(deployment.groups).filter((group) => deployment.groups[group]?.active !== undefined)
+  const vmids = new Map<number, string>()
+  const addresses = new Map(pinnedSlots(deployment).flatMap(({ release: { seed, vm } }) => [[seed.address, vm.name], [seed.service, vm.name]] as const))
+  // What is deployed comes first: the others have to give way.
+  for (const group of new Set([...deployed, ...Object.keys(site.groups)])) {
+    const places = placesOf(site, group, deployment.groups[group])
+    const slots = slotNames.map((slot) => ({ setting: `slots.${slot}.vmid`, ...places.slots[slot] })).sort((a, b) => Number(b.pinned) - Number(a.pinned))
+    for (const { setting, vmid, name } of [{ setting: 'depot', ...places.depot }, ...slots]) {
+      const holder = vmids.get(vmid)
+      if (holder !== undefined) throw new Failure('vmid-pinned', `groups.${group}.${setting} in site.ts is ${vmid}, the VMID of ${holder}`, 'Give it another VMID, or its former one back.')
+      vmids.set(vmid, name)
+    }
+    if (deployed.includes(group)) continue
+    const own = site.groups[group]
+    for (const [setting, address] of [['service', own?.service], ['slots.blue.address', own?.slots.blue.address], ['slots.green.address', own?.slots.green.address]] as const) {
+      const holder = addresses.get(address ?? '')
+      if (holder !== undefined) throw new Failure('address-pinned', `groups.${group}.${setting} in site.ts is ${address}, which ${holder} has until its release ends`, 'Give it another address, or end that release first with "npx golden destroy". The data is kept.')
+    }
+  }
+}
+
+/** Whether a release made now would be another one, its id and age aside. */
+export function differs(site: Site, group: string, slot: SlotName, release: Release): boolean {
+  if (site.groups[group] === undefined) return true
+  const { access, ...now } = newRelease(site, group, slot, { id: release.id, created: new Date(release.created), image: release.image })
+  const text = (one: Omit<Release, 'access'>): string => canonical(one as unknown as Plain)
+  // A release of an earlier version does not say who may connect.
+  return text(access === undefined || release.access === undefined ? now : { ...now, access } as Release) !== text(release)
+}
+
+/** What site.ts says that is not so, as sentences for people: edits that wait, and those that wait in vain. */
+export function differences(site: Site, group: string, pins: GroupPins | undefined, seen: GroupSeen): string[] {
+  const wanted = site.groups[group]
+  const release = pins?.active === undefined ? undefined : pins.slots[pins.active]
+  if (pins?.active === undefined || release === undefined) return []
+  const list: string[] = []
+  if (differs(site, group, pins.active, release)) list.push(`site.ts says something else than what runs; that takes effect with a new release ("npx golden destroy ${group}", then "npx golden deploy")`)
+  if (wanted === undefined) return list
+  if (pins.depot !== undefined && wanted.depot !== pins.depot) list.push(`groups.${group}.depot in site.ts is ${wanted.depot}, but the data disk belongs to depot ${pins.depot} as long as there is data`)
+  const place = diskPlace(seen)
+  const gib = 'disk' in place ? place.disk.gib : undefined
+  if (gib !== undefined && gib !== wanted.dataGiB) list.push(`groups.${group}.dataGiB in site.ts is ${wanted.dataGiB}, but the data disk has ${gib} GiB: it is made once, and keeps its size`)
+  return list
+}
