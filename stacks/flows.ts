@@ -11,6 +11,8 @@ export interface Flow {
   readonly remote: readonly string[]
   readonly protocol: 'tcp' | 'udp'
   readonly ports: readonly number[]
+  /** Those of the VM's addresses that it is for. @default all */
+  readonly local?: readonly string[]
   /** What it is for; becomes the rule's comment. */
   readonly purpose: string
 }
@@ -36,8 +38,8 @@ export function vmFlows(site: Site, groupName: string, slotName: SlotName): VmFl
   const { admin, nameservers, ntp, outgoing } = site.network
   const push = site.logging.port
   const flows: Flow[] = [{ direction: 'in', remote: admin, protocol: 'tcp', ports: [22], purpose: 'SSH from the admin network' }]
-  if (group.roles.includes('serena')) flows.push({ direction: 'in', remote: [], protocol: 'tcp', ports: [80, 443], purpose: 'Serena' })
-  else flows.push({ direction: 'in', remote: [peer], protocol: 'tcp', ports: [443], purpose: 'the peer slot' })
+  if (group.roles.includes('serena')) flows.push({ direction: 'in', remote: [], local: [group.service], protocol: 'tcp', ports: [80, 443], purpose: 'Serena' })
+  flows.push({ direction: 'in', remote: [peer], local: [own], protocol: 'tcp', ports: [443], purpose: 'the peer slot' })
   if (group.roles.includes('logging')) {
     flows.push({ direction: 'in', remote: unique([...admin, ...others]), protocol: 'tcp', ports: [push], purpose: 'Grafana and Loki push' })
   }

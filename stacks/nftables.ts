@@ -33,7 +33,7 @@ table inet golden {
     iifname "lo" accept
     ct state invalid drop
     ct state { established, related } accept
-${rules(inward.map((flow) => `iifname "${nic}" ip daddr ${setOf(local)} ${remote(flow, 'saddr')}${service(flow)}`))}  }
+${rules(inward.map((flow) => `iifname "${nic}" ip daddr ${setOf(flow.local ?? local)} ${remote(flow, 'saddr')}${service(flow)}`))}  }
   chain output {
     type filter hook output priority filter; policy drop;
     meta skuid ${users.projects} ct state new reject comment "git may run what a project brings along: it gets nowhere"
@@ -42,7 +42,7 @@ ${rules(inward.map((flow) => `iifname "${nic}" ip daddr ${setOf(local)} ${remote
     ct state invalid drop
     ct state { established, related } accept
     oifname != "${nic}" ip daddr ${containerNetwork} accept comment "to the containers"
-${rules(outward.map((flow) => `oifname "${nic}" ip saddr ${setOf(local)} ${remote(flow, 'daddr')}${service(flow)}`))}  }
+${rules(outward.map((flow) => `oifname "${nic}" ip saddr ${setOf(flow.local ?? local)} ${remote(flow, 'daddr')}${service(flow)}`))}  }
   chain forward {
     type filter hook forward priority filter; policy drop;
     ct state invalid drop

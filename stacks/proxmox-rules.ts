@@ -25,7 +25,8 @@ export const proxmoxFirewallOptions = {
 export function proxmoxRules({ local, flows }: VmFlows): ProxmoxRule[] {
   return flows.map((flow) => {
     const remote = flow.remote.length === 0 ? undefined : flow.remote.join(',')
-    const [source, dest] = flow.direction === 'in' ? [remote, local.join(',')] : [local.join(','), remote]
+    const own = (flow.local ?? local).join(',')
+    const [source, dest] = flow.direction === 'in' ? [remote, own] : [own, remote]
     return {
       type: flow.direction, action: 'ACCEPT', proto: flow.protocol, dport: flow.ports.join(','), comment: flow.purpose, enabled: true,
       ...(source === undefined ? {} : { source }), ...(dest === undefined ? {} : { dest })

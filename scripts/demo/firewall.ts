@@ -28,10 +28,10 @@ export function probes(site: Site): Probe[] {
   const list: Probe[] = []
   for (const [, group] of Object.entries(site.groups)) {
     for (const host of [group.service, group.slots.blue.address]) {
-      const serena = group.roles.includes('serena')
       const logging = group.roles.includes('logging')
       for (const port of new Set([80, 443, site.logging.port, ...tempting])) {
-        const web = serena && (port === 80 || port === 443)
+        // Serena is at its service address alone: a slot's own address has 443 for its peer, who is not there.
+        const web = host === group.service && group.roles.includes('serena') && (port === 80 || port === 443)
         list.push({ from: 'stranger', host, port, open: web })
         list.push({ from: 'admin', host, port, open: web || port === 22 || (logging && port === site.logging.port) })
       }

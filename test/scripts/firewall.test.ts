@@ -1,0 +1,25 @@
+/** What the demo tries on the VMs' addresses is what the flow table says of them. */
+import { expect, test } from 'vitest'
+import { probes } from '../../scripts/demo/firewall.ts'
+import { vmFlows } from '../../stacks/flows.ts'
+import { proxmoxRules } from '../../stacks/proxmox-rules.ts'
+import { exampleSite } from '../images/example.ts'
+import { proxmoxAdmits } from '../stacks/packets.ts'
+
+const site = exampleSite((input) => {
+  input['network'].admin = ['192.168.1.8/29']
+  input['groups'].logging = { roles: ['logging'], service: '192.168.1.60', depot: 9300, slots: { blue: { vmid: 9301, address: '192.168.1.61' }, green: { vmid: 9302, address: '192.168.1.62' } } }
+})
+const sources = { admin: '192.168.1.10', stranger: '192.168.1.77', internet: '198.51.100.9' }
+
+test('every probe expects what the table admits, at service addresses and slots\' own', () => {
+  const list = probes(site)
+  expect(new Set(list.map(({ host }) => host))).toEqual(new Set(['192.168.1.50', '192.168.1.51', '192.168.1.60', '192.168.1.61']))
+  for (const { from, host, port, open } of list) {
+    const [group = ''] = Object.entries(site.groups).find(([, one]) => [one.service, one.slots.blue.address].includes(host)) ?? []
+    const admitted = proxmoxAdmits(proxmoxRules(vmFlows(site, group, 'blue')), { direction: 'in', source: sources[from], dest: host, protocol: 'tcp', port })
+    expect(admitted, `${from} → ${host}:${port}`).toBe(open)
+  }
+  expect(list).toContainEqual({ from: 'admin', host: '192.168.1.51', port: 443, open: false })
+  expect(list).toContainEqual({ from: 'stranger', host: '192.168.1.50', port: 443, open: true })
+})
