@@ -1,0 +1,154 @@
+/** `golden setup` as an administrator meets it: first contact, other people's tokens, hosts that say nothing. */
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer as createHttpsServer } from 'node:https'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer, type AddressInfo, type Server } from 'node:net'
+import { networkInterfaces, tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { startLab, type Lab } from '../../lab/index.ts'
+import { emptyBase, labSite, writeLabSite } from '../../scripts/lab-site.ts'
+import { makeAuthority, makeServerCertificate } from '../../scripts/secrets/certificates.ts'
+import type { SiteInput } from '../../stacks/site.ts'
+
+const project = resolve(import.meta.dirname, '../..')
+let work: string
+let lab: Lab
+let base: { file: string; sha256: string }
+beforeAll(async () => {
+  work = await mkdtemp(join(tmpdir(), 'golden-setup-'))
+  lab = await startLab({ stateDir: join(work, 'lab'), driver: 'fake', authDelayMs: 10 })
+  base = await emptyBase(join(work, 'base.qcow2'))
+}, 60_000)
+afterAll(async () => {
+  await lab?.close()
+  await rm(work, { recursive: true, force: true })
+})
+const servers: Server[] = []
+afterEach(() => { for (const server of servers.splice(0)) server.close() })
+
+interface Ended {
+  readonly code: number
+  readonly stderr: string
+  readonly document: { readonly error?: { readonly code: string; readonly message: string; readonly hint: string }; readonly [key: string]: unknown }
+}
+
+/** A site folder without pinned certificate. */
+async function siteFolder(name: string, change: (site: Record<string, any>) => void = () => {}): Promise<string> {
+  const folder = join(work, name)
+  const site = structuredClone(labSite(lab.connection, { name: 'shop', layout: 'one-vm', base, isoPath: join(work, 'shop-iso') })) as SiteInput & Record<string, any>
+  change(site)
+  await writeLabSite(folder, site, lab.connection)
+  await rm(join(folder, 'secrets/proxmox-ca.pem'))
+  return folder
+}
+
+function start(folder: string, ...args: string[]): { child: ChildProcess; ended: Promise<Ended> } {
+  const child = spawn(process.execPath, [join(project, 'scripts/golden.ts'), ...args, '--json'], {
+    env: { ...process.env, GOLDEN_SITE: folder, CI: 'true', PROXMOX_ADMIN_PASSWORD: lab.connection.admin.password }, stdio: ['ignore', 'pipe', 'pipe']
+  })
+  let stdout = ''
+  let stderr = ''
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => { stdout += text })
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => { stderr += text })
+  const ended = once(child, 'close').then(([code]) => ({ code: code as number, stderr, document: JSON.parse(stdout) as Ended['document'] }))
+  return { child, ended }
+}
+const golden = (folder: string, ...args: string[]): Promise<Ended> => start(folder, ...args).ended
+const setup = (folder: string, ...args: string[]): Promise<Ended> => golden(folder, 'setup', '--admin', 'admin@pve', ...args)
+
+async function fingerprint(): Promise<string> {
+  return new X509Certificate(await readFile(join(lab.connection.caFile, '../server.pem'))).fingerprint256
+}
+
+test('a fingerprint that is given has to fit, also once a certificate is pinned', async () => {
+  const folder = await siteFolder('first')
+  const other = Array(32).fill('AA').join(':')
+  expect((await setup(folder, '--fingerprint', other)).document.error?.code).toBe('fingerprint-differs')
+  expect(await setup(folder, '--fingerprint', await fingerprint())).toMatchObject({ code: 0 })
+  expect((await setup(folder, '--fingerprint', other)).document.error?.code).toBe('fingerprint-differs')
+  expect((await setup(folder, '--fingerprint', (await fingerprint()).replaceAll(':', '').toLowerCase())).document).toMatchObject({ steps: [] })
+}, 60_000)
+
+test('the token of another folder is revoked only on request', async () => {
+  const first = join(work, 'first', 'secrets/proxmox-token')
+  const before = await readFile(first, 'utf8')
+  const second = await siteFolder('second')
+  const refused = await setup(second, '--fingerprint', await fingerprint())
+  expect(refused).toMatchObject({ code: 1, document: { error: { code: 'token-exists', hint: expect.stringContaining('--new-token') } } })
+  expect((await golden(join(work, 'first'), 'status')).document.error).toBeUndefined()
+  expect(await setup(second, '--new-token')).toMatchObject({ code: 0 })
+  expect(await readFile(join(second, 'secrets/proxmox-token'), 'utf8')).not.toBe(before)
+  expect((await golden(join(work, 'first'), 'status')).document.error).toMatchObject({ code: 'not-authenticated', hint: expect.stringContaining('--new-token') })
+}, 60_000)
+
+test('a token file of two lines, or with a byte order mark, is named as what is wrong', async () => {
+  const file = join(work, 'second', 'secrets/proxmox-token')
+  const secret = await readFile(file, 'utf8')
+  for (const text of [`${secret}${secret}`, `\uFEFF${secret}`]) {
+    await writeFile(file, text)
+    const { code, stderr, document } = await golden(join(work, 'second'), 'status')
+    expect({ code, error: document.error?.code }).toEqual({ code: 1, error: 'token-malformed' })
+    expect(stderr).not.toContain(secret.trim())
+  }
+  await writeFile(file, secret)
+}, 60_000)
+
+test('with a wrong node nothing is done', async () => {
+  const folder = await siteFolder('third', (site) => {
+    Object.assign(site['proxmox'], { node: 'pvx', tokenId: 'third@pve!golden', pool: 'third', depotPool: 'third-depots' })
+  })
+  const { document } = await setup(folder, '--fingerprint', await fingerprint())
+  expect(document.error).toMatchObject({ code: 'node-missing', hint: expect.stringContaining('pve') })
+  expect(JSON.stringify(await readFile(join(work, 'lab/pools.json'), 'utf8'))).not.toContain('third')
+}, 60_000)
+
+test('the printed script is one, and needs no host that answers', async () => {
+  const folder = await siteFolder('printed', (site) => { site['proxmox'].url = 'https://127.0.0.1:9' })
+  const { code, document } = await golden(folder, 'setup', '--print')
+  expect(code).toBe(0)
+  expect(spawnSync('sh', ['-n'], { input: String(document['script']) })).toMatchObject({ status: 0 })
+  expect(document['script']).toContain(join(folder, 'secrets/proxmox-token'))
+}, 60_000)
+
+test('a stop ends it while the host says nothing', async () => {
+  const silent = createServer().listen(0, '127.0.0.1')
+  servers.push(silent)
+  await once(silent, 'listening')
+  const connected = once(silent, 'connection')
+  const folder = await siteFolder('silent', (site) => { site['proxmox'].url = `https://127.0.0.1:${(silent.address() as AddressInfo).port}` })
+  const { child, ended } = start(folder, 'setup', '--admin', 'admin@pve')
+  const [socket] = await connected as [import('node:net').Socket]
+  const asked = performance.now()
+  child.kill('SIGTERM')
+  expect(await ended).toMatchObject({ code: 130, document: { error: { code: 'cancelled' } } })
+  // Long before the connection would be given up.
+  expect(performance.now() - asked).toBeLessThan(10_000)
+  socket.destroy()
+}, 60_000)
+
+const withoutIpv6 = !Object.values(networkInterfaces()).flat().some((entry) => entry?.address === '::1')
+test.skipIf(withoutIpv6)('an IPv6 address is reached (needs ::1)', async () => {
+  const pair = await makeServerCertificate(await makeAuthority('test', new Date()), ['::1'], new Date())
+  const server = createHttpsServer({ cert: pair.certificate, key: pair.key }, (_request, response) => { response.writeHead(401, 'authentication failure').end() }).listen(0, '::1')
+  servers.push(server)
+  await once(server, 'listening')
+  const folder = await siteFolder('six', (site) => { site['proxmox'].url = `https://[::1]:${(server.address() as AddressInfo).port}` })
+  const { document } = await setup(folder)
+  const shown = /([0-9A-F]{2}:){31}[0-9A-F]{2}/.exec(document.error?.hint ?? '')?.[0]
+  expect(shown).toBe(new X509Certificate(pair.certificate).fingerprint256)
+  expect((await setup(folder, '--fingerprint', shown ?? '')).document.error).toMatchObject({ code: 'admin-not-accepted', message: expect.stringContaining('admin@pve') })
+}, 60_000)
+
+test('a certificate for another name is refused before anybody is asked, and not pinned', async () => {
+  const pair = await makeServerCertificate(await makeAuthority('test', new Date()), ['pve.lan'], new Date())
+  const server = createHttpsServer({ cert: pair.certificate, key: pair.key }).listen(0, '127.0.0.1')
+  servers.push(server)
+  await once(server, 'listening')
+  const folder = await siteFolder('named', (site) => { site['proxmox'].url = `https://127.0.0.1:${(server.address() as AddressInfo).port}` })
+  const { document } = await setup(folder, '--fingerprint', new X509Certificate(pair.certificate).fingerprint256)
+  expect(document.error).toMatchObject({ code: 'certificate-name', hint: expect.stringContaining('https://pve.lan:') })
+  await expect(readFile(join(folder, 'secrets/proxmox-ca.pem'))).rejects.toThrow('ENOENT')
+}, 60_000)
