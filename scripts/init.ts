@@ -7,7 +7,7 @@ import { Failure } from '../proxmox/failure.ts'
 import { loadSite, siteFolder } from '../stacks/load.ts'
 import { groupWithRole, type Site } from '../stacks/site.ts'
 import { isCertificate, isKeyOf, makeAuthority, makeServerCertificate, stillServes } from './secrets/certificates.ts'
-import { writeSecret, writeSecretOnce } from './secrets/files.ts'
+import { requireHidden, writeSecret, writeSecretOnce } from './secrets/files.ts'
 import { generateSshKey } from './secrets/ssh-key.ts'
 import type { Verb } from './verb.ts'
 
@@ -84,7 +84,12 @@ export async function initSecrets(site: Site, folder: string, now: Date): Promis
     await once(at('loki-push-password'), password)
     await once(at('grafana-admin-password'), password)
   }
-  for (const user of site.serena.users) if (user.password.kind === 'file') await once(resolve(folder, user.password.path), password)
+  for (const user of site.serena.users) {
+    if (user.password.kind !== 'file') continue
+    const path = resolve(folder, user.password.path)
+    if (!existsSync(path)) requireHidden(folder, path, `the password of ${user.name} (serena.users)`)
+    await once(path, password)
+  }
   for (const group of Object.keys(site.groups)) {
     const path = at('ssh', `${group}_ed25519`)
     if (existsSync(path)) continue

@@ -13,7 +13,7 @@ import { setupCommands, setupScript } from '../proxmox/setup-script.ts'
 import { applySetup, observeSetup, planSetup, type SetupWanted } from '../proxmox/setup.ts'
 import { depotVmName, type Site } from '../stacks/site.ts'
 import { openSite, pinnedCa } from './open.ts'
-import { writeSecret } from './secrets/files.ts'
+import { requireHidden, writeSecret } from './secrets/files.ts'
 import type { Verb, VerbContext } from './verb.ts'
 
 export const verb: Verb = {
@@ -43,6 +43,7 @@ export const verb: Verb = {
       context.result(script.trimEnd(), { commands: setupCommands(wanted), script, ...places })
       return 0
     }
+    if (secretMissing !== undefined || wanted.replaceToken) requireHidden(folder, tokenFile, 'the token\'s secret (proxmox.token)')
     await trust(site, folder, context)
     const caFile = pinnedCa(site, folder)
     const auth = await administrator(context)

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -66,6 +66,20 @@ test.each<[string, (secrets: string) => void]>([
   const authority = readFileSync(join(folder, 'secrets/ca.pem'), 'utf8')
   await expect(initSecrets({ ...site, public: { ...site.public, host: 'code.example.net' } }, folder, new Date())).rejects.toMatchObject({ code: 'ca-key-unusable', hint: expect.stringContaining('backup') })
   expect(readFileSync(join(folder, 'secrets/ca.pem'), 'utf8')).toBe(authority)
+})
+
+test('a password is not made where git would see it', async () => {
+  await initFolder(folder)
+  const site = await loadSite(folder)
+  const withPassword = (path: string): typeof site => ({ ...site, serena: { ...site.serena, users: [{ name: 'me', password: { kind: 'file', path } }] } })
+  for (const path of ['passwords/me', 'me', 'secrets/../me']) {
+    await expect(initSecrets(withPassword(path), folder, new Date())).rejects.toMatchObject({ code: 'secret-in-the-open' })
+    expect(existsSync(join(folder, path))).toBe(false)
+  }
+  // Put there by its owner, or outside of the folder, it is fine.
+  writeFileSync(join(folder, 'me'), 'chosen')
+  await initSecrets(withPassword('me'), folder, new Date())
+  expect(await initSecrets(withPassword(join(folder, '../elsewhere')), folder, new Date())).toContain(join(folder, '../elsewhere'))
 })
 
 test('a CA that is no certificate is told as such', async () => {
