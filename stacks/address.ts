@@ -34,3 +34,5 @@ export function contains(network: Network, address: string): boolean {
   const number = addressNumber(address)
   return number !== undefined && number >= network.first && number <= network.last
 }
+
+export const overlap = (one: Network, other: Network): boolean => one.first <= other.last && other.first <= one.last

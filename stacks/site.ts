@@ -3,7 +3,7 @@
  * `defineSite` gives editors completion, `parseSite` checks everything at once.
  */
 import { z } from 'zod'
-import { addressNumber, contains, parseNetwork } from './address.ts'
+import { addressNumber, contains, overlap, parseNetwork } from './address.ts'
 
 const address = z.string().refine((text) => addressNumber(text) !== undefined, 'must be an IPv4 address like 192.168.1.50')
 const network = z.string().refine((text) => parseNetwork(text) !== undefined, 'must be an IPv4 network like 192.168.1.0/24, without host bits')
@@ -13,19 +13,28 @@ const port = z.int().min(1).max(65_535)
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-case hexadecimal')
 const storageId = z.string().regex(/^[A-Za-z][A-Za-z0-9._-]*[A-Za-z0-9]$/, 'must be a Proxmox storage id')
 const poolId = z.string().regex(/^[A-Za-z0-9._-]+$/, 'must be a Proxmox pool id')
-const hostName = z.string().regex(/^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/, 'must be a host name in lower case, or an address')
+// 64 is what a certificate's common name holds (RFC 5280, ub-common-name), and what nginx takes by default.
+const hostName = z.string().regex(/^(?=.{1,64}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/, 'must be a host name in lower case, or an address, 64 characters at most')
 /** It becomes the name of a folder and a line of a file in the build VM. */
 const registryHost = z.string().regex(/^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:[1-9][0-9]{0,4})?$/i, 'must be HOST or HOST:PORT')
 /** The message must not say again what may be a password. */
 const apiUrl = z.string().refine((text) => /^https:\/\/(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?\/?$/i.test(text) && URL.canParse(text), 'must be https://HOST:8006, without credentials, path, ? or #')
 const sshKey = z.string().regex(/^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com) [A-Za-z0-9+/=]+( .*)?$/, 'must be an OpenSSH public key in one line')
-/** Credentials in it would be readable in deployment.json, in the seed and in git's arguments; a user alone is what SSH wants. */
-const gitSource = z.string().min(1)
-  .refine((text) => !text.startsWith('-'), 'must not start with a hyphen: git would take it for an option')
-  .refine((text) => {
-    const [, scheme = '', userinfo] = /^(?:[a-z0-9]+::)*([a-z][a-z0-9+.-]*):\/\/([^/?#]*)@/i.exec(text) ?? []
-    return userinfo === undefined || (!/^https?$/i.test(scheme) && !userinfo.includes(':'))
-  }, 'must hold no credentials: they would be readable in deployment.json. Leave git out and push the repository over SSH instead (ssh.projectKeys)')
+const gitSource = z.string().min(1).superRefine((text, context) => {
+  const message = gitProblem(text)
+  if (message !== undefined) context.addIssue({ code: 'custom', message })
+})
+const leaveOut = 'Leave git out and push the repository over SSH instead (ssh.projectKeys)'
+
+/** Credentials in it would be readable in deployment.json, in the seed and in git's arguments. */
+function gitProblem(text: string): string | undefined {
+  if (text.startsWith('-')) return 'must not start with a hyphen: git would take it for an option'
+  const [, scheme, userinfo] = /^(?:[a-z0-9]+::)*([a-z][a-z0-9+.-]*):\/\/(?:([^/?#]*)@)?/i.exec(text) ?? []
+  const overSsh = scheme === undefined ? /^[^/:]+:(?!:)/.test(text) : /ssh/i.test(scheme)
+  if (overSsh && userinfo?.includes(':') !== true) return `can't be cloned over SSH: the VM has no key, and knows no hosts. ${leaveOut}`
+  if (userinfo !== undefined && (/^https?$/i.test(scheme ?? '') || userinfo.includes(':'))) return `must hold no credentials: they would be readable in deployment.json. ${leaveOut}`
+  return undefined
+}
 const secret = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('file'), path: z.string().min(1) }),
   z.strictObject({ kind: z.literal('env'), name: z.string().min(1) }),
@@ -313,12 +322,81 @@ function nameProblems(site: Loose): SiteProblem[] {
 
 function settingProblems(site: Loose): SiteProblem[] {
   const problems: SiteProblem[] = []
+  const siteName = part(site, 'name')
   const pool = part(site, 'proxmox', 'pool') ?? 'golden'
   if (part(site, 'proxmox', 'depotPool') === pool) problems.push({ path: 'proxmox.depotPool', message: 'must be another pool than proxmox.pool: the token may do less there' })
   const disks = part(site, 'proxmox', 'storage', 'disks') ?? 'local-lvm'
   if (part(site, 'proxmox', 'storage', 'iso') === disks) problems.push({ path: 'proxmox.storage.iso', message: 'must be another storage than proxmox.storage.disks: the token may delete files there' })
-  if ([22, 80, 443].includes(Number(part(site, 'logging', 'port')))) problems.push({ path: 'logging.port', message: 'must not be 22, 80 or 443: routers forward those' })
+  const loggingPort = Number(part(site, 'logging', 'port'))
+  if ([22, 80, 443].includes(loggingPort)) problems.push({ path: 'logging.port', message: 'must not be 22, 80 or 443: routers forward those' })
+  if (takenPorts.includes(loggingPort)) problems.push({ path: 'logging.port', message: `must not be ${takenPorts.join(' or ')}: Promtail and nginx listen there in every VM` })
+  for (const [name, group] of entriesOf(site.groups)) {
+    // The longest name that is made of both ends in `-delete`.
+    if (typeof siteName === 'string' && `${siteName}-${name}-delete`.length > hostNameLength) problems.push({ path: `groups.${name}`, message: `the names of site and group are too long together: VMs are called like ${siteName}-${name}-delete, with ${hostNameLength} characters at most` })
+    const memory = part(group, 'memoryMiB') ?? 4096
+    const limit = part(site, 'serena', 'memoryMiB') ?? 2560
+    const runsSerena = part(group, 'roles')
+    if (Array.isArray(runsSerena) && runsSerena.includes('serena') && typeof memory === 'number' && typeof limit === 'number' && limit + systemMiB > memory) {
+      problems.push({ path: `groups.${name}.memoryMiB`, message: `${memory} MiB are too few for one Serena process of serena.memoryMiB ${limit} and ${systemMiB} for the rest` })
+    }
+  }
+  return [...problems, ...containerProblems(site), ...ruleProblems(site), ...backendProblems(site)]
+}
+
+/** In every VM: nginx for its own status, Promtail. */
+const takenPorts = [8099, 9080]
+/** A label of a domain name (RFC 1035), which Proxmox wants a VM's name to be. */
+const hostNameLength = 63
+/** What a VM needs beside Serena, at the very least. */
+const systemMiB = 512
+
+/** What the containers use inside of each VM (images/rootfs). */
+const containerNetworks = '172.30.0.0/23'
+
+/** A VM would look for such an address among its containers. */
+function containerProblems(site: Loose): SiteProblem[] {
+  const inside = parseNetwork(containerNetworks)
+  const subnet = part(site, 'network', 'subnet')
+  const admin = part(site, 'network', 'admin')
+  if (inside === undefined) return []
+  const message = (text: string): string => `${text} overlaps ${containerNetworks}, which the VMs use inside for their containers`
+  const lan = typeof subnet === 'string' ? parseNetwork(subnet) : undefined
+  const problems: SiteProblem[] = lan !== undefined && overlap(lan, inside) ? [{ path: 'network.subnet', message: message(String(subnet)) }] : []
+  for (const [index, one] of (Array.isArray(admin) ? admin : []).entries()) {
+    const network = typeof one === 'string' ? parseNetwork(one) : undefined
+    // A wider one, such as 172.16.0.0/12, is mostly people who are elsewhere in it.
+    if (network !== undefined && network.prefix >= inside.prefix && overlap(network, inside)) problems.push({ path: `network.admin.${index}`, message: message(String(one)) })
+  }
   return problems
+}
+
+/** Proxmox's limit for the addresses of a rule (its API's schema, `source` and `dest`). */
+const ruleLength = 512
+
+function ruleProblems(site: Loose): SiteProblem[] {
+  const slots = entriesOf(site.groups).flatMap(([, group]) => slotNames.map((slot) => part(group, 'slots', slot, 'address')))
+  const lists = { admin: slots, nameservers: [], ntp: [] }
+  return Object.entries(lists).flatMap(([setting, others]) => {
+    const list = part(site, 'network', setting)
+    const length = Array.isArray(list) ? [...list, ...others].join(',').length : 0
+    return length <= ruleLength ? [] : [{ path: `network.${setting}`, message: `has too many entries for one rule of Proxmox's firewall: ${length} characters of ${ruleLength}. Put networks together` }]
+  })
+}
+
+const secretKey = /password|secret|token|private_key|customer_key|access_key/i
+
+/** The stacks are written with these settings to disk, and the state's place is no place for a password. */
+function backendProblems(site: Loose): SiteProblem[] {
+  const variables: Readonly<Record<string, string>> = { http: 'TF_HTTP_USERNAME and TF_HTTP_PASSWORD', s3: 'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY', pg: 'PG_CONN_STR' }
+  const variable = variables[String(part(site, 'backend', 'type'))]
+  if (variable === undefined) return []
+  const look = (path: string, value: unknown): SiteProblem[] => entriesOf(value).flatMap(([key, inner]) => {
+    const here = `${path}.${key}`
+    if (typeof inner === 'object') return look(here, inner)
+    const isSecret = (secretKey.test(key) && !/_file$/i.test(key)) || (typeof inner === 'string' && (/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*:[^/?#]*@/i.test(inner) || /(^|[\s?&])password=/i.test(inner)))
+    return isSecret ? [{ path: here, message: `must not be in the site file, because it holds a secret: set ${variable} in the environment instead` }] : []
+  })
+  return look('backend.config', part(site, 'backend', 'config'))
 }
 
 /** The group with this role, if the site has one. */

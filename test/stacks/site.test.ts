@@ -61,7 +61,21 @@ test.each<[string, (site: any) => void, string]>([
   ['a registry in another folder', (site) => { site.image.registries = [{ host: '../../etc', caFile: 'x' }] }, 'image.registries.0.host'],
   ['a registry of two lines', (site) => { site.image.registries = [{ host: 'registry.example\n10.0.0.1 git.example', caFile: 'x' }] }, 'image.registries.0.host'],
   ['an API with a path', (site) => { site.proxmox.url = 'https://pve:8006/api2' }, 'proxmox.url'],
-  ['a logging port that routers forward', (site) => { site.logging = { port: 443 } }, 'logging.port']
+  ['a logging port that routers forward', (site) => { site.logging = { port: 443 } }, 'logging.port'],
+  ['a logging port that Promtail has', (site) => { site.logging = { port: 9080 } }, 'logging.port'],
+  ['a logging port that nginx has for itself', (site) => { site.logging = { port: 8099 } }, 'logging.port'],
+  ['a LAN that the containers use', (site) => { site.network.subnet = '172.30.0.0/16' }, 'network.subnet'],
+  ['an admin network that the containers use', (site) => { site.network.admin = ['192.168.1.0/24', '172.30.1.0/24'] }, 'network.admin.1'],
+  ['a public name that no certificate holds', (site) => { site.public.host = `${'a'.repeat(40)}.${'b'.repeat(30)}.example` }, 'public.host'],
+  ['names that are too long together', (site) => { site.name = `a${'b'.repeat(29)}`; site.groups[`c${'d'.repeat(27)}`] = { ...site.groups.logging, roles: ['logging'] }; delete site.groups.logging }, `groups.c${'d'.repeat(27)}`],
+  ['more admin networks than a rule holds', (site) => { site.network.admin = Array.from({ length: 32 }, (_none, index) => `192.168.100.${index}/32`) }, 'network.admin'],
+  ['more nameservers than a rule holds', (site) => { site.network.nameservers = Array.from({ length: 40 }, (_none, index) => `192.168.100.${100 + index}`) }, 'network.nameservers'],
+  ['less memory than one Serena may take', (site) => { site.serena.memoryMiB = 4096 }, 'groups.serena.memoryMiB'],
+  ['a password for the state', (site) => { site.backend = { type: 'http', config: { address: 'https://state.example/x', password: 'hunter2' } } }, 'backend.config.password'],
+  ['a password in the state\'s address', (site) => { site.backend = { type: 'http', config: { address: 'https://me:hunter2@state.example/x' } } }, 'backend.config.address'],
+  ['a secret key for the state', (site) => { site.backend = { type: 's3', config: { bucket: 'b', secret_key: 'hunter2' } } }, 'backend.config.secret_key'],
+  ['a secret further in', (site) => { site.backend = { type: 's3', config: { bucket: 'b', assume_role_with_web_identity: { web_identity_token: 'hunter2' } } } }, 'backend.config.assume_role_with_web_identity.web_identity_token'],
+  ['a database\'s password', (site) => { site.backend = { type: 'pg', config: { conn_str: 'host=db password=hunter2' } } }, 'backend.config.conn_str']
 ])('%s is refused', (_name, change, path) => {
   expect(problemsOf(changed(change))).toContain(path)
 })
@@ -92,13 +106,32 @@ test('a wrong name of a group is told with what it may be, and the rest is compa
   ]) })
 })
 
+test('what only looks like it is fine', () => {
+  expect(problemsOf(changed((site) => {
+    site.network.admin = ['172.16.0.0/12', '0.0.0.0/0']
+    site.backend = { type: 's3', config: { bucket: 'b', skip_credentials_validation: true, assume_role_with_web_identity: { web_identity_token_file: '/run/token' } } }
+  }))).toEqual([])
+  expect(problemsOf(changed((site) => { site.backend = { type: 'pg', config: { conn_str: 'postgres://db.example/states' } } }))).toEqual([])
+})
+
+test('a secret of the backend is not said again, and the variable for it is', () => {
+  const parsed = parseSite(changed((site) => { site.backend = { type: 's3', config: { bucket: 'b', secret_key: 'hunter2' } } }))
+  expect(JSON.stringify(parsed)).toContain('AWS_SECRET_ACCESS_KEY')
+  expect(JSON.stringify(parsed)).not.toContain('hunter2')
+})
+
+test.each(['git@git.example:a/b.git', 'git.example:a/b.git', 'ssh://git@git.example:2222/a', 'git+ssh://git.example/a'])('a project from %s is refused: the VM has no key for it', (git) => {
+  const parsed = parseSite(changed((site) => { site.serena.projects = [{ name: 'a', git }] }))
+  expect(parsed).toMatchObject({ ok: false, problems: [{ path: 'serena.projects.0.git', message: expect.stringMatching(/over SSH: the VM has no key.*ssh\.projectKeys/) }] })
+})
+
 test.each(['https://me:token@git.example/a.git', 'https://token@git.example/a.git', 'HTTP://me:@git.example/a', 'ssh://git:secret@git.example/a', '--upload-pack=touch /tmp/x'])('a project from %s is refused, without saying the secret again', (git) => {
   const parsed = parseSite(changed((site) => { site.serena.projects = [{ name: 'a', git }] }))
   expect(parsed).toMatchObject({ ok: false, problems: [{ path: 'serena.projects.0.git', message: expect.stringMatching(git.startsWith('-') ? /hyphen/ : /push the repository over SSH/) }] })
   expect(JSON.stringify(parsed)).not.toMatch(/token|secret/)
 })
 
-test.each(['https://git.example/a.git', 'https://git.example/@scope/a.git', 'git@git.example:a/b.git', 'ssh://git@git.example:2222/a', '/srv/a.git'])('a project from %s is fine', (git) => {
+test.each(['https://git.example/a.git', 'https://git.example:8443/@scope/a.git', 'http://git.example/a', 'git://git.example/a', '/srv/a.git'])('a project from %s is fine', (git) => {
   expect(problemsOf(changed((site) => { site.serena.projects = [{ name: 'a', git }] }))).toEqual([])
 })
 
