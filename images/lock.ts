@@ -13,7 +13,7 @@ export type Service = (typeof services)[number]
 
 const entry = z.strictObject({
   /** `host/repository`, e.g. `ghcr.io/oraios/serena`. What Docker takes for a host has a dot or a port. */
-  image: z.string().refine((image) => /^([^/]*[.:][^/]*|localhost)\//.test(image), 'must begin with the registry\'s host; Docker Hub\'s is docker.io').regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(\/[a-z0-9]+([._-]+[a-z0-9]+)*)+$/, 'must be HOST/REPOSITORY in lower case, without tag or digest'),
+  image: z.string().refine((image) => /^[^/]*[.:][^/]*\//.test(image), 'must begin with the registry\'s host; Docker Hub\'s is docker.io').regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(\/[a-z0-9]+([._-]+[a-z0-9]+)*)+$/, 'must be HOST/REPOSITORY in lower case, without tag or digest'),
   digest: z.string().regex(/^sha256:[0-9a-f]{64}$/, 'must be sha256: and 64 hexadecimal digits'),
   /** What `golden lock` resolves again; without it the digest stays as it is. */
   tag: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/, 'must be a tag').optional()

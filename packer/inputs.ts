@@ -1,4 +1,6 @@
 /** What goes into an image, read from this project and the site folder. */
+import { X509Certificate } from 'node:crypto'
+import { isIP } from 'node:net'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { canonical } from '../images/canonical.ts'
@@ -68,8 +70,29 @@ export async function inputFiles(inputs: Inputs, built: string, registries: read
     ['images', lines(Object.entries(inputs.references).map(([service, ref]) => `${service} ${ref}`))],
     ['image.json', `${JSON.stringify(record, null, 2)}\n`],
     ['registries', lines(registries.map(({ host }, index) => `${host} registry-${index}.pem`))],
+    ['traces', lines(Object.values(inputs.references).map(traceOf).filter((trace, index, all) => all.indexOf(trace) === index))],
+    ['ca-lines', lines(registries.flatMap(({ caPem }) => linesOf(caPem)))],
     ...registries.map(({ caPem }, index) => [`registry-${index}.pem`, caPem] as const),
     ['clean.sh', await readFile(join(scripts, 'clean.sh'), 'utf8')],
     ['check.sh', await readFile(join(scripts, 'check.sh'), 'utf8')]
   ])
+}
+
+/**
+ * A regular expression (POSIX, extended) for a line of a configuration that names the registry of a reference. An address
+ * alone may be there for other reasons, and so may `localhost`; with a port it is the registry's.
+ */
+function traceOf(reference: string): string {
+  const host = reference.split('/')[0] ?? ''
+  const name = host.replace(/:[0-9]+$/, '')
+  const wanted = isIP(name) === 0 && name !== 'localhost' ? name : host
+  return `^([^#]*[^#A-Za-z0-9.-])?${wanted.replaceAll('.', '\\.')}([^A-Za-z0-9.-]|$)`
+}
+
+/** A line of each certificate that no other one has, as PEM files usually have it: the last whole one, of its signature. */
+function linesOf(caPem: string): string[] {
+  return (caPem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []).flatMap((pem) => {
+    const whole = new X509Certificate(pem).toString().split('\n').filter((line) => /^[A-Za-z0-9+/=]{64}$/.test(line))
+    return whole.slice(-1)
+  })
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What an image has to be. Every check says what it found; one that fails fails the bake, after all have spoken.
 # Run by finish.sh as root, with Docker still up, in a folder with the files `packages`, `images`, `enabled`,
-# `masked` and `registries` (see packer/inputs.ts).
+# `masked`, `traces` and `ca-lines` (see packer/inputs.ts).
 # Uses: find, grep, cat, cut, docker, systemctl, dpkg, dpkg-query, ss.
 set -uf
 cd /run/golden-bake
@@ -25,31 +25,63 @@ need() {
     failed=1
   fi
 }
-# Files that set a proxy; comments do not. Only their names: a proxy's address can hold a password.
-settings() { find "$@" -type f -exec grep -lE '^[^#]*([hH][tT][tT][pP][sS]?|[aA][lL][lL]|[nN][oO])_[pP][rR][oO][xX][yY]=|^[^#/]*Acquire::[^ ]*[pP]roxy' {} + 2> /dev/null; }
+# having PATTERN PLACE…: the files with such a line, in any case of letters; a place may be missing. Only names, because
+# what is on the line can hold a password.
+having() {
+  pattern=$1
+  shift
+  find "$@" -type f -exec grep -liE "$pattern" {} + 2> /dev/null
+}
+
+# A program that does not work finds nothing, and an empty list asks for nothing.
+missing=''
+if [ "$(find /etc/passwd -type f -exec grep -liE '^ROOT:' {} + 2> /dev/null)" != /etc/passwd ]; then missing="$missing find-and-grep"; fi
+for list in packages images enabled masked traces; do
+  if [ ! -s "$list" ]; then missing="$missing $list"; fi
+done
+if [ ! -f ca-lines ]; then missing="$missing ca-lines"; fi
+need checks 'the checks have all they need' "$missing"
 
 check host-keys 'no SSH host keys' "$(find /etc/ssh -name 'ssh_host_*' 2> /dev/null)"
 check machine-id 'the machine id is empty' "$(cat /etc/machine-id)"
 check dbus-machine-id 'no machine id of its own for D-Bus' "$(find /var/lib/dbus -type f -name machine-id -size +0 2> /dev/null)"
 check cloud-init 'no cloud-init instance and no seed' "$(find /var/lib/cloud -mindepth 1 2> /dev/null)"
-check network 'no network settings of the build VM' "$(grep -rls 'golden-build' /etc/netplan /etc/network/interfaces.d /etc/systemd/network /etc/hosts /etc/hostname; find /etc/netplan /etc/network/interfaces.d /etc/systemd/network -name '*cloud-init*' 2> /dev/null)"
+check network 'no network settings of the build VM' "$(having 'golden-build' /etc/netplan /etc/network/interfaces.d /etc/systemd/network /etc/hosts /etc/hostname; find /etc/netplan /etc/network/interfaces.d /etc/systemd/network -name '*cloud-init*' 2> /dev/null)"
+check leases 'no DHCP leases, nor what a DHCP client knows itself by' "$(find /var/lib/dhcp /var/lib/dhcpcd /var/lib/NetworkManager -type f -size +0 2> /dev/null)"
 check passwords 'no user has a password' "$(grep -Ev '^[^:]*:[*!]+:' /etc/shadow | cut -d: -f1)"
-check bake-user 'the user of the bake is gone' "$(grep -ls '^bake:' /etc/passwd /etc/shadow /etc/group /etc/gshadow /etc/subuid /etc/subgid /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow-; find /home/bake /etc/sudoers.d/90-cloud-init-users 2> /dev/null)"
+check bake-user 'the user of the bake is gone' "$(having '^bake:' /etc/passwd /etc/shadow /etc/group /etc/gshadow /etc/subuid /etc/subgid /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow-; find /home/bake /etc/sudoers.d/90-cloud-init-users 2> /dev/null)"
 check authorized-keys 'no authorised SSH keys' "$(find /root /home -name 'authorized_keys*' 2> /dev/null)"
+check known-hosts 'no SSH hosts that somebody has met' "$(find /root /home /etc/ssh -name '*known_hosts*' -size +0 2> /dev/null)"
 check history 'no shell history' "$(find /root /home -name '.*history' -size +0 2> /dev/null)"
 check logs 'no logs' "$(find /var/log -type f -size +0 2> /dev/null)"
 check logins 'no record of who logged in' "$(find /var/lib/wtmpdb /var/lib/lastlog -type f -size +0 2> /dev/null)"
 check leftovers 'nothing in temporary folders' "$(find /tmp /var/tmp -mindepth 1 2> /dev/null)"
 check core-dumps 'no core dumps' "$(find /var/crash /var/lib/systemd/coredump -mindepth 1 2> /dev/null)"
+# What was in memory while baking would be in it.
+check swap 'no swap' "$(having '^[^#]*[[:space:]]swap[[:space:]]' /etc/fstab; grep -v '^Filename' /proc/swaps 2> /dev/null; find /swapfile /swap.img /swap -maxdepth 0 2> /dev/null)"
 check package-lists 'no lists and archives of packages' "$(find /var/lib/apt/lists /var/cache/apt/archives -type f -size +0 ! -name lock 2> /dev/null)"
-check random-seed 'no random seed' "$(find /var/lib/systemd -maxdepth 1 -name random-seed 2> /dev/null)"
+check random-seed 'no random seed, and no key that systemd made for this machine' "$(find /var/lib/systemd -maxdepth 1 '(' -name random-seed -o -name credential.secret ')' 2> /dev/null)"
 
-check registry-ca 'no CA of a registry' "$(find /etc/docker/certs.d /usr/local/share/ca-certificates -mindepth 1 2> /dev/null)"
-check registry-login 'no credentials of a registry' "$(find /root/.docker /root/.config/containers /etc/docker/config.json 2> /dev/null)"
-check registry-mirror 'no mirror or insecure registry' "$(grep -nE 'registry-mirrors|insecure-registries' /etc/docker/daemon.json 2> /dev/null)"
+# Registries: no CA, credential, mirror, hosts entry or proxy of one; only the names in the references may stay, in
+# Docker's own store and in the image's record.
+units='/etc/systemd /usr/lib/systemd/system /usr/lib/systemd/system.conf.d /usr/local/lib/systemd /run/systemd/system'
+homes='/root /home /etc/skel'
+check registry-ca 'no CA of a registry' "$(find /etc/docker/certs.d /etc/containerd/certs.d /etc/containers/certs.d /usr/local/share/ca-certificates -mindepth 1 2> /dev/null)"
+found=''
+for line in $(cat ca-lines); do
+  # Not one that the distribution brings: there it says nothing.
+  if grep -rqF "$line" /usr/share/ca-certificates 2> /dev/null; then continue; fi
+  files=$(grep -rlF "$line" /etc /usr/local /root /home /srv 2> /dev/null)
+  if [ -n "$files" ]; then found="$found $files"; fi
+done
+check registry-ca-content 'no CA of a registry under any name, nor among the trusted ones' "$found"
+check registry-login 'no credentials of a registry' "$(find $homes /etc/docker /etc/containers /run/containers '(' -name .docker -o -name .dockercfg -o -path '*/containers/auth.json' -o -path '*/.config/containers' -o -path /etc/docker/config.json ')' 2> /dev/null)"
+check apt-login 'no credentials of a package mirror' "$(find /etc/apt/auth.conf /etc/apt/auth.conf.d -type f -size +0 2> /dev/null; having '^[^#]*://[^/[:space:]]+@' /etc/apt)"
+check registry-mirror 'no mirror or insecure registry' "$(having '^[^#]*("(registry-mirrors|insecure-registries)"|--(registry-mirror|insecure-registry))' /etc/docker /etc/default $units; having '^[^#]*(registry\.(mirrors|configs|headers)\.|endpoint[[:space:]]*=|config_path[[:space:]]*=[[:space:]]*"[^"]|insecure_skip_verify)' /etc/containerd; having '^[^#]*(\[registry|location[[:space:]]*=|insecure[[:space:]]*=[[:space:]]*true)|^[[:space:]]*\[\[registry' /etc/containers)"
 check hosts 'no host names but its own' "$(grep -vE '^[[:space:]]*(#|$)|^(127\.|::1|f[ef]0[0-9a-f]::)' /etc/hosts)"
-check registry-host 'no registry host in /etc/hosts' "$(while read -r host file; do grep -F "${host%:*}" /etc/hosts; done < registries)"
-check proxy 'no proxy settings' "$(settings /etc/environment /etc/profile /etc/profile.d /etc/apt/apt.conf /etc/apt/apt.conf.d /etc/default /etc/systemd/system /etc/docker /root)"
+check registry-host 'no settings that name a registry' "$(find /etc /usr/local /usr/lib/systemd/system $homes -type f ! -path /etc/golden/image.json ! -path /etc/containers/registries.conf.d/shortnames.conf -exec grep -lE -f traces {} + 2> /dev/null)"
+# By environment, in each program's own words, and as dockerd takes it; comments do not count.
+check proxy 'no proxy settings' "$(having '^[^#]*((https?|ftp|all|no)_proxy["'"'"']?[[:space:]]*((default|override)[[:space:]]*)?=|"(proxies|https?-proxy|no-proxy|https?proxy|noproxy)"|--(https?|no)-proxy)|^[[:space:]]*-*((https?|no)[._-]?)?proxy[[:space:]]*[=:]' /etc/environment /etc/environment.d /etc/profile /etc/profile.d /etc/bash.bashrc /etc/zsh /etc/default /etc/security /etc/sudoers.d /etc/ssh /etc/cron.d /etc/docker /etc/containerd /etc/containers /etc/wgetrc /etc/curlrc /etc/npmrc /etc/pip.conf /etc/gitconfig /usr/lib/environment.d $units $homes; having '^([^#/]|/[^/])*proxy' /etc/apt/apt.conf /etc/apt/apt.conf.d)"
 
 # Container images: exactly those of the lock, each by its digest.
 missing=''
@@ -61,7 +93,14 @@ while read -r service ref; do
   esac
 done < images
 need images 'every container image of the lock is there by digest' "$missing"
-check containers 'no containers' "$(docker ps --all --quiet)"
+extra=''
+there=$(docker image ls --digests --format '{{.Digest}}' < /dev/null) || extra='no answer from Docker'
+for digest in $there; do
+  if ! grep -qF "@$digest" images; then extra="$extra $digest"; fi
+done
+check other-images 'no other container image' "$extra"
+there=$(docker ps --all --quiet) || there='no answer from Docker'
+check containers 'no containers' "$there"
 
 missing=''
 for package in $(cat packages); do
@@ -69,7 +108,8 @@ for package in $(cat packages); do
   if [ "$state" != installed ]; then missing="$missing $package"; fi
 done
 need packages 'every package is installed' "$missing"
-check broken-packages 'no half-installed packages' "$(dpkg --audit)"
+there=$(dpkg --audit) || there="no answer from dpkg $there"
+check broken-packages 'no half-installed packages' "$there"
 
 missing=''
 for unit in $(cat enabled); do
@@ -85,6 +125,9 @@ for unit in $(cat masked); do
 done
 need masked-units 'every unit that must not run is masked' "$missing"
 check seed 'no seed of a slot' "$(find /run/golden/seed /srv/golden -mindepth 1 2> /dev/null)"
-check listening 'nothing listens but SSH and what is on loopback' "$(ss -H -lnt | grep -vE '(^|[[:space:]])(127\.[0-9.]+(%lo)?|\[::1\]):[0-9]+[[:space:]]|(0\.0\.0\.0|\*|\[::\]):22[[:space:]]')"
+# SSH at least listens, or the bake could not have come here: no line at all is no answer.
+there=$(ss -H -lnt) || there=''
+if [ -z "$there" ]; then there='no answer from ss'; fi
+check listening 'nothing listens but SSH and what is on loopback' "$(echo "$there" | grep -vE '(^|[[:space:]])(127\.[0-9.]+(%lo)?|\[::1\]):[0-9]+[[:space:]]|(0\.0\.0\.0|\*|\[::\]):22[[:space:]]')"
 
 exit $failed

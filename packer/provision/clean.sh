@@ -30,7 +30,8 @@ systemctl stop systemd-random-seed.service || true
 rm -f /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
 echo localhost > /etc/hostname
 sed -i '/golden-build/d' /etc/hosts
-rm -f /var/lib/dhcp/* /var/lib/NetworkManager/*.lease /var/lib/systemd/timesync/clock
+find /var/lib/dhcp /var/lib/dhcpcd /var/lib/NetworkManager -type f -exec rm -f {} + 2> /dev/null || true
+rm -f /var/lib/systemd/timesync/clock
 
 # Copies that account tools make before they change a file still hold the user.
 rm -f /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow- /etc/subuid- /etc/subgid-
@@ -48,5 +49,6 @@ find /var/log -type f -exec truncate -s 0 {} +
 rm -rf /var/lib/wtmpdb/wtmp.db /var/lib/lastlog/lastlog2.db /var/lib/sudo/lectured
 
 find /root /home -name '.*history' -exec rm -f {} +
+find /home -name 'known_hosts*' -exec rm -f {} +
 rm -rf /root/.ssh /root/.cache /root/.wget-hsts /root/.lesshst
 find /tmp /var/tmp -mindepth 1 -maxdepth 1 -exec rm -rf {} +

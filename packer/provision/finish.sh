@@ -10,7 +10,11 @@ sh check.sh
 
 # Docker is needed by the checks. What it says about this one installation goes after it has ended.
 systemctl stop docker.socket docker.service containerd.service
-rm -f /var/lib/docker/engine-id
+rm -f /var/lib/docker/engine-id /etc/docker/key.json
+if systemctl is-active --quiet docker.service || [ -e /var/lib/docker/engine-id ]; then
+  echo 'golden-check FAILED engine-id: no Docker engine with an id of its own, but it is up again'
+  exit 1
+fi
 fstrim --all --quiet-unsupported || echo 'golden: this disk takes no trim'
 sync
 echo 'golden: the image is clean'

@@ -92,6 +92,9 @@ describe('golden bake', () => {
   it('has passed every check, and shown no secret', async () => {
     const checks = baked.filter((line) => line.includes('golden-check'))
     expect(checks.length).toBeGreaterThan(20)
+    const moments = ['reading the lists of packages', 'upgrading the packages of the base', 'installing packages'].map((moment) => baked.findIndex((line) => line.includes(moment)))
+    expect(moments).not.toContain(-1)
+    expect(moments).toEqual([...moments].sort((a, b) => a - b))
     expect(checks.filter((line) => !line.includes('golden-check ok '))).toEqual([])
     const { secret } = test.bakeOptions().token
     expect(secret.length).toBeGreaterThan(20)
