@@ -5,7 +5,7 @@ import type { Token, User } from '../state/types.ts'
 import { permissionsOn, rolePrivileges } from './acl.ts'
 import { hashPassword, hashSecret, login } from './authenticate.ts'
 import type { Call, Handlers } from './context.ts'
-import { fail, parameterError } from './errors.ts'
+import { fail, parameterError, taskErrorText } from './errors.ts'
 import { splitList } from './formats.ts'
 import { allPrivileges, builtInRoles } from './privileges.ts'
 
@@ -49,8 +49,9 @@ function permissions(call: Call): unknown {
   const { userid, path } = call.params
   const authId = userid ?? call.caller.authId
   if (userid !== undefined && userid !== call.caller.authId && userid.split('!')[0] !== call.caller.userid) call.caller.require('/access', 'Sys.Audit')
+  const members = Object.values(state.pools.value).flatMap(({ vms, storages }) => [...vms.map((vmid) => `/vms/${vmid}`), ...storages.map((id) => `/storage/${id}`)])
   const paths = path === undefined
-    ? [...new Set(['/', '/access', '/access/groups', '/nodes', '/pool', '/sdn', '/storage', '/vms', ...state.access.value.acls.map((acl) => acl.path)])]
+    ? [...new Set(['/', '/access', '/access/groups', '/nodes', '/pool', '/sdn', '/storage', '/vms', ...state.access.value.acls.map((acl) => acl.path), ...members])]
     : [path]
   const shown = paths.map((at) => [at, Object.fromEntries([...permissionsOn(state, authId, at)].map(([privilege, propagate]) => [privilege, propagate ? 1 : 0]))] as const)
   return Object.fromEntries(path === undefined ? shown.filter(([, privileges]) => Object.keys(privileges).length > 0) : shown)
@@ -66,7 +67,7 @@ function changeAcl(call: Call): null {
     const text = "either 'users', 'groups' or 'tokens' is required."
     throw parameterError({ users: text, groups: text, tokens: text })
   }
-  const clean = path === '/' ? '/' : path.replace(/\/+$/, '')
+  const clean = `/${path}`.replace(/\/+/g, '/').replace(/(.)\/$/, '$1')
   if (call.params.delete !== '1' && !isAclPath(clean)) throw parameterError({ path: `invalid ACL path '${path}'` })
   const who = [
     ...splitList(users ?? '').map((id) => ({ kind: 'user' as const, id })),
@@ -74,18 +75,40 @@ function changeAcl(call: Call): null {
     ...splitList(tokens ?? '').map((id) => ({ kind: 'token' as const, id })),
   ]
   const known = access.value
+  let { acls } = known
   for (const role of splitList(roles)) {
-    if (rolePrivileges(stateOf(call), role) === undefined) fail(`ACL update failed: role '${role}' does not exist`)
+    requireGrantable(call, clean, role)
     for (const { kind, id } of who) {
       if (kind === 'user' && known.users[id] === undefined) fail(`ACL update failed: user '${id}' does not exist`)
       if (kind === 'group' && known.groups[id] === undefined) fail(`ACL update failed: group '${id}' does not exist`)
       const [owner = '', token = ''] = id.split('!')
       if (kind === 'token' && known.users[owner]?.tokens[token] === undefined) fail(`ACL update failed: no such token '${token}' for user '${owner}'`)
-      known.acls = known.acls.filter((acl) => !(acl.path === clean && acl.kind === kind && acl.id === id && acl.role === role))
-      if (call.params.delete !== '1') known.acls.push({ path: clean, kind, id, role, propagate: propagate !== '0' })
+      acls = acls.filter((acl) => !(acl.path === clean && acl.kind === kind && acl.id === id && acl.role === role))
+      if (call.params.delete !== '1') acls.push({ path: clean, kind, id, role, propagate: propagate !== '0' })
     }
   }
+  known.acls = acls
   return save(call)
+}
+
+/**
+ * The method's own check lets in who may allocate a VM, a storage or a pool; they may hand on what they have
+ * themselves, and no more (PVE::API2::ACL).
+ * @throws 500, as PVE wraps its 400
+ */
+function requireGrantable(call: Call, path: string, role: string): void {
+  const privileges = rolePrivileges(stateOf(call), role) ?? fail(`ACL update failed: role '${role}' does not exist`)
+  const held = permissionsOn(stateOf(call), call.caller.authId, path)
+  if (held.has('Permissions.Modify')) return
+  const remove = call.params.delete === '1'
+  const what = `Cannot ${remove ? 'remove' : 'add'} role '${role}'`
+  const refuse = (text: string): never => fail(`ACL update failed: ${taskErrorText(parameterError({ role: text }))}`)
+  if (role === 'NoAccess') refuse(`${what} - requires 'Permissions.Modify'`)
+  for (const privilege of privileges) {
+    const propagates = held.get(privilege)
+    if (propagates === undefined) refuse(`${what} - requires 'Permissions.Modify' or superset of privileges.`)
+    if (!remove && call.params.propagate !== '0' && propagates === false) refuse(`${what} with propagation - requires 'Permissions.Modify' or propagated superset of privileges.`)
+  }
 }
 
 function listAcls(call: Call): unknown {

@@ -41,6 +41,14 @@ function poolsOf(state: State, path: string): string[] {
     .map(([name]) => name)
 }
 
+/** What comes from a pool goes no further down, and NoAccess on either side is the last word. */
+function withPools(state: State, authId: string, path: string, roles: Map<string, boolean>): Map<string, boolean> {
+  if (roles.has('NoAccess')) return roles
+  const fromPools = poolsOf(state, path).flatMap((pool) => [...rolesAt(state, authId, `/pool/${pool}`).keys()])
+  if (fromPools.includes('NoAccess')) return new Map([['NoAccess', false]])
+  return new Map([...fromPools.map((role) => [role, false] as const), ...roles])
+}
+
 /** Privileges of a user (`a@pve`) or a token (`a@pve!t`) on `path`. A separated token has at most those of its user. */
 export function permissionsOn(state: State, authId: string, path: string): Permissions {
   if (authId === 'root@pam') return new Map(allPrivileges.map((privilege) => [privilege, true]))
@@ -50,13 +58,7 @@ export function permissionsOn(state: State, authId: string, path: string): Permi
     if (token === undefined) return new Map()
     if (!token.privsep) return permissionsOn(state, userid, path)
   }
-  const roles = rolesAt(state, authId, path)
-  if (!roles.has('NoAccess')) {
-    for (const pool of poolsOf(state, path)) {
-      const fromPool = rolesAt(state, authId, `/pool/${pool}`)
-      if (!fromPool.has('NoAccess')) for (const [role, propagate] of fromPool) roles.set(role, (roles.get(role) ?? false) || propagate)
-    }
-  }
+  const roles = withPools(state, authId, path, rolesAt(state, authId, path))
   const privileges = new Map<string, boolean>()
   for (const [role, propagate] of roles) {
     for (const privilege of rolePrivileges(state, role) ?? []) privileges.set(privilege, (privileges.get(privilege) ?? false) || propagate)
