@@ -1,7 +1,6 @@
 /** Bodies and queries: PVE's form parser, JSON bodies, multipart uploads. */
-import { createWriteStream } from 'node:fs'
+import { open, type FileHandle } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
-import { once } from 'node:events'
 import { ApiError } from './errors.ts'
 import type { RawParams } from './check.ts'
 
@@ -57,24 +56,31 @@ export interface Upload { readonly params: RawParams; readonly bytes: number }
 
 /**
  * An upload: form fields, then one part named `filename` with a file name, which is streamed to `target`.
- * PVE wants the fields before the file.
+ * PVE wants the fields before the file. When something is wrong, the rest is read all the same: a client that is
+ * still sending would get no answer.
+ * @throws ApiError 501
  */
-export async function readMultipart(request: IncomingMessage, boundary: string, target: string): Promise<Upload> {
+export async function readMultipart(request: AsyncIterable<Buffer>, boundary: string, target: string): Promise<Upload> {
   const params: RawParams = {}
   const delimiter = Buffer.from(`\r\n--${boundary}`)
   let buffer: Buffer = Buffer.from('\r\n')
-  let file: ReturnType<typeof createWriteStream> | undefined
+  let file: FileHandle | undefined
+  let failure: ApiError | undefined
   let bytes = 0
   let state: 'preamble' | 'headers' | 'field' | 'file' | 'end' = 'preamble'
   let field = ''
+  /** Nothing more is looked at after a failure. */
+  const giveUp = (message: string): void => {
+    failure ??= new ApiError(501, message)
+    state = 'end'
+  }
   const write = async (part: Buffer): Promise<void> => {
     bytes += part.length
-    if (file !== undefined && part.length > 0 && !file.write(part)) await once(file, 'drain')
+    // The disk may be full.
+    await file?.appendFile(part).catch(() => giveUp('write to temporary file failed'))
   }
   const closeFile = async (): Promise<void> => {
-    if (file === undefined) return
-    file.end()
-    await once(file, 'finish')
+    await file?.close().catch(() => giveUp('write to temporary file failed'))
     file = undefined
   }
   /** Works off what the buffer holds; false when more is needed. */
@@ -94,10 +100,17 @@ export async function readMultipart(request: IncomingMessage, boundary: string, 
         state = 'field'
         return true
       }
-      if (field !== 'filename') throw new ApiError(501, 'wrong field name for file upload')
+      if (field !== 'filename') {
+        giveUp('wrong field name for file upload')
+        return false
+      }
       // No path of the sender's: only the last part counts.
       addParam(params, 'filename', name.split(/[/\\]/).at(-1) ?? '')
-      file = createWriteStream(target, { mode: 0o600 })
+      file = await open(target, 'w', 0o600).catch(() => undefined)
+      if (file === undefined) {
+        giveUp('write to temporary file failed')
+        return false
+      }
       state = 'file'
       return true
     }
@@ -117,18 +130,20 @@ export async function readMultipart(request: IncomingMessage, boundary: string, 
       await write(content)
       await closeFile()
     }
+    if (failure !== undefined) return false
     state = 'headers'
     return true
   }
   try {
     for await (const chunk of request) {
       if ((state as string) === 'end') continue
-      buffer = Buffer.concat([buffer, chunk as Buffer])
+      buffer = Buffer.concat([buffer, chunk])
       while (await step());
     }
   } finally {
     await closeFile()
   }
+  if (failure !== undefined) throw failure
   if ((state as string) !== 'end') throw new ApiError(501, 'upload failed')
   return { params, bytes }
 }

@@ -1,10 +1,13 @@
 /** Files that come into a storage, are listed, used and deleted. */
 import { createHash } from 'node:crypto'
-import { createServer, type Server } from 'node:http'
-import { readdir } from 'node:fs/promises'
+import { createServer, request, type Server } from 'node:http'
+import { existsSync } from 'node:fs'
+import { readdir, stat } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ApiError } from '../../lab/api/errors.ts'
+import { readMultipart } from '../../lab/api/form.ts'
 import { startRig, type Answer, type Rig } from './api-rig.ts'
 
 let rig: Rig
@@ -47,6 +50,7 @@ test('an upload is checked, listed, overwritten by the next one, and deleted', a
   expect(await rig.wait(first.data)).toBe('OK')
   const [item] = await rig.ok('GET', `${storage}/content`, { query: { content: 'iso' } })
   expect(item).toMatchObject({ volid: 'local:iso/seed.iso', size: tricky.length, format: 'iso', content: 'iso' })
+  expect((await stat(join(rig.folder, 'state/storage/local/template/iso/seed.iso'))).mode & 0o077).toBe(0)
   expect(await rig.wait((await upload({ content: 'iso' }, 'seed.iso', image)).data)).toBe('OK')
   expect((await rig.ok('GET', `${storage}/content/local:iso/seed.iso`)).size).toBe(image.length)
   await rig.done('DELETE', `${storage}/content/local:iso/seed.iso`)
@@ -93,4 +97,37 @@ test('a directory storage of its own keeps its files to itself', async () => {
   expect((await rig.ok('GET', '/storage/seeds')).path).toBe('/var/lib/seeds')
   await rig.ok('DELETE', '/storage/seeds')
   expect((await rig.call('GET', '/nodes/pve/storage/seeds/content')).reason).toBe("storage 'seeds' does not exist")
+})
+
+describe.skipIf(!existsSync('/dev/full'))('an upload to a full disk (needs /dev/full)', () => {
+  const begin = '--B\r\nContent-Disposition: form-data; name="filename"; filename="x.iso"\r\n\r\n'
+
+  test.each([['in large pieces', Array<number>(4).fill(200_000)], ['in small ones', [3000, 3000]], ['that fits in one', [10]]])('%s is an error', async (_, sizes) => {
+    const pieces = async function* (): AsyncGenerator<Buffer> {
+      yield Buffer.from(begin)
+      for (const size of sizes) yield Buffer.alloc(size)
+      yield Buffer.from('\r\n--B--\r\n')
+    }
+    await expect(readMultipart(pieces(), 'B', '/dev/full')).rejects.toMatchObject({ status: 501, message: 'write to temporary file failed' })
+  })
+
+  test('is answered after the client has sent all of it', async () => {
+    const server = createServer((incoming, response) => {
+      void readMultipart(incoming, 'B', '/dev/full').catch((error: ApiError) => response.writeHead(error.status, error.message).end())
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    try {
+      const reason = await new Promise((resolve, reject) => {
+        const outgoing = request({ host: '127.0.0.1', port: (server.address() as AddressInfo).port, method: 'POST' }, (incoming) => {
+          resolve(incoming.statusMessage)
+          incoming.resume()
+        })
+        outgoing.on('error', reject)
+        outgoing.end(Buffer.concat([Buffer.from(begin), Buffer.alloc(5_000_000), Buffer.from('\r\n--B--\r\n')]))
+      })
+      expect(reason).toBe('write to temporary file failed')
+    } finally {
+      await new Promise((resolve) => server.close(resolve))
+    }
+  })
 })

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { task, type Call, type Context, type Handlers } from '../context.ts'
 import { ApiError, fail, parameterError } from '../errors.ts'
 import { requireVolumeAccess } from './access.ts'
-import { fileKinds, freeVolume, imageVolumes, kindFolder, parseVolid, pathOf, storageConfig, volumeOf, type FileKind } from './volumes.ts'
+import { fileKinds, freeVolume, imageVolumes, kindFolder, parseVolid, pathOf, storageConfig, usableStorage, volumeOf, type FileKind } from './volumes.ts'
 
 const extensions: Readonly<Record<FileKind, RegExp>> = {
   iso: /\.(iso|img)$/i, import: /\.(qcow2|raw|vmdk|ova|ovf)$/i, vztmpl: /\.tar\.(gz|xz|zst)$/, snippets: /./,
@@ -35,7 +35,7 @@ function fileItems(context: Context, storage: string, kind: FileKind): Item[] {
 
 async function list(call: Call): Promise<unknown> {
   const { storage = '', content, vmid } = call.params
-  const config = storageConfig(call.context, storage)
+  const config = usableStorage(call.context, storage)
   const items: Item[] = []
   const wants = (kind: string): boolean => (content ?? kind) === kind && config.content.includes(kind)
   if (wants('images')) {
@@ -68,6 +68,7 @@ async function one(call: Call): Promise<unknown> {
   const volid = volidOf(call)
   requireVolumeAccess(call.caller, undefined, volid)
   const volume = volumeOf(volid)
+  usableStorage(call.context, volume.storage)
   const path = pathOf(call.context, volid)
   if (!existsSync(path)) fail(`volume_size_info on '${volid}' failed`)
   if (volume.kind !== 'images') {

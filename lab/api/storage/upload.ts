@@ -1,14 +1,14 @@
 /** Files that come in: uploads, and downloads from a URL. */
 import { createHash } from 'node:crypto'
 import { createReadStream, createWriteStream, existsSync, mkdirSync } from 'node:fs'
-import { chmod, rename, rm } from 'node:fs/promises'
+import { readdir, rename, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { Readable } from 'node:stream'
 import { Agent, fetch } from 'undici'
 import { task, type Call, type Context, type Handlers } from '../context.ts'
 import { fail, parameterError } from '../errors.ts'
-import { kindFolder, storageConfig, type FileKind } from './volumes.ts'
+import { fileKinds, kindFolder, usableStorage, type FileKind } from './volumes.ts'
 
 const rules: Readonly<Record<string, { readonly extension: RegExp; readonly complaint: string }>> = {
   iso: { extension: /\.(iso|img)$/i, complaint: 'wrong file extension' },
@@ -27,7 +27,7 @@ function fileName(content: string, given: string): string {
 
 function targetOf(call: Call): { path: string; name: string; storage: string } {
   const { storage = '', content = '', filename = '' } = call.params
-  const config = storageConfig(call.context, storage)
+  const config = usableStorage(call.context, storage)
   const name = fileName(content, filename)
   if (!config.content.includes(content)) fail(`storage '${storage}' does not support '${content}' content`)
   const folder = kindFolder(call.context, storage, content as FileKind)
@@ -56,7 +56,6 @@ async function upload(call: Call): Promise<unknown> {
     try {
       log(`starting file import from: ${file.path}`)
       await verify(waiting, call.params, log)
-      await chmod(waiting, 0o644)
       await rename(waiting, target.path)
       log('finished file import successfully')
     } finally {
@@ -79,7 +78,7 @@ function download(call: Call): unknown {
       log(`downloading ${call.params.url} to ${target.path}`)
       const response = await request(call.params, { method: 'GET', signal })
       if (!response.ok || response.body === null) fail(`download failed: ${response.status} ${response.statusText}`)
-      await pipeline(Readable.fromWeb(response.body as Parameters<typeof Readable.fromWeb>[0]), createWriteStream(temporary, { mode: 0o644 }))
+      await pipeline(Readable.fromWeb(response.body as Parameters<typeof Readable.fromWeb>[0]), createWriteStream(temporary, { mode: 0o600 }))
       await verify(temporary, call.params, log)
       await rename(temporary, target.path)
       log(`download of '${call.params.url}' to '${target.path}' finished`)
@@ -111,8 +110,17 @@ export const uploadHandlers: Handlers = {
   'GET /nodes/{node}/query-url-metadata': queryUrl,
 }
 
+/** Names of uploads that wait for their task, and of downloads that are not complete. */
+const unfinished = /\.(pveupload-[0-9a-f]{32}|tmp\.\d+)$/
+
 /** Forgets half-finished files of a lab that was killed. */
 export async function dropUnfinishedUploads(context: Context): Promise<void> {
   await rm(context.uploadFolder, { recursive: true, force: true })
   mkdirSync(context.uploadFolder, { recursive: true, mode: 0o700 })
+  for (const storage of Object.keys(context.state.storages.value)) {
+    for (const kind of fileKinds) {
+      const folder = kindFolder(context, storage, kind)
+      for (const name of await readdir(folder)) if (unfinished.test(name)) await rm(join(folder, name), { force: true })
+    }
+  }
 }

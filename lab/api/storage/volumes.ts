@@ -28,6 +28,12 @@ export interface Volume {
 export const storageConfig = (context: Context, id: string): StorageConfig =>
   context.state.storages.value[id] ?? fail(`storage '${id}' does not exist`)
 
+/** One that is to be read or written. @throws 500 for a disabled one too */
+export function usableStorage(context: Context, id: string): StorageConfig {
+  const config = storageConfig(context, id)
+  return config.disable ? fail(`storage '${id}' is disabled`) : config
+}
+
 /** Files of the storages are in the lab's own folder, whatever path their configuration names. */
 export const storageFolder = (context: Context, id: string): string => join(context.state.folder, 'storage', id)
 export const kindFolder = (context: Context, id: string, kind: FileKind): string => join(storageFolder(context, id), folders[kind])
@@ -72,7 +78,11 @@ export function pathOf(context: Context, volid: string): string {
   return volume.kind === 'images' ? join(imagesFolder(context, volume.storage, volume.vmid as number), volume.name) : join(kindFolder(context, volume.storage, volume.kind), volume.name)
 }
 
-export const volumeExists = (context: Context, volid: string): boolean => existsSync(pathOf(context, volid))
+/** @throws 500 when its storage is disabled */
+export function volumeExists(context: Context, volid: string): boolean {
+  usableStorage(context, volumeOf(volid).storage)
+  return existsSync(pathOf(context, volid))
+}
 
 /** What `STORAGE:` plus the owner's folder is called in a volume id. */
 const volidOf = (storage: string, vmid: number, name: string, base?: Volume['base']): string =>
@@ -80,7 +90,7 @@ const volidOf = (storage: string, vmid: number, name: string, base?: Volume['bas
 
 /** A volume id for the next free disk number of that VM, and its path, whose folder is there. */
 export function nextDisk(context: Context, storage: string, vmid: number, format: DiskFormat, base?: Volume['base']): { volid: string; path: string } {
-  storageConfig(context, storage)
+  usableStorage(context, storage)
   const folder = imagesFolder(context, storage, vmid)
   mkdirSync(folder, { recursive: true })
   const taken = new Set(readdirSync(folder).flatMap((file) => /^(?:vm|base)-\d+-disk-(\d+)\./.exec(file)?.[1] ?? []))
@@ -92,7 +102,7 @@ export function nextDisk(context: Context, storage: string, vmid: number, format
 
 /** The cloud-init volume of a VM. */
 export function cloudinitVolume(context: Context, storage: string, vmid: number, format: DiskFormat): { volid: string; path: string } {
-  storageConfig(context, storage)
+  usableStorage(context, storage)
   const folder = imagesFolder(context, storage, vmid)
   mkdirSync(folder, { recursive: true })
   const name = `vm-${vmid}-cloudinit.${format}`
@@ -112,8 +122,14 @@ export function linkedTo(context: Context, volid: string): string[] {
   return [...found]
 }
 
-/** Removes the file, and the owner's folder when that was the last one. @throws 500 while linked clones use it */
+/** Removes the file, and the owner's folder when that was the last one. @throws 500 while linked clones use it, and when its storage is disabled */
 export async function freeVolume(context: Context, volid: string): Promise<void> {
+  usableStorage(context, volumeOf(volid).storage)
+  await takeBack(context, volid)
+}
+
+/** The same for a volume that was made just now, whatever has become of its storage since. */
+export async function takeBack(context: Context, volid: string): Promise<void> {
   const volume = volumeOf(volid)
   if (volume.isBase && linkedTo(context, volid).length > 0) fail(`base volume '${volid.slice(volid.indexOf(':') + 1)}' is still in use by linked clones`)
   const path = pathOf(context, volid)

@@ -3,13 +3,14 @@ import type { DiskFormat } from '../../compute/driver.ts'
 import { task, vmidOf, type Call, type Context } from '../context.ts'
 import { ApiError, fail, taskErrorText } from '../errors.ts'
 import { joinPool, requirePool } from '../pools.ts'
-import { freeVolume, nextDisk, parseVolid, pathOf, storageConfig, volumeOf } from '../storage/volumes.ts'
+import { nextDisk, parseVolid, pathOf, takeBack, usableStorage, volumeOf } from '../storage/volumes.ts'
 import { isTemplate, loadVm, requireUnlocked, saveVm, type Config, type VmFile } from './config.ts'
 import { copyDrive } from './disks.ts'
 import { isCdrom, isCloudinit, parseDrive, printDrive, type Drive } from './drive.ts'
 import { parseNet, printNet, randomMac } from './net.ts'
+import { copyFirewall, dropFirewall } from './firewall-state.ts'
 import { isDriveSlot, isUnusedSlot } from './options.ts'
-import { requireBridges, requireCloneStorages } from './permission.ts'
+import { requireBridges, requireCloneStorages, requireImages } from './permission.ts'
 import { newUuid, withNewUuid } from './values.ts'
 
 interface Plan {
@@ -45,6 +46,7 @@ function plan(source: VmFile, full: boolean, change: { name?: string | undefined
 
 async function link(context: Context, drive: Drive, vmid: number): Promise<string> {
   const base = volumeOf(drive.file)
+  usableStorage(context, base.storage)
   // A linked disk is always qcow2.
   const next = nextDisk(context, base.storage, vmid, 'qcow2', { vmid: base.vmid as number, name: base.name })
   await context.driver.volumes.link(pathOf(context, drive.file), next.path)
@@ -59,7 +61,10 @@ export async function cloneVm(call: Call): Promise<unknown> {
   if (pool !== undefined) requirePool(context, pool)
   if (!context.state.vms.has(vmid)) fail(`unable to find configuration file for VM ${vmid} on node '${context.node}'`)
   if (target !== undefined && target !== context.node && target !== 'localhost') fail(`no such cluster node '${target}'`)
-  if (storage !== undefined) storageConfig(context, storage)
+  if (storage !== undefined) {
+    usableStorage(context, storage)
+    requireImages(context, storage)
+  }
   return context.locks.withVm(vmid, async () => {
     const source = loadVm(context, vmid)
     requireUnlocked(source)
@@ -83,17 +88,15 @@ export async function cloneVm(call: Call): Promise<unknown> {
           planned.config[slot] = value
           made.push(parseDrive(slot, value).file)
         }
+        // Before anybody can start it.
+        await copyFirewall(context, vmid, newid)
         clone.value.config = planned.config
         saveVm(clone)
-        const rules = context.state.vmFirewalls.value[vmid]
-        if (rules !== undefined) {
-          context.state.vmFirewalls.value[newid] = structuredClone(rules)
-          context.state.vmFirewalls.save()
-        }
         if (pool !== undefined) joinPool(context, pool, newid)
       } catch (error) {
-        for (const volid of made) await freeVolume(context, volid)
+        for (const volid of made) await takeBack(context, volid)
         context.state.removeVm(newid)
+        await dropFirewall(context, newid)
         throw new ApiError(500, `clone failed: ${taskErrorText(error)}`)
       }
     }), () => context.state.removeVm(newid))

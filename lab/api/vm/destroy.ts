@@ -6,7 +6,7 @@ import { freeVolume, imageVolumes, linkedTo, parseVolid } from '../storage/volum
 import { loadVm, requireUnlocked, requireUnprotected, type VmFile } from './config.ts'
 import { parseDrive } from './drive.ts'
 import { driveSlots, isDriveSlot, isUnusedSlot } from './options.ts'
-import { applyFirewall } from './firewall-state.ts'
+import { dropFirewall } from './firewall-state.ts'
 
 /** Volumes that the configuration names and the VM owns. */
 const owned = (vm: VmFile): string[] => {
@@ -43,7 +43,8 @@ export function destroyVm(call: Call): unknown {
       }
       for (const volid of volumes) await freeVolume(context, volid).catch((error: unknown) => log(`Could not remove disk '${volid}', check manually: ${String(error)}`))
       if (params['destroy-unreferenced-disks'] === '1') {
-        for (const storage of Object.keys(context.state.storages.value)) {
+        for (const [storage, { disable }] of Object.entries(context.state.storages.value)) {
+          if (disable) continue
           for (const { volid } of await imageVolumes(context, storage, vmid)) await freeVolume(context, volid)
         }
       }
@@ -52,11 +53,7 @@ export function destroyVm(call: Call): unknown {
       joinPool(context, undefined, vmid)
       state.access.value.acls = state.access.value.acls.filter((acl) => acl.path !== `/vms/${vmid}`)
       state.access.save()
-      if (state.vmFirewalls.value[vmid] !== undefined) {
-        delete state.vmFirewalls.value[vmid]
-        state.vmFirewalls.save()
-        await applyFirewall(context)
-      }
+      await dropFirewall(context, vmid)
     })
   })
 }

@@ -4,9 +4,9 @@ import { copyFile } from 'node:fs/promises'
 import type { DiskFormat } from '../../compute/driver.ts'
 import type { Context } from '../context.ts'
 import { fail } from '../errors.ts'
-import { cloudinitVolume, diskFormat, freeVolume, makeBase, nextDisk, parseVolid, pathOf, volumeExists, volumeOf } from '../storage/volumes.ts'
+import { cloudinitVolume, diskFormat, makeBase, nextDisk, parseVolid, pathOf, takeBack, usableStorage, volumeExists, volumeOf } from '../storage/volumes.ts'
 import { cloudinitBytes, writeCloudinit } from './cloudinit.ts'
-import { isCdrom, isCloudinit, newCloudinitWish, newDiskWish, parseDrive, printDrive, printSize, withOptions, type Drive } from './drive.ts'
+import { isCdrom, isCloudinit, newDiskWish, parseDrive, printDrive, printSize, cloudinitStorage, wantsCloudinit, withOptions, type Drive } from './drive.ts'
 import { driveSlots } from './options.ts'
 import type { Config } from './config.ts'
 
@@ -16,6 +16,8 @@ export interface CreateOptions {
   readonly template: boolean
   /** The configuration that they go into: there may be one cloud-init drive only. */
   readonly config: Config
+  /** Where volumes go that name no storage. */
+  readonly storage?: string | undefined
   log(line: string): void
 }
 
@@ -35,25 +37,25 @@ export async function createDisks(context: Context, vmid: number, wishes: Readon
     }
     return result
   } catch (error) {
-    for (const volid of made) await freeVolume(context, volid)
+    for (const volid of made) await takeBack(context, volid)
     throw error
   }
 }
 
 async function createDisk(context: Context, vmid: number, slot: string, drive: Drive, options: CreateOptions): Promise<{ drive: Drive; created?: string }> {
   if (drive.file === 'none' || drive.file === 'cdrom') return { drive: withOptions(drive, { media: 'cdrom' }) }
-  const cloudinitStorage = newCloudinitWish(drive)
-  if (cloudinitStorage !== undefined) {
+  if (wantsCloudinit(drive)) {
+    const storage = cloudinitStorage(drive, options.storage)
     const other = Object.keys(options.config).find((name) => name !== slot && driveSlots.includes(name) && isCloudinit(parseDrive(name, options.config[name] as string)))
     if (other !== undefined) fail(`${slot} - cloud-init drive is already attached at '${other}'`)
     const format = (drive.options.format as DiskFormat | undefined) ?? 'qcow2'
-    const { volid, path } = cloudinitVolume(context, cloudinitStorage, vmid, format)
+    const { volid, path } = cloudinitVolume(context, storage, vmid, format)
     if (!existsSync(path)) writeCloudinit(path, vmid, options.config)
     const { size: _, ...rest } = drive.options
     return { drive: { file: volid, options: { ...rest, media: 'cdrom' } }, created: volid }
   }
-  const wish = newDiskWish(drive)
-  if (wish !== undefined && !isCdrom(drive)) {
+  const wish = isCdrom(drive) ? undefined : newDiskWish(drive, options.storage)
+  if (wish !== undefined) {
     const format = (drive.options.format as DiskFormat | undefined) ?? 'raw'
     const { volid, path } = nextDisk(context, wish.storage, vmid, format)
     const source = drive.options['import-from']
@@ -90,6 +92,7 @@ export interface CopyTarget { readonly storage?: string; readonly format?: DiskF
 /** A full copy of one VM's drive for another VM (or the same one). @returns the new drive string */
 export async function copyDrive(context: Context, drive: Drive, vmid: number, target: CopyTarget): Promise<string> {
   const source = volumeOf(drive.file)
+  usableStorage(context, source.storage)
   const storage = target.storage ?? source.storage
   const format = target.format ?? diskFormat(source)
   if (isCloudinit(drive)) {

@@ -1,4 +1,5 @@
 /** Drive strings such as `local:100/vm-100-disk-0.qcow2,discard=on,size=1G`. */
+import { fail } from '../errors.ts'
 import { parsePropertyString } from '../property-string.ts'
 import type { PropertyFormat } from '../schema.ts'
 import { driveFormats } from './options.ts'
@@ -28,14 +29,21 @@ export const isCloudinit = (drive: Drive): boolean => /[/:](vm-\d+-)?cloudinit(\
 /** Anything with `media=cdrom`, cloud-init drives too. */
 export const isCdrom = (drive: Drive): boolean => drive.options.media === 'cdrom' || isCloudinit(drive) || drive.file === 'none' || drive.file === 'cdrom'
 
-const newDisk = /^([a-z][a-z0-9\-_.]*[a-z0-9]):(\d+(?:\.\d+)?)$/i
-/** `STORAGE:SIZE in GiB`, a wish for a new disk. */
-export function newDiskWish(drive: Drive): { storage: string; gib: number } | undefined {
-  const [, storage, size] = newDisk.exec(drive.file) ?? []
-  return storage === undefined || size === undefined ? undefined : { storage, gib: Number(size) }
+/** What the parameter `cdrom` stands for in `ide2`. */
+export const asCdrom = (value: string): string => (value.includes('media=') ? value : `${value},media=cdrom`)
+
+const newDisk = /^(?:([^/:\s]+):)?(\d+(?:\.\d+)?)$/
+export const wantsDisk = (drive: Drive): boolean => newDisk.test(drive.file)
+/** `STORAGE:SIZE in GiB`, a wish for a new disk. @param fallback the storage of a bare size. @throws 500 without any */
+export function newDiskWish(drive: Drive, fallback?: string): { storage: string; gib: number } | undefined {
+  const [, named, size] = newDisk.exec(drive.file) ?? []
+  return size === undefined ? undefined : { storage: named ?? fallback ?? noStorage(), gib: Number(size) }
 }
-/** `STORAGE:cloudinit`, a wish for a new cloud-init drive. */
-export const newCloudinitWish = (drive: Drive): string | undefined => /^([a-z][a-z0-9\-_.]*[a-z0-9]):cloudinit$/i.exec(drive.file)?.[1]
+/** `STORAGE:cloudinit` or `cloudinit`, a wish for a new cloud-init drive. */
+export const wantsCloudinit = (drive: Drive): boolean => /^([^/:\s]+:)?cloudinit$/.test(drive.file)
+/** The storage it is to be on. @throws 500 without any */
+export const cloudinitStorage = (drive: Drive, fallback?: string): string => /^([^:]+):/.exec(drive.file)?.[1] ?? fallback ?? noStorage()
+const noStorage = (): never => fail('no storage ID specified (and no default storage)')
 
 const units = ['', 'K', 'M', 'G', 'T'] as const
 /** Bytes as PVE prints them: the largest unit that leaves no fraction. */

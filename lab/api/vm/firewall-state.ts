@@ -21,3 +21,22 @@ export const firewallState = (context: Context): FirewallState => ({
 
 /** Resolves when it is in force. */
 export const applyFirewall = (context: Context): Promise<void> => context.driver.network.applyFirewall(firewallState(context))
+
+/** What holds for one VM holds for its clone. */
+export async function copyFirewall(context: Context, from: number, to: number): Promise<void> {
+  const { vmFirewalls } = context.state
+  const rules = vmFirewalls.value[from]
+  if (rules === undefined) return
+  vmFirewalls.value[to] = structuredClone(rules)
+  vmFirewalls.save()
+  await applyFirewall(context)
+}
+
+/** For a VM that is gone. */
+export async function dropFirewall(context: Context, vmid: number): Promise<void> {
+  const { vmFirewalls } = context.state
+  if (vmFirewalls.value[vmid] === undefined) return
+  delete vmFirewalls.value[vmid]
+  vmFirewalls.save()
+  await applyFirewall(context)
+}

@@ -2,13 +2,14 @@
 import type { DiskFormat } from '../../compute/driver.ts'
 import { task, vmidOf, type Call, type Context } from '../context.ts'
 import { fail, parameterError } from '../errors.ts'
-import { diskFormat, freeVolume, makeBase, pathOf, renameVolume, storageConfig, volumeOf } from '../storage/volumes.ts'
+import { diskFormat, freeVolume, makeBase, pathOf, renameVolume, usableStorage, volumeOf } from '../storage/volumes.ts'
 import { applyAll, hotplug } from './apply.ts'
 import { bootOrder, printBootOrder } from './boot.ts'
 import { addUnused, digestOf, isTemplate, loadVm, requireUnlocked, saveVm, type VmFile } from './config.ts'
 import { copyDrive } from './disks.ts'
 import { isCdrom, isCloudinit, parseDrive, printDrive, printSize, withOptions, type Drive } from './drive.ts'
 import { isUnusedSlot } from './options.ts'
+import { requireImages } from './permission.ts'
 
 export function moveDisk(call: Call): unknown {
   const { 'target-vmid': target, storage } = call.params
@@ -35,9 +36,10 @@ async function toStorage(call: Call, storage: string): Promise<unknown> {
     if (params.digest !== undefined && params.digest !== digestOf(vm)) fail(modified)
     const drive = parseDrive(disk, vm.value.config[disk] ?? fail(`disk '${disk}' does not exist`))
     if (isCdrom(drive) && !isCloudinit(drive)) fail("you can't move a cdrom")
-    storageConfig(context, storage)
     const volume = volumeOf(drive.file)
     if (volume.storage === storage && (params.format ?? volume.format) === volume.format) fail("you can't move to the same storage with same format")
+    usableStorage(context, storage)
+    requireImages(context, storage)
     return { vm, drive }
   }
   return context.locks.withVm(vmid, async () => {

@@ -1,6 +1,6 @@
 /** The options of a VM's configuration: types, limits and property formats. */
 import { flag, integer, like, number, oneOf, text, type Param, type PropertyFormat } from '../schema.ts'
-import { numberedLimits } from '../check.ts'
+import { numberedLimits, paramFor } from '../check.ts'
 
 const o = <T extends Param>(param: T) => ({ ...param, optional: true as const })
 const alias = (key: string) => ({ type: 'string' as const, optional: true as const, alias: key })
@@ -147,6 +147,11 @@ export const vmOptions: Readonly<Record<string, Param>> = Object.fromEntries(
     vmstatestorage: like('pve-storage-id'), watchdog: like('pve-qm-watchdog'),
   } satisfies Record<string, Param>).map(([name, param]) => [name, { ...param, optional: true }]),
 )
+
+/** Options that Proxmox VE keeps in a configuration, though the lab or its API does not set them. */
+const kept = new Set(['amd-sev', 'intel-tdx', 'meta', 'parent', 'runningcpu', 'runningmachine', 'running-nets-host-mtu', 'snaptime', 'vmstate'])
+/** Whether a configuration can hold it at all. */
+export const isOption = (name: string): boolean => kept.has(name) || paramFor(vmOptions, name) !== undefined
 
 const range = (stem: string): string[] => Array.from({ length: (numberedLimits[stem] as number) + 1 }, (_, index) => `${stem}${index}`)
 

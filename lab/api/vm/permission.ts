@@ -3,8 +3,8 @@ import type { Caller } from '../caller.ts'
 import type { Context } from '../context.ts'
 import { fail, parameterError } from '../errors.ts'
 import { requireVolumeAccess } from '../storage/access.ts'
-import { storageConfig, parseVolid } from '../storage/volumes.ts'
-import { isCdrom, isCloudinit, newCloudinitWish, newDiskWish, parseDrive, type Drive } from './drive.ts'
+import { parseVolid, storageConfig, volumeOf } from '../storage/volumes.ts'
+import { isCdrom, isCloudinit, newDiskWish, parseDrive, wantsCloudinit, wantsDisk, type Drive } from './drive.ts'
 import { parseNet } from './net.ts'
 import { isDriveSlot } from './options.ts'
 
@@ -34,11 +34,16 @@ export function requireOptions(caller: Caller, vmid: number, pool: string | unde
   }
 }
 
+/** For a drive that comes or goes. */
 export function requireDrive(caller: Caller, vmid: number, pool: string | undefined, drive: Drive): void {
-  if (isCloudinit(drive)) {
-    const allowed = ['VM.Config.Cloudinit', 'VM.Config.CDROM']
-    if (!(pool !== undefined && caller.hasAny(`/pool/${pool}`, ...allowed))) caller.requireAny(`/vms/${vmid}`, ...allowed)
-  } else caller.requireOnVm(vmid, pool, isCdrom(drive) ? 'VM.Config.CDROM' : 'VM.Config.Disk')
+  if (isCloudinit(drive)) caller.requireOnVm(vmid, pool, 'VM.Config.Cloudinit', 'VM.Config.CDROM')
+  else caller.requireOnVm(vmid, pool, isCdrom(drive) ? 'VM.Config.CDROM' : 'VM.Config.Disk')
+}
+
+/** For a volume that is to be destroyed: whoever gives space back needs what it takes to get it. Others' volumes stay. */
+export function requireFreeing(caller: Caller, vmid: number, volid: string): void {
+  const volume = parseVolid(volid)
+  if (volume !== undefined && volume.vmid === vmid) caller.require(`/storage/${volume.storage}`, 'Datastore.AllocateSpace')
 }
 
 /** Serial ports that are sockets, USB and PCI devices. */
@@ -52,30 +57,61 @@ export function requireDevices(caller: Caller, vmid: number, pool: string | unde
   }
 }
 
-/** The storages and volumes that drive strings name. */
-export function requireStorages(context: Context, caller: Caller, vmid: number, wishes: Readonly<Record<string, string>>): void {
+/**
+ * What drive strings have to be like before anything else is looked at.
+ * @throws 400
+ */
+export function requireDriveSyntax(context: Context, wishes: Readonly<Record<string, string>>): void {
   for (const [slot, value] of Object.entries(wishes)) {
     if (!isDriveSlot(slot)) continue
     const drive = parseDrive(slot, value)
-    if (drive.file === 'none' || newCloudinitWish(drive) !== undefined) continue
+    if (drive.options['import-from'] !== undefined && !/^([^/:\s]+:)?0+(\.0+)?$/.test(drive.file)) {
+      throw parameterError({ [slot]: "'import-from' requires special syntax - use <storage ID>:0,import-from=<source>" })
+    }
+    const [, storage] = /^([a-z][a-z0-9\-_.]*[a-z0-9]):.+$/i.exec(drive.file) ?? []
+    if (storage === undefined || wantsCloudinit(drive) || wantsDisk(drive)) continue
+    storageConfig(context, storage)
+    if (volumeOf(drive.file).kind === 'iso' && drive.options.media !== 'cdrom') throw parameterError({ [slot]: "explicit 'media=cdrom' is required for iso images" })
+  }
+}
+
+/** The storages and volumes that drive strings name. `fallback`: the storage of those that name none. */
+export function requireStorages(context: Context, caller: Caller, vmid: number, wishes: Readonly<Record<string, string>>, fallback?: string): void {
+  for (const [slot, value] of Object.entries(wishes)) {
+    if (!isDriveSlot(slot)) continue
+    const drive = parseDrive(slot, value)
+    if (drive.file === 'none' || wantsCloudinit(drive)) continue
     if (drive.file === 'cdrom') {
       caller.require('/', 'Sys.Console')
       continue
     }
-    const wish = isCdrom(drive) ? undefined : newDiskWish(drive)
+    const wish = isCdrom(drive) ? undefined : newDiskWish(drive, fallback)
     if (wish !== undefined) {
       caller.require(`/storage/${wish.storage}`, 'Datastore.AllocateSpace')
-      if (!storageConfig(context, wish.storage).content.includes('images')) throw parameterError({ storage: `storage '${wish.storage}' does not support vm images` })
+      requireImages(context, wish.storage)
     } else {
       const volume = requireVolumeAccess(caller, vmid, drive.file)
       if (volume !== undefined && volume.kind !== 'images' && volume.kind !== 'iso') throw parameterError({ [slot]: "content type needs to be 'images' or 'iso'" })
     }
     const source = drive.options['import-from']
-    if (source !== undefined) {
-      const volume = requireVolumeAccess(caller, vmid, source)
-      if (volume !== undefined && volume.kind !== 'images' && volume.kind !== 'import') throw parameterError({ [slot]: "content type needs to be 'images' or 'import'" })
-    }
+    if (source !== undefined) requireImport(context, caller, vmid, slot, source)
   }
+}
+
+/** A disk that some VM owns may be in use there: importing it is cloning it. */
+function requireImport(context: Context, caller: Caller, vmid: number, slot: string, source: string): void {
+  const volume = parseVolid(source)
+  if (volume !== undefined) {
+    storageConfig(context, volume.storage)
+    if (volume.kind !== 'images' && volume.kind !== 'import') throw parameterError({ [slot]: `${source} has wrong type '${volume.kind}' - needs to be 'images' or 'import'` })
+  }
+  if (volume?.vmid !== undefined) caller.require(`/vms/${volume.vmid}`, 'VM.Clone')
+  else requireVolumeAccess(caller, vmid, source)
+}
+
+/** @throws 400 for a storage that may hold no disks */
+export function requireImages(context: Context, storage: string): void {
+  if (!storageConfig(context, storage).content.includes('images')) throw parameterError({ storage: `storage '${storage}' does not support vm images` })
 }
 
 /** The storages that a clone's disks go to. */
@@ -93,7 +129,7 @@ export function requireCloneStorages(caller: Caller, config: Readonly<Record<str
 export function requireBridges(caller: Caller, config: Readonly<Record<string, string>>): void {
   if (caller.isRoot) return
   for (const [key, value] of Object.entries(config)) {
-    if (!/^net\d+$/.test(key)) continue
+    if (!/^net\d+$/.test(key) || value === '') continue
     const { bridge, tag } = parseNet(value).options
     if (bridge === undefined) continue
     const zone = `/sdn/zones/localnetwork/${bridge}`

@@ -1,7 +1,7 @@
 /** PUT …/resize. */
 import { task, vmidOf, type Call } from '../context.ts'
 import { fail, parameterError } from '../errors.ts'
-import { pathOf, volumeOf } from '../storage/volumes.ts'
+import { pathOf, usableStorage, volumeOf } from '../storage/volumes.ts'
 import { digestOf, loadVm, requireUnlocked, saveVm } from './config.ts'
 import { isCdrom, parseDrive, parseSize, printDrive, printSize, withOptions } from './drive.ts'
 
@@ -20,6 +20,7 @@ export function resizeDisk(call: Call): unknown {
     if (isCdrom(drive) && drive.file !== 'none') fail("you can't resize a cdrom")
     const volume = volumeOf(drive.file)
     caller.require(`/storage/${volume.storage}`, 'Datastore.AllocateSpace')
+    usableStorage(context, volume.storage)
     const path = pathOf(context, drive.file)
     const { virtualBytes } = await context.driver.volumes.info(path)
     const wanted = parseSize(size.replace(/^\+/, '')) + (size.startsWith('+') ? virtualBytes : 0)

@@ -7,10 +7,12 @@ import { applyAll, hotplug, releaseDrive } from './apply.ts'
 import { bootOrder, printBootOrder } from './boot.ts'
 import { desiredConfig, digestOf, isTemplate, loadVm, requireUnlocked, requireUnprotected, saveVm, type Config, type VmFile } from './config.ts'
 import { createDisks } from './disks.ts'
-import { isCdrom, isCloudinit, parseDrive } from './drive.ts'
+import { asCdrom, isCdrom, isCloudinit, parseDrive } from './drive.ts'
+import { memoryMiB } from './machine.ts'
 import { parseNet, printNet } from './net.ts'
-import { isDriveSlot, isUnusedSlot } from './options.ts'
-import { requireBridges, requireDevices, requireDrive, requireOptions, requireStorages, requireTags } from './permission.ts'
+import { isDriveSlot, isOption, isUnusedSlot } from './options.ts'
+import { requireBridges, requireDevices, requireDrive, requireDriveSyntax, requireFreeing, requireOptions, requireStorages, requireTags } from './permission.ts'
+import { cryptPassword } from './password.ts'
 import { requireSshKeys, uniqueTags } from './values.ts'
 
 interface Change {
@@ -25,17 +27,22 @@ const notOptions = new Set(['node', 'vmid', 'delete', 'revert', 'digest', 'force
 
 function readChange(params: Readonly<Record<string, string>>): Change {
   const set = Object.fromEntries(Object.entries(params).filter(([key]) => !notOptions.has(key)))
-  const remove = splitList(params.delete ?? '')
+  const remove = splitList(params.delete ?? '').map((key) => (key === 'cdrom' ? 'ide2' : key))
   const revert = splitList(params.revert ?? '')
+  if ([...Object.keys(set), ...remove, ...revert].length === 0) fail('no options specified')
   if (params.cdrom !== undefined) {
-    set.ide2 = params.cdrom.includes('media=') ? params.cdrom : `${params.cdrom},media=cdrom`
+    set.ide2 = asCdrom(params.cdrom)
     delete set.cdrom
   }
   for (const key of revert) {
+    if (!isOption(key)) throw parameterError({ revert: `unknown option '${key}'` })
     if (set[key] !== undefined) throw parameterError({ delete: `you can't use '-${key}' and -revert ${key}' at the same time` })
     if (remove.includes(key)) throw parameterError({ revert: `you can't use '-delete ${key}' and -revert ${key}' at the same time` })
   }
-  for (const key of remove) if (set[key] !== undefined) throw parameterError({ delete: `you can't use '-${key}' and -delete ${key}' at the same time` })
+  for (const key of remove) {
+    if (set[key] !== undefined) throw parameterError({ delete: `you can't use '-${key}' and -delete ${key}' at the same time` })
+    if (!isOption(key)) throw parameterError({ delete: `unknown option '${key}'` })
+  }
   return { set, remove, revert, force: params.force === '1', digest: params.digest }
 }
 
@@ -48,6 +55,7 @@ export async function updateConfig(call: Call, sync: boolean): Promise<unknown> 
   loadVm(context, vmid)
   for (const [key, value] of Object.entries(change.set)) if (/^net\d+$/.test(key)) change.set[key] = printNet(parseNet(value))
   requireSshKeys(change.set)
+  requireDriveSyntax(context, change.set)
   requireOptions(caller, vmid, undefined, change.remove)
   requireOptions(caller, vmid, undefined, Object.keys(change.set))
   requireStorages(context, caller, vmid, change.set)
@@ -56,6 +64,7 @@ export async function updateConfig(call: Call, sync: boolean): Promise<unknown> 
     const vm = loadVm(context, vmid)
     if (change.digest !== undefined && change.digest !== digestOf(vm)) fail('checksum mismatch (file change by other user?)')
     if (call.params.skiplock !== '1') requireUnlocked(vm)
+    requireSmallBalloon(vm, change)
     return vm
   }
   if (sync) {
@@ -64,6 +73,16 @@ export async function updateConfig(call: Call, sync: boolean): Promise<unknown> 
   }
   check()
   return task(call, 'qmconfig', vmid, ({ signal, log }) => context.locks.withVm(vmid, () => carryOut(call, check(), change, { signal, log })))
+}
+
+/** @throws 500 when the guest could be left with more memory than it has */
+function requireSmallBalloon(vm: VmFile, change: Change): void {
+  const { config, pending } = vm.value
+  const reverted = Object.fromEntries(change.revert.flatMap((key) => (config[key] === undefined ? [] : [[key, config[key]]])))
+  const wished: Config = { ...change.set, ...reverted }
+  if (wished.memory === undefined && wished.balloon === undefined) return
+  const after = { ...config, ...pending, ...wished }
+  if (Number(after.balloon ?? 0) > memoryMiB(after)) fail('balloon value too large (must be smaller than assigned memory)')
 }
 
 interface Progress { readonly signal: AbortSignal; log(line: string): void }
@@ -119,7 +138,11 @@ async function carryOut(call: Call, vm: VmFile, change: Change, progress: Progre
     } else if (key === 'tags') {
       requireTags(caller, vmid)
       vm.value.pending[key] = uniqueTags(value)
+    } else if (key === 'cipassword') {
+      vm.value.pending[key] = cryptPassword(value)
     } else {
+      // The bridge that a card leaves, too.
+      requireBridges(caller, { [key]: vm.value.config[key] ?? '' })
       requireDevices(caller, vmid, undefined, { [key]: value })
       vm.value.pending[key] = value
     }
@@ -145,14 +168,22 @@ async function removeOption(call: Call, vm: VmFile, key: string, value: string, 
     const volid = value.split(',')[0] as string
     requireUnprotected(vm, `can't remove unused disk '${volid}'`)
     caller.requireOnVm(vmid, undefined, 'VM.Config.Disk')
+    requireFreeing(caller, vmid, volid)
     await removeUnused(context, vm, key, volid)
     return
   }
   if (isDriveSlot(key)) {
     requireUnprotected(vm, `can't remove drive '${key}'`)
-    requireDrive(caller, vmid, undefined, parseDrive(key, value))
+    const drive = parseDrive(key, value)
+    requireDrive(caller, vmid, undefined, drive)
+    if (force) {
+      // PVE asks when it is destroyed, which may be at the VM's next stop; the lab before it promises to.
+      caller.requireOnVm(vmid, undefined, 'VM.Config.Disk')
+      if (!isCdrom(drive)) requireFreeing(caller, vmid, drive.file)
+    }
     if (waiting !== undefined) await releaseDrive(context, vm, parseDrive(key, waiting))
   }
+  requireBridges(caller, { [key]: vm.value.config[key] ?? '' })
   requireDevices(caller, vmid, undefined, { [key]: value }, 'delete')
   if (key === 'tags') requireTags(caller, vmid)
   delete vm.value.pending[key]
