@@ -3,9 +3,9 @@
  * It knows nothing of the product that is tested with it.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hashPassword, hashSecret } from './api/authenticate.ts'
 import { serverCertificate } from './api/certificate.ts'
@@ -16,13 +16,15 @@ import { joinPool } from './api/pools.ts'
 import { startApiServer } from './api/server.ts'
 import { dropUnfinishedUploads } from './api/storage/upload.ts'
 import { prepareFolders } from './api/storage/storages.ts'
-import { freeVolume, imageVolumes } from './api/storage/volumes.ts'
+import { imageVolumes, takeBack } from './api/storage/volumes.ts'
 import { createTasks } from './api/tasks.ts'
 import { applyFirewall } from './api/vm/firewall-state.ts'
 import type { ComputeDriver, LabNetwork } from './compute/driver.ts'
-import { answers, startControl } from './entrance/control.ts'
+import { startControl } from './entrance/control.ts'
 import { startRouterPort } from './entrance/router-port.ts'
 import { startSocksProxy } from './entrance/socks.ts'
+import { LabFailure } from './failure.ts'
+import { claimFolder, connectionFileOf, controlSocketOf, type Claim } from './state/claim.ts'
 import { openDocument, writeAtomically } from './state/document.ts'
 import { openState, type State } from './state/state.ts'
 
@@ -32,6 +34,8 @@ export interface LabOptions {
   readonly driver: 'fake' | 'qemu'
   /** Port of the API on 127.0.0.1; 0 or nothing: the one it had last time if free, else any. */
   readonly port?: number
+  /** On the folder, when the caller has it already; the lab gives it back. @default the lab takes it itself */
+  readonly claim?: Claim
   /** Adds what `replay.mjs` asks for, and `replay` to the connection. */
   readonly forReplay?: boolean
   /** @default 10.77.0.0/24 */
@@ -87,10 +91,19 @@ export interface Lab {
 
 const node = 'pve'
 const bridge = 'vmbr0'
-const controlName = 'control.sock'
 
 /** Secrets that callers get back in `connection.json`; the access document has only hashes of them. */
-interface Secrets { rootToken: string; adminPassword: string; ciToken?: string; port?: number }
+interface Secrets {
+  rootToken: string
+  adminPassword: string
+  ciToken?: string
+  /** Of the API, the last time; those of the others; and a folder that is left if the lab is killed. */
+  port?: number
+  socksPort?: number
+  httpsPort?: number
+  httpPort?: number
+  runFolder?: string
+}
 
 function prepareAccess(state: State, secrets: Secrets, forReplay: boolean): void {
   const { users, acls } = state.access.value
@@ -123,29 +136,42 @@ async function dropUnfinishedVms(context: Context): Promise<void> {
   for (const { value: { vmid, config } } of [...context.state.vms.values()]) {
     if (config.lock !== 'create' && config.lock !== 'clone') continue
     for (const storage of Object.keys(context.state.storages.value)) {
-      for (const { volid } of await imageVolumes(context, storage, vmid)) await freeVolume(context, volid)
+      for (const { volid } of await imageVolumes(context, storage, vmid)) await takeBack(context, volid)
     }
     context.state.removeVm(vmid)
     joinPool(context, undefined, vmid)
+    delete context.state.vmFirewalls.value[vmid]
+    context.state.vmFirewalls.save()
   }
+}
+
+/** For the machines' sockets, whose paths have to be short. */
+function makeRunFolder(secrets: Secrets): string {
+  // Only a name that mkdtemp gives counts: whatever the document says, nothing else is removed.
+  if (secrets.runFolder !== undefined && /^lab-[A-Za-z0-9]{6}$/.test(basename(secrets.runFolder))) rmSync(secrets.runFolder, { recursive: true, force: true })
+  return mkdtempSync(join(tmpdir(), 'lab-'))
 }
 
 async function createDriver(options: LabOptions, stateDir: string, subnet: string, log: (line: string) => void): Promise<ComputeDriver> {
   const given = { stateDir, subnet, log }
   if (options.createDriver !== undefined) return options.createDriver(given)
   if (options.driver === 'fake') return (await import('./compute/fake/driver.ts')).createFakeDriver(given)
-  return (await import('./compute/qemu/driver.ts')).createQemuDriver(given)
+  const { createQemuDriver } = await import('./compute/qemu/driver.ts')
+  return createQemuDriver(given).catch((error: unknown) => {
+    throw new LabFailure('guests', `real guests can't be run here: ${error instanceof Error ? error.message : String(error)}`, 'They need root and the packages of lab/debian/packages.ts; --driver fake needs neither.', { cause: error })
+  })
 }
 
-/** Starts a lab, or starts it again with everything that it had; VMs are stopped then. */
+/**
+ * Starts a lab, or starts it again with everything that it had; VMs are stopped then.
+ * @throws LabFailure when the folder, the port or the computer can't be used
+ */
 export async function startLab(options: LabOptions): Promise<Lab> {
   const log = options.log ?? (() => undefined)
   const stateDir = resolve(options.stateDir)
-  mkdirSync(stateDir, { recursive: true, mode: 0o700 })
-  if (await answers(join(stateDir, controlName))) throw new Error(`a lab is running with the state folder ${stateDir} already: stop it first, or choose another folder`)
-  const connectionFile = join(stateDir, 'connection.json')
-  rmSync(connectionFile, { force: true })
-  const endings: (() => Promise<unknown>)[] = []
+  const claim = options.claim ?? (await claimFolder(stateDir))
+  const connectionFile = connectionFileOf(stateDir)
+  const endings: (() => Promise<unknown>)[] = [() => claim.release()]
   const end = async (): Promise<void> => {
     const errors: unknown[] = []
     for (const ending of endings.splice(0).reverse()) await ending().catch((error: unknown) => errors.push(error))
@@ -174,8 +200,10 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
   if (options.forReplay) secrets.value.ciToken ??= randomUUID()
   secrets.save()
   prepareAccess(state, secrets.value, options.forReplay ?? false)
-  const runFolder = mkdtempSync(join(tmpdir(), 'lab-'))
+  const runFolder = makeRunFolder(secrets.value)
   endings.push(async () => rmSync(runFolder, { recursive: true, force: true }))
+  secrets.value.runFolder = runFolder
+  secrets.save()
 
   const driver = await createDriver(options, stateDir, options.subnet ?? '10.77.0.0/24', log)
   endings.push(() => driver.close())
@@ -202,15 +230,15 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
   const certificate = await serverCertificate(join(stateDir, 'tls'), node)
   const api = await startApi(context, certificate, options, secrets.value.port)
   endings.push(() => api.close())
-  secrets.value.port = api.port
-  secrets.save()
   const { network } = driver
-  const socks = await startSocksProxy((host, port) => network.dial(host, port))
+  const socks = await onLastPort(secrets.value.socksPort, (port) => startSocksProxy((host, to) => network.dial(host, to), port))
   endings.push(() => socks.close())
-  const https = await startRouterPort(() => network.dialRouter(443))
+  const https = await onLastPort(secrets.value.httpsPort, (port) => startRouterPort(() => network.dialRouter(443), port))
   endings.push(() => https.close())
-  const http = await startRouterPort(() => network.dialRouter(80))
+  const http = await onLastPort(secrets.value.httpPort, (port) => startRouterPort(() => network.dialRouter(80), port))
   endings.push(() => http.close())
+  Object.assign(secrets.value, { port: api.port, socksPort: socks.port, httpsPort: https.port, httpPort: http.port })
+  secrets.save()
   const { promise: stopRequested, resolve: requestStop } = Promise.withResolvers<void>()
   const serialLog = (vmid: number): string => join(context.serialFolder, `${vmid}.log`)
   const kill = async (vmid: number): Promise<void> => {
@@ -218,9 +246,10 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
     if (running === undefined) throw new Error(`VM ${vmid} is not running`)
     await running.machine.stop()
   }
-  const controlSocket = join(stateDir, controlName)
+  const controlSocket = controlSocketOf(stateDir)
   const control = await startControl({ socket: controlSocket, network, faults, serialLog, kill, stop: requestStop })
-  // Closed last (endings run backwards): whoever waits for the socket to go knows that nothing is left then.
+  // Closed last (endings run backwards), after the claim: whoever waits for the socket to go knows that nothing is
+  // left then, and may start the next lab.
   endings.unshift(() => control.close())
   const registry = await options.startRegistry?.({ driver, stateDir })
   if (registry !== undefined) endings.push(() => registry.close())
@@ -255,13 +284,22 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
   return { connection, connectionFile, network, driver, faults, serialLog, kill, stopRequested, close: () => (ending ??= frame.end()) }
 }
 
-/** On the port it is told; else on the last one, so that sites keep working; else on any. */
+/** On the port it is told; else on the last one. */
 async function startApi(context: Context, certificate: { key: string; cert: string }, options: LabOptions, last: number | undefined) {
   const at = (port: number) => startApiServer(context, { ...certificate, port, authDelayMs: options.authDelayMs ?? 3000 })
-  if (options.port !== undefined && options.port !== 0) return at(options.port)
-  if (last === undefined) return at(0)
-  return at(last).catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') return at(0)
+  const { port } = options
+  if (port === undefined || port === 0) return onLastPort(last, at)
+  return at(port).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EADDRINUSE' && error.code !== 'EACCES') throw error
+    const why = error.code === 'EACCES' ? 'only root may listen there' : 'something else listens there'
+    throw new LabFailure('port', `the API can't have port ${port} of 127.0.0.1: ${why}`, 'Choose another one with --port; without it a free one is taken.', { cause: error })
+  })
+}
+
+/** Sites have these ports written down, so they stay the same from start to start; one that is taken is replaced by any. */
+async function onLastPort<T>(last: number | undefined, start: (port: number) => Promise<T>): Promise<T> {
+  return start(last ?? 0).catch((error: NodeJS.ErrnoException) => {
+    if (last !== undefined && error.code === 'EADDRINUSE') return start(0)
     throw error
   })
 }

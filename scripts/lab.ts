@@ -1,10 +1,12 @@
 /** `golden lab`: a Proxmox-compatible API over local guests, prepared by the ordinary setup, until Ctrl-C. */
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { QemuDriver } from '../lab/compute/qemu/driver.ts'
+import { LabFailure } from '../lab/failure.ts'
 import { startLab, type Lab } from '../lab/index.ts'
+import { claimFolder } from '../lab/state/claim.ts'
 import { connect } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import { applySetup, observeSetup, planSetup } from '../proxmox/setup.ts'
@@ -28,7 +30,7 @@ export const verb: Verb = {
   },
   optionHelp: {
     state: `folder that keeps everything; default ${labFolder({})}`,
-    port: 'port of the API on 127.0.0.1; default a free one',
+    port: 'port of the API on 127.0.0.1; default the last one, or a free one',
     driver: 'qemu (real guests; root) or fake (models of guests)',
     bare: 'without base image, container images and registry: starts in seconds',
     'for-replay': 'set up what the recorded answers of a real Proxmox are compared with'
@@ -40,12 +42,19 @@ export const verb: Verb = {
     const port = Number(flags['port'] ?? 0)
     if (!Number.isInteger(port) || port < 0 || port > 65535) throw new Failure('usage', `--port is "${String(flags['port'])}"`, 'Say a port number, 0 for a free one.')
     const forReplay = flags['for-replay'] === true
-    const images = driver === 'qemu' && flags['bare'] !== true && !forReplay ? await prepareImages(progress, signal) : undefined
-    signal.throwIfAborted()
-    await mkdir(stateDir, { recursive: true, mode: 0o700 })
-    const lab = await progress.step(`start the lab (${driver} guests) in ${stateDir}`, (note) => startLab({
-      stateDir, driver, port, forReplay, log: note, ...(images ? { startRegistry: images.startRegistry } : {})
-    }))
+    // Before the images, which may take minutes: until then a killed lab's connection.json would look like a ready one.
+    const claim = await asFailure(() => claimFolder(stateDir))
+    let images: LabImages | undefined
+    try {
+      if (driver === 'qemu' && flags['bare'] !== true && !forReplay) images = await prepareImages(progress, signal)
+      signal.throwIfAborted()
+    } catch (error) {
+      await claim.release()
+      throw error
+    }
+    const lab = await progress.step(`start the lab (${driver} guests) in ${stateDir}`, (note) => asFailure(() => startLab({
+      stateDir, driver, port, forReplay, claim, log: note, ...(images ? { startRegistry: images.startRegistry } : {})
+    })))
     const ended = new Promise<string>((done) => {
       if (signal.aborted) done('stopped')
       signal.addEventListener('abort', () => done('stopped by a signal'))
@@ -72,6 +81,15 @@ export const verb: Verb = {
   }
 }
 
+/** The lab's failures have the product's shape, but not its class: it imports nothing of the product. */
+async function asFailure<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw error instanceof LabFailure ? new Failure(error.code, error.message, error.next, { cause: error }) : error
+  }
+}
+
 /** Where a lab lives unless told otherwise. */
 export function labFolder(env: NodeJS.ProcessEnv): string {
   return join(env['XDG_STATE_HOME'] ?? join(homedir(), '.local/state'), 'serena-golden', 'lab')
@@ -81,7 +99,7 @@ export function labFolder(env: NodeJS.ProcessEnv): string {
 async function prepareLab(lab: Lab, stateDir: string, images: LabImages | undefined): Promise<string> {
   const folder = join(stateDir, 'site')
   const base = images?.base ?? await emptyBase(join(stateDir, 'base.qcow2'))
-  // Ports change from start to start, so the site is written anew; its secrets and pins stay.
+  // A port that is taken by now is another one, so the site is written anew; its secrets and pins stay.
   await writeLabSite(folder, labSite(lab.connection, { name: 'lab', layout: 'two-vms', base, isoPath: join(stateDir, 'golden-iso') }), lab.connection)
   const site = await loadSite(folder)
   await initSecrets(site, folder, new Date())

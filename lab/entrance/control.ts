@@ -1,7 +1,6 @@
 /** The control socket: JSON over HTTP on a Unix socket, for what no Proxmox has (router, internet, faults, stop). */
 import { createServer } from 'node:http'
 import { createReadStream, existsSync, rmSync } from 'node:fs'
-import { connect } from 'node:net'
 import type { LabNetwork } from '../compute/driver.ts'
 import type { FaultOrder, Faults } from '../api/faults.ts'
 import type { Closable } from './join.ts'
@@ -16,23 +15,9 @@ export interface ControlOptions {
   stop(): void
 }
 
-/** Whether a lab answers on this socket. A file that a killed one left behind does not count. */
-export function answers(socket: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect(socket, () => {
-      probe.destroy()
-      resolve(true)
-    })
-    probe.on('error', () => resolve(false))
-  })
-}
-
-/** The longest path a Unix socket may have. */
-const maxSocketPath = 107
-
+/** The caller has the claim on the folder of the socket. */
 export async function startControl(options: ControlOptions): Promise<Closable> {
-  if (Buffer.byteLength(options.socket) > maxSocketPath) throw new Error(`the state folder's path is too long for a Unix socket (${options.socket}): choose a shorter one`)
-  rmSync(options.socket, { force: true })
+  rmSync(options.socket, { force: true }) // of a lab that was killed
   const server = createServer((request, response) => {
     const answer = (status: number, body: unknown): void => {
       response.writeHead(status, { 'Content-Type': 'application/json' }).end(`${JSON.stringify(body)}\n`)
@@ -60,8 +45,8 @@ export async function startControl(options: ControlOptions): Promise<Closable> {
   return {
     close: async () => {
       server.closeAllConnections()
+      // Takes its file away itself, before it stops to listen: what is there afterwards is the next lab's.
       await new Promise<void>((resolve) => server.close(() => resolve()))
-      rmSync(options.socket, { force: true })
     },
   }
 }

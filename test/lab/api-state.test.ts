@@ -1,8 +1,13 @@
 /** A lab that is stopped and started again has what it had; one that is killed in the middle leaves no halves. */
-import { mkdir, readFile, readdir, stat, writeFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { chmod, mkdir, mkdtemp, readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { startLab } from '../../lab/index.ts'
+import { claimFolder } from '../../lab/state/claim.ts'
 import { startRig, type Rig } from './api-rig.ts'
 
 let rig: Rig
@@ -49,10 +54,71 @@ test('connection.json is there, for its owner only, while the lab answers', asyn
 })
 
 test('two labs never share a state folder; the first one is not disturbed', async () => {
-  const { startLab } = await import('../../lab/index.ts')
-  await expect(startLab({ stateDir: join(rig.folder, 'state'), driver: 'fake' })).rejects.toThrow('is running with the state folder')
+  await expect(startLab({ stateDir: join(rig.folder, 'state'), driver: 'fake' })).rejects.toMatchObject({ name: 'LabFailure', code: 'lab-running' })
   expect((await rig.call('GET', '/version')).status).toBe(200)
   expect(existsSync(rig.lab.connectionFile)).toBe(true)
+})
+
+test('of two that start on one folder at once, one does, before it has touched anything; then the next one may', async () => {
+  await rig.lab.close()
+  // What a killed one was making, which only one of them may clear away.
+  await writeFile(join(rig.folder, 'state', 'vms', '300.json'), JSON.stringify({ vmid: 300, config: { lock: 'create' }, pending: {}, deletions: {} }))
+  const link = join(rig.folder, 'same')
+  await symlink(join(rig.folder, 'state'), link)
+  const started = await Promise.allSettled([rig.folder + '/state', link].map((stateDir) => startLab({ stateDir, driver: 'fake' })))
+  const running = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+  try {
+    expect(running).toHaveLength(1)
+    expect(started.find((one) => one.status === 'rejected')?.reason).toMatchObject({ code: 'lab-running' })
+  } finally {
+    for (const lab of running) await lab.close()
+  }
+  await rig.restart()
+})
+
+test('a failure to start gives the folder back', async () => {
+  await rig.lab.close()
+  const failing = { stateDir: join(rig.folder, 'state'), driver: 'fake' as const, createDriver: () => Promise.reject(new Error('no guests today')) }
+  for (let times = 0; times < 2; times += 1) await expect(startLab(failing)).rejects.toThrow('no guests today')
+  await rig.restart()
+})
+
+test('all its ports are the same the next time; one that is taken is another one', async () => {
+  const ports = () => {
+    const { apiUrl, socksProxy, router } = rig.lab.connection
+    return [apiUrl, socksProxy.port, router.https.port, router.http.port]
+  }
+  const [api, socks, https, http] = ports()
+  await rig.restart()
+  expect(ports()).toEqual([api, socks, https, http])
+  await rig.lab.close()
+  const other = createServer().listen(https as number, '127.0.0.1')
+  await once(other, 'listening')
+  await rig.restart()
+  const [, , moved] = ports()
+  other.close()
+  expect(moved).not.toBe(https)
+  expect(ports()).toEqual([api, socks, moved, http])
+})
+
+test.each([['taken', undefined], ['below a file', 'state/secrets.json/x'], ['too long for a socket in it', 'x'.repeat(100)]])('a port or folder that is %s is named', async (_, folder) => {
+  const port = Number(new URL(rig.lab.connection.apiUrl).port)
+  const attempt = startLab({ stateDir: join(rig.folder, folder ?? 'other'), driver: 'fake', port })
+  await expect(attempt).rejects.toMatchObject({ name: 'LabFailure', code: folder === undefined ? 'port' : 'state-folder', next: expect.stringContaining('--') })
+})
+
+test('the folder is its owner\'s only, also one that was there before', async () => {
+  const state = join(rig.folder, 'state')
+  await rig.lab.close()
+  await chmod(state, 0o755)
+  await rig.restart()
+  expect((await stat(state)).mode & 0o777).toBe(0o700)
+  // A folder with other things in it is not the lab's to close.
+  const claim = await claimFolder(rig.folder)
+  await chmod(rig.folder, 0o755)
+  await claim.release()
+  await (await claimFolder(rig.folder)).release()
+  expect((await stat(rig.folder)).mode & 0o777).toBe(0o755)
 })
 
 test('what a killed lab was making is cleared away', async () => {
@@ -63,7 +129,16 @@ test('what a killed lab was making is cleared away', async () => {
   await writeFile(join(state, 'storage', 'local-disks', 'images', '300', 'vm-300-disk-0.raw'), 'half')
   await mkdir(join(state, 'uploads'), { recursive: true })
   await writeFile(join(state, 'uploads', 'pveupload-0'), 'half')
+  const isos = join(state, 'storage', 'local', 'template', 'iso')
+  for (const name of [`a.iso.pveupload-${'0'.repeat(32)}`, 'b.iso.tmp.123', 'whole.iso']) await writeFile(join(isos, name), 'x')
+  await writeFile(join(state, 'firewall-vms.json'), JSON.stringify({ 300: { options: { enable: '1' }, rules: [], ipsets: {}, aliases: {} } }))
+  const left = await mkdtemp(join(tmpdir(), 'lab-'))
+  const secrets = JSON.parse(await readFile(join(state, 'secrets.json'), 'utf8'))
+  await writeFile(join(state, 'secrets.json'), JSON.stringify({ ...secrets, runFolder: left }))
   await rig.restart()
+  expect(existsSync(left)).toBe(false)
+  expect(await readdir(isos)).toEqual(['whole.iso'])
+  expect(JSON.parse(await readFile(join(state, 'firewall-vms.json'), 'utf8'))).toEqual({})
   expect((await rig.call('GET', '/nodes/pve/qemu/300/config')).status).toBe(500)
   expect(existsSync(join(state, 'storage', 'local-disks', 'images', '300'))).toBe(false)
   expect(await readdir(join(state, 'uploads'))).toEqual([])
