@@ -3,7 +3,7 @@ import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, statSync, watch } from 'node:fs'
 import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
-import { connect } from 'node:net'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -19,6 +19,8 @@ interface Connection {
   readonly rootToken: string
   readonly admin: { readonly username: string; readonly password: string }
   readonly controlSocket: string
+  readonly socksProxy: { readonly host: string; readonly port: number }
+  readonly router: unknown
   readonly site: string
   readonly replay: Record<string, string>
 }
@@ -89,6 +91,15 @@ async function fileWithToken(file: string, existing: string): Promise<Connection
   }
 }
 
+/** Runs it to its end, with `--json`: it is not to get far. */
+async function fails(...more: string[]): Promise<{ code: number; error: { code: string; message: string; hint: string }; said: string }> {
+  return await new Promise((done) => {
+    const child = execFile(process.execPath, [join(project, 'scripts/golden.ts'), 'lab', '--driver', 'fake', '--json', ...more], { cwd: work, env: { ...process.env, CI: 'true', TMPDIR: work } },
+      (_, stdout, stderr) => done({ code: child.exitCode ?? -1, error: (JSON.parse(stdout || '{}') as { error: { code: string; message: string; hint: string } }).error, said: stderr }))
+    started.push(child)
+  })
+}
+
 const portOf = (connection: Connection): number => Number(new URL(connection.apiUrl).port)
 
 async function reachable(port: number): Promise<boolean> {
@@ -142,6 +153,33 @@ describe('golden lab', () => {
     const { apiUrl, token, rootToken, admin, replay } = lab.connection
     expect({ apiUrl, token, rootToken, admin, replay }).toEqual({ apiUrl: first.apiUrl, token: first.token, rootToken: first.rootToken, admin: first.admin, replay: first.replay })
     await expectEnd(lab, 'SIGTERM')
+  }, 2 * minute)
+
+  test.skipIf(!existsSync('/proc/self/environ'))('says what is in its way, and leaves a lab that runs alone; goes on after it was killed (needs Linux)', async () => {
+    const lab = await startLab()
+    const port = String(portOf(lab.connection))
+    const twice = await fails('--state', state)
+    expect(twice).toMatchObject({ code: 1, error: { code: 'lab-running', hint: expect.stringContaining('--state') } })
+    expect(twice.said).not.toMatch(/^\s+at /m)
+    expect(await fails('--state', join(work, 'other'), '--port', port)).toMatchObject({ code: 1, error: { code: 'port', message: expect.stringContaining(port) } })
+    expect(await fails('--state', join(work, 'x'.repeat(100)))).toMatchObject({ code: 1, error: { code: 'state-folder' } })
+    await rm(join(work, 'other'), { recursive: true })
+    expect(await reachable(portOf(lab.connection))).toBe(true)
+    expect(existsSync(join(state, 'connection.json'))).toBe(true)
+
+    lab.process.kill('SIGKILL')
+    await lab.ended
+    // A file with a token stays behind, and does not look like a lab that is ready any longer than it has to.
+    expect(existsSync(join(state, 'connection.json'))).toBe(true)
+    const other = createServer().listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    expect(await fails('--state', state, '--port', String((other.address() as AddressInfo).port))).toMatchObject({ error: { code: 'port' } })
+    other.close()
+    expect(existsSync(join(state, 'connection.json'))).toBe(false)
+    const again = await startLab()
+    const { apiUrl, token, socksProxy, router } = lab.connection
+    expect(again.connection).toMatchObject({ apiUrl, token, socksProxy, router })
+    await expectEnd(again, 'SIGTERM')
   }, 2 * minute)
 
   test.skipIf(!existsSync(recorded))('answers as a recorded Proxmox VE did (needs ../shared/pve-golden)', async () => {
