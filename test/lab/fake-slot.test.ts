@@ -30,7 +30,7 @@ async function bake(rig: Rig, scripts: readonly string[]): Promise<Machine> {
   const lines = (list: readonly string[]): string => list.map((line) => `${line}\n`).join('')
   const inputs: Record<string, string> = {
     packages: lines([...(packages['common'] ?? []), ...(packages['debian-13'] ?? [])]), masked: lines(packages['masked'] ?? []), enabled: lines([...preset.matchAll(/^enable (.*)$/gm)].map((match) => match[1] ?? '')),
-    images: lines(Object.entries(services).map(([name, reference]) => `${name} ${reference}`)), registries: '10.77.0.3:5000 registry-0.pem\n', 'registry-0.pem': 'a CA\n',
+    images: lines(Object.entries(services).map(([name, reference]) => `${name} ${reference}`)), registries: '10.77.0.3:5000 registry-0.pem\n', 'registry-0.pem': 'a CA\n', 'ca-lines': '', traces: '10\\.77\\.0\\.3:5000\n',
     'image.json': JSON.stringify({ schema: 1, fingerprint: 'f00', built: '2026-11-24T00:00:00Z', services }), 'clean.sh': await readFile('packer/provision/clean.sh', 'utf8'), 'check.sh': await readFile('packer/provision/check.sh', 'utf8'),
   }
   for (const [name, text] of Object.entries(inputs)) await upload(`/run/golden-bake/${name}`, text)
