@@ -7,6 +7,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { resolveDigest } from '../../images/registry.ts'
 import { command } from '../../lab/debian/command.ts'
 import { writeImage } from '../../lab/debian/oci.ts'
 import { startRegistry, type Registry } from '../../lab/debian/registry.ts'
@@ -90,6 +91,13 @@ describe.skipIf(noRoot)(`registry ${why}`, () => {
     expect(await get(`/v2/thing/manifests/${digest}`)).toEqual({ status: 200, digest })
     expect(await get('/v2/thing/manifests/1')).toEqual({ status: 200, digest })
     expect(await get('/v2/other/manifests/1')).toMatchObject({ status: 404 })
+  })
+
+  test('golden lock finds the digest of a tag, and says what it can not find', async () => {
+    const caPem = await readFile(registry.caFile, 'utf8')
+    expect(await resolveDigest(`${registry.host}/thing`, '1', { caPem })).toBe(digest)
+    await expect(resolveDigest(`${registry.host}/thing`, '2', { caPem })).rejects.toMatchObject({ code: 'image-not-found' })
+    await expect(resolveDigest(`${registry.host}/thing`, '1')).rejects.toMatchObject({ code: 'registry-unreachable', hint: expect.stringContaining('image.registries') as string })
   })
 
   test('a real client pulls the image and keeps its digest', async () => {

@@ -7,6 +7,7 @@ import { renderIso } from '../../images/iso.ts'
 import type { Machine } from '../../lab/compute/driver.ts'
 import { createQemuDriver, type QemuDriver } from '../../lab/compute/qemu/driver.ts'
 import { buildBase } from '../../lab/debian/base.ts'
+import { runTranscript, transcript, type Answer } from './transcript.ts'
 
 const wanted = process.env.GOLDEN_TEST_GUEST === '1'
 const minutes = 60_000
@@ -29,6 +30,7 @@ describe.skipIf(!wanted)('a real Debian guest (needs GOLDEN_TEST_GUEST=1, root a
     await volumes.copy(base.file, join(folder, 'base.qcow2'), { format: 'qcow2' })
     await volumes.link(join(folder, 'base.qcow2'), join(folder, 'disk.qcow2'))
     await volumes.resize(join(folder, 'disk.qcow2'), 8 * 2 ** 30)
+    await volumes.create(join(folder, 'spare.qcow2'), { format: 'qcow2', bytes: 2 ** 30 })
     const seed = new Map([
       ['meta-data', 'instance-id: test-1\nlocal-hostname: guest\n'],
       ['user-data', `#cloud-config\nusers:\n  - name: tester\n    sudo: ALL=(ALL) NOPASSWD:ALL\n    shell: /bin/bash\n    ssh_authorized_keys: ['${key.public}']\n`],
@@ -50,6 +52,7 @@ describe.skipIf(!wanted)('a real Debian guest (needs GOLDEN_TEST_GUEST=1, root a
       boot: ['scsi0'],
       drives: [
         { slot: 'scsi0', path: join(folder, 'disk.qcow2'), format: 'qcow2', media: 'disk', discard: true },
+        { slot: 'scsi2', path: join(folder, 'spare.qcow2'), format: 'qcow2', media: 'disk', serial: 'transcript' },
         { slot: 'scsi30', path: join(folder, 'seed.iso'), format: 'raw', media: 'cdrom' },
       ],
       nics: [{ slot: 'net0', model: 'virtio', mac, bridge: 'vmbr0', firewall: true }],
@@ -63,25 +66,40 @@ describe.skipIf(!wanted)('a real Debian guest (needs GOLDEN_TEST_GUEST=1, root a
     await rm(folder, { recursive: true, force: true })
   })
 
-  async function ssh(command: string): Promise<string> {
+  async function connected<T>(work: (client: ssh2.Client) => Promise<T>): Promise<T> {
     const sock = await driver.network.dial(address, 22)
     const client = new ssh2.Client()
-    return await new Promise((resolve, reject) => {
-      client.once('error', reject)
-      client.once('ready', () => {
-        client.exec(command, (error, channel) => {
-          if (error) return reject(error)
-          let output = ''
-          channel.on('data', (chunk: Buffer) => (output += String(chunk)))
-          channel.stderr.on('data', (chunk: Buffer) => (output += String(chunk)))
-          channel.on('close', () => {
-            client.end()
-            resolve(output)
-          })
-        })
+    try {
+      await new Promise<void>((resolve, reject) => {
+        client.once('error', reject).once('ready', resolve)
+        client.connect({ sock, username: 'tester', privateKey: key.private, readyTimeout: 30_000 })
       })
-      client.connect({ sock, username: 'tester', privateKey: key.private, readyTimeout: 30_000 })
+      return await work(client)
+    } finally {
+      client.end()
+    }
+  }
+
+  const execute = (command: string, input?: string): Promise<Answer> => connected((client) => new Promise((resolve, reject) => {
+    client.exec(command, (error, channel) => {
+      if (error) return reject(error)
+      const said = { stdout: '', stderr: '' }
+      let exitCode = -1
+      channel.on('data', (chunk: Buffer) => (said.stdout += String(chunk)))
+      channel.stderr.on('data', (chunk: Buffer) => (said.stderr += String(chunk)))
+      channel.on('exit', (code: number | null) => { exitCode = code ?? -1 })
+      channel.on('close', () => resolve({ ...said, exitCode }))
+      channel.end(input)
     })
+  }))
+
+  const upload = (path: string, content: string): Promise<void> => connected((client) => new Promise((resolve, reject) => {
+    client.sftp((error, session) => error ? reject(error) : session.writeFile(path, content, (failed) => failed ? reject(failed) : resolve()))
+  }))
+
+  async function ssh(command: string): Promise<string> {
+    const { stdout, stderr } = await execute(command)
+    return stdout + stderr
   }
 
   test('boots until its agent answers', async () => {
@@ -95,6 +113,10 @@ describe.skipIf(!wanted)('a real Debian guest (needs GOLDEN_TEST_GUEST=1, root a
   test('is reached by SSH, with its seed applied', async () => {
     await expect.poll(() => ssh('cloud-init status --wait; hostname').catch(String), { timeout: 5 * minutes, interval: 1_000 }).toMatch(/status: done\s+guest/)
   }, 6 * minutes)
+
+  test(`answers as the transcript says, which fake guests are held against (${transcript.length} steps)`, async () => {
+    expect(await runTranscript({ ssh: execute, upload, agent: (command, args) => machine.agent(command, args, 60_000), address })).toEqual([])
+  }, 15 * minutes)
 
   test('has the links of its disks as on Proxmox', async () => {
     expect(await ssh('ls /dev/disk/by-id')).toContain('scsi-0QEMU_QEMU_HARDDISK_drive-scsi0')

@@ -78,7 +78,7 @@ export const transcript: readonly Step[] = [
   { name: 'agent: the address', agent: 'guest-network-get-interfaces', wanted: (result, address) => Array.isArray(result) && result.some((card) => (record(card)['ip-addresses'] as { 'ip-address': string; 'ip-address-type': string; prefix: number }[] | undefined)?.some((each) => each['ip-address'] === address && each['ip-address-type'] === 'ipv4' && each.prefix === 24)) },
   { name: 'agent: a program', agentExec: ['/bin/sh', '-c', 'id -u; pwd; echo err >&2; exit 5'], wanted: { exitCode: 5, stdout: '0\n/\n', stderr: 'err\n' } },
   { name: 'agent: a missing program', agent: 'guest-exec', args: { path: '/nowhere/frobnicate' }, error: /frobnicate.*No such file or directory/ },
-  { name: 'agent: an unknown process', agent: 'guest-exec-status', args: { pid: 999_999_999 }, error: /999999999/ },
+  { name: 'agent: an unknown process', agent: 'guest-exec-status', args: { pid: 999_999_999 }, error: /PID .* does not exist/ },
   { name: 'agent: a missing file', agent: 'guest-file-open', args: { path: '/nowhere/file' }, error: /No such file or directory/ },
   { name: 'agent: an unknown command', agent: 'guest-frobnicate', error: /guest-frobnicate/ },
 ]
