@@ -1,23 +1,19 @@
 /** Deploy, look, destroy with the real engine and provider, in a lab whose guests know only slotctl. */
 import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { readFileSync, readdirSync } from 'node:fs'
 import { appendFile, cp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
-import { once } from 'node:events'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { claimSite } from '../../rollout/claim.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { deleteData } from '../../rollout/delete-data.ts'
 import { deploy } from '../../rollout/deploy.ts'
 import { destroy } from '../../rollout/destroy.ts'
-import { openEngine, type Engine } from '../../rollout/engine.ts'
 import { diskPlace, observeGroup, placesOf } from '../../rollout/observe.ts'
-import { deploymentFile, readPins, updatePins } from '../../rollout/pins.ts'
+import { deploymentFile, readPins } from '../../rollout/pins.ts'
 import { readStatus } from '../../rollout/status.ts'
 import { toolEnvironment } from '../../tools/index.ts'
 import { cliConfiguration } from '../../tools/environment.ts'
 import { startRolloutLab, type RolloutLab } from './lab.ts'
+import { planFiles, writeSite } from './one-vm.ts'
 
 const project = join(import.meta.dirname, '../..')
 
@@ -186,251 +182,6 @@ describe('a site with a VM for each role', () => {
   })
 })
 
-describe('interruptions, on a site with one VM', () => {
-  let t: RolloutLab
-  beforeAll(async () => {
-    t = await startRolloutLab(await toolEnvironment(), 'one-vm')
-    await t.addImage(9001)
-  })
-  afterAll(() => t?.close())
-
-  /** Stops as soon as something is shown that looks like this. */
-  const stopAt = async (pattern: RegExp, work: (options: ReturnType<RolloutLab['options']>) => Promise<unknown>): Promise<void> => {
-    const abort = new AbortController()
-    const { progress } = t.options()
-    const watch = (text: string): void => { if (pattern.test(text)) abort.abort(new Error('stopped by the test')) }
-    const watched = { ...progress, info: (text: string) => { watch(text); progress.info(text) }, step: <T>(title: string, run: (note: (text: string) => void) => Promise<T>): Promise<T> => { watch(title); return progress.step(title, (note) => run((text) => { watch(text); note(text) })) } }
-    await expect(work(t.options({ progress: watched, signal: abort.signal }))).rejects.toThrow()
-    expect(abort.signal.aborted).toBe(true)
-  }
-
-  /** What a deployment makes, the data disk aside. */
-  const made = async (): Promise<unknown> => {
-    const { node, storage } = t.site.proxmox
-    const vms = (await t.root.get<{ vmid: number }[]>('/cluster/resources', { type: 'vm' })).map((one) => one.vmid).sort()
-    return { vms, seeds: await t.proxmox.get(`/nodes/${node}/storage/${storage.iso}/content`, { content: 'iso' }), releases: (await readPins(t.folder)).groups['all']?.slots ?? {}, state: (await readdir(join(t.folder, 'state'))).filter((name) => name === 'deploy.json') }
-  }
-  const nothing = { vms: [9001, 9010], seeds: [], releases: {}, state: [] }
-  const place = async () => diskPlace(await observeGroup(t.proxmox, placesOf(t.site, 'all', undefined)))
-  const withEngine = <T>(work: (engine: Engine) => Promise<T>, change: Partial<ReturnType<RolloutLab['options']>> = {}): Promise<T> => claimSite(t.folder, 'test', (claim) => work(openEngine({ ...t.options(change), claim })))
-  /** As an administrator may: the data goes home, the VM away. */
-  const removeSlot = async (): Promise<void> => {
-    await t.root.task(await t.root.post<string>('/nodes/pve/qemu/9011/status/stop'))
-    await t.root.task(await t.root.post<string>('/nodes/pve/qemu/9011/move_disk', { disk: 'scsi1', 'target-vmid': 9010, 'target-disk': 'scsi1' }))
-    await t.root.put('/nodes/pve/qemu/9011/config', { protection: 0 })
-    await t.root.task(await t.root.del<string>('/nodes/pve/qemu/9011'))
-  }
-
-  test('stopped at whatever step, a first deployment is taken back; the next one succeeds', async () => {
-    const steps = [/check the host/, /release [0-9a-f]+ of image/, /upload the seed/, /vm\.blue: Creating/, /firewall_rules\.blue_rules: Creating/, /blue_activation: Creating/, /activate slot blue/]
-    // So that it is still at it when the last of these is seen.
-    t.world.ill.set('home-all-blue', 'starting')
-    for (const step of steps) {
-      await stopAt(step, deploy)
-      expect(await made(), String(step)).toEqual(nothing)
-    }
-    t.world.ill.clear()
-    expect(await deploy(t.options())).toMatchObject([{ group: 'all', outcome: 'deployed' }])
-    expect((await readStatus(t.options())).healthy).toBe(true)
-    await destroy(t.options())
-    expect(t.world.calls.filter((call) => call.endsWith('format')).length).toBe(1)
-  })
-
-  test.each([
-    ['the clone', { task: { type: 'qmclone' }, reason: 'clone failed: write error: No space left on device' }],
-    ['the seed', { task: { type: 'imgcopy' }, reason: 'error during copy: No space left on device' }]
-  ])('a storage that is full for %s is named, and nothing is left behind', async (_what, fault) => {
-    const id = t.lab.faults.order({ ...fault, times: 20 })
-    await expect(deploy(t.options())).rejects.toMatchObject({ code: 'storage-full', hint: expect.stringContaining('Make room') })
-    t.lab.faults.clear(id)
-    expect(await made()).toEqual(nothing)
-  })
-
-  test('a storage that is full for the data disk is named, and nothing is left behind', async () => {
-    await deleteData(t.options(), 'all')
-    const id = t.lab.faults.order({ task: { type: 'qmconfig' }, reason: 'unable to create image: No space left on device', times: 1 })
-    await expect(deploy(t.options())).rejects.toMatchObject({ code: 'storage-full', hint: expect.stringContaining('Make room') })
-    t.lab.faults.clear(id)
-    expect(await made()).toEqual(nothing)
-    expect(existsSync(deploymentFile(t.folder))).toBe(false)
-    expect(diskPlace(await observeGroup(t.proxmox, placesOf(t.site, 'all', undefined)))).toEqual({ at: 'nowhere' })
-  })
-
-  test('two at the same time: one deploys, the other is refused', async () => {
-    const outcomes = await Promise.allSettled([deploy(t.options()), deploy(t.options())])
-    expect(outcomes.map((one) => one.status === 'fulfilled' ? one.value[0]?.outcome : (one.reason as { code: string }).code).sort()).toEqual(['deploy-in-progress', 'deployed'])
-    await destroy(t.options())
-  })
-
-  test('stopped while destroying, destroy goes on from there', async () => {
-    await deploy(t.options())
-    await stopAt(/shut the VM down/, destroy)
-    await stopAt(/vm\.blue: Destroying/, destroy)
-    expect(await destroy(t.options())).toMatchObject([{ data: { depot: 9010 } }])
-    expect((await readPins(t.folder)).groups['all']).toEqual({ dataDisk: 'made', depot: 9010, slots: {} })
-  })
-
-  test('a destroy that was stopped after the data went home is taken back by deploy, and so is what somebody did by hand', async () => {
-    await deploy(t.options())
-    await stopAt(/^destroy home-all/, destroy)
-    expect(await place()).toMatchObject({ at: 'depot' })
-    expect(await deploy(t.options())).toMatchObject([{ outcome: 'deployed' }])
-    expect(await readStatus(t.options())).toMatchObject({ healthy: true, groups: { all: { activeSlot: 'blue' } } })
-
-    await t.proxmox.agentExec('pve', 9011, ['/usr/local/sbin/slotctl', 'yield'])
-    expect(await deploy(t.options())).toMatchObject([{ outcome: 'deployed' }])
-    expect((await readStatus(t.options())).healthy).toBe(true)
-
-    await t.proxmox.agentExec('pve', 9011, ['/usr/local/sbin/slotctl', 'yield'])
-    await t.root.put('/nodes/pve/qemu/9011/config', { protection: 0 })
-    await t.root.put('/nodes/pve/qemu/9011/config', { delete: 'scsi1' })
-    expect(await place()).toMatchObject({ at: 'blue', disk: { key: 'unused0' } })
-    expect(await deploy(t.options())).toMatchObject([{ outcome: 'deployed' }])
-    expect((await readStatus(t.options())).healthy).toBe(true)
-    expect(await deploy(t.options())).toMatchObject([{ outcome: 'unchanged' }])
-  })
-
-  test('a seed that nobody knows of any more goes with its VM', async () => {
-    const { node, storage } = t.site.proxmox
-    for (const name of ['seed-9011-0123456789ab.iso', 'seed-9012-0123456789ab.iso', 'seed-7000-0123456789ab.iso']) await t.proxmox.upload({ node, storage: storage.iso, content: 'iso', filename: name, data: Buffer.from('x') })
-    await destroy(t.options())
-    const left = (await t.proxmox.get<{ volid: string }[]>(`/nodes/${node}/storage/${storage.iso}/content`, { content: 'iso' })).map(({ volid }) => volid)
-    expect(left).toEqual([`${storage.iso}:iso/seed-7000-0123456789ab.iso`])
-    await t.proxmox.del(`/nodes/${node}/storage/${storage.iso}/content/${encodeURIComponent(left[0] ?? '')}`)
-  })
-
-  test('a slot whose VMID somebody else has got by now: that VM is left alone, the release ends, the data is kept', async () => {
-    await deploy(t.options())
-    await removeSlot()
-    await t.root.task(await t.root.post<string>('/nodes/pve/qemu', { vmid: 9011, name: 'mail', memory: 64, pool: t.site.proxmox.pool, scsi1: `${t.site.proxmox.storage.disks}:1` }))
-    const config = await t.root.get('/nodes/pve/qemu/9011/config')
-    await expect(deploy(t.options())).rejects.toMatchObject({ code: 'vmid-taken', message: expect.stringContaining('mail'), hint: expect.stringContaining('golden destroy all') })
-    expect((await readStatus(t.options())).groups['all']).toMatchObject({ health: 'absent', problems: [expect.stringContaining('mail')] })
-    expect(await destroy(t.options())).toMatchObject([{ outcome: 'destroyed', dataDisk: 'kept', data: { depot: 9010 } }])
-    expect(await t.root.get('/nodes/pve/qemu/9011/config')).toEqual(config)
-    expect((await readPins(t.folder)).groups['all']).toEqual({ dataDisk: 'made', depot: 9010, slots: {} })
-    expect(await made()).toMatchObject({ seeds: [] })
-    await t.root.task(await t.root.del<string>('/nodes/pve/qemu/9011'))
-    expect(await deploy(t.options())).toMatchObject([{ outcome: 'deployed' }])
-  })
-
-  test('a VM that was given another name and still has the data is not taken for somebody else\'s', async () => {
-    await t.root.put('/nodes/pve/qemu/9011/config', { name: 'mine' })
-    await expect(destroy(t.options())).rejects.toMatchObject({ code: 'vmid-taken', hint: expect.stringContaining('give it its name') })
-    await expect(deploy(t.options())).rejects.toMatchObject({ code: 'vmid-taken' })
-    expect((await readPins(t.folder)).groups['all']).toMatchObject({ active: 'blue' })
-    await t.root.put('/nodes/pve/qemu/9011/config', { name: 'home-all-blue' })
-    expect((await readStatus(t.options())).healthy).toBe(true)
-  })
-
-  test('a group that site.ts has lost is shown, and deploy refuses before it does anything', async () => {
-    const site = structuredClone(t.site)
-    site.groups = { other: { ...site.groups['all']!, depot: 9110, slots: { blue: { vmid: 9111, address: '10.77.0.122' }, green: { vmid: 9112, address: '10.77.0.123' } } } }
-    const before = await made()
-    await expect(deploy(t.options({ site }))).rejects.toMatchObject({ code: 'group-unknown', hint: expect.stringContaining('golden destroy all') })
-    expect(await made()).toEqual(before)
-    expect(await readStatus(t.options({ site }))).toMatchObject({ healthy: false, groups: { all: { activeSlot: 'blue', vm: { vmid: 9011, running: true }, problems: [expect.stringContaining('put it back')] } } })
-  })
-
-  test('a state that another computer has locked is not settled', async () => {
-    const server = createServer((request, response) => {
-      response.statusCode = request.method === 'LOCK' ? 423 : request.method === 'GET' ? 404 : 200
-      response.end(request.method === 'LOCK' ? JSON.stringify({ ID: 'abc', Who: 'me@there', Operation: 'apply' }) : '')
-    }).listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}/state`
-    const site = { ...t.site, backend: { type: 'http' as const, config: { address, lock_address: address, unlock_address: address } } }
-    await writeSite(t, site)
-    await expect(withEngine(async (engine) => {
-      await engine.synth()
-      await engine.init('home-all')
-      await engine.tryLock('home-all')
-    }, { site })).rejects.toMatchObject({ code: 'state-locked', message: expect.stringContaining('me@there') })
-    server.close()
-    await writeSite(t, t.site)
-    await withEngine(async (engine) => {
-      await engine.synth()
-      await engine.init('home-all')
-      await engine.tryLock('home-all')
-    })
-    expect(await deploy(t.options())).toMatchObject([{ outcome: 'unchanged' }])
-    await destroy(t.options())
-  })
-
-  test('deleting data that was stopped goes on by the same verb, and every other one says so', async () => {
-    await stopAt(/take the disk out of the depot/, (options) => deleteData(options, 'all'))
-    for (const verb of [deploy, destroy]) await expect(verb(t.options())).rejects.toMatchObject({ code: 'delete-data-interrupted', hint: expect.stringContaining('golden delete-data all') })
-    expect(await deleteData(t.options(), 'all')).toMatch(/vm-9011-disk/)
-    expect(await made()).toEqual(nothing)
-    expect(await destroy(t.options())).toMatchObject([{ outcome: 'absent', dataDisk: 'none' }])
-  })
-
-  test('data that is not where it was is called missing, not never there', async () => {
-    await updatePins(t.folder, 'all', () => ({ dataDisk: 'made', slots: {} }))
-    expect(await destroy(t.options())).toMatchObject([{ outcome: 'absent', dataDisk: 'missing' }])
-    expect(t.shown.at(-1)).toMatch(/neither in depot 9010 nor in a slot/)
-    await expect(deploy(t.options())).rejects.toMatchObject({ code: 'data-disk-missing' })
-    await updatePins(t.folder, 'all', () => undefined)
-  })
-
-  test('stopped while the data disk is being made, it waits for that, and the next run knows that the disk is new', async () => {
-    const abort = new AbortController()
-    const fault = t.lab.faults.order({ task: { type: 'qmconfig', id: '9010' }, delayMs: 3000 })
-    const stopped = expect(deploy(t.options({ signal: abort.signal }))).rejects.toThrow()
-    await vi.waitUntil(() => t.lab.faults.list().find(({ id }) => id === fault)?.left === 0, { timeout: 60_000, interval: 50 })
-    abort.abort(new Error('stopped by the test'))
-    await stopped
-    t.lab.faults.clear(fault)
-    expect(await made()).toEqual(nothing)
-    expect(await place()).toMatchObject({ at: 'depot' })
-    expect((await readPins(t.folder)).groups['all']).toMatchObject({ dataDisk: 'new' })
-    expect(await deploy(t.options())).toMatchObject([{ outcome: 'deployed' }])
-    expect((await readStatus(t.options())).healthy).toBe(true)
-    await destroy(t.options())
-  }, 120_000)
-
-  test('a plain destroy after an activation that failed hands the data back, too', async () => {
-    for (const inode of t.world.disks.keys()) t.world.foreign.add(inode)
-    const kept = new Map(t.world.disks)
-    t.world.disks.clear()
-    await expect(deploy(t.options())).rejects.toMatchObject({ code: 'data-disk-foreign' })
-    expect(await place()).toMatchObject({ at: 'blue' })
-    await withEngine((engine) => engine.destroy('home-all', () => {}))
-    expect(await place()).toMatchObject({ at: 'depot' })
-    expect(await made()).toMatchObject({ vms: [9001, 9010] })
-    for (const [inode, disk] of kept) t.world.disks.set(inode, disk)
-    t.world.foreign.clear()
-    expect(await destroy(t.options())).toMatchObject([{ dataDisk: 'kept' }])
-  })
-
-  test('a guest that refuses is named, destroy cleans up after it, and the data is safe', async () => {
-    for (const inode of t.world.disks.keys()) t.world.foreign.add(inode)
-    const kept = new Map(t.world.disks)
-    t.world.disks.clear()
-    await expect(deploy(t.options())).rejects.toMatchObject({ code: 'data-disk-foreign', message: expect.stringContaining('not this project\'s file system') })
-    expect(await destroy(t.options())).toMatchObject([{ data: { depot: 9010 } }])
-    for (const [inode, disk] of kept) t.world.disks.set(inode, disk)
-    t.world.foreign.clear()
-  })
-
-  test('a VM that vanished is made again, with its data', async () => {
-    await deploy(t.options())
-    await removeSlot()
-
-    const { description } = await t.root.get<{ description: string }>('/nodes/pve/qemu/9001/config')
-    await t.root.put('/nodes/pve/qemu/9001/config', { description: description.replace('0009001', '0009002') })
-    await expect(deploy(t.options())).rejects.toMatchObject({ code: 'image-changed', message: expect.stringContaining('9001') })
-    await t.root.put('/nodes/pve/qemu/9001/config', { description })
-    expect(await planFiles(t)).toEqual([])
-
-    expect(await deploy(t.options())).toMatchObject([{ outcome: 'deployed' }])
-    expect((await readStatus(t.options())).healthy).toBe(true)
-  })
-})
-
-/** Plans that lie about: they name every setting of a VM. */
-const planFiles = async (t: RolloutLab): Promise<string[]> => (await readdir(t.folder, { recursive: true })).filter((name) => name.endsWith('.tfplan'))
-
 /** The same program with another checksum, in a mirror of its own, as after a new build. */
 async function otherProvider(t: RolloutLab, config: string): Promise<{ config: string; remove(): Promise<void> }> {
   const folder = join(t.folder, '..', 'other-provider')
@@ -439,10 +190,6 @@ async function otherProvider(t: RolloutLab, config: string): Promise<{ config: s
   for (const file of files) if (file.isFile()) await appendFile(join(file.parentPath, file.name), 'x')
   await writeFile(join(folder, 'cli.tfrc'), cliConfiguration(join(folder, 'providers')))
   return { config: join(folder, 'cli.tfrc'), remove: () => rm(folder, { recursive: true }) }
-}
-
-async function writeSite(t: RolloutLab, site: unknown): Promise<void> {
-  await writeFile(join(t.folder, 'site.ts'), `export default ${JSON.stringify(site)}\n`)
 }
 
 async function run(program: string, args: readonly string[], env: Record<string, string>): Promise<string> {
