@@ -1,4 +1,6 @@
 /** `destroy`: ends releases. VMs, seeds and pins go; data disks stay in their depots. */
+import { ProxmoxError } from '../proxmox/client.ts'
+import { Failure } from '../proxmox/failure.ts'
 import type { Progress } from '../proxmox/progress.ts'
 import { groupOrder, stackName } from '../stacks/order.ts'
 import type { GroupPins, Release } from '../stacks/deployment.ts'
@@ -12,7 +14,6 @@ import { readPins, updatePins, withoutReleases } from './pins.ts'
 import { release } from './release.ts'
 import { removeSeed, removeStraySeeds } from './seed.ts'
 import { ofSlot, settleSlot } from './slots.ts'
-import { Failure } from '../proxmox/failure.ts'
 
 export interface DestroyedGroup {
   readonly group: string
@@ -38,11 +39,13 @@ async function destroyGroups(options: DeployOptions, claim: SiteClaim, only?: re
   for (const name of only ?? []) {
     if (!groups.includes(name)) throw new Failure('group-unknown', `there is no group ${name}`, `There are: ${groups.join(', ')}.`)
   }
+  const wanted = groups.filter((group) => only === undefined || only.includes(group))
+  // What is wrong with the pins of one is said before another is touched.
+  for (const group of wanted) placesOf(site, group, deployment.groups[group])
   const engine = openEngine({ ...options, claim })
   await progress.step('write the stacks', () => engine.synth())
   const results: DestroyedGroup[] = []
-  for (const group of groups) {
-    if (only !== undefined && !only.includes(group)) continue
+  for (const group of wanted) {
     signal.throwIfAborted()
     results.push(await destroyGroup(options, engine, group))
   }
@@ -76,7 +79,11 @@ export async function destroyGroup(options: DeployOptions, engine: Engine, group
     })
   }
   for (const one of slotNames.map((slot) => pins?.slots[slot]).filter((one): one is Release => one !== undefined)) await removeSeed(proxmox, one)
-  await removeStraySeeds(proxmox, places.node, site.proxmox.storage.iso, own.map((slot) => places.slots[slot].vmid))
+  await removeStraySeeds(proxmox, places.node, site.proxmox.storage.iso, own.map((slot) => places.slots[slot].vmid)).catch((error: unknown) => {
+    // Nobody is known to have left any; a storage that site.ts names wrongly by now must not hold up the rest.
+    if (!(error instanceof ProxmoxError)) throw error
+    progress.warn(`whether storage ${site.proxmox.storage.iso} holds seeds of earlier releases could not be seen: ${error.message}`)
+  })
   // A data disk that was going to be made and was not is nothing to remember.
   const hasData = (before: GroupPins): boolean => before.dataDisk === 'made' || (before.dataDisk === 'new' && place.at !== 'nowhere')
   if (pins !== undefined) await updatePins(folder, group, (before) => hasData(before) ? withoutReleases(before) : undefined)

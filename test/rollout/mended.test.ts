@@ -76,6 +76,11 @@ test('a group that site.ts has lost is shown, and deploy refuses before it does 
   expect(await readStatus(t.options({ site }))).toMatchObject({ healthy: false, groups: { all: { activeSlot: 'blue', vm: { vmid: 9011, running: true }, problems: [expect.stringContaining('put it back')] } } })
 })
 
+test('a site that got another name is told to take the old one back, by every verb', async () => {
+  const site = { ...t.site, name: 'casa' }
+  for (const verb of [deploy, destroy, readStatus]) await expect(verb(t.options({ site }))).rejects.toMatchObject({ code: 'site-renamed', hint: expect.stringContaining('name: \'home\'') })
+})
+
 test('a state that another computer has locked is not settled', async () => {
   const server = createServer((request, response) => {
     response.statusCode = request.method === 'LOCK' ? 423 : request.method === 'GET' ? 404 : 200
