@@ -1,15 +1,17 @@
-/** Codes are stable: callers and tests may rely on them. */
-export type LabFailureCode = 'lab-running' | 'state-folder' | 'port' | 'guests'
-
-/** An expected failure to start: `message` says what and why, `next` what to do about it. */
-export class LabFailure extends Error {
-  readonly code: LabFailureCode
+/** What the lab can't do because something around it is not as it has to be. */
+export class ExpectedFailure<Code extends string> extends Error {
+  /** Stable: callers and tests may rely on it. */
+  readonly code: Code
+  /** What to do about what `message` says. */
   readonly next: string
 
-  constructor(code: LabFailureCode, message: string, next: string, options?: ErrorOptions) {
+  constructor(code: Code, message: string, next: string, options?: ErrorOptions) {
     super(message, options)
-    this.name = 'LabFailure'
+    this.name = new.target.name
     this.code = code
     this.next = next
   }
 }
+
+/** It does not start. */
+export class LabFailure extends ExpectedFailure<'lab-running' | 'state-folder' | 'port' | 'guests'> {}

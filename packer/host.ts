@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
+import { isFree } from '../proxmox/vmid.ts'
 import type { VmConfig } from '../images/catalog.ts'
 import type { Site } from '../stacks/site.ts'
 
@@ -66,17 +67,6 @@ async function isBeingMade(proxmox: Proxmox, node: string, vmid: number, config:
   if (config === undefined ? await isFree(proxmox, vmid) : config.lock !== 'create' && config.lock !== 'clone') return false
   const tasks = await proxmox.get<{ type: string; id: string }[]>(`/nodes/${node}/tasks`, { source: 'active', limit: 500 })
   return tasks.some(({ type, id }) => type === 'qmclone' || (type === 'qmcreate' && id === String(vmid)))
-}
-
-/** `cluster/nextid` knows of VMs, too, that the token may not see. */
-async function isFree(proxmox: Proxmox, vmid: number): Promise<boolean> {
-  try {
-    await proxmox.get('/cluster/nextid', { vmid })
-    return true
-  } catch (error) {
-    if (error instanceof ProxmoxError && error.status === 400) return false
-    throw error
-  }
 }
 
 /** Names of the files of this kind on the site's ISO storage. */

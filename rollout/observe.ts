@@ -1,6 +1,7 @@
 /** What there is of one group on the Proxmox host: its depot, its slots, and where its data disk is. */
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
+import { isFree } from '../proxmox/vmid.ts'
 import type { GroupPins } from '../stacks/deployment.ts'
 import { depotVmName, slotNames, slotVmName, type Site, type SlotName } from '../stacks/site.ts'
 
@@ -138,16 +139,6 @@ async function lookAt(proxmox: Proxmox, node: string, vmid: number, root: string
     if (error.status === 500 && /does not exist/.test(error.message)) return { there: await isFree(proxmox, vmid) ? false : 'elsewhere' }
     // To a token whose rights hang on a pool, a VMID that is free and one of somebody else's look alike.
     if (error.status === 403) return { there: await isFree(proxmox, vmid) ? false : 'foreign' }
-    throw error
-  }
-}
-
-async function isFree(proxmox: Proxmox, vmid: number): Promise<boolean> {
-  try {
-    await proxmox.get('/cluster/nextid', { vmid })
-    return true
-  } catch (error) {
-    if (error instanceof ProxmoxError && error.status === 400) return false
     throw error
   }
 }

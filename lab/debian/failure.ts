@@ -1,20 +1,4 @@
-/** Codes are stable: callers and tests may rely on them. */
-export type DebianFailureCode =
-  | 'not-root'
-  | 'program-missing'
-  | 'bootstrap-failed'
-  | 'build-failed'
-  | 'registry-failed'
+import { ExpectedFailure } from '../failure.ts'
 
-/** An expected failure: `message` says what and why, `next` what to do about it. */
-export class DebianFailure extends Error {
-  readonly code: DebianFailureCode
-  readonly next: string
-
-  constructor(code: DebianFailureCode, message: string, next: string, options?: ErrorOptions) {
-    super(message, options)
-    this.name = 'DebianFailure'
-    this.code = code
-    this.next = next
-  }
-}
+/** A Debian root, or what runs in one, can't be had. */
+export class DebianFailure extends ExpectedFailure<'not-root' | 'program-missing' | 'bootstrap-failed' | 'build-failed' | 'registry-failed'> {}

@@ -1,7 +1,6 @@
 /** The whole bake with real Packer against a lab with fake guests. */
 import { existsSync } from 'node:fs'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { listImages, type VmConfig } from '../../images/catalog.ts'
@@ -12,22 +11,17 @@ import { writeTar, type TarEntry } from '../../images/tar.ts'
 import { bake, type BakeOptions } from '../../packer/bake.ts'
 import { buildName } from '../../packer/names.ts'
 import { testLock } from '../set-up.ts'
-import { startTestLab, type TestLab } from './lab.ts'
+import { ownTemporaryFolder, startTestLab, type TemporaryFolder, type TestLab } from './lab.ts'
 
 let test: TestLab
-let temporary: string
-const inherited = process.env['TMPDIR']
+let temporary: TemporaryFolder
 beforeAll(async () => {
   test = await startTestLab()
-  // A folder of this test's own: others bake at the same time.
-  temporary = await mkdtemp(join(tmpdir(), 'golden-test-'))
-  process.env['TMPDIR'] = temporary
+  temporary = await ownTemporaryFolder()
 }, 900_000)
 afterAll(async () => {
-  if (inherited === undefined) delete process.env['TMPDIR']
-  else process.env['TMPDIR'] = inherited
   await test?.close()
-  await rm(temporary, { recursive: true, force: true })
+  await temporary?.close()
 })
 beforeEach(() => { test.shown.length = 0 })
 
@@ -43,7 +37,7 @@ async function expectNothingLeft(): Promise<void> {
   expect(await files('import')).toEqual([])
   expect((await vms()).filter((vm) => vm.template !== 1)).toEqual([])
   expect(existsSync(join(test.folder, 'state', 'bake.json'))).toBe(false)
-  expect(await readdir(temporary)).toEqual([])
+  expect(await readdir(temporary.path)).toEqual([])
 }
 
 /** Stages the image's own files and some more. */

@@ -2,6 +2,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { vi } from 'vitest'
 import { guestFiles } from '../../images/stage.ts'
 import { writeTar } from '../../images/tar.ts'
 import { startLab, type Lab } from '../../lab/index.ts'
@@ -64,4 +65,22 @@ export async function startTestLab(): Promise<TestLab> {
 const stageWithoutServers: NonNullable<BakeOptions['stage']> = async ({ targetDir }) => {
   const file = join(targetDir, 'golden-rootfs.tar.gz')
   return { file, sha256: await writeTar(file, (await guestFiles()).sort((a, b) => (a.path < b.path ? -1 : 1))) }
+}
+
+export interface TemporaryFolder {
+  readonly path: string
+  close(): Promise<void>
+}
+
+/** From now on the place for temporary files of this test file alone: others bake at the same time. */
+export async function ownTemporaryFolder(): Promise<TemporaryFolder> {
+  const path = await mkdtemp(join(tmpdir(), 'golden-test-'))
+  vi.stubEnv('TMPDIR', path)
+  return {
+    path,
+    async close() {
+      vi.unstubAllEnvs()
+      await rm(path, { recursive: true, force: true })
+    }
+  }
 }

@@ -1,9 +1,8 @@
 /** What a bake leaves, and what it says of it, when it is stopped, fails in the middle, or is not the only one. */
 import { existsSync } from 'node:fs'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { VmConfig } from '../../images/catalog.ts'
@@ -15,22 +14,18 @@ import { bake, type BakeOptions } from '../../packer/bake.ts'
 import { baseName, buildName, importName, newRun, seedName } from '../../packer/names.ts'
 import { baseFingerprint } from '../../packer/plan.ts'
 import type { Site } from '../../stacks/site.ts'
-import { startTestLab, type TestLab } from './lab.ts'
+import { ownTemporaryFolder, startTestLab, type TemporaryFolder, type TestLab } from './lab.ts'
 
 const minute = 60_000
 let test: TestLab
-let temporary: string
-const inherited = process.env['TMPDIR']
+let temporary: TemporaryFolder
 beforeAll(async () => {
   test = await startTestLab()
-  temporary = await mkdtemp(join(tmpdir(), 'golden-test-'))
-  process.env['TMPDIR'] = temporary
+  temporary = await ownTemporaryFolder()
 }, 900_000)
 afterAll(async () => {
-  if (inherited === undefined) delete process.env['TMPDIR']
-  else process.env['TMPDIR'] = inherited
   await test?.close()
-  await rm(temporary, { recursive: true, force: true })
+  await temporary?.close()
 })
 beforeEach(() => {
   test.shown.length = 0
@@ -76,7 +71,7 @@ async function expectOnly(before: readonly Vm[]): Promise<void> {
   expect(await files('iso')).toEqual([])
   expect(await files('import')).toEqual([])
   expect(existsSync(join(test.folder, note))).toBe(false)
-  expect(await readdir(temporary)).toEqual([])
+  expect(await readdir(temporary.path)).toEqual([])
 }
 
 /** The time of a delayed task: so long that only its end by a stop is in time. */
