@@ -61,8 +61,8 @@ cat /tmp/one /tmp/two`)
       const reached = await run(`
 /tmp/ssh $there id < /dev/null && echo 'a shell'
 /tmp/ssh -o ExitOnForwardFailure=yes -L 9:127.0.0.1:22 $there 'git-upload-pack nothing' < /dev/null && echo 'a forwarding'
-for path in /etc/passwd /srv/golden/serena/serena_config.yml /run/golden/seed/seed.json; do
-  echo "get $path /tmp/stolen" | sftp -q -b - -S /tmp/ssh $there > /dev/null 2>&1 && grep -lE 'root:x:0:0:root:/root|seed|projects:' /tmp/stolen && echo "$path"
+for path in /etc/shadow /etc/golden/image.json /srv/golden/serena/serena_config.yml /run/golden/seed/seed.json; do
+  echo "get $path /tmp/stolen" | sftp -q -b - -S /tmp/ssh $there > /dev/null 2>&1 && echo "$path"
 done; true`)
       expectEqual('what was reached', reached, '')
       const owned = await inGuest(guest, `find / /srv/golden -xdev -user ${user} -not -path '/srv/golden/projects*' -not -path '/opt/golden/jail/srv/golden/projects*' -not -path '/proc/*'`)
