@@ -149,7 +149,7 @@ const schema = z.strictObject({
   serena: z.strictObject({
     /** One process each: `streamable-http` at /mcp, `sse` at /sse. */
     transports: z.array(z.enum(transports)).min(1).default(['streamable-http']),
-    /** All of Serena's tools, or its two-tool REPL interface. */
+    /** All of Serena's tools, or its two-tool REPL interface, which runs any Python that a client writes, whatever `shell` says. */
     interface: z.enum(['tools', 'repl']).default('tools'),
     /** Serena's execute_shell_command; the container is the only wall around it. */
     shell: z.boolean().default(false),
