@@ -69,10 +69,32 @@ done; true`)
       expectEqual(`what else belongs to ${user}`, owned, '')
       expectThat((await inGuest(guest, `find /srv/golden/projects -user ${user} | head -n 1`)) !== '', `the projects do not belong to ${user}`)
     })
+    await checks.check('a project with a git URL is cloned in its sandbox, and its files belong to the people', async () => {
+      try {
+        await inGuest(guest, firstClone)
+        const seen = await inGuest(guest, `cat /srv/golden/projects/cloned/hello.txt; stat -c %U /srv/golden/projects/cloned/hello.txt /srv/golden/projects/cloned/.git/config; cat ${report}`)
+        expectEqual('the clone', seen, `hello\n${user}\n${user}\n[]`)
+      } finally {
+        await inGuest(guest, 'rm -rf /run/golden/projects /opt/demo /srv/golden/projects/cloned')
+      }
+    })
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
 }
+
+const report = '/run/golden/projects/report.json'
+
+/** The VM reaches no git host here: the unit gets a repository in the VM, as the seed would name one elsewhere. */
+const firstClone = `set -eu
+export HOME=/nonexistent GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
+mkdir /opt/demo && git init -q -b main /opt/demo/made && cd /opt/demo/made && echo hello > hello.txt && git add . && git commit -qm first
+git clone -q --bare /opt/demo/made /opt/demo/origin.git && chown -R serena:serena /opt/demo/origin.git
+setpriv --reuid ${user} --regid ${user} --clear-groups /opt/golden/node/bin/node /usr/local/lib/golden/prepare.js projects cloned
+install -d -o serena -g serena -m 0700 /run/golden/projects
+echo '[{"name":"cloned","git":"file:///opt/demo/origin.git"}]' > /run/golden/projects/wanted.json && chown serena /run/golden/projects/wanted.json
+systemctl start --wait golden-projects.service
+`
 
 interface Home {
   readonly address: string
