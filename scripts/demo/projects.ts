@@ -65,7 +65,8 @@ for path in /etc/shadow /etc/golden/image.json /srv/golden/serena/serena_config.
   echo "get $path /tmp/stolen" | sftp -q -b - -S /tmp/ssh $there > /dev/null 2>&1 && echo "$path"
 done; true`)
       expectEqual('what was reached', reached, '')
-      const owned = await inGuest(guest, `find / /srv/golden -xdev -user ${user} -not -path '/srv/golden/projects*' -not -path '/opt/golden/jail/srv/golden/projects*' -not -path '/proc/*'`)
+      // The jail's is a mount of the projects. Layers of container images have numbers of users of their own, in a folder that is closed to this one.
+      const owned = await inGuest(guest, `find / /srv/golden -xdev -user ${user} -not -path '/srv/golden/projects*' -not -path '/opt/golden/jail/srv/golden/projects*' -not -path '/var/lib/docker/*'; stat -c %a /var/lib/docker | grep -v '0$' || true`)
       expectEqual(`what else belongs to ${user}`, owned, '')
       expectThat((await inGuest(guest, `find /srv/golden/projects -user ${user} | head -n 1`)) !== '', `the projects do not belong to ${user}`)
     })
