@@ -52,7 +52,7 @@ const port = await freePort()
 const serena = spawn(
   order.serena,
   ['start-mcp-server', '--host=127.0.0.1', `--port=${port}`, '--agent-interface=tools', '--enable-web-dashboard=false', '--open-web-dashboard=false', `--transport=${order.transport}`],
-  { stdio: ['ignore', 'ignore', 'inherit'], env: { PATH: '/usr/bin:/bin', HOME: order.home, SERENA_HOME: order.home, SERENA_USAGE_REPORTING: 'false' } },
+  { stdio: ['ignore', 'ignore', 'inherit'], env: { PATH: '/usr/bin:/bin', HOME: order.home, TMPDIR: order.home, SERENA_HOME: order.home, SERENA_USAGE_REPORTING: 'false' } },
 )
 const ended = once(serena, 'exit')
 try {

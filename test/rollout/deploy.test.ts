@@ -164,7 +164,7 @@ describe('a site with a VM for each role', () => {
 
   test('a plain cdktn destroy hands the data back first', async () => {
     const outdir = join(t.folder, 'cdktf.out')
-    const cdktn = async (...args: string[]): Promise<string> => run(join(project, 'node_modules/.bin/cdktn'), args, { ...t.options().environment, GOLDEN_SITE: t.folder, TERRAFORM_BINARY_NAME: join(project, 'scripts/golden-tofu'), CI: '1', CHECKPOINT_DISABLE: '1', CDKTF_LOG_LEVEL: 'error', PATH: `${join(project, 'node_modules/.bin')}:${t.options().environment['PATH']}` })
+    const cdktn = async (...args: string[]): Promise<string> => run(join(project, 'node_modules/.bin/cdktn'), args, { ...t.options().environment, GOLDEN_SITE: t.folder, TMPDIR: t.folder, TERRAFORM_BINARY_NAME: join(project, 'scripts/golden-tofu'), CI: '1', CHECKPOINT_DISABLE: '1', CDKTF_LOG_LEVEL: 'error', PATH: `${join(project, 'node_modules/.bin')}:${t.options().environment['PATH']}` })
     const before = t.world.calls.length
     await cdktn('destroy', '*', '--auto-approve', '--output', outdir)
     expect(await vmids()).toEqual([9001, 9010, 9020])
