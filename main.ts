@@ -2,8 +2,8 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { App } from 'cdktn'
-import { placesOf } from './rollout/observe.ts'
 import { readPins } from './rollout/pins.ts'
+import { checkSiteName } from './stacks/deployment.ts'
 import { ensureBindings } from './stacks/generate.ts'
 import { loadSite, loadSiteFile, siteFolder } from './stacks/load.ts'
 import { Failure } from './proxmox/failure.ts'
@@ -16,7 +16,7 @@ try {
   const site = existsSync(join(folder, 'site.ts')) || process.env['GOLDEN_SITE'] !== undefined ? await loadSite(folder) : await loadSiteFile(join(import.meta.dirname, 'site.example.ts'))
   const deployment = await readPins(folder)
   // By another name the stacks would have an empty state, and know nothing of the VMs that run.
-  for (const [group, pins] of Object.entries(deployment.groups)) if (site.groups[group] !== undefined) placesOf(site, group, pins)
+  for (const [group, pins] of Object.entries(deployment.groups)) if (site.groups[group] !== undefined) checkSiteName(site, group, pins)
   // The library's checks ask a program named `terraform` for its version; a fresh clone has none, and OpenTofu may be the only one.
   const app = new App({ skipValidation: true })
   addStacks(app, { site, deployment, folder, project: import.meta.dirname, node: process.execPath })

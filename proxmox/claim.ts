@@ -18,7 +18,6 @@ export interface Holder extends ProcessIdentity {
 }
 
 export interface Claim {
-  readonly id: string
   /** Replaces the note. */
   note(note: unknown): Promise<void>
   /** @param keep leave the note behind, for whoever comes next. @default false */
@@ -59,15 +58,9 @@ export async function claimFile(file: string, { note, busy, wait }: ClaimOptions
   }
 }
 
-/** Who holds it, running or not. */
-export async function holderOf(file: string): Promise<Holder | undefined> {
-  return (await read(file))?.holder ?? undefined
-}
-
 function held(file: string, holder: Holder): Claim {
   let last: unknown
   return {
-    id: holder.id,
     async note(note) {
       last = note
       await replace(file, { holder, note })

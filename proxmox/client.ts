@@ -11,7 +11,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Failure } from './failure.ts'
-import { identityProblem } from './identity.ts'
+import { identityProblem, isCertificate } from './identity.ts'
 import { saysFull, storageFullHint } from './storage-full.ts'
 
 export interface Token {
@@ -385,14 +385,6 @@ class Client implements Proxmox {
       return new ProxmoxError('certificate-not-trusted', `the certificate of ${this.url} is not trusted: ${cause.message}`, 'If the host or its certificate changed on purpose, remove the pinned one (proxmox.caFile, secrets/proxmox-ca.pem by default) and run "golden setup" to see and pin the new one; otherwise somebody may be in between.', details)
     }
     return new ProxmoxError('proxmox-unreachable', `Proxmox does not answer at ${this.url}: ${cause.message}`, 'Check proxmox.url in site.ts, the network, and that the host is up.', details)
-  }
-}
-
-function isCertificate(pem: string): boolean {
-  try {
-    return new X509Certificate(pem).raw.length > 0
-  } catch {
-    return false
   }
 }
 

@@ -3,6 +3,15 @@ import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { Failure } from './failure.ts'
 
+/** Whether this is a certificate in PEM, or several of them. */
+export function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0
+  } catch {
+    return false
+  }
+}
+
 /** Only the alternative names count (crypto/x509), and they do for a pinned certificate, too. */
 export function isFor(certificate: X509Certificate, host: string): boolean {
   return (isIP(host) === 0 ? certificate.checkHost(host, { subject: 'never' }) : certificate.checkIP(host)) !== undefined

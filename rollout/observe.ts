@@ -2,7 +2,7 @@
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import { isFree } from '../proxmox/vmid.ts'
-import type { GroupPins } from '../stacks/deployment.ts'
+import { checkSiteName, type GroupPins } from '../stacks/deployment.ts'
 import { depotVmName, slotNames, slotVmName, type Site, type SlotName } from '../stacks/site.ts'
 
 /** The VMs of a group, by the pins where a slot is pinned, else by the site. */
@@ -23,10 +23,7 @@ export interface GroupPlaces {
 export function placesOf(site: Site, groupName: string, pins: GroupPins | undefined): GroupPlaces {
   const group = site.groups[groupName]
   const pinned = slotNames.flatMap((name) => pins?.slots[name] ?? [])
-  const other = pinned.find((release) => release.seed.site !== site.name)
-  if (other !== undefined) {
-    throw new Failure('site-renamed', `site.ts has the name "${site.name}", but group ${groupName} was deployed by the name "${other.seed.site}"`, `Put name: '${other.seed.site}' back into site.ts: VMs, depots and state have it in their names.`)
-  }
+  checkSiteName(site, groupName, pins)
   if (group === undefined) {
     throw new Failure('group-unknown', `site.ts has no group ${groupName}`, pins === undefined ? `It has: ${Object.keys(site.groups).join(', ')}.` : `It still runs by deployment.json: put it back into site.ts, then "npx golden destroy ${groupName}".`)
   }

@@ -1,5 +1,6 @@
 /** `golden env`: what plain tools need, as shell text; no secret. */
 import { resolve } from 'node:path'
+import { shellWord } from '../proxmox/shell-word.ts'
 import { openSite } from './open.ts'
 import { programEnvironment } from './programs.ts'
 import type { Verb } from './verb.ts'
@@ -14,7 +15,7 @@ export const verb: Verb = {
       // The engine gets the token and Proxmox's CA from our wrapper, not from this output.
       TERRAFORM_BINARY_NAME: resolve(import.meta.dirname, 'golden-tofu')
     }
-    result(Object.entries(variables).map(([name, value]) => `export ${name}='${value.replaceAll('\'', '\'\\\'\'')}'`).join('\n'), variables)
+    result(Object.entries(variables).map(([name, value]) => `export ${name}=${shellWord(value)}`).join('\n'), variables)
     return 0
   }
 }

@@ -4,7 +4,6 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
-import { createInterface } from 'node:readline/promises'
 import { connect as tlsConnect } from 'node:tls'
 import { connect, ProxmoxError, type Login, type Proxmox, type Token } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
@@ -12,6 +11,7 @@ import { hostOf, identityProblem } from '../proxmox/identity.ts'
 import { setupCommands, setupScript } from '../proxmox/setup-script.ts'
 import { applySetup, observeSetup, planSetup, type SetupWanted } from '../proxmox/setup.ts'
 import { depotVmName, type Site } from '../stacks/site.ts'
+import { ask } from './confirm.ts'
 import { openSite, pinnedCa } from './open.ts'
 import { requireHidden, writeSecret } from './secrets/files.ts'
 import type { Verb, VerbContext } from './verb.ts'
@@ -189,21 +189,9 @@ async function trust(site: Site, folder: string, { flags, progress, signal }: Ve
   if (given === undefined) {
     progress.info(`The certificate of ${url} has this SHA-256 fingerprint:\n  ${fingerprint}\nCompare it with the node: Proxmox, node, System, Certificates.`)
     if (!process.stdin.isTTY) throw new Failure('fingerprint-not-confirmed', 'nobody is here to confirm it', `Run "golden setup --fingerprint ${fingerprint}" once you have compared it.`)
-    if ((await ask('Is it the same? Type yes: ', signal)).trim().toLowerCase() !== 'yes') throw new Failure('fingerprint-not-confirmed', 'the certificate was not confirmed', 'Nothing was changed.')
+    if ((await ask('Is it the same? Type yes: ', { signal, hint: 'Run the same command again.' })).trim().toLowerCase() !== 'yes') throw new Failure('fingerprint-not-confirmed', 'the certificate was not confirmed', 'Nothing was changed.')
   }
   await writeSecret(resolve(folder, site.proxmox.caFile), chain)
-}
-
-/** Ctrl-C and Ctrl-D at the question only close it: nothing would be answered for ever. */
-async function ask(question: string, signal: AbortSignal): Promise<string> {
-  const lines = createInterface({ input: process.stdin, output: process.stderr })
-  const { promise: closed, reject } = Promise.withResolvers<never>()
-  lines.on('close', () => reject(new Failure('cancelled', 'stopped by you', 'Run the same command again.')))
-  try {
-    return await orStopped(Promise.race([lines.question(question), closed]), signal)
-  } finally {
-    lines.close()
-  }
 }
 
 async function presented(url: string, signal: AbortSignal): Promise<{ chain: string; trusted: boolean }> {

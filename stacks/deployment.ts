@@ -13,8 +13,9 @@
 import { z } from 'zod'
 import { canonical, sha256, type Plain } from '../images/canonical.ts'
 import type { Seed } from '../images/seed.ts'
+import { Failure } from '../proxmox/failure.ts'
 import { vmFlows, type VmFlows } from './flows.ts'
-import { groupWithRole, macOf, roles, slotVmName, transports, type Site, type SlotName } from './site.ts'
+import { groupWithRole, macOf, roles, slotNames, slotVmName, transports, type Site, type SlotName } from './site.ts'
 
 const vmid = z.int().min(100)
 const text = z.string().min(1)
@@ -134,6 +135,13 @@ export function parseDeployment(content: string): ParsedDeployment {
   const problems = Object.entries(parsed.data.groups).flatMap(([groupName, pins]) => Object.entries(pins.slots).flatMap(([slot, one]) =>
     one !== undefined && (one.seed.group !== groupName || one.seed.slot !== slot || one.seed.release !== one.id) ? [`groups.${groupName}.slots.${slot}: its seed belongs to another release`] : []))
   return problems.length === 0 ? { ok: true, deployment: parsed.data as Deployment } : { ok: false, problems }
+}
+
+/** Stacks, VMs and depots have the site's name in theirs. @throws Failure `site-renamed` */
+export function checkSiteName(site: Site, group: string, pins: GroupPins | undefined): void {
+  const other = slotNames.flatMap((slot) => pins?.slots[slot] ?? []).find((release) => release.seed.site !== site.name)
+  if (other === undefined) return
+  throw new Failure('site-renamed', `site.ts has the name "${site.name}", but group ${group} was deployed by the name "${other.seed.site}"`, `Put name: '${other.seed.site}' back into site.ts: VMs, depots and state have it in their names.`)
 }
 
 export const renderDeployment = (deployment: Deployment): string => `${JSON.stringify(deployment, null, 2)}\n`

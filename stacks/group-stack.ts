@@ -1,6 +1,7 @@
 /** One group as a Terraform stack: the VMs of its pinned slots, their firewalls, and who owns the data disk. */
 import { DataResource, TerraformLocal, TerraformStack, type LocalExecProvisioner } from 'cdktn'
 import type { Construct } from 'constructs'
+import { shellWord } from '../proxmox/shell-word.ts'
 import { addBackend } from './backend.ts'
 import { ProxmoxProvider } from './bindings/providers/proxmox/provider/index.ts'
 import { VirtualEnvironmentFirewallOptions } from './bindings/providers/proxmox/virtual-environment-firewall-options/index.ts'
@@ -115,7 +116,7 @@ export class GroupStack extends TerraformStack {
       type: 'local-exec',
       when,
       workingDir: project,
-      command: `exec '${node.replaceAll('\'', '\'\\\'\'')}' scripts/golden.ts hook ${hook} ${group} ${slot} ${release.id}`,
+      command: `exec ${shellWord(node)} scripts/golden.ts hook ${hook} ${group} ${slot} ${release.id}`,
       environment: { GOLDEN_SITE: folder }
     }
   }

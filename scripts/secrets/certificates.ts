@@ -3,6 +3,7 @@ import 'reflect-metadata'
 import { createPrivateKey, webcrypto, X509Certificate as NodeCertificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import * as x509 from '@peculiar/x509'
+import { isCertificate } from '../../proxmox/identity.ts'
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
 const day = 86_400_000
@@ -68,14 +69,6 @@ export function stillServes(certificatePem: string, authorityPem: string, names:
   const covers = (name: string): boolean => (isIP(name) === 0 ? certificate.checkHost(name) : certificate.checkIP(name)) !== undefined
   return certificate.checkIssued(new NodeCertificate(authorityPem)) && names.every(covers) &&
     certificate.validToDate.getTime() - now.getTime() > renewBeforeDays * day
-}
-
-export function isCertificate(pem: string): boolean {
-  try {
-    return new NodeCertificate(pem).raw.length > 0
-  } catch {
-    return false
-  }
 }
 
 /** Whether this is the private key, in PEM, of that certificate. */

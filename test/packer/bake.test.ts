@@ -11,18 +11,11 @@ import { writeTar, type TarEntry } from '../../images/tar.ts'
 import { bake, type BakeOptions } from '../../packer/bake.ts'
 import { buildName } from '../../packer/names.ts'
 import { testLock } from '../set-up.ts'
-import { ownTemporaryFolder, startTestLab, type TemporaryFolder, type TestLab } from './lab.ts'
+import { startTestLab, type TestLab } from './lab.ts'
 
 let test: TestLab
-let temporary: TemporaryFolder
-beforeAll(async () => {
-  test = await startTestLab()
-  temporary = await ownTemporaryFolder()
-}, 900_000)
-afterAll(async () => {
-  await test?.close()
-  await temporary?.close()
-})
+beforeAll(async () => { test = await startTestLab() }, 900_000)
+afterAll(() => test?.close())
 beforeEach(() => { test.shown.length = 0 })
 
 const minute = 60_000
@@ -37,7 +30,7 @@ async function expectNothingLeft(): Promise<void> {
   expect(await files('import')).toEqual([])
   expect((await vms()).filter((vm) => vm.template !== 1)).toEqual([])
   expect(existsSync(join(test.folder, 'state', 'bake.json'))).toBe(false)
-  expect(await readdir(temporary.path)).toEqual([])
+  expect(await readdir(test.temporary)).toEqual([])
 }
 
 /** Stages the image's own files and some more. */

@@ -15,6 +15,8 @@ import { toolEnvironment } from '../../tools/index.ts'
 import { recorder, setUp, testLock } from '../set-up.ts'
 
 export interface TestLab {
+  /** From the start of the lab on the place for temporary files of this test file alone: others bake at the same time. */
+  readonly temporary: string
   readonly lab: Lab
   readonly site: Site
   readonly folder: string
@@ -42,8 +44,10 @@ export async function startTestLab(): Promise<TestLab> {
   const { caFile, token, root, proxmox } = await setUp(lab, site, folder)
   const environment = await toolEnvironment()
   const { shown, progress } = recorder()
+  const temporary = await mkdtemp(join(tmpdir(), 'golden-test-'))
+  vi.stubEnv('TMPDIR', temporary)
   return {
-    lab, site, folder, proxmox, root, shown,
+    temporary, lab, site, folder, proxmox, root, shown,
     bakeOptions: (change = {}) => ({ site, folder, proxmox, token, caFile, environment, cacheDir: join(work, 'cache'), progress, signal: new AbortController().signal, stage: stageWithoutServers, ...change }),
     siteWith: (change) => {
       const copy = structuredClone(site)
@@ -56,7 +60,8 @@ export async function startTestLab(): Promise<TestLab> {
       proxmox.close()
       root.close()
       await lab.close()
-      await rm(work, { recursive: true, force: true })
+      vi.unstubAllEnvs()
+      for (const path of [temporary, work]) await rm(path, { recursive: true, force: true })
     }
   }
 }
@@ -65,22 +70,4 @@ export async function startTestLab(): Promise<TestLab> {
 const stageWithoutServers: NonNullable<BakeOptions['stage']> = async ({ targetDir }) => {
   const file = join(targetDir, 'golden-rootfs.tar.gz')
   return { file, sha256: await writeTar(file, (await guestFiles()).sort((a, b) => (a.path < b.path ? -1 : 1))) }
-}
-
-export interface TemporaryFolder {
-  readonly path: string
-  close(): Promise<void>
-}
-
-/** From now on the place for temporary files of this test file alone: others bake at the same time. */
-export async function ownTemporaryFolder(): Promise<TemporaryFolder> {
-  const path = await mkdtemp(join(tmpdir(), 'golden-test-'))
-  vi.stubEnv('TMPDIR', path)
-  return {
-    path,
-    async close() {
-      vi.unstubAllEnvs()
-      await rm(path, { recursive: true, force: true })
-    }
-  }
 }

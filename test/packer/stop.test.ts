@@ -14,19 +14,12 @@ import { bake, type BakeOptions } from '../../packer/bake.ts'
 import { baseName, buildName, importName, newRun, seedName } from '../../packer/names.ts'
 import { baseFingerprint } from '../../packer/plan.ts'
 import type { Site } from '../../stacks/site.ts'
-import { ownTemporaryFolder, startTestLab, type TemporaryFolder, type TestLab } from './lab.ts'
+import { startTestLab, type TestLab } from './lab.ts'
 
 const minute = 60_000
 let test: TestLab
-let temporary: TemporaryFolder
-beforeAll(async () => {
-  test = await startTestLab()
-  temporary = await ownTemporaryFolder()
-}, 900_000)
-afterAll(async () => {
-  await test?.close()
-  await temporary?.close()
-})
+beforeAll(async () => { test = await startTestLab() }, 900_000)
+afterAll(() => test?.close())
 beforeEach(() => {
   test.shown.length = 0
   test.lab.faults.clear()
@@ -71,7 +64,7 @@ async function expectOnly(before: readonly Vm[]): Promise<void> {
   expect(await files('iso')).toEqual([])
   expect(await files('import')).toEqual([])
   expect(existsSync(join(test.folder, note))).toBe(false)
-  expect(await readdir(temporary.path)).toEqual([])
+  expect(await readdir(test.temporary)).toEqual([])
 }
 
 /** The time of a delayed task: so long that only its end by a stop is in time. */
