@@ -4,12 +4,14 @@ import { mkdir, readFile, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import { newChecks, type CheckResult } from './demo/checks.ts'
 import { control } from './demo/control.ts'
+import { describeGuests } from './demo/guests.ts'
 import { exitOf, lastLines, startDetached } from './demo/program.ts'
 import { prepareImages } from './demo/images.ts'
-import { runDemo, type DemoResult } from './demo/run.ts'
+import { opened, runDemo, type DemoResult } from './demo/run.ts'
 import { duration } from './render.ts'
 import type { Verb, VerbContext } from './verb.ts'
 
@@ -43,14 +45,20 @@ async function demo(folder: string, context: VerbContext): Promise<number> {
   const log = join(folder, 'lab.log')
   const lab = startDetached(['lab', '--state', join(folder, 'lab')], env, log)
   const ended = exitOf(lab)
-  const checks = newChecks(progress, signal)
+  let connection: any
+  let administrator: Proxmox | undefined
+  const look = async (): Promise<string[]> => administrator === undefined ? [] : describeGuests(administrator, connection.node, join(folder, 'lab'))
+  const checks = newChecks(progress, signal, look)
   let site: DemoResult | undefined
   let problem: unknown
   try {
-    const connection = await progress.step('start the lab: a Proxmox-compatible API, a LAN and a router of its own', () => labAnswers(join(folder, 'lab', 'connection.json'), ended, log, signal))
-    site = await runDemo({ connection, folder, checks, progress, signal, env })
+    connection = await progress.step('start the lab: a Proxmox-compatible API, a LAN and a router of its own', () => labAnswers(join(folder, 'lab', 'connection.json'), ended, log, signal))
+    administrator = await opened(connection.apiUrl, connection.caFile, connection.rootToken)
+    site = await runDemo({ connection, administrator, folder, checks, progress, signal, env })
   } catch (error) {
     problem = error
+  } finally {
+    administrator?.close()
   }
   const failed = checks.results.filter((check) => !check.ok)
   const keep = context.flags['keep'] === true && problem === undefined

@@ -21,6 +21,8 @@ import { checkSurvival, slotctl, type Guest } from './survive.ts'
 export interface DemoWorld {
   /** The lab's connection.json. */
   readonly connection: any
+  /** The lab's root, for what no user of the project may do. */
+  readonly administrator: Proxmox
   /** The demo's own folder. */
   readonly folder: string
   readonly checks: Checks
@@ -40,14 +42,13 @@ export interface DemoResult {
 }
 
 export async function runDemo(world: DemoWorld): Promise<DemoResult> {
-  const { connection, checks, progress, signal } = world
+  const { connection, administrator, checks, progress, signal } = world
   const folder: string = connection.site
   const env = { ...world.env, GOLDEN_SITE: folder }
   const golden = (...words: string[]): Promise<any> => verb(words, { env, signal, onLine: (line) => progress.info(line) })
   const site = await loadSite(folder)
   const access: OutsideAccess = { site, folder }
   const proxmox = await opened(connection.apiUrl, connection.caFile, connection.token)
-  const administrator = await opened(connection.apiUrl, connection.caFile, connection.rootToken)
   const guests = guestsOf(site, proxmox, signal)
   const serena = guests[groupWithRole(site, 'serena')?.name ?? ''] as Guest
   const lab = control(connection.controlSocket)
@@ -107,13 +108,12 @@ export async function runDemo(world: DemoWorld): Promise<DemoResult> {
     return { site: folder, urls: Object.values(status.urls), user, passwordFile: status.credentialFiles[user], caFile: status.caFile }
   } finally {
     proxmox.close()
-    administrator.close()
   }
 }
 
 /** Both roles on one VM: a site of its own, with the image and the preparation of the first. */
 async function oneVm(world: DemoWorld, first: Site, proxmox: Proxmox): Promise<void> {
-  const { connection, checks, progress, signal } = world
+  const { connection, administrator, checks, progress, signal } = world
   const folder = join(world.folder, 'one-vm')
   const input = labSite(connection, {
     name: 'one', sharedWith: first.name, layout: 'one-vm', firstVmid: 9040, firstHost: 40, memoryMiB: 4096,
@@ -134,16 +134,12 @@ async function oneVm(world: DemoWorld, first: Site, proxmox: Proxmox): Promise<v
   })
   await checkAccess(checks, access, 'one VM')
   await checkLogs(checks, { site, guests, signal, access }, 'one VM')
-  const administrator = await opened(connection.apiUrl, connection.caFile, connection.rootToken)
-  try {
-    await checkFirewalls(checks, { site, control: control(connection.controlSocket), administrator, guests }, 'one VM')
-  } finally {
-    administrator.close()
-  }
+  await checkFirewalls(checks, { site, control: control(connection.controlSocket), administrator, guests }, 'one VM')
   await checks.must('one VM: destroy', async () => { await verb(['destroy', '--yes'], options) })
 }
 
-async function opened(url: string, caFile: string, token: string): Promise<Proxmox> {
+/** @param token `user@realm!name=secret` */
+export async function opened(url: string, caFile: string, token: string): Promise<Proxmox> {
   const [id, secret] = token.split(/=(.*)/s) as [string, string]
   return connect({ url, caPem: await readFile(caFile, 'utf8'), auth: { id, secret } })
 }
