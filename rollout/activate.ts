@@ -7,7 +7,7 @@ import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import type { Progress } from '../proxmox/progress.ts'
 import type { SlotName } from '../stacks/site.ts'
-import { attach, createDataDisk, dataKey, protect, reassign, settleDepot, start } from './depot.ts'
+import { attach, createDataDisk, dataKey, protect, reassign, reset, settleDepot, start } from './depot.ts'
 import { guestOf, type Guest, type GuestStatus } from './guest.ts'
 import { checkIdentity, diskPlace, observeGroup, type Disk, type GroupPlaces, type GroupSeen } from './observe.ts'
 import { reconcile, type Decision, type Refusal } from './reconcile.ts'
@@ -19,7 +19,8 @@ export type ActivationStep =
   | { readonly do: 'protect' }
   | { readonly do: 'take'; readonly disk: Disk }
   | { readonly do: 'attach'; readonly disk: Disk }
-  | { readonly do: 'wait-agent' }
+  /** `mayReset`: nothing would be lost by it. */
+  | { readonly do: 'wait-agent'; readonly mayReset: boolean }
   | { readonly do: 'format' }
   | { readonly do: 'activate' }
   | { readonly do: 'mark-made' }
@@ -28,7 +29,7 @@ export interface ActivationSeen {
   readonly group: GroupSeen
   /** What deployment.json says of the data disk. */
   readonly dataDisk: 'new' | 'made' | undefined
-  /** Undefined: not asked, or it does not answer. */
+  /** What it says, or has said before the disk came. Undefined: not asked, or it does not answer. */
   readonly guest: GuestStatus | undefined
   /** Whether this run has told the guest already. */
   readonly activated: boolean
@@ -43,6 +44,9 @@ export interface ActivationWanted {
 
 const step = (what: ActivationStep, title: string): Decision<ActivationStep> => ({ kind: 'step', step: what, title })
 const refuse = (code: string, message: string, hint: string): Decision<ActivationStep> => ({ kind: 'refuse', refusal: { code, message, hint } satisfies Refusal })
+
+const otherRelease = ({ group, slot, release }: ActivationWanted, guest: GuestStatus): Decision<ActivationStep> =>
+  refuse('other-release', `slot ${slot} of group ${group} runs release ${guest.release}, not ${release}`, `End it with "npx golden destroy ${group}", then deploy again. The data is kept.`)
 
 /** What to do next. Pure. */
 export function decideActivation(wanted: ActivationWanted, seen: ActivationSeen): Decision<ActivationStep> {
@@ -61,6 +65,11 @@ export function decideActivation(wanted: ActivationWanted, seen: ActivationSeen)
   }
   if (place.at !== 'depot' && place.at !== slot) return refuse('data-disk-in-use', `slot ${place.at} of group ${group} owns the data disk`, `End it first with "npx golden destroy ${group}"; the data is kept.`)
   if (!vm.running) return step({ do: 'start' }, 'start the VM')
+  if (place.at === 'depot') {
+    // A guest that never comes up, or is another release's, gets no data.
+    if (seen.guest === undefined) return step({ do: 'wait-agent', mayReset: true }, 'wait for the guest')
+    if (seen.guest.release !== wanted.release) return otherRelease(wanted, seen.guest)
+  }
   // Before the disk comes: whoever owns it can't be deleted.
   if (!vm.protected) return step({ do: 'protect' }, 'protect the VM')
   if (place.at === 'depot') return step({ do: 'take', disk: place.disk }, 'take the data disk out of the depot')
@@ -70,9 +79,9 @@ export function decideActivation(wanted: ActivationWanted, seen: ActivationSeen)
 
 /** The same, once the disk is attached. */
 function decideGuest(wanted: ActivationWanted, { guest, dataDisk, activated }: ActivationSeen): Decision<ActivationStep> {
-  const { group, slot } = wanted
-  if (guest === undefined) return step({ do: 'wait-agent' }, 'wait for the guest')
-  if (guest.release !== wanted.release) return refuse('other-release', `slot ${slot} of group ${group} runs release ${guest.release}, not ${wanted.release}`, `End it with "npx golden destroy ${group}", then deploy again. The data is kept.`)
+  const { group } = wanted
+  if (guest === undefined) return step({ do: 'wait-agent', mayReset: false }, 'wait for the guest')
+  if (guest.release !== wanted.release) return otherRelease(wanted, guest)
   switch (guest.dataDisk) {
     case 'absent': return { kind: 'wait', for: 'the guest does not see the data disk yet', timeoutMs: 300_000 }
     case 'foreign': return refuse('data-disk-foreign', `the data disk of group ${group} holds something that is not this project's file system`, 'Nothing was written. Look at it from the slot; restore the right disk from a backup.')
@@ -99,6 +108,8 @@ export interface ActivationContext {
   readDataDisk(): Promise<'new' | 'made' | undefined>
   writeDataDisk(state: 'new' | 'made'): Promise<void>
   readonly pauseMs?: number
+  /** How long a guest may be silent before its VM is reset, if that can't hurt. @default 300000 */
+  readonly resetAfterMs?: number
 }
 
 /** @throws Failure with the reason; run again, it goes on from there */
@@ -108,6 +119,7 @@ export async function activate(context: ActivationContext, slot: SlotName, relea
   const guest = guestOf(proxmox, places.node, vmid, signal)
   const wanted: ActivationWanted = { group: places.group, slot, release, healthTimeoutMs }
   let activated = false
+  let known: GuestStatus | undefined
   await settleDepot(proxmox, places, signal)
   await progress.step(`activate slot ${slot} of group ${places.group}`, (note) => reconcile<ActivationSeen, ActivationStep>({
     note,
@@ -118,8 +130,10 @@ export async function activate(context: ActivationContext, slot: SlotName, relea
       checkIdentity(places, group)
       const place = diskPlace(group)
       const vm = group.slots[slot]
-      const ask = place.at === slot && place.disk.key === dataKey && vm.there === true && vm.running
-      return { group, dataDisk: await context.readDataDisk(), guest: ask ? await guest.status() : undefined, activated }
+      const attached = place.at === slot && place.disk.key === dataKey
+      const ask = vm.there === true && vm.running && (attached || known === undefined)
+      if (ask) known = await guest.status()
+      return { group, dataDisk: await context.readDataDisk(), guest: known, activated }
     },
     decide: (seen) => decideActivation(wanted, seen),
     async take(next) {
@@ -131,7 +145,13 @@ export async function activate(context: ActivationContext, slot: SlotName, relea
         case 'protect': return protect(proxmox, places, vmid, true)
         case 'take': return reassign(proxmox, places, places.depot.vmid, next.disk, vmid, 'unused0', signal)
         case 'attach': return attach(proxmox, places, vmid, next.disk)
-        case 'wait-agent': return waitForStatus(guest, note, signal)
+        case 'wait-agent':
+          if (next.mayReset && !await answersWithin(guest, context.resetAfterMs ?? resetAfterMs, note)) {
+            progress.warn(`VM ${vmid} does not answer since it was started: resetting it, once; it has no data yet`)
+            await reset(proxmox, places, vmid, signal)
+          }
+          known = await waitForStatus(guest, note, signal)
+          return
         case 'format': return guest.call('format')
         case 'activate':
           activated = true
@@ -141,13 +161,28 @@ export async function activate(context: ActivationContext, slot: SlotName, relea
   }).then(() => {}))
 }
 
+/** Many times what a boot takes, without hardware help too; the engine has waited before. */
+const resetAfterMs = 300_000
+
+async function answersWithin(guest: Guest, timeoutMs: number, note: (text: string) => void): Promise<boolean> {
+  try {
+    await guest.wait((elapsed) => note(`wait for the guest: ${Math.round(elapsed / 1000)} s`), timeoutMs)
+    return true
+  } catch (error) {
+    if (error instanceof Failure && error.code === 'agent-timeout') return false
+    throw error
+  }
+}
+
 /** Time for a guest to read its seed once its agent answers. */
 const seedTimeoutMs = 600_000
 
-async function waitForStatus(guest: Guest, note: (text: string) => void, signal: AbortSignal | undefined): Promise<void> {
+async function waitForStatus(guest: Guest, note: (text: string) => void, signal: AbortSignal | undefined): Promise<GuestStatus> {
   await guest.wait((elapsed) => note(`wait for the guest: ${Math.round(elapsed / 1000)} s`))
   const until = performance.now() + seedTimeoutMs
-  while (await guest.status() === undefined) {
+  for (;;) {
+    const status = await guest.status()
+    if (status !== undefined) return status
     if (performance.now() > until) throw new Failure('slot-silent', 'the guest\'s agent answers, but slotctl does not', 'Look at the VM\'s console in Proxmox, then run the same command again.')
     note('the guest is still booting')
     await delay(2000, undefined, { signal })

@@ -54,6 +54,11 @@ export async function start(proxmox: Proxmox, places: GroupPlaces, vmid: number,
   await proxmox.task(await proxmox.post<string>(`${vmPath(places, vmid)}/status/start`), options(signal))
 }
 
+/** As with the button of a computer: the guest is not asked. */
+export async function reset(proxmox: Proxmox, places: GroupPlaces, vmid: number, signal?: AbortSignal): Promise<void> {
+  await proxmox.task(await proxmox.post<string>(`${vmPath(places, vmid)}/status/reset`), options(signal))
+}
+
 /** Asks the guest, and cuts the power when it does not obey within `seconds`. */
 export async function shutdown(proxmox: Proxmox, places: GroupPlaces, vmid: number, seconds: number, signal?: AbortSignal): Promise<void> {
   const upid = await proxmox.post<string>(`${vmPath(places, vmid)}/status/shutdown`, { timeout: seconds, forceStop: true })

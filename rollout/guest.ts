@@ -18,8 +18,8 @@ export interface GuestStatus {
 export interface Guest {
   /** Undefined while the agent does not answer, or the seed is not read yet. */
   status(): Promise<GuestStatus | undefined>
-  /** Waits for the agent. @throws ProxmoxError `agent-timeout` */
-  wait(onWait: (elapsedMs: number) => void): Promise<void>
+  /** Waits for the agent, 15 minutes if nothing else is said. @throws ProxmoxError `agent-timeout` */
+  wait(onWait: (elapsedMs: number) => void, timeoutMs?: number): Promise<void>
   /** @throws Failure `slot-refused` with slotctl's own reason */
   call(verb: 'format' | 'activate' | 'drain' | 'yield'): Promise<void>
 }
@@ -43,7 +43,7 @@ export function guestOf(proxmox: Proxmox, node: string, vmid: number, signal?: A
         throw error
       }
     },
-    wait: (onWait) => proxmox.waitForAgent(node, vmid, { onWait, ...options }),
+    wait: (onWait, timeoutMs) => proxmox.waitForAgent(node, vmid, { onWait, ...(timeoutMs === undefined ? {} : { timeoutMs }), ...options }),
     async call(verb) {
       const { exitCode, stdout, stderr } = await proxmox.agentExec(node, vmid, [program, verb], { timeoutMs: callTimeoutMs, ...options })
       if (exitCode === 0) return

@@ -75,8 +75,9 @@ export class GroupStack extends TerraformStack {
       memory: { dedicated: wanted.memoryMiB },
       // The provider calls it an attribute, so that all of it has to be there; what is not ours to say has its defaults.
       networkDevice: [{ bridge: wanted.bridge, macAddress: wanted.mac, model: 'virtio', firewall: true, vlanId: wanted.vlan ?? 0, enabled: true, disconnected: false, mtu: 0, queues: 0, rateLimit: 0, trunks: '' }],
-      // A first boot without hardware help takes minutes.
-      agent: { enabled: true, timeout: '30m' },
+      // A first boot without hardware help takes minutes. After this the provider goes on without the VM's addresses, of
+      // which nobody here makes use; the activation waits for the guest itself, and knows what to do when it is silent.
+      agent: { enabled: true, timeout: '5m' },
       cdrom: { fileId: wanted.seed, interface: 'scsi13' },
       timeoutClone: 1800,
       timeoutCreate: 1800,

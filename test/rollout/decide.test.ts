@@ -50,8 +50,8 @@ function guestOf(world: World): GuestStatus | undefined {
   return { release: world.release, image: '', active: world.mounted, dataDisk, services: {}, missing: [], serviceAddress: { address: '', held: world.mounted }, healthy: world.healthy, problems: [] }
 }
 
-/** Asked only when its disk is plugged in, as activate() does. */
-const asked = (world: World): boolean => world.disk?.owner === 'blue' && world.disk.key === 'scsi1' && world.vms.blue.running
+/** Asked when its disk is plugged in, and once before, as activate() does. */
+const asked = (world: World, known: GuestStatus | undefined): boolean => world.vms.blue.running && ((world.disk?.owner === 'blue' && world.disk.key === 'scsi1') || known === undefined)
 
 function takeActivation(world: World, step: ActivationStep): void {
   switch (step.do) {
@@ -69,13 +69,17 @@ function takeActivation(world: World, step: ActivationStep): void {
     case 'take':
       expect(world.disk?.owner).toBe('depot')
       expect(world.vms.blue.protected, 'an owner is protected before the disk comes').toBe(true)
+      expect(guestOf(world)?.release, 'only a guest that answers, and is the right one, gets the data').toBe('wanted')
       world.disk = { ...world.disk!, owner: 'blue', key: 'unused0' }
       return
     case 'attach':
       expect(world.disk).toMatchObject({ owner: 'blue', key: 'unused0' })
       world.disk = { ...world.disk!, key: 'scsi1' }
       return
-    case 'wait-agent': world.answers = true; return
+    case 'wait-agent':
+      if (step.mayReset) expect(world.disk?.owner, 'a VM with data is not reset').not.toBe('blue')
+      world.answers = true
+      return
     case 'format':
       expect(world.disk?.content, 'only a blank disk is formatted').toBe('blank')
       expect(world.pin, 'and only a new one').toBe('new')
@@ -96,8 +100,10 @@ const wanted = { group: 'serena', slot: 'blue' as const, release: 'wanted', heal
 /** Runs to its end, or is killed after some steps. @returns the last decision */
 function activateIn(world: World, steps: number): Decision<ActivationStep> {
   let activated = false
+  let known: GuestStatus | undefined
   for (let taken = 0; ; taken++) {
-    const decision = decideActivation(wanted, { group: seenOf(world), dataDisk: world.pin, guest: asked(world) ? guestOf(world) : undefined, activated })
+    if (asked(world, known)) known = guestOf(world)
+    const decision = decideActivation(wanted, { group: seenOf(world), dataDisk: world.pin, guest: known, activated })
     if (decision.kind !== 'step' || taken >= steps) return decision
     if (decision.step.do === 'activate') activated = true
     takeActivation(world, decision.step)

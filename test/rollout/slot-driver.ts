@@ -16,11 +16,13 @@ export interface SlotWorld {
   readonly ill: Map<string, string>
   /** VMs of these names have no agent. */
   readonly mute: Set<string>
+  /** The same, until they are reset. */
+  readonly hung: Set<string>
   /** What stands on a disk that is neither empty nor ours, by inode. */
   readonly foreign: Set<number>
 }
 
-export const newWorld = (): SlotWorld => ({ disks: new Map(), calls: [], ill: new Map(), mute: new Set(), foreign: new Set() })
+export const newWorld = (): SlotWorld => ({ disks: new Map(), calls: [], ill: new Map(), mute: new Set(), hung: new Set(), foreign: new Set() })
 
 export async function createSlotDriver(options: { stateDir: string; subnet: string; log: (line: string) => void }, world: SlotWorld): Promise<ComputeDriver> {
   const fake = await createFakeDriver(options)
@@ -48,7 +50,10 @@ class SlotMachine implements Machine {
 
   async shutdown(): Promise<void> { this.#exit({ reason: 'powerdown' }) }
   async stop(): Promise<void> { this.#exit({ reason: 'stopped' }) }
-  async reset(): Promise<void> { this.#mounted = false }
+  async reset(): Promise<void> {
+    this.#mounted = false
+    this.#world.hung.delete(this.#spec.name)
+  }
   async suspend(): Promise<void> {}
   async resume(): Promise<void> {}
   async plugDrive(drive: DriveSpec): Promise<void> { this.#drives.set(drive.slot, drive) }
@@ -67,7 +72,7 @@ class SlotMachine implements Machine {
   async stats(): Promise<{ cpuFraction: number; memoryBytes: number }> { return { cpuFraction: 0, memoryBytes: 0 } }
 
   async agent(command: string, args: Record<string, unknown> = {}): Promise<unknown> {
-    if (!this.#spec.agent || this.#world.mute.has(this.#spec.name)) throw new AgentUnavailable('QEMU guest agent is not running')
+    if (!this.#spec.agent || this.#world.mute.has(this.#spec.name) || this.#world.hung.has(this.#spec.name)) throw new AgentUnavailable('QEMU guest agent is not running')
     switch (command) {
       case 'guest-ping': return {}
       case 'guest-network-get-interfaces': return [{ name: 'eth0', 'hardware-address': this.#spec.nics[0]?.mac.toLowerCase(), 'ip-addresses': [{ 'ip-address-type': 'ipv4', 'ip-address': (await this.#seed()).address, prefix: 24 }] }]
