@@ -1,7 +1,7 @@
 /**
  * golden-watch.service: every few seconds it looks at the containers, restarts what stopped answering, holds the
- * service address while this slot may and what it is for answers, and keeps the firewall's rules. Compose does not
- * restart what is merely unhealthy.
+ * service address while this slot may and what it is for answers, and keeps the firewall's rules and the guest agent.
+ * Compose does not restart what is merely unhealthy.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
@@ -17,6 +17,9 @@ import { decide, forget, type Patience } from './patience.ts'
 import { readSlot } from './slot.ts'
 
 const roundMs = 5000
+const agentUnit = 'qemu-guest-agent.service'
+/** There when Proxmox gave the VM a channel for the agent. */
+const agentPort = '/dev/virtio-ports/org.qemu.guest_agent.0'
 
 async function round(seed: Seed, containers: readonly Container[], patience: Patience): Promise<void> {
   const active = isMounted()
@@ -63,6 +66,13 @@ function keepFirewall(): void {
   spawnSync('systemctl', ['restart', 'docker.service'], { stdio: 'inherit' })
 }
 
+/** Nothing can be asked of the VM, and no slot changed, without the agent; udev starts it, once, and nobody does so again. */
+function keepAgent(): void {
+  if (!existsSync(agentPort) || spawnSync('systemctl', ['is-active', '--quiet', agentUnit]).status === 0) return
+  console.log('the guest agent does not run: starting it')
+  spawnSync('systemctl', ['start', '--no-block', agentUnit], { stdio: 'inherit' })
+}
+
 /** Not while its unit is going down with the data disk, which may have begun since this round did. */
 function mayRestart(container: Container): boolean {
   if (container.unit === 'edge') return true
@@ -74,6 +84,7 @@ if (!slot) throw new Error('there is no seed')
 const containers = presentContainers(slot.seed, slot.image)
 const patience: Patience = new Map()
 for (;;) {
+  keepAgent()
   keepFirewall()
   await round(slot.seed, containers, patience)
   await pause(roundMs)

@@ -104,6 +104,14 @@ export class AgentError extends Error {
 }
 
 /** A running machine. All methods reject with a plain message when the machine is gone. */
+export interface MachineStats {
+  /** Of all processors together since the last call; 1 is one processor. */
+  readonly cpuFraction: number
+  readonly memoryBytes: number
+  /** QEMU's RunState when it is neither `running` nor what somebody asked for, e.g. `io-error` on a full disk. */
+  readonly trouble?: string
+}
+
 export interface Machine {
   readonly pid: number
   /** Resolves once, when the machine has ended for whatever reason. */
@@ -131,8 +139,8 @@ export interface Machine {
    * Rejects with AgentUnavailable or AgentError.
    */
   agent(command: string, args?: Record<string, unknown>, timeoutMs?: number): Promise<unknown>
-  /** The size of a plugged drive's medium and byte counters, for `status/current`. */
-  stats(): Promise<{ readonly cpuFraction: number; readonly memoryBytes: number }>
+  /** For `status/current`. */
+  stats(): Promise<MachineStats>
 }
 
 /** PVE firewall configuration as the API stores it; strings exactly as PVE spells them. */

@@ -30,10 +30,10 @@ export async function describeGuests(proxmox: Proxmox, node: string, labFolder: 
     const agent = await proxmox.agentExec(node, vmid, ['/bin/sh', '-c', question], { timeoutMs: answerTimeoutMs })
       .then(({ stdout, stderr }) => (stdout + stderr).trim(), (error: unknown) => error instanceof Error ? error.message : String(error))
     // The lab's figure is the time since it was last asked, which was above.
-    const { uptime, cpu, cpus } = await proxmox.get<{ uptime: number; cpu: number; cpus: number }>(`/nodes/${node}/qemu/${vmid}/status/current`)
+    const { uptime, cpu, cpus, qmpstatus } = await proxmox.get<{ uptime: number; cpu: number; cpus: number; qmpstatus: string }>(`/nodes/${node}/qemu/${vmid}/status/current`)
     const log = await readFile(join(labFolder, 'serial', `${vmid}.log`), 'utf8').catch(() => '')
     lines.push(
-      `VM ${vmid} (${name}), up ${duration(uptime * 1000)}, ${cpu.toFixed(1)} of ${cpus} processors busy`,
+      `VM ${vmid} (${name}), ${qmpstatus} for ${duration(uptime * 1000)}, ${cpu.toFixed(1)} of ${cpus} processors busy`,
       ...agent.split('\n').map((line) => `  agent   │ ${line}`),
       ...consoleTail(log, consoleLines).map((line) => `  console │ ${line}`)
     )

@@ -37,6 +37,13 @@ export async function checkSurvival(checks: Checks, guest: Guest, access: Outsid
     await inGuest(guest, 'systemctl restart docker')
     await backWithData(access, mark, guest.signal)
   })
+  await checks.check('the guest agent stopped: it is back by itself', async () => {
+    const invocation = (): Promise<string> => inGuest(guest, 'systemctl show --property InvocationID --value qemu-guest-agent.service')
+    const before = await invocation()
+    // A little later: the agent still has to answer for this command.
+    await inGuest(guest, 'systemd-run --quiet --on-active=2s systemctl stop qemu-guest-agent.service')
+    await eventually(async () => expectThat(await invocation() !== before, 'it was not stopped'), { timeoutMs: 300_000, signal: guest.signal })
+  })
   await checks.check('nftables reloaded: Serena answers, and the guest\'s rules are in force', async () => {
     await inGuest(guest, 'nft -f /etc/nftables.conf')
     await inGuest(guest, 'systemctl reload-or-restart golden-firewall.service')

@@ -26,7 +26,7 @@ export async function vmStatus(context: Context, vmid: number): Promise<Record<s
     vmid,
     name: nameOf(vmid, config),
     status: running === undefined ? 'stopped' : 'running',
-    qmpstatus: running === undefined ? 'stopped' : running.paused ? 'paused' : 'running',
+    qmpstatus: running === undefined ? 'stopped' : running.paused ? 'paused' : stats?.trouble ?? 'running',
     cpus: Number(config.sockets ?? 1) * Number(config.cores ?? 1),
     maxmem: memoryMiB(config) * 1024 ** 2,
     maxdisk: maxDisk(config),

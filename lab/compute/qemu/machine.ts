@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { closeSync, openSync } from 'node:fs'
 import type { Duplex, Readable } from 'node:stream'
 import { dieWithParent } from '../../network/namespaces.ts'
-import type { DriveSpec, Machine, MachineExit, MachineSpec, NicSpec } from '../driver.ts'
+import type { DriveSpec, Machine, MachineExit, MachineSpec, MachineStats, NicSpec } from '../driver.ts'
 import { Agent } from './agent.ts'
 import { agentPort, descriptors, qemuArguments, type Acceleration } from './arguments.ts'
 import { blockNode, driveDevice, nicBackend, nicDevice, parseSlot, scsiController } from './devices.ts'
@@ -286,7 +286,9 @@ class QemuMachine implements Machine {
     return await this.#agent.execute(command, args, timeoutMs)
   }
 
-  async stats(): Promise<{ cpuFraction: number; memoryBytes: number }> {
+  async stats(): Promise<MachineStats> {
+    // A guest that was stopped by its host, as QEMU does when a write finds the disk full, looks like one that hangs.
+    const state = await this.#qmp.execute('query-status').then((answer) => (answer as { status: string }).status, () => 'running')
     const [stat, status] = await Promise.all([readFile(`/proc/${this.pid}/stat`, 'utf8'), readFile(`/proc/${this.pid}/status`, 'utf8')]).catch(() => {
       throw new Error('the machine is not running')
     })
@@ -297,6 +299,9 @@ class QemuMachine implements Machine {
     const before = this.#lastCpu
     this.#lastCpu = { seconds, at: now }
     const cpuFraction = before && now > before.at ? (seconds - before.seconds) / (now - before.at) : 0
-    return { cpuFraction, memoryBytes: Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) * 1024 }
+    return {
+      cpuFraction, memoryBytes: Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) * 1024,
+      ...(['io-error', 'internal-error', 'guest-panicked', 'watchdog'].includes(state) ? { trouble: state } : {})
+    }
   }
 }
