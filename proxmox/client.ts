@@ -282,7 +282,7 @@ class Client implements Proxmox {
         last = error
       }
       if (Date.now() - began > timeoutMs) {
-        throw new ProxmoxError('agent-timeout', `the guest agent of VM ${vmid} did not answer within ${Math.round(timeoutMs / 1000)} s`, `Look at VM ${vmid}'s console in Proxmox: it may still be booting.`, { status: 500, method: 'POST', path: `/nodes/${node}/qemu/${vmid}/agent/ping`, cause: last })
+        throw new ProxmoxError('agent-timeout', `the guest agent of VM ${vmid} did not answer within ${Math.round(timeoutMs / 1000)} s`, `Look at VM ${vmid}'s console in Proxmox: it says where the boot hangs, if it does.`, { status: 500, method: 'POST', path: `/nodes/${node}/qemu/${vmid}/agent/ping`, cause: last })
       }
       options.onWait?.(Date.now() - began)
       await delay(1000, undefined, { signal: options.signal })

@@ -34,7 +34,8 @@ export interface DeployedGroup {
 const firstSlot: SlotName = 'blue'
 
 /**
- * A first release that fails before its slot owns the data, or that is stopped, is taken back: nothing half-done stays.
+ * A first release that fails before its slot owns the data, or that is stopped, is taken back: nothing half-done stays,
+ * but for a VM that does not answer.
  * @throws Failure; run again, it goes on from there. `deploy-in-progress` while another run changes this site
  */
 export async function deploy(options: DeployOptions): Promise<readonly DeployedGroup[]> {
@@ -43,7 +44,7 @@ export async function deploy(options: DeployOptions): Promise<readonly DeployedG
     try {
       return await deployGroups(options, claim, begun)
     } catch (error) {
-      for (const group of [...begun].reverse()) await takeBack(options, claim, group)
+      for (const group of [...begun].reverse()) await takeBack(options, claim, group, error)
       throw error
     }
   })
@@ -80,11 +81,15 @@ async function deployGroups(options: DeployOptions, claim: SiteClaim, begun: Set
   return results
 }
 
+/** The cause is on the console of a VM that says nothing. */
+const silent = ['agent-timeout', 'slot-silent']
+
 /**
- * Ends a first release that did not come to its end. A slot that owns the data stays where nobody has asked for a stop:
- * whoever looks for the cause needs it, and the next run goes on with it. Never throws: what failed before counts.
+ * Ends a first release that did not come to its end. A slot that owns the data or does not answer stays where nobody has
+ * asked for a stop: whoever looks for the cause needs it, and the next run goes on with it. Never throws: what failed
+ * before counts.
  */
-async function takeBack(options: DeployOptions, claim: SiteClaim, group: string): Promise<void> {
+async function takeBack(options: DeployOptions, claim: SiteClaim, group: string, cause: unknown): Promise<void> {
   const { site, folder, proxmox, progress } = options
   // Asked to stop a second time, the program ends; until then this is what it does about the first time.
   const undo = { ...options, signal: new AbortController().signal }
@@ -92,7 +97,8 @@ async function takeBack(options: DeployOptions, claim: SiteClaim, group: string)
     const places = placesOf(site, group, (await readPins(folder)).groups[group])
     await settleDepot(proxmox, places)
     const place = diskPlace(await observeGroup(proxmox, places))
-    if (!options.signal.aborted && slotNames.some((slot) => place.at === slot)) {
+    const worthALook = slotNames.some((slot) => place.at === slot) || (cause instanceof Failure && silent.includes(cause.code))
+    if (!options.signal.aborted && worthALook) {
       return progress.info(`group ${group} is left as it is, for a look at it: "npx golden deploy" goes on from there, "npx golden destroy ${group}" removes its VM and keeps the data`)
     }
     await progress.step(`take back what was begun of group ${group}`, async () => {
