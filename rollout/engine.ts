@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Failure } from '../proxmox/failure.ts'
+import type { Progress } from '../proxmox/progress.ts'
 import { runGuarded } from '../proxmox/guarded.ts'
 import { saysFull, storageFullHint } from '../proxmox/storage-full.ts'
 import type { Site } from '../stacks/site.ts'
@@ -18,6 +19,7 @@ export interface EngineOptions {
   readonly caFile: string | undefined
   readonly signal: AbortSignal
   readonly claim: SiteClaim
+  readonly progress: Pick<Progress, 'warn'>
 }
 
 /** One change that a plan would make. */
@@ -48,7 +50,7 @@ export interface Engine {
 const project = join(import.meta.dirname, '..')
 
 export function openEngine(options: EngineOptions): Engine {
-  const { site, folder, signal, claim } = options
+  const { site, folder, signal, claim, progress } = options
   const outdir = join(folder, 'state', 'cdktf.out')
   const stackFolder = (stack: string): string => join(outdir, 'stacks', stack)
   const env: NodeJS.ProcessEnv = { ...engineEnvironment(options, process.env), ...claimHeld }
@@ -58,7 +60,7 @@ export function openEngine(options: EngineOptions): Engine {
   const discard = (stack: string): Promise<void> => rm(join(stackFolder(stack), planFile), { force: true })
 
   async function json(stack: string, what: string, args: readonly string[], note: (text: string) => void, changes: PlannedChange[] = []): Promise<void> {
-    const listener = new EngineListener(note, changes)
+    const listener = new EngineListener(note, (text) => progress.warn(text), changes)
     const ended = await run(stack, args, (line) => listener.line(line))
     signal.throwIfAborted()
     if (ended.exitCode !== 0) throw listener.failure(stack, what)
@@ -152,7 +154,7 @@ function lockFailure(stack: string, what: string, text: string): Failure | undef
  * The caller's environment with the token and the CA. Proxmox's API is reached directly whatever proxy is set, and
  * settings of the provider that somebody has in the environment do not count.
  */
-export function engineEnvironment({ site, folder, environment, token, caFile }: Omit<EngineOptions, 'signal' | 'claim'>, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+export function engineEnvironment({ site, folder, environment, token, caFile }: Omit<EngineOptions, 'signal' | 'claim' | 'progress'>, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const host = new URL(site.proxmox.url).hostname
   const direct = [env['NO_PROXY'] ?? env['no_proxy'], host].filter(Boolean).join(',')
   const kept = Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('PROXMOX_VE_') && !name.startsWith('TF_CLI_ARGS') && name.toLowerCase() !== 'no_proxy'))
@@ -209,13 +211,16 @@ interface EngineMessage {
 /** Reads the engine's `-json` lines (OpenTofu's "Machine-Readable UI"). */
 export class EngineListener {
   readonly #note: (text: string) => void
+  readonly #warn: (text: string) => void
   readonly #changes: PlannedChange[]
   readonly #errors: { readonly summary: string; readonly detail: string; readonly address: string | undefined }[] = []
   readonly #output: string[] = []
   readonly #plain: string[] = []
 
-  constructor(note: (text: string) => void, changes: PlannedChange[]) {
+  /** @param warn gets what a hook warns of: unlike a note it stays on the screen */
+  constructor(note: (text: string) => void, warn: (text: string) => void, changes: PlannedChange[]) {
     this.#note = note
+    this.#warn = warn
     this.#changes = changes
   }
 
@@ -237,7 +242,9 @@ export class EngineListener {
         const output = (message.hook?.output ?? '').trim()
         if (output !== '') {
           this.#output.push(output)
-          this.#note(output)
+          const warning = /^warning: (.*)$/s.exec(output)?.[1]
+          if (warning === undefined) this.#note(output)
+          else this.#warn(warning)
         }
         break
       }

@@ -47,14 +47,14 @@ async function demo(folder: string, context: VerbContext): Promise<number> {
   const ended = exitOf(lab)
   let connection: any
   let administrator: Proxmox | undefined
-  const look = async (): Promise<string[]> => administrator === undefined ? [] : describeGuests(administrator, connection.node, join(folder, 'lab'))
+  const look = async (): Promise<string[]> => administrator === undefined ? [] : describeGuests(administrator, connection.node, join(folder, 'lab')).catch(() => [])
   const checks = newChecks(progress, signal, look)
   let site: DemoResult | undefined
   let problem: unknown
   try {
     connection = await progress.step('start the lab: a Proxmox-compatible API, a LAN and a router of its own', () => labAnswers(join(folder, 'lab', 'connection.json'), ended, log, signal))
     administrator = await opened(connection.apiUrl, connection.caFile, connection.rootToken)
-    site = await runDemo({ connection, administrator, folder, checks, progress, signal, env })
+    site = await runDemo({ connection, administrator, folder, checks, look, progress, signal, env })
   } catch (error) {
     problem = error
   } finally {

@@ -31,7 +31,7 @@ export function newChecks(progress: Progress, signal: AbortSignal, look: () => P
       signal.throwIfAborted()
       const detail = error instanceof Error ? error.message : String(error)
       results.push({ name, ok: false, seconds: seconds(), detail })
-      for (const line of await look().catch(() => [])) progress.info(line)
+      for (const line of await look()) progress.info(line)
       progress.warn(`${name}: ${detail}`)
       return error
     }

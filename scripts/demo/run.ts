@@ -26,6 +26,8 @@ export interface DemoWorld {
   /** The demo's own folder. */
   readonly folder: string
   readonly checks: Checks
+  /** What the guests look like now, in lines. */
+  look(): Promise<readonly string[]>
   readonly progress: Progress
   readonly signal: AbortSignal
   readonly env: NodeJS.ProcessEnv
@@ -45,7 +47,7 @@ export async function runDemo(world: DemoWorld): Promise<DemoResult> {
   const { connection, administrator, checks, progress, signal } = world
   const folder: string = connection.site
   const env = { ...world.env, GOLDEN_SITE: folder }
-  const golden = (...words: string[]): Promise<any> => verb(words, { env, signal, onLine: (line) => progress.info(line) })
+  const golden = (...words: string[]): Promise<any> => verb(words, { env, signal, onLine: shows(world) })
   const site = await loadSite(folder)
   const access: OutsideAccess = { site, folder }
   const proxmox = await opened(connection.apiUrl, connection.caFile, connection.token)
@@ -124,7 +126,7 @@ async function oneVm(world: DemoWorld, first: Site, proxmox: Proxmox): Promise<v
   const site = await loadSite(folder)
   await initSecrets(site, folder, new Date())
   const [id, secret] = connection.rootToken.split(/=(.*)/s) as [string, string]
-  const options = { env: { ...world.env, GOLDEN_SITE: folder }, signal, onLine: (line: string) => progress.info(line) }
+  const options = { env: { ...world.env, GOLDEN_SITE: folder }, signal, onLine: shows(world) }
   const guests = guestsOf(site, proxmox, signal)
   const access = { site, folder }
   await checks.must('one VM for both roles: setup and deploy', async () => {
@@ -136,6 +138,12 @@ async function oneVm(world: DemoWorld, first: Site, proxmox: Proxmox): Promise<v
   await checkLogs(checks, { site, guests, signal, access }, 'one VM')
   await checkFirewalls(checks, { site, control: control(connection.controlSocket), administrator, guests }, 'one VM')
   await checks.must('one VM: destroy', async () => { await verb(['destroy', '--yes'], options) })
+}
+
+/** Shows a verb's progress, and when a VM has to be reset, how it hung. */
+const shows = ({ progress, look }: DemoWorld) => (line: string): void => {
+  progress.info(line)
+  if (/^\s*warning: VM \d+ does not answer/.test(line)) void look().then((lines) => { for (const one of lines) progress.info(one) })
 }
 
 /** @param token `user@realm!name=secret` */

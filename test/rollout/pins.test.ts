@@ -47,10 +47,17 @@ test('the engine gets the token and the CA by its environment, reaches Proxmox d
 })
 
 test('what a hook says about its failure is what the user gets, not that a command exited with 1', () => {
-  const listener = new EngineListener(() => {}, [])
+  const listener = new EngineListener(() => {}, () => {}, [])
   for (const output of ['activate slot blue of group serena …', 'error data-disk-foreign: the disk holds something else', '→ Nothing was written.']) listener.line(JSON.stringify({ type: 'provision_progress', hook: { output } }))
   listener.line(JSON.stringify({ type: 'diagnostic', diagnostic: { severity: 'error', summary: 'local-exec provisioner error', detail: 'exit status 1' } }))
   expect(listener.failure('home-serena', 'apply')).toMatchObject({ code: 'data-disk-foreign', message: 'the disk holds something else', hint: 'Nothing was written.' })
+})
+
+test('what a hook warns of stays; what it is at passes', () => {
+  const said: string[] = []
+  const listener = new EngineListener((text) => said.push(`note ${text}`), (text) => said.push(`warning ${text}`), [])
+  for (const output of ['wait for the guest: 300 s', 'warning: VM 9011 does not answer']) listener.line(JSON.stringify({ type: 'provision_progress', hook: { output } }))
+  expect(said).toEqual(['note wait for the guest: 300 s', 'warning VM 9011 does not answer'])
 })
 
 test('a step without effect is given up, and waiting has an end', async () => {
@@ -60,7 +67,7 @@ test('a step without effect is given up, and waiting has an end', async () => {
 })
 
 test('a full storage is named as such, whoever says it', () => {
-  const listener = new EngineListener(() => {}, [])
+  const listener = new EngineListener(() => {}, () => {}, [])
   listener.line(JSON.stringify({ type: 'diagnostic', diagnostic: { severity: 'error', summary: 'error waiting for VM clone', detail: 'task failed: clone failed: No space left on device', address: 'proxmox_virtual_environment_vm.blue' } }))
   expect(listener.failure('home-serena', 'apply')).toMatchObject({ code: 'storage-full', hint: expect.stringContaining('Make room') })
 })
