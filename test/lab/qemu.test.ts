@@ -55,6 +55,12 @@ describe('the command line of a machine', () => {
   }
   const device = (spec: MachineSpec, id: string) => devices(spec).find(each => each.id === id)
 
+  test('emulates all processors in one thread, which does not lose changes of code', () => {
+    const args = qemuArguments(machineSpec('/x', { cores: 2 }), 'tcg', new Map())
+    expect(args[args.indexOf('-accel') + 1]).toMatch(/^tcg,thread=single\b/)
+    expect(args[args.indexOf('-smp') + 1]).toMatch(/^2,/)
+  })
+
   test('names disks as Proxmox does, by the serial number if there is one', () => {
     const spec = machineSpec('/x', { drives: [disk('scsi0', '/a'), disk('scsi1', '/b', { serial: 'data' }), disk('virtio1', '/c', { serial: 'v' })] })
     expect(device(spec, 'scsi0')).toMatchObject({ driver: 'scsi-hd', device_id: 'drive-scsi0', bus: 'scsihw0.0', lun: 0 })
