@@ -96,8 +96,10 @@ async function takeBack(options: DeployOptions, claim: SiteClaim, group: string,
   try {
     const places = placesOf(site, group, (await readPins(folder)).groups[group])
     await settleDepot(proxmox, places)
-    const place = diskPlace(await observeGroup(proxmox, places))
-    const worthALook = slotNames.some((slot) => place.at === slot) || (cause instanceof Failure && silent.includes(cause.code))
+    const seen = await observeGroup(proxmox, places)
+    const place = diskPlace(seen)
+    const isSilent = cause instanceof Failure && silent.includes(cause.code)
+    const worthALook = slotNames.some((slot) => place.at === slot || (isSilent && seen.slots[slot].there === true))
     if (!options.signal.aborted && worthALook) {
       return progress.info(`group ${group} is left as it is, for a look at it: "npx golden deploy" goes on from there, "npx golden destroy ${group}" removes its VM and keeps the data`)
     }

@@ -103,7 +103,6 @@ export class AgentError extends Error {
   }
 }
 
-/** A running machine. All methods reject with a plain message when the machine is gone. */
 export interface MachineStats {
   /** Of all processors together since the last call; 1 is one processor. */
   readonly cpuFraction: number
@@ -112,6 +111,7 @@ export interface MachineStats {
   readonly trouble?: string
 }
 
+/** A running machine. All methods reject with a plain message when the machine is gone. */
 export interface Machine {
   readonly pid: number
   /** Resolves once, when the machine has ended for whatever reason. */
