@@ -164,9 +164,11 @@ export async function activate(context: ActivationContext, slot: SlotName, relea
 /** Many times what a boot takes, without hardware help too; the engine has waited before. */
 const resetAfterMs = 300_000
 
+const waiting = (note: (text: string) => void) => (elapsedMs: number): void => note(`wait for the guest: ${Math.round(elapsedMs / 1000)} s`)
+
 async function answersWithin(guest: Guest, timeoutMs: number, note: (text: string) => void): Promise<boolean> {
   try {
-    await guest.wait((elapsed) => note(`wait for the guest: ${Math.round(elapsed / 1000)} s`), timeoutMs)
+    await guest.wait(waiting(note), timeoutMs)
     return true
   } catch (error) {
     if (error instanceof Failure && error.code === 'agent-timeout') return false
@@ -178,7 +180,7 @@ async function answersWithin(guest: Guest, timeoutMs: number, note: (text: strin
 const seedTimeoutMs = 600_000
 
 async function waitForStatus(guest: Guest, note: (text: string) => void, signal: AbortSignal | undefined): Promise<GuestStatus> {
-  await guest.wait((elapsed) => note(`wait for the guest: ${Math.round(elapsed / 1000)} s`))
+  await guest.wait(waiting(note))
   const until = performance.now() + seedTimeoutMs
   for (;;) {
     const status = await guest.status()

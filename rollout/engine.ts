@@ -154,7 +154,7 @@ function lockFailure(stack: string, what: string, text: string): Failure | undef
  * The caller's environment with the token and the CA. Proxmox's API is reached directly whatever proxy is set, and
  * settings of the provider that somebody has in the environment do not count.
  */
-export function engineEnvironment({ site, folder, environment, token, caFile }: Omit<EngineOptions, 'signal' | 'claim' | 'progress'>, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+export function engineEnvironment({ site, folder, environment, token, caFile }: Pick<EngineOptions, 'site' | 'folder' | 'environment' | 'token' | 'caFile'>, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const host = new URL(site.proxmox.url).hostname
   const direct = [env['NO_PROXY'] ?? env['no_proxy'], host].filter(Boolean).join(',')
   const kept = Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('PROXMOX_VE_') && !name.startsWith('TF_CLI_ARGS') && name.toLowerCase() !== 'no_proxy'))

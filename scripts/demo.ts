@@ -47,7 +47,10 @@ async function demo(folder: string, context: VerbContext): Promise<number> {
   const ended = exitOf(lab)
   let connection: any
   let administrator: Proxmox | undefined
-  const look = async (): Promise<string[]> => administrator === undefined ? [] : describeGuests(administrator, connection.node, join(folder, 'lab')).catch(() => [])
+  const look = async (): Promise<void> => {
+    if (administrator === undefined) return
+    for (const line of await describeGuests(administrator, connection.node, join(folder, 'lab')).catch(() => [])) progress.info(line)
+  }
   const checks = newChecks(progress, signal, look)
   let site: DemoResult | undefined
   let problem: unknown

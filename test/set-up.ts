@@ -42,6 +42,22 @@ export async function setUp(lab: Lab, site: Site, folder: string): Promise<SetUp
   return { caFile, token, root, proxmox: connect({ url: lab.connection.apiUrl, caPem, auth: token }) }
 }
 
+/** Tells of every text as it is shown, before it is. */
+export const watched = (progress: Progress, watch: (text: string) => void): Progress => ({
+  step: (title, run) => {
+    watch(title)
+    return progress.step(title, (note) => run((text) => {
+      watch(text)
+      note(text)
+    }))
+  },
+  info: (text) => {
+    watch(text)
+    progress.info(text)
+  },
+  warn: progress.warn
+})
+
 /** A renderer that writes everything down, in order. */
 export function recorder(): { readonly shown: string[]; readonly progress: Progress } {
   const shown: string[] = []

@@ -16,8 +16,8 @@ export interface Checks {
   must(name: string, work: (note: (text: string) => void) => Promise<void>): Promise<void>
 }
 
-/** @param look what to print when a check fails, beside its complaint: the state in which it failed may be gone soon */
-export function newChecks(progress: Progress, signal: AbortSignal, look: () => Promise<readonly string[]> = async () => []): Checks {
+/** @param look shows what a check has found when it fails: the state in which it failed may be gone soon */
+export function newChecks(progress: Progress, signal: AbortSignal, look: () => Promise<void>): Checks {
   const results: CheckResult[] = []
   const run = async (name: string, work: (note: (text: string) => void) => Promise<void>): Promise<unknown> => {
     signal.throwIfAborted()
@@ -31,7 +31,7 @@ export function newChecks(progress: Progress, signal: AbortSignal, look: () => P
       signal.throwIfAborted()
       const detail = error instanceof Error ? error.message : String(error)
       results.push({ name, ok: false, seconds: seconds(), detail })
-      for (const line of await look()) progress.info(line)
+      await look()
       progress.warn(`${name}: ${detail}`)
       return error
     }

@@ -26,8 +26,8 @@ export interface DemoWorld {
   /** The demo's own folder. */
   readonly folder: string
   readonly checks: Checks
-  /** What the guests look like now, in lines. */
-  look(): Promise<readonly string[]>
+  /** Shows what the guests look like now. */
+  look(): Promise<void>
   readonly progress: Progress
   readonly signal: AbortSignal
   readonly env: NodeJS.ProcessEnv
@@ -143,7 +143,7 @@ async function oneVm(world: DemoWorld, first: Site, proxmox: Proxmox): Promise<v
 /** Shows a verb's progress, and when a VM has to be reset, how it hung. */
 const shows = ({ progress, look }: DemoWorld) => (line: string): void => {
   progress.info(line)
-  if (/^\s*warning: VM \d+ does not answer/.test(line)) void look().then((lines) => { for (const one of lines) progress.info(one) })
+  if (/^\s*warning: VM \d+ does not answer/.test(line)) void look()
 }
 
 /** @param token `user@realm!name=secret` */

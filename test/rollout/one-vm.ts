@@ -8,6 +8,7 @@ import { diskPlace, observeGroup, placesOf, type DiskPlace } from '../../rollout
 import type { DeployOptions } from '../../rollout/options.ts'
 import { readPins } from '../../rollout/pins.ts'
 import { toolEnvironment } from '../../tools/index.ts'
+import { watched } from '../set-up.ts'
 import { startRolloutLab, type RolloutLab } from './lab.ts'
 
 export interface OneVm extends RolloutLab {
@@ -19,7 +20,7 @@ export interface OneVm extends RolloutLab {
   place(): Promise<DiskPlace>
   /** Does something with the engine itself, as people may. */
   withEngine<T>(work: (engine: Engine) => Promise<T>, change?: Partial<DeployOptions>): Promise<T>
-  /** As an administrator may: the data goes home, the VM away. */
+  /** As an administrator may: the data goes home, if the slot has it, the VM away. */
   removeSlot(): Promise<void>
 }
 
@@ -29,14 +30,13 @@ export const nothing = { vms: [9001, 9010], seeds: [], releases: {}, state: [] }
 export async function startOneVm(): Promise<OneVm> {
   const t = await startRolloutLab(await toolEnvironment(), 'one-vm')
   await t.addImage(9001)
+  const place = async (): Promise<DiskPlace> => diskPlace(await observeGroup(t.proxmox, placesOf(t.site, 'all', undefined)))
   return {
     ...t,
     async stopAt(pattern, work) {
       const abort = new AbortController()
-      const { progress } = t.options()
-      const watch = (text: string): void => { if (pattern.test(text)) abort.abort(new Error('stopped by the test')) }
-      const watched = { ...progress, info: (text: string) => { watch(text); progress.info(text) }, step: <T>(title: string, run: (note: (text: string) => void) => Promise<T>): Promise<T> => { watch(title); return progress.step(title, (note) => run((text) => { watch(text); note(text) })) } }
-      await expect(work(t.options({ progress: watched, signal: abort.signal }))).rejects.toThrow()
+      const progress = watched(t.options().progress, (text) => { if (pattern.test(text)) abort.abort(new Error('stopped by the test')) })
+      await expect(work(t.options({ progress, signal: abort.signal }))).rejects.toThrow()
       expect(abort.signal.aborted).toBe(true)
     },
     async made() {
@@ -44,11 +44,12 @@ export async function startOneVm(): Promise<OneVm> {
       const vms = (await t.root.get<{ vmid: number }[]>('/cluster/resources', { type: 'vm' })).map((one) => one.vmid).sort()
       return { vms, seeds: await t.proxmox.get(`/nodes/${node}/storage/${storage.iso}/content`, { content: 'iso' }), releases: (await readPins(t.folder)).groups['all']?.slots ?? {}, state: (await readdir(join(t.folder, 'state'))).filter((name) => name === 'deploy.json') }
     },
-    place: async () => diskPlace(await observeGroup(t.proxmox, placesOf(t.site, 'all', undefined))),
+    place,
     withEngine: (work, change = {}) => claimSite(t.folder, 'test', (claim) => work(openEngine({ ...t.options(change), claim }))),
     async removeSlot() {
+      const data = await place()
       await t.root.task(await t.root.post<string>('/nodes/pve/qemu/9011/status/stop'))
-      await t.root.task(await t.root.post<string>('/nodes/pve/qemu/9011/move_disk', { disk: 'scsi1', 'target-vmid': 9010, 'target-disk': 'scsi1' }))
+      if (data.at === 'blue') await t.root.task(await t.root.post<string>('/nodes/pve/qemu/9011/move_disk', { disk: data.disk.key, 'target-vmid': 9010, 'target-disk': 'scsi1' }))
       await t.root.put('/nodes/pve/qemu/9011/config', { protection: 0 })
       await t.root.task(await t.root.del<string>('/nodes/pve/qemu/9011'))
     }

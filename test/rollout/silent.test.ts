@@ -2,17 +2,17 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { renderIso } from '../../images/iso.ts'
 import { activate } from '../../rollout/activate.ts'
-import { diskPlace, observeGroup, placesOf, type GroupPlaces } from '../../rollout/observe.ts'
-import { startRolloutLab, type RolloutLab } from './lab.ts'
+import { placesOf, type GroupPlaces } from '../../rollout/observe.ts'
+import { watched } from '../set-up.ts'
+import { startOneVm, type OneVm } from './one-vm.ts'
 
 const release = 'ffffffffffff'
-let t: RolloutLab
+let t: OneVm
 let places: GroupPlaces
 let dataDisk: 'new' | 'made' | undefined
 
 beforeAll(async () => {
-  t = await startRolloutLab({}, 'one-vm')
-  await t.addImage(9001)
+  t = await startOneVm()
   places = placesOf(t.site, 'all', undefined)
 })
 afterAll(() => t?.close())
@@ -28,11 +28,7 @@ beforeEach(async () => {
   await t.proxmox.task(await t.proxmox.post<string>(`/nodes/${node}/qemu/${vmid}/status/start`))
   t.world.hung.add(name)
   return async () => {
-    const there = diskPlace(await observeGroup(t.proxmox, places))
-    await t.root.task(await t.root.post<string>(`/nodes/${node}/qemu/${vmid}/status/stop`))
-    if (there.at === 'blue') await t.root.task(await t.root.post<string>(`/nodes/${node}/qemu/${vmid}/move_disk`, { disk: there.disk.key, 'target-vmid': places.depot.vmid, 'target-disk': 'scsi1' }))
-    await t.root.put(`/nodes/${node}/qemu/${vmid}/config`, { protection: 0 })
-    await t.root.task(await t.root.del<string>(`/nodes/${node}/qemu/${vmid}`))
+    await t.removeSlot()
     t.world.hung.clear()
     t.world.mute.clear()
     t.shown.length = 0
@@ -42,17 +38,10 @@ beforeEach(async () => {
 /** @param patience is lost at this many notes that the guest is waited for */
 function activateBlue(wanted = release, patience = Infinity): Promise<void> {
   const abort = new AbortController()
-  const { progress } = t.options()
   let waited = 0
   return activate({
     proxmox: t.proxmox, places, pauseMs: 1, resetAfterMs: 1, signal: abort.signal,
-    progress: {
-      ...progress,
-      step: (title, run) => progress.step(title, (note) => run((text) => {
-        note(text)
-        if (text.startsWith('wait for the guest:') && ++waited === patience) abort.abort(new Error('seen enough'))
-      }))
-    },
+    progress: watched(t.options().progress, (text) => { if (text.startsWith('wait for the guest:') && ++waited === patience) abort.abort(new Error('seen enough')) }),
     readDataDisk: async () => dataDisk,
     writeDataDisk: async (state) => { dataDisk = state }
   }, 'blue', wanted, 5000)
@@ -63,20 +52,20 @@ const warnings = (): string[] => t.shown.filter((line) => line.startsWith('warni
 test('a VM that hangs while it boots is reset once, before it has data, and then takes over', async () => {
   await activateBlue()
   expect(warnings()).toEqual([`warning: VM ${places.slots.blue.vmid} does not answer since it was started: resetting it, once; it has no data yet`])
-  expect(diskPlace(await observeGroup(t.proxmox, places))).toMatchObject({ at: 'blue' })
+  expect(await t.place()).toMatchObject({ at: 'blue' })
 })
 
 test('one that goes on being silent gets no data', async () => {
   t.world.mute.add(places.slots.blue.name)
   await expect(activateBlue(release, 3)).rejects.toMatchObject({ name: 'AbortError' })
   expect(warnings()).toHaveLength(1)
-  expect(diskPlace(await observeGroup(t.proxmox, places))).toMatchObject({ at: 'depot' })
+  expect(await t.place()).toMatchObject({ at: 'depot' })
 })
 
 test('nor does one of another release', async () => {
   t.world.hung.clear()
   await expect(activateBlue('eeeeeeeeeeee')).rejects.toMatchObject({ code: 'other-release' })
-  expect(diskPlace(await observeGroup(t.proxmox, places))).toMatchObject({ at: 'depot' })
+  expect(await t.place()).toMatchObject({ at: 'depot' })
   expect(warnings()).toEqual([])
 })
 

@@ -4,7 +4,7 @@
  */
 import { statSync } from 'node:fs'
 import { createFakeDriver } from '../../lab/compute/fake/driver.ts'
-import { AgentError, AgentUnavailable, type ComputeDriver, type DriveSpec, type Machine, type MachineExit, type MachineSpec } from '../../lab/compute/driver.ts'
+import { AgentError, AgentUnavailable, type ComputeDriver, type DriveSpec, type Machine, type MachineExit, type MachineSpec, type MachineStats } from '../../lab/compute/driver.ts'
 import { readIsoFile } from '../../lab/iso/read.ts'
 
 export interface SlotWorld {
@@ -69,7 +69,7 @@ class SlotMachine implements Machine {
   async plugNic(): Promise<void> {}
   async unplugNic(): Promise<void> {}
   async sendKey(): Promise<void> {}
-  async stats(): Promise<{ cpuFraction: number; memoryBytes: number }> { return { cpuFraction: 0, memoryBytes: 0 } }
+  async stats(): Promise<MachineStats> { return { cpuFraction: 0, memoryBytes: 0 } }
 
   async agent(command: string, args: Record<string, unknown> = {}): Promise<unknown> {
     if (!this.#spec.agent || this.#world.mute.has(this.#spec.name) || this.#world.hung.has(this.#spec.name)) throw new AgentUnavailable('QEMU guest agent is not running')

@@ -14,6 +14,7 @@ import { Qmp, QmpError } from './qmp.ts'
 /** How long a guest may take to let go of a device; Proxmox waits about as long. */
 const unplugTimeoutMs = 15_000
 const quitTimeoutMs = 5_000
+const troubles = ['io-error', 'internal-error', 'guest-panicked', 'watchdog']
 
 export interface MachineSurroundings {
   readonly acceleration: Acceleration
@@ -68,6 +69,8 @@ class QemuMachine implements Machine {
   #errors = ''
   #stopping = false
   #shutdownReason = ''
+  /** QEMU's RunState. A guest that its host has stopped, as QEMU does when a write finds the disk full, looks like one that hangs. */
+  #runState = 'running'
   #nodeCount = 0
   #lastCpu: { seconds: number; at: number } | undefined
 
@@ -88,6 +91,8 @@ class QemuMachine implements Machine {
     this.#qmp.onEvent(({ event, data }) => {
       if (event === 'VSERPORT_CHANGE' && data.id === agentPort) this.#agent.setOpen(data.open === true)
       if (event === 'SHUTDOWN') this.#shutdownReason = String(data.reason)
+      if (event === 'STOP') this.#qmp.execute('query-status').then((answer) => { this.#runState = (answer as { status: string }).status }, () => {})
+      if (event === 'RESUME') this.#runState = 'running'
     })
     const ended = new Promise<MachineExit>(resolve => {
       child.once('error', error => resolve({ reason: 'crashed', detail: error.message }))
@@ -287,8 +292,6 @@ class QemuMachine implements Machine {
   }
 
   async stats(): Promise<MachineStats> {
-    // A guest that was stopped by its host, as QEMU does when a write finds the disk full, looks like one that hangs.
-    const state = await this.#qmp.execute('query-status').then((answer) => (answer as { status: string }).status, () => 'running')
     const [stat, status] = await Promise.all([readFile(`/proc/${this.pid}/stat`, 'utf8'), readFile(`/proc/${this.pid}/status`, 'utf8')]).catch(() => {
       throw new Error('the machine is not running')
     })
@@ -301,7 +304,7 @@ class QemuMachine implements Machine {
     const cpuFraction = before && now > before.at ? (seconds - before.seconds) / (now - before.at) : 0
     return {
       cpuFraction, memoryBytes: Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) * 1024,
-      ...(['io-error', 'internal-error', 'guest-panicked', 'watchdog'].includes(state) ? { trouble: state } : {})
+      ...(troubles.includes(this.#runState) ? { trouble: this.#runState } : {})
     }
   }
 }
