@@ -57,7 +57,7 @@ export async function makeBase(options: BaseOptions): Promise<void> {
       scsi0: `${storage.disks}:0,import-from=${storage.iso}:import/${file},${baseDisk}`
     }).catch((error: unknown) => {
       // Refused: whatever has this VMID is not ours. Without an answer it may be.
-      asked = !(error instanceof ProxmoxError) || error.status === 0
+      asked = !(error instanceof ProxmoxError) || error.lost
       throw error
     })
     await proxmox.task(upid, { signal, stop: true, timeoutMs: 1_800_000 })

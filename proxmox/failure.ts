@@ -7,11 +7,16 @@ export class Failure extends Error {
   readonly code: string
   /** The command or setting that mends it. */
   readonly hint: string
+  /** What was asked for may have been done all the same: only the answer is missing. Whoever asked has to look. */
+  readonly lost: boolean
 
-  constructor(code: string, message: string, hint: string, options?: { cause?: unknown }) {
+  constructor(code: string, message: string, hint: string, options?: { cause?: unknown; lost?: boolean }) {
     super(message, options)
     this.name = 'Failure'
     this.code = code
     this.hint = hint
+    this.lost = options?.lost ?? false
   }
 }
+
+export const isLost = (error: unknown): error is Failure => error instanceof Failure && error.lost

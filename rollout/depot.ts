@@ -1,6 +1,6 @@
 /** The data disk's way between its depot and a slot. One owner at any time: Proxmox's reassignment sees to that. */
 import type { Proxmox } from '../proxmox/client.ts'
-import { Failure } from '../proxmox/failure.ts'
+import { concerns, settleTasks } from '../proxmox/settle.ts'
 import type { Disk, GroupPlaces } from './observe.ts'
 
 /** By which the guest knows it, and where it is attached, on depots and slots alike. */
@@ -15,13 +15,7 @@ const options = (signal?: AbortSignal): { signal?: AbortSignal } => signal === u
  * if there were none. What became of it is for whoever looks next.
  */
 export async function settleDepot(proxmox: Proxmox, { node, depot }: GroupPlaces, signal?: AbortSignal): Promise<void> {
-  const tasks = await proxmox.get<{ upid: string; id: string }[]>(`/nodes/${node}/tasks`, { source: 'active' })
-  // A reassignment has both VMs in its id: `9011-scsi1>9010-scsi1`.
-  for (const { upid } of tasks.filter(({ id }) => id.split(/[->]/).includes(String(depot.vmid)))) {
-    await proxmox.task(upid, options(signal)).catch((error: unknown) => {
-      if (!(error instanceof Failure && (error.code === 'task-failed' || error.code === 'storage-full'))) throw error
-    })
-  }
+  await settleTasks(proxmox, node, concerns([depot.vmid]), signal)
 }
 
 /** A new, empty data disk in the depot. */

@@ -27,19 +27,21 @@ export interface Guest {
 /** `yield` waits for containers to stop, `format` for mkfs on a slow disk. */
 const callTimeoutMs = 600_000
 const program = '/usr/local/sbin/slotctl'
+const notTheGuests: readonly string[] = ['permission-denied', 'not-authenticated', 'proxmox-unreachable', 'certificate-not-trusted']
 
 export function guestOf(proxmox: Proxmox, node: string, vmid: number, signal?: AbortSignal): Guest {
   const options = signal === undefined ? {} : { signal }
   return {
     async status() {
       try {
-        const { stdout } = await proxmox.agentExec(node, vmid, [program, 'status'], { timeoutMs: 60_000, ...options })
+        const { stdout } = await proxmox.agentExec(node, vmid, [program, 'status'], { timeoutMs: 60_000, repeatable: true, ...options })
         const answer = JSON.parse(stdout) as GuestStatus | { error: unknown }
         return 'error' in answer ? undefined : answer
       } catch (error) {
         signal?.throwIfAborted()
-        // An agent that is not there yet, a guest that boots, half an answer: there is no status at the moment.
-        if (error instanceof SyntaxError || (error instanceof Failure && error.code !== 'permission-denied' && error.code !== 'not-authenticated')) return undefined
+        // An agent that is not there yet, a guest that boots, half an answer: there is no status at the moment. Where the
+        // API itself says nothing, that tells nothing of the guest.
+        if (error instanceof SyntaxError || (error instanceof Failure && !notTheGuests.includes(error.code))) return undefined
         throw error
       }
     },

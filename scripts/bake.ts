@@ -8,7 +8,7 @@ import type { Verb } from './verb.ts'
 export const verb: Verb = {
   summary: 'bake the image with Packer; does nothing when an image of the same inputs is there',
   async run({ env, progress, signal, result }) {
-    const { proxmox, ...open } = await openProxmox(env)
+    const { proxmox, ...open } = await openProxmox(env, { progress, signal })
     try {
       const environment = await programEnvironment(open.site.engine, progress, signal)
       const { outcome, template } = await bake({ ...open, proxmox, environment, cacheDir: cacheFolder(env), progress, signal })

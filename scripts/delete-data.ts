@@ -11,7 +11,7 @@ export const verb: Verb = {
   options: { confirm: { type: 'string' } },
   optionHelp: { confirm: 'the group\'s name once more, instead of typing it' },
   async run({ arguments: [group, ...more], flags, env, progress, signal, result }) {
-    const { proxmox, site, folder } = await openProxmox(env)
+    const { proxmox, site, folder } = await openProxmox(env, { progress, signal })
     try {
       if (group === undefined || more.length > 0 || site.groups[group] === undefined) {
         throw new Failure('group-unknown', group === undefined ? 'which group?' : `there is no group "${[group, ...more].join(' ')}"`, `Say one of: ${Object.keys(site.groups).join(', ')}.`)

@@ -7,7 +7,7 @@ import type { Verb } from './verb.ts'
 export const verb: Verb = {
   summary: 'make the VMs of all groups as they are pinned, logging first; says so when there is nothing to do',
   async run({ env, progress, signal, result }) {
-    const { proxmox, ...open } = await openProxmox(env)
+    const { proxmox, ...open } = await openProxmox(env, { progress, signal })
     try {
       const environment = await programEnvironment(open.site.engine, progress, signal)
       const groups = await deploy({ ...open, proxmox, environment, progress, signal })

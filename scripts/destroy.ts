@@ -11,7 +11,7 @@ export const verb: Verb = {
   options: { yes: { type: 'boolean' } },
   optionHelp: { yes: 'do not ask' },
   async run({ arguments: names, flags, env, progress, signal, result }) {
-    const { proxmox, ...open } = await openProxmox(env)
+    const { proxmox, ...open } = await openProxmox(env, { progress, signal })
     try {
       const what = names.length === 0 ? `all VMs of site ${open.site.name}` : `the VMs of ${names.join(', ')}`
       if (flags['yes'] !== true) await confirm(`This removes ${what}; the data disks stay. Type yes: `, 'yes', 'Say --yes to go ahead without a question.')

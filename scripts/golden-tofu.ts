@@ -24,7 +24,7 @@ async function environmentFor(args: readonly string[]): Promise<{ engine: string
     const engine = site?.engine ?? 'tofu'
     return { engine, env: { ...process.env, ...(await programEnvironment(engine, silent, never)) } }
   }
-  const { proxmox, ...open } = await openProxmox(process.env)
+  const { proxmox, ...open } = await openProxmox(process.env, { progress: silent, signal: never })
   proxmox.close()
   const environment = await programEnvironment(open.site.engine, silent, never)
   return { engine: open.site.engine, env: engineEnvironment({ ...open, environment }, process.env) }

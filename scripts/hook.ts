@@ -15,7 +15,7 @@ export const verb: Verb = {
     if (group === undefined || name === undefined || release === undefined || (hook !== 'activate' && hook !== 'release')) {
       throw new Failure('usage', 'hook wants activate or release, a group, a slot and a release id', 'It is called while stacks are applied: run "npx golden deploy".')
     }
-    const { proxmox, site, folder } = await openProxmox(context.env)
+    const { proxmox, site, folder } = await openProxmox(context.env, context, true)
     const options = { site, folder, proxmox, progress: context.progress, signal: context.signal }
     try {
       await claimSiteForHook(folder, context.env, () => hook === 'activate' ? activateHook(options, group, name, release) : releaseHook(options, group, name), context.signal)

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { connect, type Proxmox } from '../proxmox/client.ts'
+import type { Progress } from '../proxmox/progress.ts'
 import { loadSite, siteFolder } from '../stacks/load.ts'
 import { resolveSecret } from '../stacks/resolve.ts'
 import type { Site } from '../stacks/site.ts'
@@ -25,14 +26,23 @@ export async function openSite(env: NodeJS.ProcessEnv): Promise<OpenSite> {
   return { folder, site: await loadSite(folder) }
 }
 
-/** @throws Failure when the site, the secret or the CA file is not as it has to be; connects lazily */
-export async function openProxmox(env: NodeJS.ProcessEnv): Promise<OpenProxmox> {
+/** Who hears that the API is away, and may end the wait for it. */
+export interface Waiting {
+  readonly progress: Progress
+  readonly signal: AbortSignal
+}
+
+/**
+ * @param known the API has answered just now, to whoever runs this verb
+ * @throws Failure when the site, the secret or the CA file is not as it has to be; connects lazily
+ */
+export async function openProxmox(env: NodeJS.ProcessEnv, { progress, signal }: Waiting, known = false): Promise<OpenProxmox> {
   const { site, folder } = await openSite(env)
   const secret = await resolveSecret(site.proxmox.token, 'proxmox.token', folder, env)
   const token = { id: site.proxmox.tokenId, secret }
   const caFile = pinnedCa(site, folder)
   const caPem = caFile === undefined ? undefined : await readFile(caFile, 'utf8')
-  return { site, folder, token, caFile, proxmox: connect({ url: site.proxmox.url, auth: token, ...(caPem === undefined ? {} : { caPem }) }) }
+  return { site, folder, token, caFile, proxmox: connect({ url: site.proxmox.url, auth: token, known, say: progress.info, signal, ...(caPem === undefined ? {} : { caPem }) }) }
 }
 
 /** Without a pinned CA the system's are used: right for hosts with a public certificate. */

@@ -47,7 +47,7 @@ export const verb: Verb = {
     await trust(site, folder, context)
     const caFile = pinnedCa(site, folder)
     const auth = await administrator(context)
-    const admin = connect({ url: site.proxmox.url, auth, ...(caFile ? { caPem: await readFile(caFile, 'utf8') } : {}) })
+    const admin = connect({ url: site.proxmox.url, auth, say: context.progress.info, signal: context.signal, ...(caFile ? { caPem: await readFile(caFile, 'utf8') } : {}) })
     try {
       return await setup(admin, wanted, site, folder, context)
     } catch (error) {

@@ -5,8 +5,8 @@ import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
   summary: 'tell what runs where: slot, image, addresses, credentials, health',
-  async run({ env, signal, result }) {
-    const { proxmox, site, folder } = await openProxmox(env)
+  async run({ env, progress, signal, result }) {
+    const { proxmox, site, folder } = await openProxmox(env, { progress, signal })
     try {
       const status = await readStatus({ site, folder, proxmox, signal })
       result(renderStatus(status), status)

@@ -10,8 +10,10 @@ export interface FaultOrder {
   /** Requests: answer with this status and reason; tasks: fail with this text. */
   readonly status?: number
   readonly reason?: string
-  /** Requests: close the connection, before (`before`) or after (`after`) the work is done. */
-  readonly drop?: 'before' | 'after'
+  /** Requests: close the connection before (`before`) or after (`after`) the work is done, or once it is answered (`idle`), when the client keeps it for the next one. */
+  readonly drop?: 'before' | 'after' | 'idle'
+  /** Requests: with the connection the whole API goes for so long, in ms: nobody listens, and every other connection is closed. What has begun goes on. */
+  readonly awayMs?: number
   /** How often; 1 by default. */
   readonly times?: number
 }

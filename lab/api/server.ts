@@ -45,8 +45,17 @@ const openPaths = new Set(['GET /access/domains', 'GET /access/ticket', 'POST /a
 
 export async function startApiServer(context: Context, options: ServerOptions): Promise<ApiServer> {
   const sockets = new Set<Duplex>()
+  let port = options.port
+  let back: NodeJS.Timeout | undefined
+  const hangUp = (): void => { for (const socket of sockets) socket.destroy() }
+  const leave = (ms: number): void => {
+    server.close()
+    hangUp()
+    clearTimeout(back)
+    back = setTimeout(() => server.listen(port, '127.0.0.1'), ms)
+  }
   const server: Server = createServer({ key: options.key, cert: options.cert, minVersion: 'TLSv1.2', keepAliveTimeout: 15000 }, (request, response) => {
-    void serve(context, options, request, response).catch((error: unknown) => {
+    void serve(context, options, leave, request, response).catch((error: unknown) => {
       context.log(`api: ${request.method ?? ''} ${request.url ?? ''}: ${String(error)}`)
       response.destroy()
     })
@@ -57,19 +66,22 @@ export async function startApiServer(context: Context, options: ServerOptions): 
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen(options.port, '127.0.0.1', resolve)
+    server.listen(port, '127.0.0.1', resolve)
   })
+  port = (server.address() as AddressInfo).port
   return {
-    port: (server.address() as AddressInfo).port,
+    port,
     close: async () => {
+      clearTimeout(back)
+      // Also when it does not listen at the moment.
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-      for (const socket of sockets) socket.destroy()
+      hangUp()
       await closed
     },
   }
 }
 
-async function serve(context: Context, options: ServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function serve(context: Context, options: ServerOptions, leave: (ms: number) => void, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const verb = request.method ?? 'GET'
   const [rawPath = '', ...query] = (request.url ?? '/').split('?')
   const found = /^\/api2\/(json|extjs)(\/.*)?$/.exec(rawPath)
@@ -78,7 +90,7 @@ async function serve(context: Context, options: ServerOptions, request: Incoming
   const fault = found === null ? undefined : context.faults.forRequest(verb, path)
   let answer: Answer
   try {
-    if (fault !== undefined && (await beforeFault(fault, request))) return
+    if (fault !== undefined && (await beforeFault(fault, leave, request))) return
     if (found === null) throw new ApiError(404, `no such file '${rawPath}'`)
     const { data, attributes } = await handle(context, verb, path, query.join('?'), request)
     answer = data instanceof PlainText
@@ -89,18 +101,21 @@ async function serve(context: Context, options: ServerOptions, request: Incoming
     if (failure.status === 401) await sleep(options.authDelayMs)
     answer = failed(failure, extjs)
   }
-  if (fault?.drop === 'after') {
-    request.socket.destroy()
-    return
-  }
+  if (fault?.drop === 'after') return drop(fault, leave, request)
+  if (fault?.drop === 'idle') response.on('finish', () => drop(fault, leave, request))
   send(response, answer, verb)
 }
 
+function drop({ awayMs }: FaultOrder, leave: (ms: number) => void, { socket }: IncomingMessage): void {
+  socket.destroy()
+  if (awayMs !== undefined) leave(awayMs)
+}
+
 /** True when the connection has been dropped. @throws the ordered error */
-async function beforeFault(fault: FaultOrder, request: IncomingMessage): Promise<boolean> {
+async function beforeFault(fault: FaultOrder, leave: (ms: number) => void, request: IncomingMessage): Promise<boolean> {
   if (fault.delayMs !== undefined) await sleep(fault.delayMs)
   if (fault.drop === 'before') {
-    request.socket.destroy()
+    drop(fault, leave, request)
     return true
   }
   if (fault.status !== undefined) {
