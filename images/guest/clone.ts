@@ -34,7 +34,11 @@ function fetchProject(name: string, url: string): string | undefined {
     try {
       git(made, ['remote', 'set-url', 'origin', plain])
       prepareRepository(made)
-      git(made, [`--work-tree=${project}`, 'checkout', '--quiet'], 300_000)
+      const there = inTheWay(made, project)
+      if (there.length > 0) return `project ${name}: ${plain} was not checked out over files that are there and differ: ${listed(there)}; move them away, or push the repository instead`
+      git(made, [`--work-tree=${project}`, 'checkout', '--quiet', '--force'], 300_000)
+      // Fetching takes minutes, in which somebody may have pushed.
+      if (hasCommit(project)) return undefined
       const before = join(project, '.git-before-clone')
       rmSync(before, { recursive: true, force: true })
       if (existsSync(join(project, '.git'))) renameSync(join(project, '.git'), before)
@@ -48,6 +52,25 @@ function fetchProject(name: string, url: string): string | undefined {
     rmSync(place, { recursive: true, force: true })
   }
 }
+
+/** What Serena makes by itself in each project gives way. */
+const own = /^\.serena\/(project\.yml|\.gitignore)$/
+
+/** Files of the project that a checkout would overwrite: people bring theirs by SFTP while a host can't be reached. */
+function inTheWay(made: string, project: string): string[] {
+  const here = (...args: string[]): string => git(made, [`--work-tree=${project}`, ...args], 300_000)
+  here('read-tree', 'HEAD')
+  try {
+    here('update-index', '-q', '--refresh')
+  } catch { /* it says by its exit code that there is something */ }
+  const paths = (text: string): string[] => text.split('\0').filter(path => path !== '')
+  const differ = paths(here('diff-files', '-z', '--name-only', '--diff-filter=MT'))
+  const folders = paths(here('diff-files', '-z', '--name-only', '--diff-filter=D')).filter(path => existsSync(join(project, path)))
+  const files = paths(here('ls-files', '-z', '--killed'))
+  return [...new Set([...differ, ...folders, ...files])].filter(path => !own.test(path)).sort()
+}
+
+const listed = (paths: readonly string[]): string => paths.slice(0, 3).join(', ') + (paths.length > 3 ? ` and ${paths.length - 3} more` : '')
 
 const wanted = JSON.parse(readFileSync(wantedProjects, 'utf8')) as { name: string; git: string }[]
 const report: string[] = []

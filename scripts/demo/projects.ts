@@ -40,12 +40,13 @@ export async function checkProjects(checks: Checks, place: ProjectsPlace): Promi
 git clone -q $there:$project /tmp/work && cd /tmp/work
 echo pushed > by-git.txt && git add by-git.txt && git commit -qm 'by git' && git push -q`)
       expectThat((await readProjectFile(access, 'by-git.txt')).includes('pushed'), 'Serena does not see the file that was pushed')
-      // The files of the checks before are Serena's, and nobody has committed them: the next push keeps them on a branch.
-      const branches = await run(`
+      // What Serena works on and nobody has committed: the next push keeps it.
+      await inGuest(guest, `echo mine > /srv/golden/projects/${project}/by-git.txt`)
+      const kept = await run(`
 git clone -q $there:$project /tmp/work && cd /tmp/work
 echo again > by-git.txt && git commit -qam again && git push -q
-git fetch -q && git branch --remotes --list 'origin/serena/*'`)
-      expectThat(branches.includes('origin/serena/'), 'what Serena had not committed is on no branch')
+git fetch -q origin 'refs/serena/kept/*:refs/kept/*' && git for-each-ref --format='%(refname)' refs/kept | while read -r ref; do git show "$ref:by-git.txt"; done`)
+      expectEqual('what Serena had not committed', kept, 'mine\n')
     })
     await checks.check('SSH from the admin network: SFTP and rsync, both ways', async () => {
       const found = await run(`

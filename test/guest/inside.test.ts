@@ -103,8 +103,11 @@ mkdir -p /run/golden/workspaces && bind run-golden-workspaces.mount
 as_serena sh -c 'cd /run/golden/workspaces/playground && echo edited > hello.py && echo new > new.py'
 echo pushed > hello.py && git commit -qam pushed && git push -q origin main 2>/tmp/said
 want 'the files are what was pushed' pushed "$(cat /srv/golden/projects/playground/hello.py)"
-branch=$(sed -n 's/.*on branch \\([^ ]*\\) now.*/\\1/p' /tmp/said)
-git fetch -q origin && want 'what Serena had' 'edited new' "$(git show "origin/$branch:hello.py") $(git show "origin/$branch:new.py")"
+kept=$(sed -n 's/.*git fetch origin \\([^ ]*\\) .*/\\1/p' /tmp/said)
+git fetch -q origin "$kept" && want 'what Serena had' 'edited' "$(git show FETCH_HEAD:hello.py)"
+want 'what was in the way of nobody' new "$(cat /srv/golden/projects/playground/new.py)"
+if git push -q origin ":$kept" 2>/dev/null; then echo 'a push took away what is kept' >&2; exit 9; fi
+git ls-remote origin "$kept" | grep -q kept
 git checkout -qb other && echo x > other.py && git add . && git commit -qm other && git push -q origin other 2>/tmp/said && git checkout -q main
 grep -q 'goes on with branch main' /tmp/said
 [ ! -e /srv/golden/projects/playground/other.py ]
@@ -166,6 +169,12 @@ done
 git init -q --bare /tmp/origin.git && git push -q /tmp/origin.git main && git push -q /tmp/origin.git main:release && chown -R serena /tmp/origin.git
 mkdir -p /run/golden/projects && cp /wanted.json /run/golden/projects/wanted.json && chown -R serena /run/golden/projects
 clones() { as_serena $node $programs/clone.js 2>/tmp/said; }
+# Files that somebody has brought meanwhile are not overwritten; the same file, and what Serena makes itself, are not in the way.
+cp hello.py /srv/golden/projects/website/ && echo by-sftp > /srv/golden/projects/website/two.py && chown projects:projects /srv/golden/projects/website/*
+clones
+grep -q 'project website: file:///tmp/origin.git was not checked out over files that are there and differ: two.py;' /tmp/said
+want 'a file of somebody' by-sftp "$(cat /srv/golden/projects/website/two.py)"
+rm /srv/golden/projects/website/two.py
 clones
 want 'a clone' pushed "$(cat /srv/golden/projects/website/hello.py)"
 want 'owner of a clone' projects "$(stat -c %U /srv/golden/projects/website/.git/config)"
