@@ -7,10 +7,11 @@ import { pipeline } from 'node:stream/promises'
 import { baseTag } from '../images/channels.ts'
 import { finished, renderRecord, type BaseRecord } from '../images/record.ts'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
-import { Failure } from '../proxmox/failure.ts'
+import { Failure, isLost } from '../proxmox/failure.ts'
+import { settleTasks } from '../proxmox/settle.ts'
 import type { Site } from '../stacks/site.ts'
 import { baseDisk, baseVm } from './base-vm.ts'
-import { deleteFile, destroyVm } from './host.ts'
+import { deleteFile, destroyVm, listFiles } from './host.ts'
 import { importName } from './names.ts'
 import { isOf } from './plan.ts'
 
@@ -87,7 +88,14 @@ async function fetchImage(options: BaseOptions, file: string): Promise<void> {
   const { url, file: local, sha256 } = site.image.base
   if (url !== undefined) {
     note(`Proxmox downloads ${basename(new URL(url).pathname)}`)
-    const upid = await proxmox.post<string>(`/nodes/${node}/storage/${storage.iso}/download-url`, { content: 'import', filename: file, url, checksum: sha256, 'checksum-algorithm': 'sha256' })
+    const upid = await proxmox.post<string>(`/nodes/${node}/storage/${storage.iso}/download-url`, { content: 'import', filename: file, url, checksum: sha256, 'checksum-algorithm': 'sha256' }).catch(async (error: unknown) => {
+      if (!isLost(error)) throw error
+      await settleTasks(proxmox, node, ({ type }) => type === 'download', signal, { timeoutMs: 3_600_000 })
+      // It is there once it is whole, and has its checksum.
+      if (!(await listFiles(proxmox, site, 'import')).includes(file)) throw error
+      return undefined
+    })
+    if (upid === undefined) return
     try {
       await proxmox.task(upid, { signal, stop: true, timeoutMs: 3_600_000, onLog: (line) => { if (/\d+%/.test(line)) note(line.trim()) } })
     } catch (error) {

@@ -1,7 +1,8 @@
 /** The few things that a bake does to VMs and files of the Proxmox host, each careful about whose they are. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
-import { Failure } from '../proxmox/failure.ts'
+import { Failure, isLost } from '../proxmox/failure.ts'
+import { concerns, settleTasks } from '../proxmox/settle.ts'
 import { isFree } from '../proxmox/vmid.ts'
 import type { VmConfig } from '../images/catalog.ts'
 import type { Site } from '../stacks/site.ts'
@@ -36,9 +37,10 @@ export async function freeVmids(proxmox: Proxmox, site: Site, count: number): Pr
  * Destroys a VM, if it still is the one that is meant, which is asked right before; any other is not touched. One that is
  * gone already, or goes meanwhile, is fine. Only its own disks go with it: whatever else has this VMID in its name may
  * be a volume that somebody keeps.
+ * @param lookAgain how often, when the answer was lost
  * @throws Failure `vm-locked`
  */
-export async function destroyVm(proxmox: Proxmox, node: string, vmid: number, isMeant: (config: VmConfig) => boolean, signal?: AbortSignal): Promise<void> {
+export async function destroyVm(proxmox: Proxmox, node: string, vmid: number, isMeant: (config: VmConfig) => boolean, signal?: AbortSignal, lookAgain = 2): Promise<void> {
   const options = signal ? { signal } : {}
   for (let tries = 0; ; tries++) {
     const config = await readConfig(proxmox, node, vmid)
@@ -55,7 +57,11 @@ export async function destroyVm(proxmox: Proxmox, node: string, vmid: number, is
     if (status.status === 'running') await proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu/${vmid}/status/stop`), options)
     await proxmox.task(await proxmox.del<string>(`/nodes/${node}/qemu/${vmid}`, { purge: 1 }), options)
   } catch (error) {
-    if (await readConfig(proxmox, node, vmid) !== undefined) throw error
+    const lost = isLost(error)
+    if (lost) await settleTasks(proxmox, node, concerns([vmid]), signal)
+    if (await readConfig(proxmox, node, vmid) === undefined) return
+    if (!lost || lookAgain === 0) throw error
+    await destroyVm(proxmox, node, vmid, isMeant, signal, lookAgain - 1)
   }
 }
 
@@ -80,6 +86,6 @@ export async function listFiles(proxmox: Proxmox, site: Site, content: 'iso' | '
 export async function deleteFile(proxmox: Proxmox, site: Site, content: 'iso' | 'import', name: string): Promise<void> {
   const { node, storage } = site.proxmox
   const volume = encodeURIComponent(`${storage.iso}:${content}/${name}`)
-  const upid = await proxmox.del<string | null>(`/nodes/${node}/storage/${storage.iso}/content/${volume}`)
+  const upid = await proxmox.del<string | null>(`/nodes/${node}/storage/${storage.iso}/content/${volume}`, {}, { repeatable: true })
   if (upid !== null && upid !== '') await proxmox.task(upid)
 }

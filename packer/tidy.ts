@@ -3,6 +3,7 @@ import type { VmConfig } from '../images/catalog.ts'
 import { newImageTags } from '../images/channels.ts'
 import { finished, parseRecord, renderRecord } from '../images/record.ts'
 import type { Proxmox } from '../proxmox/client.ts'
+import { isLost } from '../proxmox/failure.ts'
 
 /** Keys to delete: cloud-init's settings, CD drives, detached disks. Pure. */
 export function leftoverKeys(config: VmConfig): string[] {
@@ -14,6 +15,17 @@ export function leftoverKeys(config: VmConfig): string[] {
 
 /** The last step of a bake: from here on the template is an image. */
 export async function tidyTemplate(proxmox: Proxmox, node: string, vmid: number): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await tidy(proxmox, node, vmid)
+    } catch (error) {
+      // It begins with a look, and what is done already is not done again.
+      if (!isLost(error) || tries === 3) throw error
+    }
+  }
+}
+
+async function tidy(proxmox: Proxmox, node: string, vmid: number): Promise<void> {
   const path = `/nodes/${node}/qemu/${vmid}/config`
   const config = await proxmox.get<VmConfig>(path)
   const keys = leftoverKeys(config)

@@ -7,7 +7,7 @@ import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import type { Progress } from '../proxmox/progress.ts'
 import type { SlotName } from '../stacks/site.ts'
-import { attach, createDataDisk, dataKey, protect, reassign, reset, settleDepot, start } from './depot.ts'
+import { attach, createDataDisk, dataKey, protect, reassign, reset, settleGroup, start } from './depot.ts'
 import { guestOf, type Guest, type GuestStatus } from './guest.ts'
 import { checkIdentity, diskPlace, observeGroup, type Disk, type GroupPlaces, type GroupSeen } from './observe.ts'
 import { reconcile, type Decision, type Refusal } from './reconcile.ts'
@@ -120,11 +120,12 @@ export async function activate(context: ActivationContext, slot: SlotName, relea
   const wanted: ActivationWanted = { group: places.group, slot, release, healthTimeoutMs }
   let activated = false
   let known: GuestStatus | undefined
-  await settleDepot(proxmox, places, signal)
+  await settleGroup(proxmox, places, signal)
   await progress.step(`activate slot ${slot} of group ${places.group}`, (note) => reconcile<ActivationSeen, ActivationStep>({
     note,
     ...(signal === undefined ? {} : { signal }),
     ...(context.pauseMs === undefined ? {} : { pauseMs: context.pauseMs }),
+    settle: () => settleGroup(proxmox, places, signal),
     async look() {
       const group = await observeGroup(proxmox, places)
       checkIdentity(places, group)
@@ -154,8 +155,8 @@ export async function activate(context: ActivationContext, slot: SlotName, relea
           return
         case 'format': return guest.call('format')
         case 'activate':
+          await guest.call('activate')
           activated = true
-          return guest.call('activate')
       }
     }
   }).then(() => {}))

@@ -7,7 +7,7 @@ import { Failure } from '../proxmox/failure.ts'
 import type { Progress } from '../proxmox/progress.ts'
 import type { Site } from '../stacks/site.ts'
 import { claimSite } from './claim.ts'
-import { reassign, settleDepot } from './depot.ts'
+import { reassign, settleGroup } from './depot.ts'
 import { checkIdentity, diskPlace, observeGroup, observeVm, placesOf, type Disk, type GroupPlaces, type GroupSeen, type VmSeen } from './observe.ts'
 import { readPins, updatePins } from './pins.ts'
 import { reconcile, type Decision } from './reconcile.ts'
@@ -57,11 +57,12 @@ async function deleteGroupData({ site, folder, proxmox, progress, signal }: Dele
   const places = placesOf(site, group, pins)
   if (pins?.active !== undefined) throw new Failure('data-in-use', `group ${group} is deployed`, `Run "npx golden destroy ${group}" first.`)
   const name = places.throwAway
-  await settleDepot(proxmox, places, signal)
+  await settleGroup(proxmox, places, signal)
   let volume: string | undefined
   await progress.step(`delete the data of group ${group}`, (note) => reconcile<DeleteDataSeen, DeleteDataStep>({
     note,
     signal,
+    settle: () => settleGroup(proxmox, places, signal),
     async look() {
       const [seen, throwAway] = await Promise.all([observeGroup(proxmox, places), observeVm(proxmox, places.node, places.slots.blue.vmid, undefined)])
       // Its VMID is the blue slot's: to the identity check it is not there.

@@ -8,7 +8,7 @@ import { slotNames, type Site, type SlotName } from '../stacks/site.ts'
 import { groupOrder, stackName } from '../stacks/order.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
 import { destroyGroup } from './destroy.ts'
-import { dataKey, settleDepot } from './depot.ts'
+import { dataKey, settleGroup } from './depot.ts'
 import { checkEdits, differences } from './edits.ts'
 import { openEngine, type Engine } from './engine.ts'
 import { firewallNotice, firewallState } from './firewall.ts'
@@ -95,7 +95,7 @@ async function takeBack(options: DeployOptions, claim: SiteClaim, group: string,
   const undo = { ...options, signal: new AbortController().signal }
   try {
     const places = placesOf(site, group, (await readPins(folder)).groups[group])
-    await settleDepot(proxmox, places)
+    await settleGroup(proxmox, places)
     const seen = await observeGroup(proxmox, places)
     const place = diskPlace(seen)
     const isSilent = cause instanceof Failure && silent.includes(cause.code)

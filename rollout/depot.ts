@@ -11,11 +11,11 @@ const vmPath = (places: GroupPlaces, vmid: number): string => `/nodes/${places.n
 const options = (signal?: AbortSignal): { signal?: AbortSignal } => signal === undefined ? {} : { signal }
 
 /**
- * Waits for what a run that is gone has begun at the depot: a disk that is still being made, or is under way, looks as
- * if there were none. What became of it is for whoever looks next.
+ * Waits for what a run that is gone, or a request whose answer was lost, has begun at the group's VMs: a disk that is
+ * still being made, or is under way, looks as if there were none. What became of it is for whoever looks next.
  */
-export async function settleDepot(proxmox: Proxmox, { node, depot }: GroupPlaces, signal?: AbortSignal): Promise<void> {
-  await settleTasks(proxmox, node, concerns([depot.vmid]), signal)
+export async function settleGroup(proxmox: Proxmox, { node, depot, slots }: GroupPlaces, signal?: AbortSignal): Promise<void> {
+  await settleTasks(proxmox, node, concerns([depot.vmid, slots.blue.vmid, slots.green.vmid]), signal)
 }
 
 /** A new, empty data disk in the depot. */

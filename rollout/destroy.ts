@@ -6,7 +6,7 @@ import { groupOrder, stackName } from '../stacks/order.ts'
 import type { GroupPins, Release } from '../stacks/deployment.ts'
 import { slotNames, type Site, type SlotName } from '../stacks/site.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
-import { settleDepot } from './depot.ts'
+import { settleGroup } from './depot.ts'
 import { openEngine, type Engine } from './engine.ts'
 import type { DeployOptions } from './options.ts'
 import { checkDepot, checkSlot, diskPlace, observeGroup, placesOf, type DiskPlace, type GroupPlaces, type GroupSeen } from './observe.ts'
@@ -57,7 +57,7 @@ export async function destroyGroup(options: DeployOptions, engine: Engine, group
   const { site, folder, proxmox, progress, signal } = options
   const pins = (await readPins(folder)).groups[group]
   const places = placesOf(site, group, pins)
-  await settleDepot(proxmox, places, signal)
+  await settleGroup(proxmox, places, signal)
   const seen = await observeGroup(proxmox, places)
   checkDepot(places, seen)
   const strangers = strangersIn(places, seen, pins)

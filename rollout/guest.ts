@@ -29,6 +29,9 @@ const callTimeoutMs = 600_000
 const program = '/usr/local/sbin/slotctl'
 const notTheGuests: readonly string[] = ['permission-denied', 'not-authenticated', 'proxmox-unreachable', 'certificate-not-trusted']
 
+/** That it does not answer, or refuses; as opposed to an API that says nothing, or not to this token. */
+export const isOfGuest = (error: unknown): boolean => error instanceof Failure && !notTheGuests.includes(error.code)
+
 export function guestOf(proxmox: Proxmox, node: string, vmid: number, signal?: AbortSignal): Guest {
   const options = signal === undefined ? {} : { signal }
   return {
@@ -41,7 +44,7 @@ export function guestOf(proxmox: Proxmox, node: string, vmid: number, signal?: A
         signal?.throwIfAborted()
         // An agent that is not there yet, a guest that boots, half an answer: there is no status at the moment. Where the
         // API itself says nothing, that tells nothing of the guest.
-        if (error instanceof SyntaxError || (error instanceof Failure && !notTheGuests.includes(error.code))) return undefined
+        if (error instanceof SyntaxError || isOfGuest(error)) return undefined
         throw error
       }
     },

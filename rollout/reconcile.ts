@@ -1,6 +1,6 @@
 /** The loop that all changes to a running group go through: look, decide on one step, take it, look again. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { Failure } from '../proxmox/failure.ts'
+import { Failure, isLost } from '../proxmox/failure.ts'
 
 export interface Refusal {
   readonly code: string
@@ -19,6 +19,8 @@ export interface Loop<Seen, Step> {
   look(): Promise<Seen>
   decide(seen: Seen): Decision<Step>
   take(step: Step): Promise<void>
+  /** Waits for what a step has begun on the host: asked after one whose answer was lost, because only then does a look tell. */
+  settle?(): Promise<void>
   /** What is going on, for people. */
   note(text: string): void
   readonly signal?: AbortSignal
@@ -30,12 +32,23 @@ export interface Loop<Seen, Step> {
 const attempts = 3
 
 /**
+ * A step of which nobody knows whether it was done: its answer was lost, or, when it was taken again after that, it was
+ * refused, as what has been done before mostly is. The next look tells; only if that step is still the next one, it failed.
+ */
+interface OpenStep {
+  readonly text: string
+  readonly error: Failure
+  readonly refused: boolean
+}
+
+/**
  * @returns what was seen at last
  * @throws Failure of a refusal, `no-progress`, `wait-timeout`, or whatever a step throws
  */
 export async function reconcile<Seen, Step>(loop: Loop<Seen, Step>): Promise<Seen> {
   let last = ''
   let repeated = 0
+  let open: OpenStep | undefined
   let waitingSince: { what: string; at: number } | undefined
   for (;;) {
     loop.signal?.throwIfAborted()
@@ -58,9 +71,20 @@ export async function reconcile<Seen, Step>(loop: Loop<Seen, Step>): Promise<See
         const text = JSON.stringify(decision.step)
         repeated = text === last ? repeated + 1 : 0
         last = text
+        if (open?.text === text && (open.refused || repeated >= attempts)) throw open.error
         if (repeated >= attempts) throw new Failure('no-progress', `"${decision.title}" had no effect`, 'Look at the task log in Proxmox, then run the same command again.')
         loop.note(decision.title)
-        await loop.take(decision.step)
+        try {
+          await loop.take(decision.step)
+          open = undefined
+        } catch (error) {
+          const again = open?.text === text
+          if (!(error instanceof Failure) || !(isLost(error) || again)) throw error
+          open = { text, error, refused: !isLost(error) }
+          loop.note(`${decision.title}: looking what became of it: ${error.message}`)
+          await delay(loop.pauseMs ?? 2000, undefined, { signal: loop.signal })
+          await loop.settle?.()
+        }
       }
     }
   }

@@ -3,10 +3,11 @@
  * depot while the VM is still protected; only then may the VM be deleted. Run again, it goes on.
  */
 import type { Proxmox } from '../proxmox/client.ts'
+import { isLost, type Failure } from '../proxmox/failure.ts'
 import type { Progress } from '../proxmox/progress.ts'
 import type { SlotName } from '../stacks/site.ts'
-import { dataKey, protect, reassign, settleDepot, shutdown } from './depot.ts'
-import { guestOf, type GuestStatus } from './guest.ts'
+import { dataKey, protect, reassign, settleGroup, shutdown } from './depot.ts'
+import { guestOf, isOfGuest, type GuestStatus } from './guest.ts'
 import { checkDepot, checkSlot, diskPlace, observeGroup, type Disk, type DiskPlace, type GroupPlaces, type GroupSeen } from './observe.ts'
 import { reconcile, type Decision } from './reconcile.ts'
 
@@ -53,21 +54,30 @@ export interface ReleaseContext {
   readonly places: GroupPlaces
   readonly progress: Progress
   readonly signal?: AbortSignal
+  readonly pauseMs?: number
+}
+
+/** A guest that refuses is warned of. Whether one was asked at all has to be known: the next look tells. */
+const unlessUnknown = (warn: (text: string) => void) => (error: unknown): void => {
+  if (isLost(error) || !isOfGuest(error)) throw error
+  warn((error as Failure).message)
 }
 
 /** Time for a guest to shut down before its power is cut, in seconds. */
 const shutdownSeconds = 180
 
 /** @returns where the data disk is now: the depot, unless there never was one */
-export async function release({ proxmox, places, progress, signal }: ReleaseContext, slot: SlotName): Promise<DiskPlace> {
+export async function release({ proxmox, places, progress, signal, pauseMs }: ReleaseContext, slot: SlotName): Promise<DiskPlace> {
   const vmid = places.slots[slot].vmid
   const guest = guestOf(proxmox, places.node, vmid, signal)
   let drained = false
   let yielded = false
-  await settleDepot(proxmox, places, signal)
+  await settleGroup(proxmox, places, signal)
   const last = await progress.step(`release slot ${slot} of group ${places.group}`, (note) => reconcile<ReleaseSeen, ReleaseStep>({
     note,
     ...(signal === undefined ? {} : { signal }),
+    ...(pauseMs === undefined ? {} : { pauseMs }),
+    settle: () => settleGroup(proxmox, places, signal),
     async look() {
       const group = await observeGroup(proxmox, places)
       checkDepot(places, group)
@@ -80,11 +90,13 @@ export async function release({ proxmox, places, progress, signal }: ReleaseCont
     async take(next) {
       switch (next.do) {
         case 'drain':
+          await guest.call('drain').catch(unlessUnknown((text) => progress.warn(`${text}; it goes on without`)))
           drained = true
-          return guest.call('drain').catch((error: Error) => progress.warn(`${error.message}; it goes on without`))
+          return
         case 'yield':
+          await guest.call('yield').catch(unlessUnknown((text) => progress.warn(`${text}; the VM is shut down all the same`)))
           yielded = true
-          return guest.call('yield').catch((error: Error) => progress.warn(`${error.message}; the VM is shut down all the same`))
+          return
         case 'shutdown':
           return shutdown(proxmox, places, vmid, shutdownSeconds, signal)
         case 'give-back':

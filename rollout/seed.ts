@@ -162,7 +162,7 @@ export async function uploadSeed(proxmox: Proxmox, release: Release, secrets: Se
 
 /** Removing one that is not there is no error to Proxmox either. */
 export async function removeSeed(proxmox: Proxmox, release: Release): Promise<void> {
-  const upid = await proxmox.del<string | null>(`${contentPath(release)}/${encodeURIComponent(release.vm.seed)}`)
+  const upid = await proxmox.del<string | null>(`${contentPath(release)}/${encodeURIComponent(release.vm.seed)}`, {}, { repeatable: true })
   if (upid) await proxmox.task(upid)
 }
 
@@ -172,7 +172,7 @@ export async function removeStraySeeds(proxmox: Proxmox, node: string, storage: 
   for (const { volid } of await proxmox.get<{ volid: string }[]>(path, { content: 'iso' })) {
     const vmid = /:iso\/seed-(\d+)-[0-9a-f]{12}\.iso$/.exec(volid)?.[1]
     if (!vmids.includes(Number(vmid))) continue
-    const upid = await proxmox.del<string | null>(`${path}/${encodeURIComponent(volid)}`)
+    const upid = await proxmox.del<string | null>(`${path}/${encodeURIComponent(volid)}`, {}, { repeatable: true })
     if (upid) await proxmox.task(upid)
   }
 }

@@ -1,13 +1,16 @@
 /** Where the state and the host differ: what an interrupted run made and could not note, and VMs that vanished. */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Proxmox } from '../proxmox/client.ts'
-import { Failure } from '../proxmox/failure.ts'
+import { Failure, isLost } from '../proxmox/failure.ts'
+import { concerns, settleTasks } from '../proxmox/settle.ts'
 import type { SlotName } from '../stacks/site.ts'
 import type { Engine } from './engine.ts'
 import { checkSlot, observeVm, taken, type GroupPlaces, type VmSeen } from './observe.ts'
 
 /** A clone that goes on without anybody waiting for it. */
 const unlockTimeoutMs = 1_800_000
+/** How often what is left is looked at anew, because the answer to its removal was lost. */
+const removeTries = 3
 
 /**
  * Deletes a slot's VM through the API: only one that has this slot's name (or none yet, because it was just being
@@ -18,17 +21,27 @@ const unlockTimeoutMs = 1_800_000
 export async function removeLeftover(proxmox: Proxmox, places: GroupPlaces, slot: SlotName, signal: AbortSignal): Promise<boolean> {
   const { vmid, name } = places.slots[slot]
   const path = `/nodes/${places.node}/qemu/${vmid}`
-  const { vm, inTheMaking } = await unlocked(proxmox, places.node, vmid, signal)
-  if (vm.there === false) return false
-  checkSlot(places, slot, vm)
-  // Proxmox gives a clone its name at the very end: one that stopped before that has none.
-  if (vm.there !== true || (vm.name !== name && !(vm.name === '' && inTheMaking))) throw taken(places, slot, vm.there === true ? vm.name : undefined)
-  if (vm.protected || vm.disks.length > 0) {
-    throw new Failure('vm-not-in-state', `VM ${vmid} (${name}) runs, but Terraform's state does not know it`, `Put the state back to where backend in site.ts says, or that setting to where the state is; or end the release with "npx golden destroy ${places.group}". The data is kept.`)
+  let inTheMaking = false
+  for (let tries = 1; ; tries++) {
+    const { vm, ...first } = await unlocked(proxmox, places.node, vmid, signal)
+    inTheMaking ||= first.inTheMaking
+    if (vm.there === false) return tries > 1
+    checkSlot(places, slot, vm)
+    // Proxmox gives a clone its name at the very end: one that stopped before that has none.
+    if (vm.there !== true || (vm.name !== name && !(vm.name === '' && inTheMaking))) throw taken(places, slot, vm.there === true ? vm.name : undefined)
+    if (vm.protected || vm.disks.length > 0) {
+      throw new Failure('vm-not-in-state', `VM ${vmid} (${name}) runs, but Terraform's state does not know it`, `Put the state back to where backend in site.ts says, or that setting to where the state is; or end the release with "npx golden destroy ${places.group}". The data is kept.`)
+    }
+    try {
+      if (vm.running) await proxmox.task(await proxmox.post<string>(`${path}/status/stop`))
+      await proxmox.task(await proxmox.del<string>(path, { purge: 1 }))
+      return true
+    } catch (error) {
+      // Whether it is gone shows the next look; also when it was refused because the first one has arrived after all.
+      if (!(isLost(error) || tries > 1) || tries === removeTries) throw error
+      await settleTasks(proxmox, places.node, concerns([vmid]), signal)
+    }
   }
-  if (vm.running) await proxmox.task(await proxmox.post<string>(`${path}/status/stop`))
-  await proxmox.task(await proxmox.del<string>(path, { purge: 1 }))
-  return true
 }
 
 /** @returns the VM once nothing locks it, and whether it was being made at the first look */
@@ -51,10 +64,12 @@ async function unlocked(proxmox: Proxmox, node: string, vmid: number, signal: Ab
  */
 async function removeLeftoverRules(proxmox: Proxmox, places: GroupPlaces, slot: SlotName): Promise<number> {
   const path = `/nodes/${places.node}/qemu/${places.slots[slot].vmid}/firewall/rules`
-  const rules = await proxmox.get<{ pos: number }[]>(path)
-  // From the last one, so that the others keep their numbers.
-  for (const { pos } of rules.toSorted((a, b) => b.pos - a.pos)) await proxmox.del(`${path}/${pos}`)
-  return rules.length
+  for (let removed = 0, lost = 0; ; removed++) {
+    // Read anew each time: they change their numbers, and nobody knows whether one is gone whose answer was lost.
+    const [rule] = await proxmox.get<{ pos: number }[]>(path)
+    if (rule === undefined) return removed
+    await proxmox.del(`${path}/${rule.pos}`).catch((error: unknown) => { if (!isLost(error) || ++lost === removeTries) throw error })
+  }
 }
 
 /** Addresses of a slot in the state, the VM's and all that hang on it. */

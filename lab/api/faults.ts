@@ -16,6 +16,8 @@ export interface FaultOrder {
   readonly awayMs?: number
   /** How often; 1 by default. */
   readonly times?: number
+  /** So many that fit are let through first; 0 by default. */
+  readonly skip?: number
 }
 
 export interface Faults {
@@ -29,10 +31,10 @@ export interface Faults {
 }
 
 export function createFaults(): Faults {
-  const orders: { id: number; left: number; fault: FaultOrder }[] = []
+  const orders: { id: number; left: number; skip: number; fault: FaultOrder }[] = []
   let last = 0
   const take = (matches: (fault: FaultOrder) => boolean): FaultOrder | undefined => {
-    const found = orders.find((order) => order.left > 0 && matches(order.fault))
+    const found = orders.find((order) => order.left > 0 && matches(order.fault) && order.skip-- <= 0)
     if (found !== undefined) found.left -= 1
     return found?.fault
   }
@@ -41,7 +43,7 @@ export function createFaults(): Faults {
       if (fault.request === undefined && fault.task === undefined) throw new Error('a fault needs `request` or `task`')
       if (fault.request !== undefined) new RegExp(fault.request.path) // a bad expression fails now, not later
       last += 1
-      orders.push({ id: last, left: fault.times ?? 1, fault })
+      orders.push({ id: last, left: fault.times ?? 1, skip: fault.skip ?? 0, fault })
       return last
     },
     clear(id) {
