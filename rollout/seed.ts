@@ -4,8 +4,8 @@
  */
 import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import bcrypt from 'bcryptjs'
 import { stringify } from 'yaml'
+import { hashPassword } from '../images/guest/password.ts'
 import { renderIso } from '../images/iso.ts'
 import { seedFiles } from '../images/seed.ts'
 import type { Proxmox } from '../proxmox/client.ts'
@@ -29,10 +29,7 @@ export interface SeedSecrets {
   readonly lokiPushPassword?: string
 }
 
-/** bcrypt's work factor: about a tenth of a second a request on such a VM. */
-const cost = 10
-
-/** The files of a seed by path. Pure but for bcrypt's salt. */
+/** The files of a seed by path. Pure but for the salts of passwords. */
 export async function seedContents(release: Release, secrets: SeedSecrets): Promise<Map<string, string>> {
   const { seed, vm } = release
   const files = new Map<string, string>([
@@ -94,9 +91,8 @@ export async function seedContents(release: Release, secrets: SeedSecrets): Prom
 /** Long lines must not be folded, and nothing is an alias of anything. */
 const yaml = (value: unknown): string => stringify(value, { lineWidth: 0, aliasDuplicateObjects: false })
 
-/** `$2y$` is what crypt(3), and with it nginx, calls the bcrypt that bcryptjs writes as `$2b$`. */
 async function htpasswd(users: readonly { readonly name: string; readonly password: string }[]): Promise<string> {
-  const lines = await Promise.all(users.map(async ({ name, password }) => `${name}:${(await bcrypt.hash(password, cost)).replace(/^\$2[ab]\$/, '$2y$')}\n`))
+  const lines = await Promise.all(users.map(async ({ name, password }) => `${name}:${await hashPassword(password)}\n`))
   return lines.join('')
 }
 

@@ -3,10 +3,11 @@
  * Without such a folder (the VM in which the image is baked) nothing is rendered, and all other units stay quiet.
  */
 import { spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import type { ImageRecord } from '../seed.ts'
-import { imageRecordFile, owner, run, seedFolder, type RenderedFile } from './places.ts'
+import { imageRecordFile, owner, probeFile, run, seedFolder, type RenderedFile } from './places.ts'
 import { parseSeed, renderFiles, type SeedContents } from './render.ts'
 
 const labels = ['/dev/disk/by-label/cidata', '/dev/disk/by-label/CIDATA']
@@ -27,6 +28,8 @@ function main(): void {
   const seed = parseSeed(contents['seed.json'] ?? '')
   const image = JSON.parse(readFileSync(imageRecordFile, 'utf8')) as ImageRecord
   for (const file of renderFiles(seed, image, contents)) write(file)
+  // Of this boot only; golden-auth has read it when this runs once more.
+  if (!existsSync(probeFile)) write({ path: probeFile, content: randomBytes(24).toString('base64url'), mode: 0o400 })
   console.log(`release ${seed.release}: slot ${seed.slot} of ${seed.group}, ${seed.roles.join(' and ')}`)
 }
 

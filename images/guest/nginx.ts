@@ -1,14 +1,16 @@
 /** nginx.conf of a slot. TLS follows Mozilla's intermediate recommendation (version 5.7). */
-import { isIP } from 'node:net'
 import type { ImageRecord, Seed } from '../seed.ts'
-import { presentContainers } from './places.ts'
+import { authSocketName, presentContainers } from './places.ts'
+import { probeUser } from './authenticator.ts'
+import { oauthLocation, refusalLocations, refusalMaps, refusalPages, startingBody } from './refusals.ts'
 
 const folder = '/etc/golden/nginx'
 
 /**
  * Renders the whole file. Who asks for an unknown name gets no answer, unknown paths are 404 without a question for a
- * password (MCP clients probe OAuth addresses and must see a plain 404), and while Serena starts clients get 503:
- * a 404 on /mcp would tell them that their session is gone.
+ * password (MCP clients probe OAuth addresses and must see a 404), and while Serena starts clients get 503: a 404 on
+ * /mcp would tell them that their session is gone. Passwords are golden-auth's business: checking one here would stop
+ * everybody else for as long as that takes.
  */
 export function nginxConfiguration(seed: Seed, image: ImageRecord): string {
   const servers: string[] = []
@@ -38,9 +40,13 @@ http {
 
   # No arguments (SSE's hold the session), no headers but the client's name.
   log_format golden escape=json '{"time":"$time_iso8601","remote":"$remote_addr","user":"$remote_user","host":"$host",'
-    '"method":"$request_method","path":"$uri","status":$status,"bytes":$body_bytes_sent,"seconds":$request_time,'
+    '"method":"$request_method","path":"$golden_path","status":$status,"bytes":$body_bytes_sent,"seconds":$request_time,'
     '"upstream":"$upstream_addr","upstream_status":"$upstream_status","upstream_seconds":"$upstream_response_time","agent":"$http_user_agent"}';
-  access_log /dev/stdout golden;
+  # What an error was for, and not the page that tells it.
+  map $request_uri $golden_path { default ""; "~^(?<asked>[^?]+)" $asked; }
+  # The health check of this host comes every few seconds.
+  map "$remote_addr $remote_user" $golden_heard { default 1; "127.0.0.1 ${probeUser}" 0; }
+  access_log /dev/stdout golden if=$golden_heard;
 
   ssl_protocols TLSv1.2 TLSv1.3;
   ssl_ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305;
@@ -52,6 +58,18 @@ http {
   limit_req_zone $binary_remote_addr zone=client:10m rate=20r/s;
   limit_req_status 429;
   limit_req_log_level warn;
+  # Each session of a client keeps one or two open.
+  limit_conn_zone $binary_remote_addr zone=open:10m;
+  limit_conn_status 429;
+  limit_conn_log_level warn;
+  # From the connection to the last header field; the firewall counts the connections that have not got that far.
+  client_header_timeout 10s;
+  client_body_timeout 30s;
+  reset_timedout_connection on;
+
+${refusalMaps()}
+  # On this host. It closes an idle connection later than nginx does.
+  upstream golden_auth { server unix:${folder}/${authSocketName}; keepalive 16; keepalive_timeout 60s; }
 
   proxy_http_version 1.1;
   proxy_connect_timeout 3s;
@@ -86,60 +104,90 @@ function serenaServers(seed: Seed): string {
   const upstreams: string[] = []
   if (transports.includes('streamable-http')) {
     upstreams.push(`  upstream serena_mcp { server 172.30.0.11:9121; ${reuse} }`)
-    locations.push(serenaLocation('= /mcp', 'serena_mcp'))
+    locations.push(serenaLocation('= /mcp', 'serena_mcp/mcp'), serenaLocation('= /mcp/', 'serena_mcp/mcp'))
   }
   if (transports.includes('sse')) {
     upstreams.push(`  upstream serena_mcp_sse { server 172.30.0.12:9121; ${reuse} }`)
-    locations.push(serenaLocation('= /sse', 'serena_mcp_sse'), serenaLocation('/messages/', 'serena_mcp_sse'))
+    locations.push(serenaLocation('= /sse', 'serena_mcp_sse/sse'), serenaLocation('= /sse/', 'serena_mcp_sse/sse'))
+    // Without the second one nginx would send a POST to /messages elsewhere, and the client would come back with a GET.
+    locations.push(serenaLocation('/messages/', 'serena_mcp_sse'), serenaLocation('= /messages', 'serena_mcp_sse/messages/'))
   }
-  // A name is told by TLS before anything else. An address is not: such clients get the certificate first.
-  const stranger = isIP(host) ? tls : 'ssl_reject_handshake on;'
   const port = httpsPort === 443 ? '' : `:${httpsPort}`
+  // By its own address too: not every router leads people in the LAN to the public one. Who asks for no name, because an
+  // address is none to TLS, gets the certificate; who asks for another one gets nothing.
+  const names = [...new Set([host, seed.service])]
+  const toHttps = (name: string, portSuffix: string): string => `
+  server {
+    listen 80;
+    server_name ${name};
+${refusalLocations}    location / { return 301 https://${name}${portSuffix}$request_uri; }
+  }`
   return `
 ${upstreams.join('\n')}
 
   server {
     listen 80 default_server;
-    return 444;
-  }
-  server {
-    listen 80;
-    server_name ${host};
-    return 301 https://${host}${port}$request_uri;
-  }
+${refusalLocations}    location / { return 444; }
+  }${names.map(name => toHttps(name, name === host ? port : '')).join('')}
   server {
     listen 443 ssl default_server;
-    ${stranger}
-    return 444;
+    ${tls}
+${refusalLocations}    location / { return 444; }
   }
   server {
     listen 443 ssl;
-    server_name ${host};
+    server_name ~.;
+    ssl_reject_handshake on;
+    location / { return 444; }
+  }
+  server {
+    listen 443 ssl;
+    server_name ${names.join(' ')};
     ${tls}
     add_header Strict-Transport-Security "max-age=63072000" always;
-    auth_basic "Serena";
-    auth_basic_user_file ${folder}/htpasswd/serena;
     limit_req zone=client burst=100 nodelay;
+    limit_conn open 200;
 
     location / { return 404; }
+${oauthLocation}
 ${locations.join('\n')}
-    location @starting {
+${authLocation('serena')}
+${refusalLocations}    location @starting {
       internal;
-      auth_basic off;
       default_type application/json;
       add_header Retry-After 2 always;
       add_header Strict-Transport-Security "max-age=63072000" always;
-      return 503 '{"error":"Serena is starting, or this slot is not the active one. Try again."}\\n';
+      return 503 ${startingBody};
     }
   }
 `
 }
 
-const serenaLocation = (path: string, upstream: string): string => `    location ${path} {
-      proxy_pass http://${upstream};
+/** Asks golden-auth. Comes after the limits and before anything of the body is read. */
+const authenticated = `auth_request /golden-auth;
+      auth_request_set $golden_wait $upstream_http_retry_after;`
+
+const authLocation = (realm: 'serena' | 'loki'): string => `    location = /golden-auth {
+      internal;
+      proxy_pass http://golden_auth/${realm};
+      proxy_pass_request_headers off;
+      proxy_pass_request_body off;
+      proxy_set_header Content-Length "";
+      proxy_set_header Connection "";
+      proxy_set_header Authorization $http_authorization;
+      proxy_set_header X-Golden-Address $remote_addr;
+      proxy_read_timeout 60s;
+      # No page: what it says would be kept for the request that asks.
+      error_page 599 @refusal;
+    }`
+
+/** @param target upstream, with the path where it is to be another than the client's */
+const serenaLocation = (path: string, target: string): string => `    location ${path} {
+      ${authenticated}
+      proxy_pass http://${target};
       proxy_set_header Host $host;
       proxy_set_header Connection "";
-      # The password is nginx's business.
+      # The password is golden-auth's business.
       proxy_set_header Authorization "";
       proxy_set_header X-Forwarded-For $remote_addr;
       proxy_set_header X-Forwarded-Proto https;
@@ -149,12 +197,14 @@ const serenaLocation = (path: string, upstream: string): string => `    location
       proxy_send_timeout 3600s;
       # 504: a container that is stopped leaves nobody who would refuse the connection.
       error_page 502 504 =503 @starting;
-    }`
+${refusalPages('      ')}    }`
 
 function loggingServer(seed: Seed, port: number, image: ImageRecord): string {
   const grafana = presentContainers(seed, image).some(container => container.name === 'grafana')
   const front = grafana
     ? `    location / {
+      limit_req zone=page burst=500 nodelay;
+      limit_req zone=login burst=5 nodelay;
       proxy_pass http://172.30.0.22:3000;
       proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $remote_addr;
@@ -168,6 +218,17 @@ function loggingServer(seed: Seed, port: number, image: ImageRecord): string {
       return 503 "This image has no Grafana: its lock names no image for it. Loki works; ask it with slotctl logs QUERY.\\n";
     }`
   return `
+  limit_req_zone $binary_remote_addr zone=push:10m rate=50r/s;
+  limit_req_zone $golden_login zone=login:10m rate=1r/s;
+  limit_req_zone $binary_remote_addr zone=page:10m rate=50r/s;
+  # What makes Grafana check a password.
+  map "$request_method $uri $http_authorization" $golden_login {
+    default "";
+    "~^POST /login" $binary_remote_addr;
+    "~* basic " $binary_remote_addr;
+  }
+  # One line for each batch would be a log about logging.
+  map $status $golden_push_refused { default 0; "~^4" 1; }
   map $http_upgrade $connection_upgrade {
     default upgrade;
     '' "";
@@ -177,20 +238,21 @@ function loggingServer(seed: Seed, port: number, image: ImageRecord): string {
     ssl_certificate ${folder}/tls/logging.pem;
     ssl_certificate_key ${folder}/tls/logging.key;
     add_header Strict-Transport-Security "max-age=63072000" always;
+    limit_conn open 200;
 
     # Of Loki nothing but the push.
     location = /loki/api/v1/push {
-      auth_basic "Loki";
-      auth_basic_user_file ${folder}/htpasswd/loki;
-      # One line for each batch would be a log about logging.
-      access_log off;
-      limit_except POST { deny all; }
+      if ($request_method != POST) { return 405; }
+      limit_req zone=push burst=200 nodelay;
+      ${authenticated}
+      access_log /dev/stdout golden if=$golden_push_refused;
       proxy_pass http://172.30.0.21:3100;
       proxy_set_header Authorization "";
       proxy_set_header Connection "";
     }
     location /loki/ { return 404; }
-${front}
+${authLocation('loki')}
+${refusalLocations}${front}
   }
 `
 }

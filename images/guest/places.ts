@@ -20,6 +20,12 @@ export const cloneReport = `${run}/projects/report.json`
 export const addressReport = `${run}/address.json`
 /** Names of containers that golden-watch restarted and that have not answered since. */
 export const restartReport = `${run}/restarted.json`
+/** Hashes of passwords, and the health check's own password: golden-auth reads them through its unit. */
+export const authFolder = `${run}/auth`
+export const probeFile = `${authFolder}/probe`
+/** Made by golden-auth.socket in the one folder that nginx sees; the folder is closed to others. */
+export const authSocketName = 'auth.sock'
+export const authSocket = `${run}/nginx/${authSocketName}`
 export const wantedProjects = `${run}/projects/wanted.json`
 
 /** Owners of files that containers read or write. */

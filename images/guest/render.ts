@@ -42,7 +42,7 @@ export function renderFiles(seed: Seed, image: ImageRecord, contents: SeedConten
   if (seed.roles.includes('serena')) {
     add('nginx/tls/public.pem', secret(seedFiles.publicCertificate), owner.nginx, 0o400)
     add('nginx/tls/public.key', secret(seedFiles.publicKey), owner.nginx, 0o400)
-    add('nginx/htpasswd/serena', secret(seedFiles.serenaUsers), owner.nginx, 0o400)
+    add('auth/serena', secret(seedFiles.serenaUsers), owner.root, 0o400)
     const wanted = (seed.serena?.projects ?? []).filter(project => project.git !== undefined)
     // A URL may hold a token.
     if (wanted.length > 0) files.push({ path: wantedProjects, content: JSON.stringify(wanted), owner: owner.serena, mode: 0o400 })
@@ -50,7 +50,7 @@ export function renderFiles(seed: Seed, image: ImageRecord, contents: SeedConten
   if (seed.roles.includes('logging')) {
     add('nginx/tls/logging.pem', secret(seedFiles.loggingCertificate), owner.nginx, 0o400)
     add('nginx/tls/logging.key', secret(seedFiles.loggingKey), owner.nginx, 0o400)
-    add('nginx/htpasswd/loki', secret(seedFiles.lokiUsers), owner.nginx, 0o400)
+    add('auth/loki', secret(seedFiles.lokiUsers), owner.root, 0o400)
   }
   const promtail = promtailConfiguration(seed)
   if (promtail !== undefined) {

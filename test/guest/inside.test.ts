@@ -257,13 +257,15 @@ want 'is no seed' '' "$(find /run/golden -type f)"
 cp -r /contents /cd/golden && chmod -R a-w /cd/golden
 boot > /tmp/said
 want 'the CD is not left mounted' no "$([ -e /run/golden/cd ] && echo yes || echo no)"
-stat -c '%a %u %n' /run/golden/seed /run/golden/seed/seed.json /run/golden/seed/tls /run/golden/nginx /run/golden/nginx/tls/public.key /run/golden/compose.env \
+stat -c '%a %u %n' /run/golden/seed /run/golden/seed/seed.json /run/golden/seed/tls /run/golden/nginx /run/golden/nginx/tls/public.key /run/golden/auth /run/golden/auth/serena /run/golden/compose.env \
   /run/golden/promtail/push-password /run/golden/ssh /run/golden/ssh/ssh_host_ed25519_key /run/golden/ssh/authorized_keys/projects /run/golden/projects > /tmp/modes
 want 'owners and modes' '700 0 /run/golden/seed
 600 0 /run/golden/seed/seed.json
 700 0 /run/golden/seed/tls
 700 101 /run/golden/nginx
 400 101 /run/golden/nginx/tls/public.key
+700 0 /run/golden/auth
+400 0 /run/golden/auth/serena
 600 0 /run/golden/compose.env
 400 0 /run/golden/promtail/push-password
 755 0 /run/golden/ssh
@@ -273,7 +275,9 @@ want 'owners and modes' '700 0 /run/golden/seed
 as() { setpriv --reuid "$1" --regid "$1" --clear-groups "\${@:2}"; }
 as 1000 cat /run/golden/ssh/authorized_keys/projects > /dev/null
 as 101 cat /run/golden/nginx/tls/public.key > /dev/null
-as 101 cat /run/golden/nginx/htpasswd/serena > /dev/null
+want "the health check's password of this boot" '400 0 32' "$(stat -c '%a %u %s' /run/golden/auth/probe)"
+probe=$(cat /run/golden/auth/probe)
+if as 101 cat /run/golden/auth/serena 2>/dev/null; then echo 'nginx can read hashes' >&2; exit 9; fi
 for file in seed/seed.json nginx/tls/public.key compose.env promtail/push-password ssh/ssh_host_ed25519_key; do
   if as 1000 cat "/run/golden/$file" 2>/dev/null; then echo "the owner of the projects can read $file" >&2; exit 9; fi
 done
@@ -281,6 +285,7 @@ absent push-secret /tmp/said
 
 # Again, as after a reboot without power loss of the memory's files.
 boot > /dev/null
+want 'the password that golden-auth has read' "$probe" "$(cat /run/golden/auth/probe)"
 want 'the same again' "$(cat /tmp/modes)" "$(stat -c '%a %u %n' $(cut -d' ' -f3 /tmp/modes))"
 `)
   }, 60_000)

@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import bcrypt from 'bcryptjs'
 import { afterAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
+import { parseUsers, verifyPassword } from '../../images/guest/password.ts'
 import { seedFiles } from '../../images/seed.ts'
 import { inRoot, rootPath } from '../../lab/debian/root.ts'
 import { readSeedSecrets, seedContents, seedPlace } from '../../rollout/seed.ts'
@@ -67,11 +67,13 @@ describe('a seed', () => {
     for (const [name, content] of files) if (!name.includes('secrets/')) expect(content).not.toContain(secret)
   })
 
-  test('has passwords as bcrypt that nginx knows, cost 10', async () => {
-    const lines = golden(await filesOf(site, 'serena'), 'serenaUsers').trim().split('\n')
-    expect(lines.map((line) => line.slice(0, line.indexOf('$2y$10$') + 7))).toEqual(['me:$2y$10$', 'you:$2y$10$'])
-    expect(await bcrypt.compare('a secret of yours', lines[1]?.slice(4) ?? '')).toBe(true)
-    expect(await bcrypt.compare('another', lines[1]?.slice(4) ?? '')).toBe(false)
+  test('has passwords as scrypt with a salt of its own each, that golden-auth knows', async () => {
+    const text = golden(await filesOf(site, 'serena'), 'serenaUsers')
+    expect(text.split('\n').map((line) => line.split('$').slice(0, 3).join('$'))).toEqual(['me:$scrypt$ln=14,r=8,p=5', 'you:$scrypt$ln=14,r=8,p=5', ''])
+    const users = parseUsers(text)
+    expect(users.get('me')?.salt).not.toEqual(users.get('you')?.salt)
+    expect(await verifyPassword(Buffer.from('a secret of yours'), users.get('you')!)).toBe(true)
+    expect(await verifyPassword(Buffer.from('another'), users.get('you')!)).toBe(false)
   })
 
   test('brings the firewall of its own slot, and tells where logs go', async () => {

@@ -8,7 +8,7 @@ import { boot } from './boot.ts'
 import { prepare } from './prepare.ts'
 import { slotctl } from './slotctl.ts'
 
-const scripts: Readonly<Record<string, Program>> = { 'boot.js': boot, 'prepare.js': prepare, 'slotctl.js': slotctl, 'clone.js': () => ok(), 'watch.js': () => ok() }
+const scripts: Readonly<Record<string, Program>> = { 'boot.js': boot, 'prepare.js': prepare, 'slotctl.js': slotctl, 'clone.js': () => ok(), 'watch.js': () => ok(), 'auth.js': () => ok() }
 
 const node: Program = (args, run) => {
   const words = args.filter((word) => !word.startsWith('--max-'))
