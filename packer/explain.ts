@@ -53,6 +53,7 @@ export function explainBuild(site: Site, outcome: BuildOutcome): Failure {
   if (outcome.failure !== undefined) {
     const hints: Readonly<Record<string, string>> = {
       'first-boot': 'See the lines above; does the base image have cloud-init, and is image.build.address free?',
+      'package-lock': 'See the lines above for which one it is. Bake again; if it happens every time, the base image upgrades itself by something that packer/provision/unwanted.sh does not know: name its unit in images/packages.json.',
       'image-pull': 'Is the image still in its registry, and does the build VM reach it (network.gateway, network.nameservers)? "golden lock" looks up the digests again.'
     }
     const marker = outcome.lines.findIndex((line) => line.includes('golden-failure '))

@@ -22,13 +22,17 @@ export interface Inputs {
 
 interface Packages {
   readonly common: readonly string[]
+  /** Always, whether they are there or not. */
   readonly masked: readonly string[]
+  /** See provision/unwanted.sh. */
+  readonly unwanted: readonly string[]
+  readonly timers: readonly string[]
   readonly [os: string]: readonly string[]
 }
 
 /** @param staged SHA-256 of what images/stage.ts has staged */
 export async function collectInputs(site: Site, lock: Lock, staged: string): Promise<Inputs> {
-  const packages = JSON.parse(await readFile(join(images, 'packages.json'), 'utf8')) as Packages
+  const packages = await readPackages()
   const { os, sha256 } = site.image.base
   const names = (await readdir(scripts)).filter((name) => name.endsWith('.sh') && !isStray(name)).sort()
   const sources = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await readFile(join(scripts, name), 'utf8')] as const)))
@@ -40,10 +44,12 @@ export async function collectInputs(site: Site, lock: Lock, staged: string): Pro
     packages: [...packages.common, ...(packages[os] ?? [])],
     masked: packages.masked,
     enabled: await enabledUnits(),
-    sources: { ...sources, 'golden.pkr.hcl': await readFile(template, 'utf8'), 'base-vm.ts': canonical({ vm: baseVm, disk: baseDisk }) }
+    sources: { ...sources, 'golden.pkr.hcl': await readFile(template, 'utf8'), 'base-vm.ts': canonical({ vm: baseVm, disk: baseDisk }), 'packages.json': canonical({ unwanted: packages.unwanted, timers: packages.timers }) }
   }
   return { image, fingerprint: fingerprint(image), references: references(lock) }
 }
+
+const readPackages = async (): Promise<Packages> => JSON.parse(await readFile(join(images, 'packages.json'), 'utf8')) as Packages
 
 /** The units that the image's own preset enables (systemd.preset): one list for the guest and for the bake. */
 async function enabledUnits(): Promise<string[]> {
@@ -62,10 +68,14 @@ export interface Registry {
  */
 export async function inputFiles(inputs: Inputs, built: string, registries: readonly Registry[]): Promise<ReadonlyMap<string, string>> {
   const lines = (list: readonly string[]): string => list.map((line) => `${line}\n`).join('')
+  const { unwanted, timers } = await readPackages()
+  const script = async (name: string): Promise<[string, string]> => [name, await readFile(join(scripts, name), 'utf8')]
   const record = { schema: 1, fingerprint: inputs.fingerprint, built, services: inputs.references }
   return new Map([
     ['packages', lines(inputs.image.packages)],
     ['masked', lines(inputs.image.masked)],
+    ['unwanted', lines(unwanted)],
+    ['timers', lines(timers)],
     ['enabled', lines(inputs.image.enabled)],
     ['images', lines(Object.entries(inputs.references).map(([service, ref]) => `${service} ${ref}`))],
     ['image.json', `${JSON.stringify(record, null, 2)}\n`],
@@ -73,8 +83,9 @@ export async function inputFiles(inputs: Inputs, built: string, registries: read
     ['traces', lines(Object.values(inputs.references).map(traceOf).filter((trace, index, all) => all.indexOf(trace) === index))],
     ['ca-lines', lines(registries.flatMap(({ caPem }) => linesOf(caPem)))],
     ...registries.map(({ caPem }, index) => [`registry-${index}.pem`, caPem] as const),
-    ['clean.sh', await readFile(join(scripts, 'clean.sh'), 'utf8')],
-    ['check.sh', await readFile(join(scripts, 'check.sh'), 'utf8')]
+    await script('unwanted.sh'),
+    await script('clean.sh'),
+    await script('check.sh')
   ])
 }
 

@@ -1,8 +1,8 @@
 #!/bin/sh
 # What an image has to be. Every check says what it found; one that fails fails the bake, after all have spoken.
 # Run by finish.sh as root, with Docker still up, in a folder with the files `packages`, `images`, `enabled`,
-# `masked`, `traces` and `ca-lines` (see packer/inputs.ts).
-# Uses: find, grep, cat, cut, docker, systemctl, dpkg, dpkg-query, ss.
+# `masked`, `unwanted`, `timers`, `traces` and `ca-lines` (see packer/inputs.ts) and unwanted.sh.
+# Uses: find, grep, cat, cut, sh, docker, systemctl, dpkg, dpkg-query, ss.
 set -uf
 cd /run/golden-bake
 failed=0
@@ -36,7 +36,7 @@ having() {
 # A program that does not work finds nothing, and an empty list asks for nothing.
 missing=''
 if [ "$(find /etc/passwd -type f -exec grep -liE '^ROOT:' {} + 2> /dev/null)" != /etc/passwd ]; then missing="$missing find-and-grep"; fi
-for list in packages images enabled masked traces; do
+for list in packages images enabled masked unwanted timers traces unwanted.sh; do
   if [ ! -s "$list" ]; then missing="$missing $list"; fi
 done
 if [ ! -f ca-lines ]; then missing="$missing ca-lines"; fi
@@ -124,6 +124,21 @@ for unit in $(cat masked); do
   if [ "$(systemctl is-enabled "$unit" 2> /dev/null)" != masked ]; then missing="$missing $unit"; fi
 done
 need masked-units 'every unit that must not run is masked' "$missing"
+there=$(systemctl list-unit-files --no-legend --no-pager) || there=''
+if [ -z "$there" ]; then there='no answer from systemctl'; else there=$(sh unwanted.sh); fi
+check unwanted-units 'nothing upgrades packages, tells somebody of this machine, takes disks, or does anything else by the clock' "$there"
+check motd 'no program runs at every login' "$(find /etc/update-motd.d -type f -perm /111 2> /dev/null)"
+# By whichever of the two this base starts it; without a seed neither may, because the host's key is in the seed.
+found=''
+missing=''
+for unit in ssh.socket ssh.service; do
+  if [ "$(systemctl is-enabled "$unit" 2> /dev/null)" != enabled ]; then continue; fi
+  found="$found $unit"
+  if ! systemctl cat "$unit" 2> /dev/null | grep -q '^ConditionPathExists=/run/golden/ssh/'; then missing="$missing $unit"; fi
+done
+if [ -z "$found" ]; then missing='ssh.socket ssh.service'; fi
+need ssh "SSH starts at boot ($(echo $found)), and only with a seed" "$missing"
+need agent 'the guest agent runs' "$(systemctl is-active qemu-guest-agent.service | grep -vx active)"
 check seed 'no seed of a slot' "$(find /run/golden/seed /srv/golden -mindepth 1 2> /dev/null)"
 # SSH at least listens, or the bake could not have come here: no line at all is no answer.
 there=$(ss -H -lnt) || there=''

@@ -17,6 +17,9 @@ echo 'golden: making users and enabling units'
 systemd-sysusers
 systemctl daemon-reload
 systemctl enable --quiet $(cat enabled)
+# A base without the agent gets it from our packages, and its package leaves the start to the next boot. Proxmox has to
+# have it before that: with an agent in the VM's configuration it asks nobody else to shut down.
+systemctl start qemu-guest-agent.service
 # Docker was started by its package; now it has the image's settings.
 systemctl restart docker.service
 # Its configuration came with the files; without it, it would listen for its neighbours until the next boot.

@@ -1,44 +1,10 @@
-import { readFile } from 'node:fs/promises'
 import ssh2 from 'ssh2'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { guestFiles } from '../../images/stage.ts'
-import { writeTar } from '../../images/tar.ts'
 import type { DriveSpec, Machine } from '../../lab/compute/driver.ts'
+import { startBuildVm } from './build-vm.ts'
 import { key, Rig, type Ran } from './fake-rig.ts'
 
-const digest = (letter: string): string => `sha256:${letter.repeat(64)}`
-const services: Record<string, string> = { serena: `10.77.0.3:5000/serena@${digest('a')}`, nginx: `10.77.0.3:5000/nginx@${digest('b')}`, promtail: `10.77.0.3:5000/promtail@${digest('c')}`, loki: `10.77.0.3:5000/loki@${digest('d')}` }
 const hostKey = ssh2.utils.generateKeyPairSync('ed25519')
-
-/** The bake's own scripts in the order in which packer/golden.pkr.hcl runs them. */
-async function bake(rig: Rig, scripts: readonly string[]): Promise<Machine> {
-  await rig.driver.volumes.copy(rig.path('base.qcow2'), rig.path('image.qcow2'), { format: 'qcow2' })
-  const userData = `#cloud-config\n${JSON.stringify({ hostname: 'golden-build', ssh_pwauth: false, users: [{ name: 'bake', uid: 2999, lock_passwd: true, shell: '/bin/sh', sudo: ['ALL=(ALL) NOPASSWD:ALL'], ssh_authorized_keys: [key.public.trim()] }] })}`
-  const machine = await rig.start({ vmid: 110, address: '10.77.0.20', disk: 'image.qcow2', userData })
-  const client = await rig.connect('10.77.0.20', { username: 'bake' })
-  const sftp = await new Promise<import('ssh2').SFTPWrapper>((resolve, reject) => client.sftp((error, session) => (error ? reject(error) : resolve(session))))
-  const upload = (path: string, data: string | Buffer): Promise<void> => new Promise((resolve, reject) => sftp.writeFile(path, data, (error) => (error ? reject(error) : resolve())))
-  const script = async (name: string, path: string): Promise<void> => {
-    await upload(path, await readFile(`packer/provision/${name}`))
-    const ran = await rig.run(client, `sudo -n sh ${path}`)
-    if (ran.exitCode !== 0) throw new Error(`${name} exited with ${ran.exitCode}\n${ran.stdout}${ran.stderr}`)
-    output.push(ran.stdout + ran.stderr)
-  }
-  await script('wait.sh', '/tmp/script_1.sh')
-  const packages = JSON.parse(await readFile('images/packages.json', 'utf8')) as Record<string, string[]>
-  const preset = await readFile('images/rootfs/usr/lib/systemd/system-preset/10-golden.preset', 'utf8')
-  const lines = (list: readonly string[]): string => list.map((line) => `${line}\n`).join('')
-  const inputs: Record<string, string> = {
-    packages: lines([...(packages['common'] ?? []), ...(packages['debian-13'] ?? [])]), masked: lines(packages['masked'] ?? []), enabled: lines([...preset.matchAll(/^enable (.*)$/gm)].map((match) => match[1] ?? '')),
-    images: lines(Object.entries(services).map(([name, reference]) => `${name} ${reference}`)), registries: '10.77.0.3:5000 registry-0.pem\n', 'registry-0.pem': 'a CA\n', 'ca-lines': '', traces: '10\\.77\\.0\\.3:5000\n',
-    'image.json': JSON.stringify({ schema: 1, fingerprint: 'f00', built: '2026-11-24T00:00:00Z', services }), 'clean.sh': await readFile('packer/provision/clean.sh', 'utf8'), 'check.sh': await readFile('packer/provision/check.sh', 'utf8'),
-  }
-  for (const [name, text] of Object.entries(inputs)) await upload(`/run/golden-bake/${name}`, text)
-  await writeTar(rig.path('rootfs.tar.gz'), [...(await guestFiles()), { path: 'opt/golden/node/bin/node', mode: 0o755, content: Buffer.from('\x7fELF stand-in') }])
-  await upload('/var/tmp/golden-bake/golden-rootfs.tar.gz', await readFile(rig.path('rootfs.tar.gz')))
-  for (const name of scripts) await script(name, `/run/golden-bake/${name.replace('.sh', '-1.sh')}`)
-  return machine
-}
 
 const output: string[] = []
 
@@ -48,9 +14,15 @@ describe('the life of a slot on fake guests', () => {
 
   beforeAll(async () => {
     rig = await Rig.create()
-    const builder = await bake(rig, ['packages.sh', 'files.sh', 'images.sh', 'finish.sh'])
-    await builder.shutdown()
-    expect(await builder.exited).toEqual({ reason: 'powerdown' })
+    const { machine, script } = await startBuildVm(rig)
+    // In the order in which packer/golden.pkr.hcl runs them.
+    for (const name of ['packages.sh', 'files.sh', 'images.sh', 'finish.sh']) {
+      const ran = await script(name)
+      output.push(ran.stdout + ran.stderr)
+      if (ran.exitCode !== 0) throw new Error(`${name} exited with ${ran.exitCode}\n${output.at(-1)}`)
+    }
+    await machine.shutdown()
+    expect(await machine.exited).toEqual({ reason: 'powerdown' })
     await rig.driver.volumes.create(rig.path('data.qcow2'), { format: 'qcow2', bytes: 8 * 2 ** 30 })
   })
   afterAll(() => rig.close())

@@ -45,7 +45,18 @@ case "$1 $2" in
 esac`)
   await stub('ss', '[ ! -e /run/no-ss ] || exit 127; echo "LISTEN 0 128 0.0.0.0:22 0.0.0.0:*"')
   await stub('dpkg', '[ ! -e /run/no-dpkg ] || exit 2')
-  await stub('systemctl', 'case $2 in docker.service) echo enabled ;; *) echo masked ;; esac')
+  await stub('systemctl', `[ ! -e /run/no-systemctl ] || exit 1
+case "$1 $2" in
+  'list-unit-files '*) printf 'docker.service enabled enabled\\nfstrim.timer enabled enabled\\napt-daily.timer masked enabled\\nua-timer.service masked -\\n'; cat /run/more-units 2> /dev/null || true ;;
+  'list-units '*) cat /run/running-units 2> /dev/null || true ;;
+  'is-active qemu-guest-agent.service') cat /run/agent 2> /dev/null || echo active ;;
+  'is-enabled ssh.service') cat /run/ssh-service 2> /dev/null || echo enabled ;;
+  'is-enabled ssh.socket') cat /run/ssh-socket 2> /dev/null || echo disabled ;;
+  'cat ssh.socket') cat /run/ssh-socket-file 2> /dev/null || echo 'ConditionPathExists=/run/golden/ssh/ssh_host_ed25519_key' ;;
+  'cat ssh.service') echo 'ConditionPathExists=/run/golden/ssh/ssh_host_ed25519_key' ;;
+  'is-enabled docker.service') echo enabled ;;
+  *) echo masked ;;
+esac`)
 })
 afterAll(() => rm(work, { recursive: true, force: true }))
 
@@ -104,7 +115,7 @@ describe.skipIf(noRoot)(`the checks of an image ${why}`, () => {
   }
 
   it('find nothing of a registry where nothing is, nor in comments and in what the distribution brings', async () => {
-    const said = await check(plant({
+    const said = await check(`chmod a-x /etc/update-motd.d/*\n${plant({
       '/etc/golden/image.json': JSON.stringify(references),
       '/etc/apt/apt.conf.d/10p': '// Acquire::http::Proxy "http://p:1";\n# Proxy',
       '/etc/default/docker': '#export http_proxy="http://127.0.0.1:3128/"\n#DOCKER_OPTS="--registry-mirror=https://m"',
@@ -112,8 +123,8 @@ describe.skipIf(noRoot)(`the checks of an image ${why}`, () => {
       '/etc/docker/daemon.json': '{ "userland-proxy": false }',
       '/etc/systemd/system/nginx_proxy.service': '[Service]\nExecStart=/usr/bin/docker start nginx_proxy',
       '/etc/hostname': 'xregistry.lan'
-    }))
-    for (const name of ['checks', 'registry-ca', 'registry-ca-content', 'registry-login', 'apt-login', 'registry-mirror', 'registry-host', 'hosts', 'proxy', 'images', 'other-images', 'containers', 'packages', 'units', 'masked-units', 'broken-packages', 'listening', 'leases', 'known-hosts']) {
+    })}`)
+    for (const name of ['checks', 'registry-ca', 'registry-ca-content', 'registry-login', 'apt-login', 'registry-mirror', 'registry-host', 'hosts', 'proxy', 'images', 'other-images', 'containers', 'packages', 'units', 'masked-units', 'unwanted-units', 'motd', 'ssh', 'agent', 'broken-packages', 'listening', 'leases', 'known-hosts']) {
       expect(said.get(name), name).toEqual({ ok: true, found: [] })
     }
   })
@@ -144,11 +155,32 @@ describe.skipIf(noRoot)(`the checks of an image ${why}`, () => {
     ['other-images', ': > /run/no-docker', 'Docker'],
     ['images', ': > /run/no-docker', `serena=${references.serena}`],
     ['broken-packages', ': > /run/no-dpkg', 'dpkg'],
+    ['unwanted-units', ': > /run/no-systemctl', 'systemctl'],
+    ['motd', `${plant({ '/etc/update-motd.d/91-release-upgrade': '#!/bin/sh' })}\nchmod 755 /etc/update-motd.d/91-release-upgrade`, '91-release-upgrade'],
+    ['ssh', 'echo disabled > /run/ssh-service', 'ssh.service'],
+    ['ssh', 'echo enabled > /run/ssh-socket; echo "[Socket]" > /run/ssh-socket-file', 'ssh.socket'],
+    ['agent', 'echo inactive > /run/agent', 'inactive'],
     ['listening', ': > /run/no-ss', 'ss']
   ])('%s finds what was prepared (%#)', async (name, prepare, found) => {
     const said = (await check(prepare)).get(name)
     expect(said?.ok).toBe(false)
     expect(said?.found.join(' ')).toContain(found)
+  })
+
+  it('find each unit that upgrades, tells or goes by the clock: by its name, what it runs, or that it runs although it is masked', async () => {
+    const commands = ['/usr/bin/apt-get -y upgrade', '-/usr/bin/env FOO=1 /usr/bin/unattended-upgrade', '/bin/sh -c "curl -s https://example.org"', '/usr/bin/snap refresh', '/usr/bin/python3 /usr/lib/ubuntu-advantage/x.py']
+    const services = commands.map((_, index) => `vendor-${index}.service`)
+    const named = ['fwupd-refresh.service', 'apport-forward@.service', 'apport-autoreport.path', 'iscsid.socket', 'backup-home.timer', 'esm-cache.service']
+    const said = await check(`printf '%s enabled enabled\\n' ${[...services, ...named].join(' ')} > /run/more-units; echo 'ua-timer.service loaded activating start Ubuntu Pro' > /run/running-units
+${plant(Object.fromEntries(commands.map((exec, index) => [`/etc/systemd/system/${services[index]}`, `[Service]\nExecStart=${exec}`])))}`)
+    expect(said.get('unwanted-units')).toEqual({ ok: false, found: [...services, ...named, 'ua-timer.service'].sort() })
+  })
+
+  it('leave alone what is none of this, and SSH that its socket starts', async () => {
+    const services = { 'dpkg-db-backup.service': '/usr/libexec/dpkg/dpkg-db-backup', 'golden-edge.service': '/usr/local/sbin/golden-compose up', 'apparmor.service': '/lib/apparmor/apparmor.systemd reload', 'vendor.service': '/usr/bin/aptly-proxy --snapshot now' }
+    const said = await check(`printf '%s static -\\n' ${Object.keys(services).join(' ')} systemd-tmpfiles-clean.timer golden-x.timer > /run/more-units; echo disabled > /run/ssh-service; echo enabled > /run/ssh-socket
+${plant(Object.fromEntries(Object.entries(services).map(([name, exec]) => [`/usr/lib/systemd/system/${name}`, `[Service]\nExecStart=${exec}`])))}`)
+    for (const name of ['unwanted-units', 'ssh']) expect(said.get(name), name).toEqual({ ok: true, found: [] })
   })
 
   it('fail when a list that they go by is missing', async () => {

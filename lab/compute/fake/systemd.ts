@@ -63,7 +63,7 @@ export class Systemd {
       const masked = node.kind === 'special' || (node.kind === 'file' && node.data.length === 0)
       const dropins = FOLDERS.flatMap((each) => (vfs.exists(`${each}/${candidate}.d`) ? [...vfs.readdir(`${each}/${candidate}.d`, ROOT).entries.keys()].filter((entry) => entry.endsWith('.conf')).map((entry) => `${each}/${candidate}.d/${entry}`) : []))
       const text = [path, ...dropins].map((each) => vfs.readText(each)).join('\n')
-      return parseUnit(name, vfs.realpath(path, ROOT), text, masked)
+      return parseUnit(name, vfs.realpath(path, ROOT), text, masked, dropins)
     }
     return undefined
   }

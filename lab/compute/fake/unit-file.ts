@@ -4,6 +4,8 @@ export interface UnitFile {
   readonly name: string
   readonly path: string
   readonly masked: boolean
+  /** Further files whose text is in it, in order. */
+  readonly dropins: readonly string[]
   /** All values of a key, in order; an empty value forgets the ones before, as systemd does. */
   all(section: string, key: string): string[]
   one(section: string, key: string): string | undefined
@@ -23,7 +25,7 @@ export function unitName(unit: string): string {
   return /\.(service|target|mount|timer|socket|path|device|slice|scope|automount|swap)$/.test(unit) ? unit : `${unit}.service`
 }
 
-export function parseUnit(name: string, path: string, text: string, masked = false): UnitFile {
+export function parseUnit(name: string, path: string, text: string, masked = false, dropins: readonly string[] = []): UnitFile {
   const values = new Map<string, string[]>()
   let section = ''
   for (const line of text.replaceAll(/\\\n\s*/g, ' ').split('\n')) {
@@ -36,7 +38,7 @@ export function parseUnit(name: string, path: string, text: string, masked = fal
   }
   const listed = new Set(['Requires', 'Requisite', 'Wants', 'BindsTo', 'PartOf', 'After', 'Before', 'Conflicts', 'RequiresMountsFor', 'WantedBy', 'RequiredBy', 'Also', 'Alias', 'SuccessExitStatus'])
   return {
-    name, path, masked,
+    name, path, masked, dropins,
     all: (where, key) => { const found = values.get(`${where}.${key}`) ?? []; return listed.has(key) ? found.flatMap((value) => value.split(/\s+/)).filter(Boolean) : found },
     one: (where, key) => values.get(`${where}.${key}`)?.at(-1),
   }

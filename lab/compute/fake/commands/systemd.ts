@@ -87,7 +87,7 @@ const systemctl: Program = async (args, run) => {
       const names = (flags.get('-p') ?? flags.get('--property') ?? '').split(',').filter(Boolean)
       return ok(units.map((unit) => Object.entries(properties(run, unit)).filter(([name]) => names.length === 0 || names.includes(name)).map(([name, value]) => (flags.has('--value') ? `${value}\n` : `${name}=${value}\n`)).join('')).join('\n'))
     }
-    case 'cat': return each(units, (unit) => (systemd.file(unit) ? undefined : `No files found for ${unit}.`)).then((result) => ({ ...result, stdout: units.map((unit) => { const file = systemd.file(unit); return file ? `# ${file.path}\n${vfs.readText(file.path)}` : '' }).join('\n') }))
+    case 'cat': return each(units, (unit) => (systemd.file(unit) ? undefined : `No files found for ${unit}.`)).then((result) => ({ ...result, stdout: units.map((unit) => { const file = systemd.file(unit); return file ? [file.path, ...file.dropins].map((path) => `# ${path}\n${vfs.readText(path)}`).join('\n') : '' }).join('\n') }))
     case 'status': {
       const [unit = ''] = units
       const all = properties(run, unit)
@@ -96,7 +96,7 @@ const systemctl: Program = async (args, run) => {
     case 'list-units': case 'list-unit-files': case 'list-timers': case 'list-sockets': {
       const type = flags.get('-t') ?? flags.get('--type') ?? (command === 'list-timers' ? 'timer' : command === 'list-sockets' ? 'socket' : undefined)
       const state = flags.get('--state') ?? (flags.has('--failed') ? 'failed' : undefined)
-      const shown = systemd.known().filter((name) => (type === undefined || name.endsWith(`.${type}`)) && (units.length === 0 || units.some((glob) => posix.matchesGlob(name, glob))) && (state === undefined || systemd.state(name) === state || systemd.enabled(name) === state) && (command !== 'list-units' || flags.has('-a') || flags.has('--all') || systemd.state(name) !== 'inactive'))
+      const shown = systemd.known().filter((name) => (type === undefined || name.endsWith(`.${type}`)) && (units.length === 0 || units.some((glob) => posix.matchesGlob(name, glob))) && (state === undefined || state.split(',').some((each) => systemd.state(name) === each || systemd.enabled(name) === each)) && (command !== 'list-units' || flags.has('-a') || flags.has('--all') || systemd.state(name) !== 'inactive'))
       return ok(shown.map((name) => (command === 'list-unit-files' ? `${name} ${systemd.enabled(name)}\n` : `${name} loaded ${systemd.state(name)} ${properties(run, name)['SubState'] ?? ''}\n`)).join(''))
     }
     case 'list-dependencies': return ok(`${units[0] ?? ''}\n${systemd.wantedBy(units[0] ?? '').map((name) => `  ${name}\n`).join('')}`)
