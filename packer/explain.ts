@@ -54,6 +54,8 @@ export function explainBuild(site: Site, outcome: BuildOutcome): Failure {
     const hints: Readonly<Record<string, string>> = {
       'first-boot': 'See the lines above; does the base image have cloud-init, and is image.build.address free?',
       'package-lock': 'See the lines above for which one it is. Bake again; if it happens every time, the base image upgrades itself by something that packer/provision/unwanted.sh does not know: name its unit in images/packages.json.',
+      'container-run': 'Whatever compose.yaml wants of an image it has to give: another tag in images.lock.json ("golden lock"), or another base image if it is this VM that lacks something (a program of Docker\'s, a feature of the kernel).',
+      'mapped-mount': 'It takes a Linux kernel from 5.12 and util-linux from 2.39, as in Ubuntu 24.04 and Debian 13: use such a base image (image.base).',
       'image-pull': 'Is the image still in its registry, and does the build VM reach it (network.gateway, network.nameservers)? "golden lock" looks up the digests again.'
     }
     const marker = outcome.lines.findIndex((line) => line.includes('golden-failure '))

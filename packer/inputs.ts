@@ -9,6 +9,7 @@ import { lockDigest, references, type Lock, type Service } from '../images/lock.
 import { isStray } from '../images/stage.ts'
 import type { Site } from '../stacks/site.ts'
 import { baseDisk, baseVm } from './base-vm.ts'
+import { readCompose, trialFiles } from './trial.ts'
 
 export const template = join(import.meta.dirname, 'golden.pkr.hcl')
 export const scripts = join(import.meta.dirname, 'provision')
@@ -78,6 +79,7 @@ export async function inputFiles(inputs: Inputs, built: string, registries: read
     ['timers', lines(timers)],
     ['enabled', lines(inputs.image.enabled)],
     ['images', lines(Object.entries(inputs.references).map(([service, ref]) => `${service} ${ref}`))],
+    ...trialFiles(await readCompose(), inputs.references),
     ['image.json', `${JSON.stringify(record, null, 2)}\n`],
     ['registries', lines(registries.map(({ host }, index) => `${host} registry-${index}.pem`))],
     ['traces', lines(Object.values(inputs.references).map(traceOf).filter((trace, index, all) => all.indexOf(trace) === index))],

@@ -76,6 +76,10 @@ export function renderFiles(seed: Seed, image: ImageRecord, contents: SeedConten
 
 const lines = (list: readonly string[]): string => list.map(line => line.trim() + '\n').join('')
 
+/** What compose.yaml calls the images of the lock: `SERENA_IMAGE` and so on. */
+export const imageVariables = (services: ImageRecord['services']): Record<string, string> =>
+  Object.fromEntries(Object.entries(services).map(([service, reference]) => [`${service.toUpperCase()}_IMAGE`, reference]))
+
 /** For compose.yaml and for the units: images by digest, limits, and which containers each unit starts. */
 export function composeEnvironment(seed: Seed, image: ImageRecord): string {
   const present = presentContainers(seed, image)
@@ -85,7 +89,7 @@ export function composeEnvironment(seed: Seed, image: ImageRecord): string {
     GOLDEN_SERENA: of('serena'),
     GOLDEN_LOGGING: of('logging'),
   }
-  for (const [service, reference] of Object.entries(image.services)) values[`${service.toUpperCase()}_IMAGE`] = reference
+  Object.assign(values, imageVariables(image.services))
   if (seed.serena) {
     values['SERENA_MEMORY'] = `${seed.serena.memoryMiB}m`
     values['SERENA_INTERFACE'] = seed.serena.interface

@@ -101,6 +101,8 @@ done
 check other-images 'no other container image' "$extra"
 there=$(docker ps --all --quiet) || there='no answer from Docker'
 check containers 'no containers' "$there"
+there=$(docker network ls --quiet --filter type=custom && docker volume ls --quiet) || there='no answer from Docker'
+check networks 'no networks and volumes of containers' "$there"
 
 missing=''
 for package in $(cat packages); do

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The image's own files, from the archives, and the record of what the image is; then users and units of them.
-# Uses: tar, install, systemd-sysusers, systemctl, cat, rm, chown.
+# Uses: tar, install, systemd-sysusers, systemctl, cat, rm, chown, ln, command.
 set -eu
 cd /run/golden-bake
 
@@ -17,6 +17,9 @@ echo 'golden: making users and enabling units'
 systemd-sysusers
 systemctl daemon-reload
 systemctl enable --quiet $(cat enabled)
+# `init: true` in compose.yaml is a program that dockerd looks for under this name. Debian's docker.io brings it by way of
+# tini's; whoever else has tini has it too.
+if ! command -v docker-init > /dev/null && [ ! -e /usr/libexec/docker/docker-init ]; then ln -s /usr/bin/tini-static /usr/local/bin/docker-init; fi
 # A base without the agent gets it from our packages, and its package leaves the start to the next boot. Proxmox has to
 # have it before that: with an agent in the VM's configuration it asks nobody else to shut down.
 systemctl start qemu-guest-agent.service

@@ -16,7 +16,7 @@ describe('the life of a slot on fake guests', () => {
     rig = await Rig.create()
     const { machine, script } = await startBuildVm(rig)
     // In the order in which packer/golden.pkr.hcl runs them.
-    for (const name of ['packages.sh', 'files.sh', 'images.sh', 'finish.sh']) {
+    for (const name of ['packages.sh', 'files.sh', 'images.sh', 'trial.sh', 'finish.sh']) {
       const ran = await script(name)
       output.push(ran.stdout + ran.stderr)
       if (ran.exitCode !== 0) throw new Error(`${name} exited with ${ran.exitCode}\n${output.at(-1)}`)

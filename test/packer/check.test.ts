@@ -41,6 +41,7 @@ beforeAll(async () => {
   await stub('docker', `[ ! -e /run/no-docker ] || exit 1
 case "$1 $2" in
   'image inspect') echo "[\\"$5\\"]" ;;
+  'network ls') cat /run/networks 2> /dev/null || true ;;
   'image ls') printf '%s\\n' ${Object.values(references).map((one) => one.split('@')[1]).join(' ')}; cat /run/other-images 2> /dev/null || true ;;
 esac`)
   await stub('ss', '[ ! -e /run/no-ss ] || exit 127; echo "LISTEN 0 128 0.0.0.0:22 0.0.0.0:*"')
@@ -124,7 +125,7 @@ describe.skipIf(noRoot)(`the checks of an image ${why}`, () => {
       '/etc/systemd/system/nginx_proxy.service': '[Service]\nExecStart=/usr/bin/docker start nginx_proxy',
       '/etc/hostname': 'xregistry.lan'
     })}`)
-    for (const name of ['checks', 'registry-ca', 'registry-ca-content', 'registry-login', 'apt-login', 'registry-mirror', 'registry-host', 'hosts', 'proxy', 'images', 'other-images', 'containers', 'packages', 'units', 'masked-units', 'unwanted-units', 'motd', 'ssh', 'agent', 'broken-packages', 'listening', 'leases', 'known-hosts']) {
+    for (const name of ['checks', 'registry-ca', 'registry-ca-content', 'registry-login', 'apt-login', 'registry-mirror', 'registry-host', 'hosts', 'proxy', 'images', 'other-images', 'containers', 'packages', 'units', 'masked-units', 'unwanted-units', 'motd', 'ssh', 'agent', 'networks', 'broken-packages', 'listening', 'leases', 'known-hosts']) {
       expect(said.get(name), name).toEqual({ ok: true, found: [] })
     }
   })
@@ -154,6 +155,7 @@ describe.skipIf(noRoot)(`the checks of an image ${why}`, () => {
     ['containers', ': > /run/no-docker', 'Docker'],
     ['other-images', ': > /run/no-docker', 'Docker'],
     ['images', ': > /run/no-docker', `serena=${references.serena}`],
+    ['networks', 'echo golden-serena > /run/networks', 'golden-serena'],
     ['broken-packages', ': > /run/no-dpkg', 'dpkg'],
     ['unwanted-units', ': > /run/no-systemctl', 'systemctl'],
     ['motd', `${plant({ '/etc/update-motd.d/91-release-upgrade': '#!/bin/sh' })}\nchmod 755 /etc/update-motd.d/91-release-upgrade`, '91-release-upgrade'],

@@ -1,9 +1,20 @@
 /** The scripts of a bake, in a fake guest whose base has what other bases have. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { startBuildVm, type BuildVm } from '../lab/build-vm.ts'
+import { explainBuild } from '../../packer/explain.ts'
+import { Listener } from '../../packer/run.ts'
+import { readCompose, trialFiles } from '../../packer/trial.ts'
+import { exampleSite } from '../images/example.ts'
+import { services, startBuildVm, type BuildVm } from '../lab/build-vm.ts'
 import { Rig, type Ran } from '../lab/fake-rig.ts'
 
 const names = (ran: Ran): string[] => ran.stdout.split('\n').filter((line) => line !== '').sort()
+
+/** What a user would be told of it. */
+function told(ran: Ran): { readonly code: string; readonly message: string; readonly hint: string } {
+  const heard = new Listener({ note: () => {}, token: { secret: 'not-a-secret' } })
+  for (const line of `${ran.stdout}${ran.stderr}`.split('\n')) heard.line(line)
+  return explainBuild(exampleSite(), heard.outcome(ran.exitCode))
+}
 
 describe('in a build VM', () => {
   let rig: Rig
@@ -47,4 +58,50 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
     expect(names(await vm.run('cd /run/golden-bake && sh unwanted.sh'))).toEqual(['apt-daily.timer', 'vendor-nightly.timer'])
     await vm.run('systemctl stop apt-daily.timer; systemctl mask --now --quiet vendor-nightly.timer')
   }, 60_000)
+
+  it('runs each container image once, and nothing stays of it', async () => {
+    // Debian's docker.io brings the program for `init: true` by way of tini; another may not.
+    await vm.run('rm /usr/bin/docker-init')
+    await done('files.sh')
+    expect((await vm.run('readlink /usr/local/bin/docker-init')).stdout).toBe('/usr/bin/tini-static\n')
+    await done('images.sh')
+    const { stdout } = await done('trial.sh')
+    for (const service of Object.keys(services)) expect(stdout).toContain(`golden: running ${service} once`)
+    expect((await vm.run('docker ps --all --quiet; docker network ls --quiet; ls -d /run/golden /srv/golden /var/lib/golden /var/tmp/golden-bake/projects /run/golden-bake/mapped')).stdout).toBe('')
+  }, 60_000)
+
+  it('says which container image does not run, and why', async () => {
+    rig.driver.behave({ match: 110, broken: ['loki'] })
+    const ran = await vm.script('trial.sh')
+    rig.driver.behave({ match: 110, broken: [] })
+    expect(ran.exitCode).toBe(1)
+    expect(told(ran)).toMatchObject({ code: 'bake-container-run', message: expect.stringMatching(/image of loki does not run as loki in compose\.yaml: loki: exec format error/), hint: expect.stringContaining('golden lock') })
+    expect((await vm.run('docker ps --all --quiet; docker network ls --quiet; ls -d /run/golden')).stdout).toBe('')
+  }, 60_000)
+
+  it('says so when nobody brings the program for init', async () => {
+    await vm.run('rm /usr/local/bin/docker-init')
+    expect(told(await vm.script('trial.sh'))).toMatchObject({ code: 'bake-container-run', message: expect.stringMatching(/image of serena .*docker-init.*not found/) })
+  }, 60_000)
+})
+
+describe('the container images', () => {
+  it('are run with words of their own for each service, and folders that belong to its user', async () => {
+    const compose = await readCompose()
+    for (const [name, spec] of Object.entries(compose.services)) expect(spec['x-trial']?.length, name).toBeGreaterThan(0)
+    const every = Object.fromEntries(Object.values(compose.services).map(({ image }) => /^\$\{(\w+)_IMAGE:-/.exec(image)?.[1]?.toLowerCase() ?? '').map((service) => [service, `registry.lan/${service}@sha256:${'a'.repeat(64)}`]))
+    const files = new Map(trialFiles(compose, every))
+    const trials = (files.get('trials') ?? '').trim().split('\n').map((line) => line.split(' '))
+    expect(trials.map(([service]) => service).sort()).toEqual(Object.keys(every).sort())
+    for (const [, name = ''] of trials) expect(compose.services).toHaveProperty(name)
+    expect(files.get('compose.env')).toContain(`SERENA_IMAGE="registry.lan/serena@sha256:${'a'.repeat(64)}"\n`)
+    const sources = Object.values(compose.services).flatMap(({ volumes = [] }) => volumes.map(({ source }) => source))
+    expect((files.get('trial-folders') ?? '').trim().split('\n').map((line) => line.split(' ')[1]).sort()).toEqual([...new Set(sources)].sort())
+    expect(files.get('trial-folders')).toContain(`${compose.services['loki']?.user} /srv/golden/loki\n`)
+  })
+
+  it('are only those of the lock', async () => {
+    const files = new Map(trialFiles(await readCompose(), services))
+    expect(files.get('trials')).not.toContain('grafana')
+  })
 })

@@ -18,6 +18,8 @@ export interface Behaviour {
   readonly startFails?: string
   /** Image references that `docker pull` fails for; parts of a reference. */
   readonly pullFails?: readonly string[]
+  /** Compose services whose program ends with an error when it is run with `docker compose run`. */
+  readonly broken?: readonly string[]
   /** Compose services (container names) that never become healthy. */
   readonly unhealthy?: readonly string[]
 }

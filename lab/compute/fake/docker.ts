@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { parse } from 'yaml'
 import type { Guest } from './guest.ts'
+import { PATH } from './shell.ts'
 import { ROOT } from './vfs.ts'
 
 export interface Image { readonly id: string; readonly repository: string; readonly digest: string; tags: string[] }
@@ -18,7 +19,7 @@ export interface Container {
   readonly created: string
 }
 
-interface Store { images: Image[]; containers: Container[] }
+interface Store { images: Image[]; containers: Container[]; networks?: string[] }
 const FILE = '/var/lib/docker/fake-store.json'
 
 export interface Reference { readonly repository: string; readonly tag?: string; readonly digest?: string }
@@ -29,21 +30,40 @@ export function parseReference(text: string): Reference | undefined {
   return name ? { repository: name, ...(tag !== undefined && { tag }), ...(digest !== undefined && { digest }) } : undefined
 }
 
-export interface ComposeService { readonly name: string; readonly containerName: string; readonly image: string; readonly restart: string; readonly profiles: readonly string[]; readonly healthcheck: boolean; readonly pullPolicy: string | undefined }
+export interface ComposeService {
+  /** Of the bind mounts that do not make their source. */
+  readonly sources: readonly string[]
+  /** Names of those networks of the project that it is in. */
+  readonly networks: readonly string[]
+  readonly init: boolean
+  readonly name: string
+  readonly containerName: string
+  readonly image: string
+  readonly restart: string
+  readonly profiles: readonly string[]
+  readonly healthcheck: boolean
+  readonly pullPolicy: string | undefined
+}
 export interface ComposeFile { readonly project: string; readonly services: readonly ComposeService[]; readonly text: Record<string, unknown> }
 
 /** Reads compose files, later ones over earlier ones. Throws plain errors as `docker compose` words them. */
 export function readCompose(texts: readonly string[], project: string, env: Readonly<Record<string, string>>): ComposeFile {
-  const merged: { name?: string; services: Record<string, Record<string, unknown>> } = { services: {} }
+  const merged: { name?: string; services: Record<string, Record<string, unknown>>; networks: Record<string, { name?: string } | null> } = { services: {}, networks: {} }
   for (const text of texts) {
-    const file = (parse(interpolate(text, env), { merge: true }) ?? {}) as { name?: string; services?: Record<string, Record<string, unknown>> }
+    const file = (parse(interpolate(text, env), { merge: true }) ?? {}) as Partial<typeof merged>
     if (file.name !== undefined) merged.name = file.name
+    Object.assign(merged.networks, file.networks)
     for (const [name, service] of Object.entries(file.services ?? {})) merged.services[name] = { ...merged.services[name], ...service }
   }
   const name = project || merged.name || 'default'
   const services = Object.entries(merged.services).map(([service, spec]): ComposeService => {
     if (typeof spec['image'] !== 'string') throw new Error(`service "${service}" has neither an image nor a build context specified: invalid compose project`)
+    const volumes = (spec['volumes'] as (string | { type?: string; source?: string; bind?: { create_host_path?: boolean } })[] | undefined) ?? []
+    const networks = spec['network_mode'] === undefined ? Object.keys((spec['networks'] as Record<string, unknown> | undefined) ?? { default: null }) : []
     return {
+      sources: volumes.flatMap((volume) => (typeof volume !== 'string' && volume.type === 'bind' && volume.bind?.create_host_path === false ? [volume.source ?? ''] : [])),
+      networks: networks.map((network) => merged.networks[network]?.name ?? `${name}_${network}`),
+      init: spec['init'] === true,
       name: service, image: spec['image'], containerName: typeof spec['container_name'] === 'string' ? spec['container_name'] : `${name}-${service}-1`, restart: String(spec['restart'] ?? 'no'),
       profiles: (spec['profiles'] as string[] | undefined) ?? [], healthcheck: spec['healthcheck'] !== undefined, pullPolicy: spec['pull_policy'] as string | undefined,
     }
@@ -134,6 +154,23 @@ export class Docker {
   }
 
   pruneImages(): void { this.change((store) => { store.images = store.images.filter((image) => store.containers.some((each) => each.image.startsWith(image.repository))) }) }
+
+  /** Why a container of this service could not be made or started: the daemon's complaint, or undefined. */
+  refusal(service: ComposeService): string | undefined {
+    const { vfs } = this.guest
+    const missing = service.sources.find((path) => !vfs.exists(path))
+    if (missing !== undefined) return `Error response from daemon: invalid mount config for type "bind": bind source path does not exist: ${missing}`
+    if (service.init && !['/usr/libexec/docker', ...PATH.split(':')].some((folder) => vfs.exists(`${folder}/docker-init`))) return 'Error response from daemon: exec: "docker-init": executable file not found in $PATH'
+    return undefined
+  }
+
+  addNetworks(names: readonly string[]): void {
+    if (names.length > 0) this.change((store) => { store.networks = [...new Set([...(store.networks ?? []), ...names])] })
+  }
+
+  removeNetworks(names: readonly string[]): void {
+    this.change((store) => { store.networks = (store.networks ?? []).filter((name) => !names.includes(name)) })
+  }
 
   /** Makes or starts a container. Returns the daemon's complaint, or undefined. */
   run(container: { name: string; image: string; restart: string; project?: string; service?: string; healthcheck?: boolean }): string | undefined {

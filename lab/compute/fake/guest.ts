@@ -227,12 +227,14 @@ export class Guest {
     return undefined
   }
 
-  /** Shows a folder at another place too. Owners are the same at both: a mapping of user IDs (X-mount.idmap) is not modelled. */
-  bindFolder(what: string, where: string): string | undefined {
+  /** Shows a folder at another place too. Owners below it are the same at both: a mapping of user IDs (X-mount.idmap) is modelled for the folder alone. */
+  bindFolder(what: string, where: string, options = ''): string | undefined {
     const source = this.vfs.lookup(what, ROOT)
     if (source.kind !== 'directory') return `mount: ${where}: mount point is not a directory.`
     const from = this.vfs.mountOf(what)
-    this.vfs.mount(where, new Filesystem(from.filesystem.type, { root: source, uuid: from.filesystem.uuid, label: from.filesystem.label, origin: from.filesystem }), from.source)
+    const [, on, as] = /X-mount\.idmap=(\d+):(\d+):1(?:,|$)/.exec(options)?.map(Number) ?? []
+    const root = on !== undefined && as !== undefined ? { ...source, uid: source.uid === on ? as : source.uid, gid: source.gid === on ? as : source.gid } : source
+    this.vfs.mount(where, new Filesystem(from.filesystem.type, { root, uuid: from.filesystem.uuid, label: from.filesystem.label, origin: from.filesystem }), from.source)
     return undefined
   }
 

@@ -245,7 +245,7 @@ export class Systemd {
     const bind = options?.split(',').includes('bind') === true
     // systemd makes the source of a bind mount too.
     if (bind) this.guest.vfs.mkdir(what, ROOT, { parents: true })
-    const problem = bind ? this.guest.bindFolder(what, where) : this.guest.mountDevice(what, where, file.one('Mount', 'Type'), options)
+    const problem = bind ? this.guest.bindFolder(what, where, options) : this.guest.mountDevice(what, where, file.one('Mount', 'Type'), options)
     this.set(name, problem ? 'failed' : 'active', problem ? 'exit-code' : 'success')
     return problem
   }

@@ -115,7 +115,7 @@ const mount: Program = (args, run) => {
   if (flags.has('--make-private') || flags.has('--make-rprivate')) return ok()
   if (choice?.includes('remount')) return ok()
   if (flags.has('--bind') || flags.has('-B') || choice?.includes('bind')) {
-    const problem = run.guest.bindFolder(run.path(what), run.path(where))
+    const problem = run.guest.bindFolder(run.path(what), run.path(where), choice)
     return problem === undefined ? ok() : fail(problem, 32)
   }
   if (where === '') {

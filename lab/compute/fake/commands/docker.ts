@@ -1,5 +1,5 @@
 /** The `docker` program and Compose's plugin. */
-import { readCompose, type Container, type Image } from '../docker.ts'
+import { readCompose, type ComposeFile, type Container, type Image } from '../docker.ts'
 import { fail, ok, type Program, type Result, type Run } from '../shell.ts'
 import { ROOT } from '../vfs.ts'
 import { options } from './files.ts'
@@ -142,6 +142,7 @@ const compose: Program = (args, run) => {
   }
   const stopped = daemonless(run)
   if (stopped) return stopped
+  if (command === 'run') return runOnce(rest, run, file)
   const mine = (container: Container): boolean => container.project === file.project && (named.length === 0 || chosen.some((service) => service.name === container.service))
   switch (command) {
     case 'up': case 'create': {
@@ -152,6 +153,7 @@ const compose: Program = (args, run) => {
         }
       }
       for (const service of chosen) {
+        docker.addNetworks(service.networks)
         const there = docker.store().containers.find((each) => each.name === service.containerName)
         const problem = there?.image === service.image ? (docker.setState(service.containerName, 'running'), undefined) : docker.run({ name: service.containerName, image: service.image, restart: service.restart, project: file.project, service: service.name, healthcheck: service.healthcheck })
         if (problem !== undefined) return fail(problem)
@@ -160,7 +162,10 @@ const compose: Program = (args, run) => {
       if (flags.has('--wait') && sick) return fail(`container ${sick.name} is unhealthy`)
       return fail(chosen.map((service) => ` Container ${service.containerName}  Started`).join('\n'), 0)
     }
-    case 'down': docker.removeContainers((each) => each.project === file.project && (named.length === 0 || mine(each))); return ok()
+    case 'down':
+      docker.removeContainers((each) => each.project === file.project && (named.length === 0 || mine(each)))
+      if (named.length === 0) docker.removeNetworks(file.services.flatMap((service) => service.networks))
+      return ok()
     case 'stop': case 'kill': for (const each of docker.store().containers.filter(mine)) docker.setState(each.name, 'exited'); return ok()
     case 'start': case 'restart': for (const each of docker.store().containers.filter(mine)) docker.setState(each.name, 'running'); return ok()
     case 'rm': docker.removeContainers((each) => mine(each) && each.state !== 'running'); return ok()
@@ -175,6 +180,23 @@ const compose: Program = (args, run) => {
     }
     default: return fail(`docker compose ${command}: not modelled by the fake guest`)
   }
+}
+
+/** `docker compose run`: what the daemon refuses, and a program that works or, as ordered, does not. Of the program's own words nothing is modelled. */
+function runOnce(args: readonly string[], run: Run, file: ComposeFile): Result {
+  const { docker } = run.guest
+  const { flags, rest: [name = ''] } = options(args, ['--name', '-e', '--env', '--entrypoint', '-u', '--user', '-v', '--volume', '-w', '--workdir', '-p', '--publish', '-l', '--label', '--pull'])
+  const service = file.services.find((each) => each.name === name)
+  if (service === undefined) return fail(`no such service: ${name}`)
+  if (!docker.findImage(service.image)) {
+    const problem = service.pullPolicy === 'never' ? `Error response from daemon: No such image: ${service.image}` : docker.pull(service.image)
+    if (problem !== undefined) return fail(problem)
+  }
+  docker.addNetworks(service.networks)
+  const refusal = docker.refusal(service)
+  if (refusal !== undefined) return fail(refusal)
+  if (!flags.has('--rm')) docker.run({ name: `${file.project}-${name}-run`, image: service.image, restart: 'no', project: file.project, service: name })
+  return run.guest.behaviour.broken?.includes(name) ? fail(`${name}: exec format error`, 1) : ok(`${name} as ordered\n`)
 }
 
 const docker: Program = (args, run) => {
@@ -224,7 +246,7 @@ const docker: Program = (args, run) => {
       return ok(`${daemon.store().containers.at(-1)?.id ?? ''}\n`)
     }
     case 'logs': case 'events': return ok()
-    case 'network': case 'volume': return rest[0] === 'ls' ? ok() : rest[0] === 'prune' || rest[0] === 'create' || rest[0] === 'rm' ? ok() : fail(`Error response from daemon: ${command} ${rest[1] ?? ''} not found`)
+    case 'network': case 'volume': return rest[0] === 'ls' ? ok(command === 'network' ? (daemon.store().networks ?? []).map((name) => `${name}\n`).join('') : '') : rest[0] === 'prune' || rest[0] === 'create' || rest[0] === 'rm' ? ok() : fail(`Error response from daemon: ${command} ${rest[1] ?? ''} not found`)
     case 'system': case 'builder': case 'logout': return ok()
     default: return fail(`docker ${command}: not modelled by the fake guest`)
   }
