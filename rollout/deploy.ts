@@ -16,6 +16,7 @@ import { guestOf } from './guest.ts'
 import { checkIdentity, diskPlace, observeGroup, placesOf, type GroupPlaces } from './observe.ts'
 import type { DeployOptions } from './options.ts'
 import { newReleaseId, readPins, updatePins, withFirstRelease } from './pins.ts'
+import { resume } from './resume.ts'
 import { readSeedSecrets, seedIsThere, uploadSeed } from './seed.ts'
 import { settleSlot } from './slots.ts'
 
@@ -73,7 +74,7 @@ async function deployGroups(options: DeployOptions, claim: SiteClaim, begun: Set
   await progress.step('write the stacks', () => engine.synth())
   for (const group of groupOrder(site, deployment)) {
     signal.throwIfAborted()
-    results.push(await deployGroup(options, engine, deployment, group))
+    results.push(await resume(options, placesOf(site, group, deployment.groups[group]), () => deployGroup(options, engine, deployment, group)))
     begun.delete(group)
   }
   const firewall = firewallNotice(await firewallState(proxmox))

@@ -12,6 +12,7 @@ import type { DeployOptions } from './options.ts'
 import { checkDepot, checkSlot, diskPlace, observeGroup, placesOf, type DiskPlace, type GroupPlaces, type GroupSeen } from './observe.ts'
 import { readPins, updatePins, withoutReleases } from './pins.ts'
 import { release } from './release.ts'
+import { resume } from './resume.ts'
 import { removeSeed, removeStraySeeds } from './seed.ts'
 import { ofSlot, settleSlot } from './slots.ts'
 
@@ -71,12 +72,13 @@ export async function destroyGroup(options: DeployOptions, engine: Engine, group
   // By ourselves first, not only by the engine's hook: its state may not know of a VM that is there.
   for (const slot of own) place = await release({ proxmox, places, progress, signal }, slot)
   if (existed) {
-    await progress.step(`destroy ${stack}`, async (note) => {
-      const forgotten = strangers.flatMap((slot) => ofSlot(known, slot))
+    await progress.step(`destroy ${stack}`, (note) => resume(options, places, async (attempt) => {
+      const now = attempt === 1 ? known : await engine.listState(stack)
+      const forgotten = strangers.flatMap((slot) => ofSlot(now, slot))
       if (forgotten.length > 0) await engine.forget(stack, forgotten)
-      for (const slot of own) await settleSlot(proxmox, places, slot, engine, stack, known, note, signal)
-      if (known.length > forgotten.length) await engine.destroy(stack, note)
-    })
+      for (const slot of own) await settleSlot(proxmox, places, slot, engine, stack, now, note, signal)
+      if (now.length > forgotten.length) await engine.destroy(stack, note)
+    }))
   }
   for (const one of slotNames.map((slot) => pins?.slots[slot]).filter((one): one is Release => one !== undefined)) await removeSeed(proxmox, one)
   await removeStraySeeds(proxmox, places.node, site.proxmox.storage.iso, own.map((slot) => places.slots[slot].vmid)).catch((error: unknown) => {

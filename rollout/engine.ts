@@ -63,7 +63,7 @@ export function openEngine(options: EngineOptions): Engine {
     const listener = new EngineListener(note, (text) => progress.warn(text), changes)
     const ended = await run(stack, args, (line) => listener.line(line))
     signal.throwIfAborted()
-    if (ended.exitCode !== 0) throw listener.failure(stack, what)
+    if (ended.exitCode !== 0) throw listener.failure(stack, what, ended.exitCode)
   }
 
   return {
@@ -144,6 +144,10 @@ function stateFailure(stack: string, lines: readonly string[]): Failure {
   const text = lines.join('\n')
   return lockFailure(stack, `the state of ${stack}`, text) ?? new Failure('state-unwritable', `the state of ${stack} can't be changed:\n${text}`, 'Check the backend in site.ts.')
 }
+
+/** The provider's own words (bpg/proxmox, proxmox/api), its trouble with certificates aside. */
+const saysUnanswered = (text: string): boolean =>
+  /failed to (perform|read) HTTP [A-Z]+ (request|response body)(?!.*(x509|certificate))|received an HTTP (50[234]|59[5679]) response/.test(text)
 
 function lockFailure(stack: string, what: string, text: string): Failure | undefined {
   if (!/acquiring the state lock/i.test(text)) return undefined
@@ -256,7 +260,7 @@ export class EngineListener {
     }
   }
 
-  failure(stack: string, what: string): Failure {
+  failure(stack: string, what: string, exitCode = 1): Failure {
     // A hook's own words are in its output; the engine only says that it exited with 1.
     const hookError = this.#output.findLastIndex((line) => /^error [a-z-]+: /.test(line))
     if (hookError >= 0) {
@@ -269,6 +273,8 @@ export class EngineListener {
     const text = texts.length > 0 ? texts.join('\n') : this.#plain.slice(-20).join('\n')
     const locked = lockFailure(stack, `${what} of ${stack}`, text)
     if (locked !== undefined) return locked
+    if (saysUnanswered(text)) return new Failure('proxmox-unreachable', `${what} of ${stack}: Proxmox did not answer the provider:\n${text}`, 'Run the same command again: it looks first, and goes on from what it finds.', { lost: true })
+    if (exitCode > 128 && texts.length === 0) return new Failure('engine-killed', `${what} of ${stack}: the engine was ended from outside (exit code ${exitCode})${text === '' ? '' : `:\n${text}`}`, 'If nobody did that, the computer may have run out of memory. Run the same command again: it goes on from there.')
     if (saysFull(text)) return new Failure('storage-full', `${what} of ${stack}: a storage is full: ${text}`, storageFullHint)
     return refused
       ? new Failure('plan-refused', text, 'Nothing was changed.')

@@ -71,3 +71,19 @@ test('a full storage is named as such, whoever says it', () => {
   listener.line(JSON.stringify({ type: 'diagnostic', diagnostic: { severity: 'error', summary: 'error waiting for VM clone', detail: 'task failed: clone failed: No space left on device', address: 'proxmox_virtual_environment_vm.blue' } }))
   expect(listener.failure('home-serena', 'apply')).toMatchObject({ code: 'storage-full', hint: expect.stringContaining('Make room') })
 })
+
+test.each([
+  ['error cloning VM', 'failed to perform HTTP POST request (path: nodes/pve/qemu/9001/clone) - Reason: Post "https://127.0.0.1:8006/api2/json/nodes/pve/qemu/9001/clone": EOF', true],
+  ['error waiting for VM clone', 'error while waiting for task "UPID:pve:1" to complete: failed to perform HTTP GET request (path: x) - Reason: Get "https://127.0.0.1:8006/x": dial tcp 127.0.0.1:8006: connect: connection refused', true],
+  ['error retrieving VM', 'received an HTTP 596 response - Reason: Connection timed out', true],
+  ['error retrieving VM', 'received an HTTP 403 response - Reason: Permission check failed', false],
+  ['error retrieving VM', 'failed to perform HTTP GET request (path: x) - Reason: Get "https://h:8006/x": tls: failed to verify certificate: x509: certificate signed by unknown authority', false]
+])('what the provider says of an API that is away can be gone on from: %s: %s', (summary, detail, lost) => {
+  const listener = new EngineListener(() => {}, () => {}, [])
+  listener.line(JSON.stringify({ type: 'diagnostic', diagnostic: { severity: 'error', summary, detail } }))
+  expect(listener.failure('home-serena', 'apply')).toMatchObject({ code: lost ? 'proxmox-unreachable' : 'engine-failed', lost })
+})
+
+test('an engine that was killed is not taken for one that says nothing', () => {
+  expect(new EngineListener(() => {}, () => {}, []).failure('home-serena', 'apply', 137)).toMatchObject({ code: 'engine-killed', message: expect.stringContaining('137') })
+})
