@@ -3,7 +3,8 @@
  * ghcr.io (OCI distribution specification; Docker's "token authentication" specification).
  */
 import { getCACertificates } from 'node:tls'
-import { Agent, request, type Dispatcher } from 'undici'
+import { request, type Dispatcher } from 'undici'
+import { WayOut } from '../core/proxy.ts'
 import { Failure } from '../proxmox/failure.ts'
 import { sha256 } from './canonical.ts'
 
@@ -33,14 +34,14 @@ export async function resolveDigest(image: string, tag: string, options: Registr
   const [host = '', ...rest] = image.split('/')
   const repository = host === 'docker.io' && rest.length === 1 ? `library/${rest[0]}` : rest.join('/')
   const url = `https://${apiHost(host)}/v2/${repository}/manifests/${encodeURIComponent(tag)}`
-  const dispatcher = new Agent(options.caPem === undefined ? {} : { connect: { ca: [...getCACertificates('default'), options.caPem] } })
+  const dispatcher = new WayOut(process.env, options.caPem === undefined ? {} : { ca: [...getCACertificates('default'), options.caPem] })
   const once = async (target: string, method: Method, headers: Headers): Promise<Dispatcher.ResponseData> => {
     try {
       return await request(target, { method, headers, dispatcher, ...(options.signal ? { signal: options.signal } : {}) })
     } catch (cause) {
       if (options.signal?.aborted) throw cause
       const why = cause instanceof Error ? cause.message : String(cause)
-      throw new Failure('registry-unreachable', `${new URL(target).host} does not answer: ${why}`, `Check the network; a registry with a CA of its own needs an entry in image.registries of site.ts.`, { cause })
+      throw new Failure('registry-unreachable', `${new URL(target).host} does not answer: ${why}`, 'Check the network and HTTPS_PROXY; a registry with a CA of its own needs an entry in image.registries of site.ts.', { cause })
     }
   }
   const ask: Ask = async (target, method, headers) => {

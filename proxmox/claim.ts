@@ -1,9 +1,10 @@
 /** A file that says which process is at what only one may be at, and what that process noted for the next one. */
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { makeFolder } from '../core/folders.ts'
 import { Failure } from './failure.ts'
 
 export interface ProcessIdentity {
@@ -44,7 +45,7 @@ interface Content {
  * @throws Failure with the given code while another process holds it; one on another computer counts as running
  */
 export async function claimFile(file: string, { note, busy, wait }: ClaimOptions): Promise<Claim> {
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 })
+  await makeFolder(dirname(file), 0o700)
   const holder: Holder = { id: randomBytes(8).toString('hex'), ...await identityOf(process.pid) }
   for (;;) {
     const before = await read(file)

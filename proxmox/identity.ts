@@ -1,6 +1,7 @@
 /** Whom a certificate is for, as Go sees it: Packer and the engine's provider have to accept what setup accepts. */
 import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
+import { hostOf } from '../core/proxy.ts'
 import { Failure } from './failure.ts'
 
 /** Whether this is a certificate in PEM, or several of them. */
@@ -29,5 +30,3 @@ export function identityProblem(url: string, certificate: X509Certificate): Fail
     urls.length === 0 ? 'Give the node a certificate with that name: Proxmox, node, System, Certificates.' : `Set proxmox.url in site.ts to one of: ${urls.join(', ')}; or give the node a certificate with that name (Proxmox, node, System, Certificates).`)
 }
 
-/** The host of a URL, an IPv6 address without the brackets. */
-export const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[|\]$/g, '')

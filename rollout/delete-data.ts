@@ -5,6 +5,7 @@
 import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import type { Progress } from '../proxmox/progress.ts'
+import type { GroupPins } from '../stacks/deployment.ts'
 import type { Site } from '../stacks/site.ts'
 import { claimSite } from './claim.ts'
 import { reassign, settleGroup } from './depot.ts'
@@ -52,10 +53,31 @@ export async function deleteData(options: DeleteDataOptions, group: string): Pro
   return claimSite(options.folder, 'delete-data', () => deleteGroupData(options, group))
 }
 
-async function deleteGroupData({ site, folder, proxmox, progress, signal }: DeleteDataOptions, group: string): Promise<string | undefined> {
-  const pins = (await readPins(folder)).groups[group]
-  const places = placesOf(site, group, pins)
+/**
+ * What deleting would refuse, before anybody is asked for the group's name.
+ * @throws Failure
+ */
+export async function checkDeleteData({ site, folder, proxmox }: Pick<DeleteDataOptions, 'site' | 'folder' | 'proxmox'>, group: string): Promise<void> {
+  const places = notDeployed(site, group, (await readPins(folder)).groups[group])
+  const decision = decideDeleteData(group, places.throwAway, await observeWithThrowAway(proxmox, places))
+  if (decision.kind === 'refuse') throw new Failure(decision.refusal.code, decision.refusal.message, decision.refusal.hint)
+}
+
+/** @throws Failure `data-in-use` */
+function notDeployed(site: Site, group: string, pins: GroupPins | undefined): GroupPlaces {
   if (pins?.active !== undefined) throw new Failure('data-in-use', `group ${group} is deployed`, `Run "npx golden destroy ${group}" first.`)
+  return placesOf(site, group, pins)
+}
+
+async function observeWithThrowAway(proxmox: Proxmox, places: GroupPlaces): Promise<DeleteDataSeen> {
+  const [seen, throwAway] = await Promise.all([observeGroup(proxmox, places), observeVm(proxmox, places.node, places.slots.blue.vmid, undefined)])
+  // Its VMID is the blue slot's: to the identity check it is not there.
+  checkIdentity(places, { ...seen, slots: { ...seen.slots, blue: throwAway.there === true && throwAway.name === places.throwAway ? { there: false } : seen.slots.blue } })
+  return { group: seen, throwAway }
+}
+
+async function deleteGroupData({ site, folder, proxmox, progress, signal }: DeleteDataOptions, group: string): Promise<string | undefined> {
+  const places = notDeployed(site, group, (await readPins(folder)).groups[group])
   const name = places.throwAway
   await settleGroup(proxmox, places, signal)
   let volume: string | undefined
@@ -64,12 +86,10 @@ async function deleteGroupData({ site, folder, proxmox, progress, signal }: Dele
     signal,
     settle: () => settleGroup(proxmox, places, signal),
     async look() {
-      const [seen, throwAway] = await Promise.all([observeGroup(proxmox, places), observeVm(proxmox, places.node, places.slots.blue.vmid, undefined)])
-      // Its VMID is the blue slot's: to the identity check it is not there.
-      checkIdentity(places, { ...seen, slots: { ...seen.slots, blue: throwAway.there === true && throwAway.name === name ? { there: false } : seen.slots.blue } })
-      const place = diskPlace({ depot: seen.depot, slots: { blue: throwAway, green: { there: false } } })
+      const seen = await observeWithThrowAway(proxmox, places)
+      const place = diskPlace({ depot: seen.group.depot, slots: { blue: seen.throwAway, green: { there: false } } })
       if (place.at === 'depot' || place.at === 'blue') volume ??= place.disk.volume
-      return { group: seen, throwAway }
+      return seen
     },
     decide: (seen) => decideDeleteData(group, name, seen),
     take: (step) => take(proxmox, places, name, step)

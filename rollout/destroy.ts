@@ -26,15 +26,10 @@ export interface DestroyedGroup {
 }
 
 /**
- * @param only these groups. @default all
- * @throws Failure; run again, it goes on from there. `deploy-in-progress` while another run changes this site
+ * The groups that are meant, in the order in which they go: of what the site has and what is deployed.
+ * @throws Failure `group-unknown` for a name that is none of them, and what is wrong with the pins of any
  */
-export async function destroy(options: DeployOptions, only?: readonly string[]): Promise<readonly DestroyedGroup[]> {
-  return claimSite(options.folder, 'destroy', (claim) => destroyGroups(options, claim, only))
-}
-
-async function destroyGroups(options: DeployOptions, claim: SiteClaim, only?: readonly string[]): Promise<readonly DestroyedGroup[]> {
-  const { site, folder, progress, signal } = options
+export async function groupsToDestroy({ site, folder }: Pick<DeployOptions, 'site' | 'folder'>, only?: readonly string[]): Promise<string[]> {
   const deployment = await readPins(folder)
   const groups = groupOrder(site, deployment).reverse()
   for (const name of only ?? []) {
@@ -43,6 +38,20 @@ async function destroyGroups(options: DeployOptions, claim: SiteClaim, only?: re
   const wanted = groups.filter((group) => only === undefined || only.includes(group))
   // What is wrong with the pins of one is said before another is touched.
   for (const group of wanted) placesOf(site, group, deployment.groups[group])
+  return wanted
+}
+
+/**
+ * @param only these groups. @default all
+ * @throws Failure; run again, it goes on from there. `deploy-in-progress` while another run changes this site
+ */
+export async function destroy(options: DeployOptions, only?: readonly string[]): Promise<readonly DestroyedGroup[]> {
+  return claimSite(options.folder, 'destroy', (claim) => destroyGroups(options, claim, only))
+}
+
+async function destroyGroups(options: DeployOptions, claim: SiteClaim, only?: readonly string[]): Promise<readonly DestroyedGroup[]> {
+  const { progress, signal } = options
+  const wanted = await groupsToDestroy(options, only)
   const engine = openEngine({ ...options, claim })
   await progress.step('write the stacks', () => engine.synth())
   const results: DestroyedGroup[] = []

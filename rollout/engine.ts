@@ -2,10 +2,13 @@
 import { createHash } from 'node:crypto'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { childEnvironment } from '../core/environment.ts'
+import { hostOf } from '../core/proxy.ts'
 import { Failure } from '../proxmox/failure.ts'
 import type { Progress } from '../proxmox/progress.ts'
 import { runGuarded } from '../proxmox/guarded.ts'
 import { saysFull, storageFullHint } from '../proxmox/storage-full.ts'
+import { variablesOfSites } from '../stacks/load.ts'
 import type { Site } from '../stacks/site.ts'
 import { claimHeld, type SiteClaim } from './claim.ts'
 
@@ -70,7 +73,7 @@ export function openEngine(options: EngineOptions): Engine {
     async synth() {
       await mkdir(outdir, { recursive: true, mode: 0o700 })
       const lines: string[] = []
-      const ended = await runProgram(process.execPath, [join(project, 'main.ts')], { cwd: project, env: { ...process.env, GOLDEN_SITE: folder, CDKTF_OUTDIR: outdir, CHECKPOINT_DISABLE: '1' }, signal, secrets, heard: (line) => lines.push(line) })
+      const ended = await runProgram(process.execPath, [join(project, 'main.ts')], { cwd: project, env: { ...childEnvironment(process.env, siteVariables(site)), GOLDEN_SITE: folder, CDKTF_OUTDIR: outdir, CHECKPOINT_DISABLE: '1' }, signal, secrets, heard: (line) => lines.push(line) })
       signal.throwIfAborted()
       if (ended.exitCode !== 0) throw new Failure('synth-failed', `the stacks can't be written:\n${lines.join('\n')}`, 'Mend what it names.')
     },
@@ -154,17 +157,31 @@ function lockFailure(stack: string, what: string, text: string): Failure | undef
   return new Failure('state-locked', `${what}: another run holds the lock of its state:\n${text}`, `Wait for that run to end. If there is certainly none any more: "eval \"$(npx golden env)\"", then force-unlock with that ID in state/cdktf.out/stacks/${stack}.`)
 }
 
+/** What a remote backend signs in with (their documentation, "Credentials and Sensitive Data"). */
+const backendVariables: Readonly<Record<Site['backend']['type'], RegExp>> = { local: /^$/, http: /^TF_HTTP_/, s3: /^AWS_/, pg: /^PG/ }
+
+/** Those that the site itself reads: the hooks, which the engine starts, read it again. */
+function siteVariables({ proxmox, public: { certificate }, serena }: Site): (name: string) => boolean {
+  const secrets = [proxmox.token, ...serena.users.map((user) => user.password), ...(certificate === undefined ? [] : [certificate.key])]
+  const named = secrets.flatMap((ref) => ref.kind === 'env' ? [ref.name] : [])
+  const names = new Set([...named, ...variablesOfSites()])
+  return (name) => names.has(name)
+}
+
 /**
- * The caller's environment with the token and the CA. Proxmox's API is reached directly whatever proxy is set, and
- * settings of the provider that somebody has in the environment do not count.
+ * Of the caller's environment what the engine, its provider, its backend and the hooks need, with the token and the CA.
+ * Proxmox's API is reached directly whatever proxy is set. Always the default workspace: another one, by TF_WORKSPACE or
+ * chosen in a stack's folder, would have a state of its own, in which nothing is known of what runs.
  */
 export function engineEnvironment({ site, folder, environment, token, caFile }: Pick<EngineOptions, 'site' | 'folder' | 'environment' | 'token' | 'caFile'>, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const host = new URL(site.proxmox.url).hostname
+  const host = hostOf(site.proxmox.url)
   const direct = [env['NO_PROXY'] ?? env['no_proxy'], host].filter(Boolean).join(',')
-  const kept = Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('PROXMOX_VE_') && !name.startsWith('TF_CLI_ARGS') && name.toLowerCase() !== 'no_proxy'))
+  const backend = backendVariables[site.backend.type]
+  const named = siteVariables(site)
   return {
-    ...kept,
+    ...childEnvironment(env, (name) => backend.test(name) || named(name)),
     ...environment,
+    TF_WORKSPACE: 'default',
     NO_PROXY: direct,
     no_proxy: direct,
     GOLDEN_SITE: folder,
@@ -244,7 +261,8 @@ export class EngineListener {
       }
       case 'provision_progress': {
         const output = (message.hook?.output ?? '').trim()
-        if (output !== '') {
+        // How a hook is called is nothing that anybody wants to read; what it says is.
+        if (output !== '' && !output.startsWith('Executing: [')) {
           this.#output.push(output)
           const warning = /^warning: (.*)$/s.exec(output)?.[1]
           if (warning === undefined) this.#note(output)

@@ -1,6 +1,6 @@
 /** `golden bake`: an image of the pinned inputs, or nothing to do. */
+import { cacheFolder } from '../core/folders.ts'
 import { bake } from '../packer/bake.ts'
-import { cacheFolder } from './cache.ts'
 import { openProxmox } from './open.ts'
 import { programEnvironment } from './programs.ts'
 import type { Verb } from './verb.ts'

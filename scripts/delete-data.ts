@@ -1,5 +1,5 @@
 /** `golden delete-data GROUP`: the one verb that destroys data. */
-import { deleteData } from '../rollout/delete-data.ts'
+import { checkDeleteData, deleteData } from '../rollout/delete-data.ts'
 import { Failure } from '../proxmox/failure.ts'
 import { confirm } from './confirm.ts'
 import { openProxmox } from './open.ts'
@@ -16,6 +16,7 @@ export const verb: Verb = {
       if (group === undefined || more.length > 0 || site.groups[group] === undefined) {
         throw new Failure('group-unknown', group === undefined ? 'which group?' : `there is no group "${[group, ...more].join(' ')}"`, `Say one of: ${Object.keys(site.groups).join(', ')}.`)
       }
+      await checkDeleteData({ site, folder, proxmox }, group)
       const given = flags['confirm']
       if (given === undefined) await confirm(`This deletes the data of group ${group} for good. Type its name: `, group, `Say --confirm ${group} to go ahead without a question.`)
       else if (given !== group) throw new Failure('not-confirmed', `--confirm says "${String(given)}", the group is ${group}`, 'Nothing was changed.')

@@ -1,9 +1,9 @@
 /** `golden demo`: the whole thing on this computer, without Proxmox. */
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, rm } from 'node:fs/promises'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { makeFolder, stateFolder } from '../core/folders.ts'
 import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import { newChecks, type CheckResult } from './demo/checks.ts'
@@ -32,7 +32,7 @@ export const verb: Verb = {
 
 /** Short, because Unix sockets live in it. */
 export function demoFolder(env: NodeJS.ProcessEnv): string {
-  return join(env['XDG_STATE_HOME'] ?? join(homedir(), '.local/state'), 'serena-golden', 'demo')
+  return join(stateFolder(env), 'demo')
 }
 
 async function demo(folder: string, context: VerbContext): Promise<number> {
@@ -41,7 +41,7 @@ async function demo(folder: string, context: VerbContext): Promise<number> {
   if (await running(folder)) throw new Failure('demo-running', 'a demo is running already, with whatever is in its projects', 'Use it, or end it with "npm run demo -- --stop".')
   await prepareImages(progress, signal)
   await rm(folder, { recursive: true, force: true }) // of a demo that was killed
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await makeFolder(folder, 0o700)
   const log = join(folder, 'lab.log')
   const lab = startDetached(['lab', '--state', join(folder, 'lab')], env, log)
   const ended = exitOf(lab)

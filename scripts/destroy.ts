@@ -1,5 +1,5 @@
 /** `golden destroy`: the VMs go, the data stays in its depots. */
-import { destroy, type DestroyedGroup } from '../rollout/destroy.ts'
+import { destroy, groupsToDestroy, type DestroyedGroup } from '../rollout/destroy.ts'
 import { confirm } from './confirm.ts'
 import { openProxmox } from './open.ts'
 import { programEnvironment } from './programs.ts'
@@ -13,10 +13,14 @@ export const verb: Verb = {
   async run({ arguments: names, flags, env, progress, signal, result }) {
     const { proxmox, ...open } = await openProxmox(env, { progress, signal })
     try {
+      const only = names.length === 0 ? undefined : names
+      // Nobody is asked about what can't be done.
+      await groupsToDestroy(open, only)
+      await proxmox.get('/version')
       const what = names.length === 0 ? `all VMs of site ${open.site.name}` : `the VMs of ${names.join(', ')}`
       if (flags['yes'] !== true) await confirm(`This removes ${what}; the data disks stay. Type yes: `, 'yes', 'Say --yes to go ahead without a question.')
       const environment = await programEnvironment(open.site.engine, progress, signal)
-      const groups = await destroy({ ...open, proxmox, environment, progress, signal }, names.length === 0 ? undefined : names)
+      const groups = await destroy({ ...open, proxmox, environment, progress, signal }, only)
       const lines = groups.map((group) => `${group.group}: ${group.outcome === 'absent' ? 'there was no VM' : 'destroyed'}; ${aboutData(group)}`)
       result(`${lines.join('\n')}\n"npx golden deploy" brings it back with its data; "npx golden delete-data GROUP" deletes data.`, { groups })
       return 0

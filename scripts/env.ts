@@ -1,5 +1,5 @@
 /** `golden env`: what plain tools need, as shell text; no secret. */
-import { resolve } from 'node:path'
+import { delimiter, resolve } from 'node:path'
 import { shellWord } from '../proxmox/shell-word.ts'
 import { openSite } from './open.ts'
 import { programEnvironment } from './programs.ts'
@@ -9,13 +9,16 @@ export const verb: Verb = {
   summary: 'print PATH and the like for plain tools: eval "$(npx golden env)"; npx cdktn deploy \'*\'',
   async run({ env, progress, signal, result }) {
     const { site, folder } = await openSite(env)
+    const { PATH = '', ...others } = await programEnvironment(site.engine, progress, signal)
     const variables = {
-      ...await programEnvironment(site.engine, progress, signal),
+      ...others,
       GOLDEN_SITE: folder,
       // The engine gets the token and Proxmox's CA from our wrapper, not from this output.
       TERRAFORM_BINARY_NAME: resolve(import.meta.dirname, 'golden-tofu')
     }
-    result(Object.entries(variables).map(([name, value]) => `export ${name}=${shellWord(value)}`).join('\n'), variables)
+    // In front of what that shell has: npx, which calls this, has put folders of its own into PATH.
+    const [programs = ''] = PATH.split(delimiter)
+    result([`export PATH=${shellWord(programs)}"\${PATH:+:$PATH}"`, ...Object.entries(variables).map(([name, value]) => `export ${name}=${shellWord(value)}`)].join('\n'), { ...variables, PATH: programs })
     return 0
   }
 }

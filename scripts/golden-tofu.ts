@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { childEnvironment, dropSteering } from '../core/environment.ts'
 import { Failure } from '../proxmox/failure.ts'
 import { silent } from '../proxmox/progress.ts'
 import { dependencyLock, engineEnvironment } from '../rollout/engine.ts'
@@ -22,7 +23,7 @@ async function environmentFor(args: readonly string[]): Promise<{ engine: string
   if (offline.has(command)) {
     const site = await loadSite(siteFolder(process.env)).catch(() => undefined)
     const engine = site?.engine ?? 'tofu'
-    return { engine, env: { ...process.env, ...(await programEnvironment(engine, silent, never)) } }
+    return { engine, env: { ...childEnvironment(process.env, (name) => /^(TF_(IN_AUTOMATION|INPUT|HTTP_.*)|AWS_.*|PG.*)$/.test(name)), ...(await programEnvironment(engine, silent, never)), TF_WORKSPACE: 'default' } }
   }
   const { proxmox, ...open } = await openProxmox(process.env, { progress: silent, signal: never })
   proxmox.close()
@@ -42,6 +43,7 @@ async function forgetProvider(args: readonly string[]): Promise<void> {
   if (args[0] === 'init' && existsSync('cdk.tf.json')) await rm(dependencyLock, { force: true })
 }
 
+dropSteering(process.env)
 const args = process.argv.slice(2)
 try {
   const { engine, env } = await environmentFor(args)

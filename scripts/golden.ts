@@ -1,5 +1,6 @@
 /** The CLI: finds the verb, parses its flags, shows its failure, sets the exit code. */
 import { parseArgs } from 'node:util'
+import { dropSteering } from '../core/environment.ts'
 import { Failure } from '../proxmox/failure.ts'
 import { renderer } from './render.ts'
 import { systemFailure } from './system-failure.ts'
@@ -24,15 +25,15 @@ const verbs: Readonly<Record<string, () => Promise<{ verb: Verb }>>> = {
 const hidden = new Set(['hook'])
 
 async function help(): Promise<void> {
-  console.log('usage: golden VERB [OPTIONS] [--json]\n')
+  console.log('usage: npx golden VERB [OPTIONS] [--json]\n')
   for (const [name, load] of Object.entries(verbs)) {
     if (!hidden.has(name)) console.log(`  ${name.padEnd(12)} ${(await load()).verb.summary}`)
   }
-  console.log('\n"golden VERB --help" tells the options of a verb.')
+  console.log('\n"npx golden VERB --help" tells the options of a verb.')
 }
 
 function verbHelp(name: string, verb: Verb): void {
-  console.log(`usage: golden ${name}${verb.operands ? ` ${verb.operands}` : ''} [OPTIONS] [--json]\n\n${verb.summary}\n`)
+  console.log(`usage: npx golden ${name}${verb.operands ? ` ${verb.operands}` : ''} [OPTIONS] [--json]\n\n${verb.summary}\n`)
   for (const [option, config] of Object.entries(verb.options ?? {})) {
     console.log(`  --${`${option}${config.type === 'string' ? ' VALUE' : ''}`.padEnd(34)} ${verb.optionHelp?.[option] ?? ''}`)
   }
@@ -48,13 +49,13 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0
   }
   const load = Object.hasOwn(verbs, name) ? verbs[name] : undefined
-  if (load === undefined) return tell(new Failure('usage', `there is no verb "${name}"`, 'Run "golden help" for the list.'), rest.includes('--json'))
+  if (load === undefined) return tell(new Failure('usage', `there is no verb "${name}"`, 'Run "npx golden help" for the list.'), rest.includes('--json'))
   const { verb } = await load()
   let parsed
   try {
     parsed = parseArgs({ args: rest, allowPositionals: true, options: { ...verb.options, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } })
   } catch (error) {
-    return tell(new Failure('usage', error instanceof Error ? error.message : String(error), `Run "golden ${name} --help".`), rest.includes('--json'))
+    return tell(new Failure('usage', error instanceof Error ? error.message : String(error), `Run "npx golden ${name} --help".`), rest.includes('--json'))
   }
   const { help: wantsHelp, json, ...flags } = parsed.values as Record<string, string | boolean | (string | boolean)[] | undefined>
   if (wantsHelp) {
@@ -62,7 +63,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0
   }
   const surplus = parsed.positionals.slice(mostOperands(verb))
-  if (surplus.length > 0) return tell(new Failure('usage', `"${name}" takes no ${surplus.map((word) => `"${word}"`).join(' ')}`, `Run "golden ${name} --help".`), json === true)
+  if (surplus.length > 0) return tell(new Failure('usage', `"${name}" takes no ${surplus.map((word) => `"${word}"`).join(' ')}`, `Run "npx golden ${name} --help".`), json === true)
   const abort = new AbortController()
   let asked: number | undefined
   const stop = (signal: NodeJS.Signals): void => {
@@ -73,7 +74,7 @@ async function main(argv: readonly string[]): Promise<number> {
     } else if (performance.now() - asked > onePressMs) process.exit(130)
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(signal))
-  const progress = renderer({ isTTY: process.stderr.isTTY === true && process.env['CI'] === undefined, write: (text) => { process.stderr.write(text) } })
+  const progress = renderer({ isTTY: process.stderr.isTTY === true && process.env['CI'] === undefined, columns: () => process.stderr.columns, write: (text) => { process.stderr.write(text) } })
   try {
     return await verb.run({
       flags,
@@ -94,10 +95,14 @@ async function main(argv: readonly string[]): Promise<number> {
 function tell({ code, message, hint }: Failure, json: boolean): number {
   if (json) process.stdout.write(`${JSON.stringify({ error: { code, message, hint } }, null, 2)}\n`)
   process.stderr.write(`error ${code}: ${message}\n→ ${hint}\n`)
-  return code === 'cancelled' ? 130 : code === 'usage' ? 2 : 1
+  return code === 'cancelled' ? 130 : usage.has(code) ? 2 : 1
 }
+
+/** What is wrong with the words of the command, not with the world. */
+const usage = new Set(['usage', 'client-unknown', 'user-unknown', 'group-unknown'])
 
 /** `GROUP` is one, `[GROUP …]` any number. */
 const mostOperands = ({ operands }: Verb): number => operands === undefined ? 0 : operands.includes('…') ? Infinity : operands.split(' ').length
 
+dropSteering(process.env)
 process.exitCode = await main(process.argv.slice(2))

@@ -1,8 +1,9 @@
 /** `golden init`: a first site folder and every secret that the site needs and that can be made here. */
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
+import { makeFolder } from '../core/folders.ts'
 import { Failure } from '../proxmox/failure.ts'
 import { isCertificate } from '../proxmox/identity.ts'
 import { loadSite, siteFolder } from '../stacks/load.ts'
@@ -31,7 +32,7 @@ export const verb: Verb = {
 /** The folder with a first site file. @returns what was made, absolute paths */
 export async function initFolder(folder: string): Promise<string[]> {
   const made: string[] = []
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await makeFolder(folder, 0o700)
   const site = join(folder, 'site.ts')
   if (!existsSync(site)) {
     await copyFile(resolve(import.meta.dirname, '../site.example.ts'), site)
@@ -41,7 +42,7 @@ export async function initFolder(folder: string): Promise<string[]> {
   for (const name of ['secrets', 'state']) {
     const ignore = join(folder, name, '.gitignore')
     if (existsSync(ignore)) continue
-    await mkdir(join(folder, name), { recursive: true, mode: 0o700 })
+    await makeFolder(join(folder, name), 0o700)
     await writeFile(ignore, '*\n', { mode: 0o600 })
     made.push(ignore)
   }

@@ -1,8 +1,8 @@
 /** `golden lab`: a Proxmox-compatible API over local guests, prepared by the ordinary setup, until Ctrl-C. */
 import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
-import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { stateFolder } from '../core/folders.ts'
 import type { QemuDriver } from '../lab/compute/qemu/driver.ts'
 import { LabFailure } from '../lab/failure.ts'
 import { startLab, type Lab } from '../lab/index.ts'
@@ -29,7 +29,7 @@ export const verb: Verb = {
     'for-replay': { type: 'boolean' }
   },
   optionHelp: {
-    state: `folder that keeps everything; default ${labFolder({})}`,
+    state: `folder that keeps everything; default ${labFolder(process.env)}`,
     port: 'port of the API on 127.0.0.1; default the last one, or a free one',
     driver: 'qemu (real guests; root) or fake (models of guests)',
     bare: 'without base image, container images and registry: starts in seconds',
@@ -92,7 +92,7 @@ async function asFailure<T>(work: () => Promise<T>): Promise<T> {
 
 /** Where a lab lives unless told otherwise. */
 export function labFolder(env: NodeJS.ProcessEnv): string {
-  return join(env['XDG_STATE_HOME'] ?? join(homedir(), '.local/state'), 'serena-golden', 'lab')
+  return join(stateFolder(env), 'lab')
 }
 
 /** A site folder for this lab, and the administrator's part of it with the lab's root token. @returns the least-privilege token, `id=secret` */

@@ -33,16 +33,18 @@ export interface Waiting {
 }
 
 /**
- * @param known the API has answered just now, to whoever runs this verb
+ * @param hook the engine calls: the API has answered just now, and the token is in its environment. How the site names the
+ * token may want more of the caller's environment than the engine has
  * @throws Failure when the site, the secret or the CA file is not as it has to be; connects lazily
  */
-export async function openProxmox(env: NodeJS.ProcessEnv, { progress, signal }: Waiting, known = false): Promise<OpenProxmox> {
+export async function openProxmox(env: NodeJS.ProcessEnv, { progress, signal }: Waiting, hook = false): Promise<OpenProxmox> {
   const { site, folder } = await openSite(env)
-  const secret = await resolveSecret(site.proxmox.token, 'proxmox.token', folder, env)
+  const handed = hook && env['PROXMOX_VE_API_TOKEN']?.startsWith(`${site.proxmox.tokenId}=`) ? env['PROXMOX_VE_API_TOKEN'].slice(site.proxmox.tokenId.length + 1) : undefined
+  const secret = handed ?? await resolveSecret(site.proxmox.token, 'proxmox.token', folder, env)
   const token = { id: site.proxmox.tokenId, secret }
   const caFile = pinnedCa(site, folder)
   const caPem = caFile === undefined ? undefined : await readFile(caFile, 'utf8')
-  return { site, folder, token, caFile, proxmox: connect({ url: site.proxmox.url, auth: token, known, say: progress.info, signal, ...(caPem === undefined ? {} : { caPem }) }) }
+  return { site, folder, token, caFile, proxmox: connect({ url: site.proxmox.url, auth: token, known: hook, say: progress.info, signal, ...(caPem === undefined ? {} : { caPem }) }) }
 }
 
 /** Without a pinned CA the system's are used: right for hosts with a public certificate. */

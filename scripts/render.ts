@@ -3,6 +3,8 @@ import type { Progress } from '../proxmox/progress.ts'
 
 export interface Screen {
   readonly isTTY: boolean
+  /** Width of the terminal at this moment. @default 80 */
+  columns?(): number | undefined
   write(text: string): void
 }
 
@@ -14,6 +16,18 @@ export function duration(ms: number): string {
 }
 
 const heartbeatMs = 15_000
+
+/** As many characters as fit, those of East Asia being two wide. Control characters would move the cursor. */
+function cut(text: string, columns: number): string {
+  let left = columns
+  let end = ''
+  for (const character of text.replaceAll(/\p{Cc}/gu, ' ')) {
+    left -= /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Extended_Pictographic}/u.test(character) ? 2 : 1
+    if (left < 0) break
+    end += character
+  }
+  return end
+}
 
 /**
  * @param now milliseconds, monotonic
@@ -29,7 +43,8 @@ export function renderer(screen: Screen, now: () => number = () => performance.n
       line(`${title} …`)
       depth += 1
       const show = (): void => {
-        if (screen.isTTY) screen.write(`\r\x1b[K${'  '.repeat(depth)}${duration(now() - began)}${latest === '' ? '' : ` · ${latest}`}`.slice(0, 200))
+        // A line that wraps can't be taken back.
+        if (screen.isTTY) screen.write(`\r\x1b[K${cut(`${'  '.repeat(depth)}${duration(now() - began)}${latest === '' ? '' : ` · ${latest}`}`, (screen.columns?.() ?? 80) - 1)}`)
         else if (now() - shown >= heartbeatMs) {
           shown = now()
           line(`${title}: ${duration(now() - began)}${latest === '' ? '' : ` · ${latest}`}`)

@@ -5,19 +5,20 @@ import { expect, test } from 'vitest'
 
 const root = resolve(import.meta.dirname, '..')
 const allowed: Readonly<Record<string, readonly string[]>> = {
-  proxmox: [],
-  images: ['proxmox', 'stacks/site'],
-  packer: ['proxmox', 'images', 'stacks'],
-  stacks: ['proxmox', 'images'],
-  rollout: ['proxmox', 'images', 'stacks'],
-  tools: [],
+  core: [],
+  proxmox: ['core'],
+  images: ['core', 'proxmox', 'stacks/site'],
+  packer: ['core', 'proxmox', 'images', 'stacks'],
+  stacks: ['core', 'proxmox', 'images'],
+  rollout: ['core', 'proxmox', 'images', 'stacks'],
+  tools: ['core'],
   lab: [],
-  scripts: ['proxmox', 'packer', 'images', 'stacks', 'rollout', 'tools', 'site.example.ts']
+  scripts: ['core', 'proxmox', 'packer', 'images', 'stacks', 'rollout', 'tools', 'site.example.ts']
 }
 /** The only files of the product that may know the lab. */
 const mayUseLab = /^scripts\/(demo|lab)[^/]*\.ts$|^scripts\/demo\//
 
-const files = globSync('{proxmox,images,packer,stacks,rollout,tools,lab,scripts}/**/*.ts', { cwd: root, exclude: ['stacks/bindings/**', '**/node_modules/**'] })
+const files = globSync('{core,proxmox,images,packer,stacks,rollout,tools,lab,scripts}/**/*.ts', { cwd: root, exclude: ['stacks/bindings/**', '**/node_modules/**'] })
 
 test.each(files)('%s imports only what its folder may', (file) => {
   const [folder = ''] = file.split('/')

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { homedir } from 'node:os'
+import { readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { cacheFolder, makeFolder } from '../core/folders.ts'
 import { isRunning, withLock, type LockOptions } from './lock.ts'
 
 /** Written last into an entry; an entry without it does not count. */
@@ -9,8 +9,7 @@ const MARK = 'made.json'
 
 /** `${XDG_CACHE_HOME:-~/.cache}/serena-golden/tools`. A relative XDG_CACHE_HOME is ignored, as the XDG specification says. */
 export function toolCache(environment: NodeJS.ProcessEnv = process.env): string {
-  const base = environment['XDG_CACHE_HOME']
-  return join(base?.startsWith('/') ? base : join(environment['HOME'] ?? homedir(), '.cache'), 'serena-golden', 'tools')
+  return join(cacheFolder(environment), 'tools')
 }
 
 /** A short, stable name for a set of inputs: any change of any of them gives another one. */
@@ -55,7 +54,7 @@ export async function obtain(
       if (meanwhile !== undefined) return meanwhile
       await sweep(entry.root)
       const partial = join(entry.root, '.partial', `${process.pid}-${randomUUID()}`)
-      await mkdir(partial, { recursive: true })
+      await makeFolder(partial)
       try {
         const notes = await make(partial)
         await writeFile(join(partial, MARK), `${JSON.stringify(notes, null, 2)}\n`)

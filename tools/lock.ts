@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { link, mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { link, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { makeFolder } from '../core/folders.ts'
 
 /** Who holds a lock. `born` tells two processes with the same id apart (Linux: start time in clock ticks). */
 interface Holder {
@@ -29,7 +30,7 @@ export interface LockOptions {
  * one race left, two processes that find the same dead holder at the same time, costs at worst a second build.
  */
 export async function withLock<T>(path: string, work: () => Promise<T>, options: LockOptions = {}): Promise<T> {
-  await mkdir(dirname(path), { recursive: true })
+  await makeFolder(dirname(path))
   while (!(await acquire(path))) {
     options.signal?.throwIfAborted()
     const holder = await read(path)

@@ -4,7 +4,8 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { EnvHttpProxyAgent, fetch } from 'undici'
+import { fetch } from 'undici'
+import { WayOut } from '../core/proxy.ts'
 import { ToolFailure } from './failure.ts'
 import type { Release } from './pins.ts'
 import { unzipOne } from './unzip.ts'
@@ -43,7 +44,7 @@ export async function downloadRelease(release: Release, folder: string, target: 
 }
 
 async function download(url: string, target: string, options: DownloadOptions): Promise<string> {
-  const dispatcher = new EnvHttpProxyAgent({ connect: { timeout: 10_000 }, headersTimeout: 30_000, bodyTimeout: 60_000 })
+  const dispatcher = new WayOut(process.env, { connectTimeoutMs: 10_000, headersTimeoutMs: 30_000, bodyTimeoutMs: 60_000 })
   try {
     const response = await fetch(url, { dispatcher, signal: options.signal ?? null })
     if (!response.ok || response.body === null) throw new Error(`HTTP ${response.status}`)

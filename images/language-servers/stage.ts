@@ -8,6 +8,7 @@ import { readdirSync } from 'node:fs'
 import { cp, mkdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { makeFolder } from '../../core/folders.ts'
 
 const here = import.meta.dirname
 /** Raised when the layout changes without a change of the inputs. */
@@ -50,7 +51,7 @@ export async function stageLanguageServers(options: { cacheDir: string; progress
 
 async function build(folder: string): Promise<void> {
   const servers = join(folder, 'language-servers')
-  await mkdir(servers, { recursive: true })
+  await makeFolder(servers)
   for (const name of ['package.json', 'package-lock.json', '.npmrc', 'bin', 'lib']) await cp(join(here, name), join(servers, name), { recursive: true })
   const arguments_ = ['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--no-update-notifier', ...platform]
   await promisify(execFile)('npm', arguments_, { cwd: servers, maxBuffer: 16 << 20 }).catch((error: { stderr?: string }) => {

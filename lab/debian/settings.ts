@@ -27,7 +27,7 @@ export interface BuildOptions {
 /** A relative XDG_CACHE_HOME is ignored, as the XDG base directory specification says. */
 export function defaultCacheDir(environment: NodeJS.ProcessEnv = process.env): string {
   const base = environment['XDG_CACHE_HOME']
-  return join(base?.startsWith('/') ? base : join(environment['HOME'] ?? homedir(), '.cache'), 'serena-golden')
+  return join(base?.startsWith('/') ? base : join(environment['HOME'] || homedir(), '.cache'), 'serena-golden')
 }
 
 export interface Mirror {

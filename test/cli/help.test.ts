@@ -26,14 +26,14 @@ describe('golden', () => {
   it.each(verbs)('%s --help tells its options, each with a line', async (verb) => {
     const { code, stdout, stderr } = await golden(verb, '--help')
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    expect(stdout).toMatch(new RegExp(`^usage: golden ${verb}\\b.*\\[--json\\]$`, 'm'))
+    expect(stdout).toMatch(new RegExp(`^usage: npx golden ${verb}\\b.*\\[--json\\]$`, 'm'))
     for (const line of stdout.split('\n').filter((one) => one.startsWith('  --'))) expect(line).toMatch(/^ {2}--[a-z-]+( VALUE)? +\S.{5}/)
   }, 30_000)
 
   it.each([['of a verb that is not there', ['bakee']], ['of a flag that is not there', ['bake', '--quick']], ['of a name of JavaScript', ['constructor']], ['of a word too many', ['client', 'cline', 'cursor']], ['of a word for a verb that takes none', ['bake', 'serena']], ['of a value that an option does not have', ['lab', '--driver', 'kvm']]])('exits with 2 in case %s, and says where to look', async (_, args) => {
     const { code, stdout, stderr } = await golden(...args)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
-    expect(stderr).toMatch(/^error usage: .+\n→ (Run "golden .*help|Say )/)
+    expect(stderr).toMatch(/^error usage: .+\n→ (Run "npx golden .*help|Say )/)
     const asked = await golden(...args, '--json')
     expect({ code: asked.code, error: asked.error }).toEqual({ code: 2, error: { code: 'usage', message: expect.stringMatching(/./), hint: expect.stringMatching(/./) } })
   }, 30_000)
@@ -62,7 +62,7 @@ describe.skipIf(systemNode === undefined)('with the system\'s Node (needs a Node
   it('npx golden runs the pinned Node', async () => {
     const { code, stdout, stderr } = await computer.run('npx', ['golden', 'help'], { env })
     expect(code, stderr).toBe(0)
-    expect(stdout).toContain('usage: golden VERB')
+    expect(stdout).toContain('usage: npx golden VERB')
   }, 60_000)
 
   it('scripts/golden alone does, too', async () => {

@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from '
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { cacheFolder } from '../../scripts/cache.ts'
+import { cacheFolder } from '../../core/folders.ts'
 import { userComputer, type Computer } from '../flow/computer.ts'
 import { systemNode } from './system-node.ts'
 

@@ -9,7 +9,7 @@ import { copyFile, cp, link, mkdir, mkdtemp, rm, symlink, writeFile } from 'node
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { stageLanguageServers } from '../../images/language-servers/stage.ts'
-import { cacheFolder } from '../../scripts/cache.ts'
+import { cacheFolder } from '../../core/folders.ts'
 import { ensureTools, PINS } from '../../tools/index.ts'
 
 export const project = resolve(import.meta.dirname, '../..')

@@ -41,9 +41,16 @@ test('release ids do not repeat', () => {
 })
 
 test('the engine gets the token and the CA by its environment, reaches Proxmox directly, and nobody\'s own settings count', () => {
-  const env = engineEnvironment({ site, folder: '/f', environment: { PATH: '/tools' }, token: { id: 'a@pve!b', secret: 's' }, caFile: '/ca.pem' }, { HTTPS_PROXY: 'http://proxy', NO_PROXY: 'intern', PROXMOX_VE_INSECURE: 'true', TF_CLI_ARGS_apply: '-target=x', HOME: '/h' })
-  expect(env).toMatchObject({ PATH: '/tools', HOME: '/h', PROXMOX_VE_API_TOKEN: 'a@pve!b=s', SSL_CERT_FILE: '/ca.pem', NO_PROXY: 'intern,192.168.1.5', GOLDEN_SITE: '/f' })
-  expect(Object.keys(env).filter((name) => /INSECURE|CLI_ARGS/.test(name))).toEqual([])
+  const env = engineEnvironment({ site, folder: '/f', environment: { PATH: '/tools' }, token: { id: 'a@pve!b', secret: 's' }, caFile: '/ca.pem' }, { HTTPS_PROXY: 'http://proxy', NO_PROXY: 'intern', PROXMOX_VE_INSECURE: 'true', TF_CLI_ARGS_apply: '-target=x', HOME: '/h', TF_WORKSPACE: 'dev', TF_DATA_DIR: '/elsewhere', NODE_OPTIONS: '--inspect', AWS_PROFILE: 'mine', A_SECRET: 'x' })
+  expect(env).toMatchObject({ PATH: '/tools', HOME: '/h', PROXMOX_VE_API_TOKEN: 'a@pve!b=s', SSL_CERT_FILE: '/ca.pem', NO_PROXY: 'intern,192.168.1.5', GOLDEN_SITE: '/f', TF_WORKSPACE: 'default' })
+  expect(Object.keys(env).filter((name) => /INSECURE|CLI_ARGS|DATA_DIR|NODE_|AWS_|A_SECRET/.test(name))).toEqual([])
+})
+
+test('the engine gets what a remote backend signs in with, and what the site itself reads; an IPv6 host is named as Go wants it', () => {
+  const remote = { ...site, backend: { type: 's3' as const, config: {} }, proxmox: { ...site.proxmox, url: 'https://[fd00::5]:8006', token: { kind: 'env' as const, name: 'TOKEN.OF MINE' } } }
+  const env = engineEnvironment({ site: remote, folder: '/f', environment: {}, token: { id: 'a@pve!b', secret: 's' }, caFile: undefined }, { AWS_PROFILE: 'mine', PGPASSWORD: 'x', 'TOKEN.OF MINE': 's', TOKENxOF: 'y' })
+  expect(env).toMatchObject({ AWS_PROFILE: 'mine', 'TOKEN.OF MINE': 's', NO_PROXY: 'fd00::5' })
+  expect(Object.keys(env).filter((name) => ['PGPASSWORD', 'TOKENxOF'].includes(name))).toEqual([])
 })
 
 test('what a hook says about its failure is what the user gets, not that a command exited with 1', () => {
@@ -56,7 +63,7 @@ test('what a hook says about its failure is what the user gets, not that a comma
 test('what a hook warns of stays; what it is at passes', () => {
   const said: string[] = []
   const listener = new EngineListener((text) => said.push(`note ${text}`), (text) => said.push(`warning ${text}`), [])
-  for (const output of ['wait for the guest: 300 s', 'warning: VM 9011 does not answer']) listener.line(JSON.stringify({ type: 'provision_progress', hook: { output } }))
+  for (const output of ['Executing: ["/bin/sh" "-c" "exec node scripts/golden.ts hook"]', 'wait for the guest: 300 s', 'warning: VM 9011 does not answer']) listener.line(JSON.stringify({ type: 'provision_progress', hook: { output } }))
   expect(said).toEqual(['note wait for the guest: 300 s', 'warning VM 9011 does not answer'])
 })
 

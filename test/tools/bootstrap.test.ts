@@ -20,15 +20,22 @@ const lock = {
 async function clone() {
   const folder = await temporaryFolder()
   const bin = join(folder, 'bin')
-  for (const name of ['bin', 'tools', 'installed/node_modules/node/bin']) await mkdir(join(folder, name), { recursive: true })
+  for (const name of ['bin', 'tools', 'scripts-make', 'installed/node_modules/node/bin']) await mkdir(join(folder, name), { recursive: true })
   await copyFile(join(project, 'tools/bootstrap.mjs'), join(folder, 'tools/bootstrap.mjs'))
   const write = (name: string, document: unknown): Promise<void> => writeFile(join(folder, name), JSON.stringify(document))
   await write('package-lock.json', lock)
   const { '': _, 'node_modules/elsewhere': __, ...record } = lock.packages
   await write('installed/node_modules/.package-lock.json', { packages: record })
-  await writeFile(join(folder, 'installed/node_modules/node/bin/node'), '')
-  const install = 'rm -rf node_modules; cp -r installed/node_modules . && mkdir -p stacks/bindings'
-  await executable(bin, 'npm', `echo "$@" >> called\n[ ! -e broken ] || exit 7\n${install}`)
+  // What install scripts make: the pinned Node, which generates the bindings.
+  await executable(join(folder, 'scripts-make'), 'node', 'mkdir -p stacks/bindings')
+  await write('package.json', { allowScripts: { node: true } })
+  const install = 'rm -rf node_modules; cp -r installed/node_modules . && mkdir -p stacks/bindings && cp scripts-make/node node_modules/node/bin/node'
+  await executable(bin, 'npm', `echo "$@" >> called
+[ ! -e broken ] || exit 7
+case "$1" in
+  ci) if [ -e ignore-scripts ]; then rm -rf node_modules; cp -r installed/node_modules .; else ${install}; fi ;;
+  rebuild) mkdir -p node_modules/node/bin && cp scripts-make/node node_modules/node/bin/node ;;
+esac`)
   return {
     folder, write,
     /** As a person's own `npm ci`. */
@@ -67,11 +74,18 @@ test.each([
   expect((await run()).calls).toEqual(['ci'])
 })
 
-test.each(['node_modules/.package-lock.json', 'node_modules/node', 'stacks/bindings'])('an installation without %s was not finished', async (path) => {
+test.each([['node_modules/.package-lock.json', 'ci'], ['node_modules/node', 'rebuild'], ['stacks/bindings', 'rebuild']])('an installation without %s was not finished', async (path, call) => {
   const { folder, run, install } = await clone()
   install()
   await rm(join(folder, path), { recursive: true })
-  expect((await run()).calls).toEqual(['ci'])
+  expect((await run()).calls).toEqual([call])
+  expect(await run()).toEqual(nothing)
+})
+
+test('who has turned install scripts off gets those that the project needs, and no others', async () => {
+  const { folder, run } = await clone()
+  await writeFile(join(folder, 'ignore-scripts'), '')
+  expect(await run()).toMatchObject({ status: 0, calls: ['ci', 'rebuild'], stderr: expect.stringContaining('install scripts that this project needs (node)') })
   expect(await run()).toEqual(nothing)
 })
 

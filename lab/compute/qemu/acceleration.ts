@@ -1,7 +1,8 @@
 /** Whether KVM really runs a guest here: `/dev/kvm` alone doesn't tell (nested virtualisation that hangs is common). */
 import { access, constants, mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
-import { homedir, release } from 'node:os'
+import { release } from 'node:os'
 import { join } from 'node:path'
+import { defaultCacheDir } from '../../debian/settings.ts'
 import { run } from '../../network/command.ts'
 import { dieWithParent } from '../../network/namespaces.ts'
 import type { Acceleration } from './arguments.ts'
@@ -28,7 +29,7 @@ export async function chooseAcceleration(options: AccelerationOptions): Promise<
   const kernel = usable ? (options.kernel ?? (await findKernel())) : undefined
   if (kernel === undefined) return 'tcg'
   const versions = `${release()} ${(await run(['qemu-system-x86_64', '--version'])).split('\n')[0]}`
-  const cacheDir = options.cacheDir ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'serena-golden')
+  const cacheDir = options.cacheDir ?? defaultCacheDir()
   const cacheFile = join(cacheDir, 'kvm-probe.json')
   const known = await readFile(cacheFile, 'utf8').then(text => JSON.parse(text) as Probe, () => undefined).catch(() => undefined)
   if (known?.versions === versions) return known.works ? 'kvm' : 'tcg'

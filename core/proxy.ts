@@ -1,0 +1,101 @@
+/**
+ * The proxy for a URL by HTTPS_PROXY, HTTP_PROXY and NO_PROXY, read as Go's programs read them (golang.org/x/net's
+ * http/httpproxy): the engine and Packer are such, and all have to go the same way. IPv6 addresses included, which
+ * readers that split at the last colon take for a port.
+ */
+import { BlockList, isIP } from 'node:net'
+import { Agent, Dispatcher, ProxyAgent } from 'undici'
+
+/** The host of a URL, an IPv6 address without its brackets. */
+export const hostOf = (url: string | URL): string => new URL(url).hostname.replace(/^\[|\]$/g, '')
+
+const defaultPorts: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443' }
+
+/** @returns the proxy's URL, or undefined when the way is direct. @throws Error for a proxy that is no URL */
+export function proxyFor(url: string | URL, env: NodeJS.ProcessEnv): string | undefined {
+  const { protocol, port } = new URL(url)
+  const value = (...names: string[]): string => names.map((name) => env[name]?.trim()).find((text) => text !== undefined && text !== '') ?? ''
+  const proxy = protocol === 'https:' ? value('HTTPS_PROXY', 'https_proxy') : value('HTTP_PROXY', 'http_proxy')
+  if (proxy === '' || isDirect(hostOf(url).toLowerCase(), port || (defaultPorts[protocol] ?? ''), value('NO_PROXY', 'no_proxy'))) return undefined
+  // A bare HOST:PORT is an HTTP proxy's.
+  const full = /^[a-z][a-z0-9+.-]*:\/\//i.test(proxy) ? proxy : `http://${proxy}`
+  if (!URL.canParse(full) || !/^https?:$/.test(new URL(full).protocol)) throw new Error(`${protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY'} is no http:// or https:// address of a proxy`)
+  return full
+}
+
+function isDirect(host: string, port: string, list: string): boolean {
+  const family = isIP(host)
+  // Go sends nothing for this computer itself to a proxy.
+  if (host === 'localhost' || (family === 4 && host.startsWith('127.')) || host === '::1') return true
+  return list.split(/[\s,]+/).filter((entry) => entry !== '').some((entry) => {
+    if (entry === '*') return true
+    const [, network, bits] = /^\[?([0-9a-f.:]+)\]?\/(\d{1,3})$/i.exec(entry) ?? []
+    if (network !== undefined && bits !== undefined) return contains(network, Number(bits), host)
+    const [name, only] = withPort(entry.toLowerCase())
+    if (only !== undefined && only !== port) return false
+    if (isIP(name) !== 0) return family !== 0 && contains(name, isIP(name) === 4 ? 32 : 128, host)
+    const domain = name.replace(/^\*?\./, '')
+    // `.example.org` means what is below it; `example.org` that, too.
+    return host.endsWith(`.${domain}`) || (host === domain && !/^\*?\./.test(name))
+  })
+}
+
+/** `HOST`, `HOST:PORT`, an IPv6 address bare or in brackets. */
+function withPort(entry: string): [name: string, port: string | undefined] {
+  if (isIP(entry) === 6) return [entry, undefined]
+  const [, name = entry, port] = /^\[?([^\]]*?)\]?(?::(\d+))?$/.exec(entry) ?? []
+  return [name, port]
+}
+
+function contains(network: string, bits: number, host: string): boolean {
+  const family = isIP(network)
+  if (family === 0 || isIP(host) !== family || bits > (family === 4 ? 32 : 128)) return false
+  const type = family === 4 ? 'ipv4' : 'ipv6'
+  const list = new BlockList()
+  list.addSubnet(network, bits, type)
+  return list.check(host, type)
+}
+
+export interface WayOptions {
+  readonly connectTimeoutMs?: number
+  readonly headersTimeoutMs?: number
+  readonly bodyTimeoutMs?: number
+  /** PEM of all CAs to trust of the server, not of the proxy. @default the usual ones */
+  readonly ca?: readonly string[]
+}
+
+/** undici's way out: for each server, redirected to or not, what the variables say of it. To be closed by whoever made it. */
+export class WayOut extends Dispatcher {
+  readonly #env: NodeJS.ProcessEnv
+  readonly #options: WayOptions
+  readonly #ways = new Map<string, Dispatcher>()
+
+  constructor(env: NodeJS.ProcessEnv, options: WayOptions = {}) {
+    super()
+    this.#env = env
+    this.#options = options
+  }
+
+  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
+    const origin = String(options.origin)
+    let way = this.#ways.get(origin)
+    if (way === undefined) this.#ways.set(origin, way = this.#to(origin))
+    return way.dispatch(options, handler)
+  }
+
+  #to(origin: string): Dispatcher {
+    const { connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs, ca } = this.#options
+    const timeouts = { ...(headersTimeoutMs === undefined ? {} : { headersTimeout: headersTimeoutMs }), ...(bodyTimeoutMs === undefined ? {} : { bodyTimeout: bodyTimeoutMs }) }
+    const connect = { ...(connectTimeoutMs === undefined ? {} : { timeout: connectTimeoutMs }), ...(ca === undefined ? {} : { ca: [...ca] }) }
+    const proxy = proxyFor(origin, this.#env)
+    return proxy === undefined ? new Agent({ ...timeouts, connect }) : new ProxyAgent({ ...timeouts, uri: proxy, requestTls: connect })
+  }
+
+  override async close(): Promise<void> {
+    await Promise.all([...this.#ways.values()].map((way) => way.close()))
+  }
+
+  override async destroy(): Promise<void> {
+    await Promise.all([...this.#ways.values()].map((way) => way.destroy()))
+  }
+}

@@ -1,0 +1,72 @@
+/** HTTPS_PROXY and NO_PROXY mean the same to us as to Go's programs (golang.org/x/net/http/httpproxy). */
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { expect, onTestFinished, test } from 'vitest'
+import { hostOf, proxyFor } from '../../core/proxy.ts'
+import { resolveDigest } from '../../images/registry.ts'
+
+const proxy = 'http://proxy.example.org:3128'
+const by = (url: string, no: string): string | undefined => proxyFor(url, { HTTPS_PROXY: proxy, NO_PROXY: no })
+
+test.each([
+  ['https://ghcr.io/v2/', ''],
+  ['https://ghcr.io/v2/', 'example.org,10.0.0.0/8'],
+  ['https://notexample.org/', 'example.org'],
+  ['https://example.org/', '.example.org'],
+  ['https://example.org:8443/', 'example.org:443'],
+  ['https://10.0.0.1/', '10.0.0.2,11.0.0.0/8'],
+  ['https://[fd00::6]/', 'fd00::5'],
+  ['https://[fd01::6]/', 'fd00::/16'],
+  ['https://[fd00::5]:8443/', '[fd00::5]:443']
+])('%s goes by the proxy with NO_PROXY=%s', (url, no) => expect(by(url, no)).toBe(proxy))
+
+test.each([
+  ['https://ghcr.io/', '*'],
+  ['https://example.org/', 'a, EXAMPLE.org'],
+  ['https://registry.example.org/', 'example.org'],
+  ['https://registry.example.org/', '.example.org'],
+  ['https://registry.example.org/', '*.example.org'],
+  ['https://example.org/', 'example.org:443'],
+  ['https://10.0.0.1/', '10.0.0.0/8'],
+  ['https://10.0.0.1:8006/', '10.0.0.1:8006'],
+  ['https://[fd00::5]/', 'fd00::5'],
+  ['https://[fd00::5]:8006/', 'fd00:0:0:0:0:0:0:5'],
+  ['https://[fd00::5]:8006/', '[fd00::5]:8006'],
+  ['https://[fd00::5]/', 'fd00::/16'],
+  ['https://localhost:1/', ''],
+  ['https://127.0.0.1:1/', ''],
+  ['https://[::1]:1/', '']
+])('%s goes directly with NO_PROXY=%s', (url, no) => expect(by(url, no)).toBeUndefined())
+
+test('lower case counts too, each scheme has its own, a bare HOST:PORT is a proxy, and nonsense is told', () => {
+  expect(proxyFor('https://a.org/', { https_proxy: proxy })).toBe(proxy)
+  expect(proxyFor('https://a.org/', { HTTP_PROXY: proxy })).toBeUndefined()
+  expect(proxyFor('http://a.org/', { HTTP_PROXY: proxy })).toBe(proxy)
+  expect(proxyFor('https://a.org/', { HTTPS_PROXY: 'proxy:3128' })).toBe('http://proxy:3128')
+  expect(proxyFor('https://a.org/', { HTTPS_PROXY: '' })).toBeUndefined()
+  expect(() => proxyFor('https://a.org/', { HTTPS_PROXY: 'socks5://proxy:1080' })).toThrow('HTTPS_PROXY is no http:// or https:// address')
+})
+
+test('the host of a URL has no brackets', () => expect([hostOf('https://[fd00::5]:8006'), hostOf('https://pve:8006/x')]).toEqual(['fd00::5', 'pve']))
+
+test('"golden lock" asks a registry by the proxy', async () => {
+  const asked: string[] = []
+  const server: Server = createServer()
+  server.on('connect', (request: IncomingMessage, socket: Duplex) => {
+    asked.push(request.url ?? '')
+    socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n')
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => void server.close())
+  const before = process.env['HTTPS_PROXY']
+  process.env['HTTPS_PROXY'] = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  try {
+    await expect(resolveDigest('registry.example.org/serena', 'latest')).rejects.toMatchObject({ code: 'registry-unreachable', hint: expect.stringContaining('HTTPS_PROXY') })
+  } finally {
+    if (before === undefined) delete process.env['HTTPS_PROXY']
+    else process.env['HTTPS_PROXY'] = before
+  }
+  expect(asked).toEqual(['registry.example.org:443'])
+})
