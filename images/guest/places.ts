@@ -18,6 +18,8 @@ export const claimFile = `${run}/claim`
 export const cloneReport = `${run}/projects/report.json`
 /** What keeps this slot from the service address, for `slotctl status`. */
 export const addressReport = `${run}/address.json`
+/** What was wrong when golden-watch last used Serena as a client does, for `slotctl status`. */
+export const sessionReport = `${run}/session.json`
 /** Names of containers that golden-watch restarted and that have not answered since. */
 export const restartReport = `${run}/restarted.json`
 /** Hashes of passwords, and the health check's own password: golden-auth reads them through its unit. */

@@ -1,10 +1,10 @@
 /** Asks a container over HTTP whether it works. */
 import { request } from 'node:http'
 
-/** True when `url` answers with a status below 500 within `timeoutMs`. */
-export function answers(url: string, timeoutMs = 5000): Promise<boolean> {
+/** True when `url` (behind `socketPath`, where there is one) answers with a status below 500 within `timeoutMs`. */
+export function answers(url: string, timeoutMs = 5000, socketPath?: string): Promise<boolean> {
   return new Promise(resolve => {
-    const sent = request(url, { agent: false, timeout: timeoutMs }, response => {
+    const sent = request(url, { agent: false, timeout: timeoutMs, ...(socketPath === undefined ? {} : { socketPath }) }, response => {
       response.resume()
       resolve((response.statusCode ?? 500) < 500)
       sent.destroy()

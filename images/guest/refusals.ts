@@ -73,4 +73,5 @@ export const oauthLocation = `    location ~ ${oauthPaths} {
       return 404 ${body('access_denied', 'This server has no OAuth. It takes a user name and a password (HTTP Basic), and those of this client were not accepted, or are missing. Check the Authorization header in the settings of this client.')};
     }`
 
-export const startingBody = body('temporarily_unavailable', 'Serena is starting, or this VM is not the active one. Try again.')
+export const startingText = 'Serena is starting, or this VM is not the active one.'
+export const startingBody = body('temporarily_unavailable', `${startingText} Try again.`)

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { request as httpsRequest } from 'node:https'
 import { request as httpRequest } from 'node:http'
 import { isIP } from 'node:net'
+import { frontProblems, readProbe, sessionProblems } from './front.ts'
 import { owner, projectsFolder, run, workspacesFolder } from './places.ts'
 import type { Slot } from './slot.ts'
 import { describe, observe } from './status.ts'
@@ -68,7 +69,11 @@ export async function selftest(slot: Slot): Promise<Check[]> {
     const query = await statusOf({ https: true, port: seed.logging.port, path: '/loki/api/v1/labels', host: seed.service })
     add('of Loki nothing but the push is offered', query === '404', query)
   }
+  const front = await frontProblems(seed, readProbe())
+  add('clients get in: TLS, the certificate, the password', front.length === 0, front.join('; '))
   if (status.active) {
+    const session = await sessionProblems(seed, readProbe())
+    if (seed.roles.includes('serena')) add('a client can open a session with Serena and end it', session.length === 0, session.join('; '))
     add('the projects belong to their user', !seed.roles.includes('serena') || canWrite(owner.projects, projectsFolder))
     add('to Serena they are its own', !seed.roles.includes('serena') || canWrite(owner.serena, workspacesFolder))
   }

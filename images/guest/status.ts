@@ -3,7 +3,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { dataDisk, type DataDisk } from './disk.ts'
 import { listContainers, type DockerContainer } from './docker.ts'
-import { addressReport, cloneReport, presentContainers, restartReport, wantedContainers, type Container } from './places.ts'
+import { frontProblems, readProbe } from './front.ts'
+import { addressReport, cloneReport, presentContainers, restartReport, sessionReport, wantedContainers, type Container } from './places.ts'
 import { answers } from './probe.ts'
 import type { Slot } from './slot.ts'
 
@@ -38,6 +39,8 @@ export interface Observation {
   readonly cloneProblems: readonly string[]
   /** What keeps the service address away. */
   readonly addressProblems: readonly string[]
+  /** What clients would find wrong with nginx and what they reach through it. @default none */
+  readonly frontProblems?: readonly string[]
   /** Container names that golden-watch had to restart, so that "does not answer yet" and "stopped answering" differ. */
   readonly restarted: ReadonlySet<string>
 }
@@ -69,6 +72,9 @@ export function describe(slot: Slot, seen: Observation): Status {
   if (missing.some(name => name !== 'grafana')) problems.push(`the image has no container image for ${missing.join(', ')}`)
   if (held && !active) problems.push('the service address is still here without the data disk')
   for (const container of silent) problems.push(`${container.name} is ${services[container.name]?.state}`)
+  // Where nginx itself does not answer, that is said already.
+  const front = services['nginx_proxy']?.state === 'running' ? seen.frontProblems ?? [] : []
+  problems.push(...front)
   return {
     schema: 1,
     release: seed.release,
@@ -81,7 +87,7 @@ export function describe(slot: Slot, seen: Observation): Status {
     services,
     missing,
     serviceAddress: { address: seed.service, held },
-    healthy: silent.length === 0 && (held || !active),
+    healthy: silent.length === 0 && front.length === 0 && (held || !active),
     problems,
   }
 }
@@ -91,7 +97,10 @@ export async function observe(slot: Slot): Promise<Observation> {
   const present = presentContainers(slot.seed, slot.image)
   const containers = await listContainers()
   const running = present.filter(container => containers?.some(entry => entry.name === container.name && entry.state === 'running'))
-  const results = await Promise.all(running.map(async container => ((await answers(container.probe)) ? container.name : undefined)))
+  const [results, front] = await Promise.all([
+    Promise.all(running.map(async container => ((await answers(container.probe)) ? container.name : undefined))),
+    running.some(container => container.name === 'nginx_proxy') ? frontProblems(slot.seed, readProbe()) : [],
+  ])
   return {
     disk: dataDisk(),
     containers,
@@ -99,6 +108,7 @@ export async function observe(slot: Slot): Promise<Observation> {
     addresses: Object.values(networkInterfaces()).flatMap(list => (list ?? []).map(entry => entry.address)),
     cloneProblems: readList(cloneReport),
     addressProblems: readList(addressReport),
+    frontProblems: [...front, ...readList(sessionReport)],
     restarted: new Set(readList(restartReport)),
   }
 }

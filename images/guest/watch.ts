@@ -1,6 +1,7 @@
 /**
- * golden-watch.service: every few seconds it looks at the containers, restarts what stopped answering, holds the
- * service address while this slot may and what it is for answers, and keeps the firewall's rules and the guest agent.
+ * golden-watch.service: every few seconds it looks at the containers, restarts what stopped answering, goes in as a
+ * client does, holds the service address while this slot may and what it is for answers, and keeps the firewall's rules,
+ * golden-auth and the guest agent.
  * Compose does not restart what is merely unhealthy.
  */
 import { spawnSync } from 'node:child_process'
@@ -11,17 +12,20 @@ import type { Seed } from '../seed.ts'
 import { claim } from './address.ts'
 import { isMounted } from './disk.ts'
 import { listContainers, restartContainer } from './docker.ts'
-import { addressReport, claimFile, isEssential, presentContainers, restartReport, type Container } from './places.ts'
+import { frontProblems, readProbe, sessionProblems } from './front.ts'
+import { addressReport, authSocket, claimFile, isEssential, presentContainers, restartReport, sessionReport, type Container } from './places.ts'
 import { answers } from './probe.ts'
 import { decide, forget, type Patience } from './patience.ts'
 import { readSlot } from './slot.ts'
 
 const roundMs = 5000
+const frontMs = 30_000
+const sessionMs = 600_000
 const agentUnit = 'qemu-guest-agent.service'
 /** There when Proxmox gave the VM a channel for the agent. */
 const agentPort = '/dev/virtio-ports/org.qemu.guest_agent.0'
 
-async function round(seed: Seed, containers: readonly Container[], patience: Patience): Promise<void> {
+async function round(seed: Seed, containers: readonly Container[], patience: Patience, front: FrontSeen): Promise<void> {
   const active = isMounted()
   const expected = containers.filter(container => active || container.unit === 'edge')
   const docker = await listContainers()
@@ -48,10 +52,48 @@ async function round(seed: Seed, containers: readonly Container[], patience: Pat
     if (container.unit === 'serena') spawnSync(process.execPath, [join(import.meta.dirname, 'prepare.js'), 'serena'], { stdio: 'inherit' })
     await restartContainer(container.name).catch((error: Error) => console.error(error.message))
   }
+  await keepAuthenticator(patience)
+  if (!(await use(seed, active && good, front))) good = false
   writeFileSync(restartReport, JSON.stringify([...patience].filter(([, entry]) => entry.restarts > 0).map(([name]) => name)))
   // Told by `slotctl status`: otherwise one would only see that the slot does not get ready.
   const taken = active && good && !claim(seed.service) && existsSync(claimFile)
   writeFileSync(addressReport, JSON.stringify(taken ? [`another machine in the network answers for the service address ${seed.service}`] : []))
+}
+
+/** What was seen of nginx as its clients use it, and when it is next looked at (milliseconds since the boot). */
+interface FrontSeen {
+  problems: string[]
+  due: number
+  sessionDue: number
+}
+
+/**
+ * Goes in as a client, at each round while that fails, and seldom where it works. A whole session is opened now and then:
+ * Serena remembers a little of each. @returns whether clients get in
+ */
+async function use(seed: Seed, inService: boolean, front: FrontSeen): Promise<boolean> {
+  const now = process.uptime() * 1000
+  if (front.problems.length > 0 || now >= front.due) {
+    const problems = await frontProblems(seed, readProbe())
+    for (const problem of problems) if (!front.problems.includes(problem)) console.log(problem)
+    Object.assign(front, { problems, due: now + frontMs })
+  }
+  if (!inService) writeFileSync(sessionReport, '[]')
+  else if (front.problems.length === 0 && now >= front.sessionDue) {
+    const problems = await sessionProblems(seed, readProbe())
+    for (const problem of problems) console.log(problem)
+    writeFileSync(sessionReport, JSON.stringify(problems))
+    front.sessionDue = now + (problems.length > 0 ? frontMs : sessionMs)
+  }
+  return front.problems.length === 0
+}
+
+/** nginx lets nobody in without it. What ended is systemd's to start again; what hangs is ours. */
+async function keepAuthenticator(patience: Patience): Promise<void> {
+  const seen = (await answers('http://golden-auth/health', 5000, authSocket)) ? 'answers' : 'silent'
+  if (decide(patience, 'golden-auth', seen, process.uptime() * 1000) === 'wait') return
+  console.log('golden-auth does not answer: restarting it')
+  spawnSync('systemctl', ['restart', '--no-block', 'golden-auth.service'], { stdio: 'inherit' })
 }
 
 /** Whoever flushed all rules took ours along; without them the host is open. And Docker's, which it makes only when it starts. */
@@ -83,9 +125,10 @@ const slot = readSlot()
 if (!slot) throw new Error('there is no seed')
 const containers = presentContainers(slot.seed, slot.image)
 const patience: Patience = new Map()
+const front: FrontSeen = { problems: [], due: 0, sessionDue: 0 }
 for (;;) {
   keepAgent()
   keepFirewall()
-  await round(slot.seed, containers, patience)
+  await round(slot.seed, containers, patience, front)
   await pause(roundMs)
 }

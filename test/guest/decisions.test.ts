@@ -70,6 +70,13 @@ describe('status', () => {
     restarted: new Set(),
   }
 
+  test('is not healthy where clients do not get in, though every process answers', () => {
+    const problem = 'nginx on port 443: the certificate ended on 2026-01-01'
+    expect(describeSlot(slot, { ...good, frontProblems: [problem] })).toMatchObject({ healthy: false, problems: [problem] })
+    const without = new Set([...good.answering].filter(name => name !== 'nginx_proxy'))
+    expect(describeSlot(slot, { ...good, answering: without, frontProblems: [problem] }).problems).toEqual(['nginx_proxy is starting'])
+  })
+
   test('is healthy with everything answering and the address held; a role without an image is named, not a failure', () => {
     const status = describeSlot(slot, good)
     expect(status).toMatchObject({ active: true, healthy: true, missing: ['grafana'], problems: [], serviceAddress: { held: true } })

@@ -12,6 +12,8 @@ import { connect as connectTls } from 'node:tls'
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { frontProblems, sessionProblems } from '../../images/guest/front.ts'
+import type { Seed } from '../../images/seed.ts'
 import { clientSays } from './nginx-client.ts'
 import { flood } from './nginx-flood.ts'
 
@@ -58,6 +60,8 @@ export interface Order {
   readonly clients?: readonly (string | null)[]
   /** Someone with wrong passwords, and somebody with the right one beside. */
   readonly flood?: { readonly seconds: number; readonly rate: number }
+  /** What the slot's own health check finds, with the password of its boot. */
+  readonly health?: { readonly seed: Seed; readonly probe: string }
   /** Waits, after the calls, until nginx has closed its idle connections to the stand-ins, and says how long that took. */
   readonly untilIdle?: boolean
 }
@@ -81,12 +85,16 @@ writeFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', '80')
 if (order.silent) execFileSync('nft', ['-f', '-'], { input: `table ip silent { chain input { type filter hook input priority 0; ip daddr { ${order.silent.join(', ')} } drop; }; }` })
 
 const idle: Promise<unknown>[] = []
+/** What reached the stand-ins. */
+const requests: string[] = []
 
 async function standIn(address: string, port: number): Promise<Server> {
   // Never closes first, whatever is idle.
   const server = createServer({ keepAliveTimeout: 0 }, (asked, answer) => {
     const headers = { 'content-type': 'application/json', 'mcp-session-id': 's1' }
-    answer.writeHead(200, headers).end(JSON.stringify({ at: `${address}:${port}`, method: asked.method, url: asked.url, headers: asked.headers }))
+    requests.push(`${address} ${asked.method} ${asked.url} ${asked.headers['mcp-session-id'] ?? ''}`.trim())
+    // The last two are what the health check looks for.
+    answer.writeHead(200, headers).end(JSON.stringify({ at: `${address}:${port}`, method: asked.method, url: asked.url, headers: asked.headers, serverInfo: {}, endpoint: '/messages/?session_id=s1' }))
   })
   server.on('connection', socket => idle.push(once(socket, 'close')))
   server.listen(port, address)
@@ -168,6 +176,11 @@ try {
   const say = (name: string, what: unknown): void => { answers[name] = { statuses: [], headers: {}, body: JSON.stringify(what) } }
   for (const credentials of order.clients ?? []) say(`client ${credentials}`, await clientSays(credentials))
   if (order.flood) say('flood', await flood(order.flood))
+  if (order.health) {
+    const { seed, probe } = order.health
+    requests.length = 0
+    say('health', { front: await frontProblems(seed, probe), session: await sessionProblems(seed, probe), requests })
+  }
   writeFileSync(answersFile, JSON.stringify(answers))
 } finally {
   for (const server of servers) server.close()

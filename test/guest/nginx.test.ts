@@ -10,6 +10,7 @@ import { hashPassword } from '../../images/guest/password.ts'
 import { renderFiles } from '../../images/guest/render.ts'
 import type { ImageRecord, Seed } from '../../images/seed.ts'
 import { enterRoot, inRoot, rootPath, type Root } from '../../lab/debian/root.ts'
+import { makeAuthority, makeServerCertificate } from '../../scripts/secrets/certificates.ts'
 import type { Answer, Call, Order } from './nginx-calls.ts'
 import type { FloodOutcome } from './nginx-flood.ts'
 import { contents, image, imageWithoutGrafana, seeds } from './seed.ts'
@@ -18,6 +19,8 @@ const rootFolder = await rootPath()
 const root: Root = { folder: rootFolder }
 const noRoot = process.getuid?.() !== 0 || !existsSync(rootFolder)
 const host = seeds.both.public.host
+/** Password of the health check. */
+const probe = 'probe-of-this-boot'
 /** As the rollout makes them, but cheap. */
 function line(user: string, password: string): string {
   const salt = randomBytes(16)
@@ -47,9 +50,9 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
 
   const serenaAt = [{ address: '172.30.0.11', port: 9121 }, { address: '172.30.0.12', port: 9121 }]
 
-  function ask(seed: Seed, record: ImageRecord, upstreams: Order['upstreams'], calls: readonly Call[], more: Partial<Order> & { users?: string } = {}): { answers: Record<string, Answer>; log: string } {
+  function ask(seed: Seed, record: ImageRecord, upstreams: Order['upstreams'], calls: readonly Call[], more: Partial<Order> & { files?: Record<string, string> } = {}): { answers: Record<string, Answer>; log: string } {
     const place = mkdtempSync(join(folder, 'run-'))
-    for (const file of renderFiles(seed, record, more.users === undefined ? files : { ...files, 'htpasswd/serena': more.users })) {
+    for (const file of renderFiles(seed, record, { ...files, ...more.files })) {
       if (!/^\/run\/golden\/(nginx|auth)\//.test(file.path)) continue
       const path = join(place, file.path)
       mkdirSync(dirname(path), { recursive: true })
@@ -59,6 +62,7 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
     }
     // As in the container: uid 101 with nothing else, the log on a pipe.
     // The outer shell stays root: who changes its rights is no longer told when its parent dies.
+    writeFileSync(join(place, 'run/golden/auth/probe'), probe)
     const start = `setpriv --reuid 101 --regid 101 --clear-groups --bounding-set=-all --no-new-privs sh -c 'nginx -e stderr -c /etc/golden/nginx/nginx.conf -g "daemon off;" 2>&1 | cat'; exit 1`
     const nginx = enterRoot(root, ['sh', '-c', start], { binds: [{ from: join(place, 'run/golden/nginx'), to: '/etc/golden/nginx' }] })
     const [input, output] = [join(place, 'order.json'), join(place, 'answers.json')]
@@ -145,7 +149,7 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
   }, 90_000)
 
   test('works for everybody else while somebody tries passwords', () => {
-    const { answers } = ask(seeds.serena, image, serenaAt, [], { users: strong, flood: { seconds: 2, rate: 50 } })
+    const { answers } = ask(seeds.serena, image, serenaAt, [], { files: { 'htpasswd/serena': strong }, flood: { seconds: 2, rate: 50 } })
     const { quiet, flooded, good, bad } = JSON.parse(answers['flood']?.body ?? '') as FloodOutcome
     expect(new Set(good)).toEqual(new Set([200]))
     const at = (list: number[], share: number): number => list.sort((a, b) => a - b)[Math.floor(list.length * share)] ?? 0
@@ -193,6 +197,43 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
     expect(answers['another address']?.statuses).toEqual(['ECONNRESET'])
     expect(answers['another name']?.statuses[0]).toMatch(/^E/)
   }, 90_000)
+
+  describe('to its own health check', () => {
+    const authority = makeAuthority('test', new Date())
+    const pair = async (names: [string, ...string[]], now = new Date()): Promise<{ certificate: string; key: string }> => makeServerCertificate(await authority, names, now)
+    type Health = { front: string[]; session: string[]; requests: string[] }
+    async function health(seed: Seed, changes: { public?: { certificate: string; key: string }; probe?: string; noAuth?: boolean } = {}): Promise<Health> {
+      const front = changes.public ?? await pair([host, seed.service])
+      const logging = await pair([seed.service])
+      const { answers } = ask(seed, image, [...serenaAt, { address: '172.30.0.21', port: 3100 }], [], {
+        files: { 'tls/public.pem': front.certificate, 'tls/public.key': front.key, 'tls/logging.pem': logging.certificate, 'tls/logging.key': logging.key },
+        health: { seed, probe: changes.probe ?? probe },
+        ...(changes.noAuth === true ? { noAuth: true } : {}),
+      })
+      return JSON.parse(answers['health']?.body ?? '') as Health
+    }
+
+    test('is well where clients get in, and leaves no session behind', async () => {
+      expect(await health(seeds.serena)).toEqual({ front: [], session: [], requests: ['172.30.0.11 GET /mcp', '172.30.0.11 POST /mcp', '172.30.0.11 DELETE /mcp s1', '172.30.0.12 GET /sse'] })
+      expect(await health(seeds.both)).toMatchObject({ front: [], session: [] })
+    }, 90_000)
+
+    test('is not well with a certificate and somebody else\'s key, with which nginx starts', async () => {
+      await inRoot(root, ['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', '/made/rsa.key', '-out', '/made/rsa.pem', '-subj', `/CN=${host}`, '-addext', `subjectAltName=DNS:${host}`, '-days', '1'], { binds: [{ from: folder, to: '/made', writable: true }] })
+      const { front } = await health(seeds.serena, { public: { certificate: readFileSync(join(folder, 'rsa.pem'), 'utf8'), key: (await pair([host])).key } })
+      expect(front).toEqual([expect.stringMatching(/^nginx on port 443: no connection for serena\.example\.org: /)])
+    }, 90_000)
+
+    test('is not well with a certificate for another name, or one that has ended', async () => {
+      expect((await health(seeds.serena, { public: await pair(['mail.example.org']) })).front).toEqual(['nginx on port 443: the certificate is not for serena.example.org, but for DNS:mail.example.org'])
+      expect((await health(seeds.serena, { public: await pair([host], new Date('2020-01-01')) })).front).toEqual([expect.stringMatching(/^nginx on port 443: the certificate ended on 2022-/)])
+    }, 90_000)
+
+    test('is not well without golden-auth, or with one that does not know it', async () => {
+      expect((await health(seeds.both, { noAuth: true })).front).toEqual(['nginx on port 443: golden-auth does not answer', 'nginx on port 8443: golden-auth does not answer'])
+      expect((await health(seeds.serena, { probe: 'of another boot' })).front).toEqual(['nginx on port 443: golden-auth does not know the health check of this boot'])
+    }, 90_000)
+  })
 
   test('lets in who knows the password, and hands nothing of it on', () => {
     const seed: Seed = { ...seeds.serena, public: { ...seeds.serena.public, httpsPort: 8444 } }

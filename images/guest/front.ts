@@ -1,0 +1,160 @@
+/**
+ * Whether nginx works as its clients use it: TLS with the name that they ask for, a certificate that they accept, and a
+ * password. A process that answers somewhere else says little about that: with a certificate and somebody else's key
+ * nginx starts, and every client fails.
+ */
+import type { X509Certificate } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import type { IncomingHttpHeaders } from 'node:http'
+import { request } from 'node:https'
+import { isIP } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import type { Seed } from '../seed.ts'
+import { probeUser } from './authenticator.ts'
+import { probeFile } from './places.ts'
+import { startingText } from './refusals.ts'
+
+/** A way in, and the request that costs the least behind it. */
+export interface Front {
+  readonly port: number
+  /** What clients ask for: a host name or an address. */
+  readonly name: string
+  readonly method: 'GET' | 'POST'
+  readonly path: string
+  readonly body?: string
+}
+
+/** How the health check goes in there. */
+interface Door extends Pick<Front, 'port' | 'name'> {
+  readonly probe: string
+  readonly timeoutMs: number
+}
+
+interface Reply {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly body: string
+  readonly certificate: X509Certificate | undefined
+}
+
+interface Asked {
+  readonly method: string
+  readonly path: string
+  readonly headers?: Record<string, string>
+  readonly body?: string
+  /** Enough has come when this is in it: some answers never end. */
+  readonly until?: string
+}
+
+/** The health check's password of this boot. */
+export const readProbe = (): string => (existsSync(probeFile) ? readFileSync(probeFile, 'utf8') : '')
+
+export function fronts(seed: Seed): Front[] {
+  const list: Front[] = []
+  // Serena refuses these without starting a session.
+  if (seed.roles.includes('serena') && seed.serena) list.push({ port: 443, name: seed.public.host, method: 'GET', path: seed.serena.transports.includes('streamable-http') ? '/mcp' : '/messages/' })
+  if (seed.roles.includes('logging') && seed.logging) list.push({ port: seed.logging.port, name: seed.service, method: 'POST', path: '/loki/api/v1/push', body: '{"streams":[]}' })
+  return list
+}
+
+/** What is wrong with every way in: cheap enough for every few seconds. */
+export async function frontProblems(seed: Seed, probe: string, now = new Date(), timeoutMs = 15_000): Promise<string[]> {
+  const found = await Promise.all(fronts(seed).map(async front => {
+    const where = `nginx on port ${front.port}`
+    let reply: Reply
+    try {
+      reply = await ask({ ...front, probe, timeoutMs }, { ...front, headers: { 'content-type': 'application/json' } })
+    } catch (error) {
+      return [`${where}: no connection for ${front.name}: ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}`]
+    }
+    return [...certificateProblems(front.name, reply.certificate, now), ...answerProblems(reply)].map(problem => `${where}: ${problem}`)
+  }))
+  return found.flat()
+}
+
+/** Names and dates; that its key is the right one shows in that there was an answer. */
+export function certificateProblems(name: string, certificate: X509Certificate | undefined, now: Date): string[] {
+  if (certificate === undefined) return ['it shows no certificate']
+  const problems: string[] = []
+  // Clients have not looked at the common name for years.
+  const covered = isIP(name) === 0 ? certificate.checkHost(name, { subject: 'never' }) : certificate.checkIP(name)
+  if (covered === undefined) problems.push(`the certificate is not for ${name}, but for ${certificate.subjectAltName ?? 'no name at all'}`)
+  if (now < certificate.validFromDate) problems.push(`the certificate begins on ${certificate.validFromDate.toISOString()}; this VM's clock says ${now.toISOString()}`)
+  if (now > certificate.validToDate) problems.push(`the certificate ended on ${certificate.validToDate.toISOString()}`)
+  return problems
+}
+
+/** What is behind nginx is looked at in its own way; here its being away is no problem. */
+function answerProblems({ status, body }: Reply): string[] {
+  if (status === 401) return ['golden-auth does not know the health check of this boot']
+  if (status === 503 && !body.includes(startingText)) return ['golden-auth does not answer']
+  return status === 429 || status === 500 || status === 404 ? [`it answers ${status}`] : []
+}
+
+/** A client's whole way to Serena, once, and back: opens a session and ends it. */
+export async function sessionProblems(seed: Seed, probe: string, timeoutMs = 30_000): Promise<string[]> {
+  const [front] = fronts(seed)
+  if (front === undefined || !seed.roles.includes('serena')) return []
+  const door: Door = { ...front, probe, timeoutMs }
+  const problems: string[] = []
+  const attempt = async (path: string, use: () => Promise<string | undefined>): Promise<void> => {
+    const problem = await use().catch((error: Error) => error.message)
+    if (problem !== undefined) problems.push(`Serena can't be used at ${path}: ${problem}`)
+  }
+  if (seed.serena?.transports.includes('streamable-http')) await attempt('/mcp', () => streamableProblem(door))
+  if (seed.serena?.transports.includes('sse')) await attempt('/sse', () => sseProblem(door))
+  return problems
+}
+
+async function streamableProblem(door: Door): Promise<string | undefined> {
+  const opening = { jsonrpc: '2.0', id: 1, method: 'initialize', params: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'golden-watch', version: '1' } } }
+  const headers = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' }
+  const opened = await ask(door, { method: 'POST', path: '/mcp', headers, body: JSON.stringify(opening), until: '"serverInfo"' })
+  const session = opened.headers['mcp-session-id']
+  if (opened.status !== 200 || !opened.body.includes('"serverInfo"')) return `initialize is answered with ${opened.status} ${opened.body.slice(0, 200).trim()}`
+  if (session === undefined) return undefined // a server without sessions has none to end
+  const ended = await ask(door, { method: 'DELETE', path: '/mcp', headers: { 'mcp-session-id': String(session) } })
+  return ended.status < 300 ? undefined : `the end of a session is answered with ${ended.status}`
+}
+
+async function sseProblem(door: Door): Promise<string | undefined> {
+  const opened = await ask(door, { method: 'GET', path: '/sse', headers: { accept: 'text/event-stream' }, until: '/messages/' })
+  return opened.status === 200 && opened.body.includes('/messages/') ? undefined : `it is answered with ${opened.status} ${opened.body.slice(0, 200).trim()}`
+}
+
+/** Asks nginx on this host, as the health check, for the name that clients ask for. */
+function ask(door: Door, asked: Asked): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const sent = request({
+      host: '127.0.0.1',
+      port: door.port,
+      method: asked.method,
+      path: asked.path,
+      agent: false,
+      timeout: door.timeoutMs,
+      // An address is no name to TLS. Whether the certificate will do is judged afterwards, by what it says.
+      ...(isIP(door.name) === 0 ? { servername: door.name } : {}),
+      rejectUnauthorized: false,
+      auth: `${probeUser}:${door.probe}`,
+      headers: { ...asked.headers, host: door.name, ...(asked.body === undefined ? {} : { 'content-length': Buffer.byteLength(asked.body) }) },
+    })
+    sent.on('response', response => {
+      const certificate = (response.socket as TLSSocket).getPeerX509Certificate()
+      let body = ''
+      const done = (): void => {
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body, certificate })
+        sent.destroy()
+      }
+      response.setEncoding('utf8')
+      response.on('data', (part: string) => {
+        body += part
+        if (asked.until !== undefined && body.includes(asked.until)) done()
+      })
+      response.on('end', done)
+      response.on('error', reject)
+    })
+    sent.on('timeout', () => sent.destroy(new Error(`no answer within ${door.timeoutMs / 1000} s`)))
+    sent.on('error', reject)
+    sent.end(asked.body)
+  })
+}
