@@ -238,6 +238,38 @@ kill "$peer"
 `)
   }, 120_000)
 
+  test('one address does not get all connections, and others do not notice it', async () => {
+    await inside(`
+ip link set lo up
+unshare --net -- sh -c 'echo $$ > /tmp/peer; exec sleep 600' &
+until [ -s /tmp/peer ]; do sleep 0.05; done
+peer=$(cat /tmp/peer)
+ip link add eth0 type veth peer name eth0 netns "$peer"
+ip addr add 10.77.0.50/24 dev eth0 && ip link set eth0 up
+nsenter -t "$peer" -n -- sh -c 'ip link set eth0 up && ip addr add 10.77.0.98/24 dev eth0 && ip addr add 10.77.0.99/24 dev eth0'
+echo 'table inet golden { chain input { type filter hook input priority filter; policy drop; tcp dport 443 accept; ct state established accept; }; }' > /run/golden/seed/nftables.nft
+golden-firewall
+cat > /tmp/crowd.py <<'END'
+import socket
+def count(source, most):
+    held = []
+    for _ in range(most):
+        try: held.append(socket.create_connection(('10.77.0.50', 443), timeout=10, source_address=(source, 0)))
+        except ConnectionRefusedError: pass
+    return held
+first = count('10.77.0.98', 400)
+other = count('10.77.0.99', 3)
+print(len(first), len(other))
+END
+$node -e "require('net').createServer(socket => socket.on('error', () => {}).resume()).listen({ host: '10.77.0.50', port: 443, backlog: 1000 }, () => console.log('listening'))" > /tmp/served & server=$!
+until [ -s /tmp/served ]; do sleep 0.05; done
+want 'of 400, and of three others' '256 3' "$(nsenter -t "$peer" -n -- python3 /tmp/crowd.py)"
+# Those that are over count no more; their end takes its time.
+until [ "$(nsenter -t "$peer" -n -- python3 /tmp/crowd.py)" = '256 3' ]; do sleep 0.1; done
+kill "$server" "$peer"
+`)
+  }, 120_000)
+
   test('a seed becomes files in memory that only their readers can open; a CD of somebody else is left alone', async () => {
     await inside(`
 # A /dev of its own with the CD's label; this kernel may not know ISO 9660, so that mounting is played: the CD is a folder.
