@@ -23,8 +23,10 @@ export interface Seed {
   peer: string
   gateway: string
   nameservers: string[]
-  /** NTP servers by address; none: the distribution's default. */
+  /** NTP servers by address; none: the host's clock is the VM's (images/guest/clock.ts). */
   ntp: string[]
+  /** What the containers have inside of the VM. @default '172.30.0.0/23' */
+  containers?: string
   /** As seen from outside. */
   public: { host: string; httpsPort: number; httpPort: number }
   /** Present with the role `serena`. */

@@ -214,7 +214,7 @@ async function build(bake: Bake, plan: BakePlan & { kind: 'bake' }, { staged, in
   await findBase(bake, plan.base.name)
   const key = makeBuildKey()
   const seed = seedName(site, run)
-  const mac = macOf(vmid)
+  const mac = macOf(vmid, site.image.build.address)
   const keyFile = join(work, 'key')
   await writeFile(keyFile, key.privateKey, { mode: 0o600 })
   const inputPaths: string[] = []

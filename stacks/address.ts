@@ -36,3 +36,19 @@ export function contains(network: Network, address: string): boolean {
 }
 
 export const overlap = (one: Network, other: Network): boolean => one.first <= other.last && other.first <= one.last
+
+/** Whether it can be the address of a machine in some network: none of the loopback, groups or the reserved ends. */
+export function isOneMachine(address: string): boolean {
+  const number = addressNumber(address)
+  if (number === undefined) return false
+  const first = Math.floor(number / 2 ** 24)
+  return first !== 0 && first !== 127 && first < 224
+}
+
+const privateNetworks = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16']
+
+/** All of it in the ranges that everybody may use at home (RFC 1918). */
+export const isPrivate = ({ first, last }: Network): boolean => privateNetworks.some((text) => {
+  const network = parseNetwork(text)
+  return network !== undefined && network.first <= first && last <= network.last
+})

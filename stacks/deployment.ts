@@ -38,6 +38,7 @@ const seed = z.strictObject({
   gateway: z.ipv4(),
   nameservers: z.array(z.ipv4()),
   ntp: z.array(z.ipv4()),
+  containers: text.optional(),
   public: z.strictObject({ host: text, httpsPort: port, httpPort: port }),
   serena: z.strictObject({
     transports: z.array(z.enum(transports)),
@@ -57,6 +58,7 @@ const flow = z.strictObject({
   protocol: z.enum(['tcp', 'udp']),
   ports: z.array(port).min(1),
   local: z.array(z.ipv4()).min(1).optional(),
+  hostOnly: z.literal(true).optional(),
   purpose: z.string().regex(/^[^"\\\n]+$/)
 })
 
@@ -79,7 +81,7 @@ const release = z.strictObject({
     /** Volume id of the seed ISO. */
     seed: text
   }),
-  flows: z.strictObject({ local: z.tuple([z.ipv4(), z.ipv4()]), flows: z.array(flow) }),
+  flows: z.strictObject({ local: z.tuple([z.ipv4(), z.ipv4()]), flows: z.array(flow), containers: text.optional() }),
   /** Of what the seed holds beside its settings, the names: by them an edit of the site is seen. */
   access: z.strictObject({ users: z.array(text), certificate: text.optional() }).optional(),
   /** What the guest is told, but for the secrets. */
@@ -175,7 +177,7 @@ export function newRelease(site: Site, groupName: string, slot: SlotName, origin
       memoryMiB: group.memoryMiB,
       bridge: proxmox.bridge,
       ...(proxmox.vlan === undefined ? {} : { vlan: proxmox.vlan }),
-      mac: macOf(id),
+      mac: macOf(id, address),
       seed: `${proxmox.storage.iso}:iso/seed-${id}-${origin.id}.iso`
     },
     flows: vmFlows(site, groupName, slot),
@@ -196,6 +198,7 @@ export function newRelease(site: Site, groupName: string, slot: SlotName, origin
       gateway: network.gateway,
       nameservers: [...network.nameservers],
       ntp: [...network.ntp],
+      containers: network.containers,
       public: { host: site.public.host, httpsPort: site.public.httpsPort, httpPort: site.public.httpPort },
       ...(group.roles.includes('serena') ? {
         serena: {

@@ -13,6 +13,8 @@ export interface Flow {
   readonly ports: readonly number[]
   /** Those of the VM's addresses that it is for. @default all */
   readonly local?: readonly string[]
+  /** For the VM itself only: Proxmox can't tell its containers apart, the guest's own firewall can. @default for both */
+  readonly hostOnly?: true
   /** What it is for; becomes the rule's comment. */
   readonly purpose: string
 }
@@ -22,6 +24,8 @@ export interface VmFlows {
   /** The addresses of the VM itself: its own, then the service address. */
   readonly local: readonly [own: string, service: string]
   readonly flows: readonly Flow[]
+  /** What the containers have inside of the VM. @default '172.30.0.0/23' */
+  readonly containers?: string
 }
 
 const unique = (addresses: readonly string[]): string[] => [...new Set(addresses)]
@@ -43,16 +47,18 @@ export function vmFlows(site: Site, groupName: string, slotName: SlotName): VmFl
   if (group.roles.includes('logging')) {
     flows.push({ direction: 'in', remote: unique([...admin, ...others]), protocol: 'tcp', ports: [push], purpose: 'Grafana and Loki push' })
   }
-  flows.push({ direction: 'out', remote: [peer], protocol: 'tcp', ports: [443], purpose: 'the peer slot' })
+  // Containers run what people and projects bring along: they get DNS and what the site lists, nothing else.
+  flows.push({ direction: 'out', remote: [peer], protocol: 'tcp', ports: [443], hostOnly: true, purpose: 'the peer slot' })
   if (loggingGroup !== undefined) {
     const targets = unique([loggingGroup.service, ...slotAddresses(loggingGroup)]).filter((address) => address !== own)
-    flows.push({ direction: 'out', remote: targets, protocol: 'tcp', ports: [push], purpose: 'Loki push' })
+    flows.push({ direction: 'out', remote: targets, protocol: 'tcp', ports: [push], hostOnly: true, purpose: 'Loki push' })
   }
   flows.push(
     { direction: 'out', remote: unique(nameservers), protocol: 'udp', ports: [53], purpose: 'DNS' },
     { direction: 'out', remote: unique(nameservers), protocol: 'tcp', ports: [53], purpose: 'DNS' },
-    { direction: 'out', remote: unique(ntp), protocol: 'udp', ports: [123], purpose: 'NTP' },
+    // Without servers it would be a way to anywhere: then the host's clock is the VM's (images/guest/clock.ts).
+    ...(ntp.length === 0 ? [] : [{ direction: 'out', remote: unique(ntp), protocol: 'udp', ports: [123], hostOnly: true, purpose: 'NTP' } as const]),
     ...outgoing.map(({ to, port, protocol }): Flow => ({ direction: 'out', remote: [to], protocol, ports: [port], purpose: 'listed in network.outgoing' }))
   )
-  return { local: [own, group.service], flows }
+  return { local: [own, group.service], flows, containers: site.network.containers }
 }

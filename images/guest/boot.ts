@@ -4,12 +4,13 @@
  */
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import type { ImageRecord } from '../seed.ts'
 import { imageRecordFile, owner, probeFile, run, seedFolder, type RenderedFile } from './places.ts'
-import { parseSeed, renderFiles, type SeedContents } from './render.ts'
+import { dockerSettings, parseSeed, renderFiles, type SeedContents } from './render.ts'
 
+const dockerSettingsFile = '/etc/docker/daemon.json'
 const labels = ['/dev/disk/by-label/cidata', '/dev/disk/by-label/CIDATA']
 
 function main(): void {
@@ -30,6 +31,9 @@ function main(): void {
   for (const file of renderFiles(seed, image, contents)) write(file)
   // Of this boot only; golden-auth has read it when this runs once more.
   if (!existsSync(probeFile)) write({ path: probeFile, content: randomBytes(24).toString('base64url'), mode: 0o400 })
+  // On the root disk, where dockerd looks for them; it starts after this (golden-seed.service).
+  const settings = dockerSettings(readFileSync(dockerSettingsFile, 'utf8'), seed)
+  if (settings !== undefined) replace(dockerSettingsFile, settings)
   console.log(`release ${seed.release}: slot ${seed.slot} of ${seed.group}, ${seed.roles.join(' and ')}`)
 }
 
@@ -65,6 +69,12 @@ function readSeed(folder: string): SeedContents {
     if (entry.isFile()) contents[relative(folder, path)] = readFileSync(path, 'utf8')
   }
   return contents
+}
+
+/** Whole or not at all: after a loss of power it is read again. */
+function replace(path: string, content: string): void {
+  writeFileSync(`${path}.new`, content, { mode: 0o644 })
+  renameSync(`${path}.new`, path)
 }
 
 function write(file: RenderedFile): void {

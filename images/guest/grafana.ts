@@ -1,14 +1,16 @@
 /** Grafana's provisioning: the data source and where the dashboards are. */
+import type { Seed } from '../seed.ts'
+import { containerNetworks } from './network.ts'
 
 const provisioning = '/run/golden/grafana/provisioning'
 
 /** Files of JSON, which is YAML. */
-export function grafanaProvisioning(): { path: string; content: string }[] {
+export function grafanaProvisioning(seed: Pick<Seed, 'containers'>): { path: string; content: string }[] {
   const datasources = {
     apiVersion: 1,
     datasources: [
       // The dashboards name this uid.
-      { name: 'Loki', uid: 'loki', type: 'loki', access: 'proxy', url: 'http://172.30.0.21:3100', isDefault: true, editable: false, jsonData: { maxLines: 1000 } },
+      { name: 'Loki', uid: 'loki', type: 'loki', access: 'proxy', url: `http://${containerNetworks(seed.containers).loki}:3100`, isDefault: true, editable: false, jsonData: { maxLines: 1000 } },
     ],
   }
   const dashboards = {

@@ -1,5 +1,6 @@
 /** nginx.conf of a slot. TLS follows Mozilla's intermediate recommendation (version 5.7). */
 import type { ImageRecord, Seed } from '../seed.ts'
+import { containerNetworks } from './network.ts'
 import { authSocketName, presentContainers } from './places.ts'
 import { probeUser } from './authenticator.ts'
 import { oauthLocation, refusalLocations, refusalMaps, refusalPages, startingBody } from './refusals.ts'
@@ -32,6 +33,8 @@ events {
 http {
   default_type application/octet-stream;
   server_tokens off;
+  # The default holds no names longer than 46 characters.
+  server_names_hash_bucket_size 128;
   client_body_temp_path /tmp/body;
   proxy_temp_path /tmp/proxy;
   fastcgi_temp_path /tmp/fastcgi;
@@ -98,16 +101,17 @@ const reuse = 'keepalive 16; keepalive_timeout 2s;'
 function serenaServers(seed: Seed): string {
   const { host, httpsPort } = seed.public
   const transports = seed.serena?.transports ?? []
+  const at = containerNetworks(seed.containers)
   const tls = `ssl_certificate ${folder}/tls/public.pem;
     ssl_certificate_key ${folder}/tls/public.key;`
   const locations: string[] = []
   const upstreams: string[] = []
   if (transports.includes('streamable-http')) {
-    upstreams.push(`  upstream serena_mcp { server 172.30.0.11:9121; ${reuse} }`)
+    upstreams.push(`  upstream serena_mcp { server ${at.serenaMcp}:9121; ${reuse} }`)
     locations.push(serenaLocation('= /mcp', 'serena_mcp/mcp'), serenaLocation('= /mcp/', 'serena_mcp/mcp'))
   }
   if (transports.includes('sse')) {
-    upstreams.push(`  upstream serena_mcp_sse { server 172.30.0.12:9121; ${reuse} }`)
+    upstreams.push(`  upstream serena_mcp_sse { server ${at.serenaMcpSse}:9121; ${reuse} }`)
     locations.push(serenaLocation('= /sse', 'serena_mcp_sse/sse'), serenaLocation('= /sse/', 'serena_mcp_sse/sse'))
     // Without the second one nginx would send a POST to /messages elsewhere, and the client would come back with a GET.
     locations.push(serenaLocation('/messages/', 'serena_mcp_sse'), serenaLocation('= /messages', 'serena_mcp_sse/messages/'))
@@ -200,12 +204,13 @@ const serenaLocation = (path: string, target: string): string => `    location $
 ${refusalPages('      ')}    }`
 
 function loggingServer(seed: Seed, port: number, image: ImageRecord): string {
+  const at = containerNetworks(seed.containers)
   const grafana = presentContainers(seed, image).some(container => container.name === 'grafana')
   const front = grafana
     ? `    location / {
       limit_req zone=page burst=500 nodelay;
       limit_req zone=login burst=5 nodelay;
-      proxy_pass http://172.30.0.22:3000;
+      proxy_pass http://${at.grafana}:3000;
       proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $remote_addr;
       proxy_set_header X-Forwarded-Proto https;
@@ -246,7 +251,7 @@ function loggingServer(seed: Seed, port: number, image: ImageRecord): string {
       limit_req zone=push burst=200 nodelay;
       ${authenticated}
       access_log /dev/stdout golden if=$golden_push_refused;
-      proxy_pass http://172.30.0.21:3100;
+      proxy_pass http://${at.loki}:3100;
       proxy_set_header Authorization "";
       proxy_set_header Connection "";
     }

@@ -1,5 +1,6 @@
 /** Where things are in a golden VM, and which container is which. The one list for all programs of the guest. */
 import type { ImageRecord, Seed } from '../seed.ts'
+import { containerNetworks } from './network.ts'
 
 /** In memory; gone with the power. */
 export const run = '/run/golden'
@@ -10,6 +11,8 @@ export const dataFolder = '/srv/golden'
 export const dataLabel = 'golden-data'
 export const projectsFolder = `${dataFolder}/projects`
 export const serenaFolder = `${dataFolder}/serena`
+/** The projects as people see them over SSH (opt-golden-jail-srv-golden-projects.mount). */
+export const jailedProjectsFolder = `/opt/golden/jail${projectsFolder}`
 /** The projects as Serena's container gets them: there they are Serena's own, on the disk they belong to `projects`. */
 export const workspacesFolder = `${run}/workspaces`
 /** There while this slot may hold the service address (golden-address.service). */
@@ -30,8 +33,13 @@ export const authSocketName = 'auth.sock'
 export const authSocket = `${run}/nginx/${authSocketName}`
 export const wantedProjects = `${run}/projects/wanted.json`
 
-/** Owners of files that containers read or write. */
-export const owner = { root: 0, nginx: 101, projects: 1000, serena: 1002, grafana: 472, loki: 10_001 } as const
+/**
+ * Owners of files that containers read or write. Ours are far from the numbers that a distribution gives to its services
+ * and to its first users (sysusers.d/golden.conf): one that somebody else has would be a key to that one's files.
+ */
+export const owner = { root: 0, projects: 9901, serena: 9903, nginx: 9904, grafana: 472, loki: 10_001 } as const
+/** Whom the projects belong to on the data disk, in every image; mounts show them as `projects` and as `serena`. */
+export const projectsOnDisk = 1000
 
 export type ContainerName = 'nginx_proxy' | 'promtail' | 'serena_mcp' | 'serena_mcp_sse' | 'loki' | 'grafana'
 export type ServiceName = keyof ImageRecord['services']
@@ -48,20 +56,21 @@ export interface Container {
 
 /** All containers that this slot's seed asks for, whether the image has them or not. */
 export function wantedContainers(seed: Seed): Container[] {
+  const at = containerNetworks(seed.containers)
   const list: Container[] = [{ name: 'nginx_proxy', service: 'nginx', unit: 'edge', probe: 'http://127.0.0.1:8099/health' }]
   if (seed.loki) list.push({ name: 'promtail', service: 'promtail', unit: 'edge', probe: 'http://127.0.0.1:9080/ready' })
   if (seed.roles.includes('serena') && seed.serena) {
     // Serena answers every unknown path with 404: enough to see that its HTTP server lives.
     if (seed.serena.transports.includes('streamable-http')) {
-      list.push({ name: 'serena_mcp', service: 'serena', unit: 'serena', probe: 'http://172.30.0.11:9121/health' })
+      list.push({ name: 'serena_mcp', service: 'serena', unit: 'serena', probe: `http://${at.serenaMcp}:9121/health` })
     }
     if (seed.serena.transports.includes('sse')) {
-      list.push({ name: 'serena_mcp_sse', service: 'serena', unit: 'serena', probe: 'http://172.30.0.12:9121/health' })
+      list.push({ name: 'serena_mcp_sse', service: 'serena', unit: 'serena', probe: `http://${at.serenaMcpSse}:9121/health` })
     }
   }
   if (seed.roles.includes('logging') && seed.logging) {
-    list.push({ name: 'loki', service: 'loki', unit: 'logging', probe: 'http://172.30.0.21:3100/ready' })
-    list.push({ name: 'grafana', service: 'grafana', unit: 'logging', probe: 'http://172.30.0.22:3000/api/health' })
+    list.push({ name: 'loki', service: 'loki', unit: 'logging', probe: `http://${at.loki}:3100/ready` })
+    list.push({ name: 'grafana', service: 'grafana', unit: 'logging', probe: `http://${at.grafana}:3000/api/health` })
   }
   return list
 }

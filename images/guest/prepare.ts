@@ -6,7 +6,7 @@
 import { spawnSync } from 'node:child_process'
 import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { dataFolder, owner, projectsFolder, serenaFolder } from './places.ts'
+import { dataFolder, owner, projectsFolder, projectsOnDisk, serenaFolder } from './places.ts'
 import { git, prepareRepository } from './project.ts'
 import { languageServers, projectSettings, projectSettingsFile, serenaConfiguration, typescriptHome } from './serena.ts'
 import { readSlot } from './slot.ts'
@@ -32,7 +32,7 @@ function makeProject(name: string): void {
   writeFileSync(join(path, projectSettingsFile), projectSettings(name))
 }
 
-/** Serena's home belonged to `projects` in the first images. */
+/** Serena's home belonged to others in earlier images. */
 function serenaHome(): void {
   const before = existsSync(serenaFolder) ? lstatSync(serenaFolder).uid : owner.serena
   folder(serenaFolder, owner.serena, 0o700)
@@ -43,11 +43,11 @@ function serenaHome(): void {
 function prepareSerena(): void {
   const settings = readSlot()?.seed.serena
   if (!settings) throw new Error('the seed has no settings for Serena')
-  folder(projectsFolder, owner.projects)
+  folder(projectsFolder, projectsOnDisk)
   serenaHome()
   // What lies in these two folders their owners can turn into links to anywhere: from here on with no more rights than theirs.
   const missing = settings.projects.map(project => project.name).filter(name => !existsSync(join(projectsFolder, name)))
-  if (missing.length > 0) command(process.execPath, [import.meta.filename, 'projects', ...missing], owner.projects)
+  if (missing.length > 0) command(process.execPath, [import.meta.filename, 'projects', ...missing], projectsOnDisk)
   process.setgroups?.([])
   process.setgid?.(owner.serena)
   process.setuid?.(owner.serena)

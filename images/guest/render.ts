@@ -1,7 +1,9 @@
 /** Everything that a boot renders into /run/golden, as data: pure, so that tests see all of it. */
 import { seedFiles, type ImageRecord, type Seed } from '../seed.ts'
+import { timesyncdConfiguration } from './clock.ts'
 import { grafanaProvisioning } from './grafana.ts'
 import { lokiConfiguration } from './loki.ts'
+import { containerNetworks } from './network.ts'
 import { nginxConfiguration } from './nginx.ts'
 import { owner, presentContainers, run, wantedProjects, type RenderedFile } from './places.ts'
 import { promtailConfiguration } from './promtail.ts'
@@ -62,15 +64,13 @@ export function renderFiles(seed: Seed, image: ImageRecord, contents: SeedConten
   if (loki !== undefined) {
     add('loki/loki.yaml', loki, owner.loki, 0o400)
     add('grafana/admin-password', secret(seedFiles.grafanaAdminPassword).trimEnd(), owner.grafana, 0o400)
-    for (const file of grafanaProvisioning()) files.push({ ...file, owner: owner.grafana, mode: 0o400 })
+    for (const file of grafanaProvisioning(seed)) files.push({ ...file, owner: owner.grafana, mode: 0o400 })
   }
   add('ssh/ssh_host_ed25519_key', secret(seedFiles.sshHostKey), owner.root, 0o600)
   // sshd reads these as the user who logs in; they are no secret.
   add('ssh/authorized_keys/projects', lines(seed.ssh.projectKeys), owner.root, 0o644)
   add('ssh/authorized_keys/admin', lines(seed.ssh.adminKeys), owner.root, 0o644)
-  if (seed.ntp.length > 0) {
-    files.push({ path: '/run/systemd/timesyncd.conf.d/golden.conf', content: `[Time]\nNTP=${seed.ntp.join(' ')}\n`, mode: 0o644 })
-  }
+  files.push({ path: '/run/systemd/timesyncd.conf.d/golden.conf', content: timesyncdConfiguration(seed.ntp), mode: 0o644 })
   return files
 }
 
@@ -80,11 +80,26 @@ const lines = (list: readonly string[]): string => list.map(line => line.trim() 
 export const imageVariables = (services: ImageRecord['services']): Record<string, string> =>
   Object.fromEntries(Object.entries(services).map(([service, reference]) => [`${service.toUpperCase()}_IMAGE`, reference]))
 
+/** dockerd's settings with a pool of addresses that goes with this site's networks; undefined where they are so already. */
+export function dockerSettings(found: string, seed: Pick<Seed, 'containers'>): string | undefined {
+  const settings = JSON.parse(found) as { 'default-address-pools'?: unknown }
+  const pools = [{ base: containerNetworks(seed.containers).spare, size: 28 }]
+  if (JSON.stringify(settings['default-address-pools']) === JSON.stringify(pools)) return undefined
+  return `${JSON.stringify({ ...settings, 'default-address-pools': pools }, null, 2)}\n`
+}
+
 /** For compose.yaml and for the units: images by digest, limits, and which containers each unit starts. */
 export function composeEnvironment(seed: Seed, image: ImageRecord): string {
   const present = presentContainers(seed, image)
   const of = (unit: string): string => present.filter(container => container.unit === unit).map(container => container.name).join(' ')
+  const at = containerNetworks(seed.containers)
   const values: Record<string, string> = {
+    SERENA_NETWORK: at.serena,
+    SERENA_MCP_ADDRESS: at.serenaMcp,
+    SERENA_MCP_SSE_ADDRESS: at.serenaMcpSse,
+    LOGGING_NETWORK: at.logging,
+    LOKI_ADDRESS: at.loki,
+    GRAFANA_ADDRESS: at.grafana,
     GOLDEN_EDGE: of('edge'),
     GOLDEN_SERENA: of('serena'),
     GOLDEN_LOGGING: of('logging'),

@@ -5,7 +5,7 @@ import { request as httpsRequest } from 'node:https'
 import { request as httpRequest } from 'node:http'
 import { isIP } from 'node:net'
 import { frontProblems, readProbe, sessionProblems } from './front.ts'
-import { owner, projectsFolder, run, workspacesFolder } from './places.ts'
+import { jailedProjectsFolder, owner, run, workspacesFolder } from './places.ts'
 import type { Slot } from './slot.ts'
 import { describe, observe } from './status.ts'
 
@@ -74,7 +74,7 @@ export async function selftest(slot: Slot): Promise<Check[]> {
   if (status.active) {
     const session = await sessionProblems(seed, readProbe())
     if (seed.roles.includes('serena')) add('a client can open a session with Serena and end it', session.length === 0, session.join('; '))
-    add('the projects belong to their user', !seed.roles.includes('serena') || canWrite(owner.projects, projectsFolder))
+    add('the projects belong to their user', !seed.roles.includes('serena') || canWrite(owner.projects, jailedProjectsFolder))
     add('to Serena they are its own', !seed.roles.includes('serena') || canWrite(owner.serena, workspacesFolder))
   }
   return checks

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { setTimeout as pause } from 'node:timers/promises'
 import { dataDisk, format, isHeld } from './disk.ts'
 import { listContainers } from './docker.ts'
+import { containerNetworks } from './network.ts'
 import { dataFolder } from './places.ts'
 import { fetchText } from './probe.ts'
 import { SeedProblem } from './render.ts'
@@ -80,7 +81,7 @@ async function logs(slot: Slot, query: string, minutes: number, limit: number): 
   if (!slot.seed.roles.includes('logging')) throw new Refusal('no-loki', 'this VM has no Loki: ask the slot with the role logging')
   const start = (BigInt(Date.now()) - BigInt(Math.round(minutes * 60_000))) * 1_000_000n
   const parameters = new URLSearchParams({ query, start: String(start), limit: String(limit), direction: 'backward' })
-  const text = await fetchText(`http://172.30.0.21:3100/loki/api/v1/query_range?${parameters}`).catch((error: Error) => {
+  const text = await fetchText(`http://${containerNetworks(slot.seed.containers).loki}:3100/loki/api/v1/query_range?${parameters}`).catch((error: Error) => {
     throw new Refusal('query-failed', `Loki: ${error.message}`)
   })
   const answer = JSON.parse(text) as { data: { resultType: string; result: { stream?: object; metric?: object; values: [string | number, string][] }[] } }

@@ -1,7 +1,7 @@
 /**
  * golden-watch.service: every few seconds it looks at the containers, restarts what stopped answering, goes in as a
  * client does, holds the service address while this slot may and what it is for answers, and keeps the firewall's rules,
- * golden-auth and the guest agent.
+ * golden-auth, the guest agent and, without NTP servers, the clock.
  * Compose does not restart what is merely unhealthy.
  */
 import { spawnSync } from 'node:child_process'
@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Seed } from '../seed.ts'
 import { claim } from './address.ts'
+import { keepClock } from './clock.ts'
 import { isMounted } from './disk.ts'
 import { listContainers, restartContainer } from './docker.ts'
 import { frontProblems, readProbe, sessionProblems } from './front.ts'
@@ -129,6 +130,7 @@ const front: FrontSeen = { problems: [], due: 0, sessionDue: 0 }
 for (;;) {
   keepAgent()
   keepFirewall()
+  if (slot.seed.ntp.length === 0) keepClock()
   await round(slot.seed, containers, patience, front)
   await pause(roundMs)
 }

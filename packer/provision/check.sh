@@ -49,6 +49,20 @@ check cloud-init 'no cloud-init instance and no seed' "$(find /var/lib/cloud -mi
 check network 'no network settings of the build VM' "$(having 'golden-build' /etc/netplan /etc/network/interfaces.d /etc/systemd/network /etc/hosts /etc/hostname; find /etc/netplan /etc/network/interfaces.d /etc/systemd/network -name '*cloud-init*' 2> /dev/null)"
 check leases 'no DHCP leases, nor what a DHCP client knows itself by' "$(find /var/lib/dhcp /var/lib/dhcpcd /var/lib/NetworkManager -type f -size +0 2> /dev/null)"
 check passwords 'no user has a password' "$(grep -Ev '^[^:]*:[*!]+:' /etc/shadow | cut -d: -f1)"
+# systemd-sysusers takes another number where one is taken, and says nothing; firewall, mounts and containers go by number.
+wrong=''
+users=/usr/lib/sysusers.d/golden.conf
+if [ ! -s "$users" ]; then wrong="no-$users"; fi
+while read -r kind name number rest; do
+  if [ "$kind" != u ]; then continue; fi
+  for found in $(cut -d: -f1,3,4 /etc/passwd | grep -E "^$name:|:$number(:|\$)" || echo "$name-is-missing"); do
+    if [ "$found" != "$name:$number:$number" ]; then wrong="$wrong $found"; fi
+  done
+  for found in $(cut -d: -f1,3 /etc/group | grep -E "^$name:|:$number\$"); do
+    if [ "$found" != "$name:$number" ]; then wrong="$wrong $found"; fi
+  done
+done < "$users"
+need users 'every user of the image has the number that it should have, and nobody else has it' "$wrong"
 check bake-user 'the user of the bake is gone' "$(having '^bake:' /etc/passwd /etc/shadow /etc/group /etc/gshadow /etc/subuid /etc/subgid /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow-; find /home/bake /etc/sudoers.d/90-cloud-init-users 2> /dev/null)"
 check authorized-keys 'no authorised SSH keys' "$(find /root /home -name 'authorized_keys*' 2> /dev/null)"
 check known-hosts 'no SSH hosts that somebody has met' "$(find /root /home /etc/ssh -name '*known_hosts*' -size +0 2> /dev/null)"

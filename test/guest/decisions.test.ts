@@ -1,13 +1,37 @@
 /** The guest's pure decisions. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { correction, timesyncdConfiguration } from '../../images/guest/clock.ts'
 import { classify } from '../../images/guest/disk.ts'
 import { decide, silentMs, startMs, type Patience } from '../../images/guest/patience.ts'
 import { isEssential, wantedContainers } from '../../images/guest/places.ts'
 import { promtailConfiguration } from '../../images/guest/promtail.ts'
-import { composeEnvironment, parseSeed, renderFiles, SeedProblem } from '../../images/guest/render.ts'
+import { composeEnvironment, dockerSettings, parseSeed, renderFiles, SeedProblem } from '../../images/guest/render.ts'
 import { projectSettings, serenaConfiguration } from '../../images/guest/serena.ts'
 import { describe as describeSlot, type Observation } from '../../images/guest/status.ts'
 import { contents, image, imageWithoutGrafana, seeds } from './seed.ts'
+
+describe('the clock', () => {
+  test('is the host\'s where they differ by more than the hardware clock can tell', () => {
+    const host = 1_764_460_800
+    for (const off of [-1400, -500, 0, 500, 1000, 2400]) expect(correction(host * 1000 + off, host)).toBeUndefined()
+    for (const off of [-3_600_000, -2000, 3000, 86_400_000]) expect(correction(host * 1000 + off, host)).toBe(host * 1000 + 500)
+    expect(correction(host * 1000, Number.NaN)).toBeUndefined()
+  })
+  test('asks the servers of the site alone, or nobody', () => {
+    expect(timesyncdConfiguration(['10.0.0.1', '10.0.0.2'])).toBe('[Time]\nNTP=10.0.0.1 10.0.0.2\nFallbackNTP=\n')
+    expect(timesyncdConfiguration([])).toBe('[Time]\nNTP=\nFallbackNTP=\n')
+  })
+})
+
+test('dockerd\'s pool goes with the containers\' networks, and the image\'s other settings stay', () => {
+  const inImage = readFileSync(join(import.meta.dirname, '../../images/rootfs/etc/docker/daemon.json'), 'utf8')
+  expect(dockerSettings(inImage, {})).toBeUndefined()
+  const moved = dockerSettings(inImage, { containers: '10.200.0.0/22' }) ?? ''
+  expect(JSON.parse(moved)).toEqual({ ...JSON.parse(inImage), 'default-address-pools': [{ base: '10.200.1.0/24', size: 28 }] })
+  expect(dockerSettings(moved, { containers: '10.200.0.0/22' })).toBeUndefined()
+})
 
 describe('the data disk', () => {
   const ours = 'DEVNAME=/dev/sdb\nLABEL=golden-data\nUUID=1\nTYPE=ext4\nUSAGE=filesystem\n'

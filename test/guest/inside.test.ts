@@ -64,7 +64,7 @@ describe.skipIf(noRoot)('inside the guest (needs root and the lab\'s Debian root
 systemd-sysusers golden.conf
 mkdir -p /srv/golden && mount -t tmpfs -o mode=700 data /srv/golden
 $node $programs/prepare.js serena
-want 'owner of a project' 'projects' "$(stat -c %U /srv/golden/projects/playground/.git/config)"
+want 'owner of a project on the disk' 1000 "$(stat -c %u /srv/golden/projects/playground/.git/config)"
 want 'mount point' 755 "$(stat -c %a /srv/golden)"
 want "Serena's home" '700 serena' "$(stat -c '%a %U' /srv/golden/serena)"
 want "TypeScript of the image" /opt/golden/language-servers "$(readlink /srv/golden/serena/language_servers/static/TypeScriptLanguageServer/ts-lsp)"
@@ -98,7 +98,7 @@ want 'a push reaches the files' hello "$(cat /srv/golden/projects/playground/hel
 want 'settings that come with the project win' 'project_name: mine' "$(cat /srv/golden/projects/playground/.serena/project.yml)"
 
 # What Serena has changed and nobody has committed is kept, and a push goes on.
-as_serena() { setpriv --reuid 1002 --regid 1002 --clear-groups "$@"; }
+as_serena() { setpriv --reuid 9903 --regid 9903 --clear-groups "$@"; }
 mkdir -p /run/golden/workspaces && bind run-golden-workspaces.mount
 as_serena sh -c 'cd /run/golden/workspaces/playground && echo edited > hello.py && echo new > new.py'
 echo pushed > hello.py && git commit -qam pushed && git push -q origin main 2>/tmp/said
@@ -113,7 +113,7 @@ grep -q 'goes on with branch main' /tmp/said
 [ ! -e /srv/golden/projects/playground/other.py ]
 
 # The first push to an empty project may have any name.
-$node $programs/prepare.js projects empty && chown -R projects:projects /srv/golden/projects/empty
+$node $programs/prepare.js projects empty && chown -R 1000:1000 /srv/golden/projects/empty
 git init -q -b master /tmp/second && cd /tmp/second && echo 1 > one.py && git add . && git commit -qm one && git push -q projects@127.0.0.1:empty master 2>/tmp/said
 want 'the first branch' 1 "$(cat /srv/golden/projects/empty/one.py)"
 grep -q 'works on branch master' /tmp/said
@@ -121,7 +121,7 @@ cd /tmp/work
 
 # SFTP: what is in the projects, and nothing else there is.
 printf 'put /tmp/key.pub playground/by-sftp\\nget playground/hello.py /tmp/fetched\\n' | sftp -q -b - -S /tmp/ssh projects@127.0.0.1 > /dev/null
-want 'sftp' 'pushed projects' "$(cat /tmp/fetched) $(stat -c %U /srv/golden/projects/playground/by-sftp)"
+want 'sftp' 'pushed 1000' "$(cat /tmp/fetched) $(stat -c %u /srv/golden/projects/playground/by-sftp)"
 mkdir -p /srv/golden/serena && echo secret > /srv/golden/serena/secret && chmod 644 /srv/golden/serena/secret
 as_serena ln -s /srv/golden/serena /run/golden/workspaces/playground/link
 for path in /srv/golden/serena/secret playground/link/secret ../serena/secret /run/golden/seed/seed.json /etc/shadow /proc/1/cmdline; do
@@ -141,7 +141,7 @@ ask="git-upload-pack 'playground'"
 # A program that the project's own settings name runs on a push, but in the jail, where there is nothing to take.
 git -C /srv/golden/projects/playground -c safe.directory='*' config --file /srv/golden/projects/playground/.git/config filter.x.smudge "sh -c 'id > /srv/golden/projects/playground/ran; cat /srv/golden/serena/secret /run/golden/seed/seed.json /etc/shadow /proc/1/environ >> /srv/golden/projects/playground/ran; cat'"
 echo '*.flt filter=x' > .gitattributes && echo f > f.flt && git add . && git commit -qm filter && git push -q origin main 2>/dev/null || true
-[ ! -e /srv/golden/projects/playground/ran ] || want 'what it got' 'uid=1000(projects) gid=1000(projects) groups=1000(projects)' "$(cat /srv/golden/projects/playground/ran)"
+[ ! -e /srv/golden/projects/playground/ran ] || want 'what it got' 'uid=9901(projects) gid=9901(projects) groups=9901(projects)' "$(cat /srv/golden/projects/playground/ran)"
 git -C /srv/golden/projects/playground -c safe.directory='*' config --file /srv/golden/projects/playground/.git/config --unset filter.x.smudge
 rm -f /srv/golden/projects/playground/ran; git rm -q f.flt .gitattributes && git commit -qm 'no filter' && git push -q origin main 2>/dev/null
 
@@ -155,7 +155,7 @@ want 'the second push' two "$(cat /srv/golden/projects/playground/two.py)"
 echo three > /tmp/three.py
 rsync -e /tmp/ssh /tmp/three.py projects@127.0.0.1:playground/
 echo spaced > '/tmp/a b.py' && rsync -e /tmp/ssh '/tmp/a b.py' projects@127.0.0.1:playground/ && rsync -e /tmp/ssh 'projects@127.0.0.1:playground/a b.py' /tmp/back && want 'a name with a blank' spaced "$(cat /tmp/back)" && rm '/srv/golden/projects/playground/a b.py'
-want 'rsync' 'three projects' "$(cat /srv/golden/projects/playground/three.py) $(stat -c %U /srv/golden/projects/playground/three.py)"
+want 'rsync' 'three 1000' "$(cat /srv/golden/projects/playground/three.py) $(stat -c %u /srv/golden/projects/playground/three.py)"
 for command in id 'sh -c id' 'rsync --daemon' 'git-receive-pack-x y' "git-upload-pack 'playground'; id"; do
   if /tmp/ssh projects@127.0.0.1 "$command" > /tmp/out 2>&1; then echo "was let in: $command" >&2; exit 9; fi
   absent uid= /tmp/out
@@ -177,7 +177,7 @@ want 'a file of somebody' by-sftp "$(cat /srv/golden/projects/website/two.py)"
 rm /srv/golden/projects/website/two.py
 clones
 want 'a clone' pushed "$(cat /srv/golden/projects/website/hello.py)"
-want 'owner of a clone' projects "$(stat -c %U /srv/golden/projects/website/.git/config)"
+want 'owner of a clone' 1000 "$(stat -c %u /srv/golden/projects/website/.git/config)"
 want 'all branches' 'main origin/HEAD origin/main origin/release' "$(git -c safe.directory='*' -C /srv/golden/projects/website branch --all --format '%(refname:lstrip=2)' | paste -sd' ')"
 want 'settings of a clone' 'project_name: mine' "$(cat /srv/golden/projects/website/.serena/project.yml)"
 grep -q 'project far: could not be cloned from https://127.0.0.1:1/far.git' /run/golden/projects/report.json
@@ -185,18 +185,25 @@ absent t0ken /run/golden/projects/report.json /tmp/said /srv/golden
 
 # Serena owns the projects where it works, and what it makes belongs to the people's user on the disk.
 as_serena sh -c 'umask 077; cd /run/golden/workspaces/playground && echo four > four.py && mkdir sub && echo five > sub/five.py && git add four.py && git -c user.email=s@x -c user.name=s commit -qm third'
-want 'what Serena makes' 'projects 600 projects 700' "$(stat -c '%U %a' /srv/golden/projects/playground/four.py /srv/golden/projects/playground/sub | paste -sd' ')"
+want 'what Serena makes' '1000 600 1000 700' "$(stat -c '%u %a' /srv/golden/projects/playground/four.py /srv/golden/projects/playground/sub | paste -sd' ')"
 cd /tmp/work && git pull -q --ff-only && want 'a commit of Serena' four "$(cat four.py)"
 echo six > six.py && git add . && git commit -qm fourth && git push -q origin main
 as_serena rm /run/golden/workspaces/playground/six.py /run/golden/workspaces/playground/three.py && as_serena git -C /run/golden/workspaces/playground checkout -q -- six.py && echo three > /tmp/three.py && rsync -e /tmp/ssh /tmp/three.py projects@127.0.0.1:playground/
-want "what belongs to the people's user" '' "$(find /srv/golden -xdev -user projects -not -path '/srv/golden/projects*')"
-if setpriv --reuid 1000 --regid 1000 --clear-groups ls /srv/golden/serena 2>/dev/null; then echo "the people's user reads Serena's home" >&2; exit 9; fi
+want "what belongs to the people's user" '' "$(find /srv/golden -xdev -uid 1000 -not -path '/srv/golden/projects*')"
+for user in 9901 1000; do
+  if setpriv --reuid $user --regid $user --clear-groups ls /srv/golden/serena 2>/dev/null; then echo "the people's user reads Serena's home" >&2; exit 9; fi
+done
+want 'what people see as theirs' 'projects projects' "$(stat -c '%U %G' /opt/golden/jail/srv/golden/projects/playground/four.py)"
 umount /run/golden/workspaces /opt/golden/jail/srv/golden/projects && kill $sshd
 
-# The home of Serena on a disk of the first images.
-chown -R projects:projects /srv/golden/serena && ln -s /etc/passwd /srv/golden/serena/link && chown -h projects /srv/golden/serena/link
-$node $programs/prepare.js serena
-want "what belongs to the people's user" '' "$(find /srv/golden -xdev -user projects -not -path '/srv/golden/projects*')"
+# The home of Serena on a disk of earlier images, in which it had another number.
+ln -s /etc/passwd /srv/golden/serena/link
+for before in 1002 1000; do
+  chown -h -R $before:$before /srv/golden/serena
+  $node $programs/prepare.js serena
+  want "what belongs to Serena" '' "$(find /srv/golden/serena ! -uid 9903)"
+done
+want "what belongs to the people's user" '' "$(find /srv/golden -xdev -uid 1000 -not -path '/srv/golden/projects*')"
 want '/etc/passwd' root "$(stat -c %U /etc/passwd)"
 
 # Another start changes nothing of it.
@@ -294,8 +301,8 @@ stat -c '%a %u %n' /run/golden/seed /run/golden/seed/seed.json /run/golden/seed/
 want 'owners and modes' '700 0 /run/golden/seed
 600 0 /run/golden/seed/seed.json
 700 0 /run/golden/seed/tls
-700 101 /run/golden/nginx
-400 101 /run/golden/nginx/tls/public.key
+700 9904 /run/golden/nginx
+400 9904 /run/golden/nginx/tls/public.key
 700 0 /run/golden/auth
 400 0 /run/golden/auth/serena
 600 0 /run/golden/compose.env
@@ -303,15 +310,15 @@ want 'owners and modes' '700 0 /run/golden/seed
 755 0 /run/golden/ssh
 600 0 /run/golden/ssh/ssh_host_ed25519_key
 644 0 /run/golden/ssh/authorized_keys/projects
-700 1002 /run/golden/projects' "$(cat /tmp/modes)"
+700 9903 /run/golden/projects' "$(cat /tmp/modes)"
 as() { setpriv --reuid "$1" --regid "$1" --clear-groups "\${@:2}"; }
-as 1000 cat /run/golden/ssh/authorized_keys/projects > /dev/null
-as 101 cat /run/golden/nginx/tls/public.key > /dev/null
+as 9901 cat /run/golden/ssh/authorized_keys/projects > /dev/null
+as 9904 cat /run/golden/nginx/tls/public.key > /dev/null
 want "the health check's password of this boot" '400 0 32' "$(stat -c '%a %u %s' /run/golden/auth/probe)"
 probe=$(cat /run/golden/auth/probe)
-if as 101 cat /run/golden/auth/serena 2>/dev/null; then echo 'nginx can read hashes' >&2; exit 9; fi
+if as 9904 cat /run/golden/auth/serena 2>/dev/null; then echo 'nginx can read hashes' >&2; exit 9; fi
 for file in seed/seed.json nginx/tls/public.key compose.env promtail/push-password ssh/ssh_host_ed25519_key; do
-  if as 1000 cat "/run/golden/$file" 2>/dev/null; then echo "the owner of the projects can read $file" >&2; exit 9; fi
+  if as 9901 cat "/run/golden/$file" 2>/dev/null; then echo "the owner of the projects can read $file" >&2; exit 9; fi
 done
 absent push-secret /tmp/said
 

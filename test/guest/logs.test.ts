@@ -136,7 +136,7 @@ describe.skipIf(!built)('a log line (needs Loki and Promtail on PATH or in the c
 })
 
 test('the dashboards ask the data source that is provisioned, and every panel has a query', () => {
-  const [datasource] = grafanaProvisioning()
+  const [datasource] = grafanaProvisioning({})
   const { uid } = (JSON.parse(datasource?.content ?? '') as { datasources: { uid: string }[] }).datasources[0]!
   for (const dashboard of Object.values(dashboards())) {
     const panels = (dashboard.panels ?? []) as { type: string; datasource?: { uid: string }; targets?: { expr: string }[] }[]

@@ -60,10 +60,10 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
       chownSync(path, file.owner ?? 0, file.owner ?? 0)
       chmodSync(path, file.mode ?? 0o644)
     }
-    // As in the container: uid 101 with nothing else, the log on a pipe.
+    // As in the container: a user of its own with nothing else, the log on a pipe.
     // The outer shell stays root: who changes its rights is no longer told when its parent dies.
     writeFileSync(join(place, 'run/golden/auth/probe'), probe)
-    const start = `setpriv --reuid 101 --regid 101 --clear-groups --bounding-set=-all --no-new-privs sh -c 'nginx -e stderr -c /etc/golden/nginx/nginx.conf -g "daemon off;" 2>&1 | cat'; exit 1`
+    const start = `setpriv --reuid 9904 --regid 9904 --clear-groups --bounding-set=-all --no-new-privs sh -c 'nginx -e stderr -c /etc/golden/nginx/nginx.conf -g "daemon off;" 2>&1 | cat'; exit 1`
     const nginx = enterRoot(root, ['sh', '-c', start], { binds: [{ from: join(place, 'run/golden/nginx'), to: '/etc/golden/nginx' }] })
     const [input, output] = [join(place, 'order.json'), join(place, 'answers.json')]
     writeFileSync(input, JSON.stringify({ nginx, golden: join(place, 'run/golden'), upstreams, calls, ...more } satisfies Order))

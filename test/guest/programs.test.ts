@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { presentContainers } from '../../images/guest/places.ts'
+import { owner, presentContainers, projectsOnDisk, type ServiceName } from '../../images/guest/places.ts'
 import { renderFiles } from '../../images/guest/render.ts'
 import { inRoot, rootPath, type Bind, type Root } from '../../lab/debian/root.ts'
 import { ensureTools } from '../../tools/index.ts'
@@ -15,9 +15,10 @@ const rootfs = join(import.meta.dirname, '..', '..', 'images', 'rootfs')
 const rootFolder = await rootPath()
 const root: Root = { folder: rootFolder }
 const noRoot = process.getuid?.() !== 0 || !existsSync(rootFolder)
+const users: Partial<Record<ServiceName, number>> = { nginx: owner.nginx, serena: owner.serena, loki: owner.loki, grafana: owner.grafana }
 const isolated = ['unshare', '--net', '--']
 
-const variants = Object.entries(seeds).flatMap(([name, seed]) => [
+const variants = Object.entries({ ...seeds, elsewhere: { ...seeds.both, containers: '10.200.0.0/22' } }).flatMap(([name, seed]) => [
   { name, seed, image },
   { name: `${name}, no Grafana`, seed, image: imageWithoutGrafana },
 ])
@@ -80,14 +81,24 @@ describe.skipIf(noRoot)('in the lab\'s Debian root (needs root and that root in 
         read_only: true,
         init: true,
         cap_drop: ['ALL'],
+        ...(users[container.service] === undefined ? {} : { user: `${users[container.service]}:${users[container.service]}` }),
         security_opt: ['no-new-privileges:true'],
       })
       expect(service?.['ports']).toBeUndefined()
       expect(service?.['mem_limit']).toBeDefined()
       expect(service?.['pids_limit']).toBeDefined()
-      const address = /172\.30\.0\.\d+/.exec(container.probe)?.[0]
+      const address = /(?:172\.30|10\.200)\.0\.\d+/.exec(container.probe)?.[0]
       if (address !== undefined) expect(JSON.stringify(service?.['networks'])).toContain(`"${address}"`)
     }
+  })
+
+  test('mounts and jail go by the numbers that the users have', () => {
+    const text = (path: string): string => readFileSync(join(rootfs, path), 'utf8')
+    const unit = (name: string): string => text(`usr/lib/systemd/system/${name}.mount`)
+    expect(unit('run-golden-workspaces')).toContain(`X-mount.idmap=${projectsOnDisk}:${owner.serena}:1\n`)
+    expect(unit('opt-golden-jail-srv-golden-projects')).toContain(`X-mount.idmap=${projectsOnDisk}:${owner.projects}:1\n`)
+    expect(text('opt/golden/jail/etc/passwd')).toContain(`projects:x:${owner.projects}:${owner.projects}:`)
+    expect(text('opt/golden/jail/etc/group')).toContain(`projects:x:${owner.projects}:`)
   })
 
   test('sshd accepts its drop-in', async () => {
@@ -128,10 +139,11 @@ describe.skipIf(noRoot)('in the lab\'s Debian root (needs root and that root in 
 
   test('systemd makes the users and folders', async () => {
     const binds: Bind[] = ['usr/lib/sysusers.d/golden.conf', 'usr/lib/tmpfiles.d/golden.conf'].map(path => ({ from: join(rootfs, path), to: `/${path}` }))
-    const made = await inRoot(root, ['sh', '-c', 'systemd-sysusers golden.conf && systemd-tmpfiles --create golden.conf && id projects && id admin && id serena && stat -c "%n %a %U" /srv/golden'], { binds })
-    expect(made.stdout).toContain('uid=1000(projects) gid=1000(projects) groups=1000(projects)\n')
-    expect(made.stdout).toMatch(/uid=1001\(admin\) .*\(sudo\)/)
-    expect(made.stdout).toContain('uid=1002(serena) gid=1002(serena) groups=1002(serena)\n')
+    // A base has a user of its own, who has the first number of all.
+    const script = 'useradd --uid 1000 ubuntu && systemd-sysusers golden.conf && systemd-tmpfiles --create golden.conf && id projects && id admin && id serena && id golden-nginx && stat -c "%n %a %U" /srv/golden'
+    const made = await inRoot(root, ['sh', '-c', script], { binds })
+    for (const [name, number] of Object.entries({ projects: owner.projects, serena: owner.serena, 'golden-nginx': owner.nginx })) expect(made.stdout).toContain(`uid=${number}(${name}) gid=${number}(${name}) groups=${number}(${name})\n`)
+    expect(made.stdout).toMatch(/uid=9902\(admin\) .*\(sudo\)/)
     expect(made.stdout).toContain('/srv/golden 700 root')
   })
 

@@ -64,7 +64,7 @@ afterAll(() => rm(work, { recursive: true, force: true }))
 /** Runs the checks in a root of their own; what each said, by its name. */
 async function check(prepare: string): Promise<Map<string, { ok: boolean; found: string[] }>> {
   const programs = ['docker', 'ss', 'dpkg', 'systemctl'].map((name) => ({ from: join(work, name), to: `/stub/${name}` }))
-  const { stdout } = await inRoot(root, ['sh', '-c', `set -e\n${prepare}\nPATH=/stub:$PATH exec sh /run/golden-bake/check.sh`], { binds: [{ from: bake, to: '/run/golden-bake' }, ...programs], accept: [0, 1] })
+  const { stdout } = await inRoot(root, ['sh', '-c', `set -e\n${prepare}\nPATH=/stub:$PATH exec sh /run/golden-bake/check.sh`], { binds: [{ from: bake, to: '/run/golden-bake' }, { from: join(import.meta.dirname, '../../images/rootfs'), to: '/rootfs' }, ...programs], accept: [0, 1] })
   return new Map([...stdout.matchAll(/^golden-check (ok|FAILED) ([a-z-]+): (.*)$/gm)].map(([, state, name = '', text = '']) => [name, { ok: state === 'ok', found: /(?:there is|is not so): ?(.*)$/.exec(text)?.[1]?.split(' ') ?? [] }]))
 }
 
@@ -183,6 +183,17 @@ ${plant(Object.fromEntries(commands.map((exec, index) => [`/etc/systemd/system/$
     const said = await check(`printf '%s static -\\n' ${Object.keys(services).join(' ')} systemd-tmpfiles-clean.timer golden-x.timer > /run/more-units; echo disabled > /run/ssh-service; echo enabled > /run/ssh-socket
 ${plant(Object.fromEntries(Object.entries(services).map(([name, exec]) => [`/usr/lib/systemd/system/${name}`, `[Service]\nExecStart=${exec}`])))}`)
     for (const name of ['unwanted-units', 'ssh']) expect(said.get(name), name).toEqual({ ok: true, found: [] })
+  })
+
+  it.each<[string, string, readonly string[]]>([
+    ['a base with a user of its own', 'useradd --uid 1000 ubuntu', []],
+    ['a base that has one of the numbers', 'useradd --uid 9901 --no-user-group --gid 100 somebody', ['projects:', 'somebody:9901:100']],
+    ['a base that has one of the groups\' numbers', 'groupadd --gid 9903 staffers', ['serena:']],
+    ['a base that has one of the names', 'useradd --uid 1000 admin', ['admin:1000:1000']]
+  ])('users: %s', async (_what, prepare, found) => {
+    const said = (await check(`${prepare}\nmkdir -p /usr/lib/sysusers.d && cp /rootfs/usr/lib/sysusers.d/golden.conf /usr/lib/sysusers.d/ && systemd-sysusers golden.conf`)).get('users')
+    expect(said?.ok).toBe(found.length === 0)
+    for (const one of found) expect(said?.found.join(' ')).toContain(one)
   })
 
   it('fail when a list that they go by is missing', async () => {

@@ -1,7 +1,10 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { containerNetworks } from '../../images/guest/network.ts'
+import { contains, parseNetwork } from '../../stacks/address.ts'
 import { vmFlows } from '../../stacks/flows.ts'
+import { owner } from '../../images/guest/places.ts'
 import { nftables } from '../../stacks/nftables.ts'
 import { proxmoxFirewallOptions, proxmoxRules } from '../../stacks/proxmox-rules.ts'
 import { slotNames, type Site } from '../../stacks/site.ts'
@@ -16,7 +19,11 @@ const twoVms = exampleSite((input) => {
 })
 const oneVm = exampleSite((input) => { input['groups'].serena.roles = ['serena', 'logging'] })
 const withNtp = exampleSite((input) => { input['network'].ntp = ['192.168.1.3'] })
-const sites: Record<string, Site> = { twoVms, oneVm, withNtp }
+const elsewhere = exampleSite((input) => {
+  input['groups'].logging = logging
+  input['network'].containers = '10.200.0.0/22'
+})
+const sites: Record<string, Site> = { twoVms, oneVm, withNtp, elsewhere }
 
 /** Addresses that mean something in those sites, and any other. */
 const address = fc.oneof(
@@ -37,34 +44,43 @@ test('Proxmox and the guest admit exactly the same connections', () => {
   }), { numRuns: 3000 })
 })
 
-test('containers get out where the VM does, and nowhere else', () => {
+/** In which network the containers of a site are. */
+const containersOf = (site: Site): ReturnType<typeof containerNetworks> => containerNetworks(site.network.containers)
+
+test('containers get DNS and what the site lists, and nothing else of what the VM gets', () => {
   fc.assert(fc.property(vm, packet, ({ site, group, slot }, one) => {
-    const flows = vmFlows(site, group, slot)
-    const text = nftables(flows)
-    const fromContainer = nftAdmits(text, { ...one, source: '172.30.0.11', chain: 'forward', iifname: 'br-golden', oifname: 'eth0', state: 'new' })
-    expect(fromContainer).toBe(proxmoxAdmits(proxmoxRules(flows), { ...one, direction: 'out', source: flows.local[0] }))
+    const fromContainer = nftAdmits(nftables(vmFlows(site, group, slot)), { ...one, source: containersOf(site).serenaMcp, chain: 'forward', iifname: 'br-golden', oifname: 'eth0', state: 'new' })
+    const { nameservers, outgoing } = site.network
+    const dns = one.protocol !== 'icmp' && one.port === 53 && nameservers.includes(one.dest)
+    const listed = outgoing.some(({ to, port, protocol }) => port === one.port && protocol === one.protocol && contains(parseNetwork(to)!, one.dest))
+    expect(fromContainer).toBe(dns || listed)
   }), { numRuns: 3000 })
+})
+
+test('what is pinned by an earlier version renders to the same ways out', () => {
+  const { local, flows } = vmFlows(twoVms, 'serena', 'blue')
+  const pinned = nftables({ local, flows: flows.map(({ hostOnly: _new, ...flow }) => flow) })
+  expect(nftAdmits(pinned, { source: '172.30.0.11', dest: '192.168.1.60', protocol: 'tcp', port: 8443, chain: 'forward', iifname: 'golden-serena', oifname: 'eth0', state: 'new' })).toBe(true)
 })
 
 test('nobody gets through a VM into its containers, and containers do not reach their host', () => {
   fc.assert(fc.property(vm, packet, ({ site, group, slot }, one) => {
     const text = nftables(vmFlows(site, group, slot))
     expect(nftAdmits(text, { ...one, chain: 'forward', iifname: 'eth0', oifname: 'br-golden', state: 'new' })).toBe(false)
-    expect(nftAdmits(text, { ...one, source: '172.30.0.11', chain: 'input', iifname: 'br-golden', oifname: '', state: 'new' })).toBe(false)
+    expect(nftAdmits(text, { ...one, source: containersOf(site).serenaMcp, chain: 'input', iifname: 'br-golden', oifname: '', state: 'new' })).toBe(false)
     expect(nftAdmits(text, { ...one, chain: 'input', iifname: 'eth0', oifname: '', state: 'invalid' })).toBe(false)
     expect(nftAdmits(text, { ...one, chain: 'input', iifname: 'eth0', oifname: '', state: 'established' })).toBe(true)
   }), { numRuns: 1000 })
 })
 
 test('who works on the projects over SSH gets nowhere from the VM, and Serena\'s network not to Loki', () => {
-  const projects = 1000
-  fc.assert(fc.property(vm, packet, fc.constantFrom('lo', 'eth0', 'golden-logging'), ({ site, group, slot }, one, oifname) => {
+  fc.assert(fc.property(vm, packet, fc.constantFrom('lo', 'eth0', 'golden-logging'), fc.constantFrom(owner.projects, 1000), ({ site, group, slot }, one, oifname, uid) => {
     const text = nftables(vmFlows(site, group, slot))
-    const sent = { ...one, chain: 'output' as const, iifname: '', oifname, uid: projects }
+    const sent = { ...one, chain: 'output' as const, iifname: '', oifname, uid }
     expect(nftAdmits(text, { ...sent, state: 'new' })).toBe(false)
     expect(nftAdmits(text, { ...sent, state: 'established' })).toBe(true)
-    expect(nftAdmits(text, { ...one, source: '172.30.0.11', dest: '172.30.0.21', chain: 'forward', iifname: 'golden-serena', oifname: 'golden-logging', state: 'new' })).toBe(false)
-    expect(nftAdmits(text, { ...one, source: '172.30.0.22', dest: '172.30.0.21', chain: 'forward', iifname: 'golden-logging', oifname: 'golden-logging', state: 'new' })).toBe(true)
+    expect(nftAdmits(text, { ...one, source: containersOf(site).serenaMcp, dest: containersOf(site).loki, chain: 'forward', iifname: 'golden-serena', oifname: 'golden-logging', state: 'new' })).toBe(false)
+    expect(nftAdmits(text, { ...one, source: containersOf(site).grafana, dest: containersOf(site).loki, chain: 'forward', iifname: 'golden-logging', oifname: 'golden-logging', state: 'new' })).toBe(true)
   }), { numRuns: 500 })
 })
 
@@ -102,7 +118,8 @@ describe('the table of the design', () => {
     ['out to DNS', true, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '192.168.1.1', protocol: 'udp', port: 53 })],
     ['out to another DNS', false, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '8.8.8.8', protocol: 'udp', port: 53 })],
     ['out to Loki push', true, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '192.168.1.60', port: 8443 })],
-    ['out to any NTP, none listed', true, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '198.51.100.1', protocol: 'udp', port: 123 })],
+    ['out to any NTP, none listed', false, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '198.51.100.1', protocol: 'udp', port: 123 })],
+    ['out to the NTP server that is listed', true, admits(withNtp, 'serena', { direction: 'out', source: '192.168.1.51', dest: '192.168.1.3', protocol: 'udp', port: 123 })],
     ['out to another NTP than listed', false, admits(withNtp, 'serena', { direction: 'out', source: '192.168.1.51', dest: '198.51.100.1', protocol: 'udp', port: 123 })],
     ['out under another\'s address', false, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.61', dest: '192.168.1.1', protocol: 'udp', port: 53 })]
   ])('%s: %s', (_what, expected, admitted) => { expect(admitted).toBe(expected) })

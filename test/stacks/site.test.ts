@@ -61,6 +61,22 @@ test.each<[string, (site: any) => void, string]>([
   ['a registry in another folder', (site) => { site.image.registries = [{ host: '../../etc', caFile: 'x' }] }, 'image.registries.0.host'],
   ['a registry of two lines', (site) => { site.image.registries = [{ host: 'registry.example\n10.0.0.1 git.example', caFile: 'x' }] }, 'image.registries.0.host'],
   ['an API with a path', (site) => { site.proxmox.url = 'https://pve:8006/api2' }, 'proxmox.url'],
+  ['a logging port that nginx may not have', (site) => { site.logging = { port: 53 } }, 'logging.port'],
+  ['one port of the router for both', (site) => { site.public.httpPort = 443 }, 'public.httpPort'],
+  ['a nameserver among the containers', (site) => { site.network.nameservers = ['172.30.0.2'] }, 'network.nameservers.0'],
+  ['a time server among the containers', (site) => { site.network.ntp = ['172.30.1.2'] }, 'network.ntp.0'],
+  ['a way out to the containers', (site) => { site.network.outgoing = [{ to: '172.30.0.0/24', port: 443 }] }, 'network.outgoing.0.to'],
+  ['a git host among the containers', (site) => { site.network.outgoing = [{ to: '0.0.0.0/0', port: 443 }]; site.serena.projects = [{ name: 'a', git: 'https://172.30.0.9/a' }] }, 'serena.projects.0.git'],
+  ['a LAN that the containers use by the site\'s own choice', (site) => { site.network.containers = '192.168.0.0/22' }, 'network.subnet'],
+  ['a LAN inside the containers\' network', (site) => { site.network.containers = '192.168.0.0/16' }, 'network.subnet'],
+  ['too small a network for the containers', (site) => { site.network.containers = '10.9.0.0/24' }, 'network.containers'],
+  ['a public network for the containers', (site) => { site.network.containers = '172.32.0.0/16' }, 'network.containers'],
+  ['containers half outside of what is private', (site) => { site.network.containers = '172.0.0.0/8' }, 'network.containers'],
+  ['the loopback as a nameserver', (site) => { site.network.nameservers = ['127.0.0.53'] }, 'network.nameservers.0'],
+  ['a group address as a time server', (site) => { site.network.ntp = ['224.0.1.1'] }, 'network.ntp.0'],
+  ['the whole world as LAN', (site) => { site.network.subnet = '0.0.0.0/0' }, 'network.subnet'],
+  ['a host that clients take for an address', (site) => { site.public.host = '1.2.3' }, 'public.host'],
+  ['a host with a number at its end', (site) => { site.public.host = 'serena.example.0x1f' }, 'public.host'],
   ['a logging port that routers forward', (site) => { site.logging = { port: 443 } }, 'logging.port'],
   ['a logging port that Promtail has', (site) => { site.logging = { port: 9080 } }, 'logging.port'],
   ['a logging port that nginx has for itself', (site) => { site.logging = { port: 8099 } }, 'logging.port'],
@@ -106,6 +122,14 @@ test('a wrong name of a group is told with what it may be, and the rest is compa
   ]) })
 })
 
+test('the containers may be elsewhere, and then what they had is free', () => {
+  expect(problemsOf(changed((site) => {
+    site.network.containers = '10.255.0.0/20'
+    site.network.nameservers = ['172.30.0.2']
+    site.network.admin.push('172.30.0.0/24')
+  }))).toEqual([])
+})
+
 test('what only looks like it is fine', () => {
   expect(problemsOf(changed((site) => {
     site.network.admin = ['172.16.0.0/12', '0.0.0.0/0']
@@ -131,8 +155,37 @@ test.each(['https://me:token@git.example/a.git', 'https://token@git.example/a.gi
   expect(JSON.stringify(parsed)).not.toMatch(/token|secret/)
 })
 
-test.each(['https://git.example/a.git', 'https://git.example:8443/@scope/a.git', 'http://git.example/a', 'git://git.example/a', '/srv/a.git'])('a project from %s is fine', (git) => {
-  expect(problemsOf(changed((site) => { site.serena.projects = [{ name: 'a', git }] }))).toEqual([])
+test.each([
+  ['https://git.example/a.git', { to: '203.0.113.0/24', port: 443 }], ['https://git.example:8443/@scope/a.git', { to: '0.0.0.0/0', port: 8443 }],
+  ['http://git.example/~me/a', { to: '203.0.113.7/32', port: 80, protocol: 'tcp' }], ['git://git.example/a', { to: '203.0.113.7/32', port: 9418 }],
+  ['https://203.0.113.7/a%20b/ü.git', { to: '203.0.113.0/29', port: 443 }]
+])('a project from %s is fine where %o is listed, and refused where it is not', (git, way) => {
+  const withWays = (...outgoing: unknown[]) => problemsOf(changed((site) => {
+    site.serena.projects = [{ name: 'a', git }]
+    site.network.outgoing = outgoing
+  }))
+  expect(withWays(way)).toEqual([])
+  for (const other of [[], [{ ...way, port: way.port + 1 }], [{ ...way, protocol: 'udp' }]]) expect(withWays(...other)).toEqual(['serena.projects.0.git'])
+})
+
+test('a host by its address needs a way to that address', () => {
+  const parsed = parseSite(changed((site) => {
+    site.serena.projects = [{ name: 'a', git: 'https://203.0.113.7/a.git' }]
+    site.network.outgoing = [{ to: '203.0.113.8/32', port: 443 }]
+  }))
+  expect(parsed).toMatchObject({ ok: false, problems: [{ path: 'serena.projects.0.git', message: expect.stringMatching(/network\.outgoing .*203\.0\.113\.7\/32', port: 443/) }] })
+})
+
+test.each([
+  '../x', '/srv/x', 'x', 'git.example.org/x', '//git.example.org/x', 'https:/git.example.org/x', 'https:git.example.org/x', 'C:\\x', 'file:///srv/x', 'FILE:///srv/x', 'ext::sh -c id', 'ext::x', 'fd::7', 'http::https://git.example.org/x',
+  'https://git.example.org/x.git#main', 'https://git.example.org', 'https://git.example.org/', 'https://', 'https:///x', 'https://git.example.org:/x', 'https://git.example.org:0/x', 'https://git.example.org:65536/x', 'https://git.example.org:port/x',
+  ' https://git.example.org/x', 'https://git.example.org/x\n', 'https://git.example.org/a b', 'https://git.example.org/x\u200b', '\ufeffhttps://git.example.org/x', 'ftp://git.example.org/x', 'ftps://git.example.org/x', 'HTTPS://git.example.org/x', 'rsync://git.example.org/x',
+  'https://[::1]/x', 'https://localhost/x', 'https://127.0.0.1/x', 'https://-x', '~/x', './x'
+])('a project from %j can never be cloned, and is refused', (git) => {
+  expect(problemsOf(changed((site) => {
+    site.serena.projects = [{ name: 'a', git }]
+    site.network.outgoing = [80, 443, 9418].map((port) => ({ to: '0.0.0.0/0', port }))
+  }))).toEqual(['serena.projects.0.git'])
 })
 
 test('a network contains exactly its addresses', () => {
@@ -151,9 +204,25 @@ test('a network contains exactly its addresses', () => {
   }))
 })
 
-test('VMIDs of one host get different MAC addresses, all in Proxmox\'s range', () => {
-  fc.assert(fc.property(fc.integer({ min: 100, max: 0xffffff }), fc.integer({ min: 100, max: 0xffffff }), (one, other) => {
-    expect(macOf(one)).toMatch(/^BC:24:11(:[0-9A-F]{2}){3}$/)
-    return one === other || macOf(one) !== macOf(other)
+test('VMIDs and addresses get different MAC addresses, all in Proxmox\'s range', () => {
+  const place = fc.tuple(fc.integer({ min: 100, max: 999_999_999 }), fc.constantFrom('192.168.1.51', '192.168.1.52', '10.0.0.51'))
+  fc.assert(fc.property(place, place, (one, other) => {
+    expect(macOf(...one)).toMatch(/^BC:24:11(:[0-9A-F]{2}){3}$/)
+    return (one[0] === other[0] && one[1] === other[1]) || macOf(...one) !== macOf(...other)
   }))
+})
+
+test('VMIDs with the same low 24 bits do not share a MAC address, nor do two sites with the same VMIDs in one LAN', () => {
+  expect(macOf(9201 + 2 ** 24, '192.168.1.51')).not.toBe(macOf(9201, '192.168.1.51'))
+  expect(macOf(9201, '192.168.1.71')).not.toBe(macOf(9201, '192.168.1.51'))
+})
+
+test('two slots that would share a MAC address by chance are refused', () => {
+  // Found by trying: the hash of both has the same first 24 bits.
+  const [one, other] = [11169, 12143] as const
+  expect(macOf(one, '192.168.1.51')).toBe(macOf(other, '192.168.1.52'))
+  expect(problemsOf(changed((site) => {
+    site.groups.serena.slots.blue.vmid = one
+    site.groups.serena.slots.green.vmid = other
+  }))).toEqual(['groups.serena.slots.green.vmid'])
 })

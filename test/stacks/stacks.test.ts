@@ -6,7 +6,7 @@ import { Testing } from 'cdktn'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newRelease, parseDeployment, pinnedSlots, releaseDigest, renderDeployment, type Deployment } from '../../stacks/deployment.ts'
 import { ensureBindings, filterSchema, readFilteredSchema } from '../../stacks/generate.ts'
-import type { Site } from '../../stacks/site.ts'
+import { macOf, type Site } from '../../stacks/site.ts'
 import { toolEnvironment } from '../../tools/index.ts'
 import { exampleSite } from '../images/example.ts'
 
@@ -47,7 +47,7 @@ describe('the stacks', () => {
       cdrom: { file_id: 'golden-iso:iso/seed-9201-0123456789ab.iso' }, stop_on_destroy: true, on_boot: true, delete_unreferenced_disks_on_destroy: false,
       lifecycle: { ignore_changes: ['disk', 'protection'] }
     })
-    expect(vm.network_device).toMatchObject([{ mac_address: 'BC:24:11:00:23:F1', firewall: true, bridge: 'vmbr0' }])
+    expect(vm.network_device).toMatchObject([{ mac_address: macOf(9201, '192.168.1.51'), firewall: true, bridge: 'vmbr0' }])
     expect(vm).not.toHaveProperty('disk')
     expect(vm).not.toHaveProperty('initialization')
     expect(vm).not.toHaveProperty('started', false)

@@ -19,7 +19,7 @@ export const prepare: Program = ([role], run) => {
   const settings = readSlot(run.guest)?.seed.serena
   if (role !== 'serena' || !settings) return fail('usage: prepare.js serena|logging')
   folder(`${DATA_FOLDER}/projects`, 1000)
-  folder(`${DATA_FOLDER}/serena`, 1002, 0o700)
+  folder(`${DATA_FOLDER}/serena`, 9903, 0o700)
   for (const { name } of settings.projects) if (!vfs.exists(`${DATA_FOLDER}/projects/${name}`)) { folder(`${DATA_FOLDER}/projects/${name}`, 1000); folder(`${DATA_FOLDER}/projects/${name}/.git`, 1000) }
   return ok()
 }

@@ -1,0 +1,11 @@
+/** The words that a site, its pins and its guests have in common. */
+
+export const roles = ['serena', 'logging'] as const
+export type Role = (typeof roles)[number]
+export const slotNames = ['blue', 'green'] as const
+export type SlotName = (typeof slotNames)[number]
+export const transports = ['streamable-http', 'sse'] as const
+export type Transport = (typeof transports)[number]
+
+/** Templates get VMIDs from this range where the site names none. */
+export const templateRange = { first: 9000, last: 9099 }
