@@ -73,5 +73,11 @@ export function explainBuild(site: Site, outcome: BuildOutcome): Failure {
   }
   const translated = explainStorage(site, new Error(said))
   if (translated instanceof Failure) return translated
+  if (/connection refused|connection reset|no route to host|i\/o timeout|: EOF|\b(50[234]|59[5679]) [A-Z]/.test(said)) {
+    return new Failure('proxmox-unreachable', `Proxmox did not answer Packer, which does not wait for it: ${said.trim()}`, 'Once it answers again, as after an update of Proxmox, run "golden bake" again. What this one had begun is removed.')
+  }
+  if (outcome.exitCode > 128 && said === '') {
+    return new Failure('packer-killed', `Packer was ended from outside (exit code ${outcome.exitCode})${last === '' ? '' : `:\n${last}`}`, 'If nobody did that, the computer may have run out of memory. Run the same command again.')
+  }
   return new Failure('packer-failed', `Packer ended with exit code ${outcome.exitCode}:\n${(said === '' ? last : said).trim()}`, 'Mend what it says, then run the same command again.')
 }

@@ -1,24 +1,24 @@
 /** `golden demo`: the whole thing on this computer, without Proxmox. */
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, rm } from 'node:fs/promises'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { makeFolder, stateFolder } from '../core/folders.ts'
 import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
-import { newChecks, type CheckResult } from './demo/checks.ts'
+import { newChecks } from './demo/checks.ts'
 import { control } from './demo/control.ts'
 import { describeGuests } from './demo/guests.ts'
 import { exitOf, lastLines, startDetached } from './demo/program.ts'
 import { prepareImages } from './demo/images.ts'
-import { opened, runDemo, type DemoResult } from './demo/run.ts'
-import { duration } from './render.ts'
+import { keptIn, report, type Kept, type Problem } from './demo/report.ts'
+import { opened, runDemo, type DemoResult, type DemoWorld } from './demo/run.ts'
 import type { Verb, VerbContext } from './verb.ts'
 
 export const verb: Verb = {
   summary: 'show the whole thing on this computer: lab, setup, bake, deploy, checks; needs no Proxmox',
   options: { keep: { type: 'boolean' }, stop: { type: 'boolean' } },
-  optionHelp: { keep: 'leave it running at the end', stop: 'end a demo that was kept running, and remove all of it' },
+  optionHelp: { keep: 'leave it running at the end, also when it failed, and say how to look at it', stop: 'end a demo that was kept running, and remove all of it' },
   async run(context) {
     const folder = demoFolder(context.env)
     if (context.flags['stop'] === true) {
@@ -35,15 +35,23 @@ export function demoFolder(env: NodeJS.ProcessEnv): string {
   return join(stateFolder(env), 'demo')
 }
 
-async function demo(folder: string, context: VerbContext): Promise<number> {
+/** What a demo is made of; a test of what happens around it brings others. */
+export interface DemoParts {
+  prepare(progress: VerbContext['progress'], signal: AbortSignal): Promise<unknown>
+  /** Words for `golden`, to which the state folder is added. */
+  readonly lab: readonly string[]
+  story(world: DemoWorld): Promise<DemoResult>
+}
+
+export async function demo(folder: string, context: VerbContext, parts: DemoParts = { prepare: prepareImages, lab: ['lab'], story: runDemo }): Promise<number> {
   const { progress, signal, env } = context
   const began = performance.now()
   if (await running(folder)) throw new Failure('demo-running', 'a demo is running already, with whatever is in its projects', 'Use it, or end it with "npm run demo -- --stop".')
-  await prepareImages(progress, signal)
+  await parts.prepare(progress, signal)
   await rm(folder, { recursive: true, force: true }) // of a demo that was killed
   await makeFolder(folder, 0o700)
   const log = join(folder, 'lab.log')
-  const lab = startDetached(['lab', '--state', join(folder, 'lab')], env, log)
+  const lab = startDetached([...parts.lab, '--state', join(folder, 'lab')], env, log)
   const ended = exitOf(lab)
   let connection: any
   let administrator: Proxmox | undefined
@@ -57,36 +65,36 @@ async function demo(folder: string, context: VerbContext): Promise<number> {
   try {
     connection = await progress.step('start the lab: a Proxmox-compatible API, a LAN and a router of its own', () => labAnswers(join(folder, 'lab', 'connection.json'), ended, log, signal))
     administrator = await opened(connection.apiUrl, connection.caFile, connection.rootToken)
-    site = await runDemo({ connection, administrator, folder, checks, look, progress, signal, env })
+    site = await parts.story({ connection, administrator, folder, checks, look, progress, signal, env })
   } catch (error) {
     problem = error
   } finally {
     administrator?.close()
   }
-  const failed = checks.results.filter((check) => !check.ok)
-  const keep = context.flags['keep'] === true && problem === undefined
-  if (!keep) {
+  // Also one that failed: what it failed at is there to be looked at. Nobody has to look at what they have stopped.
+  const kept = context.flags['keep'] === true && !signal.aborted && connection !== undefined && await running(folder) ? await keep(folder, connection) : undefined
+  if (kept === undefined) {
     lab.kill('SIGTERM')
     await progress.step('end the lab', () => ended)
     await rm(folder, { recursive: true, force: true })
   } else lab.unref()
   signal.throwIfAborted()
   const seconds = Math.round((performance.now() - began) / 1000)
-  const ok = problem === undefined && failed.length === 0
+  const ok = problem === undefined && checks.results.every((check) => check.ok)
   const error = describeProblem(problem)
-  context.result(report(checks.results, duration(seconds * 1000), site, keep, error), {
-    ok, checks: checks.results, tookSeconds: seconds, ...(error === undefined ? {} : { error }), ...(keep ? site : {})
+  context.result(report({ results: checks.results, seconds, site, kept, problem: error }), {
+    ok, checks: checks.results, tookSeconds: seconds, ...(error === undefined ? {} : { error }), ...(kept === undefined ? {} : { ...site, kept })
   })
   return ok ? 0 : 1
 }
 
-interface Problem {
-  readonly code: string
-  readonly message: string
-  readonly hint: string
+async function keep(folder: string, connection: { readonly site: string }): Promise<Kept> {
+  const oneVm = join(folder, 'one-vm')
+  const logs = await readdir(join(folder, 'lab', 'serial')).catch(() => [])
+  return keptIn(folder, [connection.site, ...(existsSync(oneVm) ? [oneVm] : [])], logs.flatMap((name) => /^(\d+)\.log$/.exec(name)?.[1] ?? []).map(Number))
 }
 
-/** Why the demo ended early. What is no expected failure keeps its stack: it is a bug. */
+/** What is no expected failure keeps its stack: it is a bug. */
 function describeProblem(problem: unknown): Problem | undefined {
   if (problem === undefined) return undefined
   if (problem instanceof Failure) return { code: problem.code, message: problem.message, hint: problem.hint }
@@ -125,26 +133,4 @@ async function endDemo(folder: string, { progress }: VerbContext): Promise<boole
   }
   await rm(folder, { recursive: true, force: true })
   return true
-}
-
-function report(results: readonly CheckResult[], took: string, site: DemoResult | undefined, kept: boolean, error: Problem | undefined): string {
-  const lines = results.map((check) => `  ${check.ok ? '✓' : '✗'} ${check.name} (${duration(check.seconds * 1000)})${check.ok ? '' : `\n      ${check.detail ?? ''}`}`)
-  const failed = results.filter((check) => !check.ok).length
-  return [
-    '', 'What was checked:', ...lines, '',
-    ...(error === undefined ? [] : [`The demo ended early: ${error.message}`, `→ ${error.hint}`]),
-    failed === 0 ? `All ${results.length} checks held, in ${took}.` : `${failed} of ${results.length} checks failed, in ${took}.`,
-    ...(site === undefined ? [] : [
-      '', kept ? 'It is left running:' : 'It ran at (gone again; "npm run demo -- --keep" leaves it running):',
-      `  URL            ${site.urls.join('  ')}`,
-      `  user, password ${site.user}, in ${site.passwordFile}`,
-      `  CA             ${site.caFile}`
-    ]),
-    ...(site === undefined || !kept ? [] : [
-      `  export GOLDEN_SITE=${site.site}`,
-      '  npx golden status                                  # health, slots, addresses',
-      '  npx golden client claude-code --show-password      # settings for your client',
-      '  npm run demo -- --stop                             # ends it and removes all of it'
-    ])
-  ].join('\n')
 }

@@ -1,4 +1,5 @@
 /** What the demo has shown: every check by name, with how long it took and why it failed. */
+import { Failure } from '../../proxmox/failure.ts'
 import type { Progress } from '../../proxmox/progress.ts'
 
 export interface CheckResult {
@@ -6,6 +7,8 @@ export interface CheckResult {
   readonly ok: boolean
   readonly seconds: number
   readonly detail?: string
+  /** The last lines of what a check ran that failed. */
+  readonly output?: readonly string[]
 }
 
 export interface Checks {
@@ -14,14 +17,21 @@ export interface Checks {
   check(name: string, work: (note: (text: string) => void) => Promise<void>): Promise<boolean>
   /** The same, for what everything after it needs: a failure ends the demo. */
   must(name: string, work: (note: (text: string) => void) => Promise<void>): Promise<void>
+  /** A line of what the check that is going on has run. */
+  heard(line: string): void
 }
+
+/** So many lines tell mostly why something failed. */
+const lastLines = 12
 
 /** @param look shows what a check has found when it fails: the state in which it failed may be gone soon */
 export function newChecks(progress: Progress, signal: AbortSignal, look: () => Promise<void>): Checks {
   const results: CheckResult[] = []
+  let lines: string[] = []
   const run = async (name: string, work: (note: (text: string) => void) => Promise<void>): Promise<unknown> => {
     signal.throwIfAborted()
     const began = performance.now()
+    lines = []
     const seconds = (): number => Math.round((performance.now() - began) / 100) / 10
     try {
       await progress.step(name, work)
@@ -29,15 +39,20 @@ export function newChecks(progress: Progress, signal: AbortSignal, look: () => P
       return undefined
     } catch (error) {
       signal.throwIfAborted()
-      const detail = error instanceof Error ? error.message : String(error)
-      results.push({ name, ok: false, seconds: seconds(), detail })
+      const detail = error instanceof Failure ? `${error.message}\n→ ${error.hint}` : error instanceof Error ? error.message : String(error)
+      const output = lines
+      results.push({ name, ok: false, seconds: seconds(), detail, ...(output.length === 0 ? {} : { output }) })
       await look()
+      for (const line of output) progress.info(`  │ ${line}`)
       progress.warn(`${name}: ${detail}`)
       return error
     }
   }
   return {
     results,
+    heard(line) {
+      if (line.trim() !== '') lines = [...lines, line].slice(-lastLines)
+    },
     check: async (name, work) => (await run(name, work)) === undefined,
     async must(name, work) {
       const error = await run(name, work)

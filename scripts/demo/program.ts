@@ -49,7 +49,7 @@ export async function verb(words: readonly string[], options: { env: NodeJS.Proc
   const error = run.document?.error as { code: string; message: string; hint: string } | undefined
   throw error
     ? new Failure(error.code, `golden ${words.join(' ')}: ${error.message}`, error.hint)
-    : new Failure('verb-failed', `golden ${words.join(' ')} ended with exit code ${run.code}:\n${run.stderr.slice(-2000)}`, 'See what it printed above.')
+    : new Failure('verb-failed', `golden ${words.join(' ')} ended with exit code ${run.code}:\n${run.stderr.trimEnd().split('\n').slice(-12).join('\n')}`, 'See what it printed above.')
 }
 
 /** A process that outlives this one if it has to (`demo --keep`); its output goes to a log file. */

@@ -58,7 +58,7 @@ export async function runDemo(world: DemoWorld): Promise<DemoResult> {
 
   try {
     await checks.must('golden setup: the host was prepared by it, a second run has nothing to do', async () => {
-      const again = await verb(['setup', '--admin', connection.rootToken.split('=')[0]], { env: { ...env, PROXMOX_ADMIN_TOKEN: connection.rootToken.split(/=(.*)/s)[1] }, signal })
+      const again = await verb(['setup', '--admin', connection.rootToken.split('=')[0]], { env: { ...env, PROXMOX_ADMIN_TOKEN: connection.rootToken.split(/=(.*)/s)[1] }, signal, onLine: checks.heard })
       expectEqual('steps of the second run', again.steps, [])
     })
     await checks.must('golden bake: an image, checked while baking', async () => {
@@ -141,7 +141,8 @@ async function oneVm(world: DemoWorld, first: Site, proxmox: Proxmox): Promise<v
 }
 
 /** Shows a verb's progress, and when a VM has to be reset, how it hung. */
-const shows = ({ progress, look }: DemoWorld) => (line: string): void => {
+const shows = ({ progress, checks, look }: DemoWorld) => (line: string): void => {
+  checks.heard(line)
   progress.info(line)
   if (/^\s*warning: VM \d+ does not answer/.test(line)) void look()
 }

@@ -1,5 +1,5 @@
 /** Checks that take something away and see it come back by itself. */
-import type { Proxmox } from '../../proxmox/client.ts'
+import type { AgentResult, Proxmox } from '../../proxmox/client.ts'
 import { eventually, expectThat, type Checks } from './checks.ts'
 import { findMark, type OutsideAccess } from './access.ts'
 
@@ -10,20 +10,23 @@ export interface Guest {
   readonly signal: AbortSignal
 }
 
+/** The cause stands at the end. */
+const lastOf = ({ stdout, stderr }: AgentResult): string => (stdout + stderr).trim().split('\n').slice(-10).join('\n')
+
 /** `slotctl VERB` in a guest, its JSON. */
 export async function slotctl(guest: Guest, ...words: string[]): Promise<any> {
   const run = await guest.proxmox.agentExec(guest.node, guest.vmid, ['/usr/local/sbin/slotctl', ...words], { signal: guest.signal, timeoutMs: 300_000 })
   try {
     return JSON.parse(run.stdout)
   } catch {
-    throw new Error(`slotctl ${words.join(' ')} in VM ${guest.vmid} said (exit code ${run.exitCode}): ${(run.stdout + run.stderr).slice(0, 500)}`)
+    throw new Error(`slotctl ${words.join(' ')} in VM ${guest.vmid} said (exit code ${run.exitCode}): ${lastOf(run)}`)
   }
 }
 
 /** A shell command in a guest, for taking things away. Rejects when it fails. */
 export async function inGuest(guest: Guest, command: string): Promise<string> {
   const run = await guest.proxmox.agentExec(guest.node, guest.vmid, ['/bin/sh', '-c', command], { signal: guest.signal, timeoutMs: 300_000 })
-  if (run.exitCode !== 0) throw new Error(`"${command}" in VM ${guest.vmid} ended with ${run.exitCode}: ${run.stderr.slice(0, 300)}`)
+  if (run.exitCode !== 0) throw new Error(`"${command}" in VM ${guest.vmid} ended with ${run.exitCode}: ${lastOf(run)}`)
   return run.stdout
 }
 

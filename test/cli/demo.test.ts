@@ -1,4 +1,4 @@
-/** A demo that was kept running: told from a dead one, not swept away, ended on request. The demo itself runs in CI beside these tests. */
+/** A demo that was kept running, also because it failed: told from a dead one, not swept away, ended on request. The demo itself runs in CI beside these tests. */
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -6,6 +6,13 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startLab, type Lab } from '../../lab/index.ts'
+import { Failure } from '../../proxmox/failure.ts'
+import { control } from '../../scripts/demo/control.ts'
+import { demo as runDemo, type DemoParts } from '../../scripts/demo.ts'
+import { verb as runVerb } from '../../scripts/demo/program.ts'
+import { silent } from '../../proxmox/progress.ts'
+import { openProxmox } from '../../scripts/open.ts'
+import { recorder } from '../set-up.ts'
 
 const project = resolve(import.meta.dirname, '../..')
 let work: string
@@ -19,6 +26,8 @@ beforeEach(async () => {
 afterEach(async () => {
   await lab?.close()
   lab = undefined
+  // Whatever a test that failed has left.
+  await control(join(folder, 'lab', 'control.sock')).stop().catch(() => {})
   await rm(work, { recursive: true, force: true })
 })
 
@@ -49,3 +58,56 @@ test('--stop clears away what a killed demo left, and says so when there is none
   expect(existsSync(folder)).toBe(false)
   expect((await demo('--stop')).stdout).toContain('No demo is running')
 })
+
+interface Ran {
+  readonly code: number
+  readonly text: string
+  readonly document: any
+  readonly shown: readonly string[]
+}
+
+/** The demo around another story, with models of guests. */
+async function runStory(flags: Record<string, boolean>, story: DemoParts['story'], signal = new AbortController().signal): Promise<Ran> {
+  const { shown, progress } = recorder()
+  let text = ''
+  let document: any
+  const env = { ...process.env, XDG_STATE_HOME: work, CI: 'true' }
+  const code = await runDemo(folder, { flags, arguments: [], env, progress, json: false, signal, result: (said, one) => { text = said; document = one } }, { prepare: async () => {}, lab: ['lab', '--driver', 'fake', '--bare'], story })
+  return { code, text, document, shown }
+}
+
+/** As one of the real story that ends early: a verb that fails, in the middle of what runs. */
+const failing: DemoParts['story'] = async ({ connection, checks, env, signal, administrator }) => {
+  await administrator.task(await administrator.post<string>('/nodes/pve/qemu', { vmid: 9055, memory: 64, serial0: 'socket' }))
+  await administrator.task(await administrator.post<string>('/nodes/pve/qemu/9055/status/start'))
+  await checks.must('golden setup', async () => { await runVerb(['setup', '--admin', 'root@pam!nobody'], { env: { ...env, GOLDEN_SITE: connection.site, PROXMOX_ADMIN_TOKEN: 'x' }, signal, onLine: checks.heard }) })
+  throw new Error('it did not fail')
+}
+
+test('one that fails and is to be kept leaves everything running, and says how to look at it and how to end it', async () => {
+  const { code, text, document, shown } = await runStory({ keep: true }, failing)
+  expect(code).toBe(1)
+  expect(document).toMatchObject({ ok: false, error: { code: 'admin-not-accepted' }, checks: [{ ok: false, output: expect.arrayContaining([expect.stringContaining('read what is there')]) }], kept: { sites: [join(folder, 'lab/site')] } })
+  expect(text).toContain(`export GOLDEN_SITE=${join(folder, 'lab/site')}`)
+  for (const words of ['left running for a look', 'npx golden status', 'npx golden deploy', ...document.kept.consoles, join(folder, 'lab.log'), 'npm run demo -- --stop', '→ Check the token', '│ ✗ read what is there']) expect.soft(text).toContain(words)
+  expect(shown.some((line) => /^ {2}│ .*read what is there/.test(line))).toBe(true)
+  // It does run.
+  const { proxmox } = await openProxmox({ GOLDEN_SITE: document.kept.sites[0] }, { progress: silent, signal: new AbortController().signal })
+  expect(await proxmox.get('/version')).toHaveProperty('version')
+  proxmox.close()
+  expect(await demo('--stop')).toMatchObject({ code: 0, stdout: expect.stringContaining('ended') })
+  expect(existsSync(folder)).toBe(false)
+}, 240_000)
+
+test('one that fails without that wish, or that somebody stops, leaves nothing', async () => {
+  const { code, text } = await runStory({}, failing)
+  expect(code).toBe(1)
+  expect(text).not.toContain('left running')
+  expect(existsSync(folder)).toBe(false)
+  const stop = new AbortController()
+  await expect(runStory({ keep: true }, async () => {
+    stop.abort(new Failure('cancelled', 'stopped', ''))
+    throw stop.signal.reason
+  }, stop.signal)).rejects.toMatchObject({ code: 'cancelled' })
+  expect(existsSync(folder)).toBe(false)
+}, 240_000)
