@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { Failure } from '../proxmox/failure.ts'
+import { plainText } from '../proxmox/plain-text.ts'
 import type { Progress } from '../proxmox/progress.ts'
 import type { Site } from '../stacks/site.ts'
 import { defaultImages, findLock, services, writeLock, type Lock, type LockEntry, type Service } from './lock.ts'
@@ -70,9 +71,11 @@ export async function registryCa(site: Site, folder: string, image: string): Pro
   const host = image.split('/')[0]
   const entry = site.image.registries.find((one) => one.host === host)
   if (entry === undefined) return undefined
-  try {
-    return await readFile(resolve(folder, entry.caFile), 'utf8')
-  } catch (cause) {
-    throw new Failure('registry-ca-missing', `the CA of registry ${entry.host} can't be read: ${resolve(folder, entry.caFile)}`, 'Correct image.registries in site.ts.', { cause })
-  }
+  const file = resolve(folder, entry.caFile)
+  const bytes = await readFile(file).catch((cause: unknown) => {
+    throw new Failure('registry-ca-missing', `the CA of registry ${entry.host} can't be read: ${file}`, 'Correct image.registries in site.ts.', { cause })
+  })
+  const read = plainText(bytes, 'pem')
+  if (!read.ok) throw new Failure('registry-ca-missing', `the CA of registry ${entry.host} can't be used: ${file} ${read.problem}`, 'Mend the file, or correct image.registries in site.ts.')
+  return read.text
 }

@@ -15,7 +15,7 @@ export function isCertificate(pem: string): boolean {
 
 /** Only the alternative names count (crypto/x509), and they do for a pinned certificate, too. */
 export function isFor(certificate: X509Certificate, host: string): boolean {
-  return (isIP(host) === 0 ? certificate.checkHost(host, { subject: 'never' }) : certificate.checkIP(host)) !== undefined
+  return (isIP(host) === 0 ? certificate.checkHost(host, { subject: 'never', partialWildcards: false }) : certificate.checkIP(host)) !== undefined
 }
 
 /** @returns a Failure, unless the certificate that this URL presents is for its host */

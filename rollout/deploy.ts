@@ -17,7 +17,7 @@ import { checkIdentity, diskPlace, observeGroup, placesOf, type GroupPlaces } fr
 import type { DeployOptions } from './options.ts'
 import { newReleaseId, readPins, updatePins, withFirstRelease } from './pins.ts'
 import { resume } from './resume.ts'
-import { readSeedSecrets, seedIsThere, uploadSeed } from './seed.ts'
+import { checkSeedSecrets, readSeedSecrets, seedIsThere, uploadSeed } from './seed.ts'
 import { settleSlot } from './slots.ts'
 
 export interface DeployedGroup {
@@ -62,6 +62,7 @@ async function deployGroups(options: DeployOptions, claim: SiteClaim, begun: Set
   })
   const missing = Object.keys(site.groups).filter((group) => deployment.groups[group]?.active === undefined)
   if (missing.length > 0) {
+    await checkSeedSecrets(site, folder, missing)
     const image = await firstImage(proxmox, site)
     for (const group of missing) {
       deployment = await pinFirst(options, group, image)

@@ -2,18 +2,18 @@
  * A slot's seed: the NoCloud files (cloud-init's "NoCloud" data source) and the folder `golden/` with all that this
  * project's own boot unit reads. Secrets are in that folder's files only, never in user-data.
  */
-import { readFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { hashPassword } from '../images/guest/password.ts'
 import { renderIso } from '../images/iso.ts'
 import { seedFiles } from '../images/seed.ts'
 import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
-import type { Release } from '../stacks/deployment.ts'
+import { newRelease, type Release } from '../stacks/deployment.ts'
 import { nftables } from '../stacks/nftables.ts'
-import { resolveSecret } from '../stacks/resolve.ts'
+import { readHandedIn } from '../stacks/resolve.ts'
 import type { Site } from '../stacks/site.ts'
+import { lookAtHandedIn, refuseHandedIn, type HandedInProblem } from './handed-in.ts'
 
 /** The secrets of one seed, in clear. Lives in memory only. */
 export interface SeedSecrets {
@@ -98,43 +98,52 @@ async function htpasswd(users: readonly { readonly name: string; readonly passwo
 
 /**
  * Reads from the site folder what this release's seed needs.
- * @throws Failure `secret-unavailable`
+ * @throws Failure `secret-unavailable`, `secret-unfit`, `handed-in-unfit` (all that is wrong, at once)
  */
-export async function readSeedSecrets(site: Site, folder: string, { seed }: Release, env: NodeJS.ProcessEnv = process.env): Promise<SeedSecrets> {
-  const read = async (...path: string[]): Promise<string> => {
-    const file = join(folder, 'secrets', ...path)
-    try {
-      return await readFile(file, 'utf8')
-    } catch (cause) {
-      throw new Failure('secret-unavailable', `${file} can't be read`, 'Run "npx golden init": it makes what is missing and replaces nothing.', { cause })
-    }
-  }
-  const password = async (name: string): Promise<string> => (await read(name)).replace(/\r?\n$/, '')
-  const serena = seed.roles.includes('serena')
-  const logging = seed.roles.includes('logging')
-  return {
-    siteCa: await read('ca.pem'),
-    hostKey: { privateKey: await read('ssh', `${seed.group}_ed25519`), publicKey: await read('ssh', `${seed.group}_ed25519.pub`) },
-    ...(serena ? {
-      publicTls: await publicTls(site, folder, read, env),
-      users: await Promise.all(site.serena.users.map(async (user, index) => ({ name: user.name, password: await resolveSecret(user.password, `serena.users.${index}.password`, folder, env) })))
-    } : {}),
-    ...(seed.loki === undefined ? {} : { lokiPushPassword: await password('loki-push-password') }),
-    ...(logging ? {
-      loggingTls: { certificate: await read('tls', 'logging.pem'), key: await read('tls', 'logging.key') },
-      grafanaAdminPassword: await password('grafana-admin-password')
-    } : {})
-  }
+export async function readSeedSecrets(site: Site, folder: string, { seed }: Pick<Release, 'seed'>, env: NodeJS.ProcessEnv = process.env): Promise<SeedSecrets> {
+  const { secrets, problems } = await gather(site, folder, seed, env)
+  refuseHandedIn(problems)
+  return secrets
 }
 
-async function publicTls(site: Site, folder: string, read: (...path: string[]) => Promise<string>, env: NodeJS.ProcessEnv): Promise<{ certificate: string; key: string }> {
-  const own = site.public.certificate
-  if (own === undefined) return { certificate: await read('tls', 'public.pem'), key: await read('tls', 'public.key') }
-  const file = resolve(folder, own.chainFile)
-  const certificate = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new Failure('secret-unavailable', `public.certificate.chainFile: ${file} can't be read`, 'Put the certificate with its chain there.', { cause })
-  })
-  return { certificate, key: `${await resolveSecret(own.key, 'public.certificate.key', folder, env)}\n` }
+/**
+ * Whether all is there that these groups' first seeds need: asked before anything is made for the first of them.
+ * @throws Failure as `readSeedSecrets`
+ */
+export async function checkSeedSecrets(site: Site, folder: string, groups: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<void> {
+  const problems = new Map<string, HandedInProblem>()
+  const nothing = { id: '', created: new Date(), image: { vmid: 0, name: '', fingerprint: '' } }
+  for (const group of groups) {
+    for (const problem of (await gather(site, folder, newRelease(site, group, 'blue', nothing).seed, env)).problems) problems.set(`${problem.path} ${problem.message}`, problem)
+  }
+  refuseHandedIn([...problems.values()])
+}
+
+async function gather(site: Site, folder: string, seed: Release['seed'], env: NodeJS.ProcessEnv): Promise<{ readonly secrets: SeedSecrets; readonly problems: readonly HandedInProblem[] }> {
+  const problems: HandedInProblem[] = []
+  const read = async (kind: 'line' | 'pem', ...path: string[]): Promise<string> => {
+    const name = ['secrets', ...path].join('/')
+    try {
+      return await readHandedIn(join(folder, 'secrets', ...path), kind)
+    } catch (failure) {
+      if (!(failure instanceof Failure)) throw failure
+      problems.push({ path: name, message: failure.message, failure })
+      return ''
+    }
+  }
+  const tls = async (name: string): Promise<{ certificate: string; key: string }> => ({ certificate: await read('pem', 'tls', `${name}.pem`), key: await read('pem', 'tls', `${name}.key`) })
+  const serena = seed.roles.includes('serena')
+  const logging = seed.roles.includes('logging')
+  const handedIn = serena ? await lookAtHandedIn({ site, folder, env }) : undefined
+  problems.push(...handedIn?.problems ?? [])
+  const secrets: SeedSecrets = {
+    siteCa: await read('pem', 'ca.pem'),
+    hostKey: { privateKey: await read('pem', 'ssh', `${seed.group}_ed25519`), publicKey: `${await read('line', 'ssh', `${seed.group}_ed25519.pub`)}\n` },
+    ...(handedIn === undefined ? {} : { users: handedIn.found.users, publicTls: handedIn.found.publicTls ?? (site.public.certificate === undefined ? await tls('public') : { certificate: '', key: '' }) }),
+    ...(seed.loki === undefined ? {} : { lokiPushPassword: await read('line', 'loki-push-password') }),
+    ...(logging ? { loggingTls: await tls('logging'), grafanaAdminPassword: await read('line', 'grafana-admin-password') } : {})
+  }
+  return { secrets, problems }
 }
 
 /** Splits `STORAGE:iso/FILE`. */

@@ -5,10 +5,11 @@ import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import type { GroupPins } from '../stacks/deployment.ts'
 import { groupOrder } from '../stacks/order.ts'
-import { slotNames, type Role, type Site, type SlotName } from '../stacks/site.ts'
+import { slotNames, type Role, type Site, type SiteProblem, type SlotName } from '../stacks/site.ts'
 import { differences } from './edits.ts'
 import { firewallNotice, firewallState, type FirewallState } from './firewall.ts'
 import { guestOf, type GuestStatus } from './guest.ts'
+import { lookAtHandedIn } from './handed-in.ts'
 import { checkIdentity, diskPlace, observeGroup, observePinned, placesOf, type GroupSeen } from './observe.ts'
 import { readPins } from './pins.ts'
 
@@ -59,7 +60,8 @@ export async function readStatus({ site, folder, proxmox, signal }: { readonly s
     const vm = pins?.active === undefined ? undefined : seen.slots[pins.active]
     const release = pins?.active === undefined ? undefined : pins.slots[pins.active]
     const guest = vm?.there === true && vm.running && release !== undefined ? await guestOf(proxmox, release.vm.node, release.vm.vmid, signal).status() : undefined
-    groups[group] = describeGroup({ site, folder, group, seen, wrong, pins, guest })
+    const handedIn = site.groups[group]?.roles.includes('serena') === true ? (await lookAtHandedIn({ site, folder, env: process.env, onlyWhatIsHere: true })).problems : []
+    groups[group] = describeGroup({ site, folder, group, seen, wrong, pins, guest, handedIn })
   }
   const healthy = Object.values(groups).every((one) => one.health === 'healthy')
   return { schema: 1, site: site.name, healthy, proxmoxFirewall: await firewallState(proxmox), groups }
@@ -90,16 +92,18 @@ interface GroupFacts {
   readonly wrong: readonly string[]
   readonly pins: GroupPins | undefined
   readonly guest: GuestStatus | undefined
+  /** What of the site folder could not be used as it is. */
+  readonly handedIn?: readonly SiteProblem[]
 }
 
 /** Pure, but for a look at which files exist. */
-export function describeGroup({ site, folder, group, seen, wrong, pins, guest }: GroupFacts): GroupStatus {
+export function describeGroup({ site, folder, group, seen, wrong, pins, guest, handedIn = [] }: GroupFacts): GroupStatus {
   const slot = pins?.active
   const release = slot === undefined ? undefined : pins?.slots[slot]
   const place = diskPlace(seen)
   const vm = slot === undefined ? undefined : seen.slots[slot]
   const roles = release?.seed.roles ?? site.groups[group]?.roles ?? []
-  const problems = [...wrong, ...(guest?.problems ?? [])]
+  const problems = [...wrong, ...(guest?.problems ?? []), ...handedIn.map(({ path, message }) => `${path}: ${message}`)]
   const changed = differences(site, group, pins, seen)
   if (place.at === 'several') problems.push(`more than one disk could be the data: ${place.list.join(', ')}`)
   if (vm?.there === true && place.at !== slot) problems.push(place.at === 'nowhere' ? 'there is no data disk' : 'the slot does not own the data disk: run "npx golden deploy"')

@@ -6,6 +6,7 @@ import { join, relative, resolve } from 'node:path'
 import { makeFolder } from '../core/folders.ts'
 import { Failure } from '../proxmox/failure.ts'
 import { isCertificate } from '../proxmox/identity.ts'
+import { lookAtHandedIn, refuseHandedIn } from '../rollout/handed-in.ts'
 import { loadSite, siteFolder } from '../stacks/load.ts'
 import { groupWithRole, type Site } from '../stacks/site.ts'
 import { isKeyOf, makeAuthority, makeServerCertificate, stillServes } from './secrets/certificates.ts'
@@ -20,6 +21,7 @@ export const verb: Verb = {
     const made = await initFolder(folder)
     const site = await loadSite(folder)
     made.push(...await initSecrets(site, folder, new Date()))
+    refuseHandedIn((await lookAtHandedIn({ site, folder, env, onlyWhatIsHere: true })).problems)
     const list = made.map((file) => relative(folder, file))
     const next = made.includes(join(folder, 'site.ts'))
       ? `\nNext: edit ${join(folder, 'site.ts')} (addresses, storage, public name), run "npx golden init" again, then "npx golden setup".`

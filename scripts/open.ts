@@ -1,11 +1,10 @@
 /** What most verbs begin with: the site, and a connection to its Proxmox with the project's own token. */
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { connect, type Proxmox } from '../proxmox/client.ts'
 import type { Progress } from '../proxmox/progress.ts'
 import { loadSite, siteFolder } from '../stacks/load.ts'
-import { resolveSecret } from '../stacks/resolve.ts'
+import { readHandedIn, resolveSecret } from '../stacks/resolve.ts'
 import type { Site } from '../stacks/site.ts'
 
 export interface OpenSite {
@@ -43,7 +42,7 @@ export async function openProxmox(env: NodeJS.ProcessEnv, { progress, signal }: 
   const secret = handed ?? await resolveSecret(site.proxmox.token, 'proxmox.token', folder, env)
   const token = { id: site.proxmox.tokenId, secret }
   const caFile = pinnedCa(site, folder)
-  const caPem = caFile === undefined ? undefined : await readFile(caFile, 'utf8')
+  const caPem = caFile === undefined ? undefined : await readHandedIn(caFile, 'pem-file', 'proxmox.caFile', 'Run "npx golden setup": it fetches it again.')
   return { site, folder, token, caFile, proxmox: connect({ url: site.proxmox.url, auth: token, known: hook, say: progress.info, signal, ...(caPem === undefined ? {} : { caPem }) }) }
 }
 

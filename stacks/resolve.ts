@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { Failure } from '../proxmox/failure.ts'
+import { plainText, type TextKind } from '../proxmox/plain-text.ts'
 import type { SecretRef } from './secret.ts'
 
 /** How a reference looks in messages; never the secret itself. */
@@ -17,42 +18,51 @@ export function nameSecret(ref: SecretRef): string {
 
 /**
  * @param setting path of the setting in the site, for messages
- * @throws Failure `secret-unavailable`
+ * @param kind what it has to be: one line, or text in PEM
+ * @throws Failure `secret-unavailable`, `secret-unfit`
  */
-export async function resolveSecret(ref: SecretRef, setting: string, folder: string, env: NodeJS.ProcessEnv = process.env): Promise<string> {
-  const unavailable = (why: string, hint: string, cause?: unknown): Failure =>
-    new Failure('secret-unavailable', `${setting} = ${nameSecret(ref)}: ${why}`, hint, { cause })
-  const checked = (text: string): string => {
-    const secret = text.replace(/\r?\n$/, '')
-    if (secret === '') throw unavailable('is empty', `Give ${setting} a value there.`)
-    return secret
-  }
+export async function resolveSecret(ref: SecretRef, setting: string, folder: string, env: NodeJS.ProcessEnv = process.env, kind: 'line' | 'pem' = 'line'): Promise<string> {
+  const named = `${setting} = ${nameSecret(ref)}`
+  const unavailable = (why: string, hint: string, cause?: unknown): Failure => new Failure('secret-unavailable', `${named}: ${why}`, hint, { cause })
   switch (ref.kind) {
     case 'file': {
       const path = resolve(folder, ref.path)
-      try {
-        return checked(await readFile(path, 'utf8'))
-      } catch (cause) {
-        if (cause instanceof Failure) throw cause
+      const bytes = await readFile(path).catch((cause: unknown) => {
         throw unavailable(`${path} can't be read`, 'Run "npx golden init" (makes missing passwords and keys) or "npx golden setup" (makes the token), or put the secret there.', cause)
-      }
+      })
+      return fit(named, bytes, kind)
     }
     case 'env': {
       const value = env[ref.name]
       if (value === undefined) throw unavailable('is not set', `Set ${ref.name} in the environment.`)
-      return checked(value)
+      return fit(named, value, kind)
     }
     case 'command': {
       const [program, ...args] = ref.command
-      try {
-        const { stdout } = await promisify(execFile)(program, args, { cwd: folder, env, maxBuffer: 1 << 20 })
-        return checked(stdout)
-      } catch (cause) {
-        if (cause instanceof Failure) throw cause
+      const { stdout } = await promisify(execFile)(program, args, { cwd: folder, env, maxBuffer: 1 << 20, encoding: 'buffer' }).catch((cause: unknown) => {
         // The program's own words may quote the secret's place, never the arguments: those may be private.
-        const failure = cause as { code?: unknown; stderr?: string }
-        throw unavailable(failure.code === 'ENOENT' ? `${program} is not installed` : `${program} failed: ${(failure.stderr ?? '').trim().split('\n').at(-1) ?? ''}`, 'Run that program by hand in the site folder.')
-      }
+        const failure = cause as { code?: unknown; stderr?: Buffer }
+        throw unavailable(failure.code === 'ENOENT' ? `${program} is not installed` : `${program} failed: ${(failure.stderr?.toString('utf8') ?? '').trim().split('\n').at(-1) ?? ''}`, 'Run that program by hand in the site folder.')
+      })
+      return fit(named, stdout, kind)
     }
   }
+}
+
+/**
+ * A file of the site folder with a secret, a key or a certificate.
+ * @param named what messages call it, e.g. its path
+ * @throws Failure `secret-unavailable`, `secret-unfit`
+ */
+export async function readHandedIn(file: string, kind: TextKind, named: string = file, hint = 'Run "npx golden init": it makes what is missing and replaces nothing.'): Promise<string> {
+  const bytes = await readFile(file).catch((cause: unknown) => {
+    throw new Failure('secret-unavailable', `${named === file ? file : `${named}: ${file}`} can't be read`, hint, { cause })
+  })
+  return fit(named, bytes, kind)
+}
+
+function fit(named: string, found: Uint8Array | string, kind: TextKind): string {
+  const read = plainText(found, kind)
+  if (read.ok) return read.text
+  throw new Failure('secret-unfit', `${named}: it ${read.problem}`, 'Nothing was changed. Mend it there, then run the same command again.')
 }
