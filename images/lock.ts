@@ -8,7 +8,7 @@ import { z } from 'zod'
 import { Failure } from '../proxmox/failure.ts'
 import { canonical, sha256 } from './canonical.ts'
 
-export const services = ['serena', 'nginx', 'promtail', 'loki', 'grafana'] as const
+export const services = ['serena', 'nginx', 'otelcol', 'promtail', 'loki', 'grafana'] as const
 export type Service = (typeof services)[number]
 
 const entry = z.strictObject({
@@ -24,7 +24,7 @@ const schema = z.strictObject({
   /** The day of the last `golden lock`. Another day is another image: the bake takes the distribution's packages as they are then. */
   packages: z.iso.date().optional(),
   // A service without an image: its role runs without it, and says so (Grafana in the lab). Nothing works without the first two.
-  services: z.strictObject({ serena: entry, nginx: entry, promtail: entry.optional(), loki: entry.optional(), grafana: entry.optional() })
+  services: z.strictObject({ serena: entry, nginx: entry, otelcol: entry.optional(), promtail: entry.optional(), loki: entry.optional(), grafana: entry.optional() })
 })
 
 export type Lock = z.output<typeof schema>
@@ -34,6 +34,7 @@ export type LockEntry = z.output<typeof entry>
 export const defaultImages: Readonly<Record<Service, { readonly image: string; readonly tag: string }>> = {
   serena: { image: 'ghcr.io/oraios/serena', tag: '2.1.0' },
   nginx: { image: 'docker.io/library/nginx', tag: '1.30' },
+  otelcol: { image: 'docker.io/otel/opentelemetry-collector-contrib', tag: '0.165.0' },
   promtail: { image: 'docker.io/grafana/promtail', tag: '3.6.15' },
   loki: { image: 'docker.io/grafana/loki', tag: '3.7.8' },
   grafana: { image: 'docker.io/grafana/grafana', tag: '13.0.0' }

@@ -47,7 +47,11 @@ export async function updateLock(options: LockOptions): Promise<LockUpdate> {
   const found: Partial<Record<Service, LockEntry>> = {}
   for (const service of services) {
     const known = before?.services[service]
-    const wanted = before === undefined ? defaultImages[service] : known
+    // Of the log agents only the site's goes into the image; one that the site has changed to comes from the list.
+    const agent = service === 'otelcol' || service === 'promtail'
+    if (agent && service !== options.site.logging.agent) continue
+    const changed = agent && before?.services[service === 'otelcol' ? 'promtail' : 'otelcol'] !== undefined
+    const wanted = before === undefined || changed ? known ?? defaultImages[service] : known
     if (wanted === undefined) continue
     if (wanted.tag === undefined) {
       if (known !== undefined) found[service] = known

@@ -41,8 +41,8 @@ export interface Seed {
   }
   /** Present with the role `logging`. */
   logging?: { retentionDays: number; port: number }
-  /** Where Promtail pushes to; absent when the site has no logging. */
-  loki?: { host: string; port: number; user: 'promtail' }
+  /** Where log lines are pushed to, and by which agent; absent when the site has no logging. */
+  loki?: { host: string; port: number; user: 'promtail'; /** @default 'promtail', which older seeds mean */ agent?: 'otelcol' | 'promtail' }
   ssh: { projectKeys: string[]; adminKeys: string[] }
 }
 
@@ -57,7 +57,7 @@ export const seedFiles = {
   /** Role logging: for the service address. */
   loggingCertificate: 'tls/logging.pem',
   loggingKey: 'tls/logging.key',
-  /** The site's own CA; Promtail trusts it. */
+  /** The site's own CA; the log agent trusts it. */
   siteCa: 'tls/site-ca.pem',
   /** Role serena. */
   serenaUsers: 'htpasswd/serena',
@@ -79,5 +79,5 @@ export interface ImageRecord {
   /** When it was baked, ISO 8601. */
   built: string
   /** Digest references (`repo@sha256:…`). A service without one is not in the image. */
-  services: Partial<Record<'serena' | 'nginx' | 'promtail' | 'loki' | 'grafana', string>>
+  services: Partial<Record<'serena' | 'nginx' | 'otelcol' | 'promtail' | 'loki' | 'grafana', string>>
 }

@@ -48,7 +48,7 @@ const seed = z.strictObject({
     projects: z.array(z.strictObject({ name: text, git: text.optional() }))
   }).optional(),
   logging: z.strictObject({ retentionDays: z.int(), port }).optional(),
-  loki: z.strictObject({ host: z.ipv4(), port, user: z.literal('promtail') }).optional(),
+  loki: z.strictObject({ host: z.ipv4(), port, user: z.literal('promtail'), agent: z.enum(['otelcol', 'promtail']).optional() }).optional(),
   ssh: z.strictObject({ projectKeys: z.array(text), adminKeys: z.array(text) })
 })
 
@@ -210,7 +210,7 @@ export function newRelease(site: Site, groupName: string, slot: SlotName, origin
         }
       } : {}),
       ...(group.roles.includes('logging') ? { logging: { retentionDays: site.logging.retentionDays, port: site.logging.port } } : {}),
-      ...(logging === undefined ? {} : { loki: { host: logging.group.service, port: site.logging.port, user: 'promtail' as const } }),
+      ...(logging === undefined ? {} : { loki: { host: logging.group.service, port: site.logging.port, user: 'promtail' as const, agent: site.logging.agent } }),
       ssh: { projectKeys: [...site.ssh.projectKeys], adminKeys: [...site.ssh.adminKeys] }
     }
   }

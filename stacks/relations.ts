@@ -134,7 +134,7 @@ function settingProblems(site: Loose): SiteProblem[] {
   if (loggingPort < unprivilegedPorts) problems.push({ path: 'logging.port', message: `must be above ${unprivilegedPorts}: nginx runs without root, and may have no lower one` })
   const { httpsPort = 443, httpPort = 80 } = (part(site, 'public') ?? {}) as { httpsPort?: unknown; httpPort?: unknown }
   if (httpsPort === httpPort) problems.push({ path: 'public.httpPort', message: 'must not be public.httpsPort: a router forwards a port to one place' })
-  if (takenPorts.includes(loggingPort)) problems.push({ path: 'logging.port', message: `must not be ${takenPorts.join(' or ')}: Promtail and nginx listen there in every VM` })
+  if (takenPorts.includes(loggingPort)) problems.push({ path: 'logging.port', message: `must not be ${takenPorts.join(' or ')}: the log agent and nginx listen there in every VM` })
   for (const [name, group] of entriesOf(site.groups)) {
     // The longest name that is made of both ends in `-delete`.
     if (typeof siteName === 'string' && `${siteName}-${name}-delete`.length > hostNameLength) problems.push({ path: `groups.${name}`, message: `the names of site and group are too long together: VMs are called like ${siteName}-${name}-delete, with ${hostNameLength} characters at most` })
@@ -148,7 +148,7 @@ function settingProblems(site: Loose): SiteProblem[] {
   return [...problems, ...containerProblems(site), ...ruleProblems(site), ...backendProblems(site)]
 }
 
-/** In every VM: nginx for its own status, Promtail. */
+/** In every VM: nginx for its own status, the log agent. */
 const takenPorts = [8099, 9080]
 /** net.ipv4.ip_unprivileged_port_start in images/rootfs. */
 const unprivilegedPorts = 80

@@ -156,6 +156,11 @@ const schema = z.strictObject({
   }),
   logging: z.strictObject({
     retentionDays: z.int().min(1).max(3650).default(30),
+    /**
+     * What brings the log lines to Loki. `otelcol`, the OpenTelemetry Collector, loses nothing that there is room for;
+     * `promtail` has reached its end of life and does (docs/logging.md).
+     */
+    agent: z.enum(['otelcol', 'promtail']).default('otelcol'),
     /** The port of Grafana and of Loki's push on the logging service address; never forwarded by a router. */
     port: port.default(8443)
   }).prefault({}),

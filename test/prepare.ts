@@ -24,7 +24,7 @@ try {
   } else {
     say('not root: tests that need network namespaces or a Debian root are skipped by name')
   }
-  await ensureTools(['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox', ...(withJournal ? ['promtail', 'loki'] as const : [])], {
+  await ensureTools(['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox', ...(withJournal ? ['otelcol', 'promtail', 'loki'] as const : [])], {
     signal: abort.signal,
     report: plainLines(say)
   })

@@ -16,7 +16,7 @@ export const testLock: Lock = {
   services: {
     serena: { image: 'ghcr.io/oraios/serena', digest: digest('1') },
     nginx: { image: 'docker.io/library/nginx', digest: digest('2') },
-    promtail: { image: 'docker.io/grafana/promtail', digest: digest('3') },
+    otelcol: { image: 'docker.io/otel/opentelemetry-collector-contrib', digest: digest('3') },
     loki: { image: 'docker.io/grafana/loki', digest: digest('4') }
   }
 }

@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process'
-import { mkdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, readFile, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
@@ -31,7 +31,11 @@ export function buildArguments(go: GoBuild, target: string): readonly string[] {
 /** The key of a build: another module, sum, flag, platform or Go family is another binary. */
 export async function buildKey(go: GoBuild, platform: Platform, compiler: Go, modules = MODULES): Promise<string> {
   const read = (file: string): Promise<string> => readFile(join(modules, go.module, file), 'utf8')
+  // A program of our own: what little there is of it stands beside go.mod.
+  const sources = (await readdir(join(modules, go.module))).filter((file) => file.endsWith('.go')).sort()
+  const own = Object.fromEntries(await Promise.all(sources.map(async (file) => [file, await read(file)] as const)))
   return keyOf({
+    ...own,
     'go.mod': await read('go.mod'),
     'go.sum': await read('go.sum'),
     arguments: buildArguments(go, 'TARGET').join('\n'),

@@ -5,7 +5,7 @@
  * The sums were found, in November 2026, in at least one package definition of others (Homebrew formulae, Nix and
  * Docker recipes that verify the same archive). A release whose sum we could not find is not downloaded, but built.
  */
-export const TOOL_NAMES = ['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox', 'promtail', 'loki'] as const
+export const TOOL_NAMES = ['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox', 'otelcol', 'promtail', 'loki'] as const
 
 /** In the order in which they are best provided: what tests need first, what only container images need last. */
 export type ToolName = (typeof TOOL_NAMES)[number]
@@ -39,6 +39,8 @@ export interface GoBuild {
   readonly module: string
   /** The main package. */
   readonly package: string
+  /** Where the main package is a file of ours in that folder: the package whose version it has. */
+  readonly main?: string
   /** Variables set by the linker, on top of `-s -w`. */
   readonly variables?: Readonly<Record<string, string>>
   readonly tags?: readonly string[]
@@ -121,8 +123,14 @@ export const PINS: Readonly<Record<ToolName, Pin>> = {
     releases: {},
     go: { module: 'terraform-provider-proxmox', package: 'github.com/bpg/terraform-provider-proxmox' },
   },
-  // Promtail and Loki do not run on this computer: they go into the lab's container images, which must not depend on
-  // what somebody happens to have on PATH.
+  // The collector, Promtail and Loki do not run on this computer: they go into the lab's container images, which must not
+  // depend on what somebody happens to have on PATH.
+  otelcol: {
+    version: '0.165.0',
+    ask: { args: ['--version'], pattern: /^otelcol-contrib version (\S+)/m },
+    releases: {},
+    go: { module: 'otelcol', package: '.', main: 'go.opentelemetry.io/collector/otelcol', variables: { 'main.version': '0.165.0' } },
+  },
   promtail: {
     version: '3.6.15',
     ask: { args: ['--version'], pattern: /^promtail, version ([^\s,]+)/m },

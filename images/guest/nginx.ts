@@ -203,6 +203,14 @@ const serenaLocation = (path: string, target: string): string => `    location $
       error_page 502 504 =503 @starting;
 ${refusalPages('      ')}    }`
 
+const lokiPush = (address: string): string => `      if ($request_method != POST) { return 405; }
+      limit_req zone=push burst=200 nodelay;
+      ${authenticated}
+      access_log /dev/stdout golden if=$golden_push_refused;
+      proxy_pass http://${address}:3100;
+      proxy_set_header Authorization "";
+      proxy_set_header Connection "";`
+
 function loggingServer(seed: Seed, port: number, image: ImageRecord): string {
   const at = containerNetworks(seed.containers)
   const grafana = presentContainers(seed, image).some(container => container.name === 'grafana')
@@ -245,17 +253,17 @@ function loggingServer(seed: Seed, port: number, image: ImageRecord): string {
     add_header Strict-Transport-Security "max-age=63072000" always;
     limit_conn open 200;
 
-    # Of Loki nothing but the push.
+    # Of Loki nothing but the push, in its own form (Promtail) and in OpenTelemetry's (the collector).
     location = /loki/api/v1/push {
-      if ($request_method != POST) { return 405; }
-      limit_req zone=push burst=200 nodelay;
-      ${authenticated}
-      access_log /dev/stdout golden if=$golden_push_refused;
-      proxy_pass http://${at.loki}:3100;
-      proxy_set_header Authorization "";
-      proxy_set_header Connection "";
+${lokiPush(at.loki)}
+    }
+    location = /otlp/v1/logs {
+      # The collector throws away what is refused; a password that does not fit is mended by the next deployment.
+      error_page 401 =503 @refusal;
+${refusalPages('      ')}${lokiPush(at.loki)}
     }
     location /loki/ { return 404; }
+    location /otlp/ { return 404; }
 ${authLocation('loki')}
 ${refusalLocations}${front}
   }

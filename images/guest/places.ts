@@ -32,6 +32,10 @@ export const probeFile = `${authFolder}/probe`
 export const authSocketName = 'auth.sock'
 export const authSocket = `${run}/nginx/${authSocketName}`
 export const wantedProjects = `${run}/projects/wanted.json`
+/** The collector's positions and what waits for Loki: on the slot's own disk, as the logs are. */
+export const otelcolFolder = '/var/lib/golden/otelcol'
+/** The journal, as the collector reads it (journal.ts). */
+export const journalFolder = '/var/lib/golden/journal'
 
 /**
  * Owners of files that containers read or write. Ours are far from the numbers that a distribution gives to its services
@@ -41,7 +45,7 @@ export const owner = { root: 0, projects: 9901, serena: 9903, nginx: 9904, grafa
 /** Whom the projects belong to on the data disk, in every image; mounts show them as `projects` and as `serena`. */
 export const projectsOnDisk = 1000
 
-export type ContainerName = 'nginx_proxy' | 'promtail' | 'serena_mcp' | 'serena_mcp_sse' | 'loki' | 'grafana'
+export type ContainerName = 'nginx_proxy' | 'otelcol' | 'promtail' | 'serena_mcp' | 'serena_mcp_sse' | 'loki' | 'grafana'
 export type ServiceName = keyof ImageRecord['services']
 
 export interface Container {
@@ -58,7 +62,8 @@ export interface Container {
 export function wantedContainers(seed: Seed): Container[] {
   const at = containerNetworks(seed.containers)
   const list: Container[] = [{ name: 'nginx_proxy', service: 'nginx', unit: 'edge', probe: 'http://127.0.0.1:8099/health' }]
-  if (seed.loki) list.push({ name: 'promtail', service: 'promtail', unit: 'edge', probe: 'http://127.0.0.1:9080/ready' })
+  if (seed.loki?.agent === 'otelcol') list.push({ name: 'otelcol', service: 'otelcol', unit: 'edge', probe: 'http://127.0.0.1:9080/metrics' })
+  else if (seed.loki) list.push({ name: 'promtail', service: 'promtail', unit: 'edge', probe: 'http://127.0.0.1:9080/ready' })
   if (seed.roles.includes('serena') && seed.serena) {
     // Serena answers every unknown path with 404: enough to see that its HTTP server lives.
     if (seed.serena.transports.includes('streamable-http')) {
@@ -81,7 +86,7 @@ export function presentContainers(seed: Seed, image: ImageRecord): Container[] {
 }
 
 /**
- * Without which the service address would lead nowhere. Not Promtail and, where Serena is, not Loki: what is wrong with
+ * Without which the service address would lead nowhere. Not the log agent and, where Serena is, not Loki: what is wrong with
  * the logs must not take Serena away from its users.
  */
 export const isEssential = (seed: Seed, container: Container): boolean =>

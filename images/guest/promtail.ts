@@ -2,11 +2,11 @@
 import type { Seed } from '../seed.ts'
 
 /**
- * Returns JSON (which is YAML), or undefined where the site has no logging. The container's name comes from the log
+ * Returns JSON (which is YAML), or undefined where the site has no logging or another agent. The container's name comes from the log
  * driver's `tag` (daemon.json), so that neither the Docker socket nor a list of ids is needed.
  */
 export function promtailConfiguration(seed: Seed): string | undefined {
-  if (!seed.loki) return undefined
+  if (!seed.loki || seed.loki.agent === 'otelcol') return undefined
   const labels = {
     host: seed.hostname,
     group: seed.group,

@@ -5,6 +5,7 @@ import { grafanaProvisioning } from './grafana.ts'
 import { lokiConfiguration } from './loki.ts'
 import { containerNetworks } from './network.ts'
 import { nginxConfiguration } from './nginx.ts'
+import { otelcolConfiguration } from './otelcol.ts'
 import { owner, presentContainers, run, wantedProjects, type RenderedFile } from './places.ts'
 import { promtailConfiguration } from './promtail.ts'
 
@@ -53,6 +54,13 @@ export function renderFiles(seed: Seed, image: ImageRecord, contents: SeedConten
     add('nginx/tls/logging.pem', secret(seedFiles.loggingCertificate), owner.nginx, 0o400)
     add('nginx/tls/logging.key', secret(seedFiles.loggingKey), owner.nginx, 0o400)
     add('auth/loki', secret(seedFiles.lokiUsers), owner.root, 0o400)
+  }
+  const otelcol = otelcolConfiguration(seed)
+  if (otelcol !== undefined) {
+    add('otelcol/otelcol.yaml', otelcol, owner.root, 0o400)
+    const credentials = `${seed.loki?.user}:${secret(seedFiles.lokiPushPassword).trimEnd()}`
+    add('otelcol/authorization', `Basic ${Buffer.from(credentials).toString('base64')}`, owner.root, 0o400)
+    add('otelcol/site-ca.pem', secret(seedFiles.siteCa), owner.root, 0o400)
   }
   const promtail = promtailConfiguration(seed)
   if (promtail !== undefined) {

@@ -5,7 +5,7 @@ import { request as httpsRequest } from 'node:https'
 import { request as httpRequest } from 'node:http'
 import { isIP } from 'node:net'
 import { frontProblems, readProbe, sessionProblems } from './front.ts'
-import { jailedProjectsFolder, owner, run, workspacesFolder } from './places.ts'
+import { jailedProjectsFolder, owner, presentContainers, run, workspacesFolder } from './places.ts'
 import type { Slot } from './slot.ts'
 import { describe, observe } from './status.ts'
 
@@ -44,8 +44,9 @@ export async function selftest(slot: Slot): Promise<Check[]> {
   }
   const { seed } = slot
   const status = describe(slot, await observe(slot))
+  const edge = new Set<string>(presentContainers(seed, slot.image).filter(container => container.unit === 'edge').map(container => container.name))
   for (const [name, service] of Object.entries(status.services)) {
-    const expected = status.active || name === 'nginx_proxy' || name === 'promtail'
+    const expected = status.active || edge.has(name)
     if (expected) add(`${name} answers`, service.state === 'running', service.state)
     else add(`${name} is not running without the data disk`, service.state === 'absent' || service.state === 'stopped', service.state)
   }

@@ -1,7 +1,7 @@
 /**
  * golden-watch.service: every few seconds it looks at the containers, restarts what stopped answering, goes in as a
- * client does, holds the service address while this slot may and what it is for answers, and keeps the firewall's rules,
- * golden-auth, the guest agent and, without NTP servers, the clock.
+ * client does, holds the service address while this slot may and what it is for answers, keeps the firewall's rules, golden-auth,
+ * the guest agent and, without NTP servers, the clock, and copies the journal for the log agent.
  * Compose does not restart what is merely unhealthy.
  */
 import { spawnSync } from 'node:child_process'
@@ -14,7 +14,8 @@ import { keepClock } from './clock.ts'
 import { isMounted } from './disk.ts'
 import { listContainers, restartContainer } from './docker.ts'
 import { frontProblems, readProbe, sessionProblems } from './front.ts'
-import { addressReport, authSocket, claimFile, isEssential, presentContainers, restartReport, sessionReport, type Container } from './places.ts'
+import { JournalCopy } from './journal.ts'
+import { addressReport, authSocket, claimFile, isEssential, journalFolder, presentContainers, restartReport, sessionReport, type Container } from './places.ts'
 import { answers } from './probe.ts'
 import { decide, forget, type Patience } from './patience.ts'
 import { readSlot } from './slot.ts'
@@ -127,7 +128,9 @@ if (!slot) throw new Error('there is no seed')
 const containers = presentContainers(slot.seed, slot.image)
 const patience: Patience = new Map()
 const front: FrontSeen = { problems: [], due: 0, sessionDue: 0 }
+const journal = slot.seed.loki?.agent === 'otelcol' ? new JournalCopy(journalFolder) : undefined
 for (;;) {
+  if (journal?.running === false) journal.start()
   keepAgent()
   keepFirewall()
   if (slot.seed.ntp.length === 0) keepClock()

@@ -1,6 +1,6 @@
 /**
- * `node lab/debian/build.ts [base|root|containers|all] [--loki FILE --promtail FILE]`: fills the cache ahead of time and
- * prints where things are. The container images need the two programs, by default those on PATH.
+ * `node lab/debian/build.ts [base|root|containers|all] [--loki FILE --otelcol FILE --promtail FILE]`: fills the cache ahead of time and
+ * prints where things are. The container images need the three programs, by default those on PATH.
  */
 import { parseArgs } from 'node:util'
 import { buildBase } from './base.ts'
@@ -9,7 +9,7 @@ import { buildContainers } from './containers.ts'
 import { DebianFailure } from './failure.ts'
 import { buildRoot } from './root.ts'
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { loki: { type: 'string' }, promtail: { type: 'string' } } })
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { loki: { type: 'string' }, otelcol: { type: 'string' }, promtail: { type: 'string' } } })
 const what = positionals[0] ?? 'all'
 const abort = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => abort.abort(new Error(`stopped by ${name}`)))
@@ -18,10 +18,10 @@ const options = { log: (line: string) => console.error(line), signal: abort.sign
 const builders: Readonly<Record<string, () => Promise<unknown>>> = {
   base: () => buildBase(options),
   root: () => buildRoot(options),
-  containers: async () => buildContainers({ ...options, tools: { loki: await program('loki'), promtail: await program('promtail') } }),
+  containers: async () => buildContainers({ ...options, tools: { loki: await program('loki'), otelcol: await program('otelcol'), promtail: await program('promtail') } }),
 }
 
-async function program(name: 'loki' | 'promtail'): Promise<string> {
+async function program(name: 'loki' | 'otelcol' | 'promtail'): Promise<string> {
   const given = values[name]
   if (given !== undefined) return given
   const { code, stdout } = await command(['sh', '-c', 'command -v "$1"', 'sh', name], { accept: [1, 127] })
@@ -30,7 +30,7 @@ async function program(name: 'loki' | 'promtail'): Promise<string> {
 }
 
 if (what !== 'all' && !Object.hasOwn(builders, what)) {
-  console.error(`usage: node lab/debian/build.ts [${[...Object.keys(builders), 'all'].join('|')}] [--loki FILE --promtail FILE]`)
+  console.error(`usage: node lab/debian/build.ts [${[...Object.keys(builders), 'all'].join('|')}] [--loki FILE --otelcol FILE --promtail FILE]`)
   process.exitCode = 2
 } else {
   try {

@@ -10,7 +10,7 @@ import { writeImage, readLayout, type ImageConfig } from './oci.ts'
 import { buildRoot, inRoot, type Bind } from './root.ts'
 import { defaultCacheDir, EPOCH, mirrorOf, STAMP, SUITE, type BuildOptions } from './settings.ts'
 
-export const CONTAINERS = ['serena', 'nginx', 'promtail', 'loki'] as const
+export const CONTAINERS = ['serena', 'nginx', 'otelcol', 'promtail', 'loki'] as const
 export type ContainerName = (typeof CONTAINERS)[number]
 
 export interface ContainerImage {
@@ -28,8 +28,8 @@ export interface Containers {
 }
 
 export interface ContainersOptions extends BuildOptions {
-  /** The programs that go into their images: Promtail linked with libsystemd, Loki without libraries. */
-  readonly tools: { readonly loki: string; readonly promtail: string }
+  /** The programs that go into their images: Promtail linked with libsystemd, the others without libraries. */
+  readonly tools: { readonly loki: string; readonly otelcol: string; readonly promtail: string }
 }
 
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
@@ -73,6 +73,13 @@ const recipes: Readonly<Record<ContainerName, Recipe>> = {
     root: { variant: 'extract', packages: ['base-files', 'nginx', 'libnginx-mod-http-js', 'netbase', 'tzdata'], exclude: SLIM, customize: 'containers/nginx.sh' },
     config: { Env: [`PATH=${PATH}`], Cmd: ['nginx', '-g', 'daemon off;'], ExposedPorts: { '80/tcp': {} }, StopSignal: 'SIGQUIT' },
   },
+  // As the official one: from scratch.
+  otelcol: {
+    tag: '0.165.0',
+    config: { User: '10001', Env: [`PATH=${PATH}`], Entrypoint: ['/otelcol-contrib'], Cmd: ['--config', '/etc/otelcol-contrib/config.yaml'] },
+    program: { from: 'otelcol', to: 'otelcol-contrib' },
+    finish: withTemporaryFolder,
+  },
   promtail: {
     tag: '3.6.15',
     root: {
@@ -90,8 +97,7 @@ const recipes: Readonly<Record<ContainerName, Recipe>> = {
     program: { from: 'loki', to: 'usr/bin/loki' },
     finish: async tree => {
       await mkdir(join(tree, 'etc'), { recursive: true })
-      await mkdir(join(tree, 'tmp'))
-      await chmod(join(tree, 'tmp'), 0o1777)
+      await withTemporaryFolder(tree)
       await writeFile(join(tree, 'etc/passwd'), 'root:x:0:0:root:/root:/sbin/nologin\nloki:x:10001:10001:Loki:/tmp:/sbin/nologin\n')
       await writeFile(join(tree, 'etc/group'), 'root:x:0:\nloki:x:10001:\n')
     },
@@ -140,6 +146,11 @@ async function buildContainer(name: ContainerName, options: ContainersOptions, c
     await writeImage({ tree, layout: part, tag, config, epoch: EPOCH })
     await rm(tree, { recursive: true })
   }, options.log, options.signal)
+}
+
+async function withTemporaryFolder(tree: string): Promise<void> {
+  await mkdir(join(tree, 'tmp'))
+  await chmod(join(tree, 'tmp'), 0o1777)
 }
 
 /** What belongs to the container's runtime, or to an apt that is not there. */

@@ -1,4 +1,4 @@
-/** Log lines on their way: Serena, nginx and the journal of the Serena VM → Promtail → Loki, found by LogQL. */
+/** Log lines on their way: Serena, nginx and the journal of the Serena VM → the log agent → Loki, found by LogQL. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { groupWithRole, type Site } from '../../stacks/site.ts'

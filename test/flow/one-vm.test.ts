@@ -33,7 +33,7 @@ it('pins and deploys a site with both roles on one VM; plain cdktn applies the s
   const { groups } = await site.done<SiteStatus>('status')
   expect(groups['all']).toMatchObject({
     roles: ['serena', 'logging'], health: 'healthy', serviceAddress: '10.77.0.41', dataDisk: { at: 'blue' }, missing: ['grafana'],
-    services: { serena_mcp: 'running', serena_mcp_sse: 'running', nginx_proxy: 'running', promtail: 'running', loki: 'running' },
+    services: { serena_mcp: 'running', serena_mcp_sse: 'running', nginx_proxy: 'running', otelcol: 'running', loki: 'running' },
     urls: { 'streamable-http': expect.stringContaining('/mcp') }
   })
   // What the image does not have is not offered.

@@ -138,7 +138,7 @@ describe('the path of a site', () => {
     expect(status.groups['serena']).toMatchObject({
       activeSlot: 'blue', image, serviceAddress: '10.77.0.21', health: 'healthy', problems: [],
       urls: { 'streamable-http': `https://localhost:${place.lab.connection.router.https.port}/mcp`, sse: `https://localhost:${place.lab.connection.router.https.port}/sse` },
-      services: { serena_mcp: 'running', serena_mcp_sse: 'running', nginx_proxy: 'running', promtail: 'running' },
+      services: { serena_mcp: 'running', serena_mcp_sse: 'running', nginx_proxy: 'running', otelcol: 'running' },
       dataDisk: { at: 'blue' }, siteDiffers: false
     })
     expect(status.groups['logging']).toMatchObject({ activeSlot: 'blue', health: 'healthy', services: { loki: 'running' }, missing: ['grafana'], dataDisk: { at: 'blue' } })

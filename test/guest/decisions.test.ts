@@ -6,6 +6,7 @@ import { correction, timesyncdConfiguration } from '../../images/guest/clock.ts'
 import { classify } from '../../images/guest/disk.ts'
 import { decide, silentMs, startMs, type Patience } from '../../images/guest/patience.ts'
 import { isEssential, wantedContainers } from '../../images/guest/places.ts'
+import { otelcolConfiguration } from '../../images/guest/otelcol.ts'
 import { promtailConfiguration } from '../../images/guest/promtail.ts'
 import { composeEnvironment, dockerSettings, parseSeed, renderFiles, SeedProblem } from '../../images/guest/render.ts'
 import { projectSettings, serenaConfiguration } from '../../images/guest/serena.ts'
@@ -115,7 +116,7 @@ describe('status', () => {
   })
 
   test('without the data disk it needs the edge only, and says when the address stayed behind', () => {
-    const edge = ['nginx_proxy', 'promtail']
+    const edge = ['nginx_proxy', 'otelcol']
     const idle: Observation = { ...good, disk: 'absent', containers: good.containers?.filter(entry => edge.includes(entry.name)), answering: new Set(edge), addresses: [seeds.both.address] }
     expect(describeSlot(slot, idle)).toMatchObject({ active: false, healthy: true, problems: [] })
     expect(describeSlot(slot, { ...idle, addresses: good.addresses }).problems).toEqual(['the service address is still here without the data disk'])
@@ -130,7 +131,7 @@ describe('rendering', () => {
       for (const file of renderFiles(seed, image, contents())) {
         const closed = ((file.mode ?? 0o644) & 0o077) === 0
         for (const secret of secrets) if (!closed) expect(file.content, file.path).not.toContain(secret)
-        if (/compose\.env|nginx\.conf|promtail\.yaml|loki\.yaml/.test(file.path)) for (const secret of secrets) expect(file.content, file.path).not.toContain(secret)
+        if (/compose\.env|nginx\.conf|promtail\.yaml|otelcol\.yaml|loki\.yaml/.test(file.path)) for (const secret of secrets) expect(file.content, file.path).not.toContain(secret)
       }
     }
   })
@@ -146,14 +147,17 @@ describe('rendering', () => {
   test('starts only what the role has and the image brings', () => {
     const list = (text: string, name: string): string | undefined => new RegExp(`^${name}="(.*)"$`, 'm').exec(text)?.[1]
     const both = composeEnvironment(seeds.both, imageWithoutGrafana)
-    expect(list(both, 'GOLDEN_EDGE')).toBe('nginx_proxy promtail')
+    expect(list(both, 'GOLDEN_EDGE')).toBe('nginx_proxy otelcol')
     expect(list(both, 'GOLDEN_SERENA')).toBe('serena_mcp')
     expect(list(both, 'GOLDEN_LOGGING')).toBe('loki')
     expect(list(composeEnvironment(seeds.logging, image), 'GOLDEN_LOGGING')).toBe('loki grafana')
     expect(list(composeEnvironment(seeds.logging, image), 'GOLDEN_SERENA')).toBe('')
     const { loki: _, ...alone } = seeds.serena
     expect(list(composeEnvironment(alone, image), 'GOLDEN_EDGE')).toBe('nginx_proxy')
-    expect(promtailConfiguration(alone)).toBeUndefined()
+    expect([promtailConfiguration(alone), otelcolConfiguration(alone)]).toEqual([undefined, undefined])
+    const promtail = { ...seeds.serena, loki: { ...seeds.serena.loki!, agent: 'promtail' as const } }
+    expect(list(composeEnvironment(promtail, image), 'GOLDEN_EDGE')).toBe('nginx_proxy promtail')
+    expect(renderFiles(promtail, image, contents()).map(({ path }) => path).filter(path => /otelcol|promtail/.test(path))).toEqual(['promtail.yaml', 'push-password', 'site-ca.pem'].map(name => `/run/golden/promtail/${name}`))
   })
 
   test('Serena gets no trust in projects, and its shell only where the site says so', () => {

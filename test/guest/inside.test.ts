@@ -297,7 +297,7 @@ cp -r /contents /cd/golden && chmod -R a-w /cd/golden
 boot > /tmp/said
 want 'the CD is not left mounted' no "$([ -e /run/golden/cd ] && echo yes || echo no)"
 stat -c '%a %u %n' /run/golden/seed /run/golden/seed/seed.json /run/golden/seed/tls /run/golden/nginx /run/golden/nginx/tls/public.key /run/golden/auth /run/golden/auth/serena /run/golden/compose.env \
-  /run/golden/promtail/push-password /run/golden/ssh /run/golden/ssh/ssh_host_ed25519_key /run/golden/ssh/authorized_keys/projects /run/golden/projects > /tmp/modes
+  /run/golden/otelcol/authorization /run/golden/ssh /run/golden/ssh/ssh_host_ed25519_key /run/golden/ssh/authorized_keys/projects /run/golden/projects > /tmp/modes
 want 'owners and modes' '700 0 /run/golden/seed
 600 0 /run/golden/seed/seed.json
 700 0 /run/golden/seed/tls
@@ -306,7 +306,7 @@ want 'owners and modes' '700 0 /run/golden/seed
 700 0 /run/golden/auth
 400 0 /run/golden/auth/serena
 600 0 /run/golden/compose.env
-400 0 /run/golden/promtail/push-password
+400 0 /run/golden/otelcol/authorization
 755 0 /run/golden/ssh
 600 0 /run/golden/ssh/ssh_host_ed25519_key
 644 0 /run/golden/ssh/authorized_keys/projects
@@ -317,7 +317,7 @@ as 9904 cat /run/golden/nginx/tls/public.key > /dev/null
 want "the health check's password of this boot" '400 0 32' "$(stat -c '%a %u %s' /run/golden/auth/probe)"
 probe=$(cat /run/golden/auth/probe)
 if as 9904 cat /run/golden/auth/serena 2>/dev/null; then echo 'nginx can read hashes' >&2; exit 9; fi
-for file in seed/seed.json nginx/tls/public.key compose.env promtail/push-password ssh/ssh_host_ed25519_key; do
+for file in seed/seed.json nginx/tls/public.key compose.env otelcol/authorization ssh/ssh_host_ed25519_key; do
   if as 9901 cat "/run/golden/$file" 2>/dev/null; then echo "the owner of the projects can read $file" >&2; exit 9; fi
 done
 absent push-secret /tmp/said

@@ -12,6 +12,8 @@ import { grafanaProvisioning } from '../../images/guest/grafana.ts'
 import { lokiConfiguration } from '../../images/guest/loki.ts'
 import { promtailConfiguration } from '../../images/guest/promtail.ts'
 import { ensureTools, haveTools } from '../../tools/index.ts'
+import type { Seed } from '../../images/seed.ts'
+import { Agent } from './agent-rig.ts'
 import { seeds } from './seed.ts'
 
 const children: ChildProcess[] = []
@@ -66,13 +68,18 @@ const request = (status: number, user: string): string =>
   JSON.stringify({ time: 'now', remote: '10.0.0.9', user, host: 'h', method: 'POST', path: '/mcp', status, bytes: 1, seconds: 0.25 })
 
 /** Building them takes minutes and is no business of a test: `npm test` does it before, where it can. */
-const built = await haveTools(['loki', 'promtail'])
+const built = await haveTools(['loki', 'otelcol', 'promtail'])
+let otelcol: Agent | undefined
 
-describe.skipIf(!built)('a log line (needs Loki and Promtail on PATH or in the cache)', () => {
+/** The plan's agent in a second slot, so that the lines of both can be told apart. */
+const withPromtail: Seed = { ...seeds.serena, slot: 'green', hostname: 'home-serena-green', loki: { ...seeds.serena.loki!, agent: 'promtail' } }
+const hosts = [['otelcol', 'home-serena-blue'], ['promtail', 'home-serena-green']] as const
+
+describe.skipIf(!built)('a log line (needs Loki and both agents in the cache)', () => {
   beforeAll(async () => {
-    const tools = await ensureTools(['loki', 'promtail'])
+    const tools = await ensureTools(['loki', 'otelcol', 'promtail'])
     folder = mkdtempSync(join(tmpdir(), 'golden-logs-'))
-    const [http = 0, grpc = 0, promtail = 0] = await freePorts(3)
+    const [http = 0, grpc = 0, promtail = 0, metrics = 0] = await freePorts(4)
     lokiUrl = `http://127.0.0.1:${http}`
     const loki = JSON.parse(lokiConfiguration(seeds.logging) ?? '') as { server: Record<string, unknown> }
     Object.assign(loki.server, { http_listen_address: '127.0.0.1', http_listen_port: http, grpc_listen_port: grpc })
@@ -85,7 +92,7 @@ describe.skipIf(!built)('a log line (needs Loki and Promtail on PATH or in the c
     }
     write('aaa', [docker('serena_mcp', 'stderr', 'INFO tool read_file')])
     write('bbb', [docker('nginx_proxy', 'stdout', request(200, 'me')), docker('nginx_proxy', 'stdout', request(401, '')), docker('nginx_proxy', 'stderr', 'upstream timed out, request: "POST /messages/?session_id=5ecret_ID-9 HTTP/1.1"')])
-    const settings = JSON.parse(promtailConfiguration(seeds.serena) ?? '') as {
+    const settings = JSON.parse(promtailConfiguration(withPromtail) ?? '') as {
       server: Record<string, unknown>
       clients: Record<string, unknown>[]
       scrape_configs: { job_name: string }[]
@@ -103,10 +110,13 @@ describe.skipIf(!built)('a log line (needs Loki and Promtail on PATH or in the c
 
     await run(tools.loki.path, [`-config.file=${join(folder, 'loki.yaml')}`], `${lokiUrl}/ready`)
     await run(tools.promtail.path, [`-config.file=${join(folder, 'promtail.yaml')}`], `http://127.0.0.1:${promtail}/ready`)
-    while ((await query('{job="containers"}')).flatMap(stream => stream.values).length < 4) await pause(200) // it is under way
+    otelcol = new Agent(tools.otelcol.path, folder, seeds.serena, { url: `${lokiUrl}/otlp/v1/logs`, json: false, port: metrics })
+    await otelcol.start()
+    while ((await query('{job="containers"}')).flatMap(stream => stream.values).length < 8) await pause(200) // it is under way
   }, 120_000)
 
   afterAll(async () => {
+    await otelcol?.stop('SIGKILL')
     for (const child of children) {
       const ended = once(child, 'exit')
       if (child.kill('SIGKILL')) await ended
@@ -114,16 +124,16 @@ describe.skipIf(!built)('a log line (needs Loki and Promtail on PATH or in the c
     rmSync(folder, { recursive: true, force: true })
   })
 
-  test('is found by the labels of its container and its VM', async () => {
-    const [serena] = await query('{container_name="serena_mcp", host="home-serena-blue", role="serena", slot="blue", image="ffffffffffff", group="serena"}')
+  test.each(hosts)('is found by the labels of its container and its VM: %s', async (_agent, host) => {
+    const [serena] = await query(`{container_name="serena_mcp", host="${host}", role="serena", slot="${host.split('-')[2]}", image="ffffffffffff", group="serena"}`)
     expect(serena?.values.map(([, line]) => line)).toEqual(['INFO tool read_file'])
     expect(serena?.stream).toMatchObject({ stream: 'stderr', job: 'containers' })
     // The file's name holds the container's id: a stream for each container that ever ran.
     expect(serena?.stream).not.toHaveProperty('filename')
   })
 
-  test('keeps no session of SSE, which has it in the address', async () => {
-    const [errors] = await query('{container_name="nginx_proxy", stream="stderr"}')
+  test.each(hosts)('keeps no session of SSE, which has it in the address: %s', async (_agent, host) => {
+    const [errors] = await query(`{container_name="nginx_proxy", stream="stderr", host="${host}"}`)
     expect(errors?.values.map(([, line]) => line)).toEqual(['upstream timed out, request: "POST /messages/?session_id=… HTTP/1.1"'])
   })
 

@@ -296,6 +296,9 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
     const upstreams = [{ address: '172.30.0.21', port: 3100 }, { address: '172.30.0.22', port: 3000 }]
     const calls: Call[] = [
       { name: 'push', ...logging, path: '/loki/api/v1/push', method: 'POST', body: '{}', auth: 'promtail:push' },
+      { name: 'otlp', ...logging, path: '/otlp/v1/logs', method: 'POST', body: '{}', auth: 'promtail:push' },
+      { name: 'otlp, wrong', ...logging, path: '/otlp/v1/logs', method: 'POST', body: '{}', auth: 'promtail:wrong' },
+      { name: 'otlp, other path', ...logging, path: '/otlp/v1/traces', method: 'POST', body: '{}', auth: 'promtail:push' },
       { name: 'push without password', ...logging, path: '/loki/api/v1/push', method: 'POST', body: '{}' },
       { name: 'push as a user of Serena', ...logging, path: '/loki/api/v1/push', method: 'POST', body: '{}', auth },
       { name: 'query', ...logging, path: '/loki/api/v1/query_range?query={}', auth: 'promtail:push' },
@@ -307,7 +310,7 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
     ]
     const { answers } = ask(seeds.both, image, upstreams, calls)
     const statuses = Object.fromEntries(Object.entries(answers).map(([name, answer]) => [name, answer.statuses[0]]))
-    expect(statuses).toMatchObject({ push: 200, 'push without password': 401, 'push as a user of Serena': 401, query: 404, labels: 404, 'around the corner': 404, grafana: 200, 'loki at the front': 404 })
+    expect(statuses).toMatchObject({ push: 200, otlp: 200, 'otlp, wrong': 503, 'otlp, other path': 404, 'push without password': 401, 'push as a user of Serena': 401, query: 404, labels: 404, 'around the corner': 404, grafana: 200, 'loki at the front': 404 })
     expect(answers['push']?.body).not.toContain('authorization')
     expect(answers['mcp here']?.body).toContain('172.30.0.22:3000') // Grafana's own 404, never Serena
     const without = ask(seeds.both, imageWithoutGrafana, upstreams, calls).answers

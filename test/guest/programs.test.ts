@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
+import { otelcolArguments } from '../../images/guest/otelcol.ts'
 import { owner, presentContainers, projectsOnDisk, type ServiceName } from '../../images/guest/places.ts'
 import { renderFiles } from '../../images/guest/render.ts'
 import { inRoot, rootPath, type Bind, type Root } from '../../lab/debian/root.ts'
@@ -166,9 +167,23 @@ describe.skipIf(noRoot)('in the lab\'s Debian root (needs root and that root in 
   })
 })
 
-describe('Loki and Promtail', () => {
-  test.each(variants)('read their configuration: $name', async variant => {
+describe('Loki and the log agents', () => {
+  test.each(variants)('the collector reads its configuration: $name', async variant => {
+    const { otelcol } = await ensureTools(['otelcol'])
+    const run = lay(variant)
+    // The folders it names are the guest's.
+    const configuration = readFileSync(join(run, 'otelcol/otelcol.yaml'), 'utf8').replaceAll('/etc/golden/otelcol', join(run, 'otelcol')).replaceAll('/var/lib/golden/otelcol', run)
+    const file = join(run, 'otelcol.yaml')
+    writeFileSync(file, configuration)
+    const checked = spawnSync(otelcol.path, ['validate', `--config=${file}`, ...otelcolArguments.slice(1)], { encoding: 'utf8' })
+    expect({ status: checked.status, said: checked.stderr + checked.stdout }).toEqual({ status: 0, said: '' })
+    const compose = parse(readFileSync(join(rootfs, 'opt/golden/compose/compose.yaml'), 'utf8')) as { services: { otelcol: { command: string[] } } }
+    expect(compose.services.otelcol.command).toEqual(otelcolArguments)
+  }, 60_000)
+
+  test.each(variants)('Loki and Promtail read theirs: $name', async ({ seed, ...rest }) => {
     const tools = await ensureTools(['loki', 'promtail'])
+    const variant = { ...rest, seed: { ...seed, loki: { ...seed.loki!, agent: 'promtail' as const } } }
     const run = lay(variant)
     if (variant.seed.roles.includes('logging')) {
       const checked = spawnSync(tools.loki.path, [`-config.file=${join(run, 'loki/loki.yaml')}`, '-verify-config'], { encoding: 'utf8' })

@@ -5,7 +5,7 @@ export const image: ImageRecord = {
   schema: 1,
   fingerprint: 'f'.repeat(64),
   built: '2026-11-24T00:00:00Z',
-  services: Object.fromEntries(['serena', 'nginx', 'promtail', 'loki', 'grafana'].map(name => [name, `registry.invalid/${name}@sha256:${'a'.repeat(64)}`])),
+  services: Object.fromEntries(['serena', 'nginx', 'otelcol', 'promtail', 'loki', 'grafana'].map(name => [name, `registry.invalid/${name}@sha256:${'a'.repeat(64)}`])),
 }
 
 export const imageWithoutGrafana: ImageRecord = { ...image, services: { ...image.services } }
@@ -40,7 +40,7 @@ const serena: NonNullable<Seed['serena']> = {
 }
 
 export const seeds: Record<'serena' | 'logging' | 'both', Seed> = {
-  serena: { ...common, serena, loki: { host: '10.77.0.60', port: 8443, user: 'promtail' } },
+  serena: { ...common, serena, loki: { host: '10.77.0.60', port: 8443, user: 'promtail', agent: 'otelcol' } },
   logging: {
     ...common,
     group: 'logging',
@@ -48,14 +48,14 @@ export const seeds: Record<'serena' | 'logging' | 'both', Seed> = {
     hostname: 'home-logging-blue',
     service: '10.77.0.60',
     logging: { retentionDays: 7, port: 8443 },
-    loki: { host: '10.77.0.60', port: 8443, user: 'promtail' },
+    loki: { host: '10.77.0.60', port: 8443, user: 'promtail', agent: 'otelcol' },
   },
   both: {
     ...common,
     roles: ['serena', 'logging'],
     serena: { ...serena, transports: ['streamable-http'] },
     logging: { retentionDays: 7, port: 8443 },
-    loki: { host: '10.77.0.50', port: 8443, user: 'promtail' },
+    loki: { host: '10.77.0.50', port: 8443, user: 'promtail', agent: 'otelcol' },
   },
 }
 

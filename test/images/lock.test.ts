@@ -58,8 +58,17 @@ describe('golden lock', () => {
   const site = exampleSite()
   it('starts with the project\'s own images', async () => {
     const { changes } = await updateLock({ site, folder, progress: silent, resolve: async (_image, tag) => `sha256:${hash(String(tag.length % 10))}` })
-    expect(changes.map(({ service, image }) => [service, image])).toEqual(Object.entries(defaultImages).map(([service, { image }]) => [service, image]))
-    expect(Object.keys((await readLock(folder)).services)).toEqual(['serena', 'nginx', 'promtail', 'loki', 'grafana'])
+    expect(changes.map(({ service, image }) => [service, image])).toEqual(Object.entries(defaultImages).filter(([service]) => service !== 'promtail').map(([service, { image }]) => [service, image]))
+    expect(Object.keys((await readLock(folder)).services)).toEqual(['serena', 'nginx', 'otelcol', 'loki', 'grafana'])
+  })
+
+  it('has the log agent that the site asks for, and not the other one', async () => {
+    const resolve = async () => `sha256:${hash('1')}`
+    const agents = async (agent: 'otelcol' | 'promtail'): Promise<string[]> => {
+      await updateLock({ site: { ...site, logging: { ...site.logging, agent } }, folder, progress: silent, resolve })
+      return Object.keys((await readLock(folder)).services).filter((name) => name === 'otelcol' || name === 'promtail')
+    }
+    expect([await agents('promtail'), await agents('otelcol'), await agents('otelcol')]).toEqual([['promtail'], ['otelcol'], ['otelcol']])
   })
 
   const now = new Date('2026-11-24T23:00:00Z')

@@ -72,7 +72,7 @@ describe('golden bake', () => {
     expect(newestCandidate(images, test.site.image.base.sha256)?.vmid).toBe(made.vmid)
     const parsed = parseRecord((await config(made.vmid)).description)
     expect(parsed).toMatchObject({ ok: true, record: { kind: 'image', fingerprint: made.fingerprint, base: { os: 'debian-13' }, services: { serena: `${testLock.services.serena.image}@${testLock.services.serena.digest}` } } })
-    expect(parsed.ok && parsed.record.kind === 'image' && Object.keys(parsed.record.services)).toEqual(['serena', 'nginx', 'promtail', 'loki'])
+    expect(parsed.ok && parsed.record.kind === 'image' && Object.keys(parsed.record.services)).toEqual(['serena', 'nginx', 'otelcol', 'loki'])
     await expectNothingLeft()
   }, 3 * minute)
 

@@ -37,6 +37,14 @@ describe('the key of a build', () => {
     expect(new Set(keys).size).toBe(keys.length)
   })
 
+  test('changes with a program of our own', async () => {
+    const modules = await temporaryFolder()
+    const own = PINS.otelcol.go
+    await cp(join(MODULES, own.module), join(modules, own.module), { recursive: true })
+    await writeFile(join(modules, own.module, 'main.go'), 'package main\n')
+    expect(await buildKey(own, 'linux_amd64', compiler, modules)).not.toBe(await buildKey(own, 'linux_amd64', compiler))
+  })
+
   test('does not change with a patch release of Go or the name of the C compiler', async () => {
     expect(await buildKey(go, 'linux_amd64', { family: 'go1.26', compiler: 'clang' })).toBe(await buildKey(go, 'linux_amd64', compiler))
   })
@@ -51,9 +59,10 @@ test('a build takes exactly the pinned modules and nothing of this clone', () =>
 test.each(Object.entries(PINS))('%s is pinned to the same version here and in its Go module', async (_name, pin) => {
   const module = await readFile(join(MODULES, pin.go.module, 'go.mod'), 'utf8')
   const root = module.match(/^\s*(?:require )?(\S+) v(\S+)(?: \/\/ indirect)?$/gm)?.map((line) => line.trim().split(' ')) ?? []
-  const owner = root.find(([path = '']) => pin.go.package === path || pin.go.package.startsWith(`${path}/`))
+  const from = pin.go.main ?? pin.go.package
+  const owner = root.find(([path = '']) => from === path || from.startsWith(`${path}/`))
   expect(owner?.[1]).toBe(`v${pin.version}`)
-  expect(module).toMatch(new RegExp(`^(tool |\\t)${pin.go.package.replaceAll('.', '\\.')}$`, 'm'))
+  if (pin.go.main === undefined) expect(module).toMatch(new RegExp(`^(tool |\\t)${pin.go.package.replaceAll('.', '\\.')}$`, 'm'))
 })
 
 test.each(Object.entries(PINS))('%s: each release has a SHA-256 and names the version', (_name, pin) => {

@@ -15,7 +15,7 @@ export interface SlotSeed {
   readonly service: string
   readonly serena?: { readonly transports: readonly string[]; readonly memoryMiB?: number; readonly interface?: string; readonly projects: readonly { readonly name: string }[] }
   readonly logging?: { readonly port: number }
-  readonly loki?: object
+  readonly loki?: { readonly agent?: string }
   readonly ssh?: { readonly projectKeys?: readonly string[]; readonly adminKeys?: readonly string[] }
 }
 
@@ -36,7 +36,7 @@ export function partsOf(seed: SlotSeed): Part[] {
   const serena = seed.roles.includes('serena') ? (seed.serena?.transports ?? []) : []
   return [
     { name: 'nginx_proxy', service: 'nginx', unit: 'edge' },
-    ...(seed.loki ? [{ name: 'promtail', service: 'promtail', unit: 'edge' } as const] : []),
+    ...(seed.loki ? [seed.loki.agent === 'otelcol' ? { name: 'otelcol', service: 'otelcol', unit: 'edge' } as const : { name: 'promtail', service: 'promtail', unit: 'edge' } as const] : []),
     ...(serena.includes('streamable-http') ? [{ name: 'serena_mcp', service: 'serena', unit: 'serena' } as const] : []),
     ...(serena.includes('sse') ? [{ name: 'serena_mcp_sse', service: 'serena', unit: 'serena' } as const] : []),
     ...(seed.roles.includes('logging') && seed.logging ? [{ name: 'loki', service: 'loki', unit: 'logging' } as const, { name: 'grafana', service: 'grafana', unit: 'logging' } as const] : []),

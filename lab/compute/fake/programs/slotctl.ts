@@ -70,7 +70,7 @@ async function giveUp(guest: Guest, slot: Slot): Promise<Result> {
 function selftest(guest: Guest, slot: Slot): Result {
   const now = status(guest, slot)
   const checks = [
-    ...Object.entries(now.services).map(([name, { state }]) => (now.active || name === 'nginx_proxy' || name === 'promtail' ? { name: `${name} answers`, ok: state === 'running', detail: state } : { name: `${name} is not running without the data disk`, ok: state === 'absent' || state === 'stopped', detail: state })),
+    ...Object.entries(now.services).map(([name, { state }]) => (now.active || ['nginx_proxy', 'otelcol', 'promtail'].includes(name) ? { name: `${name} answers`, ok: state === 'running', detail: state } : { name: `${name} is not running without the data disk`, ok: state === 'absent' || state === 'stopped', detail: state })),
     { name: 'the firewall table is loaded', ok: guest.firewall.tables.has('inet golden') },
     { name: 'the SSH server runs with the host key of the seed', ok: guest.sshUp && guest.vfs.exists('/run/golden/ssh/ssh_host_ed25519_key') },
   ]
