@@ -1,5 +1,6 @@
 /** Loki's configuration: a single binary with its files on the data disk. */
 import type { Seed } from '../seed.ts'
+import { probeLabels } from './loki-probe.ts'
 
 /** Everything that the log agents label a line with. */
 const labels = ['container_name', 'stream', 'host', 'group', 'role', 'slot', 'image', 'job', 'unit', 'identifier', 'level']
@@ -46,10 +47,13 @@ export function lokiConfiguration(seed: Seed): string | undefined {
       max_line_size: '1MB',
       max_line_size_truncate: true,
       otlp_config: { resource_attributes: { ignore_defaults: true, attributes_config: [{ action: 'index_label', attributes: labels }] } },
+      retention_stream: [{ selector: `{job="${probeLabels.job}"}`, priority: 1, period: '24h' }],
       volume_enabled: true,
       allow_structured_metadata: true,
     },
-    compactor: { working_directory: '/var/lib/loki/compactor', retention_enabled: true, delete_request_store: 'filesystem' },
+    // Limits that share.ts changes while Loki runs.
+    runtime_config: { file: '/etc/golden/loki/overrides.yaml', period: '10s' },
+    compactor: { working_directory: '/var/lib/loki/compactor', retention_enabled: true, retention_delete_delay: '20m', delete_request_store: 'filesystem' },
     analytics: { reporting_enabled: false },
   }
   return JSON.stringify(configuration, null, 2) + '\n'

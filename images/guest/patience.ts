@@ -40,6 +40,11 @@ function limit(entry: Silence, seen: Seen): number {
   return entry.everAnswered ? silentMs : Math.min(startMs * 2 ** entry.restarts, longestMs)
 }
 
+/** There is a known reason for its silence: the time for it begins when that is gone. */
+export function hold(patience: Patience, name: string, now: number): void {
+  patience.set(name, { since: now, everAnswered: true, restarts: patience.get(name)?.restarts ?? 0 })
+}
+
 /** Its container is not there: nothing to be patient about. */
 export function forget(patience: Patience, name: string): void {
   patience.delete(name)

@@ -31,6 +31,9 @@ export const probeFile = `${authFolder}/probe`
 /** Made by golden-auth.socket in the one folder that nginx sees; the folder is closed to others. */
 export const authSocketName = 'auth.sock'
 export const authSocket = `${run}/nginx/${authSocketName}`
+/** Loki's limits that change while it runs, and what they keep from it (share.ts). */
+export const lokiOverrides = `${run}/loki/overrides.yaml`
+export const shareReport = `${run}/share.json`
 export const wantedProjects = `${run}/projects/wanted.json`
 /** The collector's positions and what waits for Loki: on the slot's own disk, as the logs are. */
 export const otelcolFolder = '/var/lib/golden/otelcol'

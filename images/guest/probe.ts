@@ -15,6 +15,22 @@ export function answers(url: string, timeoutMs = 5000, socketPath?: string): Pro
   })
 }
 
+/** Posts JSON; an error says what came instead of a status below 300. */
+export function post(url: string, body: string, timeoutMs = 10_000): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const sent = request(url, { agent: false, method: 'POST', headers: { 'content-type': 'application/json' }, timeout: timeoutMs }, response => {
+      let said = ''
+      response.setEncoding('utf8')
+      response.on('data', (part: string) => (said += part))
+      response.on('error', reject)
+      response.on('end', () => ((response.statusCode ?? 500) < 300 ? resolve() : reject(new Error(`status ${response.statusCode}: ${said.trim()}`))))
+    })
+    sent.on('timeout', () => sent.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)))
+    sent.on('error', reject)
+    sent.end(body)
+  })
+}
+
 /** The body of an answer with status 200, or an error that says what came instead. */
 export function fetchText(url: string, timeoutMs = 30_000): Promise<string> {
   return new Promise((resolve, reject) => {

@@ -71,6 +71,7 @@ export function renderFiles(seed: Seed, image: ImageRecord, contents: SeedConten
   const loki = lokiConfiguration(seed)
   if (loki !== undefined) {
     add('loki/loki.yaml', loki, owner.loki, 0o400)
+    add('loki/overrides.yaml', '{}\n', owner.loki, 0o400)
     add('grafana/admin-password', secret(seedFiles.grafanaAdminPassword).trimEnd(), owner.grafana, 0o400)
     for (const file of grafanaProvisioning(seed)) files.push({ ...file, owner: owner.grafana, mode: 0o400 })
   }

@@ -1,12 +1,15 @@
 /** What a slot says about itself. */
 import { existsSync, readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
+import { deliveryProblems } from './delivery.ts'
 import { dataDisk, type DataDisk } from './disk.ts'
 import { listContainers, type DockerContainer } from './docker.ts'
 import { frontProblems, readProbe } from './front.ts'
-import { addressReport, cloneReport, presentContainers, restartReport, sessionReport, wantedContainers, type Container } from './places.ts'
-import { answers } from './probe.ts'
+import { trouble } from './health.ts'
+import { addressReport, cloneReport, presentContainers, restartReport, sessionReport, shareReport, wantedContainers, type Container, type ContainerName } from './places.ts'
+import { fetchText } from './probe.ts'
 import type { Slot } from './slot.ts'
+import { rooms, spaceProblems } from './space.ts'
 
 export type ServiceState = 'running' | 'starting' | 'unhealthy' | 'stopped' | 'absent'
 
@@ -33,10 +36,14 @@ export interface Observation {
   readonly disk: DataDisk
   /** Undefined while Docker does not answer. */
   readonly containers: readonly DockerContainer[] | undefined
-  /** Names of the containers whose probe answered. */
+  /** Names of the containers that work. */
   readonly answering: ReadonlySet<string>
+  /** Why one of the others does not, by its name, where it says so. */
+  readonly reasons?: ReadonlyMap<string, string>
   readonly addresses: readonly string[]
   readonly cloneProblems: readonly string[]
+  /** Disks that are nearly full, log lines that do not arrive: nothing stands still for it yet. */
+  readonly warnings?: readonly string[]
   /** What keeps the service address away. */
   readonly addressProblems: readonly string[]
   /** What clients would find wrong with nginx and what they reach through it. @default none */
@@ -66,12 +73,15 @@ export function describe(slot: Slot, seen: Observation): Status {
   const expected = present.filter(container => active || container.unit === 'edge')
   const silent = expected.filter(container => services[container.name]?.state !== 'running')
   const held = seen.addresses.includes(seed.service)
-  const problems = [...seen.cloneProblems, ...(held ? [] : seen.addressProblems)]
+  const problems = [...(seen.warnings ?? []), ...seen.cloneProblems, ...(held ? [] : seen.addressProblems)]
   if (seen.containers === undefined) problems.push('Docker does not answer')
   if (seen.disk === 'foreign') problems.push('the data disk holds something that is not this project\'s file system; it is left alone')
   if (missing.some(name => name !== 'grafana')) problems.push(`the image has no container image for ${missing.join(', ')}`)
   if (held && !active) problems.push('the service address is still here without the data disk')
-  for (const container of silent) problems.push(`${container.name} is ${services[container.name]?.state}`)
+  for (const container of silent) {
+    const reason = seen.reasons?.get(container.name)
+    problems.push(`${container.name} is ${services[container.name]?.state}${reason === undefined ? '' : ` (${reason})`}`)
+  }
   // Where nginx itself does not answer, that is said already.
   const front = services['nginx_proxy']?.state === 'running' ? seen.frontProblems ?? [] : []
   problems.push(...front)
@@ -98,13 +108,18 @@ export async function observe(slot: Slot): Promise<Observation> {
   const containers = await listContainers()
   const running = present.filter(container => containers?.some(entry => entry.name === container.name && entry.state === 'running'))
   const [results, front] = await Promise.all([
-    Promise.all(running.map(async container => ((await answers(container.probe)) ? container.name : undefined))),
+    Promise.all(running.map(async container => [container.name, await trouble(container)] as const)),
     running.some(container => container.name === 'nginx_proxy') ? frontProblems(slot.seed, readProbe()) : [],
   ])
+  const found = new Map(results)
+  const agent = running.find(container => container.name === 'otelcol')
+  const figures = agent && await fetchText(agent.probe, 5000).catch(() => undefined)
   return {
     disk: dataDisk(),
     containers,
-    answering: new Set(results.filter(name => name !== undefined)),
+    answering: new Set([...found].filter(([, reason]) => reason === undefined).map(([name]) => name)),
+    reasons: new Map([...found].filter((entry): entry is [ContainerName, string] => entry[1] !== undefined && entry[1] !== '')),
+    warnings: [...spaceProblems(rooms()), ...readList(shareReport), ...(figures === undefined ? [] : deliveryProblems(figures))],
     addresses: Object.values(networkInterfaces()).flatMap(list => (list ?? []).map(entry => entry.address)),
     cloneProblems: readList(cloneReport),
     addressProblems: readList(addressReport),

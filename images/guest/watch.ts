@@ -14,15 +14,19 @@ import { keepClock } from './clock.ts'
 import { isMounted } from './disk.ts'
 import { listContainers, restartContainer } from './docker.ts'
 import { frontProblems, readProbe, sessionProblems } from './front.ts'
+import { thriftily } from './health.ts'
 import { JournalCopy } from './journal.ts'
 import { addressReport, authSocket, claimFile, isEssential, journalFolder, presentContainers, restartReport, sessionReport, type Container } from './places.ts'
 import { answers } from './probe.ts'
-import { decide, forget, type Patience } from './patience.ts'
+import { decide, forget, hold, type Patience } from './patience.ts'
+import { Share } from './share.ts'
 import { readSlot } from './slot.ts'
+import { isFullForLoki } from './space.ts'
 
 const roundMs = 5000
 const frontMs = 30_000
 const sessionMs = 600_000
+const trouble = thriftily()
 const agentUnit = 'qemu-guest-agent.service'
 /** There when Proxmox gave the VM a channel for the agent. */
 const agentPort = '/dev/virtio-ports/org.qemu.guest_agent.0'
@@ -41,8 +45,13 @@ async function round(seed: Seed, containers: readonly Container[], patience: Pat
       continue
     }
     const running = state === 'running' || state === 'restarting' || state === 'paused'
-    const seen = !running ? 'ended' : (await answers(container.probe)) ? 'answers' : 'silent'
+    const seen = !running ? 'ended' : (await trouble(container)) === undefined ? 'answers' : 'silent'
     if (seen !== 'answers' && isEssential(seed, container)) good = false
+    // Loki gives up when it can't write. As long as there is no room a start would not help it; after that, one does.
+    if (seen === 'silent' && container.name === 'loki' && isFullForLoki()) {
+      hold(patience, container.name, process.uptime() * 1000)
+      continue
+    }
     // What its unit is starting or stopping is not judged.
     if (seen === 'ended' && !mayRestart(container)) {
       forget(patience, container.name)
@@ -129,11 +138,13 @@ const containers = presentContainers(slot.seed, slot.image)
 const patience: Patience = new Map()
 const front: FrontSeen = { problems: [], due: 0, sessionDue: 0 }
 const journal = slot.seed.loki?.agent === 'otelcol' ? new JournalCopy(journalFolder) : undefined
+const share = slot.seed.logging && slot.seed.roles.includes('logging') ? new Share({ ...slot.seed, logging: slot.seed.logging }) : undefined
 for (;;) {
   if (journal?.running === false) journal.start()
   keepAgent()
   keepFirewall()
   if (slot.seed.ntp.length === 0) keepClock()
   await round(slot.seed, containers, patience, front)
+  if (share && isMounted()) await share.keep().catch((error: Error) => console.error(`Loki's share of the data disk: ${error.message}`))
   await pause(roundMs)
 }

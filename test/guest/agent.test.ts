@@ -1,13 +1,12 @@
 /** What the log agent owes: nothing is lost while Loki is away, whatever happens to the agent and to the files. */
 import { appendFileSync, mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
-import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { recordOf } from '../../images/guest/journal.ts'
 import { ensureTools, haveTools } from '../../tools/index.ts'
 import { Agent, DockerLog, StandIn, type Arrived } from './agent-rig.ts'
+import { freePorts } from './free-ports.ts'
 import { seeds } from './seed.ts'
 
 /** Building it takes minutes and is no business of a test: `npm test` does it before, where it can. */
@@ -16,15 +15,6 @@ const built = await haveTools(['otelcol'])
 let folder = ''
 let loki: StandIn
 let agent: Agent
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 const patient = { timeout: 20_000, interval: 100 }
 const arrivedAs = (name: string): Arrived[] => loki.arrived.filter(({ labels }) => labels['container_name'] === name)
@@ -42,7 +32,7 @@ describe.skipIf(!built)('the log agent (needs otelcol in the cache)', () => {
     folder = mkdtempSync(join(tmpdir(), 'golden-agent-'))
     loki = await StandIn.start()
     const { otelcol } = await ensureTools(['otelcol'])
-    agent = new Agent(otelcol.path, folder, seeds.serena, { url: loki.url, json: true, port: await freePort() })
+    agent = new Agent(otelcol.path, folder, seeds.serena, { url: loki.url, json: true, port: (await freePorts(1))[0]! })
   })
   afterEach(async () => {
     await agent.stop('SIGKILL')

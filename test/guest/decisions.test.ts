@@ -83,6 +83,13 @@ describe('the service address', () => {
 })
 
 describe('status', () => {
+  test('says why a container does not work, and what will stand still soon', () => {
+    const broken: Observation = { ...good, answering: new Set(names.filter(name => name !== 'loki')), reasons: new Map([['loki', 'status 500: Ingester is shutting down']]), warnings: ['the data disk is nearly full: 0.1 of 8.0 GiB are free'], restarted: new Set(['loki']) }
+    expect(describeSlot(slot, broken)).toMatchObject({ healthy: false, problems: ['the data disk is nearly full: 0.1 of 8.0 GiB are free', 'loki is unhealthy (status 500: Ingester is shutting down)'] })
+    // A disk that fills is no reason to keep a new slot from its users.
+    expect(describeSlot(slot, { ...good, warnings: broken.warnings! })).toMatchObject({ healthy: true, problems: broken.warnings })
+  })
+
   const slot = { seed: seeds.both, image: imageWithoutGrafana }
   const names = wantedContainers(seeds.both).map(container => container.name).filter(name => name !== 'grafana')
   const good: Observation = {

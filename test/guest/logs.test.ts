@@ -2,7 +2,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -14,25 +13,12 @@ import { promtailConfiguration } from '../../images/guest/promtail.ts'
 import { ensureTools, haveTools } from '../../tools/index.ts'
 import type { Seed } from '../../images/seed.ts'
 import { Agent } from './agent-rig.ts'
+import { freePorts } from './free-ports.ts'
 import { seeds } from './seed.ts'
 
 const children: ChildProcess[] = []
 let folder = ''
 let lokiUrl = ''
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(Array.from({ length: count }, async () => {
-    const server = createServer().listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    return server
-  }))
-  const ports = servers.map(server => (server.address() as { port: number }).port)
-  for (const server of servers) {
-    server.close()
-    await once(server, 'close')
-  }
-  return ports
-}
 
 async function run(program: string, args: string[], ready: string): Promise<void> {
   const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] })

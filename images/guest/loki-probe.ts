@@ -1,0 +1,19 @@
+/** Asks Loki as its clients do: a line is pushed and found again. Loki that can't write answers /ready all the same. */
+import { fetchText, post } from './probe.ts'
+
+/** A stream of its own, which no dashboard shows; Loki keeps it for a day. */
+export const probeLabels = { job: 'golden-probe' } as const
+
+/** Undefined when Loki works, else what is wrong. */
+export async function lokiProblem(base: string, now = Date.now()): Promise<string | undefined> {
+  const line = `probe ${now}-${process.pid}`
+  const stamp = `${now}000000`
+  try {
+    await post(`${base}/loki/api/v1/push`, JSON.stringify({ streams: [{ stream: probeLabels, values: [[stamp, line]] }] }))
+    const parameters = new URLSearchParams({ query: `{job="${probeLabels.job}"} |= "${line}"`, start: stamp, end: String(BigInt(stamp) + 1_000_000n), limit: '1' })
+    const found = await fetchText(`${base}/loki/api/v1/query_range?${parameters}`, 10_000)
+    return found.includes(line) ? undefined : 'a line that was pushed is not found'
+  } catch (error) {
+    return (error as Error).message
+  }
+}

@@ -1,0 +1,107 @@
+/** Real Loki with the guest's configuration on a disk of its own that fills. */
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { lokiConfiguration } from '../../images/guest/loki.ts'
+import { lokiProblem } from '../../images/guest/loki-probe.ts'
+import { overridesOf } from '../../images/guest/share.ts'
+import { answers } from '../../images/guest/probe.ts'
+import { ensureTools, haveTools } from '../../tools/index.ts'
+import { freePorts } from './free-ports.ts'
+import { seeds } from './seed.ts'
+
+const possible = process.getuid?.() === 0 && await haveTools(['loki'])
+const patient = { timeout: 60_000, interval: 200 }
+
+let folder = ''
+let url = ''
+/** Holds the mount namespace with the disk. */
+let holder: ChildProcess
+let loki: ChildProcess | undefined
+
+const inside = (script: string, ...words: string[]): string => {
+  const result = spawnSync('nsenter', ['--target', String(holder.pid), '--mount', 'sh', '-c', script, 'sh', ...words], { encoding: 'utf8' })
+  if (result.status !== 0) throw new Error(`${script}: ${result.stderr}`)
+  return result.stdout
+}
+/** Fills what this user may fill. */
+const fill = (uid: number, file: string): string => inside('setpriv --reuid "$1" --regid "$1" --clear-groups dd if=/dev/zero of="$2" bs=64k 2> /dev/null || true', String(uid), join(folder, 'data', file))
+
+async function startLoki(): Promise<void> {
+  const { loki: program } = await ensureTools(['loki'])
+  loki = spawn('nsenter', ['--target', String(holder.pid), '--mount', 'setpriv', '--reuid', '10001', '--regid', '10001', '--clear-groups', program.path, `-config.file=${join(folder, 'loki.yaml')}`], { stdio: ['ignore', 'ignore', 'pipe'] })
+  let said = ''
+  loki.stderr?.on('data', (part: Buffer) => (said += part.toString()))
+  while (!(await answers(`${url}/ready`))) {
+    if (loki.exitCode !== null) throw new Error(`Loki ended: ${said.slice(-2000)}`)
+    await pause(100) // it is starting
+  }
+}
+
+async function stopLoki(): Promise<void> {
+  if (loki === undefined || loki.exitCode !== null || loki.signalCode !== null) return
+  const ended = once(loki, 'exit')
+  loki.kill('SIGKILL')
+  await ended
+}
+
+describe.skipIf(!possible)('Loki on a disk that fills (needs root, and Loki in the cache)', () => {
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'golden-loki-'))
+    spawnSync('chmod', ['755', folder])
+    const [http = 0, grpc = 0] = await freePorts(2)
+    url = `http://127.0.0.1:${http}`
+    const settings = JSON.parse(lokiConfiguration(seeds.both) ?? '')
+    Object.assign(settings.server, { http_listen_address: '127.0.0.1', http_listen_port: http, grpc_listen_port: grpc })
+    settings.runtime_config.period = '1s'
+    writeFileSync(join(folder, 'overrides.yaml'), '{}\n')
+    writeFileSync(join(folder, 'loki.yaml'), JSON.stringify(settings).replaceAll('/var/lib/loki', join(folder, 'data/loki')).replaceAll('/etc/golden/loki', folder))
+    const unit = readFileSync(join(import.meta.dirname, '../../images/rootfs/usr/lib/systemd/system/srv-golden.mount'), 'utf8')
+    const options = /^Options=(.*)$/m.exec(unit)?.[1] ?? ''
+    mkdirSync(join(folder, 'data'))
+    const script = `set -eu
+truncate -s 64M "$1/disk"; mkfs.ext4 -q -m 1 "$1/disk"
+mount -o "loop,$2" "$1/disk" "$1/data"
+install -d -o 1000 -g 1000 "$1/data/projects"; install -d -o 10001 -g 10001 "$1/data/loki"
+echo ready; exec sleep infinity`
+    holder = spawn('unshare', ['--mount', '--propagation', 'private', 'setpriv', '--pdeathsig', 'KILL', 'sh', '-c', script, 'sh', folder, options], { stdio: ['ignore', 'pipe', 'inherit'] })
+    await once(holder.stdout!, 'data')
+    await startLoki()
+  }, 60_000)
+  afterEach(async () => {
+    await stopLoki()
+    const ended = once(holder, 'exit')
+    holder.kill('SIGKILL')
+    await ended
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  test('works on while projects fill the disk, counts as broken when it can\'t write, and comes back with the room', async () => {
+    expect(await lokiProblem(url)).toBeUndefined()
+    inside('tune2fs -r 16384 "$(findmnt -n -o SOURCE "$1")"', join(folder, 'data'))
+    fill(1000, 'projects/all')
+    for (let round = 0; round < 20; round++) expect(await lokiProblem(url)).toBeUndefined()
+
+    fill(10_001, 'loki/all')
+    await vi.waitUntil(async () => (await lokiProblem(url)) !== undefined, patient)
+    expect(await lokiProblem(url)).toMatch(/^status 5\d\d/)
+    // All that was asked before.
+    expect(await answers(`${url}/ready`)).toBe(true)
+
+    inside('rm "$1"', join(folder, 'data/loki/all'))
+    await stopLoki()
+    await startLoki()
+    await vi.waitUntil(async () => (await lokiProblem(url)) === undefined, patient)
+  }, 120_000)
+
+  test('takes no lines at its share, which agents try again, and takes them again after', async () => {
+    writeFileSync(join(folder, 'overrides.yaml'), overridesOf({ retentionHours: 24, takes: false }))
+    await vi.waitUntil(async () => (await lokiProblem(url))?.startsWith('status 429'), patient)
+    writeFileSync(join(folder, 'overrides.yaml'), overridesOf({ retentionHours: 24, takes: true }))
+    await vi.waitUntil(async () => (await lokiProblem(url)) === undefined, patient)
+  }, 150_000)
+})

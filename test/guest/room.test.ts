@@ -1,0 +1,129 @@
+/** Room on the disks: told before there is none, and Loki's and the projects' kept apart. */
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { deliveryProblems } from '../../images/guest/delivery.ts'
+import { thriftily } from '../../images/guest/health.ts'
+import { decide, hold, silentMs, type Patience } from '../../images/guest/patience.ts'
+import { wantedContainers } from '../../images/guest/places.ts'
+import { nextLimits, overridesOf, reserveOf, shareOf, shareProblems, type Limits } from '../../images/guest/share.ts'
+import { spaceProblems } from '../../images/guest/space.ts'
+import { inRoot, rootPath, type Root } from '../../lab/debian/root.ts'
+import { seeds } from './seed.ts'
+
+const root: Root = { folder: await rootPath() }
+const gib = 1024 ** 3
+const disk = { name: 'the data disk', size: 32 * gib, free: 20 * gib, files: 1000, freeFiles: 900 }
+
+test('a disk is a problem before it is full, and not when it is large', () => {
+  expect(spaceProblems([disk])).toEqual([])
+  expect(spaceProblems([{ ...disk, free: 3 * gib }])).toEqual(['the data disk is nearly full: 3.0 of 32.0 GiB are free'])
+  expect(spaceProblems([{ ...disk, size: 2000 * gib, free: 20 * gib }])).toEqual([])
+  expect(spaceProblems([{ ...disk, freeFiles: 40 }])).toEqual(['the data disk has room for 40 more files only, of 1000'])
+  expect(spaceProblems([{ ...disk, files: 0, freeFiles: 0 }])).toEqual([])
+})
+
+test('what waits for Loki is told before there is no more room for it, and what is lost is counted', () => {
+  const figures = (size: number, failed: number): string => `# TYPE otelcol_exporter_queue_size gauge
+otelcol_exporter_queue_capacity{data_type="logs",exporter="otlp_http"} 5.36870912e+08
+otelcol_exporter_queue_size{data_type="logs",exporter="otlp_http"} ${size}
+otelcol_exporter_send_failed_log_records_total{exporter="otlp_http"} ${failed}
+`
+  expect(deliveryProblems(figures(1e6, 0))).toEqual([])
+  expect(deliveryProblems(figures(3e8, 0))).toEqual([expect.stringMatching(/^286 MiB of log lines wait for Loki, and there is room for 512:/)])
+  expect(deliveryProblems(figures(0, 12))).toEqual([expect.stringMatching(/^Loki has refused 12 log lines for good/)])
+  expect(deliveryProblems('')).toEqual([])
+})
+
+test('Loki is asked for a whole use once a minute while it is good, and at every look while it is not', async () => {
+  const loki = { ...wantedContainers(seeds.logging).find(({ name }) => name === 'loki')!, probe: 'http://127.0.0.1:1/ready' }
+  let now = 0
+  let asked = 0
+  let answer: string | undefined = 'status 500: Ingester is shutting down'
+  const look = thriftily(async () => { asked += 1; return answer }, () => now)
+  expect([await look(loki), await look(loki), asked]).toEqual([answer, answer, 2])
+  answer = undefined
+  expect(await look(loki)).toBeUndefined()
+  now = 59_000
+  // Only whether it is there: nothing listens on port 1.
+  expect([await look(loki), asked]).toEqual(['', 3])
+  now = 61_000
+  expect([await look(loki), asked]).toEqual([undefined, 4])
+})
+
+test('Loki is not restarted while its disk is full, and soon after there is room', () => {
+  const patience: Patience = new Map()
+  for (let now = 0; now <= 3_600_000; now += 5000) hold(patience, 'loki', now)
+  expect(decide(patience, 'loki', 'silent', 3_600_000 + silentMs - 1)).toBe('wait')
+  expect(decide(patience, 'loki', 'silent', 3_600_000 + silentMs)).toBe('restart')
+})
+
+describe('Loki\'s share', () => {
+  const limits: Limits = { retentionHours: 720, takes: true }
+  test('is a quarter of a disk with projects, and most of one without', () => {
+    expect([shareOf(['serena', 'logging'], 40), shareOf(['logging'], 40)]).toEqual([10, 36])
+  })
+
+  test('near its share it keeps less, at its share it takes nothing, and it says so', () => {
+    expect(nextLimits(limits, 720, 70, 100)).toEqual(limits)
+    expect(nextLimits(limits, 720, 81, 100)).toEqual({ retentionHours: 540, takes: true })
+    expect(nextLimits(limits, 720, 100, 100)).toEqual({ retentionHours: 540, takes: false })
+    // Once it takes nothing, it needs some room before it takes lines again.
+    expect(nextLimits({ ...limits, takes: false }, 720, 96, 100).takes).toBe(false)
+    expect(nextLimits({ ...limits, takes: false }, 720, 94, 100).takes).toBe(true)
+    expect(nextLimits({ retentionHours: 540, takes: true }, 720, 50, 100)).toEqual(limits)
+    expect(shareProblems({ retentionHours: 540, takes: false }, 720, 8 * gib)).toEqual([
+      'Loki keeps 22.5 days instead of 30: its share of the data disk, 8.0 GiB, is nearly full',
+      'Loki takes no lines until there is room in its share of the data disk, 8.0 GiB; they wait in their VMs',
+    ])
+    expect(shareProblems(limits, 720, gib)).toEqual([])
+    expect(JSON.parse(overridesOf({ retentionHours: 24, takes: false }))).toEqual({ overrides: { fake: { retention_period: '24h', ingestion_rate_mb: 0, ingestion_burst_size_mb: 0 } } })
+  })
+
+  test('never keeps less than a day or more than the site says, and comes back to that', () => {
+    fc.assert(fc.property(fc.integer({ min: 1, max: 3650 }), fc.array(fc.integer({ min: 0, max: 200 }), { maxLength: 60 }), (days, history) => {
+      const wanted = days * 24
+      let now: Limits = { retentionHours: wanted, takes: true }
+      for (const used of history) {
+        now = nextLimits(now, wanted, used, 100)
+        expect(now.retentionHours).toBeGreaterThanOrEqual(Math.min(24, wanted))
+        expect(now.retentionHours).toBeLessThanOrEqual(wanted)
+      }
+      for (let round = 0; round < 40; round++) now = nextLimits(now, wanted, 0, 100)
+      expect(now).toEqual({ retentionHours: wanted, takes: true })
+    }))
+  })
+
+  test('what Loki has not used of it is reserved, and changed only when that is worth it', () => {
+    const mib = 1024 ** 2
+    expect(reserveOf(0, 8 * gib, 4096, 0)).toBe(2_097_152)
+    expect(reserveOf(mib, 8 * gib, 4096, 2_097_152)).toBeUndefined()
+    expect(reserveOf(gib, 8 * gib, 4096, 2_097_152)).toBe(1_835_008)
+    expect(reserveOf(9 * gib, 8 * gib, 4096, 4096)).toBe(0)
+  })
+
+  test.skipIf(process.getuid?.() !== 0 || !existsSync(root.folder))('projects can\'t fill what is reserved for Loki, on a disk that was made without it (needs root and the lab\'s Debian root)', async () => {
+    const unit = readFileSync(join(import.meta.dirname, '../../images/rootfs/usr/lib/systemd/system/srv-golden.mount'), 'utf8')
+    const options = /^Options=(.*)$/m.exec(unit)?.[1] ?? ''
+    const script = `set -eu
+truncate -s 48M /tmp/disk
+mkfs.ext4 -q -L golden-data -m 1 -b 4096 /tmp/disk
+mkdir /tmp/data
+mount -o loop,${options} /tmp/disk /tmp/data
+trap 'umount /tmp/data' EXIT
+mkdir /tmp/data/projects /tmp/data/loki
+chown 1000:1000 /tmp/data/projects
+chown 10001:10001 /tmp/data/loki
+tune2fs -r 4096 "$(findmnt -n -o SOURCE /tmp/data)" > /dev/null
+fill() { setpriv --reuid "$1" --regid "$1" --clear-groups dd if=/dev/zero of="/tmp/data/$2" bs=256k 2> /dev/null || true; }
+fill 1000 projects/a
+fill 1000 projects/b
+fill 10001 loki/a
+stat -c %s /tmp/data/projects/b /tmp/data/loki/a`
+    const { stdout } = await inRoot(root, ['sh', '-c', script])
+    const [projects = NaN, loki = NaN] = stdout.trim().split('\n').map(Number)
+    expect(projects).toBeLessThan(1024 ** 2)
+    expect(loki).toBeGreaterThan(15 * 1024 ** 2)
+  }, 60_000)
+})
