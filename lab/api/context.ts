@@ -3,6 +3,7 @@ import type { ComputeDriver, Machine } from '../compute/driver.ts'
 import type { State } from '../state/state.ts'
 import type { Caller } from './caller.ts'
 import type { Faults } from './faults.ts'
+import type { Listing } from './listing.ts'
 import type { Locks } from './locks.ts'
 import type { Tasks } from './tasks.ts'
 
@@ -21,6 +22,7 @@ export interface Context {
   readonly driver: ComputeDriver
   readonly tasks: Tasks
   readonly locks: Locks
+  readonly listing: Listing
   readonly faults: Faults
   readonly running: Map<number, RunningVm>
   /** Where serial logs are (`VMID.log`). */

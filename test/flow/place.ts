@@ -55,6 +55,9 @@ export interface Inventory {
   readonly processes: readonly string[]
 }
 
+/** The list of VMs is behind, as on a real host, if not as far: only Packer's search for its base waits for it. */
+const listingLagMs = 2000
+
 /** The provider keeps this empty file, by which all its processes of a computer take turns. */
 const providersLock = 'terraform-provider-proxmox-id-gen.lock'
 
@@ -68,6 +71,7 @@ export async function openPlace(): Promise<Place> {
     stateDir: join(hostFolder, 'lab'),
     driver: 'fake',
     authDelayMs: 100,
+    listingLagMs,
     createDriver: async (options) => (driver = await createFakeDriver(options))
   })
   let lab: Lab
@@ -104,7 +108,9 @@ export async function openPlace(): Promise<Place> {
       root = await asRoot()
     },
     inventory: async () => {
-      const vms = await root.get<{ vmid: number; name?: string; status: string; template?: number; pool?: string }[]>('/cluster/resources', { type: 'vm' })
+      // The cluster's list tells of pools; names and statuses are late there, as on a real host.
+      const pools = new Map((await root.get<{ vmid: number; pool?: string }[]>('/cluster/resources', { type: 'vm' })).map(({ vmid, pool }) => [vmid, pool]))
+      const vms = await root.get<{ vmid: number; name?: string; status: string; template?: number }[]>(`/nodes/${lab.connection.node}/qemu`)
       const storages = await root.get<{ storage: string }[]>('/storage')
       const volumes: string[] = []
       for (const { storage } of storages) {
@@ -112,7 +118,7 @@ export async function openPlace(): Promise<Place> {
         volumes.push(...content.map(({ volid }) => volid))
       }
       return {
-        vms: vms.map((vm) => ({ vmid: vm.vmid, name: vm.name, status: vm.status, template: vm.template === 1, pool: vm.pool })).sort((a, b) => a.vmid - b.vmid),
+        vms: vms.map((vm) => ({ vmid: vm.vmid, name: vm.name, status: vm.status, template: vm.template === 1, pool: pools.get(vm.vmid) })).sort((a, b) => a.vmid - b.vmid),
         volumes: [...new Set(volumes)].sort(),
         temporary: readdirSync(computer.temporary).filter((name) => name !== providersLock).sort(),
         processes: computer.processes()
