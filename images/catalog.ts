@@ -44,8 +44,8 @@ interface Resource {
 }
 
 /**
- * Everything of the pool in the template range. `cluster/resources` can lag 10 s behind on real hosts, so
- * only who is there is taken from it, and the rest from each VM's configuration.
+ * Everything of the pool in the template range. `cluster/resources` tells names and the template flag up to
+ * 10 s late, so only who is there, and in which pool, is taken from it, and the rest from each VM's configuration.
  */
 export async function listRange(proxmox: Proxmox, site: Site): Promise<RangeVm[]> {
   const { pool, templates } = site.proxmox

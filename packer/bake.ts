@@ -8,7 +8,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { listRange, type Image } from '../images/catalog.ts'
-import { short } from '../images/fingerprint.ts'
 import { readLock, type Lock } from '../images/lock.ts'
 import { renderRecord } from '../images/record.ts'
 import { registryCa } from '../images/resolve.ts'
@@ -20,7 +19,7 @@ import { macOf, type Site } from '../stacks/site.ts'
 import { makeBase } from './base.ts'
 import { claimBake, type BakeClaim } from './claim.ts'
 import { explainBuild, explainStorage } from './explain.ts'
-import { deleteFile, destroyVm, freeVmids, listFiles } from './host.ts'
+import { deleteFile, destroyVm, freeVmids, listFiles, readConfig } from './host.ts'
 import { collectInputs, inputFiles, scripts, template, type Inputs, type Registry } from './inputs.ts'
 import { makeBuildKey } from './key.ts'
 import { beginOf, buildName, imageName, isImportName, isSeedName, newRun, runOf, seedName } from './names.ts'
@@ -109,7 +108,7 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
   if (plan.kind !== 'unchanged' || claim.abandoned.length > 0) await clearLeftovers(bake, plan.leftovers, plan.kind === 'bake')
   if (plan.kind === 'unchanged') return { outcome: 'unchanged', template: { vmid: plan.image.vmid, name: plan.image.name, fingerprint } }
   if (plan.kind === 'finish') {
-    await progress.step(`finish ${plan.name}, which an earlier run had baked`, () => settle(bake, inputs, plan.node, plan.vmid))
+    await progress.step(`finish ${plan.name}, which an earlier run had baked`, () => settle(bake, plan.node, plan.vmid))
     return { outcome: 'baked', template: { vmid: plan.vmid, name: plan.name, fingerprint } }
   }
   const registries = await readRegistries(bake)
@@ -122,8 +121,8 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
   }
   signal.throwIfAborted()
   const vmid = vmids.at(-1) ?? 0
-  await progress.step(`bake ${plan.name}`, (note) => build(bake, plan, { staged, inputs, vmid, now, registries, note }))
-  await settle(bake, inputs, site.proxmox.node, vmid)
+  await progress.step(`bake ${plan.name}`, (note) => build(bake, plan, { staged, inputs, vmid, baseVmid: plan.base.vmid ?? vmids[0] ?? 0, now, registries, note }))
+  await settle(bake, site.proxmox.node, vmid)
   return { outcome: 'baked', template: { vmid, name: plan.name, fingerprint } }
 }
 
@@ -202,16 +201,17 @@ interface Build {
   readonly staged: StagedRootfs
   readonly inputs: Inputs
   readonly vmid: number
+  readonly baseVmid: number
   /** ISO 8601. */
   readonly now: string
   readonly registries: readonly Registry[]
   readonly note: (text: string) => void
 }
 
-async function build(bake: Bake, plan: BakePlan & { kind: 'bake' }, { staged, inputs, vmid, now, registries, note }: Build): Promise<void> {
+async function build(bake: Bake, plan: BakePlan & { kind: 'bake' }, { staged, inputs, vmid, baseVmid, now, registries, note }: Build): Promise<void> {
   const { site, proxmox, work, run } = bake
   const { node, storage, socksProxy } = site.proxmox
-  await findBase(bake, plan.base.name)
+  await findBase(bake, plan.base.name, baseVmid)
   const key = makeBuildKey()
   const seed = seedName(site, run)
   const mac = macOf(vmid, site.image.build.address)
@@ -255,18 +255,37 @@ async function build(bake: Bake, plan: BakePlan & { kind: 'bake' }, { staged, in
   }
 }
 
-/**
- * Waits until Proxmox lists the base template. Plugin 1.1.1 knows its source only by name, and takes the last one
- * of that name that it sees.
- */
-async function findBase(bake: Bake, name: string): Promise<void> {
-  const resources = await untilListed(bake, (one) => one.name === name)
-  if (resources.length > 1) throw new Failure('base-ambiguous', `several VMs are named ${name}: ${resources.map((one) => one.vmid).join(', ')}`, 'Rename or remove those that are not the base template of this site.')
+interface Resource {
+  readonly vmid: number
+  readonly type: string
+  readonly node: string
+  readonly name?: string
 }
 
-/** Tidies the template, tags it, and waits until Proxmox lists it. */
-async function settle(bake: Bake, inputs: Inputs, node: string, vmid: number): Promise<void> {
-  const { site, proxmox, claim, left, progress, signal } = bake
+/**
+ * Plugin 1.1.1 knows its source only by name, and takes the last one of that name in Proxmox's list of VMs. That list
+ * tells names up to ten seconds late, so it is waited for; which VMs have the name is asked of the VMs themselves.
+ * @throws Failure `base-ambiguous`, `base-unlisted`
+ */
+async function findBase({ proxmox, site, signal }: Bake, name: string, vmid: number): Promise<void> {
+  for (let tries = 0; tries < 120; tries++) {
+    const listed = (await proxmox.get<Resource[]>('/cluster/resources', { type: 'vm' })).filter(({ type }) => type === 'qemu')
+    if (listed.some((one) => one.vmid === vmid && one.name === name)) {
+      const named = [vmid]
+      for (const one of listed) {
+        if (one.vmid !== vmid && (await readConfig(proxmox, one.node, one.vmid))?.name === name) named.push(one.vmid)
+      }
+      if (named.length > 1) throw new Failure('base-ambiguous', `several VMs are named ${name}: ${named.sort((a, b) => a - b).join(', ')}`, 'Rename or remove those that are not the base template of this site.')
+      return
+    }
+    await delay(500, undefined, { signal })
+  }
+  throw new Failure('base-unlisted', `Proxmox has base template ${name} (${vmid}) but does not show its name in its list of VMs, by which Packer looks for it`, `Its status daemon makes that list: "systemctl restart pvestatd" on node ${site.proxmox.node}, then run the same command again.`)
+}
+
+/** Tidies the template and tags it. */
+async function settle(bake: Bake, node: string, vmid: number): Promise<void> {
+  const { proxmox, claim, left } = bake
   try {
     await tidyTemplate(proxmox, node, vmid)
   } catch (error) {
@@ -275,27 +294,4 @@ async function settle(bake: Bake, inputs: Inputs, node: string, vmid: number): P
     left.push(`template ${vmid}, baked but not tagged`)
     throw error
   }
-  // The image is there: being stopped now is no failure.
-  const listed = await untilListed(bake, (one) => one.vmid === vmid && one.pool === site.proxmox.pool && Number(one.template) === 1).catch((error: unknown) => {
-    if (signal.aborted) return []
-    throw error
-  })
-  if (listed.length === 0) progress.warn(`Proxmox does not list template ${vmid} (${short(inputs.fingerprint)}) yet; it is there all the same.`)
-}
-
-interface Resource {
-  readonly vmid: number
-  readonly name?: string
-  readonly pool?: string
-  readonly template?: number
-}
-
-/** Proxmox's list of VMs lags up to 10 s behind on real hosts: asks for half a minute. */
-async function untilListed(bake: Bake, wanted: (one: Resource) => boolean): Promise<Resource[]> {
-  for (let tries = 0; tries < 60; tries++) {
-    const found = (await bake.proxmox.get<Resource[]>('/cluster/resources', { type: 'vm' })).filter(wanted)
-    if (found.length > 0) return found
-    await delay(500, undefined, { signal: bake.signal })
-  }
-  return []
 }

@@ -2,6 +2,7 @@
 import { canonical, sha256 } from '../images/canonical.ts'
 import { sortRange, type Image, type RangeVm, type VmConfig } from '../images/catalog.ts'
 import { parseRecord, type Record } from '../images/record.ts'
+import { packersMark } from '../proxmox/ours.ts'
 import type { Site } from '../stacks/site.ts'
 import { baseDisk, baseVm } from './base-vm.ts'
 import { baseName, beginOf, imageName, isBaseName, isBuildName, isImageName, runOf } from './names.ts'
@@ -62,9 +63,6 @@ function unfinishedImage(site: Site, vm: RangeVm): Record | undefined {
     parsed.ok && parsed.record.kind === 'image' && parsed.record.site === site.name && parsed.record.unfinished
   return found ? parsed.record : undefined
 }
-
-/** Packer's own description of a VM that it builds. */
-const packersMark = 'Packer ephemeral build VM'
 
 /**
  * VMs that bakes of this site have made and not finished. Each has to have both a name and a description that only a

@@ -4,58 +4,11 @@
  */
 import { posix } from 'node:path'
 import type { Parameters, Proxmox } from './client.ts'
-import { privilegeTable, type PrivilegeScope } from './privileges.ts'
+import { privilegeTable } from './privileges.ts'
+import { isOnline, isVmHere, poolOf, type FirewallRule, type SetupObserved, type SetupVm, type SetupWanted } from './setup-host.ts'
 import { shellWord } from './shell-word.ts'
 
-export interface DepotWanted {
-  readonly vmid: number
-  readonly name: string
-}
-
-export interface SetupWanted extends PrivilegeScope {
-  /** `user@realm!name` */
-  readonly tokenId: string
-  /** Folder on the node for the storage of seeds and imports. */
-  readonly isoPath: string
-  readonly depots: readonly DepotWanted[]
-  /** Networks that keep access to the host when the datacenter firewall is turned on. */
-  readonly management: readonly string[]
-  /** Turn the datacenter firewall on: only by explicit consent. */
-  readonly enableFirewall: boolean
-  /** Replace the token if it exists, which ends whoever uses it: only by explicit consent. */
-  readonly replaceToken: boolean
-  /** Where the token's secret should be on this computer but is not. */
-  readonly secretMissing?: string | undefined
-}
-
-export interface SetupObserved {
-  readonly nodes: readonly { node: string; status: string }[]
-  /** Bridges of the wanted node; none of a node that does not answer. */
-  readonly bridges: readonly string[]
-  readonly roles: readonly { roleid: string; privs?: string }[]
-  readonly users: readonly string[]
-  readonly tokens: readonly string[]
-  readonly acl: readonly { path: string; roleid: string; ugid: string; propagate?: number }[]
-  readonly pools: readonly string[]
-  readonly storages: readonly { storage: string; type: string; content?: string; path?: string; nodes?: string }[]
-  /** VMs and containers of all nodes. */
-  readonly vms: readonly { vmid: number; type: string; node: string; name?: string; pool?: string }[]
-  /** `protection` by VMID, of those VMs that are wanted as depots. */
-  readonly protectedVms: ReadonlySet<number>
-  readonly firewall: { enabled: boolean; rules: readonly FirewallRule[] }
-}
-
-/** A rule of the datacenter, in Proxmox's order: the first that fits decides. */
-export interface FirewallRule {
-  readonly type: string
-  readonly action: string
-  readonly enable?: number
-  readonly proto?: string
-  readonly source?: string
-  readonly dport?: string
-  /** Everything else narrows the rule down: `iface`, `dest`, `sport`, `macro`, … */
-  readonly [narrowing: string]: unknown
-}
+export { observeSetup, type DepotWanted, type FirewallRule, type SetupObserved, type SetupWanted } from './setup-host.ts'
 
 export interface SetupStep {
   readonly title: string
@@ -87,42 +40,13 @@ const comment = 'serena-golden'
 const there = (path: string): string => `pvesh get ${shellWord(path)} >/dev/null 2>&1`
 const firewallOn = 'pvesh get /cluster/firewall/options --output-format json | grep -q \'"enable":1\''
 
-/** Reads what setup decides on. Needs an administrator's login or token. */
-export async function observeSetup(admin: Proxmox, wanted: SetupWanted): Promise<SetupObserved> {
-  const [user] = wanted.tokenId.split('!') as [string]
-  const nodes = await admin.get<SetupObserved['nodes']>('/nodes')
-  const bridges = isOnline(nodes, wanted.node) ? (await admin.get<{ iface: string }[]>(`/nodes/${wanted.node}/network`, { type: 'any_local_bridge' })).map((entry) => entry.iface) : []
-  const roles = await admin.get<SetupObserved['roles']>('/access/roles')
-  const users = (await admin.get<{ userid: string }[]>('/access/users')).map((entry) => entry.userid)
-  const tokens = users.includes(user) ? (await admin.get<{ tokenid: string }[]>(`/access/users/${encodeURIComponent(user)}/token`)).map((entry) => entry.tokenid) : []
-  const acl = await admin.get<SetupObserved['acl']>('/access/acl')
-  const pools = (await admin.get<{ poolid: string }[]>('/pools')).map((entry) => entry.poolid)
-  const storages = await admin.get<SetupObserved['storages']>('/storage')
-  const vms = await admin.get<SetupObserved['vms']>('/cluster/resources', { type: 'vm' })
-  const protectedVms = new Set<number>()
-  for (const depot of wanted.depots) {
-    // Of a container, and on another node, there is no such configuration to read.
-    if (!isOnline(nodes, wanted.node) || !vms.some((vm) => vm.vmid === depot.vmid && isVmHere(wanted, vm))) continue
-    const config = await admin.get<{ protection?: number }>(`/nodes/${wanted.node}/qemu/${depot.vmid}/config`)
-    if (config.protection === 1) protectedVms.add(depot.vmid)
-  }
-  const options = await admin.get<{ enable?: number }>('/cluster/firewall/options')
-  const rules = await admin.get<SetupObserved['firewall']['rules']>('/cluster/firewall/rules')
-  return { nodes, bridges, roles, users, tokens, acl, pools, storages, vms, protectedVms, firewall: { enabled: Number(options.enable) === 1, rules } }
-}
-
-const isOnline = (nodes: SetupObserved['nodes'], name: string): boolean => nodes.some(({ node, status }) => node === name && status === 'online')
-
-/** The API lists containers, too, and what is on the cluster's other nodes. */
-const isVmHere = ({ node }: SetupWanted, vm: SetupObserved['vms'][number]): boolean => vm.type === 'qemu' && vm.node === node
-
 /** What has to be done, in this order. An empty list of steps: everything is as it should be. */
 export function planSetup(wanted: SetupWanted, observed: SetupObserved): SetupPlan {
   const problems = placeProblems(wanted, observed)
   const [user, tokenName] = wanted.tokenId.split('!') as [string, string]
   const steps: SetupStep[] = [
     ...roleSteps(wanted, observed),
-    ...poolSteps(wanted, observed),
+    ...poolSteps(wanted, observed, problems),
     ...storageSteps(wanted, observed, problems),
     ...userSteps(wanted, observed, user, tokenName, problems),
     ...aclSteps(wanted, observed, user),
@@ -156,13 +80,36 @@ function roleSteps(wanted: SetupWanted, observed: SetupObserved): SetupStep[] {
   })
 }
 
-function poolSteps(wanted: SetupWanted, observed: SetupObserved): SetupStep[] {
-  return [wanted.pool, wanted.depotPool].filter((pool) => !observed.pools.includes(pool)).map((pool) => ({
-    title: `make pool ${pool}`,
-    command: `${there(`/pools/${pool}`)} || pveum pool add ${shellWord(pool)} --comment ${comment}`,
-    call: { method: 'POST', path: '/pools', form: { poolid: pool, comment } }
-  }))
+function poolSteps(wanted: SetupWanted, observed: SetupObserved, problems: SetupProblem[]): SetupStep[] {
+  return ([['pool', wanted.pool], ['depotPool', wanted.depotPool]] as const).flatMap(([setting, pool]): SetupStep[] => {
+    const others = strangers(wanted, observed, pool)
+    if (others.length > 0) {
+      problems.push({
+        code: 'pool-shared',
+        message: `pool ${pool} has what is not this project's, and the token would get rights over it: ${others.join(', ')}`,
+        hint: `Set proxmox.${setting} in site.ts to a pool of its own (setup makes it), or take these out of ${pool} (Proxmox: Datacenter, Permissions, Pools). Nothing was touched.`
+      })
+    }
+    if (observed.pools.includes(pool)) return []
+    return [{
+      title: `make pool ${pool}`,
+      command: `${there(`/pools/${pool}`)} || pveum pool add ${shellWord(pool)} --comment ${comment}`,
+      call: { method: 'POST', path: '/pools', form: { poolid: pool, comment } }
+    }]
+  })
 }
+
+/** Members of a pool that no site of this project made. */
+function strangers(wanted: SetupWanted, observed: SetupObserved, pool: string): string[] {
+  const within = (name: string | undefined): boolean => poolOf(wanted, name) === pool
+  const vms = observed.vms.filter((vm) => within(vm.pool) && vm.ours !== true && !wanted.depots.some((depot) => depot.vmid === vm.vmid))
+  return [
+    ...vms.map((vm) => `${nameOf(vm)}${isOnline(observed.nodes, vm.node) ? '' : ` of node ${vm.node}, which is off, so that nothing more can be told of it`}`),
+    ...(observed.pooledStorages ?? []).filter((entry) => within(entry.pool)).map(({ storage }) => `storage ${storage}`)
+  ]
+}
+
+const nameOf = ({ type, vmid, name }: SetupVm): string => `${type === 'qemu' ? 'VM' : 'container'} ${vmid}${name === undefined ? '' : ` (${name})`}`
 
 function storageSteps(wanted: SetupWanted, observed: SetupObserved, problems: SetupProblem[]): SetupStep[] {
   const on = (entry: { nodes?: string }): boolean => entry.nodes === undefined || entry.nodes.split(',').includes(wanted.node)

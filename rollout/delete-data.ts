@@ -101,7 +101,7 @@ async function deleteGroupData({ site, folder, proxmox, progress, signal }: Dele
 async function take(proxmox: Proxmox, places: GroupPlaces, name: string, step: DeleteDataStep): Promise<void> {
   const { node, pool, depot, slots: { blue: { vmid } } } = places
   switch (step.do) {
-    case 'make-throw-away': return proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu`, { vmid, name, pool, memory: 64, cores: 1, scsihw: 'virtio-scsi-pci', onboot: 0 }))
+    case 'make-throw-away': return proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu`, { vmid, name, pool, memory: 64, cores: 1, scsihw: 'virtio-scsi-pci', onboot: 0, description: 'Takes a data disk of serena-golden away that is to be deleted. Goes with it.' }))
     case 'move': return reassign(proxmox, places, depot.vmid, step.disk, vmid, 'unused0')
     case 'destroy-throw-away': return proxmox.task(await proxmox.del<string>(`/nodes/${node}/qemu/${vmid}`, { purge: 1 }))
   }

@@ -116,23 +116,19 @@ describe('a bake that is stopped', () => {
   }, minute)
 
   it('when the image is there already says so', async () => {
-    let asked = 0
     const options = test.bakeOptions()
     const stop = new AbortController()
-    const lagging = new Proxy(options.proxmox, {
+    const stopping = new Proxy(options.proxmox, {
       get: (target, name) => {
         const value = Reflect.get(target, name) as unknown
-        if (name !== 'get') return typeof value === 'function' ? value.bind(target) : value
-        return async (path: string, query?: Record<string, string>) => {
-          const answer = await target.get<Vm[]>(path, query)
-          const tagged = path === '/cluster/resources' && test.shown.some((line) => line.includes('Build') && line.includes('finished'))
-          if (!tagged || asked++ > 0) return answer
-          stop.abort()
-          return []
+        if (name !== 'put') return typeof value === 'function' ? value.bind(target) : value
+        return async (path: string, form: Record<string, string>) => {
+          if (form['tags']?.includes('golden-candidate')) stop.abort()
+          return target.put(path, form)
         }
       }
     })
-    const { outcome, template } = await bake({ ...options, proxmox: lagging, signal: stop.signal })
+    const { outcome, template } = await bake({ ...options, proxmox: stopping, signal: stop.signal })
     expect(stop.signal.aborted).toBe(true)
     expect(outcome).toBe('baked')
     expect((await config(template.vmid)).tags).toBe('golden;golden-candidate')
@@ -168,6 +164,25 @@ describe('a bake that fails', () => {
     await expectOnly(await vms())
   }, minute)
 })
+
+it('does not let Packer take another VM that has the name of the base, whatever the list of VMs still says', async () => {
+  const name = baseName(test.site, baseFingerprint(test.site))
+  await test.root.task(await test.root.post('/nodes/pve/qemu', { vmid: 9008, memory: 64, pool: test.site.proxmox.pool, name }))
+  const options = test.bakeOptions({ stage: stageWith('ambiguous') })
+  const lagging = new Proxy(options.proxmox, {
+    get: (target, key) => {
+      const value = Reflect.get(target, key) as unknown
+      if (key !== 'get') return typeof value === 'function' ? value.bind(target) : value
+      return async (path: string, query?: Record<string, string>) => {
+        const answer = await target.get<Vm[]>(path, query)
+        return path === '/cluster/resources' ? answer.map((vm) => vm.vmid === 9008 ? { ...vm, name: 'before' } : vm) : answer
+      }
+    }
+  })
+  await expect(bake({ ...options, proxmox: lagging })).rejects.toMatchObject({ code: 'base-ambiguous', message: expect.stringContaining('9008') })
+  await test.root.task(await test.root.del<string>('/nodes/pve/qemu/9008'))
+  await expectOnly(await vms())
+}, minute)
 
 describe('a bake from another computer', () => {
   const make = (vmid: number, form: Record<string, string>): Promise<void> => test.root.post<string>('/nodes/pve/qemu', { vmid, memory: 64, pool: test.site.proxmox.pool, ...form }).then((upid) => test.root.task(upid))

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { Proxmox } from '../../proxmox/client.ts'
+import { ProxmoxError, type Proxmox } from '../../proxmox/client.ts'
 import { applySetup, observeSetup, planSetup, type FirewallRule, type SetupObserved, type SetupStep, type SetupWanted } from '../../proxmox/setup.ts'
 import { privilegeTable } from '../../proxmox/privileges.ts'
 
@@ -179,4 +179,64 @@ test('the new token\'s secret is kept before anything else can fail', async () =
     kept.push(secret)
   })).rejects.toThrow('refused, with 1 kept')
   expect(kept).toEqual(['the-secret'])
+})
+
+/** An administrator's connection that only reads: answers by path, and the configurations of VMs. */
+function reading(resources: readonly object[], configs: Record<string, object>, more: Record<string, unknown> = {}): Proxmox {
+  const answers: Record<string, unknown> = { '/cluster/resources': resources, '/cluster/firewall/options': {}, '/nodes': bare.nodes, ...configs, ...more }
+  return {
+    get: async (path: string, query?: { poolid?: string }) => {
+      const key = query?.poolid === undefined ? path : `${path}?${query.poolid}`
+      if (path.includes('/qemu/') && answers[key] === undefined) throw new ProxmoxError('proxmox-refused', `Configuration file '${path}' does not exist`, '', { status: 500, method: 'GET', path })
+      return answers[key] ?? []
+    }
+  } as unknown as Proxmox
+}
+const depotDescription = String(planSetup(wanted, bare).steps.find((step) => step.title.startsWith('make depot'))?.call.form['description'])
+
+test('its own depots are known at once, by their configuration: a list of VMs has no names for the first seconds', async () => {
+  const listed = { vmid: 9200, type: 'qemu', node: 'pve', pool: 'golden-depots', status: 'unknown' }
+  const config = { name: 'home-serena-depot', description: depotDescription, protection: 1 }
+  const { vms, protectedVms } = await observeSetup(reading([listed], { '/nodes/pve/qemu/9200/config': config }), wanted)
+  expect(planSetup(wanted, { ...after(bare, planSetup(wanted, bare).steps), vms, protectedVms })).toEqual({ steps: [], problems: [] })
+  // A name of before is late, too.
+  const renamed = await observeSetup(reading([{ ...listed, name: 'home-serena-depot' }], { '/nodes/pve/qemu/9200/config': { ...config, name: 'mail', description: '' } }), wanted)
+  expect(planSetup(wanted, { ...bare, ...renamed, bridges: bare.bridges, storages: bare.storages }).problems).toMatchObject([{ code: 'vmid-taken', message: expect.stringContaining('VM mail') }])
+})
+
+test('a VM that goes while setup looks is not there', async () => {
+  const { vms } = await observeSetup(reading([{ vmid: 9200, type: 'qemu', node: 'pve', pool: 'golden-depots' }], {}), wanted)
+  expect(vms).toEqual([])
+})
+
+const image = '{\n "schema": 1,\n "kind": "image",\n "site": "other",\n "fingerprint": "' + 'a'.repeat(64) + '"\n}'
+test.each<[string, object, object | undefined, string | undefined]>([
+  ['a VM', { type: 'qemu' }, { name: 'payroll' }, 'VM 500 (payroll)'],
+  ['a VM in a pool below', { type: 'qemu', pool: 'golden/theirs' }, { name: 'payroll' }, 'VM 500 (payroll)'],
+  ['a VM with a tag of ours', { type: 'qemu' }, { name: 'payroll', tags: 'golden' }, 'VM 500 (payroll)'],
+  ['a VM that Packer builds for somebody else', { type: 'qemu' }, { name: 'their-build', description: 'Packer ephemeral build VM' }, 'VM 500 (their-build)'],
+  ['a container', { type: 'lxc', name: 'mail' }, undefined, 'container 500 (mail)'],
+  ['a VM of a node that is off', { type: 'qemu', node: 'pve2' }, undefined, 'VM 500 of node pve2, which is off'],
+  ['a template of another site of ours', { type: 'qemu' }, { name: 'golden-other-aaaaaaaaaaaa', description: `Golden image of other\n\n\`\`\`json\n${image}\n\`\`\`` }, undefined],
+  ['a slot of another site of ours', { type: 'qemu' }, { name: 'other-serena-blue', description: 'Slot blue of group serena of other (serena-golden): image …' }, undefined],
+  ['a depot of another site of ours', { type: 'qemu', pool: 'golden-depots' }, { name: 'other-serena-depot', description: depotDescription }, undefined],
+  ['a VM that a bake of ours builds', { type: 'qemu' }, { name: 'golden-build-other-0123456789ab', description: 'Packer ephemeral build VM\n' }, undefined]
+])('a pool with %s is taken for what it is', async (_what, resource, config, stranger) => {
+  const listed = { vmid: 500, node: 'pve', pool: 'golden', ...resource }
+  const { vms } = await observeSetup(reading([listed], config === undefined ? {} : { '/nodes/pve/qemu/500/config': config }), wanted)
+  const { problems } = planSetup(wanted, { ...bare, pools: ['golden', 'golden-depots'], vms })
+  expect(problems).toMatchObject(stranger === undefined ? [] : [{ code: 'pool-shared', message: expect.stringContaining(stranger), hint: expect.stringContaining('proxmox.pool') }])
+})
+
+test('a pool with a storage is nobody\'s to take, and all that is wrong is said at once', async () => {
+  const admin = reading([{ vmid: 500, type: 'qemu', node: 'pve', pool: 'golden' }], { '/nodes/pve/qemu/500/config': {} }, {
+    '/pools': [{ poolid: 'golden' }, { poolid: 'golden-depots' }, { poolid: 'theirs' }],
+    '/pools?golden-depots': [{ poolid: 'golden-depots', members: [{ id: 'storage/pve/backup', storage: 'backup' }] }],
+    '/pools?theirs': [{ poolid: 'theirs', members: [{ storage: 'isos' }] }]
+  })
+  const observed = await observeSetup(admin, wanted)
+  expect(planSetup(wanted, { ...observed, bridges: bare.bridges, storages: bare.storages }).problems).toMatchObject([
+    { code: 'pool-shared', message: expect.stringContaining('VM 500'), hint: expect.stringContaining('proxmox.pool ') },
+    { code: 'pool-shared', message: expect.stringContaining('storage backup'), hint: expect.stringContaining('proxmox.depotPool ') }
+  ])
 })

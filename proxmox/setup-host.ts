@@ -1,0 +1,143 @@
+/** What `golden setup` wants of a Proxmox host, and what it finds there. */
+import { ProxmoxError, type Proxmox } from './client.ts'
+import { isOurs } from './ours.ts'
+import type { PrivilegeScope } from './privileges.ts'
+
+export interface DepotWanted {
+  readonly vmid: number
+  readonly name: string
+}
+
+export interface SetupWanted extends PrivilegeScope {
+  /** `user@realm!name` */
+  readonly tokenId: string
+  /** Folder on the node for the storage of seeds and imports. */
+  readonly isoPath: string
+  readonly depots: readonly DepotWanted[]
+  /** Networks that keep access to the host when the datacenter firewall is turned on. */
+  readonly management: readonly string[]
+  /** Turn the datacenter firewall on: only by explicit consent. */
+  readonly enableFirewall: boolean
+  /** Replace the token if it exists, which ends whoever uses it: only by explicit consent. */
+  readonly replaceToken: boolean
+  /** Where the token's secret should be on this computer but is not. */
+  readonly secretMissing?: string | undefined
+}
+
+export interface SetupObserved {
+  readonly nodes: readonly { node: string; status: string }[]
+  /** Bridges of the wanted node; none of a node that does not answer. */
+  readonly bridges: readonly string[]
+  readonly roles: readonly { roleid: string; privs?: string }[]
+  readonly users: readonly string[]
+  readonly tokens: readonly string[]
+  readonly acl: readonly { path: string; roleid: string; ugid: string; propagate?: number }[]
+  readonly pools: readonly string[]
+  readonly storages: readonly { storage: string; type: string; content?: string; path?: string; nodes?: string }[]
+  /** VMs and containers of all nodes. */
+  readonly vms: readonly SetupVm[]
+  /** Storages that are members of pools. */
+  readonly pooledStorages?: readonly { pool: string; storage: string }[]
+  /** `protection` by VMID, of those VMs that are wanted as depots. */
+  readonly protectedVms: ReadonlySet<number>
+  readonly firewall: { enabled: boolean; rules: readonly FirewallRule[] }
+}
+
+export interface SetupVm {
+  readonly vmid: number
+  readonly type: string
+  readonly node: string
+  /** Of depots and members of the site's pools as their configuration has it; a list of VMs tells names late. */
+  readonly name?: string
+  readonly pool?: string
+  /** Its configuration says that this project made it. */
+  readonly ours?: boolean
+}
+
+/** A rule of the datacenter, in Proxmox's order: the first that fits decides. */
+export interface FirewallRule {
+  readonly type: string
+  readonly action: string
+  readonly enable?: number
+  readonly proto?: string
+  readonly source?: string
+  readonly dport?: string
+  /** Everything else narrows the rule down: `iface`, `dest`, `sport`, `macro`, … */
+  readonly [narrowing: string]: unknown
+}
+
+/** Reads what setup decides on. Needs an administrator's login or token. */
+export async function observeSetup(admin: Proxmox, wanted: SetupWanted): Promise<SetupObserved> {
+  const [user] = wanted.tokenId.split('!') as [string]
+  const nodes = await admin.get<SetupObserved['nodes']>('/nodes')
+  const bridges = isOnline(nodes, wanted.node) ? (await admin.get<{ iface: string }[]>(`/nodes/${wanted.node}/network`, { type: 'any_local_bridge' })).map((entry) => entry.iface) : []
+  const roles = await admin.get<SetupObserved['roles']>('/access/roles')
+  const users = (await admin.get<{ userid: string }[]>('/access/users')).map((entry) => entry.userid)
+  const tokens = users.includes(user) ? (await admin.get<{ tokenid: string }[]>(`/access/users/${encodeURIComponent(user)}/token`)).map((entry) => entry.tokenid) : []
+  const acl = await admin.get<SetupObserved['acl']>('/access/acl')
+  const pools = (await admin.get<{ poolid: string }[]>('/pools')).map((entry) => entry.poolid)
+  const storages = await admin.get<SetupObserved['storages']>('/storage')
+  const { vms, protectedVms } = await observeVms(admin, wanted, nodes)
+  const pooledStorages = await observePooledStorages(admin, wanted, pools)
+  const options = await admin.get<{ enable?: number }>('/cluster/firewall/options')
+  const rules = await admin.get<SetupObserved['firewall']['rules']>('/cluster/firewall/rules')
+  return { nodes, bridges, roles, users, tokens, acl, pools, storages, vms, pooledStorages, protectedVms, firewall: { enabled: Number(options.enable) === 1, rules } }
+}
+
+/**
+ * Of the list of VMs only who is there, and in which pool, is believed: names come up to ten seconds late, so they are
+ * read from the configurations of those that setup decides on.
+ */
+async function observeVms(admin: Proxmox, wanted: SetupWanted, nodes: SetupObserved['nodes']): Promise<Pick<SetupObserved, 'vms' | 'protectedVms'>> {
+  const vms: SetupVm[] = []
+  const protectedVms = new Set<number>()
+  for (const { vmid, type, node, name, pool } of await admin.get<SetupVm[]>('/cluster/resources', { type: 'vm' })) {
+    const listed: SetupVm = { vmid, type, node, ...(name === undefined ? {} : { name }), ...(pool === undefined ? {} : { pool }) }
+    const isDepot = wanted.depots.some((depot) => depot.vmid === vmid)
+    const matters = isDepot ? isVmHere(wanted, listed) : type === 'qemu' && poolOf(wanted, pool) !== undefined
+    // Of a container, and on a node that is off, there is no such configuration to read.
+    if (!matters || !isOnline(nodes, node)) {
+      vms.push(listed)
+      continue
+    }
+    const config = await readConfig(admin, node, vmid)
+    if (config === undefined) continue
+    vms.push({ ...listed, ...(config.name === undefined ? {} : { name: config.name }), ours: isOurs(config) })
+    if (isDepot && config.protection === 1) protectedVms.add(vmid)
+  }
+  return { vms, protectedVms }
+}
+
+interface Config {
+  readonly name?: string
+  readonly description?: string
+  readonly protection?: number
+}
+
+/** Undefined: it went since it was listed. */
+async function readConfig(admin: Proxmox, node: string, vmid: number): Promise<Config | undefined> {
+  try {
+    return await admin.get<Config>(`/nodes/${node}/qemu/${vmid}/config`)
+  } catch (error) {
+    if (error instanceof ProxmoxError && /does not exist/.test(error.message)) return undefined
+    throw error
+  }
+}
+
+async function observePooledStorages(admin: Proxmox, wanted: SetupWanted, pools: readonly string[]): Promise<{ pool: string; storage: string }[]> {
+  const found: { pool: string; storage: string }[] = []
+  for (const poolid of pools.filter((pool) => poolOf(wanted, pool) !== undefined)) {
+    const [pool] = await admin.get<{ members?: { storage?: string }[] }[]>('/pools', { poolid, type: 'storage' })
+    for (const { storage } of pool?.members ?? []) if (storage !== undefined) found.push({ pool: poolid, storage })
+  }
+  return found
+}
+
+/** Which of the site's pools this is, or lies in: permissions for a pool hold in those below it as well. */
+export const poolOf = ({ pool, depotPool }: SetupWanted, name: string | undefined): string | undefined =>
+  [pool, depotPool].find((own) => name === own || name?.startsWith(`${own}/`))
+
+export const isOnline = (nodes: SetupObserved['nodes'], name: string): boolean => nodes.some(({ node, status }) => node === name && status === 'online')
+
+/** The API lists containers, too, and what is on the cluster's other nodes. */
+export const isVmHere = ({ node }: SetupWanted, vm: SetupVm): boolean => vm.type === 'qemu' && vm.node === node
