@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hashPassword, hashSecret } from './api/authenticate.ts'
-import { serverCertificate } from './api/certificate.ts'
+import { renewCertificate, serverCertificate } from './api/certificate.ts'
 import type { Context } from './api/context.ts'
 import { createFaults, type Faults } from './api/faults.ts'
 import { createListing } from './api/listing.ts'
@@ -50,6 +50,8 @@ export interface LabOptions {
   readonly authDelayMs?: number
   /** How long a request waits for a VM that another one changes. @default 10000, as PVE */
   readonly lockTimeoutMs?: number
+  /** Which Proxmox VE the API says that it is; before 9 it has the privileges of those days. @default '9.1.1' */
+  readonly version?: string
   /** How far lists of VMs are behind with names and statuses; 8 to 10 s on PVE. @default 0 */
   readonly listingLagMs?: number
 }
@@ -86,6 +88,8 @@ export interface Lab {
   serialLog(vmid: number): string
   /** Ends a VM as a power cut would. */
   kill(vmid: number): Promise<void>
+  /** The API presents another certificate of the same CA from now on, as a node does after pveupdate. */
+  renewCertificate(): Promise<void>
   /** Resolves when somebody asks for the end through the control socket. */
   readonly stopRequested: Promise<void>
   /** Ends all of it; the state stays. May be called twice. */
@@ -224,6 +228,8 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
     running: new Map(),
     serialFolder: join(stateDir, 'serial'),
     uploadFolder: join(stateDir, 'uploads'),
+    tlsFolder: join(stateDir, 'tls'),
+    version: options.version ?? '9.1.1',
   }
   endings.push(() => context.tasks.close())
   endings.push(async () => context.listing.close())
@@ -232,7 +238,7 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
   await dropUnfinishedVms(context)
   await applyFirewall(context)
 
-  const certificate = await serverCertificate(join(stateDir, 'tls'), node)
+  const certificate = await serverCertificate(context.tlsFolder, node)
   const api = await startApi(context, certificate, options, secrets.value.port)
   endings.push(() => api.close())
   const { network } = driver
@@ -251,6 +257,7 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
     if (running === undefined) throw new Error(`VM ${vmid} is not running`)
     await running.machine.stop()
   }
+  const renew = async (): Promise<void> => api.present(await renewCertificate(context.tlsFolder, node))
   const controlSocket = controlSocketOf(stateDir)
   const control = await startControl({ socket: controlSocket, network, faults, serialLog, kill, stop: requestStop })
   // Closed last (endings run backwards), after the claim: whoever waits for the socket to go knows that nothing is
@@ -286,7 +293,7 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
   writeAtomically(connectionFile, `${JSON.stringify(connection, null, 2)}\n`)
   endings.push(async () => rmSync(connectionFile, { force: true }))
   let ending: Promise<void> | undefined
-  return { connection, connectionFile, network, driver, faults, serialLog, kill, stopRequested, close: () => (ending ??= frame.end()) }
+  return { connection, connectionFile, network, driver, faults, serialLog, kill, renewCertificate: renew, stopRequested, close: () => (ending ??= frame.end()) }
 }
 
 /** On the port it is told; else on the last one. */

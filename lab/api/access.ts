@@ -7,7 +7,7 @@ import { hashPassword, hashSecret, login } from './authenticate.ts'
 import type { Call, Handlers } from './context.ts'
 import { fail, parameterError, taskErrorText } from './errors.ts'
 import { splitList } from './formats.ts'
-import { allPrivileges, builtInRoles } from './privileges.ts'
+import { builtInRoles, privilegesOf } from './privileges.ts'
 
 const realms = [
   { realm: 'pam', type: 'pam', comment: 'Linux PAM standard authentication' },
@@ -118,8 +118,9 @@ function listAcls(call: Call): unknown {
     .map((acl) => ({ path: acl.path, type: acl.kind, ugid: acl.id, roleid: acl.role, propagate: acl.propagate ? 1 : 0 }))
 }
 
-function requirePrivileges(privileges: readonly string[], what: string): void {
-  for (const privilege of privileges) if (!allPrivileges.includes(privilege)) fail(`${what}: invalid privilege '${privilege}'`)
+function requirePrivileges(call: Call, privileges: readonly string[], what: string): void {
+  const known = privilegesOf(call.context.version)
+  for (const privilege of privileges) if (!known.includes(privilege)) fail(`${what}: invalid privilege '${privilege}'`)
 }
 
 function createRole(call: Call): null {
@@ -127,7 +128,7 @@ function createRole(call: Call): null {
   const privileges = splitList(call.params.privs ?? '')
   if (rolePrivileges(stateOf(call), roleid) !== undefined) fail(`create role failed: role '${roleid}' already exists`)
   if (/^PVE/i.test(roleid)) throw parameterError({ roleid: "cannot use role ID starting with the (case-insensitive) 'PVE' namespace" })
-  requirePrivileges(privileges, 'create role failed')
+  requirePrivileges(call, privileges, 'create role failed')
   stateOf(call).access.value.roles[roleid] = [...new Set(privileges)]
   return save(call)
 }
@@ -138,7 +139,7 @@ function updateRole(call: Call): null {
   if (builtInRoles[roleid] !== undefined) fail(`auto-generated role '${roleid}' cannot be modified`)
   const before = roles[roleid] ?? fail(`update role failed: role '${roleid}' does not exist`)
   const privileges = splitList(call.params.privs ?? '')
-  requirePrivileges(privileges, 'update role failed')
+  requirePrivileges(call, privileges, 'update role failed')
   roles[roleid] = [...new Set([...(append === '1' ? before : []), ...privileges])]
   return save(call)
 }

@@ -1,7 +1,7 @@
 /** Which privileges somebody has on a path (PVE::RPCEnvironment::permissions). */
 import type { State } from '../state/state.ts'
 import type { Acl } from '../state/types.ts'
-import { allPrivileges, builtInRoles } from './privileges.ts'
+import { allPrivileges, builtInRoles, withAgents } from './privileges.ts'
 
 /** Privilege → whether it propagates to what is below. */
 export type Permissions = ReadonlyMap<string, boolean>
@@ -61,7 +61,7 @@ export function permissionsOn(state: State, authId: string, path: string): Permi
   const roles = withPools(state, authId, path, rolesAt(state, authId, path))
   const privileges = new Map<string, boolean>()
   for (const [role, propagate] of roles) {
-    for (const privilege of rolePrivileges(state, role) ?? []) privileges.set(privilege, (privileges.get(privilege) ?? false) || propagate)
+    for (const privilege of withAgents(rolePrivileges(state, role) ?? [])) privileges.set(privilege, (privileges.get(privilege) ?? false) || propagate)
   }
   if (tokenid === undefined) return privileges
   const ofUser = permissionsOn(state, userid, path)

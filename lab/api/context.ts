@@ -30,6 +30,10 @@ export interface Context {
   /** Short folder for the machines' sockets. */
   readonly runFolder: string
   readonly uploadFolder: string
+  /** Where the API's certificate and its CA are. */
+  readonly tlsFolder: string
+  /** Of Proxmox VE, e.g. `9.1.1`. */
+  readonly version: string
   log(line: string): void
 }
 

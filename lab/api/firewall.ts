@@ -135,6 +135,7 @@ function handlersFor(base: string, scope: Scope): Record<string, Handler> {
       const { entries } = setOf(document, call.params.name as string)
       const { cidr = '', comment } = call.params
       if (entries.some((entry) => entry.cidr === cidr)) fail(`address '${cidr}' already exists`)
+      if (/\/0+$/.test(cidr)) throw parameterError({ cidr: 'a zero prefix is not allowed in ipset entries' })
       entries.unshift({ cidr, ...(call.params.nomatch === '1' ? { nomatch: true } : {}), ...(comment === undefined ? {} : { comment }) })
     }),
     [`DELETE ${base}/ipset/{name}`]: write((document, call) => {

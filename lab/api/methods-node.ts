@@ -11,6 +11,7 @@ export const nodeMethods = {
   'GET /nodes/{node}': method(everybody, { node }),
   'GET /nodes/{node}/status': method(all('/nodes/{node}', 'Sys.Audit'), { node }),
   'GET /nodes/{node}/version': method(everybody, { node }),
+  'GET /nodes/{node}/certificates/info': method(everybody, { node }),
   'GET /nodes/{node}/time': method(all('/nodes/{node}', 'Sys.Audit'), { node }),
   'GET /nodes/{node}/dns': method(all('/nodes/{node}', 'Sys.Audit'), { node }),
   'GET /nodes/{node}/network': method(everybody, {

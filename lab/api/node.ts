@@ -1,12 +1,12 @@
 /** The node and the cluster of one. */
 import { cpus, freemem, loadavg, totalmem, uptime } from 'node:os'
 import { statfs } from 'node:fs/promises'
+import { certificateInfo } from './certificate.ts'
 import type { Call, Handlers } from './context.ts'
 import { ApiError, fail, parameterError } from './errors.ts'
 import { storageResource, vmResource } from './resources.ts'
 
-/** The version whose behaviour the lab follows. */
-export const version = { version: '9.1.1', release: '9.1', repoid: '42db4a6cf33dac83' }
+const version = ({ context }: Call): { version: string; release: string; repoid: string } => ({ version: context.version, release: context.version.replace(/^(\d+\.\d+).*/, '$1'), repoid: '42db4a6cf33dac83' })
 
 async function numbers(call: Call): Promise<Record<string, number>> {
   const disk = await statfs(call.context.state.folder)
@@ -19,7 +19,7 @@ async function numbers(call: Call): Promise<Record<string, number>> {
 async function nodeStatus(call: Call): Promise<unknown> {
   const { mem = 0, maxmem = 0, disk = 0, maxdisk = 0, cpu, uptime: seconds } = await numbers(call)
   return {
-    cpu, uptime: seconds, wait: 0, idle: 0, loadavg: loadavg().map((load) => load.toFixed(2)), kversion: 'Linux (lab)', pveversion: `pve-manager/${version.version}/${version.repoid}`,
+    cpu, uptime: seconds, wait: 0, idle: 0, loadavg: loadavg().map((load) => load.toFixed(2)), kversion: 'Linux (lab)', pveversion: `pve-manager/${version(call).version}/${version(call).repoid}`,
     memory: { total: maxmem, used: mem, free: maxmem - mem, available: maxmem - mem }, swap: { total: 0, used: 0, free: 0 }, ksm: { shared: 0 },
     rootfs: { total: maxdisk, used: disk, free: maxdisk - disk, avail: maxdisk - disk },
     cpuinfo: { cpus: cpus().length, cores: cpus().length, sockets: 1, model: cpus()[0]?.model ?? '', mhz: String(cpus()[0]?.speed ?? 0), hvm: '1', flags: '', user_hz: 100 },
@@ -72,11 +72,12 @@ function nextId(call: Call): string {
 }
 
 export const nodeHandlers: Handlers = {
-  'GET /version': () => version,
+  'GET /version': version,
   'GET /nodes': async (call) => [{ ...(await nodeEntry(call)), ssl_fingerprint: '' }],
-  'GET /nodes/{node}': () => ['network', 'qemu', 'query-url-metadata', 'status', 'storage', 'tasks', 'version'].map((name) => ({ name })),
+  'GET /nodes/{node}': () => ['certificates', 'network', 'qemu', 'query-url-metadata', 'status', 'storage', 'tasks', 'version'].map((name) => ({ name })),
   'GET /nodes/{node}/status': nodeStatus,
-  'GET /nodes/{node}/version': () => version,
+  'GET /nodes/{node}/version': version,
+  'GET /nodes/{node}/certificates/info': (call) => certificateInfo(call.context.tlsFolder),
   'GET /nodes/{node}/time': () => ({ timezone: 'UTC', time: Math.floor(Date.now() / 1000), localtime: Math.floor(Date.now() / 1000) }),
   'GET /nodes/{node}/dns': (call) => ({ search: 'lab', dns1: call.context.driver.network.nameserver }),
   'GET /nodes/{node}/network': networks,

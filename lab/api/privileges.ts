@@ -14,6 +14,15 @@ const groups = {
 
 export const allPrivileges: readonly string[] = Object.values(groups).flat()
 
+const agents = allPrivileges.filter((privilege) => privilege.startsWith('VM.GuestAgent.'))
+
+/** What this version knows: VM.Monitor was for guest agents before 9, where VM.GuestAgent.* and VM.Replicate came. */
+export const privilegesOf = (version: string): readonly string[] =>
+  Number.parseInt(version) >= 9 ? allPrivileges : [...allPrivileges.filter((privilege) => !agents.includes(privilege) && privilege !== 'VM.Replicate'), 'VM.Monitor']
+
+/** Methods are written down as 9 has them. */
+export const withAgents = (privileges: readonly string[]): readonly string[] => privileges.includes('VM.Monitor') ? [...privileges, ...agents] : privileges
+
 const vmUser = ['VM.Audit', 'VM.Backup', 'VM.Config.CDROM', 'VM.Config.Cloudinit', 'VM.Console', 'VM.GuestAgent.Audit', 'VM.PowerMgmt']
 
 /** `special` roles: can't be changed or deleted. */

@@ -27,6 +27,8 @@ export interface ServerOptions {
 
 export interface ApiServer {
   readonly port: number
+  /** For connections from now on. */
+  present(certificate: { readonly key: string; readonly cert: string }): void
   close(): Promise<void>
 }
 
@@ -71,6 +73,7 @@ export async function startApiServer(context: Context, options: ServerOptions): 
   port = (server.address() as AddressInfo).port
   return {
     port,
+    present: ({ key, cert }) => server.setSecureContext({ key, cert }),
     close: async () => {
       clearTimeout(back)
       // Also when it does not listen at the moment.
