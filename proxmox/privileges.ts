@@ -2,6 +2,8 @@
  * What the project's token may do, and where. Found on real Proxmox VE code by taking privileges away one at
  * a time; what each is for is said beside it. The lab enforces the same.
  */
+import { createHash } from 'node:crypto'
+import type { Release } from './version.ts'
 
 /** Role for the pool of templates and slots: a whole Packer build, bpg's cycle, activation through the agent. */
 export const poolPrivileges = [
@@ -43,6 +45,9 @@ export const nodePrivileges = ['Sys.AccessNetwork'] as const
 /** Reading, and only of the datacenter itself: whether its firewall is on, without which VM rules do nothing. */
 export const datacenterPrivileges = ['Sys.Audit'] as const
 
+/** What VM.GuestAgent.* was before Proxmox VE 9 (libpve-access-control 9.0.2). It also lets look into QEMU's monitor. */
+const agentPrivilegeBefore9 = 'VM.Monitor'
+
 export interface PrivilegeTarget {
   readonly role: string
   readonly privileges: readonly string[]
@@ -60,16 +65,30 @@ export interface PrivilegeScope {
   readonly bridge: string
 }
 
+/**
+ * A role is named by what it holds: sites and versions of this project that share a host each have the roles that they
+ * need, and none can take a privilege from another's.
+ */
+const roleName = (kind: string, privileges: readonly string[]): string => `${kind}-${createHash('sha256').update([...privileges].sort().join(',')).digest('hex').slice(0, 8)}`
+
+/** Whether both roles are of one kind, whatever they hold. The first versions of this project gave roles the bare name of their kind. */
+export function isSameKind(role: string, other: string): boolean {
+  const kind = (name: string): string => /^(Golden[A-Z][a-z]+)(-[0-9a-f]{8})?$/.exec(name)?.[1] ?? name
+  return kind(role) === kind(other)
+}
+
 /** Every role and the path on which the token gets it. */
-export function privilegeTable(scope: PrivilegeScope): readonly PrivilegeTarget[] {
-  const below = { propagate: true }
+export function privilegeTable(scope: PrivilegeScope, release?: Release): readonly PrivilegeTarget[] {
+  const before9 = release !== undefined && release.major < 9
+  const pool = before9 ? [...poolPrivileges.filter((privilege) => !privilege.startsWith('VM.GuestAgent.')), agentPrivilegeBefore9] : poolPrivileges
+  const target = (kind: string, privileges: readonly string[], path: string, propagate = true): PrivilegeTarget => ({ role: roleName(kind, privileges), privileges, path, propagate })
   return [
-    { role: 'GoldenPool', privileges: poolPrivileges, path: `/pool/${scope.pool}`, ...below },
-    { role: 'GoldenDepot', privileges: depotPrivileges, path: `/pool/${scope.depotPool}`, ...below },
-    { role: 'GoldenDisks', privileges: diskStoragePrivileges, path: `/storage/${scope.disks}`, ...below },
-    { role: 'GoldenIso', privileges: isoStoragePrivileges, path: `/storage/${scope.iso}`, ...below },
-    { role: 'GoldenNetwork', privileges: networkPrivileges, path: `/sdn/zones/localnetwork/${scope.bridge}`, ...below },
-    { role: 'GoldenNode', privileges: nodePrivileges, path: `/nodes/${scope.node}`, ...below },
-    { role: 'GoldenDatacenter', privileges: datacenterPrivileges, path: '/', propagate: false }
+    target('GoldenPool', pool, `/pool/${scope.pool}`),
+    target('GoldenDepot', depotPrivileges, `/pool/${scope.depotPool}`),
+    target('GoldenDisks', diskStoragePrivileges, `/storage/${scope.disks}`),
+    target('GoldenIso', isoStoragePrivileges, `/storage/${scope.iso}`),
+    target('GoldenNetwork', networkPrivileges, `/sdn/zones/localnetwork/${scope.bridge}`),
+    target('GoldenNode', nodePrivileges, `/nodes/${scope.node}`),
+    target('GoldenDatacenter', datacenterPrivileges, '/', false)
   ]
 }

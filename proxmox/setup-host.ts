@@ -1,7 +1,9 @@
 /** What `golden setup` wants of a Proxmox host, and what it finds there. */
 import { ProxmoxError, type Proxmox } from './client.ts'
+import { observeFirewall, type FirewallObserved } from './datacenter-firewall.ts'
 import { isOurs } from './ours.ts'
 import type { PrivilegeScope } from './privileges.ts'
+import { parseRelease, requireRelease, type Release } from './version.ts'
 
 export interface DepotWanted {
   readonly vmid: number
@@ -25,6 +27,8 @@ export interface SetupWanted extends PrivilegeScope {
 }
 
 export interface SetupObserved {
+  /** @default the newest */
+  readonly release?: Release | undefined
   readonly nodes: readonly { node: string; status: string }[]
   /** Bridges of the wanted node; none of a node that does not answer. */
   readonly bridges: readonly string[]
@@ -40,7 +44,7 @@ export interface SetupObserved {
   readonly pooledStorages?: readonly { pool: string; storage: string }[]
   /** `protection` by VMID, of those VMs that are wanted as depots. */
   readonly protectedVms: ReadonlySet<number>
-  readonly firewall: { enabled: boolean; rules: readonly FirewallRule[] }
+  readonly firewall: FirewallObserved
 }
 
 export interface SetupVm {
@@ -54,22 +58,17 @@ export interface SetupVm {
   readonly ours?: boolean
 }
 
-/** A rule of the datacenter, in Proxmox's order: the first that fits decides. */
-export interface FirewallRule {
-  readonly type: string
-  readonly action: string
-  readonly enable?: number
-  readonly proto?: string
-  readonly source?: string
-  readonly dport?: string
-  /** Everything else narrows the rule down: `iface`, `dest`, `sport`, `macro`, … */
-  readonly [narrowing: string]: unknown
-}
-
-/** Reads what setup decides on. Needs an administrator's login or token. */
+/**
+ * Reads what setup decides on. Needs an administrator's login or token.
+ * @throws Failure `version-too-old`, `version-mixed`
+ */
 export async function observeSetup(admin: Proxmox, wanted: SetupWanted): Promise<SetupObserved> {
   const [user] = wanted.tokenId.split('!') as [string]
+  // First of all: an older one does not even know what is asked next.
+  const release = parseRelease(await admin.get('/version'))
+  requireRelease(release, undefined)
   const nodes = await admin.get<SetupObserved['nodes']>('/nodes')
+  if (isOnline(nodes, wanted.node)) requireRelease(release, parseRelease(await admin.get(`/nodes/${wanted.node}/version`)))
   const bridges = isOnline(nodes, wanted.node) ? (await admin.get<{ iface: string }[]>(`/nodes/${wanted.node}/network`, { type: 'any_local_bridge' })).map((entry) => entry.iface) : []
   const roles = await admin.get<SetupObserved['roles']>('/access/roles')
   const users = (await admin.get<{ userid: string }[]>('/access/users')).map((entry) => entry.userid)
@@ -79,9 +78,8 @@ export async function observeSetup(admin: Proxmox, wanted: SetupWanted): Promise
   const storages = await admin.get<SetupObserved['storages']>('/storage')
   const { vms, protectedVms } = await observeVms(admin, wanted, nodes)
   const pooledStorages = await observePooledStorages(admin, wanted, pools)
-  const options = await admin.get<{ enable?: number }>('/cluster/firewall/options')
-  const rules = await admin.get<SetupObserved['firewall']['rules']>('/cluster/firewall/rules')
-  return { nodes, bridges, roles, users, tokens, acl, pools, storages, vms, pooledStorages, protectedVms, firewall: { enabled: Number(options.enable) === 1, rules } }
+  const firewall = await observeFirewall(admin)
+  return { release, nodes, bridges, roles, users, tokens, acl, pools, storages, vms, pooledStorages, protectedVms, firewall }
 }
 
 /**

@@ -4,11 +4,13 @@
  */
 import { posix } from 'node:path'
 import type { Parameters, Proxmox } from './client.ts'
-import { privilegeTable } from './privileges.ts'
-import { isOnline, isVmHere, poolOf, type FirewallRule, type SetupObserved, type SetupVm, type SetupWanted } from './setup-host.ts'
+import { managementSet, missingSources } from './datacenter-firewall.ts'
+import { isSameKind, privilegeTable } from './privileges.ts'
+import { isOnline, isVmHere, poolOf, type SetupObserved, type SetupVm, type SetupWanted } from './setup-host.ts'
 import { shellWord } from './shell-word.ts'
 
-export { observeSetup, type DepotWanted, type FirewallRule, type SetupObserved, type SetupWanted } from './setup-host.ts'
+export type { FirewallRule } from './datacenter-firewall.ts'
+export { observeSetup, type DepotWanted, type SetupObserved, type SetupWanted } from './setup-host.ts'
 
 export interface SetupStep {
   readonly title: string
@@ -33,12 +35,10 @@ export interface SetupPlan {
   readonly problems: readonly SetupProblem[]
 }
 
-const managementPorts = '22,8006'
 const comment = 'serena-golden'
 
-/** Succeeds on the node if the API has an object of this path. */
-const there = (path: string): string => `pvesh get ${shellWord(path)} >/dev/null 2>&1`
-const firewallOn = 'pvesh get /cluster/firewall/options --output-format json | grep -q \'"enable":1\''
+/** Succeeds in the script (setup-script.ts) if the list at this path of the API has an entry with this key and value. */
+const has = (path: string, key: string, value: string | number): string => `has ${shellWord(path)} ${key} ${shellWord(value)}`
 
 /** What has to be done, in this order. An empty list of steps: everything is as it should be. */
 export function planSetup(wanted: SetupWanted, observed: SetupObserved): SetupPlan {
@@ -50,6 +50,7 @@ export function planSetup(wanted: SetupWanted, observed: SetupObserved): SetupPl
     ...storageSteps(wanted, observed, problems),
     ...userSteps(wanted, observed, user, tokenName, problems),
     ...aclSteps(wanted, observed, user),
+    ...retireSteps(wanted, observed, user),
     // Where the node itself is wrong, depots that are there seem to be somebody else's.
     ...(isOnline(observed.nodes, wanted.node) ? depotSteps(wanted, observed, problems) : []),
     ...firewallSteps(wanted, observed)
@@ -66,16 +67,18 @@ function placeProblems({ node, bridge }: SetupWanted, { nodes, bridges }: SetupO
   return []
 }
 
+const privilegesOf = (role: SetupObserved['roles'][number]): string[] => (role.privs ?? '').split(/[ ,;]+/).filter((text) => text !== '')
+
 function roleSteps(wanted: SetupWanted, observed: SetupObserved): SetupStep[] {
-  return privilegeTable(wanted).flatMap(({ role, privileges }): SetupStep[] => {
+  return privilegeTable(wanted, observed.release).flatMap(({ role, privileges }): SetupStep[] => {
     const privs = privileges.join(',')
-    const command = `pveum role add ${role} --privs ${privs} 2>/dev/null || pveum role modify ${role} --privs ${privs}`
+    const command = `if ${has('/access/roles', 'roleid', role)}; then pveum role modify ${role} --privs ${privs}; else pveum role add ${role} --privs ${privs}; fi`
     const existing = observed.roles.find((entry) => entry.roleid === role)
     if (existing === undefined) {
       return [{ title: `make role ${role}`, command, call: { method: 'POST', path: '/access/roles', form: { roleid: role, privs } } }]
     }
-    const has = (existing.privs ?? '').split(/[ ,;]+/).filter((text) => text !== '').sort().join(',')
-    if (has === [...privileges].sort().join(',')) return []
+    // Its name is made of what it holds: another site that uses it needs just that, too.
+    if (privilegesOf(existing).sort().join(',') === [...privileges].sort().join(',')) return []
     return [{ title: `correct role ${role}`, command, call: { method: 'PUT', path: `/access/roles/${role}`, form: { privs } } }]
   })
 }
@@ -93,7 +96,7 @@ function poolSteps(wanted: SetupWanted, observed: SetupObserved, problems: Setup
     if (observed.pools.includes(pool)) return []
     return [{
       title: `make pool ${pool}`,
-      command: `${there(`/pools/${pool}`)} || pveum pool add ${shellWord(pool)} --comment ${comment}`,
+      command: `${has('/pools', 'poolid', pool)} || pveum pool add ${shellWord(pool)} --comment ${comment}`,
       call: { method: 'POST', path: '/pools', form: { poolid: pool, comment } }
     }]
   })
@@ -133,7 +136,7 @@ function storageSteps(wanted: SetupWanted, observed: SetupObserved, problems: Se
   if (iso === undefined) {
     return [{
       title: `make storage ${wanted.iso} for seeds and imports in ${wanted.isoPath}`,
-      command: `pvesm set ${wanted.iso} --content iso,import 2>/dev/null || pvesm add dir ${wanted.iso} --path ${shellWord(wanted.isoPath)} --content iso,import`,
+      command: `if ${has('/storage', 'storage', wanted.iso)}; then pvesm set ${wanted.iso} --content iso,import; else pvesm add dir ${wanted.iso} --path ${shellWord(wanted.isoPath)} --content iso,import; fi`,
       call: { method: 'POST', path: '/storage', form: { storage: wanted.iso, type: 'dir', path: wanted.isoPath, content: 'iso,import' } }
     }]
   }
@@ -164,7 +167,7 @@ function userSteps(wanted: SetupWanted, observed: SetupObserved, user: string, t
   const path = `/access/users/${encodeURIComponent(user)}/token/${tokenName}`
   if (!observed.users.includes(user)) {
     // Without a password: nobody can log in as this user, it only carries the token.
-    steps.push({ title: `make user ${user}`, command: `${there(`/access/users/${user}`)} || pveum user add ${shellWord(user)} --comment ${comment}`, call: { method: 'POST', path: '/access/users', form: { userid: user, comment } } })
+    steps.push({ title: `make user ${user}`, command: `${has('/access/users', 'userid', user)} || pveum user add ${shellWord(user)} --comment ${comment}`, call: { method: 'POST', path: '/access/users', form: { userid: user, comment } } })
   }
   const exists = observed.tokens.includes(tokenName)
   if (exists && wanted.secretMissing !== undefined && !wanted.replaceToken) {
@@ -181,24 +184,51 @@ function userSteps(wanted: SetupWanted, observed: SetupObserved, user: string, t
   }
   if (!exists || wanted.replaceToken) {
     // Of a token that is there the secret can't be told again.
-    const command = wanted.replaceToken ? `${remove} 2>/dev/null || true\n${add}` : `${there(`/access/users/${user}/token/${tokenName}`)} || ${add}`
+    const there = has(`/access/users/${user}/token`, 'tokenid', tokenName)
+    const command = wanted.replaceToken ? `if ${there}; then ${remove}; fi\n${add}` : `${there} || ${add}`
     steps.push({ title: `make token ${wanted.tokenId}`, command, call: { method: 'POST', path, form: { privsep: 1, comment } }, yieldsSecret: true })
   }
   return steps
 }
 
 function aclSteps(wanted: SetupWanted, observed: SetupObserved, user: string): SetupStep[] {
-  return privilegeTable(wanted).flatMap(({ role, path, propagate }): SetupStep[] => {
-    const has = (ugid: string): boolean => observed.acl.some((entry) => entry.path === path && entry.roleid === role && entry.ugid === ugid)
+  return privilegeTable(wanted, observed.release).flatMap(({ role, path, propagate }): SetupStep[] => {
+    const granted = (ugid: string): boolean => observed.acl.some((entry) => entry.path === path && entry.roleid === role && entry.ugid === ugid)
     // A token with privilege separation has what both it and its user have.
-    const tokenStays = has(wanted.tokenId) && !wanted.replaceToken
-    if (has(user) && tokenStays) return []
+    const tokenStays = granted(wanted.tokenId) && !wanted.replaceToken
+    if (granted(user) && tokenStays) return []
     return [{
       title: `grant ${role} on ${path}`,
       command: `pveum acl modify ${shellWord(path)} --roles ${role} --users ${shellWord(user)} --tokens ${shellWord(wanted.tokenId)} --propagate ${propagate ? 1 : 0}`,
       call: { method: 'PUT', path: '/access/acl', form: { path, roles: role, users: user, tokens: wanted.tokenId, propagate } }
     }]
   })
+}
+
+/**
+ * Takes back what an earlier version of this project was granted, where the new role holds all of it: whatever else of
+ * the user's relies on it loses nothing. A role goes with the last that had it.
+ */
+function retireSteps(wanted: SetupWanted, observed: SetupObserved, user: string): SetupStep[] {
+  const table = privilegeTable(wanted, observed.release)
+  const retired = observed.acl.filter(({ path, roleid, ugid }) => {
+    const role = observed.roles.find((entry) => entry.roleid === roleid)
+    const target = table.find((entry) => entry.path === path && entry.role !== roleid && isSameKind(entry.role, roleid))
+    return (ugid === user || ugid === wanted.tokenId) && role !== undefined && target !== undefined && privilegesOf(role).every((privilege) => target.privileges.includes(privilege))
+  })
+  const unused = [...new Set(retired.map(({ roleid }) => roleid))].filter((roleid) => observed.acl.every((entry) => entry.roleid !== roleid || retired.includes(entry)))
+  return [
+    ...retired.map(({ path, roleid, ugid }): SetupStep => ({
+      title: `take ${roleid} on ${path} back from ${ugid}, which has a newer role there`,
+      command: `pveum acl delete ${shellWord(path)} --roles ${roleid} --${ugid === user ? 'users' : 'tokens'} ${shellWord(ugid)}`,
+      call: { method: 'PUT', path: '/access/acl', form: { path, roles: roleid, [ugid === user ? 'users' : 'tokens']: ugid, delete: 1 } }
+    })),
+    ...unused.map((roleid): SetupStep => ({
+      title: `remove role ${roleid}, which nobody has any more`,
+      command: `pveum role delete ${roleid}`,
+      call: { method: 'DELETE', path: `/access/roles/${roleid}`, form: {} }
+    }))
+  ]
 }
 
 function depotSteps(wanted: SetupWanted, observed: SetupObserved, problems: SetupProblem[]): SetupStep[] {
@@ -212,7 +242,7 @@ function depotSteps(wanted: SetupWanted, observed: SetupObserved, problems: Setu
     if (existing === undefined) {
       const form = { vmid: depot.vmid, name: depot.name, pool: wanted.depotPool, memory: 64, cores: 1, scsihw: 'virtio-scsi-pci', ostype: 'l26', onboot: 0, description: 'Owns a data disk of serena-golden while no VM uses it. Never started. Do not delete.' }
       const flags = Object.entries(form).filter(([key]) => key !== 'vmid').map(([key, value]) => `--${key} ${shellWord(value)}`).join(' ')
-      return [{ title: `make depot ${depot.name} (${depot.vmid})`, command: `qm config ${depot.vmid} >/dev/null 2>&1 || qm create ${depot.vmid} ${flags}`, call: { method: 'POST', path: `/nodes/${wanted.node}/qemu`, form }, task: true }, protect]
+      return [{ title: `make depot ${depot.name} (${depot.vmid})`, command: `${has('/cluster/resources', 'id', `qemu/${depot.vmid}`)} || qm create ${depot.vmid} ${flags}`, call: { method: 'POST', path: `/nodes/${wanted.node}/qemu`, form }, task: true }, protect]
     }
     if (!isVmHere(wanted, existing) || existing.name !== depot.name || existing.pool !== wanted.depotPool) {
       const what = `${existing.type === 'qemu' ? 'VM' : 'container'} ${existing.name ?? '?'}${existing.node === wanted.node ? '' : ` on node ${existing.node}`}`
@@ -224,26 +254,23 @@ function depotSteps(wanted: SetupWanted, observed: SetupObserved, problems: Setu
 }
 
 /** Management access first, then the switch: the other way round locks people out of their host. */
-function firewallSteps(wanted: SetupWanted, observed: SetupObserved): SetupStep[] {
-  if (!wanted.enableFirewall || observed.firewall.enabled) return []
-  const rules = wanted.management.filter((source) => !isOpen(observed.firewall.rules, source))
+function firewallSteps(wanted: SetupWanted, { firewall }: SetupObserved): SetupStep[] {
+  if (!wanted.enableFirewall || firewall.enabled) return []
+  const sets = '/cluster/firewall/ipset'
+  const isOn = has('/cluster/firewall/options', 'enable', 1)
   return [
-    ...rules.map((source): SetupStep => ({
-      title: `keep SSH and the web interface open for ${source}`,
-      command: `${firewallOn} || pvesh create /cluster/firewall/rules --type in --action ACCEPT --enable 1 --proto tcp --dport ${managementPorts} --source ${shellWord(source)} --comment ${comment}`,
-      call: { method: 'POST', path: '/cluster/firewall/rules', form: { type: 'in', action: 'ACCEPT', enable: 1, proto: 'tcp', dport: managementPorts, source, comment } }
+    ...(firewall.management !== undefined ? [] : [{
+      title: `make IP set ${managementSet}`,
+      command: `${isOn} || ${has(sets, 'name', managementSet)} || pvesh create ${sets} --name ${managementSet} --comment ${comment}`,
+      call: { method: 'POST', path: sets, form: { name: managementSet, comment } }
+    } as const]),
+    ...missingSources(wanted.management, firewall).map((cidr): SetupStep => ({
+      title: `keep SSH and the web interface open for ${cidr}`,
+      command: `${isOn} || ${has(`${sets}/${managementSet}`, 'cidr', cidr.replace(/\/32$/, ''))} || pvesh create ${sets}/${managementSet} --cidr ${shellWord(cidr)} --comment ${comment}`,
+      call: { method: 'POST', path: `${sets}/${managementSet}`, form: { cidr, comment } }
     })),
-    { title: 'turn the datacenter firewall on', command: `${firewallOn} || pvesh set /cluster/firewall/options --enable 1`, call: { method: 'PUT', path: '/cluster/firewall/options', form: { enable: 1 } } }
+    { title: 'turn the datacenter firewall on', command: `${isOn} || pvesh set /cluster/firewall/options --enable 1`, call: { method: 'PUT', path: '/cluster/firewall/options', form: { enable: 1 } } }
   ]
-}
-
-/** Whether a rule like ours lets this network in. Proxmox puts a new rule on top, so only what stands above all that may refuse counts. */
-function isOpen(rules: readonly FirewallRule[], source: string): boolean {
-  const enabled = rules.filter((rule) => Number(rule.enable) === 1 && !['out', 'forward'].includes(rule.type))
-  const refusing = enabled.findIndex((rule) => rule.type !== 'in' || rule.action !== 'ACCEPT')
-  const narrowing = ['iface', 'dest', 'sport', 'macro']
-  return enabled.slice(0, refusing === -1 ? undefined : refusing)
-    .some((rule) => rule.source === source && rule.proto === 'tcp' && rule.dport === managementPorts && narrowing.every((key) => rule[key] === undefined || rule[key] === ''))
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Whether Proxmox enforces the rules of VMs at all. */
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
+import { firewallWarning } from '../proxmox/datacenter-firewall.ts'
 
 /**
  * Proxmox's datacenter firewall, off by default: VM rules are inert until it is on. `unknown`: the token may not see
@@ -21,7 +22,7 @@ export async function firewallState(proxmox: Proxmox): Promise<FirewallState> {
 export function firewallNotice(state: FirewallState): string | undefined {
   switch (state) {
     case 'on': return undefined
-    case 'off': return 'Proxmox\'s datacenter firewall is off: only the guests\' own firewalls are in force. "npx golden setup --enable-datacenter-firewall" turns it on.'
+    case 'off': return `Proxmox's datacenter firewall is off: only the guests' own firewalls are in force. "npx golden setup --enable-datacenter-firewall" shows what turning it on would close, and asks. ${firewallWarning}.`
     case 'unknown': return 'Whether Proxmox\'s datacenter firewall is on, without which only the guests\' own firewalls are in force, is not for this token to see: "npx golden setup" tells.'
   }
 }

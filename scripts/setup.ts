@@ -1,20 +1,16 @@
 /** `golden setup`: the administrator's one-time part on the Proxmox host, done or printed. */
-import { X509Certificate } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
-import { isIP } from 'node:net'
 import { resolve } from 'node:path'
-import { connect as tlsConnect } from 'node:tls'
-import { hostOf } from '../core/proxy.ts'
 import { connect, ProxmoxError, type Login, type Proxmox, type Token } from '../proxmox/client.ts'
+import { firewallQuestion, firewallWarning, observeExposure } from '../proxmox/datacenter-firewall.ts'
 import { Failure } from '../proxmox/failure.ts'
-import { identityProblem } from '../proxmox/identity.ts'
-import { setupCommands, setupScript } from '../proxmox/setup-script.ts'
+import { setupScript } from '../proxmox/setup-script.ts'
 import { applySetup, observeSetup, planSetup, type SetupWanted } from '../proxmox/setup.ts'
 import { depotVmName, type Site } from '../stacks/site.ts'
-import { ask } from './confirm.ts'
-import { openSite, pinnedCa } from './open.ts'
+import { agreeToFirewall } from './firewall-consent.ts'
+import { openSite } from './open.ts'
 import { requireHidden, writeSecret } from './secrets/files.ts'
+import { firstContact, orStopped, pin, type Trust } from './trust.ts'
 import type { Verb, VerbContext } from './verb.ts'
 
 export const verb: Verb = {
@@ -24,14 +20,16 @@ export const verb: Verb = {
     admin: { type: 'string' },
     fingerprint: { type: 'string' },
     'new-token': { type: 'boolean' },
-    'enable-datacenter-firewall': { type: 'boolean' }
+    'enable-datacenter-firewall': { type: 'boolean' },
+    yes: { type: 'boolean' }
   },
   optionHelp: {
     print: 'print a shell script for the node instead; needs no login',
     admin: 'administrator for this one run: user@realm (password from a prompt or PROXMOX_ADMIN_PASSWORD), or a token\'s id user@realm!name (secret from PROXMOX_ADMIN_TOKEN); default root@pam',
     fingerprint: 'SHA-256 fingerprint that the host\'s certificate must have, whatever else is trusted; for runs without a terminal',
     'new-token': 'make the token anew; whoever uses the old secret can do so no longer',
-    'enable-datacenter-firewall': 'turn Proxmox\'s datacenter firewall on, management access first; VM rules do nothing without it'
+    'enable-datacenter-firewall': `turn Proxmox's datacenter firewall on, without which VM rules do nothing; shows first what that closes, and asks. ${firewallWarning}`,
+    yes: 'agree to what --enable-datacenter-firewall does without being asked'
   },
   async run(context) {
     const { site, folder } = await openSite(context.env)
@@ -39,18 +37,18 @@ export const verb: Verb = {
     const secretMissing = site.proxmox.token.kind !== 'file' || existsSync(tokenFile) ? undefined : tokenFile
     const wanted = { ...wantedSetup(site, { enableFirewall: context.flags['enable-datacenter-firewall'] === true, replaceToken: context.flags['new-token'] === true }), secretMissing }
     if (context.flags['print'] === true) {
+      if (wanted.enableFirewall) await agreeToFirewall(firewallQuestion(wanted.management, { enabled: false, rules: [] }, undefined, undefined), context)
       const places = { tokenFile, caFile: resolve(folder, site.proxmox.caFile) }
       const script = setupScript(wanted, places)
-      context.result(script.trimEnd(), { commands: setupCommands(wanted), script, ...places })
+      context.result(script.trimEnd(), { script, ...places })
       return 0
     }
     if (secretMissing !== undefined || wanted.replaceToken) requireHidden(folder, tokenFile, 'the token\'s secret (proxmox.token)')
-    await trust(site, folder, context)
-    const caFile = pinnedCa(site, folder)
+    const trust = await firstContact(site, folder, context)
     const auth = await administrator(context)
-    const admin = connect({ url: site.proxmox.url, auth, say: context.progress.info, signal: context.signal, ...(caFile ? { caPem: await readFile(caFile, 'utf8') } : {}) })
+    const admin = connect({ url: site.proxmox.url, auth, say: context.progress.info, signal: context.signal, ...(trust.caPem === undefined ? {} : { caPem: trust.caPem }) })
     try {
-      return await setup(admin, wanted, site, folder, context)
+      return await setup(admin, wanted, trust, site, folder, context)
     } catch (error) {
       throw error instanceof ProxmoxError ? ofAdministrator(error, auth, site) : error
     } finally {
@@ -89,14 +87,19 @@ export function wantedSetup(site: Site, choices: { enableFirewall: boolean; repl
   }
 }
 
-async function setup(admin: Proxmox, wanted: SetupWanted, site: Site, folder: string, { progress, result, signal }: VerbContext): Promise<number> {
+async function setup(admin: Proxmox, wanted: SetupWanted, trust: Trust, site: Site, folder: string, context: VerbContext): Promise<number> {
+  const { progress, result, signal } = context
   const observed = await progress.step(`read what is there at ${site.proxmox.url}`, () => orStopped(observeSetup(admin, wanted), signal))
+  await pin(admin, site, folder, trust, context)
   const plan = planSetup(wanted, observed)
   const [problem] = plan.problems
   if (problem !== undefined) {
     // Nothing is done while anything is wrong: a half-prepared host helps nobody.
     for (const other of plan.problems.slice(1)) progress.warn(`${other.message}. ${other.hint}`)
     throw new Failure(problem.code, problem.message, problem.hint)
+  }
+  if (wanted.enableFirewall && !observed.firewall.enabled) {
+    await agreeToFirewall(firewallQuestion(wanted.management, observed.firewall, await observeExposure(admin, wanted.node), trust.from), context)
   }
   let tokenFile: string | undefined
   if (plan.steps.length > 0) {
@@ -105,7 +108,7 @@ async function setup(admin: Proxmox, wanted: SetupWanted, site: Site, folder: st
     })
   }
   const firewall = wanted.enableFirewall || observed.firewall.enabled
-  if (!firewall) progress.warn('the datacenter firewall of this Proxmox is off, so the VMs\' rules in Proxmox are not in force; the guests\' own firewalls are. "golden setup --enable-datacenter-firewall" turns it on, management access first.')
+  if (!firewall) progress.warn(`the datacenter firewall of this Proxmox is off, so the VMs' rules in Proxmox are not in force; the guests' own firewalls are. "golden setup --enable-datacenter-firewall" shows what turning it on would close, and asks. ${firewallWarning}.`)
   const text = plan.steps.length === 0 ? 'Nothing to do: the host is prepared.' : `Done: ${plan.steps.length} steps.${tokenFile === undefined ? '' : ` The token's secret is in ${tokenFile}.`}\nNext: "npx golden lock", then "npx golden bake".`
   result(text, { steps: plan.steps.map((step) => step.title), tokenFile, datacenterFirewall: firewall })
   return 0
@@ -118,19 +121,6 @@ async function keepToken(site: Site, folder: string, secret: string): Promise<st
   const file = tokenFileOf(site, folder)
   await writeSecret(file, `${secret}\n`)
   return file
-}
-
-/** Ends with the work, or at once when the verb is stopped: for what may be left in the middle. */
-async function orStopped<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: stopped, reject } = Promise.withResolvers<never>()
-  const stop = (): void => reject(signal.reason)
-  signal.addEventListener('abort', stop)
-  if (signal.aborted) stop()
-  try {
-    return await Promise.race([work, stopped])
-  } finally {
-    signal.removeEventListener('abort', stop)
-  }
 }
 
 async function administrator({ flags, env, progress, signal }: VerbContext): Promise<Login | Token> {
@@ -166,50 +156,5 @@ async function askHidden(signal: AbortSignal): Promise<string> {
   } finally {
     stdin.off('data', read).off('end', end).pause()
     stdin.setRawMode(false)
-  }
-}
-
-/**
- * First contact: shows the certificate's fingerprint, and pins it once somebody has agreed to it. A fingerprint that is
- * given has to fit also when the certificate is pinned already or the system trusts it.
- */
-async function trust(site: Site, folder: string, { flags, progress, signal }: VerbContext): Promise<void> {
-  const { url } = site.proxmox
-  const given = typeof flags['fingerprint'] === 'string' ? flags['fingerprint'].toUpperCase() : undefined
-  const pinned = pinnedCa(site, folder) !== undefined
-  if (pinned && given === undefined) return
-  const { chain, trusted } = await progress.step(`look at the certificate of ${url}`, () => presented(url, signal))
-  const certificate = new X509Certificate(chain)
-  const fingerprint = certificate.fingerprint256
-  if (given !== undefined && given.replace(/:/g, '') !== fingerprint.replace(/:/g, '')) {
-    throw new Failure('fingerprint-differs', `the certificate of ${url} has SHA-256 fingerprint ${fingerprint}, not the one given`, 'Compare with the node: Proxmox, node, System, Certificates.')
-  }
-  if (pinned || trusted) return
-  const problem = identityProblem(url, certificate)
-  if (problem !== undefined) throw problem
-  if (given === undefined) {
-    progress.info(`The certificate of ${url} has this SHA-256 fingerprint:\n  ${fingerprint}\nCompare it with the node: Proxmox, node, System, Certificates.`)
-    if (!process.stdin.isTTY) throw new Failure('fingerprint-not-confirmed', 'nobody is here to confirm it', `Run "golden setup --fingerprint ${fingerprint}" once you have compared it.`)
-    if ((await ask('Is it the same? Type yes: ', { signal, hint: 'Run the same command again.' })).trim().toLowerCase() !== 'yes') throw new Failure('fingerprint-not-confirmed', 'the certificate was not confirmed', 'Nothing was changed.')
-  }
-  await writeSecret(resolve(folder, site.proxmox.caFile), chain)
-}
-
-async function presented(url: string, signal: AbortSignal): Promise<{ chain: string; trusted: boolean }> {
-  const host = hostOf(url)
-  const { promise, resolve: done, reject } = Promise.withResolvers<{ chain: string; trusted: boolean }>()
-  // Only looks at the certificate; nothing is sent over this connection.
-  const socket = tlsConnect({ host, port: Number(new URL(url).port || 443), servername: isIP(host) === 0 ? host : '', rejectUnauthorized: false, timeout: 15_000 }, () => {
-    const chain: Buffer[] = []
-    for (let peer = socket.getPeerCertificate(true); peer.raw && !chain.some((raw) => raw.equals(peer.raw)); peer = peer.issuerCertificate ?? peer) chain.push(peer.raw)
-    done({ chain: chain.map((raw) => new X509Certificate(raw).toString()).join(''), trusted: socket.authorized })
-    socket.end()
-  })
-  socket.on('error', (cause) => reject(new Failure('proxmox-unreachable', `Proxmox does not answer at ${url}: ${cause.message}`, 'Check proxmox.url in site.ts, the network, and that the host is up.', { cause })))
-  socket.on('timeout', () => socket.destroy(new Error('no answer in time')))
-  try {
-    return await orStopped(promise, signal)
-  } finally {
-    if (signal.aborted) socket.destroy()
   }
 }

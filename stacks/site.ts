@@ -79,7 +79,7 @@ const schema = z.strictObject({
     /** e.g. `https://192.168.1.5:8006`, without a path. */
     url: apiUrl,
     node: z.string().min(1),
-    /** The CA (or the certificate itself) that the API is verified with; `golden setup` fetches it and shows its fingerprint. */
+    /** What the API is verified with: the CA that `golden setup` asks the host for, after it has shown the certificate's fingerprint. */
     caFile: z.string().default('secrets/proxmox-ca.pem'),
     /** `user@realm!name` of the API token. */
     tokenId: z.string().regex(/^[^@!\s]+@[^@!\s]+![A-Za-z][A-Za-z0-9._-]*$/, 'must be like golden@pve!golden').default('golden@pve!golden'),

@@ -2,7 +2,7 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer as createHttpsServer } from 'node:https'
+import { createServer as createHttpsServer, request as httpsRequest } from 'node:https'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import { networkInterfaces, tmpdir } from 'node:os'
@@ -152,3 +152,99 @@ test('a certificate for another name is refused before anybody is asked, and not
   expect(document.error).toMatchObject({ code: 'certificate-name', hint: expect.stringContaining('https://pve.lan:') })
   await expect(readFile(join(folder, 'secrets/proxmox-ca.pem'))).rejects.toThrow('ENOENT')
 }, 60_000)
+
+const pinnedIn = (folder: string): Promise<string> => readFile(join(folder, 'secrets/proxmox-ca.pem'), 'utf8')
+
+test('the CA is pinned, not the node\'s own certificate, which is renewed without anybody noticing', async () => {
+  const folder = join(work, 'second')
+  const ca = await readFile(lab.connection.caFile, 'utf8')
+  expect((await pinnedIn(folder)).trim()).toBe(ca.trim())
+  const before = await fingerprint()
+  await lab.renewCertificate()
+  expect(await fingerprint()).not.toBe(before)
+  expect((await golden(folder, 'status')).document.error).toBeUndefined()
+  expect(await setup(folder)).toMatchObject({ code: 0, document: { steps: [] } })
+}, 60_000)
+
+test('a site that has the node\'s certificate pinned gets the CA at the next setup; a CA that somebody pinned stays', async () => {
+  const folder = join(work, 'second')
+  const file = join(folder, 'secrets/proxmox-ca.pem')
+  await writeFile(file, await readFile(join(lab.connection.caFile, '../server.pem')))
+  const moved = await setup(folder)
+  expect(moved).toMatchObject({ code: 0 })
+  expect(moved.stderr).toContain('Lab virtual environment CA')
+  const ca = (await pinnedIn(folder)).trim()
+  expect(ca).toBe((await readFile(lab.connection.caFile, 'utf8')).trim())
+  const bundle = `${ca}\n${(await makeAuthority('theirs', new Date())).certificate}`
+  await writeFile(file, bundle)
+  expect(await setup(folder)).toMatchObject({ code: 0 })
+  expect(await pinnedIn(folder)).toBe(bundle)
+}, 60_000)
+
+test('a pin of what the host no longer has gives way to a fingerprint that somebody compared, and to nothing else', async () => {
+  const folder = join(work, 'second')
+  const other = (await makeServerCertificate(await makeAuthority('test', new Date()), ['127.0.0.1'], new Date())).certificate
+  await writeFile(join(folder, 'secrets/proxmox-ca.pem'), other)
+  expect((await setup(folder)).document.error?.code).toBe('certificate-not-trusted')
+  expect(await pinnedIn(folder)).toBe(other)
+  expect(await setup(folder, '--fingerprint', await fingerprint())).toMatchObject({ code: 0 })
+  expect((await pinnedIn(folder)).trim()).toBe((await readFile(lab.connection.caFile, 'utf8')).trim())
+}, 60_000)
+
+/** The lab's API behind a certificate that somebody gave the node: what it presents, and the rest passed on. */
+async function behind(pair: { certificate: string; key: string }): Promise<string> {
+  const ca = await readFile(lab.connection.caFile)
+  const server = createHttpsServer({ cert: pair.certificate, key: pair.key }, (request, response) => {
+    const passed = httpsRequest(`${lab.connection.apiUrl}${request.url ?? ''}`, { method: request.method, headers: request.headers, ca, agent: false }, (answer) => {
+      response.writeHead(answer.statusCode ?? 500, answer.statusMessage, answer.headers)
+      answer.pipe(response)
+    })
+    passed.on('error', () => response.destroy())
+    request.pipe(passed)
+  }).listen(0, '127.0.0.1')
+  servers.push(server)
+  await once(server, 'listening')
+  return `https://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+test('of a chain of somebody else\'s CA its top is pinned; of one without a CA the certificate itself, and that is said', async () => {
+  const authority = await makeAuthority('company', new Date())
+  const pair = await makeServerCertificate(authority, ['127.0.0.1'], new Date())
+  const own = pair.certificate.split(/(?<=-----END CERTIFICATE-----\n)/)[0] ?? ''
+  for (const [name, presented, expected] of [['chain', pair.certificate, authority.certificate], ['alone', own, own]] as const) {
+    const url = await behind({ certificate: presented, key: pair.key })
+    const folder = await siteFolder(name, (site) => { Object.assign(site['proxmox'], { url, tokenId: `${name}@pve!golden`, pool: name, depotPool: `${name}-depots`, storage: { ...site['proxmox'].storage, iso: `${name}-iso`, isoPath: join(work, `${name}-iso`) } }); for (const group of Object.values<any>(site['groups'])) group.depot += name === 'chain' ? 500 : 600 })
+    const ended = await setup(folder, '--fingerprint', new X509Certificate(own).fingerprint256)
+    expect(ended, ended.stderr).toMatchObject({ code: 0 })
+    expect((await pinnedIn(folder)).trim()).toBe(expected.trim())
+    expect(/neither presents nor tells of/.test(ended.stderr)).toBe(name === 'alone')
+    expect((await golden(folder, 'status')).document.error).toBeUndefined()
+  }
+}, 120_000)
+
+test('the datacenter firewall goes on only once what it closes was shown, and by an explicit yes', async () => {
+  const folder = join(work, 'second')
+  const firewall = async (): Promise<unknown> => JSON.parse(await readFile(join(work, 'lab/firewall-cluster.json'), 'utf8').catch(() => '{}'))
+  const before = await firewall()
+  const refused = await setup(folder, '--enable-datacenter-firewall')
+  expect(refused).toMatchObject({ code: 1, document: { error: { code: 'firewall-not-confirmed', message: expect.stringMatching(/NFS, Ceph, a backup server.*\n[\s\S]*You come from 127\.0\.0\.1[\s\S]*into the IP set management/), hint: expect.stringContaining('--yes') } } })
+  expect(await firewall()).toEqual(before)
+  const printed = await golden(folder, 'setup', '--print', '--enable-datacenter-firewall')
+  expect(printed).toMatchObject({ code: 1, document: { error: { code: 'firewall-not-confirmed' } } })
+  expect((await golden(folder, 'setup', '--print', '--enable-datacenter-firewall', '--yes')).document['script']).toContain('pvesh set /cluster/firewall/options --enable 1')
+  const agreed = await setup(folder, '--enable-datacenter-firewall', '--yes')
+  expect(agreed).toMatchObject({ code: 0, document: { datacenterFirewall: true } })
+  expect(agreed.stderr).toContain('NFS, Ceph')
+  expect(await firewall()).toMatchObject({ options: { enable: '1' }, ipsets: { management: { entries: [{ cidr: expect.stringMatching(/^10\.77\.0\.0\/29$/) }] } } })
+  expect(await setup(folder, '--enable-datacenter-firewall')).toMatchObject({ code: 0, document: { steps: [] } })
+}, 120_000)
+
+test('every place that names the option tells what it closes', async () => {
+  const { firewallNotice } = await import('../../rollout/firewall.ts')
+  const { verb } = await import('../../scripts/setup.ts')
+  const texts = [firewallNotice('off') ?? '', `--enable-datacenter-firewall ${verb.optionHelp?.['enable-datacenter-firewall'] ?? ''}`]
+  for (const file of ['README.md', 'README.ja.md', 'docs/operations.md', 'docs/security.md', 'docs/aws.md', 'docs/logging.md']) texts.push(...(await readFile(join(project, file), 'utf8')).split('\n'))
+  const naming = texts.filter((text) => text.includes('--enable-datacenter-firewall'))
+  expect(naming.length).toBeGreaterThan(3)
+  for (const line of naming) expect(line).toMatch(/NFS.*Ceph/)
+})

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { ProxmoxError, type Proxmox } from '../../proxmox/client.ts'
-import { applySetup, observeSetup, planSetup, type FirewallRule, type SetupObserved, type SetupStep, type SetupWanted } from '../../proxmox/setup.ts'
+import { firewallQuestion, observeExposure, placeOf, type FirewallObserved } from '../../proxmox/datacenter-firewall.ts'
+import { applySetup, observeSetup, planSetup, type SetupObserved, type SetupStep, type SetupWanted } from '../../proxmox/setup.ts'
 import { privilegeTable } from '../../proxmox/privileges.ts'
 
 const wanted: SetupWanted = {
@@ -16,21 +17,24 @@ const bare: SetupObserved = {
 function after(observed: SetupObserved, steps: readonly SetupStep[]): SetupObserved {
   const state = {
     nodes: observed.nodes, bridges: observed.bridges, roles: [...observed.roles], users: [...observed.users], tokens: [...observed.tokens], acl: [...observed.acl], pools: [...observed.pools],
-    storages: [...observed.storages], vms: [...observed.vms], protectedVms: new Set(observed.protectedVms), firewall: { enabled: observed.firewall.enabled, rules: [...observed.firewall.rules] }
+    storages: [...observed.storages], vms: [...observed.vms], protectedVms: new Set(observed.protectedVms), firewall: { enabled: observed.firewall.enabled, rules: observed.firewall.rules, management: observed.firewall.management }
   }
   for (const { call: { method, path, form } } of steps) {
     const text = (key: string): string => String(form[key])
     if (path === '/access/roles') state.roles.push({ roleid: text('roleid'), privs: text('privs') })
-    else if (path.startsWith('/access/roles/')) state.roles = state.roles.map((role) => role.roleid === path.split('/')[3] ? { ...role, privs: text('privs') } : role)
+    else if (path.startsWith('/access/roles/') && method === 'PUT') state.roles = state.roles.map((role) => role.roleid === path.split('/')[3] ? { ...role, privs: text('privs') } : role)
     else if (path === '/access/users') state.users.push(text('userid'))
     else if (path.includes('/token/')) state.tokens = method === 'DELETE' ? [] : [path.split('/').at(-1) as string]
+    else if (path.startsWith('/access/roles/') && method === 'DELETE') state.roles = state.roles.filter((role) => role.roleid !== path.split('/')[3])
+    else if (path === '/access/acl' && form['delete'] === 1) state.acl = state.acl.filter((entry) => !(entry.path === form['path'] && entry.roleid === form['roles'] && [form['users'], form['tokens']].includes(entry.ugid)))
     else if (path === '/access/acl') for (const ugid of [text('users'), text('tokens')]) state.acl.push({ path: text('path'), roleid: text('roles'), ugid })
     else if (path === '/pools') state.pools.push(text('poolid'))
     else if (path === '/storage') state.storages.push({ storage: text('storage'), type: 'dir', content: text('content') })
     else if (path.startsWith('/storage/')) state.storages = state.storages.map((entry) => entry.storage === path.split('/')[2] ? { ...entry, content: text('content') } : entry)
     else if (path === '/nodes/pve/qemu') state.vms.push({ vmid: Number(form['vmid']), type: 'qemu', node: 'pve', name: text('name'), pool: text('pool') })
     else if (path.endsWith('/config')) state.protectedVms.add(Number(path.split('/')[4]))
-    else if (path === '/cluster/firewall/rules') state.firewall.rules.unshift({ type: text('type'), action: text('action'), enable: Number(form['enable']), proto: text('proto'), source: text('source'), dport: text('dport') })
+    else if (path === '/cluster/firewall/ipset') state.firewall.management = []
+    else if (path === '/cluster/firewall/ipset/management') state.firewall.management = [{ cidr: text('cidr') }, ...state.firewall.management ?? []]
     else if (path === '/cluster/firewall/options') state.firewall.enabled = true
     else throw new Error(`unknown call ${path}`)
   }
@@ -59,29 +63,55 @@ test('the token never gets what would let it delete other people\'s disks or unp
   expect(on('/storage/local-lvm')).not.toContain('Datastore.Allocate')
   expect(on('/pool/golden-depots')).not.toContain('VM.Config.Options')
   expect(on('/pool/golden-depots')).not.toContain('VM.Allocate')
-  expect(table.filter((row) => row.path === '/' || row.path === '/vms')).toEqual([{ role: 'GoldenDatacenter', privileges: ['Sys.Audit'], path: '/', propagate: false }])
+  expect(table.filter((row) => row.path === '/' || row.path === '/vms')).toEqual([{ role: expect.stringMatching(/^GoldenDatacenter-/), privileges: ['Sys.Audit'], path: '/', propagate: false }])
 })
 
 test('the datacenter firewall is left alone without consent, and management access comes first with it', () => {
   expect(planSetup(wanted, bare).steps.some((step) => step.call.path.includes('firewall'))).toBe(false)
   const paths = planSetup({ ...wanted, enableFirewall: true }, bare).steps.map((step) => step.call.path)
-  expect(paths.slice(-2)).toEqual(['/cluster/firewall/rules', '/cluster/firewall/options'])
+  expect(paths.slice(-3)).toEqual(['/cluster/firewall/ipset', '/cluster/firewall/ipset/management', '/cluster/firewall/options'])
 })
 
-const open = { type: 'in', action: 'ACCEPT', enable: 1, proto: 'tcp', source: '192.168.1.0/24', dport: '22,8006' }
-test.each<[string, readonly FirewallRule[], boolean]>([
-  ['the very rule', [open], true],
-  ['the rule below others that let in', [{ ...open, source: '10.0.0.0/8' }, { type: 'out', action: 'DROP', enable: 1 }, open], true],
-  ['the rule, switched off', [{ ...open, enable: 0 }], false],
-  ['the rule for UDP', [{ ...open, proto: 'udp' }], false],
-  ['the rule for one interface', [{ ...open, iface: 'vmbr1' }], false],
-  ['the rule for one address of the host', [{ ...open, dest: '10.0.0.1' }], false],
-  ['the rule below one that drops', [{ type: 'in', action: 'DROP', enable: 1 }, open], false],
-  ['the rule below one that drops but is off', [{ type: 'in', action: 'DROP', enable: 0 }, open], true],
-  ['the rule below a group of rules', [{ type: 'group', action: 'theirs', enable: 1 }, open], false]
-])('of management access, %s is taken for what it is', (_what, rules, counts) => {
-  const steps = planSetup({ ...wanted, enableFirewall: true }, { ...bare, firewall: { enabled: false, rules } }).steps
-  expect(steps.filter((step) => step.call.path === '/cluster/firewall/rules')).toHaveLength(counts ? 0 : 1)
+test.each<[string, readonly string[], FirewallObserved, string[]]>([
+  ['what is there already', ['192.168.1.0/24', '10.0.0.1/32'], { enabled: false, rules: [], management: [{ cidr: '192.168.1.0/24' }, { cidr: '10.0.0.1' }] }, []],
+  ['everybody, whom no set can hold', ['0.0.0.0/0'], { enabled: false, rules: [], management: [] }, ['0.0.0.0/1', '128.0.0.0/1']],
+  ['half of what is missing', ['192.168.1.0/24', '192.168.2.0/24'], { enabled: false, rules: [], management: [{ cidr: '192.168.2.0/24' }] }, ['192.168.1.0/24']]
+])('of the networks to be let in, %s is added once', (_what, management, firewall, added) => {
+  const { steps } = planSetup({ ...wanted, enableFirewall: true, management }, { ...bare, firewall })
+  expect(steps.filter((step) => step.call.path === '/cluster/firewall/ipset/management').map((step) => step.call.form['cidr'])).toEqual(added)
+  expect(steps.some((step) => step.call.path === '/cluster/firewall/ipset')).toBe(false)
+})
+
+test.each<[string, string[], ReturnType<typeof placeOf>]>([
+  ['192.168.1.7', ['192.168.1.0/24'], 'inside'], ['::ffff:192.168.1.7', ['192.168.1.0/24'], 'inside'], ['192.168.2.7', ['192.168.1.0/24', '192.168.2.7/32'], 'inside'],
+  ['192.168.2.7', ['192.168.1.0/24'], 'outside'], ['fd00::7', ['192.168.1.0/24'], 'outside'], ['127.0.0.1', ['192.168.1.0/24'], 'loopback'], ['8.8.8.8', ['0.0.0.0/0'], 'inside']
+])('%s is, for the networks %j, %s', (caller, networks, place) => {
+  expect(placeOf(caller, networks)).toBe(place)
+})
+
+test('what the firewall closes is said: storages served here, Ceph, bridges without a port, rules that come first', async () => {
+  const exposure = await observeExposure(reading([], {}, {
+    '/cluster/status': [{ type: 'cluster', name: 'home' }, { type: 'node', name: 'pve', ip: '192.168.1.5', local: 1 }, { type: 'node', name: 'pve2', ip: '192.168.1.6' }],
+    '/nodes/pve/network': [
+      { iface: 'vmbr0', type: 'bridge', address: '192.168.1.5', cidr: '192.168.1.5/24', bridge_ports: 'eno1' }, { iface: 'vmbr1', type: 'bridge', address: '10.10.10.1', cidr: '10.10.10.1/24', bridge_ports: '' }
+    ],
+    '/storage': [{ storage: 'share', type: 'nfs', server: '192.168.1.5' }, { storage: 'backup', type: 'pbs', server: 'pve.lan' }, { storage: 'nas', type: 'nfs', server: '192.168.1.99' }, { storage: 'pool', type: 'rbd', monhost: '10.0.0.1 192.168.1.6' }],
+    '/nodes/pve/ceph/status': { health: {} },
+    '/cluster/sdn/zones': [{ zone: 'nat', dhcp: 'dnsmasq' }]
+  }), 'pve')
+  const { lines, mayLockOut } = firewallQuestion(['172.16.0.0/16'], { enabled: false, rules: [{ type: 'in', action: 'DROP', enable: 1, source: '10.0.0.0/8' }, { type: 'in', action: 'DROP', enable: 0, source: '10.1.0.0/16' }], management: [{ cidr: '172.16.9.0/24', nomatch: 1 }] }, exposure, '10.1.1.1')
+  const text = lines.join('\n')
+  for (const part of [/NFS .*storage share/, /Backup Server .*storage backup/, /Ceph .*storage pool/, /vmbr1 \(10\.10\.10\.1\)/, /SDN zone nat/, /pve2/, /in DROP 10\.0\.0\.0\/8/, /172\.16\.9\.0\/24/, /172\.16\.0\.0\/16 into the IP set management/, /You come from 10\.1\.1\.1, .*LOCK YOURSELF OUT/, /NFS, Ceph, a backup server, DNS and DHCP/]) expect(text).toMatch(part)
+  expect(text).not.toMatch(/storage nas|vmbr0 \(|10\.1\.0\.0/)
+  expect(mayLockOut).toBe(true)
+  // The node's own network is let in by Proxmox itself.
+  expect(firewallQuestion(['172.16.0.0/16'], bare.firewall, exposure, '192.168.1.77').mayLockOut).toBe(false)
+})
+
+test('what an installation does not have is no failure of the look, an outage is one', async () => {
+  const answer = (status: number): Proxmox => ({ get: async (path: string) => { throw new ProxmoxError('x', 'no', '', { status, method: 'GET', path }) } }) as unknown as Proxmox
+  expect(await observeExposure(answer(501), 'pve')).toEqual({ served: [], otherNodes: [], ownNetwork: undefined })
+  await expect(observeExposure(answer(0), 'pve')).rejects.toThrow('no')
 })
 
 test.each([
@@ -160,8 +190,76 @@ test('a stop takes effect between two steps', async () => {
 
 test('a role that somebody changed is corrected', () => {
   const done = after(bare, planSetup(wanted, bare).steps)
-  const changed = { ...done, roles: done.roles.map((role) => role.roleid === 'GoldenDepot' ? { ...role, privs: `${role.privs ?? ''},VM.Allocate` } : role) }
-  expect(planSetup(wanted, changed).steps.map((step) => step.title)).toEqual(['correct role GoldenDepot'])
+  const changed = { ...done, roles: done.roles.map((role) => role.roleid.startsWith('GoldenDepot') ? { ...role, privs: `${role.privs ?? ''},VM.Allocate` } : role) }
+  expect(planSetup(wanted, changed).steps.map((step) => step.title)).toEqual([expect.stringMatching(/^correct role GoldenDepot-/)])
+})
+
+const everyone = ['golden@pve', 'golden@pve!golden']
+/** As the first versions of this project left it: roles that all sites of a host had in common, whatever they held. */
+function before(privs: (kind: string) => string): SetupObserved {
+  const done = after(bare, planSetup(wanted, bare).steps)
+  const old = (role: string): string => role.replace(/-[0-9a-f]+$/, '')
+  return { ...done, roles: [...bare.roles, ...done.roles.slice(1).map(({ roleid, privs: held = '' }) => ({ roleid: old(roleid), privs: privs(old(roleid)) || held }))], acl: done.acl.map((entry) => ({ ...entry, roleid: old(entry.roleid) })) }
+}
+
+test('roles of an earlier version are followed by those of this one, and go with the last that had them', () => {
+  const old = before((kind) => kind === 'GoldenDisks' ? 'Datastore.AllocateSpace' : '')
+  const { steps } = planSetup(wanted, old)
+  const now = after(old, steps)
+  expect(now.roles.map(({ roleid }) => roleid).filter((roleid) => !/-[0-9a-f]{8}$/.test(roleid))).toEqual(['Administrator'])
+  expect(now.acl).toHaveLength(14)
+  expect(planSetup(wanted, now).steps).toEqual([])
+  // Never without permissions in between.
+  for (let done = 0; done <= steps.length; done++) {
+    const { acl, roles } = after(old, steps.slice(0, done))
+    for (const { path, privileges } of privilegeTable(wanted)) {
+      for (const ugid of everyone) {
+        const held = acl.filter((entry) => entry.path === path && entry.ugid === ugid).flatMap(({ roleid }) => (roles.find((role) => role.roleid === roleid)?.privs ?? '').split(','))
+        expect(held.length).toBeGreaterThan(0)
+        expect(path === '/storage/local-lvm' || privileges.every((privilege) => held.includes(privilege))).toBe(true)
+      }
+    }
+  }
+})
+
+test('another site, or an earlier version at work, loses nothing', () => {
+  const old = before((kind) => kind === 'GoldenDisks' ? 'Datastore.AllocateSpace,Datastore.Allocate' : '')
+  const theirs = [{ path: '/pool/theirs', roleid: 'GoldenPool', ugid: 'theirs@pve' }, { path: '/pool/theirs', roleid: 'GoldenPool', ugid: 'theirs@pve!golden' }]
+  const now = after({ ...old, acl: [...old.acl, ...theirs] }, planSetup(wanted, { ...old, acl: [...old.acl, ...theirs] }).steps)
+  expect(now.acl).toEqual(expect.arrayContaining(theirs))
+  expect(now.roles.find(({ roleid }) => roleid === 'GoldenPool')).toEqual(old.roles.find(({ roleid }) => roleid === 'GoldenPool'))
+  // What holds more than ours stays: somebody may need it.
+  expect(now.acl.filter(({ roleid }) => roleid === 'GoldenDisks').map(({ ugid }) => ugid)).toEqual(everyone)
+  expect(planSetup(wanted, now).steps).toEqual([])
+})
+
+test('setup of a version with other privileges touches no role of this one', () => {
+  const ours = after(bare, planSetup(wanted, bare).steps)
+  // The other version, as Proxmox 8 needs it.
+  const other = { ...wanted, tokenId: 'second@pve!golden', pool: 'second', depotPool: 'second-depots', depots: [] }
+  const both = after({ ...ours, release: { major: 8, minor: 4 } }, planSetup(other, { ...ours, release: { major: 8, minor: 4 } }).steps)
+  expect(both.roles.slice(0, ours.roles.length)).toEqual(ours.roles)
+  expect(planSetup(wanted, { ...both, release: undefined }).steps).toEqual([])
+})
+
+test('on Proxmox VE 8 a role holds what guest agents take there', () => {
+  const roles = privilegeTable(wanted, { major: 8, minor: 4 })
+  expect(roles.flatMap(({ privileges }) => privileges).filter((privilege) => /Monitor|GuestAgent/.test(privilege))).toEqual(['VM.Monitor'])
+  expect(privilegeTable(wanted, { major: 10, minor: 0 })).toEqual(privilegeTable(wanted))
+})
+
+test.each<[string, object, object, string | undefined]>([
+  ['9.1', { release: '9.1', version: '9.1.1' }, { release: '9.1' }, undefined], ['10.0', { version: '10.0~1' }, { version: '10.0~1' }, undefined], ['8.4', { release: '8.4' }, { release: '8.4' }, undefined],
+  ['8.3', { release: '8.3' }, {}, 'version-too-old'], ['7.4', { release: '7.4', version: '7.4-3' }, {}, 'version-too-old'],
+  ['9.1 with a node of 8.4', { release: '9.1' }, { release: '8.4' }, 'version-mixed'], ['8.4 with a node of 8.2', { release: '8.4' }, { release: '8.2' }, 'version-too-old']
+])('Proxmox VE %s is told first of all', async (_what, api, node, code) => {
+  const asked: string[] = []
+  const admin = reading([], {}, { '/version': api, '/nodes/pve/version': node })
+  const watched = { get: async (path: string, query?: object) => { asked.push(path); return admin.get(path, query as never) } } as unknown as Proxmox
+  const ended = await observeSetup(watched, wanted).then(({ release }) => release, (error: unknown) => error)
+  if (code === undefined) expect(ended).toMatchObject({ major: expect.any(Number) })
+  else expect(ended).toMatchObject({ code, hint: expect.stringContaining('Nothing was touched') })
+  expect(asked[0]).toBe('/version')
 })
 
 test('the new token\'s secret is kept before anything else can fail', async () => {

@@ -1,0 +1,140 @@
+/** First contact with a Proxmox host, and what is trusted from then on. */
+import { X509Certificate } from 'node:crypto'
+import { readFile, rm } from 'node:fs/promises'
+import { isIP } from 'node:net'
+import { resolve } from 'node:path'
+import { connect as tlsConnect, type ConnectionOptions } from 'node:tls'
+import { hostOf } from '../core/proxy.ts'
+import type { Proxmox } from '../proxmox/client.ts'
+import { Failure } from '../proxmox/failure.ts'
+import { identityProblem, isCertificate } from '../proxmox/identity.ts'
+import { choosePin, knownCertificates, pinsCas } from '../proxmox/pin.ts'
+import type { Site } from '../stacks/site.ts'
+import { ask } from './confirm.ts'
+import { pinnedCa } from './open.ts'
+import { writeSecret } from './secrets/files.ts'
+import type { VerbContext } from './verb.ts'
+
+interface Presented {
+  /** Its own certificate first. */
+  readonly chain: readonly [X509Certificate, ...X509Certificate[]]
+  /** By the system's CAs. */
+  readonly trusted: boolean
+  /** This computer's address in that connection. */
+  readonly from: string
+}
+
+export interface Trust extends Presented {
+  /** What the host is verified with until there is a better pin; undefined: the system's CAs. */
+  readonly caPem: string | undefined
+  /** What is in the pinned file and still verifies the host. */
+  readonly pinned: string | undefined
+}
+
+const pemOf = (chain: readonly X509Certificate[]): string => chain.map((certificate) => certificate.toString()).join('')
+
+/**
+ * Shows the certificate's fingerprint when nothing is pinned, and goes on once somebody has agreed to it. A fingerprint that is
+ * given has to fit also when a certificate is pinned already or the system trusts it; then it counts more than a pin that
+ * does not verify the host any more. Nothing is written yet.
+ */
+export async function firstContact(site: Site, folder: string, { flags, progress, signal }: VerbContext): Promise<Trust> {
+  const { url } = site.proxmox
+  const given = typeof flags['fingerprint'] === 'string' ? flags['fingerprint'].toUpperCase() : undefined
+  const file = pinnedCa(site, folder)
+  const pem = file === undefined ? undefined : await readFile(file, 'utf8')
+  const presented = await progress.step(`look at the certificate of ${url}`, () => look(url, signal))
+  const [certificate] = presented.chain
+  const fingerprint = certificate.fingerprint256
+  if (given !== undefined && given.replace(/:/g, '') !== fingerprint.replace(/:/g, '')) {
+    throw new Failure('fingerprint-differs', `the certificate of ${url} has SHA-256 fingerprint ${fingerprint}, not the one given`, 'Compare with the node: Proxmox, node, System, Certificates.')
+  }
+  if (pem !== undefined) {
+    const stands = isCertificate(pem) && await verifies(url, pem, signal)
+    if (stands || given === undefined) return { ...presented, caPem: pem, pinned: stands ? pem : undefined }
+  }
+  if (presented.trusted) return { ...presented, caPem: undefined, pinned: undefined }
+  const problem = identityProblem(url, certificate)
+  if (problem !== undefined) throw problem
+  if (given === undefined) {
+    progress.info(`The certificate of ${url} has this SHA-256 fingerprint:\n  ${fingerprint}\nCompare it with the node: Proxmox, node, System, Certificates.`)
+    if (!process.stdin.isTTY) throw new Failure('fingerprint-not-confirmed', 'nobody is here to confirm it', `Run "golden setup --fingerprint ${fingerprint}" once you have compared it.`)
+    if ((await ask('Is it the same? Type yes: ', { signal, hint: 'Run the same command again.' })).trim().toLowerCase() !== 'yes') throw new Failure('fingerprint-not-confirmed', 'the certificate was not confirmed', 'Nothing was changed.')
+  }
+  return { ...presented, caPem: pemOf(presented.chain), pinned: undefined }
+}
+
+/**
+ * Pins what signed the certificate, now that the host has let its administrator in and tells what that is. Certificates that
+ * the system trusts need no pin, and CAs that somebody pinned stay as they are.
+ */
+export async function pin(admin: Proxmox, site: Site, folder: string, trust: Trust, { progress, signal }: VerbContext): Promise<void> {
+  const file = resolve(folder, site.proxmox.caFile)
+  if (trust.caPem === undefined) return rm(file, { force: true })
+  if (trust.pinned !== undefined && pinsCas(trust.pinned)) return
+  const { url, node } = site.proxmox
+  const chosen = choosePin(trust.chain, await knownCertificates(admin, node))
+  const name = chosen.certificate.subject.split('\n').find((line) => line.startsWith('CN='))?.slice(3) ?? 'without a name'
+  if (chosen.kind === 'ca' && await verifies(url, chosen.pem, signal)) {
+    await writeSecret(file, chosen.pem)
+    progress.info(`pinned in ${file}: ${name}, the CA of the certificate of ${url}, which may be renewed from now on`)
+    return
+  }
+  if (trust.pinned === undefined) await writeSecret(file, pemOf(trust.chain))
+  const why = trust.chain[0].checkIssued(trust.chain[0]) ? 'has signed itself' : 'was signed by a CA that the host neither presents nor tells of'
+  progress.warn(`the certificate of ${url} ${why}, so that it is pinned itself: once it is another one, nothing is trusted until "golden setup --fingerprint …" is run again. ${why === 'has signed itself' ? 'Proxmox\'s own certificates do not have that drawback.' : `Give the node the whole chain (Proxmox, ${node}, System, Certificates), or put that CA into ${file}.`}`)
+}
+
+const secureTo = (url: string): ConnectionOptions => {
+  const host = hostOf(url)
+  return { host, port: Number(new URL(url).port || 443), servername: isIP(host) === 0 ? host : '', timeout: 15_000 }
+}
+
+/** Nothing is sent over this connection. */
+async function look(url: string, signal: AbortSignal): Promise<Presented> {
+  const { promise, resolve: done, reject } = Promise.withResolvers<Presented>()
+  const socket = tlsConnect({ ...secureTo(url), rejectUnauthorized: false }, () => {
+    const chain: Buffer[] = []
+    for (let peer = socket.getPeerCertificate(true); peer.raw && !chain.some((raw) => raw.equals(peer.raw)); peer = peer.issuerCertificate ?? peer) chain.push(peer.raw)
+    const [first, ...rest] = chain.map((raw) => new X509Certificate(raw))
+    if (first === undefined) reject(new Failure('proxmox-unreachable', `${url} presents no certificate`, 'Check proxmox.url in site.ts.'))
+    else done({ chain: [first, ...rest], trusted: socket.authorized, from: socket.localAddress ?? '' })
+    socket.end()
+  })
+  socket.on('error', (cause) => reject(new Failure('proxmox-unreachable', `Proxmox does not answer at ${url}: ${cause.message}`, 'Check proxmox.url in site.ts, the network, and that the host is up.', { cause })))
+  socket.on('timeout', () => socket.destroy(new Error('no answer in time')))
+  try {
+    return await orStopped(promise, signal)
+  } finally {
+    if (signal.aborted) socket.destroy()
+  }
+}
+
+/** Whether the host's certificate is verified by these alone: for its name, now. */
+async function verifies(url: string, pem: string, signal: AbortSignal): Promise<boolean> {
+  const { promise, resolve: done } = Promise.withResolvers<boolean>()
+  const socket = tlsConnect({ ...secureTo(url), ca: pem, allowPartialTrustChain: true, checkServerIdentity: (_host, certificate) => identityProblem(url, new X509Certificate(certificate.raw)) }, () => {
+    done(true)
+    socket.end()
+  })
+  socket.on('error', () => done(false))
+  socket.on('timeout', () => socket.destroy(new Error('no answer in time')))
+  try {
+    return await orStopped(promise, signal)
+  } finally {
+    if (signal.aborted) socket.destroy()
+  }
+}
+
+/** Ends with the work, or at once when the verb is stopped: for what may be left in the middle. */
+export async function orStopped<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: stopped, reject } = Promise.withResolvers<never>()
+  const stop = (): void => reject(signal.reason)
+  signal.addEventListener('abort', stop)
+  if (signal.aborted) stop()
+  try {
+    return await Promise.race([work, stopped])
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}

@@ -1,0 +1,37 @@
+/** Which certificate is pinned, of what a host presents and what it tells of. */
+import 'reflect-metadata'
+import { X509Certificate } from 'node:crypto'
+import { beforeAll, expect, test } from 'vitest'
+import { certificatesIn, choosePin, pinsCas } from '../../proxmox/pin.ts'
+import { makeAuthority, makeServerCertificate } from '../../scripts/secrets/certificates.ts'
+
+let root: X509Certificate
+let leaf: X509Certificate
+let namesake: X509Certificate
+beforeAll(async () => {
+  const authority = await makeAuthority('Proxmox Virtual Environment', new Date())
+  root = new X509Certificate(authority.certificate)
+  leaf = certificatesIn((await makeServerCertificate(authority, ['pve.lan'], new Date())).certificate)[0] as X509Certificate
+  // Every installation's CA has much the same name.
+  namesake = new X509Certificate((await makeAuthority('Proxmox Virtual Environment', new Date())).certificate)
+})
+
+test('the CA that has really signed it, wherever it is told of', () => {
+  expect(choosePin([leaf], [namesake, root, leaf])).toMatchObject({ kind: 'ca', pem: root.toString() })
+  expect(choosePin([leaf, root], [])).toMatchObject({ kind: 'ca', pem: root.toString() })
+  expect(choosePin([leaf, root], [root, leaf])).toMatchObject({ kind: 'ca', pem: root.toString() })
+})
+
+test('itself, where no CA of it is known', () => {
+  expect(choosePin([leaf], [])).toMatchObject({ kind: 'leaf', pem: leaf.toString() })
+  expect(choosePin([leaf, namesake], [namesake, leaf])).toMatchObject({ kind: 'leaf', pem: leaf.toString() })
+  expect(choosePin([root], [root])).toMatchObject({ kind: 'leaf', pem: root.toString() })
+})
+
+test('a file of CAs only needs no other pin', () => {
+  expect(pinsCas(root.toString() + namesake.toString())).toBe(true)
+  expect(pinsCas(leaf.toString())).toBe(false)
+  expect(pinsCas(leaf.toString() + root.toString())).toBe(false)
+  expect(pinsCas('nothing')).toBe(false)
+  expect(certificatesIn('-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n')).toEqual([])
+})
