@@ -44,7 +44,8 @@ describe('the path of a site', () => {
     expect(await site.done('setup', '--admin', 'admin@pve')).toMatchObject({ steps: [] })
   }, minute)
 
-  it('bakes an image', async () => {
+  it('bakes an image, also when the host has renewed its certificate meanwhile', async () => {
+    await place.lab.renewCertificate()
     const ended = await site.golden('bake')
     expect(ended.code, ended.stderr).toBe(0)
     expect(ended.stderr).not.toMatch(/Warning:/)
