@@ -7,28 +7,43 @@ import { makeFolder } from '../core/folders.ts'
 import { Failure } from '../proxmox/failure.ts'
 import { isCertificate } from '../proxmox/identity.ts'
 import { lookAtHandedIn, refuseHandedIn } from '../rollout/handed-in.ts'
+import { readPins } from '../rollout/pins.ts'
 import { loadSite, siteFolder } from '../stacks/load.ts'
-import { groupWithRole, type Site } from '../stacks/site.ts'
+import { groupWithRole, slotNames, type Site } from '../stacks/site.ts'
 import { isKeyOf, makeAuthority, makeServerCertificate, stillServes } from './secrets/certificates.ts'
+import { namesOutside, permittedNames } from './secrets/name-constraints.ts'
 import { requireHidden, writeSecret, writeSecretOnce } from './secrets/files.ts'
 import { generateSshKey } from './secrets/ssh-key.ts'
 import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
   summary: 'make a site folder, its certificates, passwords and keys; run it again after a change of names or users',
-  async run({ env, result }) {
+  options: { 'new-ca': { type: 'boolean' } },
+  optionHelp: { 'new-ca': "make a new CA for the site's names; every client then has to trust it anew" },
+  async run({ env, flags, result }) {
     const folder = siteFolder(env)
     const made = await initFolder(folder)
     const site = await loadSite(folder)
-    made.push(...await initSecrets(site, folder, new Date()))
+    const file = join(folder, 'secrets', 'ca.pem')
+    const hadAuthority = existsSync(file)
+    made.push(...await initSecrets(site, folder, new Date(), { newAuthority: flags['new-ca'] === true }))
     refuseHandedIn((await lookAtHandedIn({ site, folder, env, onlyWhatIsHere: true })).problems)
+    const notes = authorityNotes(file, await readFile(file, 'utf8'), hadAuthority && made.includes(file))
     const list = made.map((file) => relative(folder, file))
     const next = made.includes(join(folder, 'site.ts'))
       ? `\nNext: edit ${join(folder, 'site.ts')} (addresses, storage, public name), run "npx golden init" again, then "npx golden setup".`
       : '\nNext: "npx golden setup".'
-    result(list.length === 0 ? `Nothing to do: ${folder} has all that the site names.` : `Made in ${folder}:\n${list.map((file) => `  ${file}`).join('\n')}${next}`, { folder, made: list })
+    const text = list.length === 0 ? `Nothing to do: ${folder} has all that the site names.` : `Made in ${folder}:\n${list.map((file) => `  ${file}`).join('\n')}${next}`
+    result([text, ...notes].join('\n\n'), { folder, made: list, ...(notes.length === 0 ? {} : { notes }) })
     return 0
   }
+}
+
+/** What there is to know about the CA, besides that it is there. */
+function authorityNotes(file: string, certificate: string, replaced: boolean): string[] {
+  if (replaced) return [`The CA is a new one, because one signs for the names that it was made for alone. Let every client trust ${file} instead of the one before (kept as ca-before.pem). VMs show their new certificates after "npx golden destroy && npx golden deploy"; logs wait until all are made anew.`]
+  if (permittedNames(certificate) === undefined) return [`${file} may sign for every name there is: it is from an earlier version. "npx golden init --new-ca" makes one for this site's names alone.`]
+  return []
 }
 
 /** The folder with a first site file. @returns what was made, absolute paths */
@@ -53,23 +68,30 @@ export async function initFolder(folder: string): Promise<string[]> {
 
 /**
  * Makes what is missing: the site's CA, certificates for the names in the site, passwords, host keys.
- * Never replaces a password or key; a certificate is replaced when the site's names changed or it is about to end.
+ * Never replaces a password or key; a certificate is replaced when the site's names changed or it is about to end, the CA
+ * when these names are not its own and nothing runs yet, or on demand.
  * @returns what was made, absolute paths
  */
-export async function initSecrets(site: Site, folder: string, now: Date): Promise<string[]> {
+export async function initSecrets(site: Site, folder: string, now: Date, { newAuthority = false }: { readonly newAuthority?: boolean } = {}): Promise<string[]> {
   const at = (...parts: string[]): string => join(folder, 'secrets', ...parts)
   const made: string[] = []
   const once = async (path: string, content: () => string | Promise<string>): Promise<void> => {
     if (await writeSecretOnce(path, content)) made.push(path)
   }
-  if (!existsSync(at('ca.pem'))) {
-    const authority = await makeAuthority(`${site.name} serena-golden CA`, now)
-    await writeSecret(at('ca.key'), authority.key)
-    await writeSecret(at('ca.pem'), authority.certificate)
+  const wanted = certificateNames(site)
+  const before = existsSync(at('ca.pem')) ? await readFile(at('ca.pem'), 'utf8') : undefined
+  if (before !== undefined && !newAuthority && !isCertificate(before)) throw new Failure('ca-unreadable', `${at('ca.pem')} is no certificate`, `Put it back from your backup. Without it, ${renewal}`)
+  const outside = before === undefined || newAuthority ? [] : namesOutside(before, Object.values(wanted).flat())
+  // People trust it: a new one is theirs to ask for. Before anything runs nobody does yet.
+  if (outside.length > 0 && await isDeployed(folder)) throw new Failure('ca-too-narrow', `the site's CA may not sign for ${outside.join(', ')}: it was made for ${permittedNames(before ?? '')?.join(', ')}`, `If the site is to have these names, ${renewal} Then "npx golden destroy" and "npx golden deploy": a running VM keeps its certificate.`)
+  if (before === undefined || newAuthority || outside.length > 0) {
+    const fresh = await makeAuthority(`${site.name} serena-golden CA`, now, authorityNames(site))
+    if (before !== undefined) await writeSecret(at('ca-before.pem'), before)
+    await writeSecret(at('ca.key'), fresh.key)
+    await writeSecret(at('ca.pem'), fresh.certificate)
     made.push(at('ca.pem'), at('ca.key'))
   }
   const authority = await readFile(at('ca.pem'), 'utf8')
-  if (!isCertificate(authority)) throw new Failure('ca-unreadable', `${at('ca.pem')} is no certificate`, `Put it back from your backup. Without it, ${newAuthority(at('ca.pem'))}`)
   const certificate = async (name: string, names: readonly [string, ...string[]]): Promise<void> => {
     const path = at('tls', `${name}.pem`)
     const key = at('tls', `${name}.key`)
@@ -80,11 +102,9 @@ export async function initSecrets(site: Site, folder: string, now: Date): Promis
     await writeSecret(path, pair.certificate)
     made.push(path, key)
   }
-  const serena = groupWithRole(site, 'serena')
-  const logging = groupWithRole(site, 'logging')
-  if (!site.public.certificate && serena) await certificate('public', [site.public.host, serena.group.service])
-  if (logging) {
-    await certificate('logging', [logging.group.service, logging.group.slots.blue.address, logging.group.slots.green.address])
+  if (wanted.public) await certificate('public', wanted.public)
+  if (wanted.logging) {
+    await certificate('logging', wanted.logging)
     await once(at('loki-push-password'), password)
     await once(at('grafana-admin-password'), password)
   }
@@ -105,11 +125,28 @@ export async function initSecrets(site: Site, folder: string, now: Date): Promis
   return made
 }
 
-const newAuthority = (file: string): string => `remove ${file}: "npx golden init" then makes a new CA, which every client has to trust anew.`
+const renewal = '"npx golden init --new-ca" makes a new CA, which every client has to trust anew.'
+
+type Names = readonly [string, ...string[]]
+
+/** The certificates that are made here, and what for. */
+function certificateNames(site: Site): { readonly public?: Names; readonly logging?: Names } {
+  const serena = groupWithRole(site, 'serena')
+  const logging = groupWithRole(site, 'logging')
+  return {
+    ...(serena && !site.public.certificate ? { public: [site.public.host, serena.group.service] } : {}),
+    ...(logging ? { logging: [logging.group.service, ...slotNames.map((slot) => logging.group.slots[slot].address)] } : {})
+  }
+}
+
+/** All that the site is called by: more than its certificates have today, and nothing else. */
+const authorityNames = (site: Site): string[] => [site.public.host, ...Object.values(site.groups).flatMap((group) => [group.service, ...slotNames.map((slot) => group.slots[slot].address)])]
+
+const isDeployed = async (folder: string): Promise<boolean> => Object.values((await readPins(folder)).groups).some((group) => Object.keys(group.slots).length > 0)
 
 /** @throws Failure when there is none, or another one's */
 async function authorityKey(file: string, certificate: string, certificateFile: string): Promise<string> {
-  const unusable = (why: string): Failure => new Failure('ca-key-unusable', `a certificate has to be signed, but the CA's key ${file} ${why}`, `Put it back from your backup. If it is lost, ${newAuthority(certificateFile)}`)
+  const unusable = (why: string): Failure => new Failure('ca-key-unusable', `a certificate has to be signed, but the CA's key ${file} ${why}`, `Put it back from your backup. If it is lost, ${renewal}`)
   if (!existsSync(file)) throw unusable('is not there')
   const key = await readFile(file, 'utf8')
   if (!isKeyOf(key, certificate)) throw unusable(`is no key, or not that of ${certificateFile}`)

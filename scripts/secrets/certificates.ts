@@ -4,6 +4,7 @@ import { createPrivateKey, webcrypto, X509Certificate as NodeCertificate } from 
 import { isIP } from 'node:net'
 import * as x509 from '@peculiar/x509'
 import { isCertificate } from '../../proxmox/identity.ts'
+import { nameConstraints } from './name-constraints.ts'
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
 const day = 86_400_000
@@ -18,7 +19,8 @@ export interface PemPair {
   readonly key: string
 }
 
-export async function makeAuthority(name: string, now: Date): Promise<PemPair> {
+/** @param permitted the host names and addresses that it may sign for; without them: all there are */
+export async function makeAuthority(name: string, now: Date, permitted?: readonly string[]): Promise<PemPair> {
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     name: `CN=${name}`,
@@ -30,19 +32,22 @@ export async function makeAuthority(name: string, now: Date): Promise<PemPair> {
     extensions: [
       new x509.BasicConstraintsExtension(true, 0, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      // Neither mail nor programs, whose names the constraints say nothing of.
+      ...(permitted === undefined ? [] : [new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]), nameConstraints(permitted)]),
       await x509.SubjectKeyIdentifierExtension.create(keys.publicKey)
     ]
   })
   return { certificate: `${certificate.toString('pem')}\n`, key: await exportKey(keys.privateKey) }
 }
 
-/** @param names host names and IP addresses, the first is the common name */
+/** @param names host names and IP addresses */
 export async function makeServerCertificate(authority: PemPair, names: readonly [string, ...string[]], now: Date): Promise<PemPair> {
   const issuer = new x509.X509Certificate(authority.certificate)
   const signingKey = await webcrypto.subtle.importKey('pkcs8', x509.PemConverter.decodeFirst(authority.key), algorithm, false, ['sign'])
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
   const certificate = await x509.X509CertificateGenerator.create({
-    subject: `CN=${names[0]}`,
+    // No name that anything is asked for by: an address in here is a host name to OpenSSL, and no CA of ours may sign it.
+    subject: 'CN=serena-golden server',
     issuer: issuer.subject,
     publicKey: keys.publicKey,
     signingKey,

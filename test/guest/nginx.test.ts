@@ -199,7 +199,7 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
   }, 90_000)
 
   describe('to its own health check', () => {
-    const authority = makeAuthority('test', new Date())
+    const authority = makeAuthority('test', new Date(), [host, seeds.serena.service, seeds.logging.service, 'mail.example.org'])
     const pair = async (names: [string, ...string[]], now = new Date()): Promise<{ certificate: string; key: string }> => makeServerCertificate(await authority, names, now)
     type Health = { front: string[]; session: string[]; requests: string[] }
     async function health(seed: Seed, changes: { public?: { certificate: string; key: string }; probe?: string; noAuth?: boolean } = {}): Promise<Health> {

@@ -1,12 +1,17 @@
-import { execFileSync } from 'node:child_process'
-import { X509Certificate } from 'node:crypto'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { writePins } from '../../rollout/pins.ts'
 import { initFolder, initSecrets } from '../../scripts/init.ts'
+import { makeAuthority } from '../../scripts/secrets/certificates.ts'
+import { permittedNames } from '../../scripts/secrets/name-constraints.ts'
 import { generateSshKey } from '../../scripts/secrets/ssh-key.ts'
+import { newRelease } from '../../stacks/deployment.ts'
 import { loadSite } from '../../stacks/load.ts'
+import type { Site } from '../../stacks/site.ts'
 
 let folder: string
 beforeEach(() => { folder = join(mkdtempSync(join(tmpdir(), 'golden-init-')), 'site') })
@@ -35,15 +40,50 @@ test.each([['without a .gitignore', undefined], ['with one that asks for everyth
   expect(git('ls-files', '--others', '--exclude-standard').split('\n').filter((name) => name !== '' && name !== '.gitignore')).toEqual(['site.ts'])
 })
 
-test('another public name gives a new certificate for it, signed by the same CA', async () => {
+const secret = (...path: string[]): string => join(folder, 'secrets', ...path)
+const renamed = (site: Site): Site => ({ ...site, public: { ...site.public, host: 'code.example.net' } })
+/** As `openssl verify` sees a leaf, for a name. */
+function verifies(leaf: string, ca: string, name: string): boolean {
+  return spawnSync('openssl', ['verify', '-x509_strict', '-purpose', 'sslserver', '-CAfile', ca, isIP(name) === 0 ? '-verify_hostname' : '-verify_ip', name, leaf]).status === 0
+}
+
+test('before anything runs, another public name gives a new CA and certificates for it', async () => {
   await initFolder(folder)
   const site = await loadSite(folder)
   await initSecrets(site, folder, new Date())
-  const renamed = { ...site, public: { ...site.public, host: 'code.example.net' } }
-  expect(await initSecrets(renamed, folder, new Date())).toEqual([join(folder, 'secrets/tls/public.pem'), join(folder, 'secrets/tls/public.key')])
-  const certificate = new X509Certificate(readFileSync(join(folder, 'secrets/tls/public.pem')))
-  expect(certificate.checkHost('code.example.net')).toBe('code.example.net')
-  expect(certificate.checkIssued(new X509Certificate(readFileSync(join(folder, 'secrets/ca.pem'))))).toBe(true)
+  const before = readFileSync(secret('ca.pem'), 'utf8')
+  expect(await initSecrets(renamed(site), folder, new Date())).toEqual(['ca.pem', 'ca.key', 'tls/public.pem', 'tls/public.key', 'tls/logging.pem', 'tls/logging.key'].map((name) => secret(name)))
+  expect(readFileSync(secret('ca-before.pem'), 'utf8')).toBe(before)
+  expect(verifies(secret('tls/public.pem'), secret('ca.pem'), 'code.example.net')).toBe(true)
+  expect(verifies(secret('tls/logging.pem'), secret('ca.pem'), site.groups['logging']!.service)).toBe(true)
+})
+
+test('once VMs run, a new CA has to be asked for; nothing is changed until then', async () => {
+  await initFolder(folder)
+  const site = await loadSite(folder)
+  await initSecrets(site, folder, new Date())
+  const release = newRelease(site, 'serena', 'blue', { id: '0123456789ab', created: new Date(), image: { vmid: 9001, name: 'i', fingerprint: 'f' } })
+  await writePins(folder, { schema: 1, groups: { serena: { dataDisk: 'made', active: 'blue', slots: { blue: release } } } })
+  const before = readFileSync(secret('ca.pem'), 'utf8')
+  await expect(initSecrets(renamed(site), folder, new Date())).rejects.toMatchObject({ code: 'ca-too-narrow', message: expect.stringContaining('code.example.net'), hint: expect.stringContaining('--new-ca') })
+  expect(readFileSync(secret('ca.pem'), 'utf8')).toBe(before)
+  expect(existsSync(secret('ca-before.pem'))).toBe(false)
+  expect(await initSecrets(renamed(site), folder, new Date(), { newAuthority: true })).toContain(secret('ca.pem'))
+})
+
+test('a CA of an earlier version goes on signing for any name, until a new one is asked for', async () => {
+  await initFolder(folder)
+  const site = await loadSite(folder)
+  const old = await makeAuthority('home serena-golden CA', new Date())
+  mkdirSync(secret(), { recursive: true })
+  writeFileSync(secret('ca.pem'), old.certificate)
+  writeFileSync(secret('ca.key'), old.key)
+  expect(await initSecrets(site, folder, new Date())).not.toContain(secret('ca.pem'))
+  expect(await initSecrets(renamed(site), folder, new Date())).toEqual([secret('tls/public.pem'), secret('tls/public.key')])
+  expect(verifies(secret('tls/public.pem'), secret('ca.pem'), 'code.example.net')).toBe(true)
+  expect(permittedNames(readFileSync(secret('ca.pem'), 'utf8'))).toBeUndefined()
+  expect(await initSecrets(renamed(site), folder, new Date(), { newAuthority: true })).toContain(secret('ca.pem'))
+  expect(permittedNames(readFileSync(secret('ca.pem'), 'utf8'))).toContain('code.example.net')
 })
 
 test('a certificate about to end is made anew, long before clients notice', async () => {
@@ -64,7 +104,7 @@ test.each<[string, (secrets: string) => void]>([
   spoil(join(folder, 'secrets'))
   expect(await initSecrets(site, folder, new Date())).toEqual([])
   const authority = readFileSync(join(folder, 'secrets/ca.pem'), 'utf8')
-  await expect(initSecrets({ ...site, public: { ...site.public, host: 'code.example.net' } }, folder, new Date())).rejects.toMatchObject({ code: 'ca-key-unusable', hint: expect.stringContaining('backup') })
+  await expect(initSecrets(site, folder, new Date(Date.now() + 800 * 86_400_000))).rejects.toMatchObject({ code: 'ca-key-unusable', hint: expect.stringContaining('backup') })
   expect(readFileSync(join(folder, 'secrets/ca.pem'), 'utf8')).toBe(authority)
 })
 
