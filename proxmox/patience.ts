@@ -68,6 +68,9 @@ export class Patience {
    * @param signal ends the wait, not a request that is on its way
    */
   async send(attempt: () => Promise<Answer>, repeatable: boolean, signal?: AbortSignal): Promise<Answer> {
+    // A stop of everything ends this wait; of one that begins later, for what is cleaned up then, it only makes less.
+    const all = this.#options.signal?.aborted === true ? undefined : this.#options.signal
+    const stop = AbortSignal.any([signal, all].filter((one) => one !== undefined))
     let began: number | undefined
     for (let pause = firstPauseMs; ; pause = Math.min(pause * 2, longestPauseMs)) {
       const outcome = await attempt().catch((error: unknown) => {
@@ -89,7 +92,7 @@ export class Patience {
         this.#away.told = true
         this.#options.say?.(`Proxmox does not answer at ${this.#options.url} (${noAnswer ? outcome.message : `${outcome.status} ${outcome.reason}`}): waiting for it, up to ${Math.round(this.#bound() / 1000)} s`)
       }
-      await this.#pause(pause, signal)
+      await delay(pause, undefined, { signal: stop }).catch((error: unknown) => { throw all?.aborted === true ? all.reason : error })
     }
   }
 
@@ -104,15 +107,6 @@ export class Patience {
     this.#away = undefined
     this.#awayBefore += took
     if (told) this.#options.say?.(`Proxmox answers again, after ${Math.round(took / 1000)} s`)
-  }
-
-  /** A stop of everything only makes the wait shorter: what is cleaned up may need an answer all the same. */
-  async #pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-    const all = this.#options.signal
-    const signals = [signal, all?.aborted === true ? undefined : all].filter((one): one is AbortSignal => one !== undefined)
-    await delay(ms, undefined, { signal: AbortSignal.any(signals) }).catch((error: unknown) => {
-      if (signal?.aborted === true) throw error
-    })
   }
 }
 

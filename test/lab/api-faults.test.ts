@@ -1,6 +1,10 @@
 /** Faults that tests of reliability order, through the handle and through the control socket. */
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { request } from 'node:http'
-import { afterAll, beforeAll, afterEach, expect, test } from 'vitest'
+import { Agent, request as requestHttps } from 'node:https'
+import type { Socket } from 'node:net'
+import { afterAll, beforeAll, afterEach, expect, test, vi } from 'vitest'
 import { startRig, type Rig } from './api-rig.ts'
 
 let rig: Rig
@@ -40,6 +44,34 @@ test('a connection is dropped before the work, or after it', async () => {
   rig.lab.faults.order({ request: { method: 'PUT', path: '/100/config$' }, drop: 'after' })
   await expect(rename('after')).rejects.toThrow()
   expect((await rig.ok('GET', '/nodes/pve/qemu/100/config')).name).toBe('after')
+})
+
+test('a connection is kept and closed once it is answered, after so many that are let through', async () => {
+  rig.lab.faults.order({ request: { path: '^/version$' }, drop: 'idle', skip: 1 })
+  const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: readFileSync(rig.lab.connection.caFile) })
+  const ask = (): Promise<Socket> => new Promise((resolve, reject) => {
+    const { hostname, port } = new URL(rig.lab.connection.apiUrl)
+    const outgoing = requestHttps({ hostname, port, path: '/api2/json/version', agent, headers: { Authorization: `PVEAPIToken=${rig.lab.connection.rootToken}` } }, (incoming) => {
+      const { socket } = incoming
+      incoming.resume().on('end', () => resolve(socket))
+    })
+    outgoing.on('error', reject).end()
+  })
+  const first = await ask()
+  expect(await ask()).toBe(first)
+  if (!first.destroyed) await once(first, 'close')
+  expect(await ask()).not.toBe(first)
+  agent.destroy()
+})
+
+test('the API is away for a while, and what it has begun goes on', async () => {
+  rig.lab.faults.order({ task: { type: 'qmstart' }, delayMs: 50 })
+  rig.lab.faults.order({ request: { method: 'POST', path: '/100/status/start$' }, drop: 'after', awayMs: 300 })
+  await expect(rig.call('POST', '/nodes/pve/qemu/100/status/start')).rejects.toThrow()
+  await expect(rig.call('GET', '/version')).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+  await vi.waitFor(() => rig.ok('GET', '/version'), { timeout: 10_000, interval: 50 })
+  await vi.waitUntil(async () => (await rig.ok('GET', '/nodes/pve/qemu/100/status/current')).status === 'running', { timeout: 10_000, interval: 50 })
+  await rig.done('POST', '/nodes/pve/qemu/100/status/stop')
 })
 
 test('a task fails with the text ordered; a slow one can be stopped', async () => {

@@ -183,13 +183,16 @@ describe.concurrent('an API that is away', () => {
   test('a stop of everything leaves a moment for what is cleaned up', async ({ expect }) => {
     const there = await host()
     const stop = new AbortController()
-    const proxmox = client(there, { signal: stop.signal })
+    const said = Promise.withResolvers<void>()
+    const proxmox = client(there, { signal: stop.signal, say: () => said.resolve() })
     await proxmox.get('/version')
     there.leave(60_000)
     const waiting = proxmox.get('/version')
-    stop.abort()
+    await said.promise
+    stop.abort(new Error('stopped by the test'))
     const began = performance.now()
-    await expect(waiting).rejects.toMatchObject({ code: 'proxmox-unreachable' })
+    await expect(waiting).rejects.toThrow('stopped by the test')
+    await expect(proxmox.get('/version')).rejects.toMatchObject({ code: 'proxmox-unreachable' })
     expect(performance.now() - began).toBeLessThan(4000)
   })
 
