@@ -142,7 +142,7 @@ done
 need masked-units 'every unit that must not run is masked' "$missing"
 there=$(systemctl list-unit-files --no-legend --no-pager) || there=''
 if [ -z "$there" ]; then there='no answer from systemctl'; else there=$(sh unwanted.sh); fi
-check unwanted-units 'nothing upgrades packages, tells somebody of this machine, takes disks, or does anything else by the clock' "$there"
+check unwanted-units 'nothing upgrades packages, tells somebody of this machine, takes disks, has a firewall of its own, or does anything else by the clock' "$there"
 check motd 'no program runs at every login' "$(find /etc/update-motd.d -type f -perm /111 2> /dev/null)"
 # By whichever of the two this base starts it; without a seed neither may, because the host's key is in the seed.
 found=''

@@ -20,6 +20,14 @@ systemctl enable --quiet $(cat enabled)
 # `init: true` in compose.yaml is a program that dockerd looks for under this name. Debian's docker.io brings it by way of
 # tini's; whoever else has tini has it too.
 if ! command -v docker-init > /dev/null && [ ! -e /usr/libexec/docker/docker-init ]; then ln -s /usr/bin/tini-static /usr/local/bin/docker-init; fi
+# golden-compose calls the plugin itself, where Debian's package puts it; these are the other places where Docker looks.
+plugin=/usr/libexec/docker/cli-plugins/docker-compose
+for folder in /usr/lib /usr/local/libexec /usr/local/lib; do
+  if [ ! -e "$plugin" ] && [ -e "$folder/docker/cli-plugins/docker-compose" ]; then
+    install -d -m 0755 "${plugin%/*}"
+    ln -s "$folder/docker/cli-plugins/docker-compose" "$plugin"
+  fi
+done
 # A base without the agent gets it from our packages, and its package leaves the start to the next boot. Proxmox has to
 # have it before that: with an agent in the VM's configuration it asks nobody else to shut down.
 systemctl start qemu-guest-agent.service

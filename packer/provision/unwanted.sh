@@ -1,7 +1,7 @@
 #!/bin/sh
 # The units that a golden image must not run and that are not masked, or run all the same, one a line: what upgrades
-# packages, tells somebody of this machine, takes disks, or does anything else by the clock. Found by what is there, not
-# by the distribution's name: by the names in the file `unwanted`, every timer that is not in `timers` (both regular
+# packages, tells somebody of this machine, takes disks, has firewall rules of its own, or does anything else by the clock.
+# Found by what is there, not by the distribution's name: by the names in the file `unwanted`, every timer that is not in `timers` (both regular
 # expressions for a whole name), and every service with a command that does such a thing. Run by packages.sh and check.sh.
 # Uses: systemctl, grep, cut, find, sort.
 set -uf

@@ -1,4 +1,5 @@
 /** The scripts of a bake, in a fake guest whose base has what other bases have. */
+import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { explainBuild } from '../../packer/explain.ts'
 import { Listener } from '../../packer/run.ts'
@@ -83,6 +84,20 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
     await vm.run('rm /usr/local/bin/docker-init')
     expect(told(await vm.script('trial.sh'))).toMatchObject({ code: 'bake-container-run', message: expect.stringMatching(/image of serena .*docker-init.*not found/) })
   }, 60_000)
+})
+
+describe('the lists of units', () => {
+  // From a boot of Ubuntu 24.04.4's cloud image, and from the sources of ubuntu-pro-client.
+  const not = ['apport-autoreport.path', 'apport-autoreport.timer', 'apport-forward@.service', 'apport.service', 'apt-daily-upgrade.timer', 'apt-news.service', 'esm-cache.service', 'cron.service', 'fwupd-refresh.timer', 'iscsid.socket', 'lxd-installer.socket', 'man-db.timer', 'ModemManager.service', 'motd-news.timer', 'multipathd.socket', 'open-iscsi.service', 'pollinate.service', 'snapd.apparmor.service', 'snapd.autoimport.service', 'snapd.seeded.service', 'snapd.snap-repair.timer', 'snapd.socket', 'sysstat-collect.timer', 'sysstat.service', 'ua-reboot-cmds.service', 'ua-timer.timer', 'ubuntu-advantage.service', 'udisks2.service', 'ufw.service', 'unattended-upgrades.service', 'update-notifier-download.timer', 'update-notifier-motd.timer', 'wpa_supplicant.service', 'xfs_scrub_all.timer']
+  const fine = ['apparmor.service', 'blk-availability.service', 'cloud-init-hotplugd.socket', 'cloud-init.service', 'containerd.service', 'dbus.socket', 'docker.socket', 'dpkg-db-backup.timer', 'e2scrub_all.timer', 'e2scrub_reap.service', 'fstrim.timer', 'getty@tty1.service', 'grub-initrd-fallback.service', 'golden-watch.service', 'logrotate.timer', 'networkd-dispatcher.service', 'polkit.service', 'qemu-guest-agent.service', 'rsyslog.service', 'ssh.socket', 'systemd-networkd.service', 'systemd-resolved.service', 'systemd-timesyncd.service', 'systemd-tmpfiles-clean.timer', 'uuidd.socket', 'snap-core22-1621.mount']
+
+  it('tell those that Ubuntu 24.04 starts apart', async () => {
+    const packages = JSON.parse(await readFile('images/packages.json', 'utf8')) as Record<'unwanted' | 'timers', string[]>
+    const matches = (list: readonly string[], name: string): boolean => list.some((pattern) => new RegExp(`^(?:${pattern})$`).test(name))
+    const unwanted = (name: string): boolean => matches(packages.unwanted, name) || (name.endsWith('.timer') && !matches(packages.timers, name))
+    expect(not.filter((name) => !unwanted(name))).toEqual([])
+    expect(fine.filter(unwanted)).toEqual([])
+  })
 })
 
 describe('the container images', () => {
