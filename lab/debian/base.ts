@@ -13,9 +13,13 @@ import { defaultCacheDir, EPOCH, mirrorOf, STAMP, SUITE, type BuildOptions } fro
 /** Virtual size; the root grows at first boot to whatever disk a clone has. */
 const MEBIBYTES = 3072
 const UUID = '6f1d4c52-2b7e-4c0e-9a51-13d3b1a7e1f0'
-const NAME = 'debian-13-lab-amd64.qcow2'
 
-const spec: RootSpec = {
+/** `ubuntu`: in the points that matter to a bake like Ubuntu 24.04's cloud image (base/ubuntu.sh), which can't be had here. */
+export type BaseShape = 'debian' | 'ubuntu'
+
+const names: Readonly<Record<BaseShape, string>> = { debian: 'debian-13-lab-amd64.qcow2', ubuntu: 'debian-13-like-ubuntu-amd64.qcow2' }
+
+const debian: RootSpec = {
   variant: 'minbase',
   packages: [
     // boot
@@ -31,6 +35,19 @@ const spec: RootSpec = {
   keepLists: true,
 }
 
+const specs: Readonly<Record<BaseShape, RootSpec>> = {
+  debian,
+  ubuntu: {
+    ...debian,
+    packages: [
+      ...debian.packages.filter(name => name !== 'qemu-guest-agent'),
+      // what Ubuntu's has besides, and Debian has packages for
+      'apparmor', 'cron', 'rsyslog', 'unattended-upgrades', 'sysstat', 'multipath-tools', 'open-iscsi',
+    ],
+    customize: 'base/ubuntu.sh',
+  },
+}
+
 export interface Base {
   /** A zstd-compressed qcow2. Beside it is FILE.sha256, as sha256sum writes it. */
   readonly file: string
@@ -38,13 +55,16 @@ export interface Base {
 }
 
 /** Builds the base image or finds it in the cache. Needs root, mmdebstrap, sfdisk, mke2fs and qemu-img; 3 minutes, 250 MB. */
-export async function buildBase(options: BuildOptions): Promise<Base> {
+export async function buildBase(options: BuildOptions & { readonly shape?: BaseShape }): Promise<Base> {
   const cacheDir = options.cacheDir ?? defaultCacheDir()
+  const shape = options.shape ?? 'debian'
+  const spec = specs[shape]
   const inputs = [STAMP, SUITE, mirrorOf(options.mirror), await inputsOf(spec), await textsIn(join(here, 'base/rootfs')), await readFile(join(here, 'disk.ts'), 'utf8'), MEBIBYTES]
-  const folder = await cached({ cacheDir, name: 'base', inputs }, async part => {
+  if (shape === 'ubuntu') inputs.push(await readFile(join(here, 'base/customize.sh'), 'utf8'), await textsIn(join(here, 'base/ubuntu')))
+  const folder = await cached({ cacheDir, name: shape === 'debian' ? 'base' : `base-${shape}`, inputs }, async part => {
     const tree = join(part, 'tree')
     const raw = join(part, 'disk.raw')
-    const file = join(part, NAME)
+    const file = join(part, names[shape])
     await bootstrap(spec, tree, options)
     // Nothing is newer than the stamp, as in mmdebstrap's own archives.
     await command([...confined, 'find', tree, '-newermt', `@${EPOCH}`, '-exec', 'touch', '--no-dereference', `--date=@${EPOCH}`, '{}', '+'], { signal: options.signal })
@@ -54,9 +74,9 @@ export async function buildBase(options: BuildOptions): Promise<Base> {
     await command([...confined, 'qemu-img', 'convert', '-c', '-O', 'qcow2', '-o', 'compression_type=zstd', raw, file], { signal: options.signal })
     await rm(raw)
     await rm(tree, { recursive: true })
-    await writeFile(`${file}.sha256`, `${await sha256Of(file)}  ${NAME}\n`)
+    await writeFile(`${file}.sha256`, `${await sha256Of(file)}  ${names[shape]}\n`)
   }, options.log, options.signal)
-  const file = join(folder, NAME)
+  const file = join(folder, names[shape])
   return { file, sha256: (await readFile(`${file}.sha256`, 'utf8')).slice(0, 64) }
 }
 

@@ -1,6 +1,7 @@
 /**
- * `node lab/debian/build.ts [base|root|containers|all] [--loki FILE --otelcol FILE --promtail FILE]`: fills the cache ahead of time and
- * prints where things are. The container images need the three programs, by default those on PATH.
+ * `node lab/debian/build.ts [base|ubuntu|root|containers|all] [--loki FILE --otelcol FILE --promtail FILE]`: fills the cache
+ * ahead of time and prints where things are. `ubuntu` is a base for one test only and no part of `all`. The container
+ * images need the three programs, by default those on PATH.
  */
 import { parseArgs } from 'node:util'
 import { buildBase } from './base.ts'
@@ -17,6 +18,7 @@ const options = { log: (line: string) => console.error(line), signal: abort.sign
 
 const builders: Readonly<Record<string, () => Promise<unknown>>> = {
   base: () => buildBase(options),
+  ubuntu: () => buildBase({ ...options, shape: 'ubuntu' }),
   root: () => buildRoot(options),
   containers: async () => buildContainers({ ...options, tools: { loki: await program('loki'), otelcol: await program('otelcol'), promtail: await program('promtail') } }),
 }
@@ -34,7 +36,7 @@ if (what !== 'all' && !Object.hasOwn(builders, what)) {
   process.exitCode = 2
 } else {
   try {
-    for (const [name, build] of Object.entries(builders)) if (what === 'all' || what === name) console.log(name, await build())
+    for (const [name, build] of Object.entries(builders)) if (what === name || (what === 'all' && name !== 'ubuntu')) console.log(name, await build())
   } catch (error) {
     process.exitCode = 1
     if (error instanceof DebianFailure) console.error(`error ${error.code}: ${error.message}\n→ ${error.next}`)

@@ -1,6 +1,6 @@
 /** What the lab needs before it can serve real guests: a base image and container images, all from packages. */
 import type { QemuDriver } from '../../lab/compute/qemu/driver.ts'
-import { buildBase } from '../../lab/debian/base.ts'
+import { buildBase, type BaseShape } from '../../lab/debian/base.ts'
 import { buildContainers, type Containers } from '../../lab/debian/containers.ts'
 import { ensureHostPackages } from '../../lab/debian/packages.ts'
 import { startRegistry } from '../../lab/debian/registry.ts'
@@ -23,7 +23,7 @@ export interface LabImages {
  * Installs what is missing on this computer and builds what is not cached: the programs, the base image, the lab's
  * own Debian root and the container images. Minutes the first time, a second afterwards.
  */
-export async function prepareImages(progress: Progress, signal: AbortSignal): Promise<LabImages> {
+export async function prepareImages(progress: Progress, signal: AbortSignal, shape: BaseShape = 'debian'): Promise<LabImages> {
   await progress.step('Debian packages that the lab needs', async (note) => {
     const found = await ensureHostPackages({ log: note })
     if (!found.ok) throw new Failure(found.code, found.cause, found.next)
@@ -52,7 +52,7 @@ export async function prepareImages(progress: Progress, signal: AbortSignal): Pr
     }
   }
 
-  const base = await step('base image (Debian 13, from packages)', () => buildBase(build))
+  const base = await step('base image (Debian 13, from packages)', () => buildBase({ ...build, shape }))
   await step('the lab\'s own Debian root (registry, nginx, …)', () => buildRoot(build))
   await step('programs: Packer, its plugin, OpenTofu, the Proxmox provider, the log agents, Loki', async () => {
     const beat = setInterval(() => note(heard), 1000)
