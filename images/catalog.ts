@@ -27,6 +27,8 @@ export interface VmConfig {
   readonly tags?: string
   readonly template?: number
   readonly lock?: string
+  /** Proxmox's checksum of all of it. */
+  readonly digest?: string
   readonly [key: string]: unknown
 }
 

@@ -2,9 +2,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { Failure, isLost } from '../proxmox/failure.ts'
+import { isOutdated } from '../proxmox/outdated.ts'
 import { concerns, settleTasks } from '../proxmox/settle.ts'
 import { isFree } from '../proxmox/vmid.ts'
 import type { VmConfig } from '../images/catalog.ts'
+import { doomedTag } from '../images/channels.ts'
 import type { Site } from '../stacks/site.ts'
 
 const gone = (error: unknown): boolean => error instanceof ProxmoxError && /does not exist|no such (vm|resource|volume)/i.test(error.message)
@@ -34,9 +36,10 @@ export async function freeVmids(proxmox: Proxmox, site: Site, count: number): Pr
 }
 
 /**
- * Destroys a VM, if it still is the one that is meant, which is asked right before; any other is not touched. One that is
- * gone already, or goes meanwhile, is fine. Only its own disks go with it: whatever else has this VMID in its name may
- * be a volume that somebody keeps.
+ * Destroys a VM, if it still is the one that is meant, which is asked right before; any other is not touched. Proxmox's
+ * DELETE takes no digest, so the VM is marked first by a change that does: from then on a run that would finish it finds
+ * it changed, and one that has finished it meanwhile is found here. One that is gone already, or goes meanwhile, is
+ * fine. Only its own disks go with it: whatever else has this VMID in its name may be a volume that somebody keeps.
  * @param lookAgain how often, when the answer was lost
  * @throws Failure `vm-locked`
  */
@@ -46,15 +49,13 @@ export async function destroyVm(proxmox: Proxmox, node: string, vmid: number, is
     const config = await readConfig(proxmox, node, vmid)
     if (!await isBeingMade(proxmox, node, vmid, config)) {
       if (config === undefined || !isMeant(config)) return
-      if (config.lock === undefined) break
+      if (config.lock === undefined && await stopped(proxmox, node, vmid, options) && await marked(proxmox, node, vmid, config)) break
     }
     // What was going on when its run was killed holds the lock until Proxmox has ended it.
     if (tries === 300) throw new Failure('vm-locked', `VM ${vmid} stays locked (${config?.lock ?? 'create'})`, `Look at its tasks in Proxmox; "qm unlock ${vmid}" on the host ends a lock that nobody holds. Then run the same command again.`)
     await delay(1000, undefined, options)
   }
   try {
-    const status = await proxmox.get<{ status: string }>(`/nodes/${node}/qemu/${vmid}/status/current`)
-    if (status.status === 'running') await proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu/${vmid}/status/stop`), options)
     await proxmox.task(await proxmox.del<string>(`/nodes/${node}/qemu/${vmid}`, { purge: 1 }), options)
   } catch (error) {
     const lost = isLost(error)
@@ -62,6 +63,29 @@ export async function destroyVm(proxmox: Proxmox, node: string, vmid: number, is
     if (await readConfig(proxmox, node, vmid) === undefined) return
     if (!lost || lookAgain === 0) throw error
     await destroyVm(proxmox, node, vmid, isMeant, signal, lookAgain - 1)
+  }
+}
+
+/** Stops it. @returns false if it was running: that took its time, and the VM has to be looked at again */
+async function stopped(proxmox: Proxmox, node: string, vmid: number, options: { signal?: AbortSignal }): Promise<boolean> {
+  const path = `/nodes/${node}/qemu/${vmid}/status`
+  try {
+    if ((await proxmox.get<{ status: string }>(`${path}/current`)).status !== 'running') return true
+    await proxmox.task(await proxmox.post<string>(`${path}/stop`), options)
+  } catch (error) {
+    if (!gone(error) && !isOutdated(error) && !isLost(error)) throw error
+  }
+  return false
+}
+
+/** @returns false if it was changed, or went, since it was looked at */
+async function marked(proxmox: Proxmox, node: string, vmid: number, { digest }: VmConfig): Promise<boolean> {
+  try {
+    await proxmox.put(`/nodes/${node}/qemu/${vmid}/config`, { tags: doomedTag, digest: String(digest) })
+    return true
+  } catch (error) {
+    if (gone(error) || isOutdated(error) || isLost(error)) return false
+    throw error
   }
 }
 

@@ -1,5 +1,6 @@
 /** Decides what a bake has to do. Pure. */
 import { canonical, sha256 } from '../images/canonical.ts'
+import { doomedTag, splitTags } from '../images/channels.ts'
 import { sortRange, type Image, type RangeVm, type VmConfig } from '../images/catalog.ts'
 import { parseRecord, type Record } from '../images/record.ts'
 import { packersMark } from '../proxmox/ours.ts'
@@ -49,7 +50,8 @@ export function planBake(site: Site, fingerprint: string, range: readonly RangeV
   if (usable !== undefined) return { kind: 'unchanged', image: usable, leftovers }
   if (same[0] !== undefined) return { kind: 'revoked', image: same[0] }
   const name = imageName(site, fingerprint)
-  const unfinished = leftovers.find((one) => one.what === 'unfinished image' && one.name === name)
+  const isDoomed = (vmid: number): boolean => range.some((vm) => vm.vmid === vmid && splitTags(vm.config.tags).includes(doomedTag))
+  const unfinished = leftovers.find((one) => one.what === 'unfinished image' && one.name === name && !isDoomed(one.vmid))
   if (unfinished !== undefined) return { kind: 'finish', vmid: unfinished.vmid, node: unfinished.node, name, leftovers: leftovers.filter((one) => one !== unfinished) }
   const wanted = baseFingerprint(site)
   const base = bases.find((one) => one.record.fingerprint === wanted && one.name === baseName(site, wanted))

@@ -1,9 +1,9 @@
 /** What Packer leaves in a template's configuration and no clone should inherit, and the template's tags. */
 import type { VmConfig } from '../images/catalog.ts'
-import { newImageTags } from '../images/channels.ts'
+import { doomedTag, newImageTags, splitTags } from '../images/channels.ts'
 import { finished, parseRecord, renderRecord } from '../images/record.ts'
 import type { Proxmox } from '../proxmox/client.ts'
-import { isLost } from '../proxmox/failure.ts'
+import { Failure, isLost } from '../proxmox/failure.ts'
 
 /** Keys to delete: cloud-init's settings, CD drives, detached disks. Pure. */
 export function leftoverKeys(config: VmConfig): string[] {
@@ -13,7 +13,7 @@ export function leftoverKeys(config: VmConfig): string[] {
   ).map(([key]) => key).sort()
 }
 
-/** The last step of a bake: from here on the template is an image. */
+/** The last step of a bake: from here on the template is an image. @throws ProxmoxError when somebody changes it meanwhile */
 export async function tidyTemplate(proxmox: Proxmox, node: string, vmid: number): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
@@ -30,7 +30,10 @@ async function tidy(proxmox: Proxmox, node: string, vmid: number): Promise<void>
   const config = await proxmox.get<VmConfig>(path)
   const keys = leftoverKeys(config)
   const parsed = parseRecord(config.description)
-  // Two requests: the tags, and a record without `unfinished`, say that all before them is done.
-  if (keys.length > 0) await proxmox.put(path, { delete: keys.join(',') })
-  await proxmox.put(path, { tags: newImageTags, ...(parsed.ok ? { description: renderRecord(finished(parsed.record)) } : {}) })
+  // Two requests: the tags, and a record without `unfinished`, say that all before them is done. Both rest on what was
+  // looked at: a run elsewhere that takes the template for a leftover marks it before it deletes it (host.ts).
+  if (keys.length > 0) await proxmox.put(path, { delete: keys.join(','), digest: config.digest })
+  const { digest, tags } = keys.length > 0 ? await proxmox.get<VmConfig>(path) : config
+  if (splitTags(tags).includes(doomedTag)) throw new Failure('image-doomed', `template ${vmid} is being removed by a bake that runs elsewhere`, 'Run "npx golden bake" again.')
+  await proxmox.put(path, { tags: newImageTags, ...(parsed.ok ? { description: renderRecord(finished(parsed.record)) } : {}), digest })
 }

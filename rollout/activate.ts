@@ -7,7 +7,7 @@ import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import type { Progress } from '../proxmox/progress.ts'
 import type { SlotName } from '../stacks/site.ts'
-import { attach, createDataDisk, dataKey, protect, reassign, reset, settleGroup, start } from './depot.ts'
+import { attach, createDataDisk, dataKey, protect, reassign, reset, seenVm, settleGroup, start } from './depot.ts'
 import { guestOf, type Guest, type GuestStatus } from './guest.ts'
 import { checkIdentity, diskPlace, observeGroup, type Disk, type GroupPlaces, type GroupSeen } from './observe.ts'
 import { reconcile, type Decision, type Refusal } from './reconcile.ts'
@@ -21,6 +21,7 @@ export type ActivationStep =
   | { readonly do: 'attach'; readonly disk: Disk }
   /** `mayReset`: nothing would be lost by it. */
   | { readonly do: 'wait-agent'; readonly mayReset: boolean }
+  | { readonly do: 'reset' }
   | { readonly do: 'format' }
   | { readonly do: 'activate' }
   | { readonly do: 'mark-made' }
@@ -33,6 +34,8 @@ export interface ActivationSeen {
   readonly guest: GuestStatus | undefined
   /** Whether this run has told the guest already. */
   readonly activated: boolean
+  /** It has not answered for so long that a reset is due, and has not been reset yet. */
+  readonly silent?: boolean
 }
 
 export interface ActivationWanted {
@@ -67,7 +70,7 @@ export function decideActivation(wanted: ActivationWanted, seen: ActivationSeen)
   if (!vm.running) return step({ do: 'start' }, 'start the VM')
   if (place.at === 'depot') {
     // A guest that never comes up, or is another release's, gets no data.
-    if (seen.guest === undefined) return step({ do: 'wait-agent', mayReset: true }, 'wait for the guest')
+    if (seen.guest === undefined) return seen.silent === true ? step({ do: 'reset' }, 'reset the VM') : step({ do: 'wait-agent', mayReset: true }, 'wait for the guest')
     if (seen.guest.release !== wanted.release) return otherRelease(wanted, seen.guest)
   }
   // Before the disk comes: whoever owns it can't be deleted.
@@ -120,6 +123,7 @@ export async function activate(context: ActivationContext, slot: SlotName, relea
   const wanted: ActivationWanted = { group: places.group, slot, release, healthTimeoutMs }
   let activated = false
   let known: GuestStatus | undefined
+  let silence: 'none' | 'reset-due' | 'reset' = 'none'
   await settleGroup(proxmox, places, signal)
   await progress.step(`activate slot ${slot} of group ${places.group}`, (note) => reconcile<ActivationSeen, ActivationStep>({
     note,
@@ -134,25 +138,32 @@ export async function activate(context: ActivationContext, slot: SlotName, relea
       const attached = place.at === slot && place.disk.key === dataKey
       const ask = vm.there === true && vm.running && (attached || known === undefined)
       if (ask) known = await guest.status()
-      return { group, dataDisk: await context.readDataDisk(), guest: known, activated }
+      return { group, dataDisk: await context.readDataDisk(), guest: known, activated, silent: silence === 'reset-due' }
     },
     decide: (seen) => decideActivation(wanted, seen),
-    async take(next) {
+    async take(next, { group }) {
+      const own = seenVm(vmid, group.slots[slot])
+      const depot = seenVm(places.depot.vmid, group.depot)
       switch (next.do) {
         case 'mark-new': return context.writeDataDisk('new')
         case 'mark-made': return context.writeDataDisk('made')
-        case 'create-disk': return createDataDisk(proxmox, places, signal)
+        case 'create-disk': return createDataDisk(proxmox, places, depot, signal)
         case 'start': return start(proxmox, places, vmid, signal)
-        case 'protect': return protect(proxmox, places, vmid, true)
-        case 'take': return reassign(proxmox, places, places.depot.vmid, next.disk, vmid, 'unused0', signal)
-        case 'attach': return attach(proxmox, places, vmid, next.disk)
+        case 'protect': return protect(proxmox, places, own)
+        case 'take': return reassign(proxmox, places, next.disk, depot, own, 'unused0', signal)
+        case 'attach': return attach(proxmox, places, own, next.disk)
         case 'wait-agent':
-          if (next.mayReset && !await answersWithin(guest, context.resetAfterMs ?? resetAfterMs, note)) {
-            progress.warn(`VM ${vmid} does not answer since it was started: resetting it, once; it has no data yet`)
-            await reset(proxmox, places, vmid, signal)
+          if (next.mayReset && silence === 'none' && !await answersWithin(guest, context.resetAfterMs ?? resetAfterMs, note)) {
+            // In minutes of waiting another run may have given it the data: looked at again first.
+            silence = 'reset-due'
+            return
           }
           known = await waitForStatus(guest, note, signal)
           return
+        case 'reset':
+          silence = 'reset'
+          progress.warn(`VM ${vmid} does not answer since it was started: resetting it, once; it has no data yet`)
+          return reset(proxmox, places, vmid, signal)
         case 'format': return guest.call('format')
         case 'activate':
           await guest.call('activate')

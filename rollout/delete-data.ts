@@ -8,7 +8,7 @@ import type { Progress } from '../proxmox/progress.ts'
 import type { GroupPins } from '../stacks/deployment.ts'
 import type { Site } from '../stacks/site.ts'
 import { claimSite } from './claim.ts'
-import { reassign, settleGroup } from './depot.ts'
+import { seenVm, settleGroup, throwAway } from './depot.ts'
 import { checkIdentity, diskPlace, observeGroup, observeVm, placesOf, type Disk, type GroupPlaces, type GroupSeen, type VmSeen } from './observe.ts'
 import { readPins, updatePins } from './pins.ts'
 import { reconcile, type Decision } from './reconcile.ts'
@@ -92,17 +92,17 @@ async function deleteGroupData({ site, folder, proxmox, progress, signal }: Dele
       return seen
     },
     decide: (seen) => decideDeleteData(group, name, seen),
-    take: (step) => take(proxmox, places, name, step)
+    take: (step, seen) => take(proxmox, places, name, step, seen)
   }))
   await updatePins(folder, group, () => undefined)
   return volume
 }
 
-async function take(proxmox: Proxmox, places: GroupPlaces, name: string, step: DeleteDataStep): Promise<void> {
+async function take(proxmox: Proxmox, places: GroupPlaces, name: string, step: DeleteDataStep, seen: DeleteDataSeen): Promise<void> {
   const { node, pool, depot, slots: { blue: { vmid } } } = places
   switch (step.do) {
     case 'make-throw-away': return proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu`, { vmid, name, pool, memory: 64, cores: 1, scsihw: 'virtio-scsi-pci', onboot: 0, description: 'Takes a data disk of serena-golden away that is to be deleted. Goes with it.' }))
-    case 'move': return reassign(proxmox, places, depot.vmid, step.disk, vmid, 'unused0')
+    case 'move': return throwAway(proxmox, places, step.disk, seenVm(depot.vmid, seen.group.depot), seenVm(vmid, seen.throwAway))
     case 'destroy-throw-away': return proxmox.task(await proxmox.del<string>(`/nodes/${node}/qemu/${vmid}`, { purge: 1 }))
   }
 }

@@ -1,7 +1,17 @@
-/** The data disk's way between its depot and a slot. One owner at any time: Proxmox's reassignment sees to that. */
+/**
+ * The data disk's way between its depot and a slot. One owner at any time: Proxmox's reassignment sees to that. And
+ * whoever owns it can't be deleted, whatever other runs on other computers are at meanwhile:
+ *
+ *  1. It is reassigned only to a VM that is protected, by the very configuration that was seen so (`target-digest`).
+ *  2. A VM is unprotected only by a configuration that was seen without it (`digest`).
+ *
+ * Proxmox compares and changes under the VMs' locks. So at each moment an owner is protected, and Proxmox refuses to
+ * destroy it, the engine's DELETE and ours alike, which take no digest. The one exception is the throw-away VM of
+ * `delete-data`, which is made to be deleted with it.
+ */
 import type { Proxmox } from '../proxmox/client.ts'
 import { concerns, settleTasks } from '../proxmox/settle.ts'
-import type { Disk, GroupPlaces } from './observe.ts'
+import type { Disk, GroupPlaces, VmSeen, VmThere } from './observe.ts'
 
 /** By which the guest knows it, and where it is attached, on depots and slots alike. */
 export const dataKey = 'scsi1'
@@ -18,30 +28,59 @@ export async function settleGroup(proxmox: Proxmox, { node, depot, slots }: Grou
   await settleTasks(proxmox, node, concerns([depot.vmid, slots.blue.vmid, slots.green.vmid]), signal)
 }
 
-/** A new, empty data disk in the depot. */
-export async function createDataDisk(proxmox: Proxmox, places: GroupPlaces, signal?: AbortSignal): Promise<void> {
-  const upid = await proxmox.post<string>(`${vmPath(places, places.depot.vmid)}/config`, { [dataKey]: `${places.storage}:${places.dataGiB},${dataOptions}` })
+/** A VM as it was seen: what is done to it rests on that. */
+export interface SeenVm {
+  readonly vmid: number
+  readonly vm: VmThere
+}
+
+/** @throws Error for one that was not there: a bug, whoever decides has looked */
+export function seenVm(vmid: number, vm: VmSeen): SeenVm {
+  if (vm.there !== true) throw new Error(`VM ${vmid} was not there`)
+  return { vmid, vm }
+}
+
+/** A new, empty data disk in a depot that has none. */
+export async function createDataDisk(proxmox: Proxmox, places: GroupPlaces, { vmid, vm }: SeenVm, signal?: AbortSignal): Promise<void> {
+  if (vm.disks.length > 0) throw new Error(`depot ${vmid} has a disk`)
+  const upid = await proxmox.post<string>(`${vmPath(places, vmid)}/config`, { [dataKey]: `${places.storage}:${places.dataGiB},${dataOptions}`, digest: vm.digest })
   await proxmox.task(upid, options(signal))
 }
 
 /**
- * Reassigns the disk. Into a slot it comes detached: attaching it then with all its options takes effect at once,
- * while options of a disk that arrived attached would stay pending until a restart.
+ * Reassigns the disk to a VM that is protected. Into a slot it comes detached: attaching it then with all its options
+ * takes effect at once, while options of a disk that arrived attached would stay pending until a restart.
  */
-export async function reassign(proxmox: Proxmox, places: GroupPlaces, from: number, disk: Disk, to: number, targetKey: string, signal?: AbortSignal): Promise<void> {
-  const upid = await proxmox.post<string>(`${vmPath(places, from)}/move_disk`, { disk: disk.key, 'target-vmid': to, 'target-disk': targetKey })
-  // Not to be given up half-way: the volume is renamed in between.
-  await proxmox.task(upid)
+export async function reassign(proxmox: Proxmox, places: GroupPlaces, disk: Disk, from: SeenVm, to: SeenVm, targetKey: string, signal?: AbortSignal): Promise<void> {
+  if (!to.vm.protected) throw new Error(`VM ${to.vmid} is not protected`)
+  await move(proxmox, places, disk, from, to, targetKey)
   signal?.throwIfAborted()
 }
 
-/** Plugs a detached disk in. PUT, because it waits until it is done. */
-export async function attach(proxmox: Proxmox, places: GroupPlaces, vmid: number, disk: Disk): Promise<void> {
-  await proxmox.put(`${vmPath(places, vmid)}/config`, { [dataKey]: `${disk.volume},${dataOptions}` })
+/** Reassigns the disk to a VM that is about to be deleted with it. */
+export const throwAway = (proxmox: Proxmox, places: GroupPlaces, disk: Disk, from: SeenVm, to: SeenVm): Promise<void> => move(proxmox, places, disk, from, to, 'unused0')
+
+async function move(proxmox: Proxmox, places: GroupPlaces, disk: Disk, from: SeenVm, to: SeenVm, targetKey: string): Promise<void> {
+  const upid = await proxmox.post<string>(`${vmPath(places, from.vmid)}/move_disk`, {
+    disk: disk.key, digest: from.vm.digest, 'target-vmid': to.vmid, 'target-disk': targetKey, 'target-digest': to.vm.digest
+  })
+  // Not to be given up half-way: the volume is renamed in between.
+  await proxmox.task(upid)
 }
 
-export async function protect(proxmox: Proxmox, places: GroupPlaces, vmid: number, on: boolean): Promise<void> {
-  await proxmox.put(`${vmPath(places, vmid)}/config`, { protection: on })
+/** Plugs a detached disk in. PUT, because it waits until it is done. */
+export async function attach(proxmox: Proxmox, places: GroupPlaces, { vmid, vm }: SeenVm, disk: Disk): Promise<void> {
+  await proxmox.put(`${vmPath(places, vmid)}/config`, { [dataKey]: `${disk.volume},${dataOptions}`, digest: vm.digest })
+}
+
+export async function protect(proxmox: Proxmox, places: GroupPlaces, { vmid, vm }: SeenVm): Promise<void> {
+  await proxmox.put(`${vmPath(places, vmid)}/config`, { protection: true, digest: vm.digest })
+}
+
+/** Only of a VM that owns no data. */
+export async function unprotect(proxmox: Proxmox, places: GroupPlaces, { vmid, vm }: SeenVm): Promise<void> {
+  if (vm.disks.length > 0) throw new Error(`VM ${vmid} owns a data disk`)
+  await proxmox.put(`${vmPath(places, vmid)}/config`, { protection: false, digest: vm.digest })
 }
 
 export async function start(proxmox: Proxmox, places: GroupPlaces, vmid: number, signal?: AbortSignal): Promise<void> {

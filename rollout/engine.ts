@@ -293,6 +293,8 @@ export class EngineListener {
     if (locked !== undefined) return locked
     if (saysUnanswered(text)) return new Failure('proxmox-unreachable', `${what} of ${stack}: Proxmox did not answer the provider:\n${text}`, 'Run the same command again: it looks first, and goes on from what it finds.', { lost: true })
     if (exitCode > 128 && texts.length === 0) return new Failure('engine-killed', `${what} of ${stack}: the engine was ended from outside (exit code ${exitCode})${text === '' ? '' : `:\n${text}`}`, 'If nobody did that, the computer may have run out of memory. Run the same command again: it goes on from there.')
+    // Between the hook that took the protection off and the provider's DELETE another run has handed the VM the data.
+    if (/protection mode enabled/.test(text)) return new Failure('changed-meanwhile', `${what} of ${stack}: another run has just given the VM its data again, and Proxmox does not delete it:\n${text}`, 'See who else is at it ("npx golden status"), then run the same command again: it looks anew. The data is safe.')
     if (saysFull(text)) return new Failure('storage-full', `${what} of ${stack}: a storage is full: ${text}`, storageFullHint)
     return refused
       ? new Failure('plan-refused', text, 'Nothing was changed.')

@@ -59,7 +59,18 @@ export type VmSeen =
   | { readonly there: 'foreign'; readonly name?: string }
   /** The VMID is in use, but not on the node where it was looked for. */
   | { readonly there: 'elsewhere' }
-  | { readonly there: true; readonly name: string; readonly running: boolean; readonly protected: boolean; readonly lock?: string; readonly disks: readonly Disk[] }
+  | VmThere
+
+export interface VmThere {
+  readonly there: true
+  readonly name: string
+  readonly running: boolean
+  readonly protected: boolean
+  readonly lock?: string
+  readonly disks: readonly Disk[]
+  /** Proxmox's checksum of the configuration that all of this was read from. */
+  readonly digest: string
+}
 
 export interface GroupSeen {
   readonly depot: VmSeen
@@ -127,6 +138,7 @@ async function lookAt(proxmox: Proxmox, node: string, vmid: number, root: string
       name: String(config['name'] ?? ''),
       running: status.status === 'running',
       protected: Number(config['protection'] ?? 0) === 1,
+      digest: String(config['digest'] ?? ''),
       ...(lock === undefined ? {} : { lock: String(lock) }),
       disks: Object.entries(config).flatMap(([key, value]) => diskOf(key, value, root))
     }

@@ -1,6 +1,7 @@
 /** The loop that all changes to a running group go through: look, decide on one step, take it, look again. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { Failure, isLost } from '../proxmox/failure.ts'
+import { isOutdated } from '../proxmox/outdated.ts'
 
 export interface Refusal {
   readonly code: string
@@ -18,7 +19,11 @@ export type Decision<Step> =
 export interface Loop<Seen, Step> {
   look(): Promise<Seen>
   decide(seen: Seen): Decision<Step>
-  take(step: Step): Promise<void>
+  /**
+   * @param seen what the step rests on. Whatever deletes, unprotects, formats or reassigns passes the digests in it on,
+   * so that Proxmox refuses when they are others by now; then it is looked at anew.
+   */
+  take(step: Step, seen: Seen): Promise<void>
   /** Waits for what a step has begun on the host: asked after one whose answer was lost, because only then does a look tell. */
   settle?(): Promise<void>
   /** What is going on, for people. */
@@ -30,6 +35,9 @@ export interface Loop<Seen, Step> {
 
 /** A step that changes nothing is tried this often, then it is a failure. */
 const attempts = 3
+/** So often in a row somebody else may be quicker. */
+const outdatedAttempts = 20
+const outdatedPauseMs = 250
 
 /**
  * A step of which nobody knows whether it was done: its answer was lost, or, when it was taken again after that, it was
@@ -43,12 +51,13 @@ interface OpenStep {
 
 /**
  * @returns what was seen at last
- * @throws Failure of a refusal, `no-progress`, `wait-timeout`, or whatever a step throws
+ * @throws Failure of a refusal, `no-progress`, `wait-timeout`, `changed-meanwhile`, or whatever a step throws
  */
 export async function reconcile<Seen, Step>(loop: Loop<Seen, Step>): Promise<Seen> {
   let last = ''
   let repeated = 0
   let open: OpenStep | undefined
+  let outdated = 0
   let waitingSince: { what: string; at: number } | undefined
   for (;;) {
     loop.signal?.throwIfAborted()
@@ -75,9 +84,18 @@ export async function reconcile<Seen, Step>(loop: Loop<Seen, Step>): Promise<See
         if (repeated >= attempts) throw new Failure('no-progress', `"${decision.title}" had no effect`, 'Look at the task log in Proxmox, then run the same command again.')
         loop.note(decision.title)
         try {
-          await loop.take(decision.step)
+          await loop.take(decision.step, seen)
           open = undefined
+          outdated = 0
         } catch (error) {
+          if (isOutdated(error) && !isLost(error)) {
+            last = ''
+            outdated += 1
+            if (outdated >= outdatedAttempts) throw new Failure('changed-meanwhile', `"${decision.title}" was not done: each time somebody else had changed the VMs meanwhile (${(error as Failure).message})`, 'See in Proxmox\'s task log who is at them. When that has ended, run the same command again: it goes on from there.', { cause: error })
+            loop.note(`${decision.title}: somebody else has changed something meanwhile; looking again`)
+            await delay(Math.min(loop.pauseMs ?? outdatedPauseMs, outdatedPauseMs), undefined, { signal: loop.signal })
+            break
+          }
           const again = open?.text === text
           if (!(error instanceof Failure) || !(isLost(error) || again)) throw error
           open = { text, error, refused: !isLost(error) }

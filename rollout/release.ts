@@ -6,7 +6,7 @@ import type { Proxmox } from '../proxmox/client.ts'
 import { isLost, type Failure } from '../proxmox/failure.ts'
 import type { Progress } from '../proxmox/progress.ts'
 import type { SlotName } from '../stacks/site.ts'
-import { dataKey, protect, reassign, settleGroup, shutdown } from './depot.ts'
+import { dataKey, reassign, seenVm, settleGroup, shutdown, unprotect } from './depot.ts'
 import { guestOf, isOfGuest, type GuestStatus } from './guest.ts'
 import { checkDepot, checkSlot, diskPlace, observeGroup, type Disk, type DiskPlace, type GroupPlaces, type GroupSeen } from './observe.ts'
 import { reconcile, type Decision } from './reconcile.ts'
@@ -87,7 +87,8 @@ export async function release({ proxmox, places, progress, signal, pauseMs }: Re
       return { group, guest: ask ? await guest.status() : undefined, drained, yielded }
     },
     decide: (seen) => decideRelease(places.group, slot, seen),
-    async take(next) {
+    async take(next, { group }) {
+      const own = seenVm(vmid, group.slots[slot])
       switch (next.do) {
         case 'drain':
           await guest.call('drain').catch(unlessUnknown((text) => progress.warn(`${text}; it goes on without`)))
@@ -100,9 +101,9 @@ export async function release({ proxmox, places, progress, signal, pauseMs }: Re
         case 'shutdown':
           return shutdown(proxmox, places, vmid, shutdownSeconds, signal)
         case 'give-back':
-          return reassign(proxmox, places, vmid, next.disk, places.depot.vmid, next.key, signal)
+          return reassign(proxmox, places, next.disk, own, seenVm(places.depot.vmid, group.depot), next.key, signal)
         case 'unprotect':
-          return protect(proxmox, places, vmid, false)
+          return unprotect(proxmox, places, own)
       }
     }
   }))

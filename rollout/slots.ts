@@ -2,10 +2,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Proxmox } from '../proxmox/client.ts'
 import { Failure, isLost } from '../proxmox/failure.ts'
+import { isOutdated } from '../proxmox/outdated.ts'
 import { concerns, settleTasks } from '../proxmox/settle.ts'
 import type { SlotName } from '../stacks/site.ts'
 import type { Engine } from './engine.ts'
-import { checkSlot, observeVm, taken, type GroupPlaces, type VmSeen } from './observe.ts'
+import { checkSlot, observeVm, taken, type GroupPlaces, type VmSeen, type VmThere } from './observe.ts'
 
 /** A clone that goes on without anybody waiting for it. */
 const unlockTimeoutMs = 1_800_000
@@ -14,34 +15,50 @@ const removeTries = 3
 
 /**
  * Deletes a slot's VM through the API: only one that has this slot's name (or none yet, because it was just being
- * made), is not protected and owns no data disk.
+ * made), is not protected and owns no data disk. One that gets the data between that look and the deletion has been
+ * protected before (depot.ts), and Proxmox refuses to delete it.
  * @returns whether there was one
  * @throws Failure `vmid-taken` for somebody else's VM, `vm-not-in-state` when it is more than a leftover
  */
 export async function removeLeftover(proxmox: Proxmox, places: GroupPlaces, slot: SlotName, signal: AbortSignal): Promise<boolean> {
-  const { vmid, name } = places.slots[slot]
+  const { vmid } = places.slots[slot]
   const path = `/nodes/${places.node}/qemu/${vmid}`
   let inTheMaking = false
-  for (let tries = 1; ; tries++) {
-    const { vm, ...first } = await unlocked(proxmox, places.node, vmid, signal)
-    inTheMaking ||= first.inTheMaking
-    if (vm.there === false) return tries > 1
-    checkSlot(places, slot, vm)
-    // Proxmox gives a clone its name at the very end: one that stopped before that has none.
-    if (vm.there !== true || (vm.name !== name && !(vm.name === '' && inTheMaking))) throw taken(places, slot, vm.there === true ? vm.name : undefined)
-    if (vm.protected || vm.disks.length > 0) {
-      throw new Failure('vm-not-in-state', `VM ${vmid} (${name}) runs, but Terraform's state does not know it`, `Put the state back to where backend in site.ts says, or that setting to where the state is; or end the release with "npx golden destroy ${places.group}". The data is kept.`)
-    }
+  let stopped = false
+  for (let tries = 1; ;) {
+    const found = await unlocked(proxmox, places.node, vmid, signal)
+    inTheMaking ||= found.inTheMaking
+    if (found.vm.there === false) return stopped || tries > 1
+    const vm = checkLeftover(places, slot, found.vm, inTheMaking)
     try {
-      if (vm.running) await proxmox.task(await proxmox.post<string>(`${path}/status/stop`))
-      await proxmox.task(await proxmox.del<string>(path, { purge: 1 }))
-      return true
+      if (!vm.running || stopped) {
+        await proxmox.task(await proxmox.del<string>(path, { purge: 1 }))
+        return true
+      }
+      await proxmox.task(await proxmox.post<string>(`${path}/status/stop`))
+      // That takes its time: whose the VM is, and what it owns, is looked at again.
+      stopped = true
     } catch (error) {
-      // Whether it is gone shows the next look; also when it was refused because the first one has arrived after all.
-      if (!(isLost(error) || tries > 1) || tries === removeTries) throw error
+      // Whether it is gone, or somebody's by now, shows the next look; also when it was refused because the first request has arrived after all.
+      if (!(isLost(error) || isOutdated(error) || isProtected(error) || tries > 1) || tries === removeTries) throw error
+      tries += 1
       await settleTasks(proxmox, places.node, concerns([vmid]), signal)
     }
   }
+}
+
+const isProtected = (error: unknown): boolean => error instanceof Failure && /protection mode enabled/.test(error.message)
+
+/** @throws Failure for any VM that is not a leftover of this slot */
+function checkLeftover(places: GroupPlaces, slot: SlotName, vm: VmSeen, inTheMaking: boolean): VmThere {
+  const { vmid, name } = places.slots[slot]
+  checkSlot(places, slot, vm)
+  // Proxmox gives a clone its name at the very end: one that stopped before that has none.
+  if (vm.there !== true || (vm.name !== name && !(vm.name === '' && inTheMaking))) throw taken(places, slot, vm.there === true ? vm.name : undefined)
+  if (vm.protected || vm.disks.length > 0) {
+    throw new Failure('vm-not-in-state', `VM ${vmid} (${name}) runs, but Terraform's state does not know it`, `Put the state back to where backend in site.ts says, or that setting to where the state is; or end the release with "npx golden destroy ${places.group}". The data is kept.`)
+  }
+  return vm
 }
 
 /** @returns the VM once nothing locks it, and whether it was being made at the first look */
@@ -65,10 +82,11 @@ async function unlocked(proxmox: Proxmox, node: string, vmid: number, signal: Ab
 async function removeLeftoverRules(proxmox: Proxmox, places: GroupPlaces, slot: SlotName): Promise<number> {
   const path = `/nodes/${places.node}/qemu/${places.slots[slot].vmid}/firewall/rules`
   for (let removed = 0, lost = 0; ; removed++) {
-    // Read anew each time: they change their numbers, and nobody knows whether one is gone whose answer was lost.
-    const [rule] = await proxmox.get<{ pos: number }[]>(path)
+    // One a look: a number means another rule as soon as somebody else has changed the list, which its digest tells; and
+    // nobody knows whether one is gone whose answer was lost.
+    const [rule] = await proxmox.get<{ pos: number; digest: string }[]>(path)
     if (rule === undefined) return removed
-    await proxmox.del(`${path}/${rule.pos}`).catch((error: unknown) => { if (!isLost(error) || ++lost === removeTries) throw error })
+    await proxmox.del(`${path}/${rule.pos}`, { digest: rule.digest }).catch((error: unknown) => { if (!(isLost(error) || isOutdated(error)) || ++lost === removeTries) throw error })
   }
 }
 

@@ -39,8 +39,8 @@ const world: fc.Arbitrary<World> = fc.record({
 
 function seenOf(world: World): GroupSeen {
   const disksOf = (owner: Owner) => world.disk?.owner === owner ? [{ key: world.disk.key, volume: 'the-disk' }] : []
-  const slot = (name: 'blue' | 'green'): VmSeen => world.vms[name].there ? { ...world.vms[name], there: true, name, disks: disksOf(name) } : { there: false }
-  return { depot: { there: true, name: 'depot', running: false, protected: true, disks: disksOf('depot') }, slots: { blue: slot('blue'), green: slot('green') } }
+  const slot = (name: 'blue' | 'green'): VmSeen => world.vms[name].there ? { ...world.vms[name], there: true, name, digest: 'd', disks: disksOf(name) } : { there: false }
+  return { depot: { there: true, name: 'depot', digest: 'd', running: false, protected: true, disks: disksOf('depot') }, slots: { blue: slot('blue'), green: slot('green') } }
 }
 
 function guestOf(world: World): GuestStatus | undefined {
@@ -154,7 +154,7 @@ describe('activation', () => {
 
   test('two disks that could be the data are nobody\'s guess', () => {
     const disk = { key: 'unused0', volume: 'a' }
-    const both: GroupSeen = { depot: { there: true, name: 'depot', running: false, protected: true, disks: [disk] }, slots: { blue: { there: true, name: 'blue', running: true, protected: true, disks: [{ ...disk, volume: 'b' }] }, green: { there: false } } }
+    const both: GroupSeen = { depot: { there: true, name: 'depot', digest: 'd', running: false, protected: true, disks: [disk] }, slots: { blue: { there: true, name: 'blue', digest: 'd', running: true, protected: true, disks: [{ ...disk, volume: 'b' }] }, green: { there: false } } }
     expect(diskPlace(both)).toEqual({ at: 'several', list: ['a', 'b'] })
     expect(decideActivation(wanted, { group: both, dataDisk: 'made', guest: undefined, activated: false })).toMatchObject({ kind: 'refuse', refusal: { code: 'several-data-disks' } })
     expect(decideRelease('serena', 'blue', { group: both, guest: undefined, drained: false, yielded: false })).toMatchObject({ kind: 'refuse', refusal: { code: 'several-data-disks' } })
@@ -209,7 +209,7 @@ test('data is deleted only when no slot is there, with a VM made for that, kille
     .map((one) => one.disk === 'bin' && one.bin === 'absent' ? { ...one, bin: 'ours' as const } : one)
   const run = (state: Bin, steps: number): Decision<DeleteDataStep> => {
     for (let taken = 0; ; taken++) {
-      const off = { there: true as const, running: false, protected: false, disks: [] }
+      const off = { there: true as const, digest: 'd', running: false, protected: false, disks: [] }
       const disks = (owner: 'depot' | 'bin') => state.disk === owner ? [{ key: 'scsi1', volume: 'v' }] : []
       const bin: VmSeen = state.bin === 'absent' ? { there: false } : { ...off, name: state.bin === 'ours' ? 'bin' : 'home-serena-blue', disks: disks('bin') }
       const group: GroupSeen = { depot: { ...off, name: 'depot', protected: true, disks: disks('depot') }, slots: { blue: bin, green: state.green ? { ...off, name: 'green' } : { there: false } } }

@@ -10,7 +10,7 @@ const logging = { roles: ['logging'], service: '192.168.1.60', depot: 9300, slot
 const site = exampleSite()
 const release = newRelease(site, 'serena', 'blue', { id: '0123456789ab', created: new Date('2026-11-23T12:00:00Z'), image: { vmid: 9001, name: 'i', fingerprint: 'f' } })
 const deployment: Deployment = { schema: 1, groups: { serena: { dataDisk: 'made', depot: 9200, active: 'blue', slots: { blue: release } } } }
-const vm = { there: true as const, name: 'x', running: true, protected: true, disks: [] }
+const vm = { there: true as const, digest: 'd', name: 'x', running: true, protected: true, disks: [] }
 const seen: GroupSeen = { depot: { ...vm, running: false }, slots: { blue: { ...vm, disks: [{ key: 'scsi1', volume: 'v', gib: 32 }] }, green: { there: false } } }
 const reported = (edit: Edit): string[] => differences(exampleSite(edit), 'serena', deployment.groups['serena'], seen)
 
