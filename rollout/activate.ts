@@ -10,6 +10,8 @@ import type { SlotName } from '../stacks/site.ts'
 import { attach, createDataDisk, dataKey, protect, reassign, reset, seenVm, settleGroup, start } from './depot.ts'
 import { guestOf, type Guest, type GuestStatus } from './guest.ts'
 import { checkIdentity, diskPlace, observeGroup, type Disk, type GroupPlaces, type GroupSeen } from './observe.ts'
+import { missingHint, strayVolumes } from './missing.ts'
+import { findObstacles, lockedIn, refusalOf } from './obstacles.ts'
 import { reconcile, type Decision, type Refusal } from './reconcile.ts'
 
 export type ActivationStep =
@@ -36,6 +38,12 @@ export interface ActivationSeen {
   readonly activated: boolean
   /** It has not answered for so long that a reset is due, and has not been reset yet. */
   readonly silent?: boolean
+  /** For messages. */
+  readonly vmids?: { readonly slot: number; readonly depot: number }
+  /** What is in the way of taking the disk out of the depot. */
+  readonly obstacles?: readonly Refusal[]
+  /** What to do about a disk that is in no place, or not on its storage. */
+  readonly missing?: string
 }
 
 export interface ActivationWanted {
@@ -57,16 +65,18 @@ export function decideActivation(wanted: ActivationWanted, seen: ActivationSeen)
   const vm = seen.group.slots[slot]
   if (vm.there !== true) return refuse('slot-missing', `slot ${slot} of group ${group} has no VM`, 'Run "npx golden deploy".')
   const { depot } = seen.group
-  for (const [name, one] of [['the slot', vm], ['the depot', depot]] as const) {
-    if (one.there === true && one.lock !== undefined) return { kind: 'wait', for: `${name} is locked: ${one.lock}`, timeoutMs: 3_600_000 }
-  }
+  const locked = lockedIn([['the slot', seen.vmids?.slot, vm], ['the depot', seen.vmids?.depot, depot]])
+  if (locked !== undefined) return locked
   const place = diskPlace(seen.group)
   if (place.at === 'several') return refuse('several-data-disks', `group ${group} has more than one disk that could be its data: ${place.list.join(', ')}`, 'Remove in Proxmox what does not belong there. Nothing was touched.')
   if (place.at === 'nowhere') {
-    if (seen.dataDisk === 'made') return refuse('data-disk-missing', `the data disk of group ${group} is neither in its depot nor in a slot`, `Restore it into the depot from a backup; to begin with an empty one: "npx golden delete-data ${group}", then "npx golden deploy".`)
+    if (seen.dataDisk === 'made') return refuse('data-disk-missing', `the data disk of group ${group} is neither in its depot nor in a slot`, seen.missing ?? 'Restore it into the depot from a backup.')
     return seen.dataDisk === 'new' ? step({ do: 'create-disk' }, 'make the data disk') : step({ do: 'mark-new' }, 'note that the data disk is new')
   }
   if (place.at !== 'depot' && place.at !== slot) return refuse('data-disk-in-use', `slot ${place.at} of group ${group} owns the data disk`, `End it first with "npx golden destroy ${group}"; the data is kept.`)
+  if (place.disk.gone === true) return refuse('data-disk-missing', `the data disk ${place.disk.volume} that ${place.at === 'depot' ? 'the depot' : `slot ${place.at}`} of group ${group} names is not on its storage`, seen.missing ?? 'Restore it from a backup.')
+  const refusal = place.at === 'depot' ? refusalOf(seen.obstacles, 'The data is in its depot.') : undefined
+  if (refusal !== undefined) return { kind: 'refuse', refusal }
   if (!vm.running) return step({ do: 'start' }, 'start the VM')
   if (place.at === 'depot') {
     // A guest that never comes up, or is another release's, gets no data.
@@ -138,7 +148,16 @@ export async function activate(context: ActivationContext, slot: SlotName, relea
       const attached = place.at === slot && place.disk.key === dataKey
       const ask = vm.there === true && vm.running && (attached || known === undefined)
       if (ask) known = await guest.status()
-      return { group, dataDisk: await context.readDataDisk(), guest: known, activated, silent: silence === 'reset-due' }
+      const dataDisk = await context.readDataDisk()
+      const isMissing = place.at === 'nowhere' ? dataDisk === 'made' : place.at !== 'several' && place.disk.gone === true
+      return {
+        group, dataDisk, activated,
+        guest: known,
+        silent: silence === 'reset-due',
+        obstacles: place.at === 'depot' ? await findObstacles(proxmox, places, group, slot) : [],
+        vmids: { slot: vmid, depot: places.depot.vmid },
+        ...(isMissing ? { missing: missingHint(places, await strayVolumes(proxmox, places)) } : {})
+      }
     },
     decide: (seen) => decideActivation(wanted, seen),
     async take(next, { group }) {

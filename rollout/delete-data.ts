@@ -11,7 +11,8 @@ import { claimSite } from './claim.ts'
 import { seenVm, settleGroup, throwAway } from './depot.ts'
 import { checkIdentity, diskPlace, observeGroup, observeVm, placesOf, type Disk, type GroupPlaces, type GroupSeen, type VmSeen } from './observe.ts'
 import { readPins, updatePins } from './pins.ts'
-import { reconcile, type Decision } from './reconcile.ts'
+import { findObstacles, refusalOf } from './obstacles.ts'
+import { reconcile, type Decision, type Refusal } from './reconcile.ts'
 
 export interface DeleteDataOptions {
   readonly site: Site
@@ -22,6 +23,7 @@ export interface DeleteDataOptions {
 }
 
 export type DeleteDataStep =
+  | { readonly do: 'fill'; readonly disk: Disk }
   | { readonly do: 'make-throw-away' }
   | { readonly do: 'move'; readonly disk: Disk }
   | { readonly do: 'destroy-throw-away' }
@@ -30,19 +32,35 @@ export interface DeleteDataSeen {
   readonly group: GroupSeen
   /** The VM that takes the disk along. */
   readonly throwAway: VmSeen
+  /** What is in the way of taking the disk out of the depot. */
+  readonly obstacles?: readonly Refusal[]
 }
 
 /** What to do next. Pure. The throw-away VM has the VMID of a slot, which is free once the group is destroyed. */
-export function decideDeleteData(group: string, throwAwayName: string, { group: seen, throwAway }: DeleteDataSeen): Decision<DeleteDataStep> {
+export function decideDeleteData(group: string, throwAwayName: string, { group: seen, throwAway, obstacles }: DeleteDataSeen): Decision<DeleteDataStep> {
   const refuse = (code: string, message: string, hint: string): Decision<DeleteDataStep> => ({ kind: 'refuse', refusal: { code, message, hint } })
   const ours = throwAway.there === true && throwAway.name === throwAwayName
   if (seen.slots.green.there === true || (throwAway.there === true && !ours)) return refuse('data-in-use', `group ${group} still has a VM`, `Run "npx golden destroy ${group}" first.`)
   if (throwAway.there === true && throwAway.lock !== undefined) return { kind: 'wait', for: `the throw-away VM is locked: ${throwAway.lock}`, timeoutMs: 600_000 }
+  if (seen.depot.there === true && seen.depot.lock !== undefined) return { kind: 'wait', for: `the depot is locked: ${seen.depot.lock}`, timeoutMs: 3_600_000 }
   const disks = seen.depot.there === true ? seen.depot.disks : []
-  const [disk, ...more] = disks
-  if (more.length > 0) return refuse('several-data-disks', `the depot of group ${group} has more than one disk: ${disks.map((one) => one.volume).join(', ')}`, 'Remove in Proxmox what does not belong there. Nothing was touched.')
+  const there = disks.filter(({ gone }) => gone !== true)
+  const [disk, ...more] = there.length > 0 ? there : disks.slice(0, 1)
+  if (more.length > 0) return refuse('several-data-disks', `the depot of group ${group} has more than one disk: ${there.map((one) => one.volume).join(', ')}`, 'Remove in Proxmox what does not belong there. Nothing was touched.')
   if (disk === undefined) return ours ? { kind: 'step', step: { do: 'destroy-throw-away' }, title: 'delete the disk with its throw-away VM' } : { kind: 'done' }
+  const refusal = refusalOf(obstacles, 'Nothing was deleted.')
+  if (refusal !== undefined) return { kind: 'refuse', refusal }
+  // The depot is protected, so the token can't take the entry out of it; a disk that is there can be taken along.
+  if (disk.gone === true) return { kind: 'step', step: { do: 'fill', disk }, title: `put an empty volume in the place of ${disk.volume}, which is not there` }
   return ours ? { kind: 'step', step: { do: 'move', disk }, title: 'take the disk out of the depot' } : { kind: 'step', step: { do: 'make-throw-away' }, title: 'make a throw-away VM' }
+}
+
+/** Makes the smallest volume of that very name. */
+async function putInPlace(proxmox: Proxmox, node: string, { volume }: Disk, vmid: number): Promise<void> {
+  const [storage = '', path = ''] = volume.split(':')
+  const filename = path.split('/').at(-1) ?? ''
+  const format = /\.(raw|qcow2|vmdk)$/.exec(filename)?.[1]
+  await proxmox.post(`/nodes/${node}/storage/${storage}/content`, { filename, vmid, size: '4M', ...(format === undefined ? {} : { format }) })
 }
 
 /**
@@ -73,7 +91,7 @@ async function observeWithThrowAway(proxmox: Proxmox, places: GroupPlaces): Prom
   const [seen, throwAway] = await Promise.all([observeGroup(proxmox, places), observeVm(proxmox, places.node, places.slots.blue.vmid, undefined)])
   // Its VMID is the blue slot's: to the identity check it is not there.
   checkIdentity(places, { ...seen, slots: { ...seen.slots, blue: throwAway.there === true && throwAway.name === places.throwAway ? { there: false } : seen.slots.blue } })
-  return { group: seen, throwAway }
+  return { group: seen, throwAway, obstacles: await findObstacles(proxmox, places, { ...seen, slots: { blue: throwAway, green: { there: false } } }, 'blue') }
 }
 
 async function deleteGroupData({ site, folder, proxmox, progress, signal }: DeleteDataOptions, group: string): Promise<string | undefined> {
@@ -101,6 +119,7 @@ async function deleteGroupData({ site, folder, proxmox, progress, signal }: Dele
 async function take(proxmox: Proxmox, places: GroupPlaces, name: string, step: DeleteDataStep, seen: DeleteDataSeen): Promise<void> {
   const { node, pool, depot, slots: { blue: { vmid } } } = places
   switch (step.do) {
+    case 'fill': return putInPlace(proxmox, node, step.disk, depot.vmid)
     case 'make-throw-away': return proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu`, { vmid, name, pool, memory: 64, cores: 1, scsihw: 'virtio-scsi-pci', onboot: 0, description: 'Takes a data disk of serena-golden away that is to be deleted. Goes with it.' }))
     case 'move': return throwAway(proxmox, places, step.disk, seenVm(depot.vmid, seen.group.depot), seenVm(vmid, seen.throwAway))
     case 'destroy-throw-away': return proxmox.task(await proxmox.del<string>(`/nodes/${node}/qemu/${vmid}`, { purge: 1 }))

@@ -13,7 +13,9 @@ import { checkEdits, differences } from './edits.ts'
 import { openEngine, type Engine } from './engine.ts'
 import { firewallNotice, firewallState } from './firewall.ts'
 import { guestOf } from './guest.ts'
-import { checkIdentity, diskPlace, observeGroup, placesOf, type GroupPlaces } from './observe.ts'
+import { missingHint, strayVolumes } from './missing.ts'
+import { checkIdentity, diskPlace, observeGroup, placesOf, type GroupPlaces, type GroupSeen } from './observe.ts'
+import { refuseObstacles } from './obstacles.ts'
 import type { DeployOptions } from './options.ts'
 import { newReleaseId, readPins, updatePins, withFirstRelease } from './pins.ts'
 import { resume } from './resume.ts'
@@ -183,8 +185,18 @@ async function checkDeployed({ site, proxmox, progress }: DeployOptions, deploym
       continue
     }
     const places = placesOf(site, group, pins)
-    checkIdentity(places, await observeGroup(proxmox, places))
+    const seen = await observeGroup(proxmox, places)
+    checkIdentity(places, seen)
+    await checkHandover(proxmox, places, pins, seen)
   }
+}
+
+/** Of a group whose data is at home, or in no place: before a VM is made for it. @throws Failure */
+async function checkHandover(proxmox: Proxmox, places: GroupPlaces, pins: GroupPins | undefined, seen: GroupSeen): Promise<void> {
+  const place = diskPlace(seen)
+  const isGone = 'disk' in place && place.disk.gone === true
+  if (isGone || (place.at === 'nowhere' && pins?.dataDisk === 'made')) throw new Failure('data-disk-missing', `the data disk of group ${places.group} ${isGone ? `is not on its storage, though ${place.at === 'depot' ? `depot ${places.depot.vmid}` : `slot ${place.at}`} names it: ${place.disk.volume}` : 'is neither in its depot nor in a slot'}`, missingHint(places, await strayVolumes(proxmox, places)))
+  await refuseObstacles(proxmox, places, seen, pins?.active ?? firstSlot)
 }
 
 async function firstImage(proxmox: Proxmox, site: Site): Promise<Image> {
@@ -203,6 +215,7 @@ async function pinFirst({ site, folder, proxmox, progress }: DeployOptions, grou
   if (place.at === 'blue' || place.at === 'green') {
     throw new Failure('pin-lost', `slot ${place.at} of group ${group} owns the data disk, but deployment.json has no release for it`, `Restore deployment.json, e.g. with git; or end that slot with "npx golden destroy ${group}". The data is kept.`)
   }
+  await checkHandover(proxmox, places, (await readPins(folder)).groups[group], seen)
   const release = newRelease(site, group, firstSlot, { id: newReleaseId(), created: new Date(), image: { vmid: image.vmid, name: image.name, fingerprint: image.record.fingerprint } })
   progress.info(`group ${group}: release ${release.id} of image ${image.name} for slot ${firstSlot}`)
   return updatePins(folder, group, (pins) => withFirstRelease(pins, firstSlot, release, places.depot.vmid))

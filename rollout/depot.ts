@@ -9,7 +9,7 @@
  * destroy it, the engine's DELETE and ours alike, which take no digest. The one exception is the throw-away VM of
  * `delete-data`, which is made to be deleted with it.
  */
-import type { Proxmox } from '../proxmox/client.ts'
+import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { concerns, settleTasks } from '../proxmox/settle.ts'
 import type { Disk, GroupPlaces, VmSeen, VmThere } from './observe.ts'
 
@@ -57,6 +57,19 @@ export async function reassign(proxmox: Proxmox, places: GroupPlaces, disk: Disk
   signal?.throwIfAborted()
 }
 
+/**
+ * Asks whether the disk of a running VM could be reassigned, by asking for it: that the VM is running is the last thing
+ * that Proxmox finds wrong with that (PVE::API2::Qemu, load_and_check_reassign_configs), so whatever else it says would
+ * be in the way once the VM is stopped, too. Should it have stopped by itself, the disk goes: that is what was wanted.
+ */
+export async function askToReassign(proxmox: Proxmox, places: GroupPlaces, disk: Disk, from: SeenVm, to: SeenVm, targetKey: string, signal?: AbortSignal): Promise<void> {
+  try {
+    await reassign(proxmox, places, disk, from, to, targetKey, signal)
+  } catch (error) {
+    if (!(error instanceof ProxmoxError && /while the source VM is running/.test(error.message))) throw error
+  }
+}
+
 /** Reassigns the disk to a VM that is about to be deleted with it. */
 export const throwAway = (proxmox: Proxmox, places: GroupPlaces, disk: Disk, from: SeenVm, to: SeenVm): Promise<void> => move(proxmox, places, disk, from, to, 'unused0')
 
@@ -79,7 +92,7 @@ export async function protect(proxmox: Proxmox, places: GroupPlaces, { vmid, vm 
 
 /** Only of a VM that owns no data. */
 export async function unprotect(proxmox: Proxmox, places: GroupPlaces, { vmid, vm }: SeenVm): Promise<void> {
-  if (vm.disks.length > 0) throw new Error(`VM ${vmid} owns a data disk`)
+  if (vm.disks.some(({ gone }) => gone !== true)) throw new Error(`VM ${vmid} owns a data disk`)
   await proxmox.put(`${vmPath(places, vmid)}/config`, { protection: false, digest: vm.digest })
 }
 

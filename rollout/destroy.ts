@@ -10,6 +10,8 @@ import { settleGroup } from './depot.ts'
 import { openEngine, type Engine } from './engine.ts'
 import type { DeployOptions } from './options.ts'
 import { checkDepot, checkSlot, diskPlace, observeGroup, placesOf, type DiskPlace, type GroupPlaces, type GroupSeen } from './observe.ts'
+import { missingHint, strayVolumes } from './missing.ts'
+import { refuseObstacles } from './obstacles.ts'
 import { readPins, updatePins, withoutReleases } from './pins.ts'
 import { release } from './release.ts'
 import { resume } from './resume.ts'
@@ -52,6 +54,9 @@ export async function destroy(options: DeployOptions, only?: readonly string[]):
 async function destroyGroups(options: DeployOptions, claim: SiteClaim, only?: readonly string[]): Promise<readonly DestroyedGroup[]> {
   const { progress, signal } = options
   const wanted = await groupsToDestroy(options, only)
+  await progress.step('look for what is in the way', async () => {
+    for (const group of wanted) await checkObstacles(options, group)
+  })
   const engine = openEngine({ ...options, claim })
   await progress.step('write the stacks', () => engine.synth())
   const results: DestroyedGroup[] = []
@@ -60,6 +65,13 @@ async function destroyGroups(options: DeployOptions, claim: SiteClaim, only?: re
     results.push(await destroyGroup(options, engine, group))
   }
   return results
+}
+
+/** @throws Failure for what would keep the data of a group from going home */
+async function checkObstacles({ site, folder, proxmox }: DeployOptions, group: string): Promise<void> {
+  const places = placesOf(site, group, (await readPins(folder)).groups[group])
+  const seen = await observeGroup(proxmox, places)
+  await refuseObstacles(proxmox, places, seen, 'depot')
 }
 
 /** The same for one group, by a run that holds the claim and has written the stacks. */
@@ -101,10 +113,10 @@ export async function destroyGroup(options: DeployOptions, engine: Engine, group
   const result: DestroyedGroup = {
     group,
     outcome: existed ? 'destroyed' : 'absent',
-    dataDisk: place.at === 'several' ? 'several' : place.at !== 'nowhere' ? 'kept' : pins?.dataDisk === 'made' ? 'missing' : 'none',
-    ...(place.at === 'depot' ? { data: { depot: places.depot.vmid, volume: place.disk.volume } } : {})
+    dataDisk: place.at === 'several' ? 'several' : place.at !== 'nowhere' && place.disk.gone !== true ? 'kept' : pins?.dataDisk === 'made' ? 'missing' : 'none',
+    ...(place.at === 'depot' && place.disk.gone !== true ? { data: { depot: places.depot.vmid, volume: place.disk.volume } } : {})
   }
-  tell(progress, site, places, result)
+  tell(progress, site, places, result, result.dataDisk === 'missing' ? missingHint(places, await strayVolumes(proxmox, places)) : '')
   return result
 }
 
@@ -118,7 +130,8 @@ async function readState(engine: Engine, stack: string): Promise<readonly string
  * @throws Failure for one that may be ours after all, because the data is in no other place
  */
 function strangersIn(places: GroupPlaces, seen: GroupSeen, pins: GroupPins | undefined): SlotName[] {
-  const dataIsElsewhere = pins?.dataDisk !== 'made' || diskPlace(seen).at !== 'nowhere'
+  const place = diskPlace(seen)
+  const dataIsElsewhere = pins?.dataDisk !== 'made' || (place.at !== 'nowhere' && !('disk' in place && place.disk.gone === true))
   return slotNames.filter((slot) => {
     const vm = seen.slots[slot]
     const { vmid, name, pinned } = places.slots[slot]
@@ -133,9 +146,9 @@ function strangersIn(places: GroupPlaces, seen: GroupSeen, pins: GroupPins | und
   })
 }
 
-function tell(progress: Progress, site: Site, { group, depot }: GroupPlaces, { dataDisk, data }: DestroyedGroup): void {
+function tell(progress: Progress, site: Site, { group, depot }: GroupPlaces, { dataDisk, data }: DestroyedGroup, missing: string): void {
   const stack = stackName(site, group)
   if (data !== undefined) progress.info(`${stack}: the data disk ${data.volume} is kept in depot ${data.depot}; "npx golden delete-data ${group}" deletes it`)
-  if (dataDisk === 'missing') progress.warn(`${stack}: the data disk is neither in depot ${depot.vmid} nor in a slot: restore it from a backup, or begin with an empty one after "npx golden delete-data ${group}"`)
+  if (dataDisk === 'missing') progress.warn(`${stack}: the data disk is neither in depot ${depot.vmid} nor in a slot. ${missing}`)
   if (dataDisk === 'several') progress.warn(`${stack}: depot ${depot.vmid} has more than one disk: remove in Proxmox what is not the data`)
 }

@@ -51,6 +51,8 @@ export interface Disk {
   readonly volume: string
   /** Unknown of a detached one. */
   readonly gib?: number
+  /** The configuration names it, but its storage has no such volume. Only where the token can tell, and nothing has it open. */
+  readonly gone?: true
 }
 
 export type VmSeen =
@@ -67,6 +69,8 @@ export interface VmThere {
   readonly running: boolean
   readonly protected: boolean
   readonly lock?: string
+  /** HA does with it as it sees fit. */
+  readonly managed?: true
   readonly disks: readonly Disk[]
   /** Proxmox's checksum of the configuration that all of this was read from. */
   readonly digest: string
@@ -83,10 +87,15 @@ export type DiskPlace =
   /** Nobody can say which of them is the data disk. */
   | { readonly at: 'several'; readonly list: readonly string[] }
 
-/** Where the data disk is. One owner at any time is Proxmox's promise; more than one disk is somebody's doing. */
+/**
+ * Where the data disk is. One owner at any time is Proxmox's promise; more than one disk is somebody's doing. One that is
+ * gone counts only where there is no other.
+ */
 export function diskPlace(seen: GroupSeen): DiskPlace {
-  const found = ([['depot', seen.depot], ...slotNames.map((slot) => [slot, seen.slots[slot]] as const)] as const)
+  const all = ([['depot', seen.depot], ...slotNames.map((slot) => [slot, seen.slots[slot]] as const)] as const)
     .flatMap(([at, vm]) => vm.there === true ? vm.disks.map((disk) => ({ at, disk })) : [])
+  const there = all.filter(({ disk }) => disk.gone !== true)
+  const found = there.length > 0 ? there : all
   const [only, ...more] = found
   if (only === undefined) return { at: 'nowhere' }
   return more.length === 0 ? only : { at: 'several', list: found.map(({ disk }) => disk.volume) }
@@ -131,16 +140,19 @@ async function lookAt(proxmox: Proxmox, node: string, vmid: number, root: string
   try {
     // `current`: what is, not what a restart would make of it.
     const config = await proxmox.get<Record<string, string | number | undefined>>(`${path}/config`, { current: 1 })
-    const status = await proxmox.get<{ status: string; lock?: string }>(`${path}/status/current`)
+    const status = await proxmox.get<{ status: string; lock?: string; ha?: { managed?: number; state?: string } }>(`${path}/status/current`)
     const lock = config['lock'] ?? status.lock
+    const disks = Object.entries(config).flatMap(([key, value]) => diskOf(key, value, root))
+    const running = status.status === 'running'
     return {
       there: true,
       name: String(config['name'] ?? ''),
-      running: status.status === 'running',
+      running,
       protected: Number(config['protection'] ?? 0) === 1,
       digest: String(config['digest'] ?? ''),
       ...(lock === undefined ? {} : { lock: String(lock) }),
-      disks: Object.entries(config).flatMap(([key, value]) => diskOf(key, value, root))
+      ...(status.ha?.managed === 1 && status.ha.state !== 'ignored' ? { managed: true } : {}),
+      disks: running ? disks : await Promise.all(disks.map(async (disk) => await isGone(proxmox, node, disk) ? { ...disk, gone: true as const } : disk))
     }
   } catch (error) {
     if (!(error instanceof ProxmoxError)) throw error
@@ -149,6 +161,24 @@ async function lookAt(proxmox: Proxmox, node: string, vmid: number, root: string
     // To a token whose rights hang on a pool, a VMID that is free and one of somebody else's look alike.
     if (error.status === 403) return { there: await isFree(proxmox, vmid) ? false : 'foreign' }
     throw error
+  }
+}
+
+/**
+ * Whether a volume certainly is not there: its storage lists what it has without it, and it can't be looked at. Without
+ * Datastore.Audit nobody can tell.
+ */
+async function isGone(proxmox: Proxmox, node: string, { volume }: Disk): Promise<boolean> {
+  const content = `/nodes/${node}/storage/${volume.split(':')[0] ?? ''}/content`
+  try {
+    const owner = /vm-(\d+)-[^/]*$/.exec(volume)?.[1]
+    const list = await proxmox.get<{ volid: string }[]>(content, { content: 'images', vmid: owner })
+    if (!Array.isArray(list) || list.some(({ volid }) => volid === volume)) return false
+    await proxmox.get(`${content}/${encodeURIComponent(volume)}`)
+    return false
+  } catch (error) {
+    if (!(error instanceof ProxmoxError) || error.status === 0) throw error
+    return error.status === 500 && error.path.includes(encodeURIComponent(volume)) && !/time-?out/i.test(error.message)
   }
 }
 

@@ -11,6 +11,8 @@ import { firewallNotice, firewallState, type FirewallState } from './firewall.ts
 import { guestOf, type GuestStatus } from './guest.ts'
 import { lookAtHandedIn } from './handed-in.ts'
 import { checkIdentity, diskPlace, observeGroup, observePinned, placesOf, type GroupSeen } from './observe.ts'
+import { missingHint, strayVolumes } from './missing.ts'
+import { findObstacles } from './obstacles.ts'
 import { readPins } from './pins.ts'
 
 export interface GroupStatus {
@@ -31,6 +33,8 @@ export interface GroupStatus {
   /** `absent`: not deployed. */
   readonly health: 'healthy' | 'unhealthy' | 'unreachable' | 'stopped' | 'absent'
   readonly problems: readonly string[]
+  /** What will be a problem unless somebody does something about it. */
+  readonly warnings: readonly string[]
   /** Containers by their state, as the guest says. */
   readonly services: Readonly<Record<string, string>>
   /** Services that the image has no container image for. */
@@ -56,31 +60,40 @@ export async function readStatus({ site, folder, proxmox, signal }: { readonly s
   // Data may be all that is left of a group.
   for (const group of new Set([...groupOrder(site, deployment), ...Object.keys(deployment.groups)])) {
     const pins = deployment.groups[group]
-    const { seen, wrong } = await look(site, proxmox, group, pins)
+    const { seen, ...more } = await look(site, proxmox, group, pins)
     const vm = pins?.active === undefined ? undefined : seen.slots[pins.active]
     const release = pins?.active === undefined ? undefined : pins.slots[pins.active]
     const guest = vm?.there === true && vm.running && release !== undefined ? await guestOf(proxmox, release.vm.node, release.vm.vmid, signal).status() : undefined
     const handedIn = site.groups[group]?.roles.includes('serena') === true ? (await lookAtHandedIn({ site, folder, env: process.env, onlyWhatIsHere: true })).problems : []
-    groups[group] = describeGroup({ site, folder, group, seen, wrong, pins, guest, handedIn })
+    groups[group] = describeGroup({ site, folder, group, seen, ...more, pins, guest, handedIn })
   }
   const healthy = Object.values(groups).every((one) => one.health === 'healthy')
   return { schema: 1, site: site.name, healthy, proxmoxFirewall: await firewallState(proxmox), groups }
 }
 
+type Look = Pick<GroupFacts, 'seen' | 'wrong' | 'missing' | 'obstacles'>
+
 /** What there is, and what `deploy` and `destroy` would refuse because of it. */
-async function look(site: Site, proxmox: Proxmox, group: string, pins: GroupPins | undefined): Promise<{ seen: GroupSeen; wrong: readonly string[] }> {
+async function look(site: Site, proxmox: Proxmox, group: string, pins: GroupPins | undefined): Promise<Look> {
   if (site.groups[group] === undefined && pins !== undefined) {
     const verb = pins.active === undefined ? 'delete-data' : 'destroy'
     return { seen: await observePinned(proxmox, site.proxmox.node, pins), wrong: [`site.ts does not have this group any more: put it back, then "npx golden ${verb} ${group}" ends it`] }
   }
   const places = placesOf(site, group, pins)
   const seen = await observeGroup(proxmox, places)
+  const place = diskPlace(seen)
+  const isMissing = place.at === 'nowhere' ? pins?.dataDisk === 'made' : place.at !== 'several' && place.disk.gone === true
+  const facts = {
+    seen,
+    ...(isMissing ? { missing: missingHint(places, await strayVolumes(proxmox, places)) } : {}),
+    obstacles: (await findObstacles(proxmox, places, seen, place.at === 'depot' ? pins?.active ?? 'blue' : 'depot')).map(({ message, hint }) => `${message}. ${hint}`)
+  }
   try {
     checkIdentity(places, seen)
-    return { seen, wrong: [] }
+    return { ...facts, wrong: [] }
   } catch (error) {
     if (!(error instanceof Failure)) throw error
-    return { seen, wrong: [`${error.message}. ${error.hint}`] }
+    return { ...facts, wrong: [`${error.message}. ${error.hint}`] }
   }
 }
 
@@ -90,6 +103,10 @@ interface GroupFacts {
   readonly group: string
   readonly seen: GroupSeen
   readonly wrong: readonly string[]
+  /** What to do about data that is in no place. */
+  readonly missing?: string
+  /** What `destroy`, or `deploy`, would refuse to hand the data over for. */
+  readonly obstacles?: readonly string[]
   readonly pins: GroupPins | undefined
   readonly guest: GuestStatus | undefined
   /** What of the site folder could not be used as it is. */
@@ -97,7 +114,7 @@ interface GroupFacts {
 }
 
 /** Pure, but for a look at which files exist. */
-export function describeGroup({ site, folder, group, seen, wrong, pins, guest, handedIn = [] }: GroupFacts): GroupStatus {
+export function describeGroup({ site, folder, group, seen, wrong, missing, obstacles, pins, guest, handedIn = [] }: GroupFacts): GroupStatus {
   const slot = pins?.active
   const release = slot === undefined ? undefined : pins?.slots[slot]
   const place = diskPlace(seen)
@@ -105,8 +122,10 @@ export function describeGroup({ site, folder, group, seen, wrong, pins, guest, h
   const roles = release?.seed.roles ?? site.groups[group]?.roles ?? []
   const problems = [...wrong, ...(guest?.problems ?? []), ...handedIn.map(({ path, message }) => `${path}: ${message}`)]
   const changed = differences(site, group, pins, seen)
+  const warnings = (obstacles ?? []).map((obstacle) => `the data can't be handed over: ${obstacle}`)
+  if ('disk' in place && place.disk.gone === true) problems.push(`the data disk ${place.disk.volume} is not on its storage. ${missing ?? ''}`)
   if (place.at === 'several') problems.push(`more than one disk could be the data: ${place.list.join(', ')}`)
-  if (vm?.there === true && place.at !== slot) problems.push(place.at === 'nowhere' ? 'there is no data disk' : 'the slot does not own the data disk: run "npx golden deploy"')
+  if (vm?.there === true && place.at !== slot) problems.push(place.at === 'nowhere' ? `there is no data disk${missing === undefined ? '' : `. ${missing}`}` : 'the slot does not own the data disk: run "npx golden deploy"')
   if (release !== undefined && guest !== undefined && guest.release !== release.id) problems.push(`it runs release ${guest.release}, pinned is ${release.id}`)
   const health = vm?.there !== true ? 'absent' : !vm.running ? 'stopped' : guest === undefined ? 'unreachable' : guest.healthy && guest.active && problems.length === 0 ? 'healthy' : 'unhealthy'
   const service = release?.seed.service ?? site.groups[group]?.service ?? ''
@@ -124,6 +143,7 @@ export function describeGroup({ site, folder, group, seen, wrong, pins, guest, h
     credentialFiles: credentialFiles(site, folder, roles, withGrafana),
     health,
     problems,
+    warnings,
     services: Object.fromEntries(Object.entries(guest?.services ?? {}).map(([name, { state }]) => [name, state])),
     missing: guest?.missing ?? [],
     dataDisk: { at: place.at, volume: 'disk' in place ? place.disk.volume : null },
@@ -161,6 +181,7 @@ export function renderStatus(status: SiteStatus): string {
     `  data     ${one.dataDisk.volume ?? 'none'} (${one.dataDisk.at})`,
     ...(one.missing.length === 0 ? [] : [`  without  ${one.missing.join(', ')}: the image has none`]),
     ...one.problems.map((problem) => `  problem  ${problem}`),
+    ...one.warnings.map((warning) => `  warning  ${warning}`),
     ...one.differences.map((difference) => `  note     ${difference}`)
   ])
   const firewall = firewallNotice(status.proxmoxFirewall)

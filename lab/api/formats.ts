@@ -134,6 +134,8 @@ export const formats = {
   'pve-iface': matching(/^[a-z][a-z0-9_]{1,20}([:.]\d+)?$/i, 'invalid network interface name'),
   'pve-task-status-type-list': each((v) => (/^(ok|error|warning|unknown)$/.test(v) ? undefined : `invalid status '${v}'\n`)),
   'pve-ha-resource-or-vm-id': anything,
+  'pve-replication-job-id': anything, // its pattern says it
+  'pve-calendar-event': anything,
   CIDR: ipOrCidr,
 } as const satisfies Record<string, Format>
 

@@ -1,8 +1,9 @@
 /** Methods of the node, its tasks and the cluster. */
-import { all, everybody, flag, integer, like, method, oneOf, optional, or, text, type MethodTable } from './schema.ts'
+import { all, everybody, flag, integer, like, method, number, oneOf, optional, or, text, type MethodTable } from './schema.ts'
 
 const node = like('pve-node')
 const upid = text()
+const jobId = like('pve-replication-job-id', { pattern: /[1-9][0-9]{2,8}-\d{1,9}/ })
 const sid = like('pve-ha-resource-or-vm-id')
 
 export const nodeMethods = {
@@ -41,4 +42,16 @@ export const nodeMethods = {
   'GET /cluster/tasks': method(everybody),
   'GET /cluster/ha/resources': method(all('/', 'Sys.Audit'), { type: optional(oneOf('ct', 'vm')) }),
   'GET /cluster/ha/resources/{sid}': method(all('/', 'Sys.Audit'), { sid }),
+  'POST /cluster/ha/resources': method(all('/', 'Sys.Console'), {
+    sid, comment: optional(text({ maxLength: 4096 })), failback: optional(flag), group: optional(like('pve-configid')), max_relocate: optional(integer({ min: 0 })),
+    max_restart: optional(integer({ min: 0 })), state: optional(oneOf('started', 'stopped', 'enabled', 'disabled', 'ignored')), type: optional(oneOf('ct', 'vm')),
+  }),
+  'DELETE /cluster/ha/resources/{sid}': method(all('/', 'Sys.Console'), { sid, purge: optional(flag) }),
+  'GET /cluster/replication': method(everybody),
+  'GET /nodes/{node}/replication': method(everybody, { node, guest: optional({ ...integer({ min: 100, max: 999999999 }), format: 'pve-vmid' }) }),
+  'POST /cluster/replication': method(everybody, {
+    id: jobId, type: oneOf('local'), target: node, comment: optional(text({ maxLength: 4096 })), disable: optional(flag), rate: optional(number({ min: 1 })),
+    remove_job: optional(oneOf('local', 'full')), schedule: optional(like('pve-calendar-event', { maxLength: 128 })), source: optional(node),
+  }),
+  'DELETE /cluster/replication/{id}': method(everybody, { id: jobId, force: optional(flag), keep: optional(flag) }),
 } satisfies MethodTable

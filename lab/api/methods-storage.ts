@@ -32,6 +32,10 @@ export const storageMethods = {
   'GET /nodes/{node}/storage/{storage}': method(read, { node, storage }),
   'GET /nodes/{node}/storage/{storage}/status': method(read, { node, storage }),
   'GET /nodes/{node}/storage/{storage}/content': method(read, { node, storage, content: optional(like('pve-storage-content')), vmid }),
+  'POST /nodes/{node}/storage/{storage}/content': method(all('/storage/{storage}', 'Datastore.AllocateSpace'), {
+    node, storage, filename: text(), format: optional({ ...oneOf('raw', 'qcow2', 'subvol', 'vmdk'), requires: 'size' }), size: text({ pattern: /\d+[MG]?/ }),
+    vmid: { ...integer({ min: 100, max: 999999999 }), format: 'pve-vmid' },
+  }),
   'GET /nodes/{node}/storage/{storage}/content/{volume}': method(everybody, volume),
   'DELETE /nodes/{node}/storage/{storage}/content/{volume}': method(everybody, { ...volume, delay: optional(integer({ min: 1, max: 30 })) }),
   'POST /nodes/{node}/storage/{storage}/upload': method(all('/storage/{storage}', 'Datastore.AllocateTemplate'), {

@@ -42,6 +42,8 @@ export const vmMethods = {
   [`GET ${q}/feature`]: method(audit, { ...vm, feature: oneOf('snapshot', 'clone', 'copy'), snapname: optional(like('pve-configid', { maxLength: 40 })) }),
   [`GET ${q}/snapshot`]: method(audit, vm),
   [`POST ${q}/snapshot`]: method(all(at, 'VM.Snapshot'), { ...vm, snapname: like('pve-configid', { maxLength: 40 }), vmstate: optional(flag), description: optional(text()) }),
+  [`DELETE ${q}/snapshot/{snapname}`]: method(all(at, 'VM.Snapshot'), { ...vm, snapname: like('pve-configid', { maxLength: 40 }), force: optional(flag) }),
+  [`GET ${q}/snapshot/{snapname}/config`]: method(any(at, 'VM.Snapshot', 'VM.Snapshot.Rollback', 'VM.Audit'), { ...vm, snapname: like('pve-configid', { maxLength: 40 }) }),
   [`POST ${q}/clone`]: method(
     and(all(at, 'VM.Clone'), or(all('/vms/{newid}', 'VM.Allocate'), ifGiven('pool', '/pool/{pool}', 'VM.Allocate'))),
     {

@@ -3,7 +3,7 @@ import { cpus, freemem, loadavg, totalmem, uptime } from 'node:os'
 import { statfs } from 'node:fs/promises'
 import { certificateInfo } from './certificate.ts'
 import type { Call, Handlers } from './context.ts'
-import { ApiError, fail, parameterError } from './errors.ts'
+import { ApiError, parameterError } from './errors.ts'
 import { storageResource, vmResource } from './resources.ts'
 
 const version = ({ context }: Call): { version: string; release: string; repoid: string } => ({ version: context.version, release: context.version.replace(/^(\d+\.\d+).*/, '$1'), repoid: '42db4a6cf33dac83' })
@@ -89,9 +89,4 @@ export const nodeHandlers: Handlers = {
   'GET /cluster/nextid': nextId,
   'GET /cluster/status': (call) => [{ id: `node/${call.context.node}`, name: call.context.node, type: 'node', online: 1, local: 1, nodeid: 0, ip: '127.0.0.1', level: '' }],
   'GET /cluster/options': () => ({ keyboard: 'en-us' }),
-  'GET /cluster/ha/resources': () => [],
-  'GET /cluster/ha/resources/{sid}': (call) => {
-    const { sid = '' } = call.params
-    return fail(`no such resource '${/^\d+$/.test(sid) ? `vm:${sid}` : sid}'`)
-  },
 }

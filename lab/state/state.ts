@@ -3,7 +3,7 @@ import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { openDocument, writeAtomically, type Document } from './document.ts'
-import { emptyFirewall, type AccessState, type FirewallDocument, type Pool, type StorageConfig, type TaskRecord, type VmDocument } from './types.ts'
+import { emptyFirewall, type AccessState, type FirewallDocument, type Pool, type ReplicationJob, type StorageConfig, type TaskRecord, type VmDocument } from './types.ts'
 
 const keptTasks = 2000
 
@@ -13,6 +13,9 @@ export interface State {
   readonly pools: Document<Record<string, Pool>>
   readonly storages: Document<Record<string, StorageConfig>>
   readonly vms: Map<number, Document<VmDocument>>
+  /** HA resources by `vm:VMID`. */
+  readonly ha: Document<Record<string, { readonly state: string }>>
+  readonly replication: Document<Record<string, ReplicationJob>>
   readonly clusterFirewall: Document<FirewallDocument>
   readonly vmFirewalls: Document<Record<string, FirewallDocument>>
   readonly finishedTasks: TaskRecord[]
@@ -41,6 +44,8 @@ export function openState(folder: string): State {
     pools: openDocument<Record<string, Pool>>(join(folder, 'pools.json'), {}),
     storages: openDocument<Record<string, StorageConfig>>(join(folder, 'storages.json'), {}),
     vms,
+    ha: openDocument<Record<string, { readonly state: string }>>(join(folder, 'ha.json'), {}),
+    replication: openDocument<Record<string, ReplicationJob>>(join(folder, 'replication.json'), {}),
     clusterFirewall: openDocument(join(folder, 'firewall-cluster.json'), emptyFirewall()),
     vmFirewalls: openDocument<Record<string, FirewallDocument>>(join(folder, 'firewall-vms.json'), {}),
     finishedTasks,

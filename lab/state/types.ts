@@ -40,7 +40,16 @@ export interface VmDocument {
   pending: Record<string, string>
   /** To be deleted then: option → whether its disk is to be destroyed too. */
   deletions: Record<string, boolean>
+  snapshots?: Record<string, SnapshotDocument>
 }
+export interface SnapshotDocument {
+  readonly config: Record<string, string>
+  readonly description: string
+  readonly snaptime: number
+  /** The one before it. */
+  parent?: string
+}
+export interface ReplicationJob { readonly guest: number; readonly target: string }
 export interface FirewallRuleDocument { [key: string]: string }
 export interface FirewallDocument {
   options: Record<string, string>

@@ -115,8 +115,9 @@ class Turns {
     for (let burst = 0; !(this.#ended[0] && this.#ended[1]); burst++) {
       const run = (burst % 2) as 0 | 1
       for (let left = this.#turns[burst % this.#turns.length] as number; left > 0 && !this.#ended[run]; left--) {
-        // A run that is busy with something else, such as a pause of its own, does not hold up the other one for long.
-        for (let waited = 0; this.#waiting[run].length === 0 && waited < 60 && !this.#ended[run]; waited++) await delay(2)
+        for (let waited = 0; this.#waiting[run].length === 0 && waited < 20 && !this.#ended[run]; waited++) await delay(2)
+        // A run that is busy with something else, such as a pause of its own, does not hold up the other one.
+        if (this.#waiting[run].length === 0 && this.#waiting[1 - run]!.length > 0) break
         // What it asks at the same time has come by then.
         await delay(1)
         for (const go of this.#waiting[run].splice(0)) go()
@@ -170,10 +171,10 @@ async function run(what: Verb, { site, group, places, rel }: Lane, proxmox: Prox
       return activate({ proxmox, places, progress, signal, pauseMs: 20, readDataDisk: async () => dataDisk, writeDataDisk: async (state) => { dataDisk = state } }, 'blue', rel.id, 3000)
     }
     case 'destroy':
-      await release({ proxmox, places, progress, signal }, 'blue')
+      await release({ proxmox, places, progress, signal, pauseMs: 20 }, 'blue')
       return removeLeftover(proxmox, places, 'blue', signal)
     case 'destroy by the engine':
-      await release({ proxmox, places, progress, signal }, 'blue')
+      await release({ proxmox, places, progress, signal, pauseMs: 20 }, 'blue')
       // As the provider does it: it looks at nothing but whether the VM runs.
       if ((await proxmox.get<{ status: string }>(`${vm}/status/current`)).status === 'running') await proxmox.task(await proxmox.post<string>(`${vm}/status/stop`))
       return proxmox.task(await proxmox.del<string>(vm, { purge: 1, 'destroy-unreferenced-disks': 0 }))
@@ -222,4 +223,4 @@ test('whatever two runs are at, and however slow their lines are, the data survi
   })
   await Promise.all(lanes)
   expect(wrong).toEqual([])
-}, 120_000)
+}, 240_000)

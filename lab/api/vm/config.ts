@@ -15,9 +15,9 @@ export const loadVm = (context: Context, vmid: number): VmFile =>
   context.state.vms.get(vmid) ?? fail(`Configuration file 'nodes/${context.node}/qemu-server/${vmid}.conf' does not exist`)
 
 export function digestOf(vm: VmFile): string {
-  const { config, pending, deletions } = vm.value
+  const { config, pending, deletions, snapshots } = vm.value
   const sorted = (record: object): unknown => Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1))
-  return createHash('sha1').update(JSON.stringify([sorted(config), sorted(pending), sorted(deletions)])).digest('hex')
+  return createHash('sha1').update(JSON.stringify([sorted(config), sorted(pending), sorted(deletions), ...(snapshots === undefined ? [] : [sorted(snapshots)])])).digest('hex')
 }
 
 export function requireUnlocked(vm: VmFile): void {

@@ -1,7 +1,9 @@
 /** DELETE of a VM. */
 import { task, vmidOf, type Call } from '../context.ts'
 import { fail, parameterError } from '../errors.ts'
+import { forgetHa, haState } from '../ha.ts'
 import { joinPool } from '../pools.ts'
+import { forgetJobs, jobsOf } from '../replication.ts'
 import { freeVolume, imageVolumes, linkedTo, parseVolid } from '../storage/volumes.ts'
 import { loadVm, requireUnlocked, requireUnprotected, type VmFile } from './config.ts'
 import { parseDrive } from './drive.ts'
@@ -11,7 +13,7 @@ import { dropFirewall } from './firewall-state.ts'
 /** Volumes that the configuration names and the VM owns. */
 const owned = (vm: VmFile): string[] => {
   const { config, pending, vmid } = vm.value
-  const named = [config, pending].flatMap((section) => Object.entries(section).filter(([key]) => isDriveSlot(key) || isUnusedSlot(key)).map(([key, value]) => parseDrive(key, value).file))
+  const named = [config, pending, ...Object.values(vm.value.snapshots ?? {}).map((one) => one.config)].flatMap((section) => Object.entries(section).filter(([key]) => isDriveSlot(key) || isUnusedSlot(key)).map(([key, value]) => parseDrive(key, value).file))
   return [...new Set(named)].filter((volid) => parseVolid(volid)?.vmid === vmid)
 }
 
@@ -30,6 +32,11 @@ export function destroyVm(call: Call): unknown {
     const vm = loadVm(context, vmid)
     requireUnlocked(vm)
     requireUnprotected(vm, `can't remove VM ${vmid}`)
+    if (params.purge !== '1') {
+      if (haState(context, vmid) !== undefined) fail(`unable to remove VM ${vmid} - used in HA resources and purge parameter not set.`)
+      const [job] = jobsOf(context, vmid)
+      if (job !== undefined) fail(`There is a replication job '${job}' for guest '${vmid}' - Please remove that first.`)
+    }
     if (context.running.has(vmid)) fail(`VM ${vmid} is running - destroy failed`)
     return vm
   }
@@ -51,6 +58,8 @@ export function destroyVm(call: Call): unknown {
       const { state } = context
       state.removeVm(vmid)
       joinPool(context, undefined, vmid)
+      forgetHa(context, vmid)
+      forgetJobs(context, vmid)
       state.access.value.acls = state.access.value.acls.filter((acl) => acl.path !== `/vms/${vmid}`)
       state.access.save()
       await dropFirewall(context, vmid)

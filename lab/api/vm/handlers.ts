@@ -11,6 +11,7 @@ import { isCdrom, parseDrive } from './drive.ts'
 import { moveDisk } from './move.ts'
 import { driveSlots } from './options.ts'
 import { resizeDisk } from './resize.ts'
+import { snapshotConfig, snapshotHandlers } from './snapshots.ts'
 import { currentStatus, vmStatus } from './status.ts'
 import { makeTemplate } from './template.ts'
 import { unlink, updateConfig } from './update.ts'
@@ -28,11 +29,11 @@ function config(call: Call): unknown {
   const vm = loadVm(call.context, vmidOf(call))
   const { snapshot, current } = call.params
   if (snapshot !== undefined && current === '1') throw parameterError({ snapshot: "cannot use 'snapshot' parameter with 'current'", current: "cannot use 'snapshot' parameter with 'current'" })
-  if (snapshot !== undefined) fail(`snapshot '${snapshot}' does not exist`)
+  if (snapshot !== undefined) return snapshotConfig(vm, snapshot)
   return shownConfig(vm, current === '1')
 }
 
-/** Snapshots are not the lab's business; linked clones are possible from base volumes. */
+/** Linked clones are possible from base volumes. */
 function feature(call: Call): unknown {
   const vm = loadVm(call.context, vmidOf(call))
   if (call.params.snapname !== undefined) fail(`snapshot '${call.params.snapname}' does not exist`)
@@ -53,16 +54,11 @@ export const vmHandlers: Handlers = {
   [`POST ${at}/config`]: (call) => updateConfig(call, false),
   [`GET ${at}/pending`]: (call) => shownPending(loadVm(call.context, vmidOf(call))),
   [`GET ${at}/feature`]: feature,
-  [`GET ${at}/snapshot`]: (call) => {
-    loadVm(call.context, vmidOf(call))
-    return [{ name: 'current', description: 'You are here!', digest: shownConfig(loadVm(call.context, vmidOf(call)), true).digest, running: call.context.running.has(vmidOf(call)) ? 1 : 0 }]
-  },
-  [`POST ${at}/snapshot`]: () => fail('the lab makes no snapshots'),
   [`POST ${at}/clone`]: cloneVm,
   [`POST ${at}/template`]: makeTemplate,
   [`PUT ${at}/resize`]: resizeDisk,
   [`POST ${at}/move_disk`]: moveDisk,
   [`PUT ${at}/unlink`]: unlink,
   [`GET ${at}/status/current`]: (call) => currentStatus(call.context, vmidOf(call)),
-  ...cloudinitHandlers,
+  ...cloudinitHandlers, ...snapshotHandlers,
 }

@@ -2,7 +2,8 @@
 import type { DiskFormat } from '../../compute/driver.ts'
 import { task, vmidOf, type Call, type Context } from '../context.ts'
 import { fail, parameterError } from '../errors.ts'
-import { diskFormat, freeVolume, makeBase, pathOf, renameVolume, usableStorage, volumeOf } from '../storage/volumes.ts'
+import { jobsOf } from '../replication.ts'
+import { diskFormat, freeVolume, makeBase, pathOf, renameVolume, storageConfig, usableStorage, volumeOf } from '../storage/volumes.ts'
 import { applyAll, hotplug } from './apply.ts'
 import { bootOrder, printBootOrder } from './boot.ts'
 import { addUnused, digestOf, isTemplate, loadVm, requireUnlocked, saveVm, type VmFile } from './config.ts'
@@ -10,6 +11,7 @@ import { copyDrive } from './disks.ts'
 import { isCdrom, isCloudinit, parseDrive, printDrive, printSize, withOptions, type Drive } from './drive.ts'
 import { isUnusedSlot } from './options.ts'
 import { requireImages } from './permission.ts'
+import { snapshotsOf } from './snapshots.ts'
 
 export function moveDisk(call: Call): unknown {
   const { 'target-vmid': target, storage } = call.params
@@ -81,8 +83,10 @@ async function reassign(call: Call, target: number): Promise<unknown> {
     const value = source.value.config[disk] ?? fail(`Disk '${disk}' for VM '${vmid}' does not exist`)
     const drive = parseDrive(disk, value)
     if (receiver.value.config[slot] !== undefined) fail(`Target disk key '${slot}' is already in use for VM '${target}'`)
-    if (context.running.has(vmid) && !isUnusedSlot(disk)) fail('Cannot move disk to another VM while the source VM is running - detach first')
     if (isCdrom(drive) && !isCloudinit(drive)) fail("CD drive contents can't be moved to another VM")
+    if (snapshotsOf(source, drive.file).length > 0) fail("Can't move disk used by a snapshot to another VM")
+    if (context.running.has(vmid) && !isUnusedSlot(disk)) fail('Cannot move disk to another VM while the source VM is running - detach first')
+    if (jobsOf(context, target).length > 0 && (storageConfig(context, volumeOf(drive.file).storage).type as string) !== 'zfspool') fail('Cannot move disk to a replicated VM. Storage does not support replication!')
     return { source, receiver, drive }
   }
   const first = load()

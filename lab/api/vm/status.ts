@@ -1,5 +1,6 @@
 /** Status of VMs: the numbers in lists and in status/current. */
 import type { Context } from '../context.ts'
+import { haState } from '../ha.ts'
 import { bootOrder } from './boot.ts'
 import { loadVm } from './config.ts'
 import { isCdrom, parseDrive, parseSize } from './drive.ts'
@@ -52,5 +53,6 @@ export async function vmStatus(context: Context, vmid: number): Promise<Record<s
 
 export async function currentStatus(context: Context, vmid: number): Promise<Record<string, unknown>> {
   const status = await vmStatus(context, vmid)
-  return { ...status, ha: { managed: 0 }, ...(agentEnabled(loadVm(context, vmid).value.config) ? { agent: 1 } : {}) }
+  const managed = haState(context, vmid)
+  return { ...status, ha: managed === undefined ? { managed: 0 } : { managed: 1, state: managed }, ...(agentEnabled(loadVm(context, vmid).value.config) ? { agent: 1 } : {}) }
 }

@@ -14,6 +14,7 @@ export async function makeTemplate(call: Call): Promise<unknown> {
     const vm = loadVm(context, vmid)
     requireUnlocked(vm)
     if (isTemplate(vm) && params.disk === undefined) fail("you can't convert a template to a template")
+    if (Object.keys(vm.value.snapshots ?? {}).length > 0) fail('unable to create template, because VM contains snapshots')
     if (context.running.has(vmid)) fail("you can't convert a VM to template if VM is running")
     return task(call, 'qmtemplate', vmid, () => context.locks.withVm(vmid, async () => {
       const { config } = vm.value

@@ -13,6 +13,7 @@ import { parseNet, printNet } from './net.ts'
 import { isDriveSlot, isOption, isUnusedSlot } from './options.ts'
 import { requireBridges, requireDevices, requireDrive, requireDriveSyntax, requireFreeing, requireOptions, requireStorages, requireTags } from './permission.ts'
 import { cryptPassword } from './password.ts'
+import { snapshotsOf } from './snapshots.ts'
 import { requireSshKeys, uniqueTags } from './values.ts'
 
 interface Change {
@@ -192,6 +193,7 @@ async function removeOption(call: Call, vm: VmFile, key: string, value: string, 
 }
 
 async function removeUnused(context: Context, vm: VmFile, key: string, volid: string): Promise<void> {
+  if (snapshotsOf(vm, volid).length > 0) fail(`unable to delete '${volid}' - volume is still in use (snapshot?)`)
   if (parseVolid(volid)?.vmid === vm.value.vmid && volumeExists(context, volid)) await freeVolume(context, volid)
   delete vm.value.config[key]
   saveVm(vm)

@@ -1,0 +1,27 @@
+/** POST …/content: an empty volume of a given name. */
+import { existsSync, mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import type { Call, Handlers } from '../context.ts'
+import { fail } from '../errors.ts'
+import { diskFormat, pathOf, usableStorage, volumeOf } from './volumes.ts'
+
+/** `1G`, `512M`, or KiB. */
+function bytesOf(size: string): number {
+  const [, number, unit = 'K'] = /^(\d+)([MG]?)$/.exec(size) ?? []
+  return Number(number) * { K: 1024, M: 1024 ** 2, G: 1024 ** 3 }[unit || 'K']!
+}
+
+async function allocate(call: Call): Promise<string> {
+  const { context, params } = call
+  const { storage = '', filename = '', vmid = '', size = '' } = params
+  usableStorage(context, storage)
+  if (new RegExp(`^(vm|base)-${vmid}-[^/\\s]+$`).exec(filename) === null) fail(`illegal name '${filename}' - should be 'vm-${vmid}-*'`)
+  const volume = [`${storage}:${vmid}/${filename}`, `${storage}:${filename}`].map((volid) => { try { return volumeOf(volid) } catch { return undefined } }).find((one) => one !== undefined) ?? fail(`unable to parse volume filename '${filename}'`)
+  const path = pathOf(context, volume.volid)
+  if (existsSync(path)) fail(`disk image '${path}' already exists`)
+  mkdirSync(dirname(path), { recursive: true })
+  await context.driver.volumes.create(path, { format: diskFormat(volume), bytes: bytesOf(size) })
+  return volume.volid
+}
+
+export const allocateHandlers: Handlers = { 'POST /nodes/{node}/storage/{storage}/content': allocate }
