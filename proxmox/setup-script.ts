@@ -1,5 +1,5 @@
 /** The administrator's part as a shell script for the node, for those who do not want to give anybody a login. */
-import { planSetup, type SetupObserved, type SetupWanted } from './setup.ts'
+import { firewallIsOn, planSetup, type SetupObserved, type SetupWanted } from './setup.ts'
 import { shellWord } from './shell-word.ts'
 import { oldestRelease, type Release } from './version.ts'
 
@@ -111,15 +111,17 @@ function checks({ node, bridge, disks, iso, isoPath, depots, depotPool, pool, en
 /** What the API does not tell shows on the node: who listens, and where the person comes from who runs this. */
 function lookAtFirewall(management: readonly string[]): string[] {
   return [
+    `if ! ${firewallIsOn}; then`,
     // The node's own network Proxmox lets in by itself.
-    `networks="${management.join(' ')} $(pve-firewall localnet 2>/dev/null | sed -n 's/.*local_network: *//p' || true)"`,
-    'caller=${SSH_CONNECTION:-}',
-    'caller=${caller%% *}',
-    `inside() { awk -v ip="$1" -v networks="$networks" 'function number(text, part) { return split(text, part, ".") == 4 ? ((part[1] * 256 + part[2]) * 256 + part[3]) * 256 + part[4] : -1 } BEGIN { address = number(ip); count = split(networks, list, " "); for (i = 1; i <= count; i++) { split(list[i] "/32", net, "/"); size = 2 ^ (32 - net[2]); if (address >= 0 && int(address / size) == int(number(net[1]) / size)) exit 0 } exit 1 }'; }`,
-    `[ -z "$caller" ] || inside "$caller" || refuse "you come from $caller, which is in none of: $networks; the datacenter firewall would lock you out. Add your network to network.admin in site.ts"`,
-    'echo "The datacenter firewall goes on. This node then no longer lets in, but from where you make a rule for it:" >&2',
-    `ss -Hltun 2>/dev/null | awk '{ n = split($5, part, ":"); port = part[n]; if ($5 ~ /^127\\.|^\\[::1\\]|%lo:/ || port == 22 || port == 8006 || port == 3128 || (port >= 5900 && port <= 5999)) next; print "  " $1 " " $5 }' | sort -u >&2 || true`,
-    'echo "To undo it: pvesh set /cluster/firewall/options --enable 0" >&2'
+    `  networks="${management.join(' ')} $(pve-firewall localnet 2>/dev/null | sed -n 's/.*local_network: *//p' || true)"`,
+    '  caller=${SSH_CONNECTION:-}',
+    '  caller=${caller%% *}',
+    `  inside() { awk -v ip="$1" -v networks="$networks" 'function number(text, part) { return split(text, part, ".") == 4 ? ((part[1] * 256 + part[2]) * 256 + part[3]) * 256 + part[4] : -1 } BEGIN { address = number(ip); count = split(networks, list, " "); for (i = 1; i <= count; i++) { split(list[i] "/32", net, "/"); size = 2 ^ (32 - net[2]); if (address >= 0 && int(address / size) == int(number(net[1]) / size)) exit 0 } exit 1 }'; }`,
+    '  [ -z "$caller" ] || inside "$caller" || refuse "you come from $caller, which is in none of: $networks; the datacenter firewall would lock you out. Add your network to network.admin in site.ts"',
+    '  echo "The datacenter firewall goes on. This node then no longer lets in, but from where you make a rule for it:" >&2',
+    `  ss -Hltun 2>/dev/null | awk '{ n = split($5, part, ":"); port = part[n]; if ($5 ~ /^127\\.|^\\[::1\\]|%lo:/ || port == 22 || port == 8006 || port == 3128 || (port >= 5900 && port <= 5999)) next; print "  " $1 " " $5 }' | sort -u >&2 || true`,
+    '  echo "To undo it: pvesh set /cluster/firewall/options --enable 0" >&2',
+    'fi'
   ]
 }
 

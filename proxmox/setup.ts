@@ -40,6 +40,9 @@ const comment = 'serena-golden'
 /** Succeeds in the script (setup-script.ts) if the list at this path of the API has an entry with this key and value. */
 const has = (path: string, key: string, value: string | number): string => `has ${shellWord(path)} ${key} ${shellWord(value)}`
 
+/** The same of the datacenter firewall. */
+export const firewallIsOn = has('/cluster/firewall/options', 'enable', 1)
+
 /** What has to be done, in this order. An empty list of steps: everything is as it should be. */
 export function planSetup(wanted: SetupWanted, observed: SetupObserved): SetupPlan {
   const problems = placeProblems(wanted, observed)
@@ -257,19 +260,18 @@ function depotSteps(wanted: SetupWanted, observed: SetupObserved, problems: Setu
 function firewallSteps(wanted: SetupWanted, { firewall }: SetupObserved): SetupStep[] {
   if (!wanted.enableFirewall || firewall.enabled) return []
   const sets = '/cluster/firewall/ipset'
-  const isOn = has('/cluster/firewall/options', 'enable', 1)
   return [
     ...(firewall.management !== undefined ? [] : [{
       title: `make IP set ${managementSet}`,
-      command: `${isOn} || ${has(sets, 'name', managementSet)} || pvesh create ${sets} --name ${managementSet} --comment ${comment}`,
+      command: `${firewallIsOn} || ${has(sets, 'name', managementSet)} || pvesh create ${sets} --name ${managementSet} --comment ${comment}`,
       call: { method: 'POST', path: sets, form: { name: managementSet, comment } }
     } as const]),
     ...missingSources(wanted.management, firewall).map((cidr): SetupStep => ({
       title: `keep SSH and the web interface open for ${cidr}`,
-      command: `${isOn} || ${has(`${sets}/${managementSet}`, 'cidr', cidr.replace(/\/32$/, ''))} || pvesh create ${sets}/${managementSet} --cidr ${shellWord(cidr)} --comment ${comment}`,
+      command: `${firewallIsOn} || ${has(`${sets}/${managementSet}`, 'cidr', cidr.replace(/\/32$/, ''))} || pvesh create ${sets}/${managementSet} --cidr ${shellWord(cidr)} --comment ${comment}`,
       call: { method: 'POST', path: `${sets}/${managementSet}`, form: { cidr, comment } }
     })),
-    { title: 'turn the datacenter firewall on', command: `${isOn} || pvesh set /cluster/firewall/options --enable 1`, call: { method: 'PUT', path: '/cluster/firewall/options', form: { enable: 1 } } }
+    { title: 'turn the datacenter firewall on', command: `${firewallIsOn} || pvesh set /cluster/firewall/options --enable 1`, call: { method: 'PUT', path: '/cluster/firewall/options', form: { enable: 1 } } }
   ]
 }
 

@@ -247,6 +247,13 @@ test.each<[string, string, number]>([
   if (code !== 0) expect({ output: ended.output, changes: state().changes }).toEqual({ output: expect.stringContaining('lock you out'), changes: [] })
 }, 60_000)
 
+test('asks nobody where they come from when the firewall is on already', async () => {
+  node({ firewall: 1 })
+  const { code, output } = await run(setupScript(wanted, places), { SSH_CONNECTION: '192.168.2.7 50000 192.168.1.5 22' })
+  expect({ code, sets: state().sets }, output).toEqual({ code: 0, sets: {} })
+  expect(output).not.toContain('goes on')
+}, 30_000)
+
 const depot = { pool: 'golden-depots', config: { name: 'home-serena-depot' } }
 test.each<[string, Parameters<typeof node>[0], string]>([
   ['another node', { hostname: 'pve2' }, 'this is not node pve'],
