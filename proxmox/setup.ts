@@ -4,9 +4,11 @@
  */
 import { posix } from 'node:path'
 import type { Parameters, Proxmox } from './client.ts'
+import { Failure, isLost } from './failure.ts'
 import { managementSet, missingSources } from './datacenter-firewall.ts'
 import { isSameKind, privilegeTable } from './privileges.ts'
 import { isOnline, isVmHere, poolOf, type SetupObserved, type SetupVm, type SetupWanted } from './setup-host.ts'
+import { settleTasks } from './settle.ts'
 import { shellWord } from './shell-word.ts'
 
 export type { FirewallRule } from './datacenter-firewall.ts'
@@ -279,16 +281,38 @@ function firewallSteps(wanted: SetupWanted, { firewall }: SetupObserved): SetupS
  * Carries a plan out.
  * @param onSecret is given the new token's secret, if one is made, and awaited before the next step: Proxmox tells
  * it this once, and a later step may fail
+ * @param look plans anew by what is there, for when the answer to a step was lost. @default that is a failure
  * @throws ProxmoxError of the step that failed; what was done before it stays, and the next run goes on there.
+ * `token-secret-lost` when the token may have been made, and its secret was told to nobody
  */
-export async function applySetup(admin: Proxmox, plan: SetupPlan, onStep: (step: SetupStep) => void, onSecret: (secret: string) => Promise<void>, signal?: AbortSignal): Promise<void> {
-  for (const step of plan.steps) {
+export async function applySetup(admin: Proxmox, plan: SetupPlan, onStep: (step: SetupStep) => void, onSecret: (secret: string) => Promise<void>, signal?: AbortSignal, look?: () => Promise<SetupPlan>): Promise<void> {
+  let steps = plan.steps
+  for (let lost = 0; steps[0] !== undefined;) {
+    const [step] = steps
     // Only between steps: one that is under way may be the token's, whose secret is told once.
     signal?.throwIfAborted()
     onStep(step)
-    const { method, path, form } = step.call
-    const answer = method === 'POST' ? await admin.post(path, form) : method === 'PUT' ? await admin.put(path, form) : await admin.del(path, form)
-    if (step.task && typeof answer === 'string') await admin.task(answer)
-    if (step.yieldsSecret) await onSecret((answer as { value: string }).value)
+    try {
+      await carryOut(admin, step, onSecret)
+      steps = steps.slice(1)
+    } catch (error) {
+      if (!isLost(error)) throw error
+      if (step.yieldsSecret) throw new Failure('token-secret-lost', `${step.title}: Proxmox may have made it, but its secret, which is told once, has not arrived: ${error.message}`, 'Run "golden setup --new-token": it makes it anew.', { cause: error })
+      if (look === undefined || ++lost > lostSteps) throw error
+      if (step.task) await settleTasks(admin, step.call.path.split('/')[2] ?? '', ({ type }) => type === 'qmcreate', signal)
+      const now = await look()
+      if (now.problems.length > 0) throw error
+      steps = now.steps
+    }
   }
+}
+
+/** So many steps may be in doubt in one run. */
+const lostSteps = 5
+
+async function carryOut(admin: Proxmox, step: SetupStep, onSecret: (secret: string) => Promise<void>): Promise<void> {
+  const { method, path, form } = step.call
+  const answer = method === 'POST' ? await admin.post(path, form) : method === 'PUT' ? await admin.put(path, form) : await admin.del(path, form)
+  if (step.task && typeof answer === 'string') await admin.task(answer)
+  if (step.yieldsSecret) await onSecret((answer as { value: string }).value)
 }

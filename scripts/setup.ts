@@ -104,7 +104,10 @@ async function setup(admin: Proxmox, wanted: SetupWanted, trust: Trust, site: Si
   let tokenFile: string | undefined
   if (plan.steps.length > 0) {
     await progress.step('prepare the host', async (note) => {
-      await applySetup(admin, plan, (step) => { note(step.title); progress.info(step.title) }, async (secret) => { tokenFile = await keepToken(site, folder, secret) }, signal)
+      await applySetup(admin, plan, (step) => { note(step.title); progress.info(step.title) }, async (secret) => { tokenFile = await keepToken(site, folder, secret) }, signal, async () => {
+        note('an answer was lost: looking what there is')
+        return planSetup(tokenFile === undefined ? wanted : { ...wanted, replaceToken: false, secretMissing: undefined }, await observeSetup(admin, wanted))
+      })
     })
   }
   const firewall = wanted.enableFirewall || observed.firewall.enabled
