@@ -51,8 +51,6 @@ export function lokiConfiguration(seed: Seed): string | undefined {
       volume_enabled: true,
       allow_structured_metadata: true,
     },
-    // Limits that share.ts changes while Loki runs.
-    runtime_config: { file: '/etc/golden/loki/overrides.yaml', period: '10s' },
     compactor: { working_directory: '/var/lib/loki/compactor', retention_enabled: true, retention_delete_delay: '20m', delete_request_store: 'filesystem' },
     analytics: { reporting_enabled: false },
   }

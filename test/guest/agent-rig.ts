@@ -1,7 +1,7 @@
 /** The log agent with the product's configuration, files as Docker writes them, and a stand-in for Loki that can be away. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFileSync, existsSync, mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -61,11 +61,14 @@ export class StandIn {
 /** Docker's json-file driver: records of at most 16 KiB of a line, rotated by size and count (daemon.json). */
 export class DockerLog {
   rotations = 0
+  /** Bytes, of all files that ever were. */
+  written = 0
   readonly file: string
   private readonly tag: string
   private readonly maxSize: number
   private readonly maxFile: number
   private nanos = 0n
+  private size = 0
 
   constructor(containers: string, tag: string, { maxSize = 20_000_000, maxFile = 5 } = {}) {
     const id = Buffer.from(tag).toString('hex').padEnd(64, '0')
@@ -86,12 +89,15 @@ export class DockerLog {
     this.nanos += 1n
     const time = `${new Date(at).toISOString().slice(0, -1)}${String(this.nanos % 1_000_000n).padStart(6, '0')}Z`
     const text = `${JSON.stringify({ log, stream, attrs: { tag: this.tag }, time })}\n`
-    if (existsSync(this.file) && statSync(this.file).size + text.length > this.maxSize) this.rotate()
+    if (this.size > 0 && this.size + text.length > this.maxSize) this.rotate()
     appendFileSync(this.file, text)
+    this.size += text.length
+    this.written += text.length
   }
 
   private rotate(): void {
     this.rotations += 1
+    this.size = 0
     for (let number = this.maxFile - 1; number >= 1; number--) {
       const from = number === 1 ? this.file : `${this.file}.${number - 1}`
       if (existsSync(from)) renameSync(from, `${this.file}.${number}`)

@@ -19,7 +19,7 @@ let agent: Agent
 const patient = { timeout: 20_000, interval: 100 }
 const arrivedAs = (name: string): Arrived[] => loki.arrived.filter(({ labels }) => labels['container_name'] === name)
 /** Loki keeps one of two lines with the same labels, time and text. */
-const kept = (list: readonly Arrived[]): string[] => [...new Map(list.map(one => [`${one.time} ${one.line}`, one.line])).values()]
+const kept = (list: readonly Arrived[]): string[] => [...new Map(list.map(one => [`${one.labels['container_name']} ${one.time} ${one.line}`, one.line])).values()]
 const expectAll = async (name: string, lines: readonly string[]): Promise<void> => {
   await vi.waitUntil(() => new Set(arrivedAs(name).map(({ line }) => line)).size >= new Set(lines).size, patient).catch(() => {})
   // Lengths first: a difference in 200 kB is hard to read.
@@ -75,6 +75,37 @@ describe.skipIf(!built)('the log agent (needs otelcol in the cache)', () => {
     await expectAll('serena_mcp', written)
     expect(arrivedAs('serena_mcp')[0]?.labels).toEqual({ container_name: 'serena_mcp', stream: 'stdout', host: 'home-serena-blue', group: 'serena', role: 'serena', slot: 'blue', image: 'ffffffffffff', job: 'containers' })
   }, 120_000)
+
+  // A day of 5 lines a second, by volume: some 10 minutes.
+  test.skipIf(process.env['GOLDEN_TEST_LONG'] !== '1')('loses nothing to a day without Loki, with rotations and an agent that is stopped and killed all the time', async () => {
+    const names = ['serena_mcp', 'serena_mcp_sse', 'nginx_proxy', 'grafana']
+    const logs = names.map(name => new DockerLog(join(folder, 'containers'), name, { maxSize: 4_000_000 }))
+    const stops: number[] = []
+    let number = 0
+    loki.away = true
+    for (let hour = 0; hour < 24; hour++) {
+      await agent.start()
+      for (let count = 0; count < 4_500; count++, number++) for (const log of logs) log.write(`${number} ${'abcdefghij'.repeat(15)}`)
+      if (hour % 6 === 0) for (const log of logs) log.write(`big ${hour} ${'z'.repeat(200_000)}`)
+      if (hour % 3 === 0) await agent.stop('SIGKILL')
+      else stops.push(await agent.stop('SIGTERM'))
+    }
+    const bytes = logs.reduce((sum, log) => sum + log.written, 0)
+    await agent.start()
+    const began = performance.now()
+    loki.away = false
+    const wanted = number * names.length + 4 * names.length
+    await vi.waitUntil(() => kept(loki.arrived).length >= wanted, { timeout: 900_000, interval: 2000 }).catch(() => {})
+    const figures = {
+      lines: wanted, MB: Math.round(bytes / 1e6), rotations: logs.reduce((sum, log) => sum + log.rotations, 0),
+      arrived: new Set(loki.arrived.map(one => `${one.labels['container_name']} ${one.line}`)).size, doubles: loki.arrived.length - wanted,
+      catchUpSeconds: Math.round((performance.now() - began) / 1000), slowestStop: Math.max(...stops),
+    }
+    console.log(JSON.stringify(figures))
+    expect(figures.arrived).toBe(wanted)
+    expect(figures.rotations).toBeGreaterThan(8)
+    expect(figures.slowestStop).toBeLessThan(5)
+  }, 3_600_000)
 
   test('puts lines together that Docker has cut, each stream for itself and across a rotation', async () => {
     const log = new DockerLog(join(folder, 'containers'), 'serena_mcp', { maxSize: 120_000 })

@@ -38,32 +38,41 @@ interface Result {
   readonly values: readonly (readonly [string | number, string])[]
 }
 
-/** What a query of the last hour finds. */
-async function query(expression: string): Promise<readonly Result[]> {
-  const parameters = new URLSearchParams({ query: expression, start: String((Date.now() - 3_600_000) * 1e6), step: '60', limit: '1000' })
+const hour = 3_600_000
+
+/** What a query of the last hour finds, or of other hours around now. */
+async function query(expression: string, [from = -1, to = 0]: readonly number[] = []): Promise<readonly Result[]> {
+  const parameters = new URLSearchParams({ query: expression, start: String((Date.now() + from * hour) * 1e6), end: String((Date.now() + to * hour) * 1e6), step: '60', limit: '1000' })
   const answer = await fetch(`${lokiUrl}/loki/api/v1/query_range?${parameters}`)
   if (!answer.ok) throw new Error(`${expression}: ${await answer.text()}`)
   return ((await answer.json()) as { data: { result: Result[] } }).data.result
 }
 
 /** As Docker's json-file driver writes with the tag of daemon.json. */
-const docker = (name: string, stream: string, text: string): string =>
-  JSON.stringify({ log: `${text}\n`, stream, attrs: { tag: name }, time: new Date().toISOString() }) + '\n'
+const docker = (name: string, stream: string, text: string, at = Date.now()): string =>
+  JSON.stringify({ log: `${text}\n`, stream, attrs: { tag: name }, time: new Date(at).toISOString() }) + '\n'
+
+/** A record as Docker writes it for a line over 16 KiB: several, of which only the last one ends the line. */
+function cut(record: string): string[] {
+  const whole = JSON.parse(record) as { log: string }
+  return (whole.log.match(/[^]{1,16384}/g) ?? []).map(log => JSON.stringify({ ...whole, log }) + '\n')
+}
 
 const request = (status: number, user: string): string =>
   JSON.stringify({ time: 'now', remote: '10.0.0.9', user, host: 'h', method: 'POST', path: '/mcp', status, bytes: 1, seconds: 0.25 })
 
 /** Building them takes minutes and is no business of a test: `npm test` does it before, where it can. */
-const built = await haveTools(['loki', 'otelcol', 'promtail'])
+const built = await haveTools(['loki', 'otelcol'])
+const plan = await haveTools(['promtail'])
 let otelcol: Agent | undefined
 
 /** The plan's agent in a second slot, so that the lines of both can be told apart. */
 const withPromtail: Seed = { ...seeds.serena, slot: 'green', hostname: 'home-serena-green', loki: { ...seeds.serena.loki!, agent: 'promtail' } }
-const hosts = [['otelcol', 'home-serena-blue'], ['promtail', 'home-serena-green']] as const
+const hosts = [['otelcol', 'home-serena-blue'], ...(plan ? [['promtail', 'home-serena-green']] as const : [])] as const
 
-describe.skipIf(!built)('a log line (needs Loki and both agents in the cache)', () => {
+describe.skipIf(!built)('a log line (needs Loki and the collector in the cache; Promtail too, where that is there)', () => {
   beforeAll(async () => {
-    const tools = await ensureTools(['loki', 'otelcol', 'promtail'])
+    const tools = await ensureTools(['loki', 'otelcol'])
     folder = mkdtempSync(join(tmpdir(), 'golden-logs-'))
     const [http = 0, grpc = 0, promtail = 0, metrics = 0] = await freePorts(4)
     lokiUrl = `http://127.0.0.1:${http}`
@@ -77,6 +86,9 @@ describe.skipIf(!built)('a log line (needs Loki and both agents in the cache)', 
       writeFileSync(join(containers, id, `${id}-json.log`), lines.join(''))
     }
     write('aaa', [docker('serena_mcp', 'stderr', 'INFO tool read_file')])
+    // A clock that was ahead, one that was set back, and what has waited for days; and a line that Docker cuts.
+    const big = docker('clocks', 'stdout', 'z'.repeat(200_000))
+    write('ccc', [docker('clocks', 'stdout', 'ahead', Date.now() + 14 * hour), docker('clocks', 'stdout', 'now'), docker('clocks', 'stdout', 'late', Date.now() - 100 * hour), ...cut(big)])
     write('bbb', [docker('nginx_proxy', 'stdout', request(200, 'me')), docker('nginx_proxy', 'stdout', request(401, '')), docker('nginx_proxy', 'stderr', 'upstream timed out, request: "POST /messages/?session_id=5ecret_ID-9 HTTP/1.1"')])
     const settings = JSON.parse(promtailConfiguration(withPromtail) ?? '') as {
       server: Record<string, unknown>
@@ -95,10 +107,10 @@ describe.skipIf(!built)('a log line (needs Loki and both agents in the cache)', 
     writeFileSync(join(folder, 'promtail.yaml'), text)
 
     await run(tools.loki.path, [`-config.file=${join(folder, 'loki.yaml')}`], `${lokiUrl}/ready`)
-    await run(tools.promtail.path, [`-config.file=${join(folder, 'promtail.yaml')}`], `http://127.0.0.1:${promtail}/ready`)
+    if (plan) await run((await ensureTools(['promtail'])).promtail.path, [`-config.file=${join(folder, 'promtail.yaml')}`], `http://127.0.0.1:${promtail}/ready`)
     otelcol = new Agent(tools.otelcol.path, folder, seeds.serena, { url: `${lokiUrl}/otlp/v1/logs`, json: false, port: metrics })
     await otelcol.start()
-    while ((await query('{job="containers"}')).flatMap(stream => stream.values).length < 8) await pause(200) // it is under way
+    while ((await query('{job="containers", container_name!="clocks"}')).flatMap(stream => stream.values).length < 4 * hosts.length) await pause(200) // it is under way
   }, 120_000)
 
   afterAll(async () => {
@@ -122,6 +134,12 @@ describe.skipIf(!built)('a log line (needs Loki and both agents in the cache)', 
     const [errors] = await query(`{container_name="nginx_proxy", stream="stderr", host="${host}"}`)
     expect(errors?.values.map(([, line]) => line)).toEqual(['upstream timed out, request: "POST /messages/?session_id=… HTTP/1.1"'])
   })
+
+  test('is taken from any time that a clock may have said, and whole', async () => {
+    const lines = async (): Promise<string[]> => (await Promise.all([[-101, -99], [-1, 15]].map(async hours => query('{container_name="clocks", host="home-serena-blue"}', hours)))).flat().flatMap(stream => stream.values).map(([, line]) => line)
+    while ((await lines()).length < 4) await pause(200) // it is under way
+    expect((await lines()).map(line => line.slice(0, 10) + (line.length > 10 ? line.length : '')).sort()).toEqual(['ahead', 'late', 'now', 'zzzzzzzzzz200000'])
+  }, 30_000)
 
   test('is seen by every panel of the dashboards', async () => {
     const found = await Promise.all(dashboardQueries().map(async expression => [expression, (await query(expression)).length] as const))

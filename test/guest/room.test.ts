@@ -32,6 +32,7 @@ otelcol_exporter_send_failed_log_records_total{exporter="otlp_http"} ${failed}
 `
   expect(deliveryProblems(figures(1e6, 0))).toEqual([])
   expect(deliveryProblems(figures(3e8, 0))).toEqual([expect.stringMatching(/^286 MiB of log lines wait for Loki, and there is room for 512:/)])
+  expect(deliveryProblems(figures(5e6, 0))).toHaveLength(1)
   expect(deliveryProblems(figures(0, 12))).toEqual([expect.stringMatching(/^Loki has refused 12 log lines for good/)])
   expect(deliveryProblems('')).toEqual([])
 })
