@@ -1,6 +1,6 @@
 #!/bin/sh
 # The image's own files, from the archives, and the record of what the image is; then users and units of them.
-# Uses: tar, install, systemd-sysusers, systemctl, cat, rm, chown, ln, command.
+# Uses: tar, install, grep, groupmod, systemd-sysusers, systemctl, cat, rm, chown, ln, command.
 set -eu
 cd /run/golden-bake
 
@@ -14,6 +14,12 @@ install -d -m 0755 /etc/golden
 install -m 0644 -o root -g root image.json /etc/golden/image.json
 
 echo 'golden: making users and enabling units'
+# A group that the base brings by a name of ours (Ubuntu's cloud image: admin, empty) gets our number: systemd-sysusers
+# would leave it as it is, and the user with it. Where the number is taken check.sh says so.
+while read -r kind name number rest; do
+  if [ "$kind" != u ] || ! grep -q "^$name:" /etc/group; then continue; fi
+  if ! grep -q "^$name:[^:]*:$number:" /etc/group; then groupmod -g "$number" "$name" || true; fi
+done < /usr/lib/sysusers.d/golden.conf
 systemd-sysusers
 systemctl daemon-reload
 systemctl enable --quiet $(cat enabled)

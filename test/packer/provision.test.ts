@@ -63,7 +63,10 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
   it('runs each container image once, and nothing stays of it', async () => {
     // Debian's docker.io brings the program for `init: true` by way of tini; another may not.
     await vm.run('rm /usr/bin/docker-init')
+    // Ubuntu's cloud image has an empty group of this name, with a number of a service's; and the first person has 1000.
+    await vm.run('groupadd --system admin; useradd -u 1000 -m ubuntu')
     await done('files.sh')
+    expect((await vm.run('id -g admin; id -u admin; id -un 1000')).stdout).toBe('9902\n9902\nubuntu\n')
     expect((await vm.run('readlink /usr/local/bin/docker-init')).stdout).toBe('/usr/bin/tini-static\n')
     await done('images.sh')
     const { stdout } = await done('trial.sh')

@@ -76,6 +76,13 @@ const passwd: Program = (args, run) => {
 
 export const userPrograms: Readonly<Record<string, Program>> = {
   useradd: asRoot(useradd), adduser: asRoot(useradd), usermod: asRoot(usermod), userdel: asRoot(userdel), passwd,
+  groupmod: asRoot((args, run) => {
+    const { flags, rest: [name = ''] } = options(args, ['-g', '--gid', '-n', '--new-name'])
+    const gid = flags.get('-g') ?? flags.get('--gid') ?? ''
+    const { vfs } = run.guest
+    if (vfs.readText('/etc/group').split('\n').some((line) => line.split(':')[2] === gid && !line.startsWith(`${name}:`))) return fail(`groupmod: GID '${gid}' already exists`, 4)
+    return rewrite(vfs, '/etc/group', name, (fields) => fields.with(2, gid)) ? ok() : fail(`groupmod: group '${name}' does not exist`, 6)
+  }),
   groupadd: asRoot((args, run) => {
     const { flags, rest } = options(args, ['-g', '--gid'])
     const name = rest[0] ?? ''
