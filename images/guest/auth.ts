@@ -46,7 +46,10 @@ export function readAuthenticator(folder: string, prefix = ''): Authenticator {
 }
 
 if (import.meta.main) {
-  const server = authServer(readAuthenticator(process.env['CREDENTIALS_DIRECTORY'] ?? '', 'golden_'))
+  const folder = process.env['CREDENTIALS_DIRECTORY'] ?? ''
+  // Letting nobody in would look like wrong passwords.
+  if (!existsSync(join(folder, 'golden_probe'))) throw new Error(`${folder}: the unit hands nothing over (LoadCredential)`)
+  const server = authServer(readAuthenticator(folder, 'golden_'))
   // The first that systemd passes (sd_listen_fds(3)).
   server.listen({ fd: 3 })
 }
