@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import { Failure } from '../proxmox/failure.ts'
 import { resolveSecret } from '../stacks/resolve.ts'
-import type { Site } from '../stacks/site.ts'
+import { groupWithRole, type Site } from '../stacks/site.ts'
 import { openSite } from './open.ts'
 import type { Verb } from './verb.ts'
 
@@ -25,11 +25,22 @@ export const verb: Verb = {
     const settings = clientSettings(site, name, credentials)
     const notes = [
       ...(password === undefined ? [`BASE64 stands for the base64 of "${user.name}:PASSWORD"; "golden client ${name} --show-password" puts it in.`] : []),
-      ...(site.public.certificate ? [] : [`The certificate is signed by the site's own CA: ${resolve(folder, 'secrets/ca.pem')}. Let the client trust it, e.g. NODE_EXTRA_CA_CERTS=${resolve(folder, 'secrets/ca.pem')}.`])
+      ...(site.public.certificate ? [] : [`The certificate is signed by the site's own CA: ${resolve(folder, 'secrets/ca.pem')}. Let the client trust it, e.g. NODE_EXTRA_CA_CERTS=${resolve(folder, 'secrets/ca.pem')}.`]),
+      ...lanNotes(site)
     ]
     result([settings.text, '', ...notes.map((note) => `# ${note}`)].join('\n'), { client: name, settings: settings.document, notes })
     return 0
   }
+}
+
+/** For a LAN whose router does not lead people inside to its public address. */
+export function lanNotes(site: Site): string[] {
+  const service = groupWithRole(site, 'serena')?.group.service
+  if (service === undefined || service === site.public.host) return []
+  const how = site.public.certificate
+    ? `let its DNS, or the hosts file, lead ${site.public.host} to ${service}`
+    : `put ${service} in the place of ${site.public.host}${site.public.httpsPort === 443 ? '' : `:${site.public.httpsPort}`}`
+  return [`In the site's own LAN, if the public name does not lead anywhere there: ${how}.`]
 }
 
 /** The URL that people's clients use, for one transport. */

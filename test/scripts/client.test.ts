@@ -1,0 +1,13 @@
+/** What `golden client` says besides the settings themselves. */
+import { expect, test } from 'vitest'
+import { lanNotes } from '../../scripts/client.ts'
+import { exampleSite } from '../images/example.ts'
+
+test('tells people in the LAN how to get in where the public name leads nowhere', () => {
+  const site = exampleSite(() => {})
+  const { service } = site.groups['serena']!
+  expect(lanNotes(site)).toEqual([expect.stringContaining(`put ${service} in the place of ${site.public.host}.`)])
+  const own = { ...site, public: { ...site.public, certificate: { chainFile: 'x.pem', key: { kind: 'file' as const, path: 'x.key' } } } }
+  expect(lanNotes(own)).toEqual([expect.stringContaining(`lead ${site.public.host} to ${service}`)])
+  expect(lanNotes({ ...site, public: { ...site.public, host: service } })).toEqual([])
+})
