@@ -1,5 +1,7 @@
 /** What answers whom: from the internet, from a stranger in the LAN, from the admin network; with each firewall alone. */
+import { containerNetworks } from '../../images/guest/network.ts'
 import type { Proxmox } from '../../proxmox/client.ts'
+import { contains, parseNetwork } from '../../stacks/address.ts'
 import { groupWithRole, type Site } from '../../stacks/site.ts'
 import { expectThat, type Checks } from './checks.ts'
 import type { Control } from './control.ts'
@@ -71,6 +73,12 @@ export async function checkFirewalls(checks: Checks, place: FirewallPlace, label
     await tryAll(control, all)
     await out()
   })
+  await checks.check(`${label}: from inside Serena's container nothing answers but itself, and nothing leaves but DNS`, async () => {
+    const serena = groupWithRole(site, 'serena')
+    const guest = serena && guests[serena.name]
+    if (guest === undefined) throw new Error('no Serena VM')
+    await scanFromContainer(guest, site)
+  })
   await checks.check(`${label}: Proxmox's firewall alone admits exactly the flow table, in and out`, async () => {
     await datacenter(true)
     // The guest's own watch would put its table back.
@@ -83,6 +91,50 @@ export async function checkFirewalls(checks: Checks, place: FirewallPlace, label
     }
   })
   await checks.check(`${label}: both firewalls together admit exactly the flow table`, () => tryAll(control, all))
+}
+
+/** Where a container of Serena's could go if it were let: the site's VMs, its peer slot, the gateway, Proxmox, a registry, its host, others. */
+export function temptations(site: Site): { readonly host: string; readonly port: number }[] {
+  const vms = Object.values(site.groups).flatMap((group) => [group.service, group.slots.blue.address, group.slots.green.address])
+  const lan = (last: number): string => site.network.subnet.replace(/\d+\/\d+$/, String(last))
+  const inside = containerNetworks(site.network.containers)
+  const list = [
+    ...[...vms, inside.serena.replace(/\d+\/\d+$/, '1')].flatMap((host) => [22, 80, 443, 8099, site.logging.port].map((port) => ({ host, port }))),
+    ...[[site.network.gateway, 22], [site.network.gateway, 443], [lan(2), 8006], [lan(3), 5000], [inside.loki, 3100], [inside.grafana, 3000], ['192.0.2.1', 443]].map(([host, port]) => ({ host: String(host), port: Number(port) }))
+  ]
+  return list.filter(({ host, port }) => !site.network.outgoing.some((way) => way.port === port && contains(parseNetwork(way.to) ?? { first: 1, last: 0, prefix: 0 }, host)))
+}
+
+/**
+ * The guest's own firewall alone tells containers apart. UDP is answered by nobody: what leaves the VM is counted, in a
+ * table that is there for this alone.
+ */
+async function scanFromContainer(guest: Guest, site: Site): Promise<void> {
+  const name = site.serena.transports.includes('streamable-http') ? 'serena_mcp' : 'serena_mcp_sse'
+  const inside = 'nsenter --target "$pid" --net'
+  const tcp = [...temptations(site), { host: '127.0.0.1', port: 9121 }].map(({ host, port }) => `(${inside} timeout 10 bash -c 'exec 3<>/dev/tcp/${host}/${port}' 2>/dev/null && echo ${host}:${port}) &`)
+  const udp = (host: string, port: number): string => `${inside} bash -c 'echo x > /dev/udp/${host}/${port}' 2>/dev/null || true`
+  const others = [...new Set([site.network.gateway, site.network.nameservers[0] ?? '', ...Object.values(site.groups).map((group) => group.service), '192.0.2.1'])]
+  const seen = await inGuest(guest, `pid=$(docker inspect --format '{{.State.Pid}}' ${name}) || exit 1
+nft -f - <<'END'
+table inet scan {
+  counter dns { }
+  counter other { }
+  chain out { type filter hook postrouting priority 300; oifname "eth0" udp dport 53 counter name dns; oifname "eth0" udp dport { 123, 514, 4789 } counter name other; }
+}
+END
+trap 'nft delete table inet scan' EXIT
+${tcp.join('\n')}
+wait
+${[123, 514, 4789].flatMap((port) => others.map((host) => udp(host, port))).join('\n')}
+${udp(site.network.nameservers[0] ?? '', 53)}
+for counter in dns other; do echo "$counter $(nft list counter inet scan $counter | sed -n 's/.*packets \\([0-9]*\\).*/\\1/p')"; done`)
+  const lines = seen.trim().split('\n')
+  expectThat(lines.includes('127.0.0.1:9121'), `Serena does not reach itself, so the check would prove nothing: ${seen}`)
+  expectThat(!lines.includes('dns 0') && lines.some((line) => line.startsWith('dns ')), `no question for a name left the VM, so the check would prove nothing: ${seen}`)
+  const reached = lines.filter((line) => line.includes(':') && line !== '127.0.0.1:9121')
+  expectThat(reached.length === 0, `the container reaches ${reached.join(', ')}`)
+  expectThat(lines.includes('other 0'), `UDP other than DNS leaves the VM: ${lines.join(', ')}`)
 }
 
 /** Proxmox's API as seen from the LAN, and the image registry: what there is besides VMs. Both answer others. */

@@ -1,10 +1,12 @@
 /** What the demo tries on the VMs' addresses is what the flow table says of them. */
 import { expect, test } from 'vitest'
-import { probes } from '../../scripts/demo/firewall.ts'
+import { probes, temptations } from '../../scripts/demo/firewall.ts'
+import { containerNetworks } from '../../images/guest/network.ts'
+import { nftables } from '../../stacks/nftables.ts'
 import { vmFlows } from '../../stacks/flows.ts'
 import { proxmoxRules } from '../../stacks/proxmox-rules.ts'
 import { exampleSite } from '../images/example.ts'
-import { proxmoxAdmits } from '../stacks/packets.ts'
+import { nftAdmits, proxmoxAdmits } from '../stacks/packets.ts'
 
 const site = exampleSite((input) => {
   input['network'].admin = ['192.168.1.8/29']
@@ -22,4 +24,13 @@ test('every probe expects what the table admits, at service addresses and slots\
   }
   expect(list).toContainEqual({ from: 'admin', host: '192.168.1.51', port: 443, open: false })
   expect(list).toContainEqual({ from: 'stranger', host: '192.168.1.50', port: 443, open: true })
+})
+
+test('what a container is tried with is what the table lets nobody of it reach', () => {
+  const list = temptations(site)
+  for (const { host, port } of list) {
+    const packet = { source: containerNetworks(site.network.containers).serenaMcp, dest: host, protocol: 'tcp' as const, port, iifname: 'golden-serena', oifname: 'eth0', state: 'new' as const }
+    expect(nftAdmits(nftables(vmFlows(site, 'serena', 'blue')), { ...packet, chain: 'forward' }), `${host}:${port}`).toBe(false)
+  }
+  for (const target of [{ host: '192.168.1.60', port: 8443 }, { host: '192.168.1.61', port: 8443 }, { host: '192.168.1.52', port: 443 }, { host: '172.30.0.1', port: 8099 }, { host: '192.168.1.2', port: 8006 }]) expect(list).toContainEqual(target)
 })
