@@ -34,7 +34,7 @@ export async function flood({ seconds, rate }: { seconds: number; rate: number }
   }
   await timed() // the password is worked out
   const quiet: number[] = []
-  while (quiet.length < 20) quiet.push(await timed())
+  while (quiet.length < 10) quiet.push(await timed())
   const attacker = spawn(process.execPath, [import.meta.filename, String(seconds), String(rate)], { stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = once(attacker, 'exit')
   let bad = ''

@@ -67,7 +67,7 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
     const nginx = enterRoot(root, ['sh', '-c', start], { binds: [{ from: join(place, 'run/golden/nginx'), to: '/etc/golden/nginx' }] })
     const [input, output] = [join(place, 'order.json'), join(place, 'answers.json')]
     writeFileSync(input, JSON.stringify({ nginx, golden: join(place, 'run/golden'), upstreams, calls, ...more } satisfies Order))
-    const ran = spawnSync('unshare', ['--net', '--', process.execPath, join(import.meta.dirname, 'nginx-calls.ts'), input, output], { encoding: 'utf8', timeout: 85_000 })
+    const ran = spawnSync('unshare', ['--net', '--', process.execPath, join(import.meta.dirname, 'nginx-calls.ts'), input, output], { encoding: 'utf8', timeout: 170_000 })
     if (ran.status !== 0) throw new Error(ran.stderr + ran.stdout)
     return { answers: JSON.parse(readFileSync(output, 'utf8')) as Record<string, Answer>, log: ran.stdout }
   }
@@ -149,7 +149,7 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
   }, 90_000)
 
   test('works for everybody else while somebody tries passwords', () => {
-    const { answers } = ask(seeds.serena, image, serenaAt, [], { files: { 'htpasswd/serena': strong }, flood: { seconds: 2, rate: 50 } })
+    const { answers } = ask(seeds.serena, image, serenaAt, [], { files: { 'htpasswd/serena': strong }, flood: { seconds: 1, rate: 50 } })
     const { quiet, flooded, good, bad } = JSON.parse(answers['flood']?.body ?? '') as FloodOutcome
     expect(new Set(good)).toEqual(new Set([200]))
     const at = (list: number[], share: number): number => list.sort((a, b) => a - b)[Math.floor(list.length * share)] ?? 0
@@ -158,7 +158,7 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
     // Ten are looked at, then one in five seconds; a busy machine needs more of those.
     expect(Object.keys(bad).sort()).toEqual(['401', '429'])
     expect(bad['401']).toBeLessThanOrEqual(tries.burst + 10)
-  }, 90_000)
+  }, 180_000)
 
   test('says no before it takes in what a stranger sends', () => {
     const head = `POST /mcp HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 16000000\r\n`
