@@ -133,6 +133,8 @@ function prepareStorages(context: Context): void {
   const { storages } = context.state
   const kinds = ['images', 'iso', 'import', 'rootdir', 'vztmpl', 'snippets']
   storages.value.local ??= { type: 'dir', path: '/var/lib/vz', content: kinds }
+  // As an installation of Proxmox makes it, and where disks are unless somebody says else.
+  storages.value['local-lvm'] ??= { type: 'lvmthin', content: ['images', 'rootdir'], properties: { vgname: 'pve', thinpool: 'data' } }
   storages.value['local-disks'] ??= { type: 'dir', path: '/var/lib/lab-disks', content: ['images', 'rootdir'] }
   storages.save()
   for (const id of Object.keys(storages.value)) prepareFolders(context, id)
@@ -273,7 +275,7 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
     caFile: certificate.caFile,
     node,
     bridge,
-    storages: { disks: 'local-disks', iso: 'local' },
+    storages: { disks: 'local-lvm', iso: 'local' },
     rootToken: `root@pam!lab=${secrets.value.rootToken}`,
     admin: { username: 'admin@pve', password: secrets.value.adminPassword },
     controlSocket,

@@ -27,11 +27,12 @@ export const poolPrivileges = [
 export const depotPrivileges = ['Pool.Audit', 'VM.Audit', 'VM.Config.Disk'] as const
 
 /**
- * Role for the storage of VM disks. Never Datastore.Allocate: it would let the token delete any VM's disk. Nor
- * Datastore.Audit: with it and VM.Config.Disk on the owner a VM may attach another's volume (PVE::Storage's
- * check_volume_access), a depot's too, and moving it then deletes it.
+ * Role for the storage of VM disks. Never Datastore.Allocate: it would let the token delete any VM's disk. Datastore.Audit
+ * is for the provider, which looks at each disk by `GET …/content/VOLUME` where volumes' names have no ending (LVM, LVM-thin,
+ * ZFS, RBD). With it and VM.Config.Disk on the owner a VM may attach another's volume (PVE::Storage's check_volume_access),
+ * a depot's too, and overwrite it or delete it by moving it. Reassigning it to a throw-away VM, as delete-data does, is no less.
  */
-export const diskStoragePrivileges = ['Datastore.AllocateSpace'] as const
+export const diskStoragePrivileges = ['Datastore.AllocateSpace', 'Datastore.Audit'] as const
 
 /** Role for the storage of seeds and imports, where deleting files is part of the work and no disk lives. */
 export const isoStoragePrivileges = ['Datastore.Allocate', 'Datastore.AllocateSpace', 'Datastore.AllocateTemplate', 'Datastore.Audit'] as const

@@ -10,6 +10,12 @@ const configuration = {
   'create-subdirs': optional(flag), format: optional(oneOf('raw', 'qcow2', 'subvol', 'vmdk')), mkdir: optional(flag),
   preallocation: optional(oneOf('off', 'metadata', 'falloc', 'full')),
 }
+/** Where a storage of some type is; the lab keeps what is said and looks at none of it. */
+const ofTypes = {
+  vgname: optional(like('pve-storage-vgname')), thinpool: optional(like('pve-storage-vgname')), pool: optional(text()), server: optional(like('pve-storage-server')),
+  export: optional(like('pve-storage-path')), share: optional(text()), datastore: optional(text()), username: optional(text()), portal: optional(like('pve-storage-portal-dns')),
+  target: optional(text()), iscsiprovider: optional(text()), blocksize: optional(text()), 'snapshot-as-volume-chain': optional(flag),
+}
 const checksum = {
   checksum: optional(text({ requires: 'checksum-algorithm' })),
   'checksum-algorithm': optional({ ...oneOf('md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512'), requires: 'checksum' }),
@@ -20,7 +26,7 @@ const volume = { node, storage: optional(storage), volume: text() }
 
 export const storageMethods = {
   'GET /storage': method(everybody, { type: optional(types) }),
-  'POST /storage': method(all('/storage', 'Datastore.Allocate'), { ...configuration, type: types, path: optional(like('pve-storage-path')) }),
+  'POST /storage': method(all('/storage', 'Datastore.Allocate'), { ...configuration, ...ofTypes, type: types, path: optional(like('pve-storage-path')) }),
   'GET /storage/{storage}': method(all('/storage/{storage}', 'Datastore.Allocate'), { storage }),
   'PUT /storage/{storage}': method(all('/storage', 'Datastore.Allocate'), {
     ...configuration, delete: optional(like('pve-configid-list', { maxLength: 4096 })), digest: optional(text({ maxLength: 64 })),

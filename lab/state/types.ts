@@ -24,10 +24,14 @@ export interface AccessState {
   readonly ticketKey: string
 }
 export interface Pool { comment?: string; vms: number[]; storages: string[] }
+export type StorageType = 'cephfs' | 'cifs' | 'dir' | 'esxi' | 'iscsi' | 'iscsidirect' | 'lvm' | 'lvmthin' | 'nfs' | 'pbs' | 'rbd' | 'zfs' | 'zfspool'
 export interface StorageConfig {
-  readonly type: 'dir'
-  path: string
+  readonly type: StorageType
+  /** Of directories. */
+  path?: string
   content: string[]
+  /** What else its type needs: `vgname`, `pool`, `server`, … Nothing of it is looked at. */
+  properties?: Record<string, string>
   shared?: boolean
   disable?: boolean
   preallocation?: string

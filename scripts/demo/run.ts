@@ -67,7 +67,7 @@ export async function runDemo(world: DemoWorld): Promise<DemoResult> {
     await checks.check('golden bake again: nothing to do', async () => {
       expectEqual('outcome', (await golden('bake')).outcome, 'unchanged')
     })
-    await checkTemplate(checks, { site, folder, proxmox, stateDir: join(world.folder, 'lab'), scratch: world.folder })
+    await checkTemplate(checks, { site, folder, proxmox, scratch: world.folder })
     // From here on the VMs have no way to the internet, and the image registry is of no use to them.
     await lab.internet(false)
     await checks.must('golden deploy: both VMs, logging first', async () => {

@@ -22,14 +22,17 @@ async function secretsOf(folder: string): Promise<string[]> {
   return texts.map((text) => text.startsWith('-----') ? (text.split('\n').at(-3) ?? '') : text.trim()).filter((text) => text.length >= 16)
 }
 
-export async function checkTemplate(checks: Checks, place: { site: Site; folder: string; proxmox: Proxmox; stateDir: string; scratch: string }): Promise<void> {
+export async function checkTemplate(checks: Checks, place: { site: Site; folder: string; proxmox: Proxmox; scratch: string }): Promise<void> {
   const { site, proxmox } = place
   const open = async <T>(work: (disk: Disk, image: Image) => Promise<T>): Promise<T> => {
     const [image] = (await listImages(proxmox, site)).images
     if (image === undefined) throw new Error('there is no image')
-    const config = await proxmox.get<Record<string, string>>(`/nodes/${site.proxmox.node}/qemu/${image.vmid}/config`)
-    const volume = (config['scsi0'] ?? '').split(',')[0]?.split(':')[1] ?? ''
-    return withDisk(join(place.stateDir, 'storage', site.proxmox.storage.disks, 'images', volume), place.scratch, (disk) => work(disk, image))
+    const { node, storage } = site.proxmox
+    const config = await proxmox.get<Record<string, string>>(`/nodes/${node}/qemu/${image.vmid}/config`)
+    const volume = (config['scsi0'] ?? '').split(',')[0] ?? ''
+    // What is a block device on a node is a file here, and the lab tells which.
+    const { path } = await proxmox.get<{ path: string }>(`/nodes/${node}/storage/${storage.disks}/content/${encodeURIComponent(volume)}`)
+    return withDisk(path, place.scratch, (disk) => work(disk, image))
   }
   await checks.check('the template: no secret, host key, machine id, seed, password or history; all container images by digest', () => open(async (disk, image) => {
     const secrets = await secretsOf(place.folder)

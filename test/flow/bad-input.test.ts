@@ -77,7 +77,7 @@ describe('before the host is prepared', () => {
     await copyFile(place.lab.connection.caFile, join(other.folder, 'secrets/proxmox-ca.pem'))
     await place.computer.give(other.folder)
     const { hint } = expectFailure(await other.golden('setup', '--admin', 'admin@pve'), 'storage-missing')
-    expect(hint).toContain('local-disks')
+    expect(hint).toContain('local-lvm')
     await expectNothingLeft()
   }, minute)
 

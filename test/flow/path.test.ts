@@ -66,7 +66,7 @@ describe('the path of a site', () => {
   }, minute)
 
   it('does not touch a VM of somebody else that has a slot\'s VMID', async () => {
-    await place.root.task(await place.root.post('/nodes/pve/qemu', { vmid: 7000, name: 'mail', memory: 64, scsi0: 'local-disks:1', description: 'ours' }))
+    await place.root.task(await place.root.post('/nodes/pve/qemu', { vmid: 7000, name: 'mail', memory: 64, scsi0: 'local-lvm:1', description: 'ours' }))
     const config = await place.root.get('/nodes/pve/qemu/7000/config')
     const taken = await site.copy('taken', (draft) => { draft.groups['logging']!.slots.blue.vmid = 7000 })
     const before = await place.inventory()
@@ -119,7 +119,7 @@ describe('the path of a site', () => {
     for (const [slot, depot] of [[9011, 9010], [9021, 9020]] as const) {
       const config = await configOf(slot)
       expect(config).toMatchObject({ protection: 1, scsi1: expect.stringMatching(new RegExp(`vm-${slot}-disk-\\d.*serial=golden-data`)) })
-      expect(Object.values(await configOf(depot)).filter((value) => String(value).startsWith('local-disks:'))).toEqual([])
+      expect(Object.values(await configOf(depot)).filter((value) => String(value).startsWith('local-lvm:'))).toEqual([])
     }
     for (const [slot, address] of [[9011, '10.77.0.21'], [9021, '10.77.0.25']] as const) {
       expect(JSON.parse(await inGuest(slot, '/usr/local/sbin/slotctl status'))).toMatchObject({ active: true, dataDisk: 'mounted', serviceAddress: { address, held: true } })
@@ -227,8 +227,8 @@ describe('the path of a site', () => {
       () => token.del(`${node}/qemu/9010`, { purge: 1 }),
       () => token.post(`${node}/qemu/9010/status/start`),
       () => token.put('/pools/test-depots', { vms: '9010', delete: 1 }),
-      () => token.del(`${node}/storage/local-disks/content/${encodeURIComponent(volume)}`),
-      () => token.del(`${node}/storage/local-disks/content/${encodeURIComponent(foreign)}`),
+      () => token.del(`${node}/storage/local-lvm/content/${encodeURIComponent(volume)}`),
+      () => token.del(`${node}/storage/local-lvm/content/${encodeURIComponent(foreign)}`),
       () => token.get(`${node}/qemu/7000/config`),
       () => token.put(`${node}/qemu/7000/config`, { description: 'mine' }),
       () => token.post(`${node}/qemu/7000/status/start`),

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { task, type Call, type Context, type Handlers } from '../context.ts'
 import { ApiError, fail, parameterError } from '../errors.ts'
 import { requireVolumeAccess } from './access.ts'
-import { fileKinds, freeVolume, imageVolumes, kindFolder, parseVolid, pathOf, storageConfig, usableStorage, volumeOf, type FileKind } from './volumes.ts'
+import { fileKinds, freeVolume, imageVolumes, kindFolder, parseVolid, pathOf, storageConfig, usableStorage, volumeExists, volumeOf, type FileKind } from './volumes.ts'
 
 const extensions: Readonly<Record<FileKind, RegExp>> = {
   iso: /\.(iso|img)$/i, import: /\.(qcow2|raw|vmdk|ova|ovf)$/i, vztmpl: /\.tar\.(gz|xz|zst)$/, snippets: /./,
@@ -70,13 +70,13 @@ async function one(call: Call): Promise<unknown> {
   const volume = volumeOf(volid)
   usableStorage(call.context, volume.storage)
   const path = pathOf(call.context, volid)
-  if (!existsSync(path)) fail(`volume_size_info on '${volid}' failed`)
+  if (!volumeExists(call.context, volid)) fail(`volume_size_info on '${volid}' failed`)
   if (volume.kind !== 'images') {
     const size = statSync(path).size
     return { path, size, used: size, format: volume.kind === 'iso' ? 'raw' : volume.format }
   }
   const info = await call.context.driver.volumes.info(path)
-  return { path, size: info.virtualBytes, used: info.allocatedBytes, format: info.format, ...(info.backing === undefined ? {} : { parent: relative(dirname(path), info.backing) }) }
+  return { path, size: info.virtualBytes, used: info.allocatedBytes, format: volume.flat ? volume.format : info.format, ...(info.backing === undefined ? {} : { parent: relative(dirname(path), info.backing) }) }
 }
 
 async function remove(call: Call): Promise<unknown> {

@@ -1,11 +1,12 @@
-/** Storage configuration (/storage) and status on the node. Only directory storages can be made. */
+/** Storage configuration (/storage) and status on the node. */
 import { mkdirSync } from 'node:fs'
 import { rm, statfs } from 'node:fs/promises'
 import { createHash } from 'node:crypto'
-import type { StorageConfig } from '../../state/types.ts'
+import type { StorageConfig, StorageType } from '../../state/types.ts'
 import type { Call, Context, Handlers } from '../context.ts'
 import { fail, parameterError } from '../errors.ts'
 import { splitList } from '../formats.ts'
+import { kindOf, storageKinds } from './kinds.ts'
 import { fileKinds, kindFolder, storageConfig, storageFolder } from './volumes.ts'
 
 /** Every folder that a storage has. */
@@ -19,20 +20,31 @@ const digest = (context: Context): string => createHash('sha1').update(JSON.stri
 const configOf = (context: Context, id: string): Record<string, unknown> => {
   const config = storageConfig(context, id)
   return {
-    storage: id, type: config.type, path: config.path, content: config.content.join(','), digest: digest(context),
-    ...(config.shared ? { shared: 1 } : {}), ...(config.disable ? { disable: 1 } : {}), ...(config.preallocation === undefined ? {} : { preallocation: config.preallocation }),
+    storage: id, type: config.type, ...(config.path === undefined ? {} : { path: config.path }), content: config.content.join(','), digest: digest(context), ...config.properties,
+    ...(isShared(config) ? { shared: 1 } : {}), ...(config.disable ? { disable: 1 } : {}), ...(config.preallocation === undefined ? {} : { preallocation: config.preallocation }),
   }
 }
 
 const mayList = (call: Call, id: string): boolean => call.caller.hasAny(`/storage/${id}`, 'Datastore.Audit', 'Datastore.AllocateSpace')
 
+const isShared = (config: StorageConfig): boolean => config.shared ?? kindOf(config).shared ?? false
+
+/** What the types need besides; of the rest the lab has no use. */
+const properties = ['vgname', 'thinpool', 'pool', 'server', 'export', 'share', 'datastore', 'username', 'portal', 'target', 'iscsiprovider', 'blocksize', 'snapshot-as-volume-chain']
+
 function create(call: Call): unknown {
-  const { storage = '', type, path, content } = call.params
+  const { params } = call
+  const { storage = '', path, content } = params
+  if (params.type === 'btrfs') fail("create storage failed: the lab has no storages of type 'btrfs'")
+  const type = params.type as StorageType
+  const kind = storageKinds[type]
   if (call.context.state.storages.value[storage] !== undefined) fail(`create storage failed: storage ID '${storage}' already defined`)
-  if (type !== 'dir') fail(`create storage failed: the lab has directory storages only, not '${type}'`)
-  if (path === undefined) throw parameterError({ path: 'property is missing and it is not optional' })
-  const config: StorageConfig = { type: 'dir', path, content: splitList(content ?? 'images,rootdir,vztmpl,iso,backup,snippets') }
-  change(config, call.params)
+  const missing = kind.needs.filter((name) => params[name] === undefined)
+  if (missing.length > 0) throw parameterError(Object.fromEntries(missing.map((name) => [name, 'property is missing and it is not optional'])))
+  const given = Object.fromEntries(properties.flatMap((name) => (params[name] === undefined ? [] : [[name, params[name]]])))
+  const byDefault = type === 'dir' ? 'images,rootdir,vztmpl,iso,backup,snippets' : kind.defaults.join(',')
+  const config: StorageConfig = { type, ...(path === undefined ? {} : { path }), content: splitList(content ?? byDefault), ...(Object.keys(given).length === 0 ? {} : { properties: given }) }
+  change(config, params)
   call.context.state.storages.value[storage] = config
   call.context.state.storages.save()
   prepareFolders(call.context, storage)
@@ -40,7 +52,10 @@ function create(call: Call): unknown {
 }
 
 function change(config: StorageConfig, params: Readonly<Record<string, string>>): void {
-  if (params.content !== undefined) config.content = splitList(params.content)
+  const content = params.content === undefined ? config.content : splitList(params.content)
+  const other = content.find((kind) => kind !== 'none' && !kindOf(config).content.includes(kind))
+  if (other !== undefined) fail(`storage does not support content type '${other}'`)
+  config.content = content
   if (params.shared !== undefined) config.shared = params.shared === '1'
   if (params.disable !== undefined) config.disable = params.disable === '1'
   if (params.preallocation !== undefined) config.preallocation = params.preallocation
@@ -79,7 +94,7 @@ export async function storageStatus(context: Context, id: string): Promise<Recor
   const avail = disk.bavail * disk.bsize
   const used = total - disk.bfree * disk.bsize
   return {
-    type: config.type, content: config.content.join(','), active: config.disable ? 0 : 1, enabled: config.disable ? 0 : 1, shared: config.shared ? 1 : 0, total, used, avail,
+    type: config.type, content: config.content.join(','), active: config.disable ? 0 : 1, enabled: config.disable ? 0 : 1, shared: isShared(config) ? 1 : 0, total, used, avail,
   }
 }
 
@@ -97,7 +112,7 @@ async function nodeList(call: Call): Promise<unknown> {
 export const storageHandlers: Handlers = {
   'GET /storage': (call) =>
     Object.keys(call.context.state.storages.value)
-      .filter((id) => mayList(call, id) && (call.params.type ?? 'dir') === 'dir')
+      .filter((id) => mayList(call, id) && (call.params.type === undefined || call.context.state.storages.value[id]?.type === call.params.type))
       .map((id) => configOf(call.context, id)),
   'POST /storage': create,
   'GET /storage/{storage}': (call) => configOf(call.context, call.params.storage as string),

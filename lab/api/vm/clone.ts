@@ -3,7 +3,8 @@ import type { DiskFormat } from '../../compute/driver.ts'
 import { task, vmidOf, type Call, type Context } from '../context.ts'
 import { ApiError, fail, taskErrorText } from '../errors.ts'
 import { joinPool, requirePool } from '../pools.ts'
-import { nextDisk, parseVolid, pathOf, takeBack, usableStorage, volumeOf } from '../storage/volumes.ts'
+import { hasFeature } from '../storage/kinds.ts'
+import { nextDisk, parseVolid, pathOf, storageConfig, takeBack, usableStorage, volumeIn } from '../storage/volumes.ts'
 import { isTemplate, loadVm, requireUnlocked, saveVm, type Config, type VmFile } from './config.ts'
 import { copyDrive } from './disks.ts'
 import { isCdrom, isCloudinit, parseDrive, printDrive, type Drive } from './drive.ts'
@@ -20,7 +21,7 @@ interface Plan {
 }
 
 /** What the clone will look like; volumes come later. @throws 500 when a disk can't be linked */
-function plan(source: VmFile, full: boolean, change: { name?: string | undefined; description?: string | undefined }): Plan {
+function plan(context: Context, source: VmFile, full: boolean, change: { name?: string | undefined; description?: string | undefined }): Plan {
   const { config: old, vmid } = source.value
   const config: Config = {}
   const drives: { slot: string; drive: Drive; how: 'copy' | 'link' }[] = []
@@ -33,8 +34,10 @@ function plan(source: VmFile, full: boolean, change: { name?: string | undefined
         config[key] = value
         continue
       }
-      if (!full && !isCloudinit(drive) && !volumeOf(drive.file).isBase) fail(`Linked clone feature is not supported for '${drive.file}' (${key})`)
-      drives.push({ slot: key, drive, how: full || isCloudinit(drive) ? 'copy' : 'link' })
+      const how = full || isCloudinit(drive) ? 'copy' : 'link'
+      const volume = volumeIn(context, drive.file)
+      if (!hasFeature(storageConfig(context, volume.storage), how === 'copy' ? 'copy' : 'clone', volume)) fail(`${how === 'copy' ? 'Full' : 'Linked'} clone feature is not supported for '${drive.file}' (${key})`)
+      drives.push({ slot: key, drive, how })
     } else config[key] = value
   }
   config.smbios1 = withNewUuid(old.smbios1)
@@ -45,10 +48,10 @@ function plan(source: VmFile, full: boolean, change: { name?: string | undefined
 }
 
 async function link(context: Context, drive: Drive, vmid: number): Promise<string> {
-  const base = volumeOf(drive.file)
+  const base = volumeIn(context, drive.file)
   usableStorage(context, base.storage)
-  // A linked disk is always qcow2.
-  const next = nextDisk(context, base.storage, vmid, 'qcow2', { vmid: base.vmid as number, name: base.name })
+  // In a folder a linked disk is always qcow2.
+  const next = nextDisk(context, base.storage, vmid, base.flat ? 'raw' : 'qcow2', { vmid: base.vmid as number, name: base.name })
   await context.driver.volumes.link(pathOf(context, drive.file), next.path)
   return printDrive({ ...drive, file: next.volid })
 }
@@ -75,7 +78,7 @@ export async function cloneVm(call: Call): Promise<unknown> {
     requireCloneStorages(caller, source.value.config, storage)
     requireBridges(caller, source.value.config)
     if (context.state.vms.has(newid)) fail(`unable to create VM ${newid}: config file already exists`)
-    const planned = plan(source, full, { name: params.name, description: params.description })
+    const planned = plan(context, source, full, { name: params.name, description: params.description })
     const clone = context.state.createVm(newid, { lock: 'clone' })
     return task(call, 'qmclone', vmid, ({ signal, log }) => context.locks.withVmShared(vmid, async () => {
       const made: string[] = []

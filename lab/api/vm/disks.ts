@@ -4,7 +4,8 @@ import { copyFile } from 'node:fs/promises'
 import type { DiskFormat } from '../../compute/driver.ts'
 import type { Context } from '../context.ts'
 import { fail } from '../errors.ts'
-import { cloudinitVolume, diskFormat, makeBase, nextDisk, parseVolid, pathOf, takeBack, usableStorage, volumeExists, volumeOf } from '../storage/volumes.ts'
+import { formatFor } from '../storage/kinds.ts'
+import { cloudinitVolume, diskFormat, fileFormat, makeBase, nextDisk, parseVolid, pathOf, takeBack, storageConfig, usableStorage, volumeExists, volumeIn, volumeOf } from '../storage/volumes.ts'
 import { cloudinitBytes, writeCloudinit } from './cloudinit.ts'
 import { isCdrom, isCloudinit, newDiskWish, parseDrive, printDrive, printSize, cloudinitStorage, wantsCloudinit, withOptions, type Drive } from './drive.ts'
 import { driveSlots } from './options.ts'
@@ -48,17 +49,19 @@ async function createDisk(context: Context, vmid: number, slot: string, drive: D
     const storage = cloudinitStorage(drive, options.storage)
     const other = Object.keys(options.config).find((name) => name !== slot && driveSlots.includes(name) && isCloudinit(parseDrive(name, options.config[name] as string)))
     if (other !== undefined) fail(`${slot} - cloud-init drive is already attached at '${other}'`)
-    const format = (drive.options.format as DiskFormat | undefined) ?? 'qcow2'
-    const { volid, path } = cloudinitVolume(context, storage, vmid, format)
+    const { volid, path } = cloudinitVolume(context, storage, vmid, drive.options.format as DiskFormat | undefined)
     if (!existsSync(path)) writeCloudinit(path, vmid, options.config)
     const { size: _, ...rest } = drive.options
     return { drive: { file: volid, options: { ...rest, media: 'cdrom' } }, created: volid }
   }
   const wish = isCdrom(drive) ? undefined : newDiskWish(drive, options.storage)
   if (wish !== undefined) {
-    const format = (drive.options.format as DiskFormat | undefined) ?? 'raw'
-    const { volid, path } = nextDisk(context, wish.storage, vmid, format)
+    const wished = drive.options.format as DiskFormat | undefined
     const source = drive.options['import-from']
+    const config = storageConfig(context, wish.storage)
+    // An import takes the next best format, a new disk none but the one it is told to (RBD knows of none, and does not look).
+    const { volid, path } = nextDisk(context, wish.storage, vmid, source !== undefined || config.type === 'rbd' ? formatFor(config, wished) : (wished ?? formatFor(config, undefined)))
+    const format = fileFormat(volumeOf(volid))
     if (source !== undefined) {
       options.log(`importing disk '${source}' ...`)
       if (!volumeExists(context, source)) fail(`volume '${source}' does not exist`)
@@ -91,17 +94,17 @@ export interface CopyTarget { readonly storage?: string; readonly format?: DiskF
 
 /** A full copy of one VM's drive for another VM (or the same one). @returns the new drive string */
 export async function copyDrive(context: Context, drive: Drive, vmid: number, target: CopyTarget): Promise<string> {
-  const source = volumeOf(drive.file)
+  const source = volumeIn(context, drive.file)
   usableStorage(context, source.storage)
   const storage = target.storage ?? source.storage
-  const format = target.format ?? diskFormat(source)
+  const format = formatFor(storageConfig(context, storage), target.format ?? diskFormat(source))
   if (isCloudinit(drive)) {
     const copy = cloudinitVolume(context, storage, vmid, format)
     await copyFile(pathOf(context, drive.file), copy.path)
     return printDrive(withOptions({ ...drive, file: copy.volid }, { size: printSize(cloudinitBytes) }))
   }
   const next = nextDisk(context, storage, vmid, format)
-  await context.driver.volumes.copy(pathOf(context, drive.file), next.path, { format, signal: target.signal })
+  await context.driver.volumes.copy(pathOf(context, drive.file), next.path, { format: fileFormat(volumeOf(next.volid)), signal: target.signal })
   const { virtualBytes } = await context.driver.volumes.info(next.path)
   return printDrive(withOptions({ ...drive, file: next.volid }, { size: printSize(virtualBytes) }))
 }

@@ -1,7 +1,8 @@
 /** The VM methods and where they are. */
 import { vmidOf, type Call, type Handlers } from '../context.ts'
 import { fail, parameterError } from '../errors.ts'
-import { volumeOf } from '../storage/volumes.ts'
+import { hasFeature, type Feature } from '../storage/kinds.ts'
+import { storageConfig, volumeIn } from '../storage/volumes.ts'
 import { cloneVm } from './clone.ts'
 import { cloudinitHandlers } from './cloudinit.ts'
 import { loadVm, shownConfig, shownPending } from './config.ts'
@@ -33,13 +34,13 @@ function config(call: Call): unknown {
   return shownConfig(vm, current === '1')
 }
 
-/** Linked clones are possible from base volumes. */
+/** Whether the disks' storages can do it. */
 function feature(call: Call): unknown {
   const vm = loadVm(call.context, vmidOf(call))
   if (call.params.snapname !== undefined) fail(`snapshot '${call.params.snapname}' does not exist`)
   const disks = driveSlots.map((slot) => [slot, vm.value.config[slot]] as const).filter((entry): entry is [string, string] => entry[1] !== undefined)
-  const volumes = disks.map(([slot, value]) => parseDrive(slot, value)).filter((drive) => !isCdrom(drive)).map((drive) => volumeOf(drive.file))
-  const has = call.params.feature === 'copy' ? true : call.params.feature === 'clone' ? volumes.every((volume) => volume.isBase) : volumes.every((volume) => volume.format === 'qcow2')
+  const volumes = disks.map(([slot, value]) => parseDrive(slot, value)).filter((drive) => !isCdrom(drive)).map((drive) => volumeIn(call.context, drive.file))
+  const has = volumes.every((volume) => hasFeature(storageConfig(call.context, volume.storage), call.params.feature as Feature, volume))
   return { hasFeature: has ? 1 : 0, nodes: [call.context.node] }
 }
 

@@ -2,7 +2,7 @@
 import type { DriveSpec, MachineSpec, NicSpec } from '../../compute/driver.ts'
 import type { Context } from '../context.ts'
 import { parsePropertyString } from '../property-string.ts'
-import { diskFormat, pathOf, volumeOf } from '../storage/volumes.ts'
+import { fileFormat, pathOf, volumeOf } from '../storage/volumes.ts'
 import { join } from 'node:path'
 import { mkdirSync } from 'node:fs'
 import { bootOrder } from './boot.ts'
@@ -15,7 +15,7 @@ const pluggable = (slot: string): boolean => driveSlots.includes(slot) && !slot.
 
 export function driveSpec(context: Context, slot: string, drive: Drive): DriveSpec {
   const empty = drive.file === 'none' || drive.file === 'cdrom'
-  const format = empty || isCloudinit(drive) ? 'raw' : diskFormat(volumeOf(drive.file))
+  const format = empty || isCloudinit(drive) ? 'raw' : fileFormat(volumeOf(drive.file))
   return {
     slot,
     path: empty ? null : pathOf(context, drive.file),

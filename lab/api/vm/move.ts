@@ -3,7 +3,8 @@ import type { DiskFormat } from '../../compute/driver.ts'
 import { task, vmidOf, type Call, type Context } from '../context.ts'
 import { fail, parameterError } from '../errors.ts'
 import { jobsOf } from '../replication.ts'
-import { diskFormat, freeVolume, makeBase, pathOf, renameVolume, storageConfig, usableStorage, volumeOf } from '../storage/volumes.ts'
+import { hasFeature } from '../storage/kinds.ts'
+import { diskFormat, freeVolume, makeBase, parseVolid, pathOf, renameVolume, storageConfig, usableStorage, volumeIn, volumeOf } from '../storage/volumes.ts'
 import { applyAll, hotplug } from './apply.ts'
 import { bootOrder, printBootOrder } from './boot.ts'
 import { addUnused, digestOf, isTemplate, loadVm, requireUnlocked, saveVm, type VmFile } from './config.ts'
@@ -85,8 +86,12 @@ async function reassign(call: Call, target: number): Promise<unknown> {
     if (receiver.value.config[slot] !== undefined) fail(`Target disk key '${slot}' is already in use for VM '${target}'`)
     if (isCdrom(drive) && !isCloudinit(drive)) fail("CD drive contents can't be moved to another VM")
     if (snapshotsOf(source, drive.file).length > 0) fail("Can't move disk used by a snapshot to another VM")
+    if (parseVolid(drive.file) !== undefined && !isCdrom(drive)) {
+      const volume = volumeIn(context, drive.file)
+      if (!hasFeature(storageConfig(context, volume.storage), 'rename', volume)) fail('Storage does not support moving of this disk to another VM')
+    }
     if (context.running.has(vmid) && !isUnusedSlot(disk)) fail('Cannot move disk to another VM while the source VM is running - detach first')
-    if (jobsOf(context, target).length > 0 && (storageConfig(context, volumeOf(drive.file).storage).type as string) !== 'zfspool') fail('Cannot move disk to a replicated VM. Storage does not support replication!')
+    if (jobsOf(context, target).length > 0 && storageConfig(context, volumeOf(drive.file).storage).type !== 'zfspool') fail('Cannot move disk to a replicated VM. Storage does not support replication!')
     return { source, receiver, drive }
   }
   const first = load()

@@ -3,7 +3,7 @@ import type { Caller } from '../caller.ts'
 import type { Context } from '../context.ts'
 import { fail, parameterError } from '../errors.ts'
 import { requireVolumeAccess } from '../storage/access.ts'
-import { parseVolid, storageConfig, volumeOf } from '../storage/volumes.ts'
+import { parseVolid, storageConfig, volumeIn } from '../storage/volumes.ts'
 import { isCdrom, isCloudinit, newDiskWish, parseDrive, wantsCloudinit, wantsDisk, type Drive } from './drive.ts'
 import { parseNet } from './net.ts'
 import { isDriveSlot } from './options.ts'
@@ -70,8 +70,7 @@ export function requireDriveSyntax(context: Context, wishes: Readonly<Record<str
     }
     const [, storage] = /^([a-z][a-z0-9\-_.]*[a-z0-9]):.+$/i.exec(drive.file) ?? []
     if (storage === undefined || wantsCloudinit(drive) || wantsDisk(drive)) continue
-    storageConfig(context, storage)
-    if (volumeOf(drive.file).kind === 'iso' && drive.options.media !== 'cdrom') throw parameterError({ [slot]: "explicit 'media=cdrom' is required for iso images" })
+    if (volumeIn(context, drive.file).kind === 'iso' && drive.options.media !== 'cdrom') throw parameterError({ [slot]: "explicit 'media=cdrom' is required for iso images" })
   }
 }
 
