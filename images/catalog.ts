@@ -8,10 +8,20 @@ export interface Image {
   readonly vmid: number
   readonly name: string
   readonly node: string
+  /** Where its disk is; undefined when its configuration does not say. */
+  readonly storage?: string | undefined
   readonly record: TemplateRecord
   readonly channel: Channel | undefined
   readonly verified: boolean
   readonly revoked: boolean
+}
+
+export interface Base {
+  readonly vmid: number
+  readonly name: string
+  readonly node: string
+  readonly storage: string | undefined
+  readonly record: BaseRecord
 }
 
 /** A VM or template of the pool with a VMID of the site's template range, as Proxmox has it. */
@@ -38,6 +48,22 @@ export interface Ignored {
   readonly reason: string
 }
 
+/** The storage of a VM's root disk. */
+export const storageOf = (config: VmConfig): string | undefined => /^([^:,]+):/.exec(String(config['scsi0'] ?? ''))?.[1]
+
+/** Why clones of this template can't be made where the site has its VMs, for people; undefined: they can. */
+export function elsewhere(site: Site, { node, storage }: { readonly node: string; readonly storage?: string | undefined }): string | undefined {
+  const { proxmox } = site
+  if (node !== proxmox.node) return `on node ${node}, and proxmox.node is ${proxmox.node}`
+  if (storage !== undefined && storage !== proxmox.storage.disks) return `on storage ${storage}, and proxmox.storage.disks is ${proxmox.storage.disks}`
+  return undefined
+}
+
+/** How to have it after all, without baking. */
+export const bringHere = (site: Site, { vmid, node, storage }: { readonly vmid: number; readonly node: string; readonly storage?: string | undefined }): string => node !== site.proxmox.node
+  ? `migrate it ("qm migrate ${vmid} ${site.proxmox.node}" on node ${node}), or set proxmox.node to ${node}`
+  : `move its disk ("qm disk move ${vmid} scsi0 ${site.proxmox.storage.disks} --delete 1" on node ${node}), or set proxmox.storage.disks to ${storage ?? ''}`
+
 interface Resource {
   readonly vmid: number
   readonly type: string
@@ -52,9 +78,12 @@ interface Resource {
 export async function listRange(proxmox: Proxmox, site: Site): Promise<RangeVm[]> {
   const { pool, templates } = site.proxmox
   const resources = await proxmox.get<Resource[]>('/cluster/resources', { type: 'vm' })
+  const inRange = resources.filter((one) => one.type === 'qemu' && one.pool === pool && one.vmid >= templates.first && one.vmid <= templates.last)
+  // Of a node that is down nothing can be read, and nothing there is of use to this site's node.
+  const nodes = inRange.some(({ node }) => node !== site.proxmox.node) ? await proxmox.get<{ node: string; status: string }[]>('/nodes') : []
   const found: RangeVm[] = []
-  for (const one of resources) {
-    if (one.type !== 'qemu' || one.pool !== pool || one.vmid < templates.first || one.vmid > templates.last) continue
+  for (const one of inRange) {
+    if (nodes.some(({ node, status }) => node === one.node && status !== 'online')) continue
     try {
       const config = await proxmox.get<VmConfig>(`/nodes/${one.node}/qemu/${one.vmid}/config`)
       found.push({ vmid: one.vmid, node: one.node, config })
@@ -67,9 +96,9 @@ export async function listRange(proxmox: Proxmox, site: Site): Promise<RangeVm[]
 }
 
 /** The images, newest first, and what else is there with the reason why it is none. */
-export function sortRange(range: readonly RangeVm[]): { readonly images: readonly Image[]; readonly bases: readonly { vmid: number; name: string; node: string; record: BaseRecord }[]; readonly ignored: readonly Ignored[] } {
+export function sortRange(range: readonly RangeVm[]): { readonly images: readonly Image[]; readonly bases: readonly Base[]; readonly ignored: readonly Ignored[] } {
   const images: Image[] = []
-  const bases: { vmid: number; name: string; node: string; record: BaseRecord }[] = []
+  const bases: Base[] = []
   const ignored: Ignored[] = []
   for (const { vmid, node, config } of range) {
     const name = config.name ?? `VM ${vmid}`
@@ -86,13 +115,13 @@ export function sortRange(range: readonly RangeVm[]): { readonly images: readonl
     const tags = splitTags(config.tags)
     if (parsed.record.kind === 'base') {
       if (parsed.record.unfinished) ignore('is a base that was never finished')
-      else bases.push({ vmid, name, node, record: parsed.record })
+      else bases.push({ vmid, name, node, storage: storageOf(config), record: parsed.record })
     } else if (parsed.record.unfinished) {
       ignore('is an image that was never finished')
     } else if (!tags.includes(goldenTag)) {
       ignore(`has no tag ${goldenTag}`)
     } else {
-      images.push({ vmid, name, node, record: parsed.record, channel: channelOf(tags), verified: tags.includes(verifiedTag), revoked: tags.includes(revokedTag) })
+      images.push({ vmid, name, node, storage: storageOf(config), record: parsed.record, channel: channelOf(tags), verified: tags.includes(verifiedTag), revoked: tags.includes(revokedTag) })
     }
   }
   images.sort((a, b) => (a.record.built < b.record.built ? 1 : -1))

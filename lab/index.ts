@@ -41,6 +41,8 @@ export interface LabOptions {
   readonly forReplay?: boolean
   /** @default 10.77.0.0/24 */
   readonly subnet?: string
+  /** Vnets of SDN that there are besides the bridge, and their zones: for permissions; every card is in the one LAN. */
+  readonly vnets?: Readonly<Record<string, string>>
   readonly log?: (line: string) => void
   /** Starts a container registry in the LAN once the network is up. */
   readonly startRegistry?: (lab: { readonly driver: ComputeDriver; readonly stateDir: string }) => Promise<Registry>
@@ -223,7 +225,7 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
     if (fault?.reason !== undefined) throw new Error(fault.reason)
   }
   const context: Context = {
-    node, bridge, state, driver, faults, log, runFolder,
+    node, bridge, vnets: options.vnets ?? {}, state, driver, faults, log, runFolder,
     tasks: createTasks(state, node, gate),
     locks: createLocks(options.lockTimeoutMs ?? 10000),
     listing: createListing(() => context, options.listingLagMs ?? 0),

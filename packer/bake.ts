@@ -7,15 +7,16 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { listRange, type Image } from '../images/catalog.ts'
+import { bringHere, elsewhere, listRange, type Image } from '../images/catalog.ts'
 import { readLock, type Lock } from '../images/lock.ts'
 import { renderRecord } from '../images/record.ts'
 import { registryCa } from '../images/resolve.ts'
 import { stageRootfs, type StagedRootfs } from '../images/stage.ts'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
+import { requirePlace } from '../proxmox/place.ts'
 import type { Progress } from '../proxmox/progress.ts'
-import { macOf, type Site } from '../stacks/site.ts'
+import { macOf, placeOf, type Site } from '../stacks/site.ts'
 import { makeBase } from './base.ts'
 import { claimBake, type BakeClaim } from './claim.ts'
 import { explainBuild, explainStorage } from './explain.ts'
@@ -52,8 +53,8 @@ export interface BakeResult {
 }
 
 /**
- * @throws Failure `lock-missing`, `lock-invalid`, `bake-in-progress`, `image-revoked`, `template-range-full`, those of
- * packer/base.ts and packer/explain.ts, `cancelled`, or Proxmox's
+ * @throws Failure `lock-missing`, `lock-invalid`, `bake-in-progress`, `image-revoked`, `base-elsewhere`, `template-range-full`,
+ * those of proxmox/place.ts, packer/base.ts and packer/explain.ts, `cancelled`, or Proxmox's
  */
 export async function bake(options: BakeOptions): Promise<BakeResult> {
   const { site, folder, signal } = options
@@ -99,6 +100,7 @@ interface Bake extends BakeOptions {
 
 async function carryOut(bake: Bake): Promise<BakeResult> {
   const { site, folder, proxmox, progress, signal, claim, run } = bake
+  await requirePlace(proxmox, placeOf(site), progress.warn)
   const staged = await progress.step('collect the image\'s files', (note) => (bake.stage ?? stageRootfs)({ targetDir: bake.work, cacheDir: bake.cacheDir, progress: note }))
   const inputs = await collectInputs(site, bake.lock, staged.sha256)
   const { fingerprint } = inputs
@@ -111,6 +113,9 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
     await progress.step(`finish ${plan.name}, which an earlier run had baked`, () => settle(bake, plan.node, plan.vmid))
     return { outcome: 'baked', template: { vmid: plan.vmid, name: plan.name, fingerprint } }
   }
+  const away = plan.base.elsewhere
+  if (away !== undefined) throw new Failure('base-elsewhere', `the base template ${away.name} (${away.vmid}) is ${elsewhere(site, away) ?? ''}`, `In Proxmox, ${bringHere(site, away)}; or remove it: the bake makes a new one.`)
+  for (const image of plan.elsewhere ?? []) progress.info(`image ${image.name} (${image.vmid}) of the same inputs is ${elsewhere(site, image) ?? ''}: another one is baked. To use that one instead, ${bringHere(site, image)}.`)
   const registries = await readRegistries(bake)
   const vmids = await freeVmids(proxmox, site, plan.base.vmid === undefined ? 2 : 1)
   const now = new Date().toISOString()

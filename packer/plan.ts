@@ -1,7 +1,7 @@
 /** Decides what a bake has to do. Pure. */
 import { canonical, sha256 } from '../images/canonical.ts'
 import { doomedTag, splitTags } from '../images/channels.ts'
-import { sortRange, type Image, type RangeVm, type VmConfig } from '../images/catalog.ts'
+import { elsewhere, sortRange, storageOf, type Base, type Image, type RangeVm, type VmConfig } from '../images/catalog.ts'
 import { parseRecord, type Record } from '../images/record.ts'
 import { packersMark } from '../proxmox/ours.ts'
 import type { Site } from '../stacks/site.ts'
@@ -27,6 +27,8 @@ export interface BasePlan {
   readonly name: string
   /** VMID of the base template that is there; undefined: it has to be made. */
   readonly vmid: number | undefined
+  /** One of this name is on another node. Packer's plugin, which asks by name, could take that. */
+  readonly elsewhere?: Base
 }
 
 export type BakePlan =
@@ -36,26 +38,37 @@ export type BakePlan =
   | { readonly kind: 'revoked'; readonly image: Image }
   /** Packer has finished it, but the run ended before it was tidied up and tagged. */
   | { readonly kind: 'finish'; readonly vmid: number; readonly node: string; readonly name: string; readonly leftovers: readonly Leftover[] }
-  | { readonly kind: 'bake'; readonly base: BasePlan; readonly name: string; readonly leftovers: readonly Leftover[] }
+  | {
+    readonly kind: 'bake'
+    readonly base: BasePlan
+    readonly name: string
+    /** Images of the same inputs of which the site can make no clones. */
+    readonly elsewhere?: readonly Image[]
+    readonly leftovers: readonly Leftover[]
+  }
 
 /** What makes a base template: the same fingerprint, the same template. */
 export const baseFingerprint = (site: Site): string =>
-  sha256(canonical({ schema: 1, os: site.image.base.os, sha256: site.image.base.sha256, diskGiB: site.image.build.diskGiB, storage: site.proxmox.storage.disks, vm: baseVm, disk: baseDisk }))
+  sha256(canonical({ schema: 1, os: site.image.base.os, sha256: site.image.base.sha256, diskGiB: site.image.build.diskGiB, node: site.proxmox.node, storage: site.proxmox.storage.disks, vm: baseVm, disk: baseDisk }))
 
 export function planBake(site: Site, fingerprint: string, range: readonly RangeVm[]): BakePlan {
   const { images, bases } = sortRange(range)
   const leftovers = findLeftovers(site, range)
   const same = images.filter((image) => image.record.fingerprint === fingerprint)
-  const usable = same.find((image) => !image.revoked)
+  const good = same.filter((image) => !image.revoked)
+  const usable = good.find((image) => elsewhere(site, image) === undefined)
   if (usable !== undefined) return { kind: 'unchanged', image: usable, leftovers }
-  if (same[0] !== undefined) return { kind: 'revoked', image: same[0] }
+  if (good.length === 0 && same[0] !== undefined) return { kind: 'revoked', image: same[0] }
   const name = imageName(site, fingerprint)
   const isDoomed = (vmid: number): boolean => range.some((vm) => vm.vmid === vmid && splitTags(vm.config.tags).includes(doomedTag))
-  const unfinished = leftovers.find((one) => one.what === 'unfinished image' && one.name === name && !isDoomed(one.vmid))
+  const isHere = ({ vmid, node }: Leftover): boolean => range.some((vm) => vm.vmid === vmid && elsewhere(site, { node, storage: storageOf(vm.config) }) === undefined)
+  const unfinished = leftovers.find((one) => one.what === 'unfinished image' && one.name === name && !isDoomed(one.vmid) && isHere(one))
   if (unfinished !== undefined) return { kind: 'finish', vmid: unfinished.vmid, node: unfinished.node, name, leftovers: leftovers.filter((one) => one !== unfinished) }
   const wanted = baseFingerprint(site)
-  const base = bases.find((one) => one.record.fingerprint === wanted && one.name === baseName(site, wanted))
-  return { kind: 'bake', base: { fingerprint: wanted, name: baseName(site, wanted), vmid: base?.vmid }, name, leftovers }
+  const named = bases.filter((one) => one.record.fingerprint === wanted && one.name === baseName(site, wanted))
+  const away = named.find((one) => elsewhere(site, one) !== undefined)
+  const base: BasePlan = { fingerprint: wanted, name: baseName(site, wanted), vmid: named.find((one) => one !== away)?.vmid, ...(away === undefined ? {} : { elsewhere: away }) }
+  return { kind: 'bake', base, name, ...(good.length === 0 ? {} : { elsewhere: good }), leftovers }
 }
 
 /** The record of a template of ours that Packer has made and tidy.ts has not finished. */

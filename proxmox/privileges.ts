@@ -64,6 +64,8 @@ export interface PrivilegeScope {
   readonly disks: string
   readonly iso: string
   readonly bridge: string
+  /** Of SDN, if the bridge is one of its vnets. @default 'localnetwork', where Proxmox has a node's own bridges */
+  readonly zone?: string | undefined
 }
 
 /**
@@ -78,6 +80,8 @@ export function isSameKind(role: string, other: string): boolean {
   return kind(role) === kind(other)
 }
 
+const localZone = 'localnetwork'
+
 /** Every role and the path on which the token gets it. */
 export function privilegeTable(scope: PrivilegeScope, release?: Release): readonly PrivilegeTarget[] {
   const before9 = release !== undefined && release.major < 9
@@ -88,7 +92,7 @@ export function privilegeTable(scope: PrivilegeScope, release?: Release): readon
     target('GoldenDepot', depotPrivileges, `/pool/${scope.depotPool}`),
     target('GoldenDisks', diskStoragePrivileges, `/storage/${scope.disks}`),
     target('GoldenIso', isoStoragePrivileges, `/storage/${scope.iso}`),
-    target('GoldenNetwork', networkPrivileges, `/sdn/zones/localnetwork/${scope.bridge}`),
+    target('GoldenNetwork', networkPrivileges, `/sdn/zones/${scope.zone ?? localZone}/${scope.bridge}`),
     target('GoldenNode', nodePrivileges, `/nodes/${scope.node}`),
     target('GoldenDatacenter', datacenterPrivileges, '/', false)
   ]

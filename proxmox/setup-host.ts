@@ -30,8 +30,10 @@ export interface SetupObserved {
   /** @default the newest */
   readonly release?: Release | undefined
   readonly nodes: readonly { node: string; status: string }[]
-  /** Bridges of the wanted node; none of a node that does not answer. */
+  /** Bridges and vnets of the wanted node; none of a node that does not answer. */
   readonly bridges: readonly string[]
+  /** All vnets of SDN, and the zones that they are in. */
+  readonly vnets?: readonly { vnet: string; zone?: string }[]
   readonly roles: readonly { roleid: string; privs?: string }[]
   readonly users: readonly string[]
   readonly tokens: readonly string[]
@@ -69,7 +71,8 @@ export async function observeSetup(admin: Proxmox, wanted: SetupWanted): Promise
   requireRelease(release, undefined)
   const nodes = await admin.get<SetupObserved['nodes']>('/nodes')
   if (isOnline(nodes, wanted.node)) requireRelease(release, parseRelease(await admin.get(`/nodes/${wanted.node}/version`)))
-  const bridges = isOnline(nodes, wanted.node) ? (await admin.get<{ iface: string }[]>(`/nodes/${wanted.node}/network`, { type: 'any_local_bridge' })).map((entry) => entry.iface) : []
+  const bridges = isOnline(nodes, wanted.node) ? (await admin.get<{ iface: string }[]>(`/nodes/${wanted.node}/network`, { type: 'any_bridge' })).map((entry) => entry.iface) : []
+  const vnets = await observeVnets(admin)
   const roles = await admin.get<SetupObserved['roles']>('/access/roles')
   const users = (await admin.get<{ userid: string }[]>('/access/users')).map((entry) => entry.userid)
   const tokens = users.includes(user) ? (await admin.get<{ tokenid: string }[]>(`/access/users/${encodeURIComponent(user)}/token`)).map((entry) => entry.tokenid) : []
@@ -79,7 +82,7 @@ export async function observeSetup(admin: Proxmox, wanted: SetupWanted): Promise
   const { vms, protectedVms } = await observeVms(admin, wanted, nodes)
   const pooledStorages = await observePooledStorages(admin, wanted, pools)
   const firewall = await observeFirewall(admin)
-  return { release, nodes, bridges, roles, users, tokens, acl, pools, storages, vms, pooledStorages, protectedVms, firewall }
+  return { release, nodes, bridges, vnets, roles, users, tokens, acl, pools, storages, vms, pooledStorages, protectedVms, firewall }
 }
 
 /**
@@ -104,6 +107,16 @@ async function observeVms(admin: Proxmox, wanted: SetupWanted, nodes: SetupObser
     if (isDepot && config.protection === 1) protectedVms.add(vmid)
   }
   return { vms, protectedVms }
+}
+
+/** A Proxmox without SDN does not know the question. */
+async function observeVnets(admin: Proxmox): Promise<NonNullable<SetupObserved['vnets']>> {
+  try {
+    return await admin.get<NonNullable<SetupObserved['vnets']>>('/cluster/sdn/vnets')
+  } catch (error) {
+    if (error instanceof ProxmoxError && error.status === 501) return []
+    throw error
+  }
 }
 
 interface Config {

@@ -1,6 +1,7 @@
 /** The administrator's part as a shell script for the node, for those who do not want to give anybody a login. */
 import { firewallIsOn, planSetup, type SetupObserved, type SetupWanted } from './setup.ts'
 import { shellWord } from './shell-word.ts'
+import { diskStorageProblem, storageKinds } from './storage-kinds.ts'
 import { oldestRelease, type Release } from './version.ts'
 
 /** Where, on the user's computer, goes what only the node can tell. */
@@ -8,6 +9,9 @@ export interface SetupPlaces {
   readonly tokenFile: string
   readonly caFile: string
 }
+
+/** Types of storage that can't have the site's disks. */
+const unfit = Object.keys(storageKinds).filter((type) => diskStorageProblem({ storage: '', type }) !== undefined)
 
 /** A host on which only what setup never makes is there: the script finds out by itself what else is. */
 const bareHost = (wanted: SetupWanted, release: Release): SetupObserved => ({
@@ -73,6 +77,7 @@ function checks({ node, bridge, disks, iso, isoPath, depots, depotPool, pool, en
     `[ -d ${shellWord(`/sys/class/net/${bridge}`)} ] || ${refuse(`there is no bridge ${bridge}`)}`,
     'storages=$(get /storage)',
     `each "$storages" | grep -F '"storage":"${disks}"' | grep -Eq '"content":"([a-z]+,)*images[,"]' || ${refuse(`there is no storage ${disks} for disk images`)}`,
+    `! each "$storages" | grep -F '"storage":"${disks}"' | grep -Eq '"type":"(${unfit.join('|')})"' || ${refuse(`storage ${disks} is of a type on which images can't be made, cloned or handed over: choose another proxmox.storage.disks`)}`,
     // Its content is a set, told in any order.
     `content=$(each "$storages" | grep -F '"storage":"${iso}"' || true)`,
     `[ -z "$content" ] || echo "$content" | grep -Eq '"content":"(iso|import|iso,import|import,iso)"' || ${refuse(`storage ${iso} is for more than iso and import, and the token may delete everything on it`)}`,

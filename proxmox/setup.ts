@@ -6,10 +6,12 @@ import { posix } from 'node:path'
 import type { Parameters, Proxmox } from './client.ts'
 import { Failure, isLost } from './failure.ts'
 import { managementSet, missingSources } from './datacenter-firewall.ts'
+import { nodeProblem } from './place.ts'
 import { isSameKind, privilegeTable } from './privileges.ts'
 import { isOnline, isVmHere, poolOf, type SetupObserved, type SetupVm, type SetupWanted } from './setup-host.ts'
 import { settleTasks } from './settle.ts'
 import { shellWord } from './shell-word.ts'
+import { diskStorageNote, diskStorageProblem, fileStorageProblem } from './storage-kinds.ts'
 
 export type { FirewallRule } from './datacenter-firewall.ts'
 export { observeSetup, type DepotWanted, type SetupObserved, type SetupWanted } from './setup-host.ts'
@@ -35,6 +37,8 @@ export interface SetupPlan {
   readonly steps: readonly SetupStep[]
   /** What setup does not repair by itself because it would touch what is not the project's. */
   readonly problems: readonly SetupProblem[]
+  /** What works, and is worth knowing before anything is made. */
+  readonly notes?: readonly string[]
 }
 
 const comment = 'serena-golden'
@@ -46,7 +50,10 @@ const has = (path: string, key: string, value: string | number): string => `has 
 export const firewallIsOn = has('/cluster/firewall/options', 'enable', 1)
 
 /** What has to be done, in this order. An empty list of steps: everything is as it should be. */
-export function planSetup(wanted: SetupWanted, observed: SetupObserved): SetupPlan {
+export function planSetup(asked: SetupWanted, observed: SetupObserved): SetupPlan {
+  // The token's rights on a vnet hang below the zone that it is in.
+  const zone = observed.vnets?.find(({ vnet }) => vnet === asked.bridge)?.zone
+  const wanted: SetupWanted = zone === undefined ? asked : { ...asked, zone }
   const problems = placeProblems(wanted, observed)
   const [user, tokenName] = wanted.tokenId.split('!') as [string, string]
   const steps: SetupStep[] = [
@@ -60,15 +67,16 @@ export function planSetup(wanted: SetupWanted, observed: SetupObserved): SetupPl
     ...(isOnline(observed.nodes, wanted.node) ? depotSteps(wanted, observed, problems) : []),
     ...firewallSteps(wanted, observed)
   ]
-  return { steps, problems }
+  const disks = observed.storages.find((entry) => entry.storage === wanted.disks)
+  const note = disks === undefined ? undefined : diskStorageNote(disks)
+  return { steps, problems, ...(note === undefined ? {} : { notes: [note] }) }
 }
 
 /** Permissions can be given for nodes and bridges that do not exist, so Proxmox itself would not notice. */
 function placeProblems({ node, bridge }: SetupWanted, { nodes, bridges }: SetupObserved): SetupProblem[] {
-  const found = nodes.find((entry) => entry.node === node)
-  if (found === undefined) return [{ code: 'node-missing', message: `this Proxmox has no node ${node}`, hint: `Set proxmox.node in site.ts to one of: ${nodes.map((entry) => entry.node).join(', ')}.` }]
-  if (!isOnline(nodes, node)) return [{ code: 'node-offline', message: `node ${node} is ${found.status}`, hint: 'Start that node, then run the same command again.' }]
-  if (!bridges.includes(bridge)) return [{ code: 'bridge-missing', message: `node ${node} has no bridge ${bridge}`, hint: bridges.length === 0 ? `Make a bridge on the node (Proxmox, ${node}, Network), and name it as proxmox.bridge in site.ts.` : `Set proxmox.bridge in site.ts to one of: ${bridges.join(', ')}.` }]
+  const problem = nodeProblem(node, nodes)
+  if (problem !== undefined) return [problem]
+  if (!bridges.includes(bridge)) return [{ code: 'bridge-missing', message: `node ${node} has no bridge or vnet ${bridge}`, hint: bridges.length === 0 ? `Make a bridge on the node (Proxmox, ${node}, Network), and name it as proxmox.bridge in site.ts.` : `Set proxmox.bridge in site.ts to one of: ${bridges.join(', ')}.` }]
   return []
 }
 
@@ -125,6 +133,8 @@ function storageSteps(wanted: SetupWanted, observed: SetupObserved, problems: Se
   const usable = observed.storages.filter(on).map((entry) => entry.storage)
   if (disks === undefined || !on(disks)) {
     problems.push({ code: 'storage-missing', message: disks === undefined ? `storage ${wanted.disks} does not exist on this Proxmox` : `storage ${wanted.disks} is not on node ${wanted.node}, only on ${disks.nodes ?? ''}`, hint: `Set proxmox.storage.disks in site.ts to one of: ${usable.join(', ')}.` })
+  } else if (diskStorageProblem(disks) !== undefined) {
+    problems.push(diskStorageProblem(disks, observed.storages.filter(on)) as SetupProblem)
   } else if (!(disks.content ?? '').split(',').includes('images')) {
     problems.push({ code: 'storage-without-images', message: `storage ${wanted.disks} is not enabled for disk images`, hint: `Enable it (pvesm set ${wanted.disks} --content ${[disks.content, 'images'].filter(Boolean).join(',')}) or choose another proxmox.storage.disks.` })
   }
@@ -144,6 +154,11 @@ function storageSteps(wanted: SetupWanted, observed: SetupObserved, problems: Se
       command: `if ${has('/storage', 'storage', wanted.iso)}; then pvesm set ${wanted.iso} --content iso,import; else pvesm add dir ${wanted.iso} --path ${shellWord(wanted.isoPath)} --content iso,import; fi`,
       call: { method: 'POST', path: '/storage', form: { storage: wanted.iso, type: 'dir', path: wanted.isoPath, content: 'iso,import' } }
     }]
+  }
+  const kind = fileStorageProblem(iso)
+  if (kind !== undefined) {
+    problems.push(kind)
+    return []
   }
   if (!on(iso)) problems.push({ code: 'storage-missing', message: `storage ${wanted.iso} is not on node ${wanted.node}, only on ${iso.nodes ?? ''}`, hint: 'Choose another name for proxmox.storage.iso in site.ts (setup makes it).' })
   const content = (iso.content ?? '').split(',').filter((text) => text !== '')
@@ -204,7 +219,7 @@ function aclSteps(wanted: SetupWanted, observed: SetupObserved, user: string): S
     if (granted(user) && tokenStays) return []
     return [{
       title: `grant ${role} on ${path}`,
-      command: `pveum acl modify ${shellWord(path)} --roles ${role} --users ${shellWord(user)} --tokens ${shellWord(wanted.tokenId)} --propagate ${propagate ? 1 : 0}`,
+      command: `pveum acl modify ${path.startsWith('/sdn/') ? bridgePath(wanted.bridge) : shellWord(path)} --roles ${role} --users ${shellWord(user)} --tokens ${shellWord(wanted.tokenId)} --propagate ${propagate ? 1 : 0}`,
       call: { method: 'PUT', path: '/access/acl', form: { path, roles: role, users: user, tokens: wanted.tokenId, propagate } }
     }]
   })
@@ -236,6 +251,10 @@ function retireSteps(wanted: SetupWanted, observed: SetupObserved, user: string)
   ]
 }
 
+/** The same as a word of the shell: which zone the bridge is in, if it is a vnet, the node knows. */
+const bridgePath = (bridge: string): string =>
+  `"/sdn/zones/$(cat /etc/pve/sdn/vnets.cfg 2>/dev/null | awk -v id=${shellWord(bridge)} '$1 == "vnet:" { at = $2 } at == id && $1 == "zone" { zone = $2 } END { print zone == "" ? "localnetwork" : zone }')/"${shellWord(bridge)}`
+
 function depotSteps(wanted: SetupWanted, observed: SetupObserved, problems: SetupProblem[]): SetupStep[] {
   return wanted.depots.flatMap((depot): SetupStep[] => {
     const protect: SetupStep = {
@@ -250,8 +269,9 @@ function depotSteps(wanted: SetupWanted, observed: SetupObserved, problems: Setu
       return [{ title: `make depot ${depot.name} (${depot.vmid})`, command: `${has('/cluster/resources', 'id', `qemu/${depot.vmid}`)} || qm create ${depot.vmid} ${flags}`, call: { method: 'POST', path: `/nodes/${wanted.node}/qemu`, form }, task: true }, protect]
     }
     if (!isVmHere(wanted, existing) || existing.name !== depot.name || existing.pool !== wanted.depotPool) {
+      const moved = existing.type === 'qemu' && existing.node !== wanted.node && existing.name === depot.name && existing.pool === wanted.depotPool
       const what = `${existing.type === 'qemu' ? 'VM' : 'container'} ${existing.name ?? '?'}${existing.node === wanted.node ? '' : ` on node ${existing.node}`}`
-      problems.push({ code: 'vmid-taken', message: `VMID ${depot.vmid}, wanted for ${depot.name}, is ${what} of somebody else`, hint: 'Choose another depot VMID in site.ts. That VM was not touched.' })
+      problems.push({ code: 'vmid-taken', message: `VMID ${depot.vmid}, wanted for ${depot.name}, is ${what} of somebody else`, hint: `${moved ? `If it is this depot, set proxmox.node in site.ts back to ${existing.node}; or migrate it: "qm migrate ${depot.vmid} ${wanted.node}" on node ${existing.node}, its data goes with it. If it is not, choose` : 'Choose'} another depot VMID in site.ts. That VM was not touched.` })
       return []
     }
     return observed.protectedVms.has(depot.vmid) ? [] : [protect]

@@ -1,10 +1,11 @@
 /** `deploy`: pins an image for groups that have none, puts their seeds on the host, and applies the stacks. */
 import { newestCandidate, revokedTag } from '../images/channels.ts'
-import { listImages, type Image } from '../images/catalog.ts'
-import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
+import { bringHere, elsewhere, listImages, type Image } from '../images/catalog.ts'
+import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
+import { requirePlace } from '../proxmox/place.ts'
 import { newRelease, type Deployment, type GroupPins, type Release } from '../stacks/deployment.ts'
-import { slotNames, type Site, type SlotName } from '../stacks/site.ts'
+import { placeOf, slotNames, type Site, type SlotName } from '../stacks/site.ts'
 import { groupOrder, stackName } from '../stacks/order.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
 import { destroyGroup } from './destroy.ts'
@@ -58,16 +59,17 @@ async function deployGroups(options: DeployOptions, claim: SiteClaim, begun: Set
   const { site, folder, proxmox, progress, signal } = options
   let deployment = await readPins(folder)
   checkEdits(site, deployment)
-  await progress.step('check the host', async () => {
-    await checkHost(options)
+  const place = await progress.step('check the host', async () => {
+    const found = await requirePlace(proxmox, placeOf(site), progress.warn)
     await checkDeployed(options, deployment)
+    return found
   })
   const missing = Object.keys(site.groups).filter((group) => deployment.groups[group]?.active === undefined)
   if (missing.length > 0) {
     await checkSeedSecrets(site, folder, missing)
     const image = await firstImage(proxmox, site)
     for (const group of missing) {
-      deployment = await pinFirst(options, group, image)
+      deployment = await pinFirst(options, group, image, !place.linkedClones)
       begun.add(group)
     }
   }
@@ -201,13 +203,15 @@ async function checkHandover(proxmox: Proxmox, places: GroupPlaces, pins: GroupP
 
 async function firstImage(proxmox: Proxmox, site: Site): Promise<Image> {
   const { images } = await listImages(proxmox, site)
-  const image = newestCandidate(images, site.image.base.sha256)
+  const image = newestCandidate(images.filter((one) => elsewhere(site, one) === undefined), site.image.base.sha256)
   if (image !== undefined) return image
+  const away = newestCandidate(images, site.image.base.sha256)
+  if (away !== undefined) throw new Failure('image-elsewhere', `the newest image, ${away.name} (${away.vmid}), is ${elsewhere(site, away) ?? ''}`, `Run "npx golden bake": it makes one there. Or, in Proxmox, ${bringHere(site, away)}.`)
   const others = images.length === 0 ? '' : ` (${images.length} of another base or revoked)`
   throw new Failure('no-image', `pool ${site.proxmox.pool} has no image of base ${site.image.base.os} ${site.image.base.sha256.slice(0, 12)}${others}`, 'Run "npx golden bake".')
 }
 
-async function pinFirst({ site, folder, proxmox, progress }: DeployOptions, group: string, image: Image): Promise<Deployment> {
+async function pinFirst({ site, folder, proxmox, progress }: DeployOptions, group: string, image: Image, fullClone: boolean): Promise<Deployment> {
   const places = placesOf(site, group, (await readPins(folder)).groups[group])
   const seen = await observeGroup(proxmox, places)
   checkIdentity(places, seen)
@@ -216,7 +220,7 @@ async function pinFirst({ site, folder, proxmox, progress }: DeployOptions, grou
     throw new Failure('pin-lost', `slot ${place.at} of group ${group} owns the data disk, but deployment.json has no release for it`, `Restore deployment.json, e.g. with git; or end that slot with "npx golden destroy ${group}". The data is kept.`)
   }
   await checkHandover(proxmox, places, (await readPins(folder)).groups[group], seen)
-  const release = newRelease(site, group, firstSlot, { id: newReleaseId(), created: new Date(), image: { vmid: image.vmid, name: image.name, fingerprint: image.record.fingerprint } })
+  const release = newRelease(site, group, firstSlot, { id: newReleaseId(), created: new Date(), image: { vmid: image.vmid, name: image.name, fingerprint: image.record.fingerprint }, fullClone })
   progress.info(`group ${group}: release ${release.id} of image ${image.name} for slot ${firstSlot}`)
   return updatePins(folder, group, (pins) => withFirstRelease(pins, firstSlot, release, places.depot.vmid))
 }
@@ -224,14 +228,18 @@ async function pinFirst({ site, folder, proxmox, progress }: DeployOptions, grou
 /**
  * A clone is made by VMID, and in the meantime another image may have got that one.
  * @param slots those whose VM is going to be made
- * @throws Failure `image-changed`
+ * @throws Failure `image-changed`, `image-elsewhere`
  */
 export function checkImages(images: readonly Image[], group: string, pins: GroupPins, slots: readonly SlotName[]): void {
   for (const slot of slots) {
     const wanted = pins.slots[slot]?.image
     if (wanted === undefined) continue
     const found = images.find((image) => image.vmid === wanted.vmid)
-    if (found?.record.fingerprint === wanted.fingerprint) continue
+    const node = pins.slots[slot]?.vm.node ?? ''
+    if (found?.record.fingerprint === wanted.fingerprint) {
+      if (found.node === node) continue
+      throw new Failure('image-elsewhere', `image ${wanted.name} (${wanted.vmid}), pinned for slot ${slot} of group ${group}, is on node ${found.node}, and the slot's VM is to be on ${node}`, `Migrate it back: "qm migrate ${wanted.vmid} ${node}" on node ${found.node}. Or run "npx golden destroy ${group}", then "npx golden bake" and "npx golden deploy". The data is kept.`)
+    }
     throw new Failure('image-changed', `image ${wanted.name}, pinned for slot ${slot} of group ${group}, is not template ${wanted.vmid} any more: ${found === undefined ? 'there is no image with that VMID' : `that is ${found.name} now`}`, `Put that template back, or run "npx golden destroy ${group}", then "npx golden deploy": it takes the newest image. The data is kept.`)
   }
 }
@@ -244,32 +252,5 @@ async function refuseRevoked(proxmox: Proxmox, site: Site, deployment: Deploymen
       const image = images.find((one) => one.vmid === release?.image.vmid)
       if (release !== undefined && image?.revoked) throw new Failure('image-revoked', `image ${release.image.name}, pinned for slot ${slot} of group ${group}, is revoked (tag ${revokedTag})`, `Bake a new one, then "npx golden destroy ${group}" and "npx golden deploy". The data is kept.`)
     }
-  }
-}
-
-/** Reaches the API, and finds the storages as the site names them. */
-async function checkHost({ site, proxmox, progress }: DeployOptions): Promise<void> {
-  await proxmox.get('/version')
-  const { node, storage } = site.proxmox
-  for (const [setting, id, content] of [['disks', storage.disks, 'images'], ['iso', storage.iso, 'iso']] as const) {
-    const status = await storageStatus(proxmox, node, id, setting)
-    if (status.active !== 1 || status.enabled === 0) throw new Failure('storage-inactive', `storage ${id} (proxmox.storage.${setting}) is not active on node ${node}`, 'Enable it in Proxmox.')
-    if (!status.content.split(',').includes(content)) throw new Failure('storage-content', `storage ${id} (proxmox.storage.${setting}) is not enabled for ${content}`, 'Run "npx golden setup", or choose another storage in site.ts.')
-  }
-  const disks = await storageStatus(proxmox, node, storage.disks, 'disks')
-  if (disks.avail < lowSpace) progress.warn(`storage ${storage.disks} has only ${Math.round(disks.avail / 2 ** 20)} MiB left`)
-}
-
-const lowSpace = 2 * 2 ** 30
-
-async function storageStatus(proxmox: Proxmox, node: string, id: string, setting: string): Promise<{ active: number; enabled: number; content: string; avail: number }> {
-  try {
-    return await proxmox.get(`/nodes/${node}/storage/${id}/status`)
-  } catch (error) {
-    // PVE says 500 for a storage that does not exist, and 403 to a token that has no rights on it.
-    if (error instanceof ProxmoxError && (error.status === 500 || error.status === 400 || error.status === 403)) {
-      throw new Failure('storage-missing', `storage ${id} (proxmox.storage.${setting}) is not there on node ${node}, or the token may not use it: ${error.message}`, 'Correct it in site.ts, or run "npx golden setup" again.', { cause: error })
-    }
-    throw error
   }
 }

@@ -34,7 +34,7 @@ export function checkEdits(site: Site, deployment: Deployment): void {
 /** Whether a release made now would be another one, its id and age aside. */
 export function differs(site: Site, group: string, slot: SlotName, release: Release): boolean {
   if (site.groups[group] === undefined) return true
-  const { access, ...now } = newRelease(site, group, slot, { id: release.id, created: new Date(release.created), image: release.image })
+  const { access, ...now } = newRelease(site, group, slot, { id: release.id, created: new Date(release.created), image: release.image, fullClone: release.vm.fullClone ?? false })
   const text = (one: Omit<Release, 'access'>): string => canonical(one as unknown as Plain)
   // A release of an earlier version does not say who may connect.
   return text(access === undefined || release.access === undefined ? now : { ...now, access } as Release) !== text(release)
@@ -46,10 +46,14 @@ export function differences(site: Site, group: string, pins: GroupPins | undefin
   const release = pins?.active === undefined ? undefined : pins.slots[pins.active]
   if (pins?.active === undefined || release === undefined) return []
   const list: string[] = []
-  if (differs(site, group, pins.active, release)) list.push(`site.ts says something else than what runs; that takes effect with a new release ("npx golden destroy ${group}", then "npx golden deploy")`)
+  const { node, storage } = site.proxmox
+  const moved = node === release.vm.node ? '' : `; proxmox.node is ${node}, and the group's depot has to go there before that deploy ("qm migrate ${pins.depot ?? wanted?.depot} ${node}" on node ${release.vm.node})`
+  if (differs(site, group, pins.active, release)) list.push(`site.ts says something else than what runs; that takes effect with a new release ("npx golden destroy ${group}", then "npx golden deploy")${moved}`)
   if (wanted === undefined) return list
   if (pins.depot !== undefined && wanted.depot !== pins.depot) list.push(`groups.${group}.depot in site.ts is ${wanted.depot}, but the data disk belongs to depot ${pins.depot} as long as there is data`)
   const place = diskPlace(seen)
+  const volume = 'disk' in place ? /^([^:]+):/.exec(place.disk.volume)?.[1] : undefined
+  if (volume !== undefined && volume !== storage.disks) list.push(`proxmox.storage.disks in site.ts is ${storage.disks}, but the data disk is on ${volume}: it stays there unless it is moved in Proxmox (Hardware, Disk Action, Move Storage)`)
   const gib = 'disk' in place ? place.disk.gib : undefined
   if (gib !== undefined && gib !== wanted.dataGiB) list.push(`groups.${group}.dataGiB in site.ts is ${wanted.dataGiB}, but the data disk has ${gib} GiB: it is made once, and keeps its size`)
   return list

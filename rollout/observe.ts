@@ -59,8 +59,8 @@ export type VmSeen =
   | { readonly there: false }
   /** Somebody else's VM; without a name when this token may not even see it. */
   | { readonly there: 'foreign'; readonly name?: string }
-  /** The VMID is in use, but not on the node where it was looked for. */
-  | { readonly there: 'elsewhere' }
+  /** The VMID is in use, but not on the node where it was looked for; on which one, if this token may see it. */
+  | { readonly there: 'elsewhere'; readonly node?: string }
   | VmThere
 
 export interface VmThere {
@@ -157,7 +157,7 @@ async function lookAt(proxmox: Proxmox, node: string, vmid: number, root: string
   } catch (error) {
     if (!(error instanceof ProxmoxError)) throw error
     // Proxmox says the same of one that is nowhere and of one that is on another node.
-    if (error.status === 500 && /does not exist/.test(error.message)) return { there: await isFree(proxmox, vmid) ? false : 'elsewhere' }
+    if (error.status === 500 && /does not exist/.test(error.message)) return await isFree(proxmox, vmid) ? { there: false } : { there: 'elsewhere', ...await nodeOf(proxmox, vmid) }
     // To a token whose rights hang on a pool, a VMID that is free and one of somebody else's look alike.
     if (error.status === 403) return { there: await isFree(proxmox, vmid) ? false : 'foreign' }
     throw error
@@ -182,6 +182,18 @@ async function isGone(proxmox: Proxmox, node: string, { volume }: Disk): Promise
   }
 }
 
+/** Of what a VM is called the list knows late, and where it is at once. */
+async function nodeOf(proxmox: Proxmox, vmid: number): Promise<{ readonly node?: string }> {
+  try {
+    const found = (await proxmox.get<{ vmid: number; node: string }[]>('/cluster/resources', { type: 'vm' })).find((one) => one.vmid === vmid)
+    return found === undefined ? {} : { node: found.node }
+  } catch (error) {
+    // That it is elsewhere is known, and is what matters.
+    if (error instanceof ProxmoxError) return {}
+    throw error
+  }
+}
+
 function diskOf(key: string, value: string | number | undefined, root: string | undefined): Disk[] {
   if (!/^(scsi|virtio|sata|ide|unused)\d+$/.test(key) || key === root || typeof value !== 'string') return []
   const [volume = '', ...options] = value.split(',')
@@ -199,7 +211,7 @@ export function checkIdentity(places: GroupPlaces, seen: GroupSeen): void {
 /** @throws Failure */
 export function checkDepot(places: GroupPlaces, { depot }: GroupSeen): void {
   const what = `the depot of group ${places.group}, VM ${places.depot.vmid}`
-  if (depot.there === 'elsewhere') throw elsewhere(places, places.depot)
+  if (depot.there === 'elsewhere') throw elsewhere(places, places.depot, depot.node)
   if (depot.there !== true || depot.name !== places.depot.name) {
     const found = depot.there === true ? `is VM "${depot.name}"` : depot.there === 'foreign' ? 'is somebody else\'s VM' : 'does not exist'
     const renamed = depot.there === true && depot.name.endsWith(`-${places.group}-depot`)
@@ -214,7 +226,7 @@ export function checkDepot(places: GroupPlaces, { depot }: GroupSeen): void {
 /** @throws Failure `vmid-taken`, `vm-elsewhere`, `delete-data-interrupted` */
 export function checkSlot(places: GroupPlaces, slot: SlotName, vm: VmSeen): void {
   const wanted = places.slots[slot]
-  if (vm.there === 'elsewhere') throw elsewhere(places, wanted)
+  if (vm.there === 'elsewhere') throw elsewhere(places, wanted, vm.node)
   if (vm.there !== 'foreign') return
   if (vm.name === places.throwAway) {
     throw new Failure('delete-data-interrupted', `deleting the data of group ${places.group} was interrupted: VM ${wanted.vmid} "${vm.name}" has been made for that`, `Run "npx golden delete-data ${places.group}": it goes on from there.`)
@@ -231,6 +243,9 @@ export function taken(places: GroupPlaces, slot: SlotName, name: string | undefi
     : `Choose another ${setting}. That VM was not touched.`)
 }
 
-function elsewhere({ node, group }: GroupPlaces, { vmid, name }: { readonly vmid: number; readonly name: string }): Failure {
-  return new Failure('vm-elsewhere', `VMID ${vmid} (${name}) is in use, but not on node ${node} (proxmox.node), where group ${group} has its depot and slots`, `If it is that VM, migrate it back to ${node}. If the group has not been deployed yet, correct proxmox.node in site.ts or choose another VMID.`)
+function elsewhere({ node, group }: GroupPlaces, { vmid, name }: { readonly vmid: number; readonly name: string }, found: string | undefined): Failure {
+  const where = found === undefined ? 'in use, but not' : `on node ${found}, not`
+  const back = `migrate it back to ${node}${found === undefined ? '' : ` ("qm migrate ${vmid} ${node}" on node ${found})`}`
+  const setting = found === undefined ? 'correct proxmox.node in site.ts' : `set proxmox.node in site.ts to ${found}`
+  return new Failure('vm-elsewhere', `VMID ${vmid} (${name}) is ${where} on node ${node} (proxmox.node), where group ${group} has its depot and slots`, `If it is that VM, ${back}. If the group has not been deployed yet, ${setting} or choose another VMID.`)
 }

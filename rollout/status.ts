@@ -3,9 +3,10 @@ import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
+import { lookAtPlace } from '../proxmox/place.ts'
 import type { GroupPins } from '../stacks/deployment.ts'
 import { groupOrder } from '../stacks/order.ts'
-import { slotNames, type Role, type Site, type SiteProblem, type SlotName } from '../stacks/site.ts'
+import { placeOf, slotNames, type Role, type Site, type SiteProblem, type SlotName } from '../stacks/site.ts'
 import { differences } from './edits.ts'
 import { firewallNotice, firewallState, type FirewallState } from './firewall.ts'
 import { guestOf, type GuestStatus } from './guest.ts'
@@ -51,11 +52,18 @@ export interface SiteStatus {
   readonly site: string
   readonly healthy: boolean
   readonly proxmoxFirewall: FirewallState
+  /** What of the host is not as site.ts names it, so that bake and deploy would refuse. */
+  readonly problems: readonly string[]
   readonly groups: Readonly<Record<string, GroupStatus>>
 }
 
 export async function readStatus({ site, folder, proxmox, signal }: { readonly site: Site; readonly folder: string; readonly proxmox: Proxmox; readonly signal?: AbortSignal }): Promise<SiteStatus> {
   const deployment = await readPins(folder)
+  const place = await lookAtPlace(proxmox, placeOf(site))
+  const unpinned = Object.keys(site.groups).some((group) => deployment.groups[group]?.active === undefined)
+  const node = place.problems.find(({ code }) => code.startsWith('node-'))
+  // Of groups that are not deployed nothing can be looked up on a node that is not there.
+  if (node !== undefined && unpinned) throw node
   const groups: Record<string, GroupStatus> = {}
   // Data may be all that is left of a group.
   for (const group of new Set([...groupOrder(site, deployment), ...Object.keys(deployment.groups)])) {
@@ -67,8 +75,9 @@ export async function readStatus({ site, folder, proxmox, signal }: { readonly s
     const handedIn = site.groups[group]?.roles.includes('serena') === true ? (await lookAtHandedIn({ site, folder, env: process.env, onlyWhatIsHere: true })).problems : []
     groups[group] = describeGroup({ site, folder, group, seen, ...more, pins, guest, handedIn })
   }
-  const healthy = Object.values(groups).every((one) => one.health === 'healthy')
-  return { schema: 1, site: site.name, healthy, proxmoxFirewall: await firewallState(proxmox), groups }
+  const problems = place.problems.map(({ message, hint }) => `${message}. ${hint}`)
+  const healthy = problems.length === 0 && Object.values(groups).every((one) => one.health === 'healthy')
+  return { schema: 1, site: site.name, healthy, problems, proxmoxFirewall: await firewallState(proxmox), groups }
 }
 
 type Look = Pick<GroupFacts, 'seen' | 'wrong' | 'missing' | 'obstacles'>
@@ -184,6 +193,7 @@ export function renderStatus(status: SiteStatus): string {
     ...one.warnings.map((warning) => `  warning  ${warning}`),
     ...one.differences.map((difference) => `  note     ${difference}`)
   ])
+  lines.push(...status.problems.map((problem) => `problem    ${problem}`))
   const firewall = firewallNotice(status.proxmoxFirewall)
   if (firewall !== undefined) lines.push(firewall)
   return lines.join('\n')

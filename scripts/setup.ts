@@ -101,6 +101,7 @@ async function setup(admin: Proxmox, wanted: SetupWanted, trust: Trust, site: Si
   if (wanted.enableFirewall && !observed.firewall.enabled) {
     await agreeToFirewall(firewallQuestion(wanted.management, observed.firewall, await observeExposure(admin, wanted.node), trust.from), context)
   }
+  for (const note of plan.notes ?? []) progress.warn(note)
   let tokenFile: string | undefined
   if (plan.steps.length > 0) {
     await progress.step('prepare the host', async (note) => {

@@ -78,6 +78,8 @@ const release = z.strictObject({
     bridge: text,
     vlan: z.int().optional(),
     mac: text,
+    /** The storage makes no linked clones: the VM is a full copy of the image. */
+    fullClone: z.literal(true).optional(),
     /** Volume id of the seed ISO. */
     seed: text
   }),
@@ -101,7 +103,7 @@ const group = z.strictObject({
 const schema = z.strictObject({ schema: z.literal(1), groups: z.record(z.string(), group) })
 
 export interface Release extends Omit<z.output<typeof release>, 'seed' | 'flows' | 'vm' | 'access'> {
-  readonly vm: Omit<z.output<typeof release>['vm'], 'vlan'> & { readonly vlan?: number }
+  readonly vm: Omit<z.output<typeof release>['vm'], 'vlan' | 'fullClone'> & { readonly vlan?: number; readonly fullClone?: true }
   readonly access?: { readonly users: readonly string[]; readonly certificate?: string }
   readonly flows: VmFlows
   readonly seed: Seed
@@ -155,6 +157,8 @@ export interface ReleaseOrigin {
   readonly id: string
   readonly created: Date
   readonly image: Release['image']
+  /** Because of the storage. @default false */
+  readonly fullClone?: boolean
 }
 
 /** All settings of a slot as the site has them now. */
@@ -178,6 +182,7 @@ export function newRelease(site: Site, groupName: string, slot: SlotName, origin
       bridge: proxmox.bridge,
       ...(proxmox.vlan === undefined ? {} : { vlan: proxmox.vlan }),
       mac: macOf(id, address),
+      ...(origin.fullClone ? { fullClone: true } : {}),
       seed: `${proxmox.storage.iso}:iso/seed-${id}-${origin.id}.iso`
     },
     flows: vmFlows(site, groupName, slot),

@@ -69,7 +69,7 @@ export class GroupStack extends TerraformStack {
       stopOnDestroy: true,
       // Disks go by reassignment only; whatever else has this VMID in its name is not ours to delete.
       deleteUnreferencedDisksOnDestroy: false,
-      clone: { vmId: image.vmid, nodeName: wanted.node, full: false, retries: 5 },
+      clone: { vmId: image.vmid, nodeName: wanted.node, full: wanted.fullClone ?? false, retries: 5 },
       scsiHardware: 'virtio-scsi-pci',
       cpu: { cores: wanted.cores, type: 'x86-64-v2-AES' },
       memory: { dedicated: wanted.memoryMiB },

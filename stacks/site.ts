@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { defaultContainers } from '../images/guest/network.ts'
+import type { PlaceWanted } from '../proxmox/place.ts'
 import { isOneMachine, isPrivate, parseNetwork } from './address.ts'
 import { gitProblem } from './git-source.ts'
 import { roles, slotNames, templateRange, transports, type Role, type SlotName } from './names.ts'
@@ -26,6 +27,8 @@ const vmid = z.int().min(100).max(999_999_999)
 const port = z.int().min(1).max(65_535)
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-case hexadecimal')
 const storageId = z.string().regex(/^[A-Za-z][A-Za-z0-9._-]*[A-Za-z0-9]$/, 'must be a Proxmox storage id')
+/** PVE's `pve-node`. A host name with a domain is refused by every call. */
+const nodeName = z.string().regex(/^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$/, 'must be the node\'s short name as Proxmox shows it, such as pve, without a domain')
 const poolId = z.string().regex(/^[A-Za-z0-9._-]+$/, 'must be a Proxmox pool id')
 // 64 is what a certificate's common name holds (RFC 5280, ub-common-name).
 const hostName = z.string().regex(/^(?=.{1,64}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/, 'must be a host name in lower case, or an address, 64 characters at most')
@@ -78,7 +81,8 @@ const schema = z.strictObject({
   proxmox: z.strictObject({
     /** e.g. `https://192.168.1.5:8006`, without a path. */
     url: apiUrl,
-    node: z.string().min(1),
+    /** The node's short name, as Proxmox shows it. */
+    node: nodeName,
     /** What the API is verified with: the CA that `golden setup` asks the host for, after it has shown the certificate's fingerprint. */
     caFile: z.string().default('secrets/proxmox-ca.pem'),
     /** `user@realm!name` of the API token. */
@@ -90,13 +94,14 @@ const schema = z.strictObject({
     /** Pool of the depots; the token may do little there. */
     depotPool: poolId.default('golden-depots'),
     storage: z.strictObject({
-      /** Where VM disks live. */
+      /** Where VM disks live: LVM-thin, ZFS, Ceph RBD, Btrfs, a directory, NFS or SMB/CIFS. */
       disks: storageId.default('local-lvm'),
       /** Directory storage for seeds and imports, made by `golden setup`. No disk may live there. */
       iso: storageId.default('golden-iso'),
       /** The folder of that storage on the node, used when setup makes it. */
       isoPath: z.string().startsWith('/').default('/var/lib/golden-iso')
     }).prefault({}),
+    /** A bridge of the node, or a vnet of SDN. */
     bridge: z.string().min(1).default('vmbr0'),
     vlan: z.int().min(1).max(4094).optional(),
     /** Templates get VMIDs from this range. */
@@ -225,6 +230,9 @@ export function groupWithRole(site: Site, role: Role): { name: string; group: Gr
   }
   return undefined
 }
+
+/** What of the Proxmox host the site makes use of. */
+export const placeOf = ({ proxmox }: Site): PlaceWanted => ({ node: proxmox.node, disks: proxmox.storage.disks, iso: proxmox.storage.iso, bridge: proxmox.bridge })
 
 /** Name of a slot's VM, also its host name: `home-serena-blue`. */
 export const slotVmName = (site: Site, groupName: string, slotName: SlotName): string => `${site.name}-${groupName}-${slotName}`

@@ -18,6 +18,8 @@ export interface RunningVm {
 export interface Context {
   readonly node: string
   readonly bridge: string
+  /** Vnets of SDN, and the zones that they are in. */
+  readonly vnets: Readonly<Record<string, string>>
   readonly state: State
   readonly driver: ComputeDriver
   readonly tasks: Tasks

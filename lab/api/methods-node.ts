@@ -38,6 +38,7 @@ export const nodeMethods = {
   'GET /cluster/resources': method(everybody, { type: optional(oneOf('vm', 'storage', 'node', 'sdn')) }),
   'GET /cluster/nextid': method(everybody, { vmid: optional({ ...integer({ min: 100, max: 999999999 }), format: 'pve-vmid' }) }),
   'GET /cluster/status': method(all('/', 'Sys.Audit')),
+  'GET /cluster/sdn/vnets': method(everybody, { pending: optional(flag), running: optional(flag) }),
   'GET /cluster/options': method(everybody),
   'GET /cluster/tasks': method(everybody),
   'GET /cluster/ha/resources': method(all('/', 'Sys.Audit'), { type: optional(oneOf('ct', 'vm')) }),

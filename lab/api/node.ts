@@ -39,11 +39,15 @@ const bridge = (call: Call): Record<string, unknown> => {
   }
 }
 
+const mayUse = ({ caller, context }: Call, bridge: string): boolean =>
+  caller.hasAny(`/sdn/zones/${context.vnets[bridge] ?? 'localnetwork'}/${bridge}`, 'SDN.Audit', 'SDN.Use')
+
 function networks(call: Call): unknown {
-  const all = [bridge(call)]
   const { type } = call.params
-  const visible = call.caller.hasAny(`/nodes/${call.context.node}`, 'Sys.Audit', 'Sys.Modify') || call.caller.hasAny(`/sdn/zones/localnetwork/${call.context.bridge}`, 'SDN.Audit', 'SDN.Use')
-  return visible && (type === undefined || ['bridge', 'any_bridge', 'any_local_bridge', 'include_sdn'].includes(type)) ? all : []
+  const wants = (...types: string[]): boolean => type === undefined || types.includes(type)
+  const bridges = wants('bridge', 'any_bridge', 'any_local_bridge', 'include_sdn') && mayUse(call, call.context.bridge) ? [bridge(call)] : []
+  const vnets = type !== undefined && wants('vnet', 'any_bridge', 'include_sdn') ? Object.keys(call.context.vnets).filter((name) => mayUse(call, name)) : []
+  return [...bridges, ...vnets.map((iface) => ({ iface, type: 'vnet', active: '1' }))]
 }
 
 async function resources(call: Call): Promise<unknown> {
@@ -88,5 +92,6 @@ export const nodeHandlers: Handlers = {
   'GET /cluster/resources': resources,
   'GET /cluster/nextid': nextId,
   'GET /cluster/status': (call) => [{ id: `node/${call.context.node}`, name: call.context.node, type: 'node', online: 1, local: 1, nodeid: 0, ip: '127.0.0.1', level: '' }],
+  'GET /cluster/sdn/vnets': (call) => Object.entries(call.context.vnets).filter(([name]) => mayUse(call, name)).map(([vnet, zone]) => ({ vnet, zone, type: 'vnet' })),
   'GET /cluster/options': () => ({ keyboard: 'en-us' }),
 }

@@ -10,7 +10,7 @@ import { guestFiles } from '../../images/stage.ts'
 import { writeTar, type TarEntry } from '../../images/tar.ts'
 import { bake, type BakeOptions } from '../../packer/bake.ts'
 import { buildName } from '../../packer/names.ts'
-import { testLock } from '../set-up.ts'
+import { testLock, watched } from '../set-up.ts'
 import { startTestLab, type TestLab } from './lab.ts'
 
 let test: TestLab
@@ -105,6 +105,27 @@ describe('golden bake', () => {
   }, minute)
 
   // Earlier moments, and a check that fails: test/flow/bad-input.test.ts.
+  it('refuses a storage that can\'t have images before it collects anything', async () => {
+    await test.root.post('/storage', { storage: 'thick', type: 'lvm', vgname: 'san' })
+    const { tokenId } = test.site.proxmox
+    for (const storage of ['thick', 'local-disks']) await test.root.put('/access/acl', { path: `/storage/${storage}`, roles: 'PVEDatastoreUser', users: tokenId.split('!')[0] ?? '', tokens: tokenId })
+    const site = test.siteWith((input) => { (input.proxmox.storage as { disks: string }).disks = 'thick' })
+    await expect(bake(test.bakeOptions({ site, stage: () => { throw new Error('it has begun') } }))).rejects.toMatchObject({ code: 'storage-kind', message: expect.stringContaining('proxmox.storage.disks'), hint: expect.stringContaining('LVM-thin') })
+    await expectNothingLeft()
+  }, minute)
+
+  it('does not call an image done that is on another storage: says where it is, and bakes', async () => {
+    const site = test.siteWith((input) => { (input.proxmox.storage as { disks: string }).disks = 'local-disks' })
+    const stop = new AbortController()
+    const options = test.bakeOptions({ site, signal: stop.signal })
+    // What follows is an ordinary bake.
+    const progress = watched(options.progress, (text) => { if (/^make the base/.test(text)) stop.abort() })
+    await expect(bake({ ...options, progress })).rejects.toMatchObject({ code: 'cancelled' })
+    expect(test.shown.join('\n')).toContain(`image ${made.name} (${made.vmid}) of the same inputs is on storage local-lvm, and proxmox.storage.disks is local-disks: another one is baked. To use that one instead, move its disk ("qm disk move ${made.vmid} scsi0 local-disks --delete 1" on node pve)`)
+    await expectNothingLeft()
+    expect(await bake(test.bakeOptions())).toMatchObject({ outcome: 'unchanged' })
+  }, minute)
+
   it('stops while packages are being installed, and takes everything away', async () => {
     const moment = 'installing packages'
     const stop = new AbortController()

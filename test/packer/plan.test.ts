@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { RangeVm, VmConfig } from '../../images/catalog.ts'
 import { newestCandidate } from '../../images/channels.ts'
-import { sortRange } from '../../images/catalog.ts'
+import { elsewhere, sortRange } from '../../images/catalog.ts'
 import { renderRecord, type BaseRecord, type TemplateRecord } from '../../images/record.ts'
 import { canonical, sha256 } from '../../images/canonical.ts'
 import { baseName, beginOf, buildName, imageName, newRun } from '../../packer/names.ts'
@@ -50,6 +50,33 @@ describe('planBake', () => {
 
   it('makes a base of its own when the VM\'s settings are others', () => {
     expect(baseFingerprint(site)).not.toBe(sha256(canonical({ schema: 1, os: site.image.base.os, sha256: site.image.base.sha256, diskGiB: site.image.build.diskGiB, storage: site.proxmox.storage.disks })))
+  })
+
+  it('bakes another image, and names the one, when that is on another node or another storage than the site\'s', () => {
+    const here = imageVm(9001, image())
+    const away: [RangeVm, string][] = [
+      [{ ...here, node: 'pve2' }, 'on node pve2, and proxmox.node is pve'],
+      [{ ...here, config: { ...here.config, scsi0: 'old:base-9001-disk-0,size=16G' } }, 'on storage old, and proxmox.storage.disks is local-lvm']
+    ]
+    for (const [vm, where] of away) {
+      const plan = planBake(site, fingerprint, [baseVm(9000), vm])
+      expect(plan).toMatchObject({ kind: 'bake', base: { vmid: 9000 }, elsewhere: [{ vmid: 9001 }], leftovers: [] })
+      expect(elsewhere(site, plan.kind === 'bake' ? plan.elsewhere?.[0] ?? { node: '' } : { node: '' })).toBe(where)
+      expect(planBake(site, fingerprint, [vm, { ...here, vmid: 9002, config: { ...here.config, scsi0: 'local-lvm:base-9002-disk-0,size=16G' } }])).toMatchObject({ kind: 'unchanged', image: { vmid: 9002 } })
+    }
+  })
+
+  it('takes no base of another node, and none of another storage; a base of its own name there is in the way', () => {
+    const other = exampleSite((input) => { input['proxmox'].node = 'pve2' })
+    expect(baseFingerprint(other)).not.toBe(baseFingerprint(site))
+    expect(planBake(other, fingerprint, [baseVm(9000)])).toMatchObject({ kind: 'bake', base: { vmid: undefined } })
+    const moved = { ...baseVm(9000), node: 'pve2' }
+    expect(planBake(site, fingerprint, [moved])).toMatchObject({ kind: 'bake', base: { vmid: undefined, elsewhere: { vmid: 9000, node: 'pve2' } } })
+  })
+
+  it('finishes nothing on another node', () => {
+    const unfinished = imageVm(9001, image({ unfinished: true, run }), 'golden-base')
+    expect(planBake(site, fingerprint, [{ ...unfinished, node: 'pve2' }])).toMatchObject({ kind: 'bake', leftovers: [{ vmid: 9001, node: 'pve2' }] })
   })
 
   it('refuses a revoked image, unless there is another one', () => {

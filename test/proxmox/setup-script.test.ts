@@ -22,7 +22,7 @@ interface Node {
   users: string[]
   tokens: Record<string, number>
   pools: string[]
-  storages: Record<string, { content: string; path?: string }>
+  storages: Record<string, { type?: string; content: string; path?: string }>
   /** Of the cluster, by VMID: where, of which kind, in which pool, and the configuration. */
   vms: Record<string, { node?: string; type?: string; pool?: string; config: Record<string, string> }>
   pooled: { pool: string; storage: string }[]
@@ -259,6 +259,7 @@ test.each<[string, Parameters<typeof node>[0], string]>([
   ['another node', { hostname: 'pve2' }, 'this is not node pve'],
   ['Proxmox VE 8.3', { release: '8.3' }, 'Proxmox VE 8.3, and 8.4 is the oldest'],
   ['Proxmox VE 7.4', { release: '7.4' }, 'Proxmox VE 7.4, and 8.4 is the oldest'],
+  ['thick LVM as disk storage', { storages: { 'local-lvm': { type: 'lvm', content: 'images' } } }, "images can't be made, cloned or handed over"],
   ['a node without the disk storage', { storages: {} }, 'no storage local-lvm'],
   ['an ISO storage that holds backups', { storages: { 'local-lvm': { content: 'images' }, 'golden-iso': { content: 'backup,iso' } } }, 'may delete everything'],
   ['a VM of somebody else', { vms: { 9200: { config: { name: 'mail' } } } }, "VM 9200 is somebody else's"],
@@ -295,6 +296,15 @@ test.each(['/var/lib/vz', '/var/lib/vz/golden', '/var/lib', '/'])('does nothing 
   const { code, output } = await run(setupScript({ ...wanted, isoPath }, places))
   expect({ code, changes: state().changes }).toEqual({ code: 1, changes: [] })
   expect(output).toContain('another storage has')
+}, 30_000)
+
+test('grants a vnet below its own zone', async () => {
+  await mkdir(join(folder, 'sdn'))
+  await writeFile(join(folder, 'sdn', 'vnets.cfg'), 'vnet: other\n\tzone far\n\nvnet: home\n\tzone simple\n\ttag 7\n\nvnet: last\n\tzone far\n')
+  await mkdir(join(folder, 'net', 'home'))
+  const { code, output } = await run(setupScript({ ...wanted, bridge: 'home' }, places))
+  expect(code, output).toBe(0)
+  expect(state().acl.filter((line) => line.startsWith('/sdn/')).map((line) => line.split(' ')[0])).toEqual(['/sdn/zones/simple/home', '/sdn/zones/simple/home'])
 }, 30_000)
 
 test('says where the secret and the CA go', () => {

@@ -338,3 +338,15 @@ test('a pool with a storage is nobody\'s to take, and all that is wrong is said 
     { code: 'pool-shared', message: expect.stringContaining('storage backup'), hint: expect.stringContaining('proxmox.depotPool ') }
   ])
 })
+
+test('a vnet of SDN gets its rights below its own zone', () => {
+  const observed: SetupObserved = { ...bare, bridges: ['vmbr0', 'home'], vnets: [{ vnet: 'home', zone: 'simple' }] }
+  const paths = (bridge: string): string[] => planSetup({ ...wanted, bridge }, observed).steps.flatMap(({ call: { path, form } }) => path === '/access/acl' && String(form['roles']).startsWith('GoldenNetwork') ? [String(form['path'])] : [])
+  expect(paths('home')).toEqual(['/sdn/zones/simple/home'])
+  expect(paths('vmbr0')).toEqual(['/sdn/zones/localnetwork/vmbr0'])
+  expect(planSetup({ ...wanted, bridge: 'gone' }, observed).problems).toMatchObject([{ code: 'bridge-missing', hint: expect.stringContaining('vmbr0, home') }])
+})
+
+test('a node by its whole name is named with the short one', () => {
+  expect(planSetup({ ...wanted, node: 'pve.example.org' }, bare).problems).toMatchObject([{ code: 'node-missing', hint: expect.stringContaining('proxmox.node in site.ts to pve:') }])
+})

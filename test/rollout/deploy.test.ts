@@ -4,12 +4,14 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { appendFile, cp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { diskStoragePrivileges, privilegeTable } from '../../proxmox/privileges.ts'
 import { deleteData } from '../../rollout/delete-data.ts'
 import { deploy } from '../../rollout/deploy.ts'
 import { destroy } from '../../rollout/destroy.ts'
 import { diskPlace, observeGroup, placesOf } from '../../rollout/observe.ts'
 import { deploymentFile, readPins } from '../../rollout/pins.ts'
 import { readStatus } from '../../rollout/status.ts'
+import { placeOf } from '../../stacks/site.ts'
 import { toolEnvironment } from '../../tools/index.ts'
 import { cliConfiguration } from '../../tools/environment.ts'
 import { startRolloutLab, type RolloutLab } from './lab.ts'
@@ -55,6 +57,20 @@ describe('a site with a VM for each role', () => {
     await expect(deploy(t.options())).rejects.toMatchObject({ code: 'vmid-taken', message: expect.stringContaining('9011') })
     expect(await configOf(9011)).toMatchObject({ name: 'somebody' })
     await t.root.task(await t.root.del<string>('/nodes/pve/qemu/9011'))
+  })
+
+  // On LVM-thin, where volumes' names have no ending, the provider looks at each of them; on a directory it does not.
+  test('without Datastore.Audit where disks live the provider can\'t read the VM that it has made; with it everything can be taken back', async () => {
+    const { role: name } = privilegeTable({ ...placeOf(t.site), pool: t.site.proxmox.pool, depotPool: t.site.proxmox.depotPool }).find(({ role }) => role.startsWith('GoldenDisks')) ?? { role: '' }
+    const role = (privs: string): Promise<unknown> => t.root.put(`/access/roles/${name}`, { privs })
+    const before = await vmids()
+    await role('Datastore.AllocateSpace')
+    await expect(deploy(t.options())).rejects.toMatchObject({ message: expect.stringContaining('Datastore.Audit') })
+    expect(t.world.calls).toEqual([])
+    await role(diskStoragePrivileges.join(','))
+    await destroy(t.options())
+    expect(await vmids()).toEqual(before)
+    expect((await readPins(t.folder)).groups['logging']?.active).toBeUndefined()
   })
 
   test('the first deployment: logging first, new disks formatted, everything healthy', async () => {

@@ -59,3 +59,12 @@ test.each<[string, Edit, string, RegExp]>([
 ])('%s is refused', (_what, edit, code, hint) => {
   expect(() => checkEdits(exampleSite(edit), deployment)).toThrow(expect.objectContaining({ code, hint: expect.stringMatching(hint) }))
 })
+
+test('a data disk on another storage than the site\'s stays there, and that is said', () => {
+  const seen = { depot: { there: false }, slots: { green: { there: false }, blue: { there: true, name: 'home-serena-blue', running: true, protected: true, digest: 'd', disks: [{ key: 'scsi1', volume: 'old:vm-9201-disk-0', gib: 32 }] } } } as const
+  expect(differences(site, 'serena', { active: 'blue', slots: { blue: release } }, seen)).toEqual([expect.stringMatching(/proxmox\.storage\.disks in site\.ts is local-lvm, but the data disk is on old/)])
+})
+
+test('a changed node is named with what has to go there', () => {
+  expect(reported((input) => { input['proxmox'].node = 'pve2' })).toEqual([expect.stringMatching(/proxmox\.node is pve2.*qm migrate 9200 pve2" on node pve/)])
+})

@@ -55,6 +55,12 @@ describe('the stacks', () => {
     expect(stack.terraform.backend).toEqual({ local: { path: '/home/me/site/state/home-serena.tfstate' } })
   })
 
+  test('where the storage makes no linked clones, the pinned slot is a full one', () => {
+    const full: Deployment = { schema: 1, groups: { serena: { active: 'blue', slots: { blue: newRelease(site, 'serena', 'blue', { id: '0123456789ab', created: new Date('2026-11-23T12:00:00Z'), image, fullClone: true }) } } } }
+    expect(parseDeployment(renderDeployment(full))).toEqual({ ok: true, deployment: full })
+    expect(synth(site, full).stacks['home-serena'].resource.proxmox_virtual_environment_vm.blue.clone).toMatchObject({ vm_id: 9001, full: true })
+  })
+
   test('activation comes after all else, and its end before all else', () => {
     const { blue_activation: activation, blue_owner: owner } = synth(site, deployment).stacks['home-serena'].resource.terraform_data
     const hooks = (resource: any): string[][] => resource.provisioner.map((one: any) => [one['local-exec'].when, one['local-exec'].command])

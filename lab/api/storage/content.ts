@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { task, type Call, type Context, type Handlers } from '../context.ts'
 import { ApiError, fail, parameterError } from '../errors.ts'
 import { requireVolumeAccess } from './access.ts'
-import { fileKinds, freeVolume, imageVolumes, kindFolder, parseVolid, pathOf, storageConfig, usableStorage, volumeExists, volumeOf, type FileKind } from './volumes.ts'
+import { fileKinds, freeVolume, imageVolumes, kindFolder, parseVolid, pathOf, storageConfig, usableStorage, volumeExists, volumeOf, type FileKind, type Volume } from './volumes.ts'
 
 const extensions: Readonly<Record<FileKind, RegExp>> = {
   iso: /\.(iso|img)$/i, import: /\.(qcow2|raw|vmdk|ova|ovf)$/i, vztmpl: /\.tar\.(gz|xz|zst)$/, snippets: /./,
@@ -13,12 +13,19 @@ const extensions: Readonly<Record<FileKind, RegExp>> = {
 
 interface Item { readonly volid: string; readonly [key: string]: unknown }
 
+/** What a linked volume is linked to, as its storage calls it; LVM-thin does not tell. */
+function parentOf(volume: Volume, path: string, backing: string | undefined): string | undefined {
+  if (volume.flat) return volume.base === undefined ? undefined : `${volume.base.name}@__base__`
+  return backing === undefined ? undefined : relative(dirname(path), backing)
+}
+
 async function imageItem(context: Context, volid: string, vmid: number, path: string): Promise<Item | undefined> {
   const info = await context.driver.volumes.info(path).catch(() => undefined)
   if (info === undefined) return undefined
+  const volume = volumeOf(volid)
   return {
-    volid, vmid, content: 'images', format: volumeOf(volid).format, size: info.virtualBytes, used: info.allocatedBytes,
-    ctime: Math.floor(statSync(path).ctimeMs / 1000), parent: info.backing === undefined ? null : relative(dirname(path), info.backing),
+    volid, vmid, content: 'images', format: volume.format, size: info.virtualBytes, used: info.allocatedBytes,
+    ctime: Math.floor(statSync(path).ctimeMs / 1000), parent: parentOf(volume, path, info.backing) ?? null,
   }
 }
 
@@ -76,7 +83,8 @@ async function one(call: Call): Promise<unknown> {
     return { path, size, used: size, format: volume.kind === 'iso' ? 'raw' : volume.format }
   }
   const info = await call.context.driver.volumes.info(path)
-  return { path, size: info.virtualBytes, used: info.allocatedBytes, format: volume.flat ? volume.format : info.format, ...(info.backing === undefined ? {} : { parent: relative(dirname(path), info.backing) }) }
+  const parent = parentOf(volume, path, info.backing)
+  return { path, size: info.virtualBytes, used: info.allocatedBytes, format: volume.flat ? volume.format : info.format, ...(parent === undefined ? {} : { parent }) }
 }
 
 async function remove(call: Call): Promise<unknown> {

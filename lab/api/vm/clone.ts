@@ -76,7 +76,7 @@ export async function cloneVm(call: Call): Promise<unknown> {
     if (!full && storage !== undefined) fail("parameter 'storage' not allowed for linked clones")
     if (!full && params.format !== undefined) fail("parameter 'format' not allowed for linked clones")
     requireCloneStorages(caller, source.value.config, storage)
-    requireBridges(caller, source.value.config)
+    requireBridges(context, caller, source.value.config)
     if (context.state.vms.has(newid)) fail(`unable to create VM ${newid}: config file already exists`)
     const planned = plan(context, source, full, { name: params.name, description: params.description })
     const clone = context.state.createVm(newid, { lock: 'clone' })

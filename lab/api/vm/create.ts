@@ -35,7 +35,7 @@ export function createVm(call: Call): unknown {
   if (wanted.cipassword !== undefined) wanted.cipassword = cryptPassword(wanted.cipassword)
   requireSshKeys(wanted)
   requireStorages(context, caller, vmid, wanted, storage)
-  requireBridges(caller, wanted)
+  requireBridges(context, caller, wanted)
   requireOptions(caller, vmid, pool, Object.keys(wanted))
   requireDevices(caller, vmid, pool, wanted)
   for (const [slot, value] of Object.entries(wanted)) {

@@ -125,13 +125,13 @@ export function requireCloneStorages(caller: Caller, config: Readonly<Record<str
 }
 
 /** SDN.Use on the bridges that network cards use. */
-export function requireBridges(caller: Caller, config: Readonly<Record<string, string>>): void {
+export function requireBridges(context: Context, caller: Caller, config: Readonly<Record<string, string>>): void {
   if (caller.isRoot) return
   for (const [key, value] of Object.entries(config)) {
     if (!/^net\d+$/.test(key) || value === '') continue
     const { bridge, tag } = parseNet(value).options
     if (bridge === undefined) continue
-    const zone = `/sdn/zones/localnetwork/${bridge}`
+    const zone = `/sdn/zones/${context.vnets[bridge] ?? 'localnetwork'}/${bridge}`
     caller.require(tag === undefined ? zone : `${zone}/${tag}`, 'SDN.Use')
   }
 }

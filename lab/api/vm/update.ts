@@ -60,7 +60,7 @@ export async function updateConfig(call: Call, sync: boolean): Promise<unknown> 
   requireOptions(caller, vmid, undefined, change.remove)
   requireOptions(caller, vmid, undefined, Object.keys(change.set))
   requireStorages(context, caller, vmid, change.set)
-  requireBridges(caller, change.set)
+  requireBridges(context, caller, change.set)
   const check = (): VmFile => {
     const vm = loadVm(context, vmid)
     if (change.digest !== undefined && change.digest !== digestOf(vm)) fail('checksum mismatch (file change by other user?)')
@@ -143,7 +143,7 @@ async function carryOut(call: Call, vm: VmFile, change: Change, progress: Progre
       vm.value.pending[key] = cryptPassword(value)
     } else {
       // The bridge that a card leaves, too.
-      requireBridges(caller, { [key]: vm.value.config[key] ?? '' })
+      requireBridges(context, caller, { [key]: vm.value.config[key] ?? '' })
       requireDevices(caller, vmid, undefined, { [key]: value })
       vm.value.pending[key] = value
     }
@@ -184,7 +184,7 @@ async function removeOption(call: Call, vm: VmFile, key: string, value: string, 
     }
     if (waiting !== undefined) await releaseDrive(context, vm, parseDrive(key, waiting))
   }
-  requireBridges(caller, { [key]: vm.value.config[key] ?? '' })
+  requireBridges(context, caller, { [key]: vm.value.config[key] ?? '' })
   requireDevices(caller, vmid, undefined, { [key]: value }, 'delete')
   if (key === 'tags') requireTags(caller, vmid)
   delete vm.value.pending[key]

@@ -1,0 +1,102 @@
+/** Whether node, storages and bridge are there as the site names them, and can do what is asked of them: looked at before anything begins. */
+import { ProxmoxError, type Proxmox } from './client.ts'
+import { Failure } from './failure.ts'
+import { diskStorageNote, diskStorageProblem, fileStorageProblem, kindOf } from './storage-kinds.ts'
+
+export interface PlaceWanted {
+  readonly node: string
+  readonly disks: string
+  readonly iso: string
+  readonly bridge: string
+}
+
+export interface PlaceSeen {
+  /** In the order in which they should be mended. */
+  readonly problems: readonly Failure[]
+  /** What works, and differs from the usual. */
+  readonly notes: readonly string[]
+  /** Whether clones can share the image's disk. */
+  readonly linkedClones: boolean
+}
+
+interface StorageStatus {
+  readonly type: string
+  readonly active: number
+  readonly enabled: number
+  readonly content: string
+  readonly avail: number
+}
+
+/** With the site's own token. */
+export async function lookAtPlace(proxmox: Proxmox, wanted: PlaceWanted): Promise<PlaceSeen> {
+  const nodes = await proxmox.get<{ node: string; status: string }[]>('/nodes')
+  const node = nodeProblem(wanted.node, nodes)
+  // On a node that is not there, nothing is.
+  if (node !== undefined) return { problems: [node], notes: [], linkedClones: true }
+  const problems: Failure[] = []
+  const notes: string[] = []
+  let linkedClones = true
+  for (const [setting, storage, content] of [['disks', wanted.disks, 'images'], ['iso', wanted.iso, 'iso']] as const) {
+    const status = await statusOf(proxmox, wanted.node, storage, setting)
+    if (status instanceof Failure) {
+      problems.push(status)
+      continue
+    }
+    const named = { storage, type: status.type }
+    const kind = setting === 'disks' ? diskStorageProblem(named) : fileStorageProblem(named)
+    if (kind !== undefined) problems.push(new Failure(kind.code, kind.message, kind.hint))
+    else if (status.active !== 1 || status.enabled === 0) problems.push(new Failure('storage-inactive', `storage ${storage} (proxmox.storage.${setting}) is not active on node ${wanted.node}`, 'Enable it in Proxmox.'))
+    else if (!status.content.split(',').includes(content)) problems.push(new Failure('storage-content', `storage ${storage} (proxmox.storage.${setting}) is not enabled for ${content}`, 'Run "npx golden setup", or choose another storage in site.ts.'))
+    if (setting === 'iso') continue
+    linkedClones = kindOf(status.type).linkedClone
+    const note = diskStorageNote(named)
+    if (note !== undefined) notes.push(note)
+    if (status.avail < lowSpace) notes.push(`storage ${storage} has only ${Math.round(status.avail / 2 ** 20)} MiB left`)
+  }
+  const bridge = await bridgeProblem(proxmox, wanted)
+  return { problems: bridge === undefined ? problems : [...problems, bridge], notes, linkedClones }
+}
+
+const lowSpace = 2 * 2 ** 30
+
+/**
+ * The same for whoever can't go on with a problem: the first one is thrown, the others are warned of.
+ * @throws Failure `node-missing`, `node-offline`, `storage-missing`, `storage-kind`, `storage-inactive`, `storage-content`, `bridge-missing`
+ */
+export async function requirePlace(proxmox: Proxmox, wanted: PlaceWanted, warn: (text: string) => void): Promise<PlaceSeen> {
+  const seen = await lookAtPlace(proxmox, wanted)
+  const [first, ...more] = seen.problems
+  for (const one of more) warn(`${one.message}. ${one.hint}`)
+  if (first !== undefined) throw first
+  for (const note of seen.notes) warn(note)
+  return seen
+}
+
+/** Proxmox knows nodes by their short names only, and says of another one that it can't resolve it. */
+export function nodeProblem(wanted: string, nodes: readonly { readonly node: string; readonly status: string }[]): Failure | undefined {
+  const found = nodes.find((entry) => entry.node === wanted)
+  if (found === undefined) {
+    const short = nodes.find(({ node }) => wanted.startsWith(`${node}.`))
+    const hint = short === undefined ? `Set proxmox.node in site.ts to one of: ${nodes.map((entry) => entry.node).join(', ')}.` : `Set proxmox.node in site.ts to ${short.node}: Proxmox knows a node by its short name.`
+    return new Failure('node-missing', `this Proxmox has no node ${wanted} (proxmox.node)`, hint)
+  }
+  return found.status === 'online' ? undefined : new Failure('node-offline', `node ${wanted} (proxmox.node) is ${found.status}`, 'Start that node, then run the same command again.')
+}
+
+/** Of bridges and vnets Proxmox lists those that the token may use. */
+async function bridgeProblem(proxmox: Proxmox, { node, bridge }: PlaceWanted): Promise<Failure | undefined> {
+  const usable = (await proxmox.get<{ iface: string }[]>(`/nodes/${node}/network`, { type: 'any_bridge' })).map(({ iface }) => iface)
+  if (usable.includes(bridge)) return undefined
+  const others = usable.length === 0 ? 'none' : usable.join(', ')
+  return new Failure('bridge-missing', `node ${node} has no bridge or vnet ${bridge} (proxmox.bridge), or the token may not use it; it may use: ${others}`, 'Correct proxmox.bridge in site.ts; or run "npx golden setup" again, which gives the token its rights there.')
+}
+
+/** PVE says 500 for a storage that does not exist, and 403 to a token that has no rights on it. */
+async function statusOf(proxmox: Proxmox, node: string, storage: string, setting: string): Promise<StorageStatus | Failure> {
+  try {
+    return await proxmox.get<StorageStatus>(`/nodes/${node}/storage/${storage}/status`)
+  } catch (error) {
+    if (!(error instanceof ProxmoxError) || ![400, 403, 500].includes(error.status)) throw error
+    return new Failure('storage-missing', `storage ${storage} (proxmox.storage.${setting}) is not there on node ${node}, or the token may not use it: ${error.message}`, `Correct proxmox.storage.${setting} in site.ts, or run "npx golden setup" again: it gives the token its rights there.`, { cause: error })
+  }
+}

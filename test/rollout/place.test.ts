@@ -1,0 +1,146 @@
+/** Node, storages, bridge and image that are not where the site says: named before anything is made, by deploy and by status. */
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { listImages } from '../../images/catalog.ts'
+import { renderRecord } from '../../images/record.ts'
+import { ProxmoxError, type Proxmox } from '../../proxmox/client.ts'
+import { lookAtPlace } from '../../proxmox/place.ts'
+import { checkImages, deploy } from '../../rollout/deploy.ts'
+import { checkIdentity, observeGroup, placesOf } from '../../rollout/observe.ts'
+import { readPins } from '../../rollout/pins.ts'
+import { readStatus } from '../../rollout/status.ts'
+import { newRelease } from '../../stacks/deployment.ts'
+import { parseSite, type Site } from '../../stacks/site.ts'
+import { startRolloutLab, type RolloutLab } from './lab.ts'
+
+let t: RolloutLab
+let before: unknown
+const host = async (): Promise<unknown> => ({
+  vms: (await t.root.get<{ vmid: number; name: string }[]>('/cluster/resources', { type: 'vm' })).map(({ vmid, name }) => [vmid, name]),
+  files: await t.root.get(`/nodes/pve/storage/${t.site.proxmox.storage.iso}/content`)
+})
+const siteWith = (change: (proxmox: { -readonly [key in keyof Site['proxmox']]: Site['proxmox'][key] }) => void): Site => {
+  const site = structuredClone(t.site)
+  change(site.proxmox)
+  return site
+}
+const grant = async (storage: string): Promise<void> => {
+  const user = t.site.proxmox.tokenId.split('!')[0] ?? ''
+  await t.root.put('/access/acl', { path: `/storage/${storage}`, roles: 'PVEDatastoreUser', users: user, tokens: t.site.proxmox.tokenId })
+}
+/** The same host, on which this VM is on another node. */
+const with9001On = (node: string, status = 'online'): Proxmox => new Proxy(t.proxmox, {
+  get(target, key) {
+    if (key !== 'get') return Reflect.get(target, key)
+    return async (path: string, query?: Record<string, string>) => {
+      if (path === '/nodes/pve/qemu/9001/config' || (status !== 'online' && path.startsWith(`/nodes/${node}/`))) throw new Error('asked of the wrong node')
+      if (path === '/nodes') return [...await target.get<object[]>(path), { node, status }]
+      const answer = await target.get<{ vmid: number }[]>(path.replace(`/nodes/${node}/qemu/9001/`, '/nodes/pve/qemu/9001/'), query)
+      return path === '/cluster/resources' ? answer.map((one) => one.vmid === 9001 ? { ...one, node } : one) : answer
+    }
+  }
+})
+
+beforeAll(async () => {
+  t = await startRolloutLab()
+  for (const [storage, form] of Object.entries({
+    thick: { type: 'lvm', vgname: 'san' }, tank: { type: 'zfspool', pool: 'tank' },
+    remote: { type: 'zfs', pool: 'tank', portal: '192.168.1.9', target: 'iqn.2026-11.example:tank', iscsiprovider: 'LIO', blocksize: '8k' }
+  })) {
+    await t.root.post('/storage', { storage, ...form })
+    await grant(storage)
+  }
+  await t.addImage(9001)
+})
+beforeEach(async () => { before = await host() })
+afterAll(() => t?.close())
+
+const refused: [string, (proxmox: any) => void, { code: string; message: RegExp; hint: RegExp }][] = [
+  ['thick LVM', (proxmox) => { proxmox.storage.disks = 'thick' }, { code: 'storage-kind', message: /thick \(proxmox\.storage\.disks\) is thick LVM/, hint: /LVM-thin, ZFS/ }],
+  ['ZFS over iSCSI', (proxmox) => { proxmox.storage.disks = 'remote' }, { code: 'storage-kind', message: /give a disk to another VM/, hint: /proxmox\.storage\.disks/ }],
+  ['a storage of files that holds none', (proxmox) => { proxmox.storage.iso = 'tank' }, { code: 'storage-kind', message: /proxmox\.storage\.iso/, hint: /NFS/ }],
+  ['another storage than the image\'s', (proxmox) => { proxmox.storage.disks = 'tank' }, { code: 'image-elsewhere', message: /9001.*on storage local-lvm, and proxmox\.storage\.disks is tank/, hint: /npx golden bake.*qm disk move 9001 scsi0 tank/ }],
+  ['a storage that is not there', (proxmox) => { proxmox.storage.disks = 'nowhere' }, { code: 'storage-missing', message: /nowhere \(proxmox\.storage\.disks\)/, hint: /proxmox\.storage\.disks.*golden setup/ }],
+  ['a bridge that is not there, or was not there at setup', (proxmox) => { proxmox.bridge = 'vmbr7' }, { code: 'bridge-missing', message: /vmbr7 \(proxmox\.bridge\).*vmbr0/, hint: /golden setup/ }],
+  ['a node that is not there', (proxmox) => { proxmox.node = 'pve2' }, { code: 'node-missing', message: /no node pve2 \(proxmox\.node\)/, hint: /proxmox\.node in site\.ts to one of: pve\./ }],
+  ['a node by its whole name', (proxmox) => { proxmox.node = 'pve.example.org' }, { code: 'node-missing', message: /pve\.example\.org/, hint: /proxmox\.node in site\.ts to pve:/ }]
+]
+test.each(refused)('deploy refuses %s before it makes anything', async (_what, change, { code, message, hint }) => {
+  await expect(deploy(t.options({ site: siteWith(change) }))).rejects.toMatchObject({ code, message: expect.stringMatching(message), hint: expect.stringMatching(hint) })
+  expect(await host()).toEqual(before)
+  expect(await readPins(t.folder)).toEqual({ schema: 1, groups: {} })
+})
+
+test.each(refused.filter(([, , { code }]) => code !== 'image-elsewhere'))('status names %s', async (_what, change, { code, message }) => {
+  const read = readStatus({ site: siteWith(change), folder: t.folder, proxmox: t.proxmox })
+  if (code === 'node-missing') await expect(read).rejects.toMatchObject({ code, message: expect.stringMatching(message) })
+  else expect(await read).toMatchObject({ healthy: false, problems: [expect.stringMatching(message)] })
+})
+
+test('all that is wrong is said at once', async () => {
+  const site = siteWith((proxmox) => { proxmox.bridge = 'vmbr7'; (proxmox.storage as { disks: string }).disks = 'thick' })
+  await expect(deploy(t.options({ site }))).rejects.toMatchObject({ code: 'storage-kind' })
+  expect(t.shown.join('\n')).toContain('warning: node pve has no bridge or vnet vmbr7')
+})
+
+test('deploy refuses an image on another node of the cluster', async () => {
+  const proxmox = with9001On('pve2')
+  await expect(deploy(t.options({ proxmox }))).rejects.toMatchObject({ code: 'image-elsewhere', message: expect.stringMatching(/9001.*on node pve2, and proxmox\.node is pve/), hint: expect.stringMatching(/npx golden bake.*qm migrate 9001 pve" on node pve2/) })
+  expect(await host()).toEqual(before)
+})
+
+test('an image on a node that is down is as good as none', async () => {
+  await expect(deploy(t.options({ proxmox: with9001On('pve2', 'offline') }))).rejects.toMatchObject({ code: 'no-image' })
+  await expect(deploy(t.options({ proxmox: with9001On('pve2', 'offline'), site: siteWith((proxmox) => { proxmox.node = 'pve2' }) }))).rejects.toMatchObject({ code: 'node-offline', hint: expect.stringContaining('Start that node') })
+})
+
+test('a newer image elsewhere is passed over for one that is here', async () => {
+  const { node, pool } = t.site.proxmox
+  await t.root.task(await t.root.post<string>(`/nodes/${node}/qemu`, { vmid: 9002, name: 'golden-home-newer', pool, scsi0: 'tank:1' }))
+  const record = renderRecord({ schema: 1, kind: 'image', site: t.site.name, fingerprint: 'd'.repeat(64), lock: 'b'.repeat(64), base: { os: t.site.image.base.os, sha256: t.site.image.base.sha256 }, built: '2026-11-27T12:00:00.000Z', services: {} })
+  await t.root.put(`/nodes/${node}/qemu/9002/config`, { tags: 'golden;golden-candidate', description: record })
+  await t.root.task(await t.root.post<string>(`/nodes/${node}/qemu/9002/template`))
+  // Without an engine it comes as far as pinning what it would deploy.
+  await expect(deploy(t.options())).rejects.toBeInstanceOf(Error)
+  expect(t.shown.join('\n')).toContain('of image golden-home-000000000000 for slot blue')
+  await t.root.task(await t.root.del<string>(`/nodes/${node}/qemu/9002`))
+})
+
+test('a slot is not made from a pinned image that has been migrated', async () => {
+  const { images } = await listImages(t.proxmox, t.site)
+  const release = newRelease(t.site, 'serena', 'blue', { id: '0123456789ab', created: new Date(), image: { vmid: 9001, name: 'golden-home', fingerprint: images[0]?.record.fingerprint ?? '' } })
+  const pins = { active: 'blue' as const, slots: { blue: release } }
+  checkImages(images, 'serena', pins, ['blue'])
+  expect(() => checkImages(images.map((one) => ({ ...one, node: 'pve2' })), 'serena', pins, ['blue'])).toThrow(expect.objectContaining({ code: 'image-elsewhere', hint: expect.stringContaining('qm migrate 9001 pve" on node pve2') }))
+})
+
+test('a depot on another node is named with where it is', async () => {
+  const site = siteWith((proxmox) => { proxmox.node = 'pve2' })
+  const proxmox: Proxmox = new Proxy(t.proxmox, {
+    get: (target, key) => key !== 'get' ? Reflect.get(target, key) : async (path: string, query?: Record<string, string>) => {
+      if (path.startsWith('/nodes/pve2/')) throw new ProxmoxError('proxmox-refused', `Configuration file '${path}' does not exist`, '', { status: 500, method: 'GET', path })
+      return target.get(path, query)
+    }
+  })
+  const places = placesOf(site, 'serena', undefined)
+  const seen = await observeGroup(proxmox, places)
+  expect(seen.depot).toEqual({ there: 'elsewhere', node: 'pve' })
+  expect(() => checkIdentity(places, seen)).toThrow(expect.objectContaining({ code: 'vm-elsewhere', message: expect.stringContaining('on node pve, not on node pve2 (proxmox.node)'), hint: expect.stringMatching(/qm migrate 9010 pve2" on node pve.*proxmox\.node in site\.ts to pve/) }))
+})
+
+test('storages of other types are looked at by what they can do, and a host of the usual kind has nothing to say', async () => {
+  const { node, bridge, storage: { iso } } = t.site.proxmox
+  expect(await lookAtPlace(t.proxmox, { node, bridge, iso, disks: 'local-lvm' })).toEqual({ problems: [], notes: [], linkedClones: true })
+  expect(await lookAtPlace(t.proxmox, { node, bridge, iso, disks: 'tank' })).toEqual({ problems: [], notes: [], linkedClones: true })
+  const other: Proxmox = new Proxy(t.proxmox, {
+    get: (target, key) => key !== 'get' ? Reflect.get(target, key) : async (path: string, query?: Record<string, string>) => {
+      const answer = await target.get<object>(path, query)
+      return path.endsWith('/storage/tank/status') ? { ...answer, type: 'drbd' } : answer
+    }
+  })
+  expect(await lookAtPlace(other, { node, bridge, iso, disks: 'tank' })).toEqual({ problems: [], notes: [expect.stringContaining('full copies')], linkedClones: false })
+})
+
+test('a node with a domain is refused where it is written', () => {
+  const parsed = parseSite(siteWith((proxmox) => { proxmox.node = 'pve.example.org' }))
+  expect(parsed).toMatchObject({ ok: false, problems: [{ path: 'proxmox.node', message: expect.stringContaining('short name') }] })
+})
