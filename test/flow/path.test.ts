@@ -69,6 +69,8 @@ describe('the path of a site', () => {
     await place.root.task(await place.root.post('/nodes/pve/qemu', { vmid: 7000, name: 'mail', memory: 64, scsi0: 'local-lvm:1', description: 'ours' }))
     const config = await place.root.get('/nodes/pve/qemu/7000/config')
     const taken = await site.copy('taken', (draft) => { draft.groups['logging']!.slots.blue.vmid = 7000 })
+    // Secrets that are missing would be said first.
+    await taken.done('init')
     const before = await place.inventory()
     const ended = await taken.golden('deploy')
     expect(ended, ended.stderr).toMatchObject({ code: 1, error: { code: 'vmid-taken', message: expect.stringMatching(/7000/), hint: expect.stringContaining('groups.logging.slots.blue.vmid') } })
