@@ -46,6 +46,12 @@ export interface Seed {
   ssh: { projectKeys: string[]; adminKeys: string[] }
 }
 
+/**
+ * Which form of seed this version writes and its images read, files and all. To be raised with every change that an
+ * image of before would misread: passwords in another form let nobody in. An image says in its record what it reads.
+ */
+export const seedForm = 2
+
 /** The files of the seed's folder `golden/`, by what they are for. Paths are relative to that folder. */
 export const seedFiles = {
   seed: 'seed.json',

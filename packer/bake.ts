@@ -11,6 +11,7 @@ import { bringHere, elsewhere, listRange, type Image } from '../images/catalog.t
 import { readLock, type Lock } from '../images/lock.ts'
 import { renderRecord } from '../images/record.ts'
 import { registryCa } from '../images/resolve.ts'
+import { seedForm } from '../images/seed.ts'
 import { stageRootfs, type StagedRootfs } from '../images/stage.ts'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
@@ -234,7 +235,7 @@ async function build(bake: Bake, plan: BakePlan & { kind: 'bake' }, { staged, in
     template_name: plan.name,
     template_description: renderRecord({
       schema: 1, kind: 'image', site: site.name, fingerprint: inputs.fingerprint, lock: inputs.image.lock,
-      base: { os: site.image.base.os, sha256: site.image.base.sha256 }, built: now, services: inputs.references,
+      base: { os: site.image.base.os, sha256: site.image.base.sha256 }, built: now, seed: seedForm, services: inputs.references,
       unfinished: true, run
     }),
     cores: site.image.build.cores, memory: site.image.build.memoryMiB,

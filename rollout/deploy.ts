@@ -1,5 +1,6 @@
 /** `deploy`: pins an image for groups that have none, puts their seeds on the host, and applies the stacks. */
 import { newestCandidate, revokedTag } from '../images/channels.ts'
+import { seedForm } from '../images/seed.ts'
 import { bringHere, elsewhere, listImages, type Image } from '../images/catalog.ts'
 import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
@@ -202,9 +203,12 @@ async function checkHandover(proxmox: Proxmox, places: GroupPlaces, pins: GroupP
 }
 
 async function firstImage(proxmox: Proxmox, site: Site): Promise<Image> {
-  const { images } = await listImages(proxmox, site)
+  const listed = (await listImages(proxmox, site)).images
+  const images = listed.filter((one) => (one.record.seed ?? 1) === seedForm)
   const image = newestCandidate(images.filter((one) => elsewhere(site, one) === undefined), site.image.base.sha256)
   if (image !== undefined) return image
+  const old = newestCandidate(listed, site.image.base.sha256)
+  if (old !== undefined && !images.includes(old)) throw new Failure('image-of-other-version', `the newest image, ${old.name} (${old.vmid}), was baked by another version of this project, and reads another form of seed (${old.record.seed ?? 1}, this version writes ${seedForm})`, 'Run "npx golden bake": it makes one of this version.')
   const away = newestCandidate(images, site.image.base.sha256)
   if (away !== undefined) throw new Failure('image-elsewhere', `the newest image, ${away.name} (${away.vmid}), is ${elsewhere(site, away) ?? ''}`, `Run "npx golden bake": it makes one there. Or, in Proxmox, ${bringHere(site, away)}.`)
   const others = images.length === 0 ? '' : ` (${images.length} of another base or revoked)`

@@ -51,6 +51,13 @@ describe('a site with a VM for each role', () => {
     expect(await readPins(t.folder)).toEqual({ schema: 1, groups: {} })
   })
 
+  test('an image that would misread the seed gets none', async () => {
+    await t.addImage(9002, undefined, 1)
+    await expect(deploy(t.options())).rejects.toMatchObject({ code: 'image-of-other-version', hint: expect.stringContaining('golden bake') })
+    expect(await readPins(t.folder)).toEqual({ schema: 1, groups: {} })
+    await t.root.task(await t.root.del<string>('/nodes/pve/qemu/9002'))
+  })
+
   test('a VMID of somebody else\'s VM is named and not touched', async () => {
     await t.addImage(9001)
     await t.root.task(await t.root.post<string>('/nodes/pve/qemu', { vmid: 9011, name: 'somebody', memory: 64 }))

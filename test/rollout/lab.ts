@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { newImageTags } from '../../images/channels.ts'
 import { renderRecord } from '../../images/record.ts'
+import { seedForm } from '../../images/seed.ts'
 import { startLab, type Lab } from '../../lab/index.ts'
 import type { Proxmox } from '../../proxmox/client.ts'
 import type { DeployOptions } from '../../rollout/options.ts'
@@ -27,7 +28,7 @@ export interface RolloutLab {
   readonly shown: string[]
   options(change?: Partial<DeployOptions>): DeployOptions
   /** Makes a template that counts as an image. */
-  addImage(vmid: number, built?: string): Promise<void>
+  addImage(vmid: number, built?: string, seed?: number): Promise<void>
   close(): Promise<void>
 }
 
@@ -50,11 +51,11 @@ export async function startRolloutLab(environment: Record<string, string> = {}, 
   return {
     lab, world, site, folder, proxmox, root, shown,
     options: (change = {}) => ({ ...base, ...change }),
-    async addImage(vmid, built = '2026-11-23T12:00:00.000Z') {
+    async addImage(vmid, built = '2026-11-23T12:00:00.000Z', seed = seedForm) {
       const { node, pool, storage, bridge } = site.proxmox
       const fingerprint = String(vmid).padStart(64, '0')
       await proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu`, { vmid, name: `golden-home-${fingerprint.slice(0, 12)}`, pool, cores: 1, memory: 512, scsihw: 'virtio-scsi-pci', scsi0: `${storage.disks}:1`, net0: `virtio,bridge=${bridge}`, agent: 1, ostype: 'l26', boot: 'order=scsi0' }))
-      const description = renderRecord({ schema: 1, kind: 'image', site: site.name, fingerprint, lock: 'b'.repeat(64), base: { os: site.image.base.os, sha256: site.image.base.sha256 }, built, services: {} })
+      const description = renderRecord({ schema: 1, kind: 'image', site: site.name, fingerprint, lock: 'b'.repeat(64), base: { os: site.image.base.os, sha256: site.image.base.sha256 }, built, seed, services: {} })
       await proxmox.put(`/nodes/${node}/qemu/${vmid}/config`, { tags: newImageTags, description })
       await proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu/${vmid}/template`))
     },

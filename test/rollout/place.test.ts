@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { listImages } from '../../images/catalog.ts'
 import { renderRecord } from '../../images/record.ts'
+import { seedForm } from '../../images/seed.ts'
 import { ProxmoxError, type Proxmox } from '../../proxmox/client.ts'
 import { lookAtPlace } from '../../proxmox/place.ts'
 import { checkImages, deploy } from '../../rollout/deploy.ts'
@@ -96,7 +97,7 @@ test('an image on a node that is down is as good as none', async () => {
 test('a newer image elsewhere is passed over for one that is here', async () => {
   const { node, pool } = t.site.proxmox
   await t.root.task(await t.root.post<string>(`/nodes/${node}/qemu`, { vmid: 9002, name: 'golden-home-newer', pool, scsi0: 'tank:1' }))
-  const record = renderRecord({ schema: 1, kind: 'image', site: t.site.name, fingerprint: 'd'.repeat(64), lock: 'b'.repeat(64), base: { os: t.site.image.base.os, sha256: t.site.image.base.sha256 }, built: '2026-11-27T12:00:00.000Z', services: {} })
+  const record = renderRecord({ schema: 1, kind: 'image', site: t.site.name, fingerprint: 'd'.repeat(64), lock: 'b'.repeat(64), base: { os: t.site.image.base.os, sha256: t.site.image.base.sha256 }, built: '2026-11-27T12:00:00.000Z', seed: seedForm, services: {} })
   await t.root.put(`/nodes/${node}/qemu/9002/config`, { tags: 'golden;golden-candidate', description: record })
   await t.root.task(await t.root.post<string>(`/nodes/${node}/qemu/9002/template`))
   // Without an engine it comes as far as pinning what it would deploy.
