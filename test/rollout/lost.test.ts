@@ -33,6 +33,8 @@ async function makeSlot(): Promise<void> {
 beforeEach(async () => {
   dataDisk = undefined
   t.world.calls.length = 0
+  // A new disk may get the inode of one that was deleted.
+  t.world.disks.clear()
   t.shown.length = 0
   await makeSlot()
 })
