@@ -60,7 +60,7 @@ export const lockDigest = (lock: Lock): string => sha256(canonical({ schema: loc
 
 /** @throws Failure `lock-invalid` with every problem */
 export function parseLock(text: string, file: string): Lock {
-  const hint = 'Mend the file, or move it away and run "golden lock".'
+  const hint = 'Mend the file, or move it away and run "npx golden lock".'
   let data: unknown
   try {
     data = JSON.parse(text)
@@ -76,7 +76,7 @@ export function parseLock(text: string, file: string): Lock {
 /** @throws Failure `lock-missing`, `lock-invalid` */
 export async function readLock(folder: string): Promise<Lock> {
   const found = await findLock(folder)
-  if (found === undefined) throw new Failure('lock-missing', `there is no ${lockFile(folder)}`, 'Run "golden lock": it looks up the container images and writes that file.')
+  if (found === undefined) throw new Failure('lock-missing', `there is no ${lockFile(folder)}`, 'Run "npx golden lock": it looks up the container images and writes that file.')
   return found
 }
 

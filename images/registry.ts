@@ -58,7 +58,7 @@ export async function resolveDigest(image: string, tag: string, options: Registr
       if (next.host !== new URL(at).host) sent = Object.fromEntries(Object.entries(sent).filter(([name]) => name !== 'authorization'))
       at = next.href
     }
-    throw new Failure('registry-refused', `${host} sends on more than five times for ${repository}:${tag}`, 'Run "golden lock" again later.')
+    throw new Failure('registry-refused', `${host} sends on more than five times for ${repository}:${tag}`, 'Run "npx golden lock" again later.')
   }
   try {
     let headers: Headers = { accept: accepted }
@@ -79,7 +79,7 @@ export async function resolveDigest(image: string, tag: string, options: Registr
     await answer.body.dump()
     if (answer.statusCode === 404) throw new Failure('image-not-found', `${image} has no tag ${tag}`, 'Correct image and tag in images.lock.json.')
     if (answer.statusCode === 401 || answer.statusCode === 403) throw new Failure('registry-denied', `${host} does not let anybody read ${repository}`, 'Correct the image\'s name in images.lock.json, or use a public image.')
-    throw new Failure('registry-refused', `${host} answered ${answer.statusCode} for ${repository}:${tag}`, answer.statusCode === 429 ? 'The registry limits how often one may ask: wait a while, then run "golden lock" again.' : 'Run "golden lock" again later.')
+    throw new Failure('registry-refused', `${host} answered ${answer.statusCode} for ${repository}:${tag}`, answer.statusCode === 429 ? 'The registry limits how often one may ask: wait a while, then run "npx golden lock" again.' : 'Run "npx golden lock" again later.')
   } finally {
     await dispatcher.close()
   }

@@ -81,11 +81,11 @@ export async function bake(options: BakeOptions): Promise<BakeResult> {
   }
 }
 
-const stillThere = (left: readonly string[]): string => `Still there: ${left.join(', ')}; the next "golden bake" in this site folder takes care of it.`
+const stillThere = (left: readonly string[]): string => `Still there: ${left.join(', ')}; the next "npx golden bake" in this site folder takes care of it.`
 
 function stopped(left: readonly string[], cause: unknown): Failure {
   return left.length === 0
-    ? new Failure('cancelled', 'the bake was stopped; what it had begun is removed', 'Run "golden bake" again.', { cause })
+    ? new Failure('cancelled', 'the bake was stopped; what it had begun is removed', 'Run "npx golden bake" again.', { cause })
     : new Failure('cancelled', 'the bake was stopped, but not all that it had begun could be removed', stillThere(left), { cause })
 }
 
@@ -107,7 +107,7 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
   const { fingerprint } = inputs
   if (claim.abandoned.length > 0) await endAbandoned(bake)
   const plan = planBake(site, fingerprint, await listRange(proxmox, site))
-  if (plan.kind === 'revoked') throw new Failure('image-revoked', `the image of these inputs, ${plan.image.name} (${plan.image.vmid}), is revoked`, 'Change what it was revoked for: the lock ("golden lock"), the base image, or the project.')
+  if (plan.kind === 'revoked') throw new Failure('image-revoked', `the image of these inputs, ${plan.image.name} (${plan.image.vmid}), is revoked`, 'Change what it was revoked for: the lock ("npx golden lock"), the base image, or the project.')
   if (plan.kind !== 'unchanged' || claim.abandoned.length > 0) await clearLeftovers(bake, plan.leftovers, plan.kind === 'bake')
   if (plan.kind === 'unchanged') return { outcome: 'unchanged', template: { vmid: plan.image.vmid, name: plan.image.name, fingerprint } }
   if (plan.kind === 'finish') {

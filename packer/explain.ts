@@ -10,12 +10,12 @@ export function explainStorage(site: Site, error: unknown): unknown {
   const missing = /storage '([^']+)' (?:- )?(does not exist|is not available|is disabled|is not online|directory '[^']*' does not exist|directory is expected to be a mount point)/.exec(error.message)
   if (missing) {
     const setting = missing[1] === iso ? 'iso' : 'disks'
-    return new Failure('storage-missing', `storage ${missing[1]} ${missing[2]} on node ${site.proxmox.node}`, `Correct proxmox.storage.${setting} in site.ts, or run "golden setup".`, { cause: error })
+    return new Failure('storage-missing', `storage ${missing[1]} ${missing[2]} on node ${site.proxmox.node}`, `Correct proxmox.storage.${setting} in site.ts, or run "npx golden setup".`, { cause: error })
   }
   // A token has no rights on a storage that setup has not seen: PVE says so before it says that there is none.
   const refused = /Permission check failed \(\/storage\/([^,)]+)/.exec(error.message)?.[1]
   if (refused === disks || refused === iso) {
-    return new Failure('storage-missing', `storage ${refused} is not there on node ${site.proxmox.node}, or the token may not use it`, `Correct proxmox.storage.${refused === iso ? 'iso' : 'disks'} in site.ts, or run "golden setup" again.`, { cause: error })
+    return new Failure('storage-missing', `storage ${refused} is not there on node ${site.proxmox.node}, or the token may not use it`, `Correct proxmox.storage.${refused === iso ? 'iso' : 'disks'} in site.ts, or run "npx golden setup" again.`, { cause: error })
   }
   if (saysFull(error.message)) {
     const message = error instanceof Failure && error.code === 'storage-full' ? error.message : `a storage is full: ${error.message}`
@@ -54,9 +54,9 @@ export function explainBuild(site: Site, outcome: BuildOutcome): Failure {
     const hints: Readonly<Record<string, string>> = {
       'first-boot': 'See the lines above; does the base image have cloud-init, and is image.build.address free?',
       'package-lock': 'See the lines above for which one it is. Bake again; if it happens every time, the base image upgrades itself by something that packer/provision/unwanted.sh does not know: name its unit in images/packages.json.',
-      'container-run': 'Whatever compose.yaml wants of an image it has to give: another tag in images.lock.json ("golden lock"), or another base image if it is this VM that lacks something (a program of Docker\'s, a feature of the kernel).',
+      'container-run': 'Whatever compose.yaml wants of an image it has to give: another tag in images.lock.json ("npx golden lock"), or another base image if it is this VM that lacks something (a program of Docker\'s, a feature of the kernel).',
       'mapped-mount': 'It takes a Linux kernel from 5.12 and util-linux from 2.39, as in Ubuntu 24.04 and Debian 13: use such a base image (image.base).',
-      'image-pull': 'Is the image still in its registry, and does the build VM reach it (network.gateway, network.nameservers)? "golden lock" looks up the digests again.'
+      'image-pull': 'Is the image still in its registry, and does the build VM reach it (network.gateway, network.nameservers)? "npx golden lock" looks up the digests again.'
     }
     const marker = outcome.lines.findIndex((line) => line.includes('golden-failure '))
     const before = outcome.lines.slice(0, marker === -1 ? undefined : marker).slice(-8).map((line) => `  ${line}`).join('\n')
@@ -74,7 +74,7 @@ export function explainBuild(site: Site, outcome: BuildOutcome): Failure {
   const translated = explainStorage(site, new Error(said))
   if (translated instanceof Failure) return translated
   if (/connection refused|connection reset|no route to host|i\/o timeout|: EOF|\b(50[234]|59[5679]) [A-Z]/.test(said)) {
-    return new Failure('proxmox-unreachable', `Proxmox did not answer Packer, which does not wait for it: ${said.trim()}`, 'Once it answers again, as after an update of Proxmox, run "golden bake" again. What this one had begun is removed.')
+    return new Failure('proxmox-unreachable', `Proxmox did not answer Packer, which does not wait for it: ${said.trim()}`, 'Once it answers again, as after an update of Proxmox, run "npx golden bake" again. What this one had begun is removed.')
   }
   if (outcome.exitCode > 128 && said === '') {
     return new Failure('packer-killed', `Packer was ended from outside (exit code ${outcome.exitCode})${last === '' ? '' : `:\n${last}`}`, 'If nobody did that, the computer may have run out of memory. Run the same command again.')

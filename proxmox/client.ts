@@ -175,8 +175,8 @@ class Client implements Proxmox {
     this.#endpoint = endpoint
     const { auth } = endpoint
     // It goes into a header: with a line break or the mark of an encoding in it no request could even be made.
-    if ('secret' in auth && !/^[!-~]*$/.test(auth.id + auth.secret)) throw new Failure('token-malformed', `token ${auth.id}, or its secret, is not one word of plain characters`, 'Put the secret alone into its place, in one line and without a byte order mark; or make a new one with "golden setup --new-token".')
-    if (endpoint.caPem !== undefined && !isCertificate(endpoint.caPem)) throw new Failure('ca-unreadable', `what is pinned for ${this.url} is no certificate in PEM`, 'Remove the file that proxmox.caFile names (secrets/proxmox-ca.pem by default), and run "golden setup" to see and pin the right one.')
+    if ('secret' in auth && !/^[!-~]*$/.test(auth.id + auth.secret)) throw new Failure('token-malformed', `token ${auth.id}, or its secret, is not one word of plain characters`, 'Put the secret alone into its place, in one line and without a byte order mark; or make a new one with "npx golden setup --new-token".')
+    if (endpoint.caPem !== undefined && !isCertificate(endpoint.caPem)) throw new Failure('ca-unreadable', `what is pinned for ${this.url} is no certificate in PEM`, 'Remove the file that proxmox.caFile names (secrets/proxmox-ca.pem by default), and run "npx golden setup" to see and pin the right one.')
     this.#transport = openTransport({ url: this.url, caPem: endpoint.caPem, connectTimeoutMs: endpoint.connectTimeoutMs ?? 15_000 })
     this.#patience = new Patience({ url: this.url, say: endpoint.say, signal: endpoint.signal, known: endpoint.known, waitMs: endpoint.waitMs ?? 120_000 })
   }
@@ -395,9 +395,9 @@ class Client implements Proxmox {
     if (answer.status === 401) {
       const { auth } = this.#endpoint
       if ('password' in auth) throw new ProxmoxError('login-refused', `Proxmox at ${this.url} does not accept the password of ${auth.username}`, 'Check the user, with its realm, and the password.', details)
-      throw new ProxmoxError('not-authenticated', `Proxmox at ${this.url} does not accept the token ${auth.id}`, 'If it is gone, has expired, or its secret is another: "golden setup --new-token" makes a new one. Or correct proxmox.tokenId and proxmox.token in site.ts.', details)
+      throw new ProxmoxError('not-authenticated', `Proxmox at ${this.url} does not accept the token ${auth.id}`, 'If it is gone, has expired, or its secret is another: "npx golden setup --new-token" makes a new one. Or correct proxmox.tokenId and proxmox.token in site.ts.', details)
     }
-    if (answer.status === 403) throw new ProxmoxError('permission-denied', what, 'Run "golden setup" again: it repairs the role, the pools and their permissions.', details)
+    if (answer.status === 403) throw new ProxmoxError('permission-denied', what, 'Run "npx golden setup" again: it repairs the role, the pools and their permissions.', details)
     if (answer.status >= 200 && answer.status < 300) throw new ProxmoxError('not-proxmox', `${this.url} does not answer like Proxmox VE`, 'Check proxmox.url in site.ts.', details)
     if (isPassingStatus(answer.status)) throw new ProxmoxError('proxmox-unreachable', `${what} (${answer.status})`, servicesHint, { ...details, lost: method !== 'GET' && mayBeDone(answer.status) })
     if (saysFull(what)) throw new ProxmoxError('storage-full', `a storage is full: ${what}`, storageFullHint, details)
@@ -417,7 +417,7 @@ class Client implements Proxmox {
     const data = this.#read<{ ticket: string; CSRFPreventionToken: string; NeedTFA?: number }>('POST', '/access/ticket', answer)
     if (data.NeedTFA) {
       // What came is no ticket yet, only the question for the second factor.
-      throw new ProxmoxError('tfa-needed', `${login.username} logs in to ${this.url} with a second factor`, 'Use an API token of an administrator (without privilege separation) instead: "golden setup --admin USER@REALM!TOKEN", with its secret in PROXMOX_ADMIN_TOKEN.', { status: answer.status, method: 'POST', path: '/access/ticket' })
+      throw new ProxmoxError('tfa-needed', `${login.username} logs in to ${this.url} with a second factor`, 'Use an API token of an administrator (without privilege separation) instead: "npx golden setup --admin \'USER@REALM!TOKEN\'", with its secret in PROXMOX_ADMIN_TOKEN.', { status: answer.status, method: 'POST', path: '/access/ticket' })
     }
     return { ticket: data.ticket, csrf: data.CSRFPreventionToken }
   }
@@ -429,7 +429,7 @@ class Client implements Proxmox {
     if (cause.name === 'AbortError') return new ProxmoxError('cancelled', 'cancelled', 'Run the same command again.', details)
     const certificate = /CERT|SELF_SIGNED|ALTNAME|UNABLE_TO_VERIFY|ISSUER/.test(cause.code ?? '')
     if (certificate) {
-      return new ProxmoxError('certificate-not-trusted', `the certificate of ${this.url} is not trusted: ${cause.message}`, 'If the host or its certificate changed on purpose, remove the pinned one (proxmox.caFile, secrets/proxmox-ca.pem by default) and run "golden setup" to see and pin the new one; otherwise somebody may be in between.', details)
+      return new ProxmoxError('certificate-not-trusted', `the certificate of ${this.url} is not trusted: ${cause.message}`, 'If the host or its certificate changed on purpose, remove the pinned one (proxmox.caFile, secrets/proxmox-ca.pem by default) and run "npx golden setup" to see and pin the new one; otherwise somebody may be in between.', details)
     }
     if (!repeatable && mayBeDone(noAnswer)) {
       return new ProxmoxError('proxmox-unreachable', `Proxmox at ${this.url} did not say what became of ${method} ${path.split('?')[0]}: ${cause.message}`, 'Run the same command again: it looks first, and goes on from what it finds.', { ...details, lost: true })

@@ -32,7 +32,7 @@ export function setupScript(wanted: SetupWanted, places: SetupPlaces): string {
 #   npx golden setup --print | ssh root@${wanted.node} sh
 # It may be run again. Then, on your own computer:
 # 1. Put the token's secret, which is shown once ("value"), into ${places.tokenFile}.
-#    Nothing is shown when the token was there already: "golden setup --print --new-token" makes it anew.
+#    Nothing is shown when the token was there already: "npx golden setup --print --new-token" makes it anew.
 # 2. Put the CA, which is shown at the end, into ${shellWord(places.caFile)}
 #    (scp root@${wanted.node}:/etc/pve/pve-root-ca.pem ${shellWord(places.caFile)} gets the node's own).
 #    Not needed if the web interface has a certificate that every browser trusts.

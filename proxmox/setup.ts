@@ -194,7 +194,7 @@ function userSteps(wanted: SetupWanted, observed: SetupObserved, user: string, t
     problems.push({
       code: 'token-exists',
       message: `this Proxmox has a token ${wanted.tokenId} already, and its secret is not in ${wanted.secretMissing}`,
-      hint: 'If another site or another person uses it, put the secret from there into that place, or set proxmox.tokenId in site.ts to one of your own. If its secret is lost, "golden setup --new-token" makes a new one; the old one ends with that.'
+      hint: 'If another site or another person uses it, put the secret from there into that place, or set proxmox.tokenId in site.ts to one of your own. If its secret is lost, "npx golden setup --new-token" makes a new one; the old one ends with that.'
     })
   }
   const remove = `pveum user token remove ${shellWord(user)} ${tokenName}`
@@ -317,7 +317,7 @@ export async function applySetup(admin: Proxmox, plan: SetupPlan, onStep: (step:
       steps = steps.slice(1)
     } catch (error) {
       if (!isLost(error)) throw error
-      if (step.yieldsSecret) throw new Failure('token-secret-lost', `${step.title}: Proxmox may have made it, but its secret, which is told once, has not arrived: ${error.message}`, 'Run "golden setup --new-token": it makes it anew.', { cause: error })
+      if (step.yieldsSecret) throw new Failure('token-secret-lost', `${step.title}: Proxmox may have made it, but its secret, which is told once, has not arrived: ${error.message}`, 'Run "npx golden setup --new-token": it makes it anew.', { cause: error })
       if (look === undefined || ++lost > lostSteps) throw error
       if (step.task) await settleTasks(admin, step.call.path.split('/')[2] ?? '', ({ type }) => type === 'qmcreate', signal)
       const now = await look()

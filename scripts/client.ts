@@ -24,7 +24,7 @@ export const verb: Verb = {
     const credentials = password === undefined ? undefined : Buffer.from(`${user.name}:${password}`).toString('base64')
     const settings = clientSettings(site, name, credentials)
     const notes = [
-      ...(password === undefined ? [`BASE64 stands for the base64 of "${user.name}:PASSWORD"; "golden client ${name} --show-password" puts it in.`] : []),
+      ...(password === undefined ? [`BASE64 stands for the base64 of "${user.name}:PASSWORD"; "npx golden client ${name} --show-password" puts it in.`] : []),
       ...(site.public.certificate ? [] : [`The certificate is signed by the site's own CA: ${resolve(folder, 'secrets/ca.pem')}. Let the client trust it, e.g. NODE_EXTRA_CA_CERTS=${resolve(folder, 'secrets/ca.pem')}.`]),
       ...lanNotes(site)
     ]

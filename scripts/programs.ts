@@ -10,7 +10,7 @@ import { plainLines } from '../tools/progress.ts'
  */
 export async function programEnvironment(engine: Engine, progress: Progress, signal: AbortSignal): Promise<Record<string, string>> {
   // Go asks the system there and ignores SSL_CERT_FILE (crypto/x509); we can't see what the keychain trusts.
-  if (process.platform === 'darwin') progress.info('on macOS Packer and the provider trust what the keychain trusts: if "golden setup" pinned a certificate, it has to be added there (docs/operations.md)')
+  if (process.platform === 'darwin') progress.info('on macOS Packer and the provider trust what the keychain trusts: if "npx golden setup" pinned a certificate, it has to be added there (docs/operations.md)')
   try {
     const show = plainLines((line) => progress.info(line))
     // What is there already is not news.

@@ -65,7 +65,7 @@ function ofAdministrator(error: ProxmoxError, auth: Login | Token, site: Site): 
     return new Failure('admin-not-accepted', `Proxmox at ${site.proxmox.url} does not accept the ${what} of the administrator ${who}`, hint, { cause: error })
   }
   if (error.code === 'permission-denied') {
-    return new Failure('admin-not-allowed', `${who} is not allowed to prepare this Proxmox: ${error.message}`, 'Use root@pam, or a user, or a token without privilege separation, with the role Administrator on /: "golden setup --admin …". What was done before stays; the next run goes on there.', { cause: error })
+    return new Failure('admin-not-allowed', `${who} is not allowed to prepare this Proxmox: ${error.message}`, 'Use root@pam, or a user, or a token without privilege separation, with the role Administrator on /: "npx golden setup --admin …". What was done before stays; the next run goes on there.', { cause: error })
   }
   return error
 }
@@ -112,7 +112,7 @@ async function setup(admin: Proxmox, wanted: SetupWanted, trust: Trust, site: Si
     })
   }
   const firewall = wanted.enableFirewall || observed.firewall.enabled
-  if (!firewall) progress.warn(`the datacenter firewall of this Proxmox is off, so the VMs' rules in Proxmox are not in force; the guests' own firewalls are. "golden setup --enable-datacenter-firewall" shows what turning it on would close, and asks. ${firewallWarning}.`)
+  if (!firewall) progress.warn(`the datacenter firewall of this Proxmox is off, so the VMs' rules in Proxmox are not in force; the guests' own firewalls are. "npx golden setup --enable-datacenter-firewall" shows what turning it on would close, and asks. ${firewallWarning}.`)
   const text = plan.steps.length === 0 ? 'Nothing to do: the host is prepared.' : `Done: ${plan.steps.length} steps.${tokenFile === undefined ? '' : ` The token's secret is in ${tokenFile}.`}\nNext: "npx golden lock", then "npx golden bake".`
   result(text, { steps: plan.steps.map((step) => step.title), tokenFile, datacenterFirewall: firewall })
   return 0
@@ -136,7 +136,7 @@ async function administrator({ flags, env, progress, signal }: VerbContext): Pro
   }
   const fromEnv = env['PROXMOX_ADMIN_PASSWORD']
   if (fromEnv) return { username, password: fromEnv }
-  if (!process.stdin.isTTY) throw new Failure('admin-secret-missing', `there is no terminal to ask for the password of ${username}`, 'Set PROXMOX_ADMIN_PASSWORD for this one command, or use "golden setup --print".')
+  if (!process.stdin.isTTY) throw new Failure('admin-secret-missing', `there is no terminal to ask for the password of ${username}`, 'Set PROXMOX_ADMIN_PASSWORD for this one command, or use "npx golden setup --print".')
   progress.info(`Password of ${username} (used for this run only, never stored):`)
   return { username, password: await askHidden(signal) }
 }

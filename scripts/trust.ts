@@ -58,7 +58,7 @@ export async function firstContact(site: Site, folder: string, { flags, progress
   if (problem !== undefined) throw problem
   if (given === undefined) {
     progress.info(`The certificate of ${url} has this SHA-256 fingerprint:\n  ${fingerprint}\nCompare it with the node: Proxmox, node, System, Certificates.`)
-    if (!process.stdin.isTTY) throw new Failure('fingerprint-not-confirmed', 'nobody is here to confirm it', `Run "golden setup --fingerprint ${fingerprint}" once you have compared it.`)
+    if (!process.stdin.isTTY) throw new Failure('fingerprint-not-confirmed', 'nobody is here to confirm it', `Run "npx golden setup --fingerprint ${fingerprint}" once you have compared it.`)
     if ((await ask('Is it the same? Type yes: ', { signal, hint: 'Run the same command again.' })).trim().toLowerCase() !== 'yes') throw new Failure('fingerprint-not-confirmed', 'the certificate was not confirmed', 'Nothing was changed.')
   }
   return { ...presented, caPem: pemOf(presented.chain), pinned: undefined }
@@ -82,7 +82,7 @@ export async function pin(admin: Proxmox, site: Site, folder: string, trust: Tru
   }
   if (trust.pinned === undefined) await writeSecret(file, pemOf(trust.chain))
   const why = trust.chain[0].checkIssued(trust.chain[0]) ? 'has signed itself' : 'was signed by a CA that the host neither presents nor tells of'
-  progress.warn(`the certificate of ${url} ${why}, so that it is pinned itself: once it is another one, nothing is trusted until "golden setup --fingerprint …" is run again. ${why === 'has signed itself' ? 'Proxmox\'s own certificates do not have that drawback.' : `Give the node the whole chain (Proxmox, ${node}, System, Certificates), or put that CA into ${file}.`}`)
+  progress.warn(`the certificate of ${url} ${why}, so that it is pinned itself: once it is another one, nothing is trusted until "npx golden setup --fingerprint …" is run again. ${why === 'has signed itself' ? 'Proxmox\'s own certificates do not have that drawback.' : `Give the node the whole chain (Proxmox, ${node}, System, Certificates), or put that CA into ${file}.`}`)
 }
 
 const secureTo = (url: string): ConnectionOptions => {
