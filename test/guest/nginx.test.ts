@@ -153,8 +153,9 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
     const { quiet, flooded, good, bad } = JSON.parse(answers['flood']?.body ?? '') as FloodOutcome
     expect(new Set(good)).toEqual(new Set([200]))
     const at = (list: number[], share: number): number => list.sort((a, b) => a - b)[Math.floor(list.length * share)] ?? 0
-    // With bcrypt in nginx it was some hundred times as long. This machine may be busy: the figures are in the notes.
-    expect(at(flooded, 0.5)).toBeLessThan(8 * at(quiet, 0.5))
+    // With bcrypt in nginx it was some hundred times as long, and seconds: 50 checks of 90 ms wait in one line. A busy
+    // machine makes a quiet request of milliseconds eight times as long by itself.
+    expect(at(flooded, 0.5)).toBeLessThan(Math.max(8 * at(quiet, 0.5), 1000))
     // Ten are looked at, then one in five seconds; a busy machine needs more of those.
     expect(Object.keys(bad).sort()).toEqual(['401', '429'])
     expect(bad['401']).toBeLessThanOrEqual(tries.burst + 10)
