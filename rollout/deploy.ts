@@ -14,6 +14,7 @@ import { dataKey, settleGroup } from './depot.ts'
 import { checkEdits, differences } from './edits.ts'
 import { openEngine, type Engine } from './engine.ts'
 import { firewallNotice, firewallState } from './firewall.ts'
+import { certificatesOf, certificateWarnings, givenKey, givenOf, refuseOtherSeed, seedTag } from './given.ts'
 import { guestOf } from './guest.ts'
 import { missingHint, strayVolumes } from './missing.ts'
 import { checkIdentity, diskPlace, observeGroup, placesOf, type GroupPlaces, type GroupSeen } from './observe.ts'
@@ -21,7 +22,7 @@ import { refuseObstacles } from './obstacles.ts'
 import type { DeployOptions } from './options.ts'
 import { newReleaseId, readPins, updatePins, withFirstRelease } from './pins.ts'
 import { resume } from './resume.ts'
-import { checkSeedSecrets, readSeedSecrets, seedIsThere, uploadSeed } from './seed.ts'
+import { checkSeedSecrets, readSeedSecrets, secretDifferences, seedIsThere, uploadSeed } from './seed.ts'
 import { settleSlot } from './slots.ts'
 
 export interface DeployedGroup {
@@ -133,7 +134,11 @@ async function deployGroup(options: DeployOptions, engine: Engine, deployment: D
   for (const name of slotNames) {
     const pinned = pins.slots[name]
     if (pinned !== undefined && !await seedIsThere(proxmox, pinned)) {
-      await progress.step(`upload the seed of ${pinned.vm.name}`, async () => uploadSeed(proxmox, pinned, await readSeedSecrets(site, options.folder, pinned), signal))
+      await progress.step(`upload the seed of ${pinned.vm.name}`, async () => {
+        const secrets = await readSeedSecrets(site, options.folder, pinned)
+        await refuseOtherSeed(options.folder, group, pinned, secrets)
+        await uploadSeed(proxmox, pinned, secrets, signal)
+      })
     }
   }
   const outcome = await progress.step(`deploy ${stack}`, async (note): Promise<'deployed' | 'unchanged'> => {
@@ -161,7 +166,8 @@ async function deployGroup(options: DeployOptions, engine: Engine, deployment: D
     return 'deployed'
   })
   if (outcome === 'unchanged') progress.info(`${stack}: nothing to do`)
-  const list = differences(site, group, pins, seen)
+  const list = [...differences(site, group, pins, seen), ...await secretDifferences(site, options.folder, group, release)]
+  for (const warning of certificateWarnings(group, site.public.certificate?.chainFile, certificatesOf(release.given, new Date()))) progress.warn(`${stack}: ${warning}`)
   for (const difference of list) progress.info(`${stack}: ${difference}`)
   return { group, outcome, slot, image: release.image, siteDiffers: list.length > 0, differences: list }
 }
@@ -224,7 +230,10 @@ async function pinFirst({ site, folder, proxmox, progress }: DeployOptions, grou
     throw new Failure('pin-lost', `slot ${place.at} of group ${group} owns the data disk, but deployment.json has no release for it`, `Restore deployment.json, e.g. with git; or end that slot with "npx golden destroy ${group}". The data is kept.`)
   }
   await checkHandover(proxmox, places, (await readPins(folder)).groups[group], seen)
-  const release = newRelease(site, group, firstSlot, { id: newReleaseId(), created: new Date(), image: { vmid: image.vmid, name: image.name, fingerprint: image.record.fingerprint }, fullClone })
+  const key = await givenKey(folder)
+  const id = newReleaseId()
+  const made = newRelease(site, group, firstSlot, { id, created: new Date(), image: { vmid: image.vmid, name: image.name, fingerprint: image.record.fingerprint }, fullClone, seedTag: seedTag(key, site.name, places.slots[firstSlot].vmid, id) })
+  const release: Release = { ...made, given: givenOf(key, id, await readSeedSecrets(site, folder, made)) }
   progress.info(`group ${group}: release ${release.id} of image ${image.name} for slot ${firstSlot}`)
   return updatePins(folder, group, (pins) => withFirstRelease(pins, firstSlot, release, places.depot.vmid))
 }

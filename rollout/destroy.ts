@@ -8,6 +8,7 @@ import { slotNames, type Site, type SlotName } from '../stacks/site.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
 import { settleGroup } from './depot.ts'
 import { openEngine, type Engine } from './engine.ts'
+import { readGivenKey } from './given.ts'
 import type { DeployOptions } from './options.ts'
 import { checkDepot, checkSlot, diskPlace, observeGroup, placesOf, type DiskPlace, type GroupPlaces, type GroupSeen } from './observe.ts'
 import { missingHint, strayVolumes } from './missing.ts'
@@ -102,7 +103,11 @@ export async function destroyGroup(options: DeployOptions, engine: Engine, group
     }))
   }
   for (const one of slotNames.map((slot) => pins?.slots[slot]).filter((one): one is Release => one !== undefined)) await removeSeed(proxmox, one)
-  await removeStraySeeds(proxmox, places.node, site.proxmox.storage.iso, own.map((slot) => places.slots[slot].vmid)).catch((error: unknown) => {
+  const had = own.flatMap((slot) => {
+    const vm = seen.slots[slot]
+    return vm.there === true && vm.seed !== undefined ? [vm.seed] : []
+  })
+  await removeStraySeeds(proxmox, site, places.node, own.map((slot) => places.slots[slot].vmid), await readGivenKey(folder), had).catch((error: unknown) => {
     // Nobody is known to have left any; a storage that site.ts names wrongly by now must not hold up the rest.
     if (!(error instanceof ProxmoxError)) throw error
     progress.warn(`whether storage ${site.proxmox.storage.iso} holds seeds of earlier releases could not be seen: ${error.message}`)

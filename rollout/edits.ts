@@ -32,9 +32,11 @@ export function checkEdits(site: Site, deployment: Deployment): void {
 }
 
 /** Whether a release made now would be another one, its id and age aside. */
-export function differs(site: Site, group: string, slot: SlotName, release: Release): boolean {
+export function differs(site: Site, group: string, slot: SlotName, pinned: Release): boolean {
   if (site.groups[group] === undefined) return true
-  const { access, ...now } = newRelease(site, group, slot, { id: release.id, created: new Date(release.created), image: release.image, fullClone: release.vm.fullClone ?? false })
+  const { given: _given, ...release } = pinned
+  const seedTag = /-[0-9a-f]{12}([0-9a-f]{12})\.iso$/.exec(release.vm.seed)?.[1]
+  const { access, ...now } = newRelease(site, group, slot, { id: release.id, created: new Date(release.created), image: release.image, fullClone: release.vm.fullClone ?? false, ...(seedTag === undefined ? {} : { seedTag }) })
   const text = (one: Omit<Release, 'access'>): string => canonical(one as unknown as Plain)
   // A release of an earlier version does not say who may connect.
   return text(access === undefined || release.access === undefined ? now : { ...now, access } as Release) !== text(release)

@@ -69,6 +69,8 @@ export interface VmThere {
   readonly running: boolean
   readonly protected: boolean
   readonly lock?: string
+  /** The seed in its drive. */
+  readonly seed?: string
   /** HA does with it as it sees fit. */
   readonly managed?: true
   readonly disks: readonly Disk[]
@@ -151,6 +153,7 @@ async function lookAt(proxmox: Proxmox, node: string, vmid: number, root: string
       protected: Number(config['protection'] ?? 0) === 1,
       digest: String(config['digest'] ?? ''),
       ...(lock === undefined ? {} : { lock: String(lock) }),
+      ...(/:iso\/seed-/.test(String(config['scsi13'] ?? '')) ? { seed: String(config['scsi13']).split(',')[0] as string } : {}),
       ...(status.ha?.managed === 1 && status.ha.state !== 'ignored' ? { managed: true } : {}),
       disks: running ? disks : await Promise.all(disks.map(async (disk) => await isGone(proxmox, node, disk) ? { ...disk, gone: true as const } : disk))
     }

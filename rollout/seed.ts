@@ -14,6 +14,7 @@ import { nftables } from '../stacks/nftables.ts'
 import { readHandedIn } from '../stacks/resolve.ts'
 import type { Site } from '../stacks/site.ts'
 import { lookAtHandedIn, refuseHandedIn, type HandedInProblem } from './handed-in.ts'
+import { changedSentence, changedSince, readGivenKey, seedTag } from './given.ts'
 
 /** The secrets of one seed, in clear. Lives in memory only. */
 export interface SeedSecrets {
@@ -146,6 +147,13 @@ async function gather(site: Site, folder: string, seed: Release['seed'], env: No
   return { secrets, problems }
 }
 
+/** What of the site folder's secrets is not what a release was given, as a sentence; what can't be read is said elsewhere. */
+export async function secretDifferences(site: Site, folder: string, group: string, release: Release | undefined, env: NodeJS.ProcessEnv = process.env): Promise<string[]> {
+  if (release?.given === undefined || site.groups[group] === undefined) return []
+  const { secrets, problems } = await gather(site, folder, release.seed, env)
+  return problems.length > 0 ? [] : changedSentence(group, changedSince(release, await readGivenKey(folder), secrets) ?? [])
+}
+
 /** Splits `STORAGE:iso/FILE`. */
 export function seedPlace(release: Release): { readonly storage: string; readonly file: string } {
   const [storage = '', path = ''] = release.vm.seed.split(':')
@@ -171,12 +179,20 @@ export async function removeSeed(proxmox: Proxmox, release: Release): Promise<vo
   if (upid) await proxmox.task(upid)
 }
 
-/** Removes the seeds of these VMIDs that nobody knows of any more, such as those of a deployment.json that was lost. */
-export async function removeStraySeeds(proxmox: Proxmox, node: string, storage: string, vmids: readonly number[]): Promise<void> {
+/**
+ * Removes the seeds of these VMIDs that nobody knows of any more, such as those of a deployment.json that was lost. Other
+ * sites may have seeds of the same VMIDs on that storage, even sites of the same name on other hosts: only those are
+ * removed that bear this site's tag, and those that one of its own VMs has had in its drive.
+ * @param had volumes that the group's own VMs had in a drive
+ */
+export async function removeStraySeeds(proxmox: Proxmox, site: Site, node: string, vmids: readonly number[], key: Buffer | undefined, had: readonly string[] = []): Promise<void> {
+  const storage = site.proxmox.storage.iso
   const path = `/nodes/${node}/storage/${storage}/content`
   for (const { volid } of await proxmox.get<{ volid: string }[]>(path, { content: 'iso' })) {
-    const vmid = /:iso\/seed-(\d+)-[0-9a-f]{12}\.iso$/.exec(volid)?.[1]
+    const [, vmid = '', release = '', tag] = /:iso\/seed-(\d+)-([0-9a-f]{12})([0-9a-f]{12})?\.iso$/.exec(volid) ?? []
     if (!vmids.includes(Number(vmid))) continue
+    const isOurs = key !== undefined && tag === seedTag(key, site.name, Number(vmid), release)
+    if (!isOurs && !had.includes(volid)) continue
     const upid = await proxmox.del<string | null>(`${path}/${encodeURIComponent(volid)}`, {}, { repeatable: true })
     if (upid) await proxmox.task(upid)
   }

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import { lookAtPlace } from '../proxmox/place.ts'
-import type { GroupPins } from '../stacks/deployment.ts'
+import type { GroupPins, Release } from '../stacks/deployment.ts'
 import { groupOrder } from '../stacks/order.ts'
 import { placeOf, slotNames, type Role, type Site, type SiteProblem, type SlotName } from '../stacks/site.ts'
 import { differences } from './edits.ts'
@@ -12,9 +12,11 @@ import { firewallNotice, firewallState, type FirewallState } from './firewall.ts
 import { guestOf, type GuestStatus } from './guest.ts'
 import { lookAtHandedIn } from './handed-in.ts'
 import { checkIdentity, diskPlace, observeGroup, observePinned, placesOf, type GroupSeen } from './observe.ts'
+import { certificatesOf, certificateWarnings, type CertificateStatus } from './given.ts'
 import { missingHint, strayVolumes } from './missing.ts'
 import { findObstacles } from './obstacles.ts'
 import { readPins } from './pins.ts'
+import { secretDifferences } from './seed.ts'
 
 export interface GroupStatus {
   readonly group: string
@@ -36,6 +38,8 @@ export interface GroupStatus {
   readonly problems: readonly string[]
   /** What will be a problem unless somebody does something about it. */
   readonly warnings: readonly string[]
+  /** What the VM was given; empty for a release of an earlier version. */
+  readonly certificates: readonly CertificateStatus[]
   /** Containers by their state, as the guest says. */
   readonly services: Readonly<Record<string, string>>
   /** Services that the image has no container image for. */
@@ -73,7 +77,7 @@ export async function readStatus({ site, folder, proxmox, signal }: { readonly s
     const release = pins?.active === undefined ? undefined : pins.slots[pins.active]
     const guest = vm?.there === true && vm.running && release !== undefined ? await guestOf(proxmox, release.vm.node, release.vm.vmid, signal).status() : undefined
     const handedIn = site.groups[group]?.roles.includes('serena') === true ? (await lookAtHandedIn({ site, folder, env: process.env, onlyWhatIsHere: true })).problems : []
-    groups[group] = describeGroup({ site, folder, group, seen, ...more, pins, guest, handedIn })
+    groups[group] = describeGroup({ site, folder, group, seen, ...more, pins, guest, handedIn, changed: await changedIn(site, folder, group, release) })
   }
   const problems = place.problems.map(({ message, hint }) => `${message}. ${hint}`)
   const healthy = problems.length === 0 && Object.values(groups).every((one) => one.health === 'healthy')
@@ -106,6 +110,12 @@ async function look(site: Site, proxmox: Proxmox, group: string, pins: GroupPins
   }
 }
 
+/** A password manager is not asked each time somebody wants to see how things are: `deploy` is the one that asks it. */
+async function changedIn(site: Site, folder: string, group: string, release: Release | undefined): Promise<string[]> {
+  const asks = [...site.serena.users.map(({ password }) => password), ...(site.public.certificate === undefined ? [] : [site.public.certificate.key])].some(({ kind }) => kind === 'command')
+  return asks && release?.seed.roles.includes('serena') === true ? [] : secretDifferences(site, folder, group, release)
+}
+
 interface GroupFacts {
   readonly site: Site
   readonly folder: string
@@ -120,18 +130,21 @@ interface GroupFacts {
   readonly guest: GuestStatus | undefined
   /** What of the site folder could not be used as it is. */
   readonly handedIn?: readonly SiteProblem[]
+  /** What of the site folder's secrets is not what the VM was given. */
+  readonly changed?: readonly string[]
 }
 
 /** Pure, but for a look at which files exist. */
-export function describeGroup({ site, folder, group, seen, wrong, missing, obstacles, pins, guest, handedIn = [] }: GroupFacts): GroupStatus {
+export function describeGroup({ site, folder, group, seen, wrong, missing, obstacles, pins, guest, handedIn = [], changed: secrets = [] }: GroupFacts): GroupStatus {
   const slot = pins?.active
   const release = slot === undefined ? undefined : pins?.slots[slot]
   const place = diskPlace(seen)
   const vm = slot === undefined ? undefined : seen.slots[slot]
   const roles = release?.seed.roles ?? site.groups[group]?.roles ?? []
   const problems = [...wrong, ...(guest?.problems ?? []), ...handedIn.map(({ path, message }) => `${path}: ${message}`)]
-  const changed = differences(site, group, pins, seen)
-  const warnings = (obstacles ?? []).map((obstacle) => `the data can't be handed over: ${obstacle}`)
+  const changed = [...differences(site, group, pins, seen), ...secrets]
+  const certificates = certificatesOf(release?.given, new Date())
+  const warnings = [...(obstacles ?? []).map((obstacle) => `the data can't be handed over: ${obstacle}`), ...certificateWarnings(group, site.public.certificate?.chainFile, certificates)]
   if ('disk' in place && place.disk.gone === true) problems.push(`the data disk ${place.disk.volume} is not on its storage. ${missing ?? ''}`)
   if (place.at === 'several') problems.push(`more than one disk could be the data: ${place.list.join(', ')}`)
   if (vm?.there === true && place.at !== slot) problems.push(place.at === 'nowhere' ? `there is no data disk${missing === undefined ? '' : `. ${missing}`}` : 'the slot does not own the data disk: run "npx golden deploy"')
@@ -153,6 +166,7 @@ export function describeGroup({ site, folder, group, seen, wrong, missing, obsta
     health,
     problems,
     warnings,
+    certificates,
     services: Object.fromEntries(Object.entries(guest?.services ?? {}).map(([name, { state }]) => [name, state])),
     missing: guest?.missing ?? [],
     dataDisk: { at: place.at, volume: 'disk' in place ? place.disk.volume : null },
@@ -189,6 +203,7 @@ export function renderStatus(status: SiteStatus): string {
     ...Object.entries(one.credentialFiles).map(([user, file]) => `  password ${user}: ${file}`),
     `  data     ${one.dataDisk.volume ?? 'none'} (${one.dataDisk.at})`,
     ...(one.missing.length === 0 ? [] : [`  without  ${one.missing.join(', ')}: the image has none`]),
+    ...one.certificates.map(({ name, ends, daysLeft }) => `  ends     ${name}: ${ends.slice(0, 10)}, ${daysLeft} days left`),
     ...one.problems.map((problem) => `  problem  ${problem}`),
     ...one.warnings.map((warning) => `  warning  ${warning}`),
     ...one.differences.map((difference) => `  note     ${difference}`)

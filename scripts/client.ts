@@ -1,6 +1,8 @@
 /** `golden client NAME`: ready-made settings for an AI coding client. */
 import { resolve } from 'node:path'
 import { Failure } from '../proxmox/failure.ts'
+import { digestOf, isComparable, passwordOf, readGivenKey } from '../rollout/given.ts'
+import { readPins } from '../rollout/pins.ts'
 import { resolveSecret } from '../stacks/resolve.ts'
 import { groupWithRole, type Site } from '../stacks/site.ts'
 import { openSite } from './open.ts'
@@ -14,7 +16,7 @@ export const verb: Verb = {
   operands: `[${clientNames.join('|')}]`,
   options: { user: { type: 'string' }, 'show-password': { type: 'boolean' } },
   optionHelp: { user: 'which of serena.users; default the first', 'show-password': 'put the real credentials in, instead of telling where they are' },
-  async run({ arguments: [client], flags, env, result }) {
+  async run({ arguments: [client], flags, env, progress, result }) {
     const { site, folder } = await openSite(env)
     const name = clientNames.find((known) => known === client)
     if (name === undefined) throw new Failure('client-unknown', client === undefined ? 'which client?' : `there are no settings for "${client}"`, `Say one of: ${clientNames.join(', ')}.`)
@@ -23,7 +25,10 @@ export const verb: Verb = {
     const password = flags['show-password'] === true ? await resolveSecret(user.password, 'serena.users', folder, env) : undefined
     const credentials = password === undefined ? undefined : Buffer.from(`${user.name}:${password}`).toString('base64')
     const settings = clientSettings(site, name, credentials)
+    const stale = password === undefined ? undefined : await notGiven(folder, user.name, password)
+    if (stale !== undefined) progress.warn(stale)
     const notes = [
+      ...(stale === undefined ? [] : [stale]),
       ...(password === undefined ? [`BASE64 stands for the base64 of "${user.name}:PASSWORD"; "npx golden client ${name} --show-password" puts it in.`] : []),
       ...(site.public.certificate ? [] : [`The certificate is signed by the site's own CA: ${resolve(folder, 'secrets/ca.pem')}. Let the client trust it, e.g. NODE_EXTRA_CA_CERTS=${resolve(folder, 'secrets/ca.pem')}.`]),
       ...lanNotes(site)
@@ -41,6 +46,19 @@ export function lanNotes(site: Site): string[] {
     ? `let its DNS, or the hosts file, lead ${site.public.host} to ${service}`
     : `put ${service} in the place of ${site.public.host}${site.public.httpsPort === 443 ? '' : `:${site.public.httpsPort}`}`
   return [`In the site's own LAN, if the public name does not lead anywhere there: ${how}.`]
+}
+
+/** A password that is new in the site folder is not the VM's before its next release. @returns what to say about that */
+async function notGiven(folder: string, user: string, password: string): Promise<string | undefined> {
+  const [group, pins] = Object.entries((await readPins(folder)).groups).find(([, { active, slots }]) => active !== undefined && slots[active]?.seed.roles.includes('serena')) ?? []
+  const release = pins?.active === undefined ? undefined : pins.slots[pins.active]
+  if (group === undefined || release === undefined) return undefined
+  const mend = `"npx golden destroy ${group}", then "npx golden deploy" gives it to the VM; the data is kept.`
+  if (release.access !== undefined && !release.access.users.includes(user)) return `The VM does not know user ${user} yet: ${mend}`
+  const key = await readGivenKey(folder)
+  const { given } = release
+  if (key === undefined || given === undefined || !isComparable(given, key)) return undefined
+  return given.digests[passwordOf(user)] === digestOf(key, release.id, passwordOf(user), password) ? undefined : `This password of ${user} is not the one that the VM has, which was given another one: ${mend}`
 }
 
 /** The URL that people's clients use, for one transport. */

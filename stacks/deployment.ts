@@ -86,6 +86,12 @@ const release = z.strictObject({
   flows: z.strictObject({ local: z.tuple([z.ipv4(), z.ipv4()]), flows: z.array(flow), containers: text.optional() }),
   /** Of what the seed holds beside its settings, the names: by them an edit of the site is seen. */
   access: z.strictObject({ users: z.array(text), certificate: text.optional() }).optional(),
+  /** What the seed holds of secrets, as keyed digests by name (rollout/given.ts), and when its certificates end. */
+  given: z.strictObject({
+    key: z.string().regex(/^[0-9a-f]{16}$/),
+    digests: z.record(text, z.string().regex(/^[0-9a-f]{64}$/)),
+    ends: z.record(text, z.iso.datetime())
+  }).optional(),
   /** What the guest is told, but for the secrets. */
   seed
 })
@@ -102,9 +108,10 @@ const group = z.strictObject({
 
 const schema = z.strictObject({ schema: z.literal(1), groups: z.record(z.string(), group) })
 
-export interface Release extends Omit<z.output<typeof release>, 'seed' | 'flows' | 'vm' | 'access'> {
+export interface Release extends Omit<z.output<typeof release>, 'seed' | 'flows' | 'vm' | 'access' | 'given'> {
   readonly vm: Omit<z.output<typeof release>['vm'], 'vlan' | 'fullClone'> & { readonly vlan?: number; readonly fullClone?: true }
   readonly access?: { readonly users: readonly string[]; readonly certificate?: string }
+  readonly given?: { readonly key: string; readonly digests: Readonly<Record<string, string>>; readonly ends: Readonly<Record<string, string>> }
   readonly flows: VmFlows
   readonly seed: Seed
 }
@@ -159,7 +166,12 @@ export interface ReleaseOrigin {
   readonly image: Release['image']
   /** Because of the storage. @default false */
   readonly fullClone?: boolean
+  /** By which a site knows its own seeds again; rollout/given.ts. */
+  readonly seedTag?: string
 }
+
+/** ISO storages are shared, by sites with the same VMIDs too. */
+export const seedName = (vmid: number, release: string, tag = ''): string => `seed-${vmid}-${release}${tag}.iso`
 
 /** All settings of a slot as the site has them now. */
 export function newRelease(site: Site, groupName: string, slot: SlotName, origin: ReleaseOrigin): Release {
@@ -183,7 +195,7 @@ export function newRelease(site: Site, groupName: string, slot: SlotName, origin
       ...(proxmox.vlan === undefined ? {} : { vlan: proxmox.vlan }),
       mac: macOf(id, address),
       ...(origin.fullClone ? { fullClone: true } : {}),
-      seed: `${proxmox.storage.iso}:iso/seed-${id}-${origin.id}.iso`
+      seed: `${proxmox.storage.iso}:iso/${seedName(id, origin.id, origin.seedTag)}`
     },
     flows: vmFlows(site, groupName, slot),
     ...(group.roles.includes('serena') ? { access: accessOf(site) } : {}),

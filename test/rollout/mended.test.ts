@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { deleteData } from '../../rollout/delete-data.ts'
 import { deploy } from '../../rollout/deploy.ts'
+import { givenKey, seedTag } from '../../rollout/given.ts'
 import { destroy } from '../../rollout/destroy.ts'
 import { readPins, updatePins } from '../../rollout/pins.ts'
 import { readStatus } from '../../rollout/status.ts'
@@ -34,13 +35,16 @@ test('a destroy that was stopped after the data went home is taken back by deplo
   expect(await deploy(t.options())).toMatchObject([{ outcome: 'unchanged' }])
 })
 
-test('a seed that nobody knows of any more goes with its VM', async () => {
+test('a seed that nobody knows of any more goes with its VM, and no other site\'s', async () => {
   const { node, storage } = t.site.proxmox
-  for (const name of ['seed-9011-0123456789ab.iso', 'seed-9012-0123456789ab.iso', 'seed-7000-0123456789ab.iso']) await t.proxmox.upload({ node, storage: storage.iso, content: 'iso', filename: name, data: Buffer.from('x') })
+  const key = await givenKey(t.folder)
+  const own = ['0123456789ab', 'ba9876543210'].map((id, index) => `seed-${9011 + index}-${id}${seedTag(key, 'home', 9011 + index, id)}.iso`)
+  const others = ['seed-7000-0123456789ab.iso', 'seed-9011-0123456789ab.iso', `seed-9011-0123456789ab${seedTag(Buffer.alloc(32), 'home', 9011, '0123456789ab')}.iso`]
+  for (const name of [...own, ...others]) await t.proxmox.upload({ node, storage: storage.iso, content: 'iso', filename: name, data: Buffer.from('x') })
   await destroy(t.options())
   const left = (await t.proxmox.get<{ volid: string }[]>(`/nodes/${node}/storage/${storage.iso}/content`, { content: 'iso' })).map(({ volid }) => volid)
-  expect(left).toEqual([`${storage.iso}:iso/seed-7000-0123456789ab.iso`])
-  await t.proxmox.del(`/nodes/${node}/storage/${storage.iso}/content/${encodeURIComponent(left[0] ?? '')}`)
+  expect(left.sort()).toEqual(others.map((name) => `${storage.iso}:iso/${name}`).sort())
+  for (const volid of left) await t.proxmox.del(`/nodes/${node}/storage/${storage.iso}/content/${encodeURIComponent(volid)}`)
 })
 
 test('a slot whose VMID somebody else has got by now: that VM is left alone, the release ends, the data is kept', async () => {
