@@ -36,8 +36,8 @@ const running = async (): Promise<boolean> => (await t.root.get<{ status: string
 const task = async (call: Promise<unknown>): Promise<void> => t.root.task(await call as string)
 const end = () => release({ proxmox: t.proxmox, places: places(), progress: t.options().progress, pauseMs: 20 }, 'blue')
 const begin = () => activate({ proxmox: t.proxmox, places: places(), progress: t.options().progress, pauseMs: 20, readDataDisk: async () => dataDisk, writeDataDisk: async (state) => { dataDisk = state } }, 'blue', rel.id, 5000)
-/** Where a volume of the lab lies. */
-const fileOf = (volume: string): string => join(dirname(t.lab.connectionFile), 'storage', t.site.proxmox.storage.disks, 'images', volume.slice(volume.indexOf(':') + 1))
+/** Where a volume of the lab lies, whatever its storage calls it. */
+const fileOf = (volume: string): string => join(dirname(t.lab.connectionFile), 'storage', t.site.proxmox.storage.disks, 'images', /vm-(\d+)-/.exec(volume)?.[1] ?? '', volume.split(/[:/]/).at(-1) as string)
 
 async function makeSlot(): Promise<void> {
   await task(t.proxmox.post('/nodes/pve/qemu/9001/clone', { newid: 9011, name: rel.vm.name, pool: rel.vm.pool }))
@@ -126,7 +126,7 @@ test('a volume that a killed reassignment has left in no configuration: first th
   expect(error.hint.indexOf('rescan')).toBeLessThan(error.hint.indexOf('delete-data'))
   await removeSlot()
   await expect(deploy(t.options())).rejects.toMatchObject({ code: 'data-disk-missing', hint: expect.stringMatching(/"qm disk rescan --vmid 9010" and "qm disk rescan --vmid 9011".*backup.*delete-data/) })
-  rmSync(fileOf(`${t.site.proxmox.storage.disks}:9011/`), { recursive: true, force: true })
+  rmSync(dirname(fileOf('vm-9011-disk-1')), { recursive: true, force: true })
 })
 
 test('a depot whose volume is gone: nothing is handed over, and delete-data comes to its end', async () => {

@@ -189,7 +189,7 @@ async function play(number: number, { start, verbs, turns: order }: Scenario): P
   const { places } = lane
   const vmids = [places.depot.vmid, places.slots.blue.vmid]
   const storage = join(dirname(t.lab.connectionFile), 'storage', t.site.proxmox.storage.disks, 'images')
-  const fileOf = (volume: string): string => join(storage, volume.slice(volume.indexOf(':') + 1))
+  const fileOf = (volume: string): string => join(storage, /vm-(\d+)-/.exec(volume)?.[1] ?? '', volume.split(/[:/]/).at(-1) as string)
   const inode = statSync(fileOf(String((await configOf(places.depot.vmid))['scsi1']).split(',')[0] as string)).ino
   t.world.disks.set(inode, { formattedBy: 'an earlier release', mountedBy: [] })
   if (start !== 'no VM') await makeSlot(t.proxmox, lane.rel)

@@ -3,7 +3,8 @@ import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Call, Handlers } from '../context.ts'
 import { fail } from '../errors.ts'
-import { diskFormat, pathOf, usableStorage, volumeOf } from './volumes.ts'
+import { kindOf } from './kinds.ts'
+import { fileFormat, pathOf, storageConfig, usableStorage, volumeOf } from './volumes.ts'
 
 /** `1G`, `512M`, or KiB. */
 function bytesOf(size: string): number {
@@ -16,11 +17,11 @@ async function allocate(call: Call): Promise<string> {
   const { storage = '', filename = '', vmid = '', size = '' } = params
   usableStorage(context, storage)
   if (new RegExp(`^(vm|base)-${vmid}-[^/\\s]+$`).exec(filename) === null) fail(`illegal name '${filename}' - should be 'vm-${vmid}-*'`)
-  const volume = [`${storage}:${vmid}/${filename}`, `${storage}:${filename}`].map((volid) => { try { return volumeOf(volid) } catch { return undefined } }).find((one) => one !== undefined) ?? fail(`unable to parse volume filename '${filename}'`)
+  const volume = volumeOf(kindOf(storageConfig(context, storage)).naming === 'folder' ? `${storage}:${vmid}/${filename}` : `${storage}:${filename}`)
   const path = pathOf(context, volume.volid)
   if (existsSync(path)) fail(`disk image '${path}' already exists`)
   mkdirSync(dirname(path), { recursive: true })
-  await context.driver.volumes.create(path, { format: diskFormat(volume), bytes: bytesOf(size) })
+  await context.driver.volumes.create(path, { format: fileFormat(volume), bytes: bytesOf(size) })
   return volume.volid
 }
 
