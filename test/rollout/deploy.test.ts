@@ -95,7 +95,7 @@ describe('a site with a VM for each role', () => {
     const config = await configOf(9011)
     expect(config).toMatchObject({ name: 'home-serena-blue', protection: 1, onboot: 1, scsi1: expect.stringContaining('serial=golden-data'), net0: expect.stringMatching(/BC:24:11:.*firewall=1/) })
     const rules = await t.root.get<{ type: string; dport: string; dest?: string }[]>('/nodes/pve/qemu/9011/firewall/rules')
-    expect(rules.map((rule) => `${rule.type} ${rule.dport}`).sort()).toEqual(['in 22', 'in 443', 'in 80,443', 'out 123', 'out 443', 'out 53', 'out 53', 'out 8443'])
+    expect(rules.map((rule) => `${rule.type} ${rule.dport}`).sort()).toEqual(['in 22', 'in 443', 'in 80,443', 'out 443', 'out 53', 'out 53', 'out 8443'])
     expect(await t.root.get('/nodes/pve/qemu/9011/firewall/options')).toMatchObject({ enable: 1, policy_in: 'DROP', policy_out: 'DROP' })
     expect((await isos()).length).toBe(2)
     expect((await readPins(t.folder)).groups['serena']).toMatchObject({ dataDisk: 'made', active: 'blue' })
