@@ -32,7 +32,7 @@ afterAll(async () => {
 
 /** Without the base template, which is made once and meant to stay. */
 function withoutBase({ vms, volumes, ...rest }: Inventory): Inventory {
-  return { ...rest, vms: vms.filter((vm) => !vm.name?.startsWith('golden-base-')), volumes: volumes.filter((volume) => !/\/base-\d+-disk-0\./.test(volume)) }
+  return { ...rest, vms: vms.filter((vm) => !vm.name?.startsWith('golden-base-')), volumes: volumes.filter((volume) => !/[:/]base-\d+-disk-0(\.|$)/.test(volume)) }
 }
 
 async function expectNothingLeft(): Promise<void> {
