@@ -25,7 +25,7 @@ const lan = fc.tuple(fc.integer({ min: 2 ** 24, max: 0xdfffffff }), fc.integer({
 
 /** What a user writes; not all of it is accepted. */
 export const anySite = fc.record({
-  name: name(20), group: name(20), other: name(20), lan, twoVms: fc.boolean(), host, ports: fc.tuple(port, port), loggingPort: fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 81, max: 65_535 }) }, { weight: 1, arbitrary: port }, { weight: 1, arbitrary: fc.constant(undefined) }),
+  name: name(20), group: name(20), other: name(20), lan, twoVms: fc.boolean(), agent: fc.constantFrom('otelcol' as const, 'promtail' as const), host, ports: fc.tuple(port, port), loggingPort: fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 81, max: 65_535 }) }, { weight: 1, arbitrary: port }, { weight: 1, arbitrary: fc.constant(undefined) }),
   nameservers: fc.array(anyAddress, { minLength: 1, maxLength: 12 }), ntp: fc.array(anyAddress, { maxLength: 6 }), admin: fc.array(network, { minLength: 1, maxLength: 12 }),
   outgoing: fc.array(fc.record({ to: network, port, protocol: fc.constantFrom('tcp', 'udp') }), { maxLength: 12 }),
   containers: fc.constantFrom(undefined, '10.255.0.0/23', '192.168.128.0/17', '172.16.0.0/12'),
@@ -44,7 +44,7 @@ export const anySite = fc.record({
     public: { host: any.host, httpsPort: any.ports[0], httpPort: any.ports[1] },
     image: { base: { os: 'debian-13', file: 'x', sha256: 'a'.repeat(64) }, build: { address: build } },
     serena: { transports: any.transports, interface: any.interface, shell: any.shell, memoryMiB: any.memoryMiB, projects: any.projects, users: any.users.map((user) => ({ name: user, password: { kind: 'env', name: 'X' } })) },
-    logging: { retentionDays: any.days, ...(any.loggingPort === undefined ? {} : { port: any.loggingPort }) },
+    logging: { retentionDays: any.days, agent: any.agent, ...(any.loggingPort === undefined ? {} : { port: any.loggingPort }) },
     ssh: { projectKeys: any.keys, adminKeys: any.keys.slice(0, 1) },
     groups: any.twoVms ? { [any.group]: group(['serena'], 9200, at), [any.other === any.group ? 'zz' : any.other]: group(['logging'], 9300, [service2, blue2, green2]) } : { [any.group]: group(['serena', 'logging'], 9200, at) }
   }

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { otelcolArguments } from '../../images/guest/otelcol.ts'
 import { owner } from '../../images/guest/places.ts'
 import { renderFiles } from '../../images/guest/render.ts'
 import { seedFiles } from '../../images/seed.ts'
@@ -136,18 +137,35 @@ for place in sorted(os.listdir('/sites'), key=int)[:30]:
   }, 300_000)
 })
 
-test('Loki and Promtail', async () => {
-  const { loki, promtail } = await ensureTools(['loki', 'promtail'])
+test('Loki and the log agents', async () => {
+  const { loki, otelcol, promtail } = await ensureTools(['loki', 'otelcol', 'promtail'])
   const said: string[] = []
+  /** The configuration with the places where it lies here; undefined for the agent that this site does not have. */
+  const local = (place: string, agent: string): string | undefined => {
+    const file = join(place, agent, `${agent}.yaml`)
+    if (!existsSync(file)) return undefined
+    const own = join(place, agent, 'local.yaml')
+    writeFileSync(own, readFileSync(file, 'utf8').replaceAll(`/etc/golden/${agent}`, join(place, agent)).replaceAll(`/var/lib/golden/${agent}`, place))
+    return own
+  }
+  const agents = new Set<string>()
   for (const { number } of rendered.slice(0, 8)) {
     const place = join(folder, 'sites', String(number), 'run/golden')
-    const file = join(place, 'promtail/local.yaml')
-    writeFileSync(file, readFileSync(join(place, 'promtail/promtail.yaml'), 'utf8').replaceAll('/etc/golden/promtail', join(place, 'promtail')))
-    const ran = spawnSync(promtail.path, [`-config.file=${file}`, '-check-syntax'], { encoding: 'utf8' })
-    if (!/Valid config file/i.test(ran.stderr + ran.stdout)) said.push(`${number}: ${ran.stderr}`)
+    const [collector, plans] = [local(place, 'otelcol'), local(place, 'promtail')]
+    if (collector !== undefined) {
+      agents.add('otelcol')
+      const ran = spawnSync(otelcol.path, ['validate', `--config=${collector}`, ...otelcolArguments.slice(1)], { encoding: 'utf8' })
+      if (ran.status !== 0) said.push(`${number}: ${ran.stderr}`)
+    }
+    if (plans !== undefined) {
+      agents.add('promtail')
+      const ran = spawnSync(promtail.path, [`-config.file=${plans}`, '-check-syntax'], { encoding: 'utf8' })
+      if (!/Valid config file/i.test(ran.stderr + ran.stdout)) said.push(`${number}: ${ran.stderr}`)
+    }
     if (!existsSync(join(place, 'loki/loki.yaml'))) continue
     const checked = spawnSync(loki.path, [`-config.file=${join(place, 'loki/loki.yaml')}`, '-verify-config'], { encoding: 'utf8' })
     if (checked.status !== 0) said.push(`${number}: ${checked.stderr}`)
   }
   expectNone(said)
+  expect([...agents].sort()).toEqual(['otelcol', 'promtail'])
 }, 120_000)
