@@ -93,6 +93,9 @@ export function openTransport({ url, caPem, connectTimeoutMs }: TransportOptions
   }
 }
 
+/** Connections that have come about. */
+const secured = new WeakSet<Duplex>()
+
 function sendOver(agent: Agent, url: string, connectTimeoutMs: number, { method, path, headers, body, timeoutMs, signal }: WireRequest): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>()
   let connected = false
@@ -101,12 +104,14 @@ function sendOver(agent: Agent, url: string, connectTimeoutMs: number, { method,
   request.setTimeout(timeoutMs, () => request.destroy(new TimeOut('no answer in time')))
   request.on('error', fail)
   request.on('socket', (socket) => {
-    connected = request.reusedSocket
+    // A request that waited for another one's connection gets it without being told that it is used again.
+    connected = request.reusedSocket || secured.has(socket)
     if (connected) return
     const timer = setTimeout(() => request.destroy(new TimeOut(`no connection within ${connectTimeoutMs / 1000} s`)), connectTimeoutMs)
     // Nothing of a request is written before this.
     socket.once('secureConnect', () => {
       connected = true
+      secured.add(socket)
       clearTimeout(timer)
     })
     request.once('close', () => clearTimeout(timer))

@@ -88,3 +88,16 @@ test('a host that takes the connection and then says nothing is given up', async
   const failure = await failureOf({ url: `https://127.0.0.1:${(silent.address() as AddressInfo).port}`, caPem, auth: token, connectTimeoutMs: 100 })
   expect(failure).toMatchObject({ code: 'proxmox-unreachable', message: expect.stringContaining('no connection within 0.1 s') })
 })
+
+test('who waited for a connection that others had is asked once, and not given up as if there were none', async () => {
+  let asked = 0
+  // Each answer takes longer than a connection may.
+  const url = await serve((_request, response) => {
+    asked += 1
+    setTimeout(() => response.end('{"data":"late"}'), 400)
+  })
+  const proxmox = connect({ url, caPem, auth: token, connectTimeoutMs: 250 })
+  cleanups.push(() => proxmox.close())
+  expect(await Promise.all(Array.from({ length: 12 }, () => proxmox.get('/version')))).toEqual(Array(12).fill('late'))
+  expect(asked).toBe(12)
+}, 60_000)
