@@ -20,7 +20,7 @@ import { prepareFolders } from './api/storage/storages.ts'
 import { imageVolumes, takeBack } from './api/storage/volumes.ts'
 import { createTasks } from './api/tasks.ts'
 import { applyFirewall } from './api/vm/firewall-state.ts'
-import type { ComputeDriver, LabNetwork } from './compute/driver.ts'
+import { routerPorts, type ComputeDriver, type LabNetwork } from './compute/driver.ts'
 import { startControl } from './entrance/control.ts'
 import { startRouterPort } from './entrance/router-port.ts'
 import { startSocksProxy } from './entrance/socks.ts'
@@ -60,6 +60,11 @@ export interface LabOptions {
 
 export interface Registry { readonly host: string; readonly caFile: string; close(): Promise<void> }
 
+interface Endpoint {
+  readonly host: string
+  readonly port: number
+}
+
 export interface LabConnection {
   readonly schema: 1
   readonly driver: 'fake' | 'qemu'
@@ -73,7 +78,8 @@ export interface LabConnection {
   readonly controlSocket: string
   readonly socksProxy: { readonly host: string; readonly port: number }
   readonly network: { readonly subnet: string; readonly gateway: string; readonly nameserver: string }
-  readonly router: { readonly https: { readonly host: string; readonly port: number }; readonly http: { readonly host: string; readonly port: number } }
+  /** Ports of this computer for the router's 443 and 80, and for those of a second site. */
+  readonly router: Readonly<Record<'https' | 'http', Endpoint>> & { readonly second: Readonly<Record<'https' | 'http', Endpoint>> }
   readonly registry?: { readonly host: string; readonly caFile: string }
   readonly replay?: { readonly PVE_ROOT_TOKEN: string; readonly PVE_CI_TOKEN: string; readonly PVE_TICKET_USER: string; readonly PVE_TICKET_PASSWORD: string }
 }
@@ -111,6 +117,8 @@ interface Secrets {
   socksPort?: number
   httpsPort?: number
   httpPort?: number
+  secondHttpsPort?: number
+  secondHttpPort?: number
   runFolder?: string
 }
 
@@ -248,11 +256,21 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
   const { network } = driver
   const socks = await onLastPort(secrets.value.socksPort, (port) => startSocksProxy((host, to) => network.dial(host, to), port))
   endings.push(() => socks.close())
-  const https = await onLastPort(secrets.value.httpsPort, (port) => startRouterPort(() => network.dialRouter(443), port))
-  endings.push(() => https.close())
-  const http = await onLastPort(secrets.value.httpPort, (port) => startRouterPort(() => network.dialRouter(80), port))
-  endings.push(() => http.close())
-  Object.assign(secrets.value, { port: api.port, socksPort: socks.port, httpsPort: https.port, httpPort: http.port })
+  const routerPort = async (routers: number, last: number | undefined): Promise<Endpoint> => {
+    const listener = await onLastPort(last, (port) => startRouterPort(() => network.dialRouter(routers), port))
+    endings.push(() => listener.close())
+    return { host: listener.host, port: listener.port }
+  }
+  const { httpsPort, httpPort, secondHttpsPort, secondHttpPort } = secrets.value
+  const router = {
+    https: await routerPort(routerPorts.target.https, httpsPort),
+    http: await routerPort(routerPorts.target.http, httpPort),
+    second: { https: await routerPort(routerPorts.second.https, secondHttpsPort), http: await routerPort(routerPorts.second.http, secondHttpPort) },
+  }
+  Object.assign(secrets.value, {
+    port: api.port, socksPort: socks.port, httpsPort: router.https.port, httpPort: router.http.port,
+    secondHttpsPort: router.second.https.port, secondHttpPort: router.second.http.port,
+  })
   secrets.save()
   const { promise: stopRequested, resolve: requestStop } = Promise.withResolvers<void>()
   const serialLog = (vmid: number): string => join(context.serialFolder, `${vmid}.log`)
@@ -283,7 +301,7 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
     controlSocket,
     socksProxy: { host: socks.host, port: socks.port },
     network: { subnet: network.subnet, gateway: network.gateway, nameserver: network.nameserver },
-    router: { https: { host: https.host, port: https.port }, http: { host: http.host, port: http.port } },
+    router,
     ...(registry === undefined ? {} : { registry: { host: registry.host, caFile: registry.caFile } }),
     ...(options.forReplay
       ? {

@@ -12,7 +12,7 @@ import { guestOf, type Guest, type GuestStatus } from './guest.ts'
 import { checkIdentity, diskPlace, observeGroup, type Disk, type GroupPlaces, type GroupSeen } from './observe.ts'
 import { missingHint, strayVolumes } from './missing.ts'
 import { findObstacles, lockedIn, refusalOf } from './obstacles.ts'
-import { reconcile, type Decision, type Refusal } from './reconcile.ts'
+import { pauseAfter, reconcile, type Decision, type Refusal } from './reconcile.ts'
 
 export type ActivationStep =
   | { readonly do: 'mark-new' }
@@ -214,10 +214,11 @@ async function waitForStatus(guest: Guest, note: (text: string) => void, signal:
   await guest.wait(waiting(note))
   const until = performance.now() + seedTimeoutMs
   for (;;) {
+    const asked = performance.now()
     const status = await guest.status()
     if (status !== undefined) return status
     if (performance.now() > until) throw new Failure('slot-silent', 'the guest\'s agent answers, but slotctl does not', 'Look at the VM\'s console in Proxmox, then run the same command again.')
     note('the guest is still booting')
-    await delay(2000, undefined, { signal })
+    await delay(pauseAfter(performance.now() - asked), undefined, { signal })
   }
 }

@@ -40,6 +40,12 @@ const outdatedAttempts = 20
 const outdatedPauseMs = 250
 
 /**
+ * How long to wait before the next look, in milliseconds: a guest that takes seconds for an answer is busy, and each
+ * question makes it later. At most a fifth of its time goes into answers.
+ */
+export const pauseAfter = (lookMs: number, pauseMs = 2000): number => Math.max(pauseMs, Math.min(lookMs * 4, 15_000))
+
+/**
  * A step of which nobody knows whether it was done: its answer was lost, or, when it was taken again after that, it was
  * refused, as what has been done before mostly is. The next look tells; only if that step is still the next one, it failed.
  */
@@ -61,7 +67,9 @@ export async function reconcile<Seen, Step>(loop: Loop<Seen, Step>): Promise<See
   let waitingSince: { what: string; at: number } | undefined
   for (;;) {
     loop.signal?.throwIfAborted()
+    const began = performance.now()
     const seen = await loop.look()
+    const lookMs = performance.now() - began
     const decision = loop.decide(seen)
     switch (decision.kind) {
       case 'done': return seen
@@ -72,7 +80,7 @@ export async function reconcile<Seen, Step>(loop: Loop<Seen, Step>): Promise<See
           throw new Failure('wait-timeout', `waited ${Math.round(decision.timeoutMs / 1000)} s in vain: ${decision.for}`, 'Look at the VM in Proxmox, then run the same command again: it goes on from there.')
         }
         loop.note(decision.for)
-        await delay(loop.pauseMs ?? 2000, undefined, { signal: loop.signal })
+        await delay(pauseAfter(lookMs, loop.pauseMs), undefined, { signal: loop.signal })
         break
       }
       case 'step': {

@@ -65,7 +65,7 @@ export async function demo(folder: string, context: VerbContext, parts: DemoPart
   try {
     connection = await progress.step('start the lab: a Proxmox-compatible API, a LAN and a router of its own', () => labAnswers(join(folder, 'lab', 'connection.json'), ended, log, signal))
     administrator = await opened(connection.apiUrl, connection.caFile, connection.rootToken)
-    site = await parts.story({ connection, administrator, folder, checks, look, progress, signal, env })
+    site = await parts.story({ connection, administrator, folder, checks, keep: context.flags['keep'] === true, look, progress, signal, env })
   } catch (error) {
     problem = error
   } finally {

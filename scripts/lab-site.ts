@@ -7,6 +7,11 @@ import type { SiteInput } from '../stacks/site.ts'
 import { writeSecret } from './secrets/files.ts'
 import { generateSshKey } from './secrets/ssh-key.ts'
 
+interface WebPorts {
+  readonly https: { readonly port: number }
+  readonly http: { readonly port: number }
+}
+
 /** What the lab says about itself (connection.json); only what a site needs of it. */
 export interface LabEndpoint {
   readonly apiUrl: string
@@ -16,7 +21,7 @@ export interface LabEndpoint {
   readonly storages: { readonly disks: string; readonly iso: string }
   readonly socksProxy: { readonly host: string; readonly port: number }
   readonly network: { readonly subnet: string; readonly gateway: string; readonly nameserver: string }
-  readonly router: { readonly https: { readonly port: number }; readonly http: { readonly port: number } }
+  readonly router: WebPorts & { readonly second: WebPorts }
   readonly registry?: { readonly host: string; readonly caFile: string }
 }
 
@@ -35,6 +40,8 @@ export interface LabSiteOptions {
   /** Last part of the first address; a site uses 12 from there. @default 20 */
   readonly firstHost?: number
   readonly memoryMiB?: number
+  /** Which of the router's ports lead to it. @default 'first' */
+  readonly behind?: 'first' | 'second'
   readonly isoPath: string
 }
 
@@ -44,6 +51,7 @@ export function labSite(lab: LabEndpoint, options: LabSiteOptions): SiteInput {
   const owner = options.sharedWith ?? options.name
   const host = options.firstHost ?? 20
   const prefix = lab.network.subnet.replace(/\d+\/\d+$/, '')
+  const router = options.behind === 'second' ? lab.router.second : lab.router
   const address = (offset: number): string => `${prefix}${host + offset}`
   const group = (roles: ('serena' | 'logging')[], index: number) => ({
     roles,
@@ -77,7 +85,7 @@ export function labSite(lab: LabEndpoint, options: LabSiteOptions): SiteInput {
       // The lab's admin network is its router's own address and the lab's services.
       admin: [`${prefix}0/29`]
     },
-    public: { host: 'localhost', httpsPort: lab.router.https.port, httpPort: lab.router.http.port },
+    public: { host: 'localhost', httpsPort: router.https.port, httpPort: router.http.port },
     image: {
       base: { os: 'debian-13', file: options.base.file, sha256: options.base.sha256 },
       build: { address: address(0), cores: 2, memoryMiB: 2048, diskGiB: 8, sshTimeoutMinutes: 20 },

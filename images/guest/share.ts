@@ -4,7 +4,7 @@
  * gets no more: near its share it keeps lines for a shorter time, at its share it takes none until there is room.
  */
 import { execFile } from 'node:child_process'
-import { chmodSync, chownSync, renameSync, statfsSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, renameSync, statfsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Seed } from '../seed.ts'
@@ -71,11 +71,13 @@ export class Share {
   }
 
   async keep(now = performance.now()): Promise<void> {
-    if (now - this.looked < looksMs) return
+    const folder = join(dataFolder, 'loki')
+    // A new disk gets it when Loki is first started (prepare.ts).
+    if (now - this.looked < looksMs || !existsSync(folder)) return
     this.looked = now
     const { bsize, blocks, bfree, bavail } = statfsSync(dataFolder)
     const share = shareOf(this.roles, blocks * bsize)
-    const { stdout } = await run('du', ['-s', '--block-size=1', join(dataFolder, 'loki')])
+    const { stdout } = await run('du', ['-s', '--block-size=1', folder])
     const used = Number(stdout.split('\t')[0])
     if (this.roles.includes('serena')) {
       const reserve = reserveOf(used, share, bsize, bfree - bavail)

@@ -24,6 +24,8 @@ import { readSlot } from './slot.ts'
 import { isFullForLoki } from './space.ts'
 
 const roundMs = 5000
+/** At the most, where a round takes long: looking after the containers must not keep them from their work. */
+const longestPauseMs = 30_000
 const frontMs = 30_000
 const sessionMs = 600_000
 const trouble = thriftily()
@@ -140,11 +142,13 @@ const front: FrontSeen = { problems: [], due: 0, sessionDue: 0 }
 const journal = slot.seed.loki?.agent === 'otelcol' ? new JournalCopy(journalFolder) : undefined
 const share = slot.seed.logging && slot.seed.roles.includes('logging') ? new Share({ ...slot.seed, logging: slot.seed.logging }) : undefined
 for (;;) {
+  const began = process.uptime()
   if (journal?.running === false) journal.start()
   keepAgent()
   keepFirewall()
   if (slot.seed.ntp.length === 0) keepClock()
   await round(slot.seed, containers, patience, front)
   if (share && isMounted()) await share.keep().catch((error: Error) => console.error(`Loki's share of the data disk: ${error.message}`))
-  await pause(roundMs)
+  const tookMs = (process.uptime() - began) * 1000
+  await pause(Math.max(roundMs, Math.min(tookMs * 4, longestPauseMs)))
 }

@@ -175,10 +175,16 @@ export interface FirewallState {
   readonly vms: Readonly<Record<number, FirewallScope>>
 }
 
+/** Addresses in the LAN that the router forwards ports to, each to 80 and 443 there; null: nothing answers. */
 export interface RouterForwards {
-  /** Address in the LAN that the router forwards its ports 80 and 443 to; null: nothing answers. */
+  /** Gets ports 80 and 443. */
   readonly target: string | null
+  /** Gets ports 2080 and 2443: another site's, in the same LAN. */
+  readonly second: string | null
 }
+
+/** The router's ports, as seen from outside. */
+export const routerPorts = { target: { http: 80, https: 443 }, second: { http: 2080, https: 2443 } } as const
 
 /** The lab's LAN: one bridge, a router as gateway, and ways in from this computer. */
 export interface LabNetwork {
@@ -195,7 +201,8 @@ export interface LabNetwork {
   dialStranger(host: string, port: number): Promise<Duplex>
   /** A TCP connection that arrives at the router from outside (the internet) on this port. */
   dialRouter(port: number): Promise<Duplex>
-  setForwards(forwards: RouterForwards): Promise<void>
+  /** What is not named stays. */
+  setForwards(forwards: Partial<RouterForwards>): Promise<void>
   /** Whether guests reach the world beyond the router. Starts on. */
   setInternet(on: boolean): Promise<void>
 }

@@ -59,9 +59,13 @@ async function carryOut(options: ControlOptions, route: string, body: string): P
   if (fault !== null) return options.faults.clear(fault[1] === undefined ? undefined : Number(fault[1]))
   switch (route) {
     case 'PUT /router/forwards': {
-      const { target } = input
-      if (target !== null && typeof target !== 'string') throw new Error('`target` has to be an address or null')
-      return options.network.setForwards({ target })
+      const forwards: { target?: string | null; second?: string | null } = {}
+      for (const name of ['target', 'second'] as const) {
+        const to = input[name]
+        if (to !== undefined && to !== null && typeof to !== 'string') throw new Error(`\`${name}\` has to be an address or null`)
+        if (to !== undefined) forwards[name] = to
+      }
+      return options.network.setForwards(forwards)
     }
     case 'PUT /internet': {
       if (typeof input.on !== 'boolean') throw new Error('`on` has to be true or false')

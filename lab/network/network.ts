@@ -5,7 +5,7 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { FirewallState, LabNetwork, NicSpec, RouterForwards } from '../compute/driver.ts'
+import type { FirewallState, LabNetwork, NicSpec } from '../compute/driver.ts'
 import { compileFirewall, type FirewallNic } from './firewall.ts'
 import { startGateway, type Gateway } from './gateway-client.ts'
 import { layoutOf, type Layout } from './layout.ts'
@@ -54,7 +54,7 @@ export async function createNetwork(options: NetworkOptions): Promise<RealNetwor
     for (let count = 0; count < 4; count++) namespaces.push(await createNamespace())
     const [bridge, router, services, internet] = namespaces as [Namespace, Namespace, Namespace, Namespace]
     await connectAll(layout, bridge, router, services, internet)
-    let routerSettings: RouterSettings = { target: null, internet: true }
+    let routerSettings: RouterSettings = { target: null, second: null, internet: true }
     const applyRouter = async (change: Partial<RouterSettings>) => {
       routerSettings = { ...routerSettings, ...change }
       await router.nft(compileRouter(layout, routerSettings))
@@ -101,7 +101,7 @@ export async function createNetwork(options: NetworkOptions): Promise<RealNetwor
       dial: (host, port) => admin.dial(host, port),
       dialStranger: (host, port) => stranger.dial(host, port),
       dialRouter: port => outside.dial(layout.outside, port),
-      setForwards: async ({ target }: RouterForwards) => await applyRouter({ target }),
+      setForwards: async forwards => await applyRouter(forwards),
       setInternet: async on => await applyRouter({ internet: on }),
       publish: (address, port, hostPort) => admin.publish(address, port, hostPort),
       attach: async (vmid, nic) => {

@@ -1,9 +1,8 @@
 /** What the lab's router does, as nft rules. Pure; nft(8). */
+import { routerPorts, type RouterForwards } from '../compute/driver.ts'
 import type { Layout } from './layout.ts'
 
-export interface RouterSettings {
-  /** Address in the LAN that gets ports 80 and 443; null: nothing answers. */
-  readonly target: string | null
+export interface RouterSettings extends RouterForwards {
   /** Whether the LAN reaches the world beyond the router. */
   readonly internet: boolean
 }
@@ -13,7 +12,7 @@ export const routerLinks = { lan: 'lan0', outside: 'out0', slirp: 'tap0' } as co
 
 export function compileRouter(layout: Layout, settings: RouterSettings): string {
   const { lan, outside, slirp } = routerLinks
-  const { target } = settings
+  const pairs = (['target', 'second'] as const).flatMap(name => settings[name] === null ? [] : [{ to: settings[name], ...routerPorts[name] }])
   const lines = (...all: (string | false)[]) => all.filter(line => line !== false).map(line => `    ${line}`)
   return [
     'table ip router',
@@ -23,7 +22,7 @@ export function compileRouter(layout: Layout, settings: RouterSettings): string 
     ...lines(
       'type nat hook prerouting priority dstnat',
       // From outside, and from the LAN by the public address ("hairpin").
-      target !== null && `ip daddr ${layout.outside} tcp dport { 80, 443 } dnat to ${target}`,
+      ...pairs.map(({ to, http, https }) => `ip daddr ${layout.outside} dnat ip to tcp dport map { ${http} : ${to} . 80, ${https} : ${to} . 443 }`),
       `iifname ${lan} ip daddr ${layout.gateway} meta l4proto { tcp, udp } th dport 53 dnat to ${layout.slirpNameserver}`,
     ),
     '  }',
@@ -32,7 +31,7 @@ export function compileRouter(layout: Layout, settings: RouterSettings): string 
       'type nat hook postrouting priority srcnat',
       `oifname ${slirp} masquerade`,
       // Without it the guest would answer its neighbour directly, and not from the address that it was asked at.
-      target !== null && `iifname ${lan} oifname ${lan} ip daddr ${target} ct status dnat masquerade`,
+      ...pairs.map(({ to }) => `iifname ${lan} oifname ${lan} ip daddr ${to} ct status dnat masquerade`),
     ),
     '  }',
     '  chain forward {',

@@ -19,6 +19,8 @@ export interface Checks {
   must(name: string, work: (note: (text: string) => void) => Promise<void>): Promise<void>
   /** A line of what the check that is going on has run. */
   heard(line: string): void
+  /** For a story that runs beside this one: what it finds is among these results. */
+  beside(): Checks
 }
 
 /** So many lines tell mostly why something failed. */
@@ -26,7 +28,10 @@ const lastLines = 12
 
 /** @param look shows what a check has found when it fails: the state in which it failed may be gone soon */
 export function newChecks(progress: Progress, signal: AbortSignal, look: () => Promise<void>): Checks {
-  const results: CheckResult[] = []
+  return checksInto([], progress, signal, look)
+}
+
+function checksInto(results: CheckResult[], progress: Progress, signal: AbortSignal, look: () => Promise<void>): Checks {
   let lines: string[] = []
   const run = async (name: string, work: (note: (text: string) => void) => Promise<void>): Promise<unknown> => {
     signal.throwIfAborted()
@@ -53,6 +58,7 @@ export function newChecks(progress: Progress, signal: AbortSignal, look: () => P
     heard(line) {
       if (line.trim() !== '') lines = [...lines, line].slice(-lastLines)
     },
+    beside: () => checksInto(results, progress, signal, look),
     check: async (name, work) => (await run(name, work)) === undefined,
     async must(name, work) {
       const error = await run(name, work)

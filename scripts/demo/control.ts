@@ -4,7 +4,8 @@ import { request } from 'node:http'
 export interface Control {
   /** Whether something in the lab accepts a TCP connection there, asked from one of three places. */
   reaches(from: 'admin' | 'stranger' | 'internet', host: string, port: number): Promise<boolean>
-  forwardTo(target: string | null): Promise<void>
+  /** Which address in the LAN gets the router's ports, or its ports for a second site; null: none. */
+  forward(forwards: { readonly target?: string | null; readonly second?: string | null }): Promise<void>
   internet(on: boolean): Promise<void>
   stop(): Promise<void>
   /** Whether the lab answers at all; false when its process is gone and only the socket's file is left. */
@@ -28,7 +29,7 @@ export function control(socket: string): Control {
   }
   return {
     reaches: async (from, host, port) => (await call('POST', '/probe', { from, host, port })).reached as boolean,
-    forwardTo: async (target) => { await call('PUT', '/router/forwards', { target }) },
+    forward: async (forwards) => { await call('PUT', '/router/forwards', forwards) },
     internet: async (on) => { await call('PUT', '/internet', { on }) },
     stop: async () => { await call('POST', '/stop', {}) },
     ping: () => call('GET', '/faults').then(() => true, () => false)

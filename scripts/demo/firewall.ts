@@ -9,6 +9,8 @@ import { inGuest, type Guest } from './survive.ts'
 
 export interface FirewallPlace {
   readonly site: Site
+  /** The router's ports that lead to it. */
+  readonly router: { readonly http: number; readonly https: number }
   readonly control: Control
   /** With root's token: only an administrator may switch the datacenter firewall. */
   readonly administrator: Proxmox
@@ -51,13 +53,13 @@ async function tryAll(control: Control, list: readonly Probe[]): Promise<void> {
 }
 
 export async function checkFirewalls(checks: Checks, place: FirewallPlace, label: string): Promise<void> {
-  const { site, control, administrator, guests } = place
+  const { site, router, control, administrator, guests } = place
   const all = probes(site)
   const datacenter = async (on: boolean): Promise<void> => { await administrator.put('/cluster/firewall/options', { enable: on ? 1 : 0 }) }
   const eachGuest = async (command: string): Promise<void> => { for (const guest of Object.values(guests)) await inGuest(guest, command) }
 
-  await checks.check(`${label}: on the router only 80 and 443 answer`, async () => {
-    for (const port of [80, 443]) expectThat(await control.reaches('internet', 'router', port), `port ${port} does not answer`)
+  await checks.check(`${label}: on the router only two ports answer, for HTTP and HTTPS`, async () => {
+    for (const port of [router.http, router.https]) expectThat(await control.reaches('internet', 'router', port), `port ${port} does not answer`)
     const open: number[] = []
     for (const port of [site.logging.port, ...tempting]) if (await control.reaches('internet', 'router', port)) open.push(port)
     expectThat(open.length === 0, `also open: ${open.join(', ')}`)

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { copyFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { routerPorts } from '../../lab/compute/driver.ts'
 import { connect, type Proxmox } from '../../proxmox/client.ts'
 import type { Progress } from '../../proxmox/progress.ts'
 import { initSecrets } from '../init.ts'
@@ -17,6 +18,7 @@ import { verb } from './program.ts'
 import { checkProjects } from './projects.ts'
 import { checkSecrets, checkTemplate } from './secrets.ts'
 import { checkSurvival, slotctl, type Guest } from './survive.ts'
+import { newTurns, type Turns } from './turns.ts'
 
 export interface DemoWorld {
   /** The lab's connection.json. */
@@ -26,6 +28,8 @@ export interface DemoWorld {
   /** The demo's own folder. */
   readonly folder: string
   readonly checks: Checks
+  /** Whether somebody wants to use it at the end. */
+  readonly keep: boolean
   /** Shows what the guests look like now. */
   look(): Promise<void>
   readonly progress: Progress
@@ -44,22 +48,14 @@ export interface DemoResult {
 }
 
 export async function runDemo(world: DemoWorld): Promise<DemoResult> {
-  const { connection, administrator, checks, progress, signal } = world
+  const { connection, checks, signal } = world
   const folder: string = connection.site
-  const env = { ...world.env, GOLDEN_SITE: folder }
-  const golden = (...words: string[]): Promise<any> => verb(words, { env, signal, onLine: shows(world) })
+  const golden = at(folder, world)
   const site = await loadSite(folder)
-  const access: OutsideAccess = { site, folder }
   const proxmox = await opened(connection.apiUrl, connection.caFile, connection.token)
-  const guests = guestsOf(site, proxmox, signal)
-  const serena = guests[groupWithRole(site, 'serena')?.name ?? ''] as Guest
-  const lab = control(connection.controlSocket)
-  const mark = randomBytes(4).toString('hex')
-
   try {
     await checks.must('golden setup: the host was prepared by it, a second run has nothing to do', async () => {
-      const again = await verb(['setup', '--admin', connection.rootToken.split('=')[0]], { env: { ...env, PROXMOX_ADMIN_TOKEN: connection.rootToken.split(/=(.*)/s)[1] }, signal, onLine: checks.heard })
-      expectEqual('steps of the second run', again.steps, [])
+      expectEqual('steps of the second run', (await golden.asAdministrator('setup')).steps, [])
     })
     await checks.must('golden bake: an image, checked while baking', async () => {
       expectEqual('outcome', (await golden('bake')).outcome, 'baked')
@@ -69,81 +65,126 @@ export async function runDemo(world: DemoWorld): Promise<DemoResult> {
     })
     await checkTemplate(checks, { site, folder, proxmox, scratch: world.folder })
     // From here on the VMs have no way to the internet, and the image registry is of no use to them.
-    await lab.internet(false)
-    await checks.must('golden deploy: both VMs, logging first', async () => {
-      await golden('deploy')
-      for (const guest of Object.values(guests)) expectEqual(`health of VM ${guest.vmid}`, (await slotctl(guest, 'status')).healthy, true)
-    })
-    await checks.check('golden deploy again: nothing to do', async () => {
-      expectEqual('changes', (await golden('deploy')).changed, false)
-    })
-    await checkAccess(checks, access, 'two VMs')
-    await leaveMark(access, mark)
-    await checkLogs(checks, { site, guests, signal, access }, 'two VMs')
-    await checkProjects(checks, { site, access, guest: serena, socksPort: connection.socksProxy.port, scratch: world.folder, signal })
-    await checkFirewalls(checks, { site, control: lab, administrator, guests }, 'two VMs')
-    await checkSecrets(checks, { folder, labLog: join(world.folder, 'lab.log'), labFolder: join(world.folder, 'lab') })
-    await checkSurvival(checks, serena, access, mark)
-    await checks.must('golden destroy: the VMs are gone, the data disks stay in their depots', async () => {
-      const { groups } = await golden('destroy', '--yes')
-      for (const group of groups) expectThat(group.data !== undefined, `group ${group.group} has no data disk any more`)
-    })
-    const destroyed = Date.now()
-    await oneVm(world, site, proxmox)
-    await checks.must('golden deploy after destroy: the projects of before are there', async () => {
-      await lab.forwardTo(groupWithRole(site, 'serena')?.group.service ?? null)
-      await golden('deploy')
-      await eventually(() => findMark(access, mark), { timeoutMs: 300_000, signal })
-    })
-    await checks.check('the logs of before are there', async () => {
-      const logging = guests[groupWithRole(site, 'logging')?.name ?? ''] as Guest
-      await eventually(async () => {
-        const answer = await slotctl(logging, 'logs', `{container_name="serena_mcp"} |= "check_${mark}"`, '1440')
-        const entries = (answer.streams as { entries: [string, string][] }[]).flatMap((stream) => stream.entries)
-        // Nanoseconds; younger lines are of this deployment.
-        expectThat(entries.some(([time]) => Number(time) / 1e6 < destroyed), `of ${entries.length} lines found none is older than the destroy`)
-      }, { timeoutMs: 60_000, signal })
-    })
-    const { groups } = await golden('status')
-    const status = groups[groupWithRole(site, 'serena')?.name ?? '']
-    const user = site.serena.users[0]?.name ?? ''
-    return { site: folder, urls: Object.values(status.urls), user, passwordFile: status.credentialFiles[user], caFile: status.caFile }
+    await control(connection.controlSocket).internet(false)
+    // An emulated guest keeps one core busy, and the stories have nothing to do with each other.
+    const shared = { proxmox, firewallTurns: newTurns() }
+    const [two, one] = await Promise.allSettled([twoVms(world, site, shared), oneVm({ ...world, checks: checks.beside() }, site, shared)])
+    signal.throwIfAborted()
+    for (const story of [one, two]) if (story.status === 'rejected') throw story.reason
+    return (two as PromiseFulfilledResult<DemoResult>).value
   } finally {
     proxmox.close()
   }
 }
 
+/** What both stories use. */
+interface Shared {
+  /** With the site's token. */
+  readonly proxmox: Proxmox
+  /** The datacenter's firewall is switched on and off for all VMs at once. */
+  readonly firewallTurns: Turns
+}
+
+/** A VM for each role. */
+async function twoVms(world: DemoWorld, site: Site, { proxmox, firewallTurns }: Shared): Promise<DemoResult> {
+  const { connection, administrator, checks, keep, signal } = world
+  const folder: string = connection.site
+  const golden = at(folder, world)
+  const access: OutsideAccess = { site, folder }
+  const guests = guestsOf(site, proxmox, signal)
+  const serena = guests[groupWithRole(site, 'serena')?.name ?? ''] as Guest
+  const mark = randomBytes(4).toString('hex')
+  await checks.must('golden deploy: both VMs, logging first', async () => {
+    await golden('deploy')
+    for (const guest of Object.values(guests)) expectEqual(`health of VM ${guest.vmid}`, (await slotctl(guest, 'status')).healthy, true)
+  })
+  await checks.check('golden deploy again: nothing to do', async () => {
+    expectEqual('changes', (await golden('deploy')).changed, false)
+  })
+  await checkAccess(checks, access, 'two VMs')
+  await leaveMark(access, mark)
+  await checkLogs(checks, { site, guests, signal, access }, 'two VMs')
+  await checkProjects(checks, { site, access, guest: serena, socksPort: connection.socksProxy.port, scratch: world.folder, signal })
+  await firewallTurns(() => checkFirewalls(checks, { site, router: routerPorts.target, control: control(connection.controlSocket), administrator, guests }, 'two VMs'))
+  await checkSecrets(checks, { folder, labLog: join(world.folder, 'lab.log'), labFolder: join(world.folder, 'lab') })
+  await checkSurvival(checks, serena, access, mark)
+  const { groups } = await golden('status')
+  const status = groups[groupWithRole(site, 'serena')?.name ?? '']
+  if (!keep) await checkDestroy(checks, 'two VMs', golden)
+  const user = site.serena.users[0]?.name ?? ''
+  return { site: folder, urls: Object.values(status.urls), user, passwordFile: status.credentialFiles[user], caFile: status.caFile }
+}
+
+async function checkDestroy(checks: Checks, label: string, golden: Golden): Promise<void> {
+  await checks.must(`${label}: golden destroy: no VM is left, and the data disks are in their depots`, async () => {
+    const { groups } = await golden('destroy', '--yes')
+    for (const group of groups) expectThat(group.data !== undefined, `group ${group.group} has no data disk any more`)
+  })
+}
+
 /** Both roles on one VM: a site of its own, with the image and the preparation of the first. */
-async function oneVm(world: DemoWorld, first: Site, proxmox: Proxmox): Promise<void> {
-  const { connection, administrator, checks, progress, signal } = world
+async function oneVm(world: DemoWorld, first: Site, { proxmox, firewallTurns }: Shared): Promise<void> {
+  const { connection, administrator, checks, signal } = world
   const folder = join(world.folder, 'one-vm')
   const input = labSite(connection, {
-    name: 'one', sharedWith: first.name, layout: 'one-vm', firstVmid: 9040, firstHost: 40, memoryMiB: 4096,
+    name: 'one', sharedWith: first.name, layout: 'one-vm', firstVmid: 9040, firstHost: 40, memoryMiB: 4096, behind: 'second',
     base: { file: first.image.base.file ?? '', sha256: first.image.base.sha256 }, isoPath: first.proxmox.storage.isoPath
   })
   await writeLabSite(folder, input, connection)
   await copyFile(join(connection.site, 'secrets/proxmox-token'), join(folder, 'secrets/proxmox-token'))
   const site = await loadSite(folder)
   await initSecrets(site, folder, new Date())
-  const [id, secret] = connection.rootToken.split(/=(.*)/s) as [string, string]
-  const options = { env: { ...world.env, GOLDEN_SITE: folder }, signal, onLine: shows(world) }
+  const golden = at(folder, world, 'one VM: ')
   const guests = guestsOf(site, proxmox, signal)
+  const logging = guests[groupWithRole(site, 'logging')?.name ?? ''] as Guest
   const access = { site, folder }
-  await checks.must('one VM for both roles: setup and deploy', async () => {
-    await verb(['setup', '--admin', id], { ...options, env: { ...options.env, PROXMOX_ADMIN_TOKEN: secret } })
-    await control(connection.controlSocket).forwardTo(groupWithRole(site, 'serena')?.group.service ?? null)
-    await verb(['deploy'], options)
+  const mark = randomBytes(4).toString('hex')
+  const router = control(connection.controlSocket)
+  await checks.must('one VM for both roles: golden setup and golden deploy', async () => {
+    await golden.asAdministrator('setup')
+    await router.forward({ second: groupWithRole(site, 'serena')?.group.service ?? null })
+    await golden('deploy')
   })
   await checkAccess(checks, access, 'one VM')
+  await leaveMark(access, mark)
   await checkLogs(checks, { site, guests, signal, access }, 'one VM')
-  await checkFirewalls(checks, { site, control: control(connection.controlSocket), administrator, guests }, 'one VM')
-  await checks.must('one VM: destroy', async () => { await verb(['destroy', '--yes'], options) })
+  await firewallTurns(() => checkFirewalls(checks, { site, router: routerPorts.second, control: router, administrator, guests }, 'one VM'))
+  await checkDestroy(checks, 'one VM', golden)
+  const destroyed = Date.now()
+  await checks.must('one VM: golden deploy after destroy: the projects of before are there', async () => {
+    await golden('deploy')
+    await eventually(() => findMark(access, mark), { timeoutMs: 300_000, signal })
+  })
+  await checks.check('one VM: the logs of before are there', () => eventually(async () => {
+    const answer = await slotctl(logging, 'logs', `{container_name="serena_mcp"} |= "check_${mark}"`, '1440')
+    const entries = (answer.streams as { entries: [string, string][] }[]).flatMap((stream) => stream.entries)
+    // Nanoseconds; younger lines are of this deployment.
+    expectThat(entries.some(([time]) => Number(time) / 1e6 < destroyed), `of ${entries.length} lines found none is older than the destroy`)
+  }, { timeoutMs: 60_000, signal }))
+}
+
+/** `golden` in one site folder. */
+interface Golden {
+  (...words: string[]): Promise<any>
+  /** With the lab's root for an administrator. */
+  asAdministrator(...words: string[]): Promise<any>
+}
+
+/** @param prefix of the lines that it shows */
+function at(folder: string, world: DemoWorld, prefix = ''): Golden {
+  const { connection, signal } = world
+  const [id, secret] = connection.rootToken.split(/=(.*)/s) as [string, string]
+  const env = { ...world.env, GOLDEN_SITE: folder }
+  const onLine = shows(world, prefix)
+  return Object.assign((...words: string[]) => verb(words, { env, signal, onLine }), {
+    asAdministrator: (...words: string[]) => verb([...words, '--admin', id], { env: { ...env, PROXMOX_ADMIN_TOKEN: secret }, signal, onLine })
+  })
 }
 
 /** Shows a verb's progress, and when a VM has to be reset, how it hung. */
-const shows = ({ progress, checks, look }: DemoWorld) => (line: string): void => {
+const shows = ({ progress, checks, look }: DemoWorld, prefix: string) => (line: string): void => {
   checks.heard(line)
-  progress.info(line)
+  progress.info(`${prefix}${line}`)
   if (/^\s*warning: VM \d+ does not answer/.test(line)) void look()
 }
 

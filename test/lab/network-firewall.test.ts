@@ -142,6 +142,8 @@ describe("the guests' firewall", () => {
 
 test.skipIf(networkImpossible !== undefined)(`the router's rules are something that nft takes (needs ${networkImpossible ?? 'root'})`, async () => {
   for (const target of [null, '10.77.0.9']) {
-    for (const internet of [true, false]) await checkRules(compileRouter(layoutOf('10.77.0.0/24'), { target, internet }))
+    for (const second of [null, '10.77.0.8', '10.77.0.9']) {
+      for (const internet of [true, false]) await checkRules(compileRouter(layoutOf('10.77.0.0/24'), { target, second, internet }))
+    }
   }
 })

@@ -96,6 +96,16 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
       expect(await outcome(network.dialRouter(443))).toBe('I am b')
     })
 
+    test('forwards other ports to a second site\'s, which has 80 and 443 as the first has', async () => {
+      await network.setForwards({ target: a.address, second: b.address })
+      expect(await outcome(network.dialRouter(443))).toBe('I am a')
+      expect(await outcome(network.dialRouter(2443))).toBe('I am b')
+      expect(await outcome(network.dialRouter(2080))).toBe('I am b')
+      await network.setForwards({ second: null })
+      expect(await outcome(network.dialRouter(2443))).toBe('ECONNREFUSED')
+      expect(await outcome(network.dialRouter(443))).toBe('I am a')
+    })
+
     test('answers nothing without a target', async () => {
       await network.setForwards({ target: null })
       expect(await outcome(network.dialRouter(443))).toBe('ECONNREFUSED')

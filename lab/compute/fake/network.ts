@@ -1,6 +1,6 @@
 /** The LAN of fake guests: connections go straight to the guest that has the address, past PVE's firewall rules. */
 import type { Duplex } from 'node:stream'
-import type { FirewallState, LabNetwork } from '../driver.ts'
+import { routerPorts, type FirewallState, type LabNetwork, type RouterForwards } from '../driver.ts'
 import type { Guest } from './guest.ts'
 import { pipe } from './pipe.ts'
 import { decide, type Packet } from './pve-firewall.ts'
@@ -16,7 +16,7 @@ export class FakeNetwork implements LabNetwork {
   readonly nameserver: string
   private readonly guests: () => Iterable<Guest>
   private firewall: FirewallState = { cluster: EMPTY, vms: {} }
-  private target: string | null = null
+  private forwards: RouterForwards = { target: null, second: null }
   private internetOn = true
 
   constructor(subnet: string, guests: () => Iterable<Guest>) {
@@ -27,7 +27,7 @@ export class FakeNetwork implements LabNetwork {
   }
 
   async applyFirewall(state: FirewallState): Promise<void> { this.firewall = state }
-  async setForwards({ target }: { readonly target: string | null }): Promise<void> { this.target = target }
+  async setForwards(forwards: Partial<RouterForwards>): Promise<void> { this.forwards = { ...this.forwards, ...forwards } }
   async setInternet(on: boolean): Promise<void> { this.internetOn = on }
 
   async dial(host: string, port: number): Promise<Duplex> { return this.connect(this.gateway, host, port) }
@@ -35,8 +35,12 @@ export class FakeNetwork implements LabNetwork {
   async dialStranger(host: string, port: number): Promise<Duplex> { return this.connect(this.subnet.replace(/\.\d+\/\d+$/, '.9'), host, port) }
 
   async dialRouter(port: number): Promise<Duplex> {
-    if (this.target === null || (port !== 80 && port !== 443)) throw failure('ECONNREFUSED', 'router', port)
-    return this.connect(OUTSIDE, this.target, port)
+    for (const name of ['target', 'second'] as const) {
+      const { http, https } = routerPorts[name]
+      const to = this.forwards[name]
+      if (to !== null && (port === http || port === https)) return this.connect(OUTSIDE, to, port === http ? 80 : 443)
+    }
+    throw failure('ECONNREFUSED', 'router', port)
   }
 
   /** Does anybody else in the LAN answer for this address (ARP, which no rule holds back)? */
