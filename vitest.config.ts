@@ -1,5 +1,9 @@
 import { resolve } from 'node:path'
 import { defineConfig } from 'vitest/config'
+import { compileCacheFolder } from './core/compile-cache.ts'
+
+// Each file has a process of its own, and most of its start is compiling.
+process.env['NODE_COMPILE_CACHE'] ??= compileCacheFolder
 
 export default defineConfig({
   // Site folders outside of the clone import the project by its name; stacks/load.ts does this outside of tests.

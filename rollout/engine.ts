@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { compileCacheFolder } from '../core/compile-cache.ts'
 import { childEnvironment } from '../core/environment.ts'
 import { hostOf } from '../core/proxy.ts'
 import { Failure } from '../proxmox/failure.ts'
@@ -73,7 +74,7 @@ export function openEngine(options: EngineOptions): Engine {
     async synth() {
       await mkdir(outdir, { recursive: true, mode: 0o700 })
       const lines: string[] = []
-      const ended = await runProgram(process.execPath, [join(project, 'main.ts')], { cwd: project, env: { ...childEnvironment(process.env, siteVariables(site)), GOLDEN_SITE: folder, CDKTF_OUTDIR: outdir, CHECKPOINT_DISABLE: '1' }, signal, secrets, heard: (line) => lines.push(line) })
+      const ended = await runProgram(process.execPath, [join(project, 'main.ts')], { cwd: project, env: { ...childEnvironment(process.env, siteVariables(site)), GOLDEN_SITE: folder, CDKTF_OUTDIR: outdir, CHECKPOINT_DISABLE: '1', NODE_COMPILE_CACHE: compileCacheFolder }, signal, secrets, heard: (line) => lines.push(line) })
       signal.throwIfAborted()
       if (ended.exitCode !== 0) throw new Failure('synth-failed', `the stacks can't be written:\n${lines.join('\n')}`, 'Mend what it names.')
     },

@@ -1,5 +1,7 @@
 /** The CLI: finds the verb, parses its flags, shows its failure, sets the exit code. */
+import { enableCompileCache } from 'node:module'
 import { parseArgs } from 'node:util'
+import { compileCacheFolder } from '../core/compile-cache.ts'
 import { dropSteering } from '../core/environment.ts'
 import { Failure } from '../proxmox/failure.ts'
 import { renderer } from './render.ts'
@@ -105,4 +107,6 @@ const usage = new Set(['usage', 'client-unknown', 'user-unknown', 'group-unknown
 const mostOperands = ({ operands }: Verb): number => operands === undefined ? 0 : operands.includes('…') ? Infinity : operands.split(' ').length
 
 dropSteering(process.env)
+// Halves the time until a verb begins, and Terraform calls `hook` several times. Node does without where it can't write.
+enableCompileCache(compileCacheFolder)
 process.exitCode = await main(process.argv.slice(2))
