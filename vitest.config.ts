@@ -3,7 +3,8 @@ import { defineConfig } from 'vitest/config'
 import { compileCacheFolder } from './core/compile-cache.ts'
 
 // Each file has a process of its own, and most of its start is compiling.
-process.env['NODE_COMPILE_CACHE'] ??= compileCacheFolder
+const compiled = compileCacheFolder(process.env)
+if (compiled !== undefined) process.env['NODE_COMPILE_CACHE'] ??= compiled
 
 export default defineConfig({
   // Site folders outside of the clone import the project by its name; stacks/load.ts does this outside of tests.

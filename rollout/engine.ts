@@ -74,7 +74,8 @@ export function openEngine(options: EngineOptions): Engine {
     async synth() {
       await mkdir(outdir, { recursive: true, mode: 0o700 })
       const lines: string[] = []
-      const ended = await runProgram(process.execPath, [join(project, 'main.ts')], { cwd: project, env: { ...childEnvironment(process.env, siteVariables(site)), GOLDEN_SITE: folder, CDKTF_OUTDIR: outdir, CHECKPOINT_DISABLE: '1', NODE_COMPILE_CACHE: compileCacheFolder }, signal, secrets, heard: (line) => lines.push(line) })
+      const compiled = compileCacheFolder(process.env)
+      const ended = await runProgram(process.execPath, [join(project, 'main.ts')], { cwd: project, env: { ...childEnvironment(process.env, siteVariables(site)), GOLDEN_SITE: folder, CDKTF_OUTDIR: outdir, CHECKPOINT_DISABLE: '1', ...(compiled === undefined ? {} : { NODE_COMPILE_CACHE: compiled }) }, signal, secrets, heard: (line) => lines.push(line) })
       signal.throwIfAborted()
       if (ended.exitCode !== 0) throw new Failure('synth-failed', `the stacks can't be written:\n${lines.join('\n')}`, 'Mend what it names.')
     },

@@ -107,6 +107,7 @@ const usage = new Set(['usage', 'client-unknown', 'user-unknown', 'group-unknown
 const mostOperands = ({ operands }: Verb): number => operands === undefined ? 0 : operands.includes('…') ? Infinity : operands.split(' ').length
 
 dropSteering(process.env)
-// Halves the time until a verb begins, and Terraform calls `hook` several times. Node does without where it can't write.
-enableCompileCache(compileCacheFolder)
+const compiled = compileCacheFolder(process.env)
+// Terraform calls `hook` several times. Node does without where it can't write.
+if (compiled !== undefined) enableCompileCache(compiled)
 process.exitCode = await main(process.argv.slice(2))

@@ -24,12 +24,15 @@ export interface ContainerImage {
 export interface Containers {
   /** One OCI image layout per image, in a folder named after its repository. */
   readonly layoutDir: string
-  readonly images: Readonly<Record<ContainerName, ContainerImage>>
+  readonly images: Readonly<Record<Exclude<ContainerName, 'promtail'>, ContainerImage>> & { readonly promtail?: ContainerImage }
 }
 
 export interface ContainersOptions extends BuildOptions {
-  /** The programs that go into their images: Promtail linked with libsystemd, the others without libraries. */
-  readonly tools: { readonly loki: string; readonly otelcol: string; readonly promtail: string }
+  /**
+   * The programs that go into their images: Promtail linked with libsystemd, the others without libraries. It takes
+   * minutes to compile, and only a site that asks for it needs it: without the program there is no such image.
+   */
+  readonly tools: { readonly loki: string; readonly otelcol: string; readonly promtail?: string }
 }
 
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
@@ -110,6 +113,8 @@ export async function buildContainers(options: ContainersOptions): Promise<Conta
   const layouts: Record<string, string> = {}
   const images: Record<string, ContainerImage> = {}
   for (const name of CONTAINERS) {
+    const needed = recipes[name].program?.from
+    if (needed !== undefined && options.tools[needed] === undefined) continue
     const layout = await buildContainer(name, options, cacheDir)
     const [image] = await readLayout(layout)
     if (!image) throw new Error(`${layout} holds no image`)
@@ -119,7 +124,7 @@ export async function buildContainers(options: ContainersOptions): Promise<Conta
   const layoutDir = await cached({ cacheDir, name: 'containers', inputs: layouts }, async part => {
     for (const [name, layout] of Object.entries(layouts)) await symlink(join('..', layout.slice(join(cacheDir, 'debian').length + 1)), join(part, name))
   }, () => {}, options.signal)
-  return { layoutDir, images: images as Record<ContainerName, ContainerImage> }
+  return { layoutDir, images: images as Containers['images'] }
 }
 
 async function buildContainer(name: ContainerName, options: ContainersOptions, cacheDir: string): Promise<string> {

@@ -34,7 +34,7 @@ export async function prepareImages(progress: Progress, signal: AbortSignal, sha
   const stop = new AbortController()
   const both = AbortSignal.any([signal, stop.signal])
   let heard = ''
-  const tools = startTools(['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox', 'otelcol', 'promtail', 'loki'], {
+  const tools = startTools(['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox', 'otelcol', 'loki'], {
     signal: both,
     report: (event) => { if (event.type !== 'ready') heard = describe(event) }
   })
@@ -54,7 +54,7 @@ export async function prepareImages(progress: Progress, signal: AbortSignal, sha
 
   const base = await step('base image (Debian 13, from packages)', () => buildBase({ ...build, shape }))
   await step('the lab\'s own Debian root (registry, nginx, …)', () => buildRoot(build))
-  await step('programs: Packer, its plugin, OpenTofu, the Proxmox provider, the log agents, Loki', async () => {
+  await step('programs: Packer, its plugin, OpenTofu, the Proxmox provider, the log agent, Loki', async () => {
     const beat = setInterval(() => note(heard), 1000)
     try {
       for (const tool of await Promise.all(Object.values(tools) as Promise<Tool>[])) progress.info(`${tool.name} ${tool.version} (${tool.origin})`)
@@ -62,8 +62,8 @@ export async function prepareImages(progress: Progress, signal: AbortSignal, sha
       clearInterval(beat)
     }
   })
-  const programs = { loki: (await tools.loki).path, otelcol: (await tools.otelcol).path, promtail: (await tools.promtail).path }
-  const containers = await step('container images (Serena, nginx, the log agents, Loki)', () => buildContainers({ ...build, tools: programs }))
+  const programs = { loki: (await tools.loki).path, otelcol: (await tools.otelcol).path }
+  const containers = await step('container images (Serena, nginx, the log agent, Loki)', () => buildContainers({ ...build, tools: programs }))
   return {
     base,
     async startRegistry({ driver, stateDir }) {
@@ -76,8 +76,7 @@ export async function prepareImages(progress: Progress, signal: AbortSignal, sha
 }
 
 function lockOf(containers: Containers, host: string): unknown {
-  // As `golden lock` does for a site that does not ask for Promtail.
-  const services = Object.fromEntries(Object.entries(containers.images).filter(([name]) => name !== 'promtail').map(([name, image]) => [name, { image: `${host}/${name}`, digest: image.digest, tag: image.tag }]))
+  const services = Object.fromEntries(Object.entries(containers.images).map(([name, image]) => [name, { image: `${host}/${name}`, digest: image.digest, tag: image.tag }]))
   return { schema: 1, services }
 }
 
