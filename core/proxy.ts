@@ -11,12 +11,17 @@ export const hostOf = (url: string | URL): string => new URL(url).hostname.repla
 
 const defaultPorts: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443' }
 
+/** Of several names of one thing the first that has something in it. */
+const value = (env: NodeJS.ProcessEnv, ...names: string[]): string => names.map((name) => env[name]?.trim()).find((text) => text !== undefined && text !== '') ?? ''
+
+/** @returns what NO_PROXY has to say for this host to be reached directly, besides those of `env` */
+export const directTo = (host: string, env: NodeJS.ProcessEnv): string => [value(env, 'NO_PROXY', 'no_proxy'), host].filter((text) => text !== '').join(',')
+
 /** @returns the proxy's URL, or undefined when the way is direct. @throws Error for a proxy that is no URL */
 export function proxyFor(url: string | URL, env: NodeJS.ProcessEnv): string | undefined {
   const { protocol, port } = new URL(url)
-  const value = (...names: string[]): string => names.map((name) => env[name]?.trim()).find((text) => text !== undefined && text !== '') ?? ''
-  const proxy = protocol === 'https:' ? value('HTTPS_PROXY', 'https_proxy') : value('HTTP_PROXY', 'http_proxy')
-  if (proxy === '' || isDirect(hostOf(url).toLowerCase(), port || (defaultPorts[protocol] ?? ''), value('NO_PROXY', 'no_proxy'))) return undefined
+  const proxy = protocol === 'https:' ? value(env, 'HTTPS_PROXY', 'https_proxy') : value(env, 'HTTP_PROXY', 'http_proxy')
+  if (proxy === '' || isDirect(hostOf(url).toLowerCase(), port || (defaultPorts[protocol] ?? ''), value(env, 'NO_PROXY', 'no_proxy'))) return undefined
   // A bare HOST:PORT is an HTTP proxy's.
   const full = /^[a-z][a-z0-9+.-]*:\/\//i.test(proxy) ? proxy : `http://${proxy}`
   if (!URL.canParse(full) || !/^https?:$/.test(new URL(full).protocol)) throw new Error(`${protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY'} is no http:// or https:// address of a proxy`)

@@ -4,7 +4,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { compileCacheFolder } from '../core/compile-cache.ts'
 import { childEnvironment } from '../core/environment.ts'
-import { hostOf } from '../core/proxy.ts'
+import { directTo, hostOf } from '../core/proxy.ts'
 import { Failure } from '../proxmox/failure.ts'
 import type { Progress } from '../proxmox/progress.ts'
 import { runGuarded } from '../proxmox/guarded.ts'
@@ -176,8 +176,7 @@ function siteVariables({ proxmox, public: { certificate }, serena }: Site): (nam
  * chosen in a stack's folder, would have a state of its own, in which nothing is known of what runs.
  */
 export function engineEnvironment({ site, folder, environment, token, caFile }: Pick<EngineOptions, 'site' | 'folder' | 'environment' | 'token' | 'caFile'>, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const host = hostOf(site.proxmox.url)
-  const direct = [env['NO_PROXY'] ?? env['no_proxy'], host].filter(Boolean).join(',')
+  const direct = directTo(hostOf(site.proxmox.url), env)
   const backend = backendVariables[site.backend.type]
   const named = siteVariables(site)
   return {

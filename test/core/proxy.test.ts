@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { expect, onTestFinished, test } from 'vitest'
-import { hostOf, proxyFor } from '../../core/proxy.ts'
+import { directTo, hostOf, proxyFor } from '../../core/proxy.ts'
 import { resolveDigest } from '../../images/registry.ts'
 
 const proxy = 'http://proxy.example.org:3128'
@@ -69,4 +69,9 @@ test('"golden lock" asks a registry by the proxy', async () => {
     else process.env['HTTPS_PROXY'] = before
   }
   expect(asked).toEqual(['registry.example.org:443'])
+})
+
+test('what has to be reached directly is added to what the caller says, whichever name that has', () => {
+  expect(directTo('pve', {})).toBe('pve')
+  expect(directTo('fd00::5', { NO_PROXY: '', no_proxy: 'intern' })).toBe('intern,fd00::5')
 })

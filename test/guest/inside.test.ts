@@ -21,6 +21,14 @@ cp -r --preserve=mode /image/. /
 node=/opt/golden/node/bin/node
 programs=/usr/local/lib/golden
 units=/usr/lib/systemd/system
+# Another machine at the other end of eth0; its process is $peer.
+meet_peer() {
+  unshare --net -- sh -c 'echo $$ > /tmp/peer; exec sleep 600' &
+  until [ -s /tmp/peer ]; do sleep 0.05; done
+  peer=$(cat /tmp/peer)
+  ip link add eth0 type veth peer name eth0 netns "$peer"
+}
+on_peer() { nsenter -t "$peer" -n -- "$@"; }
 `
 
 describe.skipIf(noRoot)('inside the guest (needs root and the lab\'s Debian root in the cache)', () => {
@@ -221,11 +229,7 @@ want '/etc is as it was' 'root no' "$(stat -c %U /etc) $([ -e /etc/static ] && e
   test('the service address is taken when it is free, never from the peer, and given back with the claim', async () => {
     await inside(`
 ip link set lo up
-unshare --net -- sh -c 'echo $$ > /tmp/peer; exec sleep 600' &
-until [ -s /tmp/peer ]; do sleep 0.05; done
-peer=$(cat /tmp/peer)
-on_peer() { nsenter -t "$peer" -n -- "$@"; }
-ip link add eth0 type veth peer name eth0 netns "$peer"
+meet_peer
 ip addr add 10.77.0.51/24 dev eth0 && ip link set eth0 up
 on_peer ip addr add 10.77.0.52/24 dev eth0 && on_peer ip link set eth0 up && on_peer ip addr add 10.77.0.50/32 dev eth0
 until ping -c1 -W1 10.77.0.52 > /dev/null 2>&1 || arping -q -c1 -w2 -I eth0 10.77.0.52; do sleep 0.1; done
@@ -248,12 +252,9 @@ kill "$peer"
   test('one address does not get all connections, and others do not notice it', async () => {
     await inside(`
 ip link set lo up
-unshare --net -- sh -c 'echo $$ > /tmp/peer; exec sleep 600' &
-until [ -s /tmp/peer ]; do sleep 0.05; done
-peer=$(cat /tmp/peer)
-ip link add eth0 type veth peer name eth0 netns "$peer"
+meet_peer
 ip addr add 10.77.0.50/24 dev eth0 && ip link set eth0 up
-nsenter -t "$peer" -n -- sh -c 'ip link set eth0 up && ip addr add 10.77.0.98/24 dev eth0 && ip addr add 10.77.0.99/24 dev eth0'
+on_peer sh -c 'ip link set eth0 up && ip addr add 10.77.0.98/24 dev eth0 && ip addr add 10.77.0.99/24 dev eth0'
 echo 'table inet golden { chain input { type filter hook input priority filter; policy drop; tcp dport 443 accept; ct state established accept; }; }' > /run/golden/seed/nftables.nft
 golden-firewall
 cat > /tmp/crowd.py <<'END'
@@ -270,9 +271,9 @@ print(len(first), len(other))
 END
 $node -e "require('net').createServer(socket => socket.on('error', () => {}).resume()).listen({ host: '10.77.0.50', port: 443, backlog: 1000 }, () => console.log('listening'))" > /tmp/served & server=$!
 until [ -s /tmp/served ]; do sleep 0.05; done
-want 'of 400, and of three others' '256 3' "$(nsenter -t "$peer" -n -- python3 /tmp/crowd.py)"
+want 'of 400, and of three others' '256 3' "$(on_peer python3 /tmp/crowd.py)"
 # Those that are over count no more; their end takes its time.
-until [ "$(nsenter -t "$peer" -n -- python3 /tmp/crowd.py)" = '256 3' ]; do sleep 0.1; done
+until [ "$(on_peer python3 /tmp/crowd.py)" = '256 3' ]; do sleep 0.1; done
 kill "$server" "$peer"
 `)
   }, 120_000)
