@@ -128,6 +128,8 @@ async function oneVm(world: DemoWorld, first: Site, { proxmox, firewallTurns }: 
   const folder = join(world.folder, 'one-vm')
   const input = labSite(connection, {
     name: 'one', sharedWith: first.name, layout: 'one-vm', firstVmid: 9040, firstHost: 40, memoryMiB: 4096, behind: 'second',
+    // Each transport is a Serena of its own, and the other site has both.
+    transports: ['streamable-http'],
     base: { file: first.image.base.file ?? '', sha256: first.image.base.sha256 }, isoPath: first.proxmox.storage.isoPath
   })
   await writeLabSite(folder, input, connection)
