@@ -37,7 +37,7 @@ done
 # A base without the agent gets it from our packages, and its package leaves the start to the next boot. Proxmox has to
 # have it before that: with an agent in the VM's configuration it asks nobody else to shut down.
 systemctl start qemu-guest-agent.service
-# Docker was started by its package; now it has the image's settings.
+# With the image's settings, whether its package is of the base, and runs, or is new.
 systemctl restart docker.service
 # Its configuration came with the files; without it, it would listen for its neighbours until the next boot.
 systemctl try-restart systemd-resolved.service
