@@ -17,8 +17,8 @@ import type { Verb, VerbContext } from './verb.ts'
 
 export const verb: Verb = {
   summary: 'show the whole thing on this computer: lab, setup, bake, deploy, checks; needs no Proxmox',
-  options: { keep: { type: 'boolean' }, stop: { type: 'boolean' } },
-  optionHelp: { keep: 'leave it running at the end, also when it failed, and say how to look at it', stop: 'end a demo that was kept running, and remove all of it' },
+  options: { keep: { type: 'boolean' }, fresh: { type: 'boolean' }, stop: { type: 'boolean' } },
+  optionHelp: { keep: 'leave it running at the end, also when it failed, and say how to look at it', fresh: 'bake the image, even if an earlier demo has kept one of the same inputs', stop: 'end a demo that was kept running, and remove all of it' },
   async run(context) {
     const folder = demoFolder(context.env)
     if (context.flags['stop'] === true) {
@@ -65,7 +65,7 @@ export async function demo(folder: string, context: VerbContext, parts: DemoPart
   try {
     connection = await progress.step('start the lab: a Proxmox-compatible API, a LAN and a router of its own', () => labAnswers(join(folder, 'lab', 'connection.json'), ended, log, signal))
     administrator = await opened(connection.apiUrl, connection.caFile, connection.rootToken)
-    site = await parts.story({ connection, administrator, folder, checks, keep: context.flags['keep'] === true, look, progress, signal, env })
+    site = await parts.story({ connection, administrator, folder, checks, keep: context.flags['keep'] === true, fresh: context.flags['fresh'] === true, look, progress, signal, env })
   } catch (error) {
     problem = error
   } finally {

@@ -14,6 +14,7 @@ import { eventually, expectEqual, expectThat, type Checks } from './checks.ts'
 import { control } from './control.ts'
 import { checkFirewalls } from './firewall.ts'
 import { checkLogs } from './logs.ts'
+import { imageKey, isKept, keepImage, takeImage } from './kept-image.ts'
 import { verb } from './program.ts'
 import { checkProjects } from './projects.ts'
 import { checkSecrets, checkTemplate } from './secrets.ts'
@@ -28,6 +29,8 @@ export interface DemoWorld {
   /** The demo's own folder. */
   readonly folder: string
   readonly checks: Checks
+  /** Bake, whatever is kept of an earlier demo. */
+  readonly fresh: boolean
   /** Whether somebody wants to use it at the end. */
   readonly keep: boolean
   /** Shows what the guests look like now. */
@@ -48,7 +51,7 @@ export interface DemoResult {
 }
 
 export async function runDemo(world: DemoWorld): Promise<DemoResult> {
-  const { connection, checks, signal } = world
+  const { connection, administrator, checks, signal } = world
   const folder: string = connection.site
   const golden = at(folder, world)
   const site = await loadSite(folder)
@@ -57,8 +60,13 @@ export async function runDemo(world: DemoWorld): Promise<DemoResult> {
     await checks.must('golden setup: the host was prepared by it, a second run has nothing to do', async () => {
       expectEqual('steps of the second run', (await golden.asAdministrator('setup')).steps, [])
     })
-    await checks.must('golden bake: an image, checked while baking', async () => {
-      expectEqual('outcome', (await golden('bake')).outcome, 'baked')
+    const place = { administrator, node: site.proxmox.node, site }
+    const key = await imageKey(site, await readFile(join(folder, 'images.lock.json'), 'utf8'))
+    if (!world.fresh && isKept(world.env, key)) await checks.must('the image that an earlier demo baked and checked, of the same inputs to the byte (--fresh bakes anew)', () => takeImage(place, world.env, key))
+    else await checks.must('golden bake: an image, checked while baking', async () => {
+      const { outcome, template } = await golden('bake')
+      expectEqual('outcome', outcome, 'baked')
+      await keepImage(place, world.env, key, template.vmid)
     })
     await checks.check('golden bake again: nothing to do', async () => {
       expectEqual('outcome', (await golden('bake')).outcome, 'unchanged')
