@@ -22,22 +22,27 @@ export type Seen = 'answers' | 'silent' | 'ended'
 /**
  * Notes what was seen of `name` at `now`, and says what to do. What has ended is started again at once; each restart
  * in a row doubles the time for the next.
+ * @param slowness how many times as long as usual everything takes here, from 1: who is silent for want of a processor
+ * would be even later after a restart
  */
-export function decide(patience: Patience, name: string, seen: Seen, now: number): 'wait' | 'restart' {
+export function decide(patience: Patience, name: string, seen: Seen, now: number, slowness = 1): 'wait' | 'restart' {
   const entry = patience.get(name) ?? { since: now, everAnswered: false, restarts: 0 }
   patience.set(name, entry)
   if (seen === 'answers') {
     patience.set(name, { since: now, everAnswered: true, restarts: 0 })
     return 'wait'
   }
-  if (now - entry.since < limit(entry, seen)) return 'wait'
+  if (now - entry.since < limit(entry, seen, slowness)) return 'wait'
   patience.set(name, { since: now, everAnswered: false, restarts: entry.restarts + 1 })
   return 'restart'
 }
 
-function limit(entry: Silence, seen: Seen): number {
+/** @param tookMs what took `usualMs` at the most on a machine that has time for it. @returns 1 to 20 */
+export const slownessOf = (tookMs: number, usualMs: number): number => Math.min(Math.max(tookMs / usualMs, 1), 20)
+
+function limit(entry: Silence, seen: Seen, slowness: number): number {
   if (seen === 'ended') return entry.restarts === 0 ? 0 : Math.min(crashMs * 2 ** (entry.restarts - 1), longestMs)
-  return entry.everAnswered ? silentMs : Math.min(startMs * 2 ** entry.restarts, longestMs)
+  return Math.min((entry.everAnswered ? silentMs : startMs * 2 ** entry.restarts) * slowness, longestMs)
 }
 
 /** There is a known reason for its silence: the time for it begins when that is gone. */

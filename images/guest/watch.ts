@@ -18,12 +18,14 @@ import { thriftily } from './health.ts'
 import { JournalCopy } from './journal.ts'
 import { addressReport, authSocket, claimFile, isEssential, journalFolder, presentContainers, restartReport, sessionReport, type Container } from './places.ts'
 import { answers } from './probe.ts'
-import { decide, forget, hold, type Patience } from './patience.ts'
+import { decide, forget, hold, slownessOf, type Patience } from './patience.ts'
 import { Share } from './share.ts'
 import { readSlot } from './slot.ts'
 import { isFullForLoki } from './space.ts'
 
 const roundMs = 5000
+/** What keepAgent and keepFirewall take, which start a few short programs: a tenth of it is usual. */
+const usualMs = 500
 /** At the most, where a round takes long: looking after the containers must not keep them from their work. */
 const longestPauseMs = 30_000
 const frontMs = 30_000
@@ -33,7 +35,7 @@ const agentUnit = 'qemu-guest-agent.service'
 /** There when Proxmox gave the VM a channel for the agent. */
 const agentPort = '/dev/virtio-ports/org.qemu.guest_agent.0'
 
-async function round(seed: Seed, containers: readonly Container[], patience: Patience, front: FrontSeen): Promise<void> {
+async function round(seed: Seed, containers: readonly Container[], patience: Patience, front: FrontSeen, slowness: number): Promise<void> {
   const active = isMounted()
   const expected = containers.filter(container => active || container.unit === 'edge')
   const docker = await listContainers()
@@ -59,13 +61,13 @@ async function round(seed: Seed, containers: readonly Container[], patience: Pat
       forget(patience, container.name)
       continue
     }
-    if (decide(patience, container.name, seen, process.uptime() * 1000) === 'wait' || !mayRestart(container)) continue
+    if (decide(patience, container.name, seen, process.uptime() * 1000, slowness) === 'wait' || !mayRestart(container)) continue
     console.log(`${container.name} does not answer (${state}): restarting it`)
     // Its configuration is in its own home, where its clients may have written.
     if (container.unit === 'serena') spawnSync(process.execPath, [join(import.meta.dirname, 'prepare.js'), 'serena'], { stdio: 'inherit' })
     await restartContainer(container.name).catch((error: Error) => console.error(error.message))
   }
-  await keepAuthenticator(patience)
+  await keepAuthenticator(patience, slowness)
   if (!(await use(seed, active && good, front))) good = false
   writeFileSync(restartReport, JSON.stringify([...patience].filter(([, entry]) => entry.restarts > 0).map(([name]) => name)))
   // Told by `slotctl status`: otherwise one would only see that the slot does not get ready.
@@ -102,9 +104,9 @@ async function use(seed: Seed, inService: boolean, front: FrontSeen): Promise<bo
 }
 
 /** nginx lets nobody in without it. What ended is systemd's to start again; what hangs is ours. */
-async function keepAuthenticator(patience: Patience): Promise<void> {
+async function keepAuthenticator(patience: Patience, slowness: number): Promise<void> {
   const seen = (await answers('http://golden-auth/health', 5000, authSocket)) ? 'answers' : 'silent'
-  if (decide(patience, 'golden-auth', seen, process.uptime() * 1000) === 'wait') return
+  if (decide(patience, 'golden-auth', seen, process.uptime() * 1000, slowness) === 'wait') return
   console.log('golden-auth does not answer: restarting it')
   spawnSync('systemctl', ['restart', '--no-block', 'golden-auth.service'], { stdio: 'inherit' })
 }
@@ -144,10 +146,12 @@ const share = slot.seed.logging && slot.seed.roles.includes('logging') ? new Sha
 for (;;) {
   const began = process.uptime()
   if (journal?.running === false) journal.start()
+  const looked = process.uptime()
   keepAgent()
   keepFirewall()
+  const slowness = slownessOf((process.uptime() - looked) * 1000, usualMs)
   if (slot.seed.ntp.length === 0) keepClock()
-  await round(slot.seed, containers, patience, front)
+  await round(slot.seed, containers, patience, front, slowness)
   if (share && isMounted()) await share.keep().catch((error: Error) => console.error(`Loki's share of the data disk: ${error.message}`))
   const tookMs = (process.uptime() - began) * 1000
   await pause(Math.max(roundMs, Math.min(tookMs * 4, longestPauseMs)))

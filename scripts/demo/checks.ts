@@ -19,8 +19,6 @@ export interface Checks {
   must(name: string, work: (note: (text: string) => void) => Promise<void>): Promise<void>
   /** A line of what the check that is going on has run. */
   heard(line: string): void
-  /** For a story that runs beside this one: what it finds is among these results. */
-  beside(): Checks
 }
 
 /** So many lines tell mostly why something failed. */
@@ -28,10 +26,7 @@ const lastLines = 12
 
 /** @param look shows what a check has found when it fails: the state in which it failed may be gone soon */
 export function newChecks(progress: Progress, signal: AbortSignal, look: () => Promise<void>): Checks {
-  return checksInto([], progress, signal, look)
-}
-
-function checksInto(results: CheckResult[], progress: Progress, signal: AbortSignal, look: () => Promise<void>): Checks {
+  const results: CheckResult[] = []
   let lines: string[] = []
   const run = async (name: string, work: (note: (text: string) => void) => Promise<void>): Promise<unknown> => {
     signal.throwIfAborted()
@@ -58,7 +53,6 @@ function checksInto(results: CheckResult[], progress: Progress, signal: AbortSig
     heard(line) {
       if (line.trim() !== '') lines = [...lines, line].slice(-lastLines)
     },
-    beside: () => checksInto(results, progress, signal, look),
     check: async (name, work) => (await run(name, work)) === undefined,
     async must(name, work) {
       const error = await run(name, work)

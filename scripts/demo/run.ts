@@ -19,7 +19,6 @@ import { verb } from './program.ts'
 import { checkProjects } from './projects.ts'
 import { checkSecrets, checkTemplate } from './secrets.ts'
 import { checkSurvival, slotctl, type Guest } from './survive.ts'
-import { newTurns, type Turns } from './turns.ts'
 
 export interface DemoWorld {
   /** The lab's connection.json. */
@@ -74,27 +73,17 @@ export async function runDemo(world: DemoWorld): Promise<DemoResult> {
     await checkTemplate(checks, { site, folder, proxmox, scratch: world.folder })
     // From here on the VMs have no way to the internet, and the image registry is of no use to them.
     await control(connection.controlSocket).internet(false)
-    // An emulated guest keeps one core busy, and the stories have nothing to do with each other.
-    const shared = { proxmox, firewallTurns: newTurns() }
-    const [two, one] = await Promise.allSettled([twoVms(world, site, shared), oneVm({ ...world, checks: checks.beside() }, site, shared)])
-    signal.throwIfAborted()
-    for (const story of [one, two]) if (story.status === 'rejected') throw story.reason
-    return (two as PromiseFulfilledResult<DemoResult>).value
+    // Not side by side: two emulated guests are hardly sooner ready than one after the other.
+    const result = await twoVms(world, site, proxmox)
+    await oneVm(world, site, proxmox)
+    return result
   } finally {
     proxmox.close()
   }
 }
 
-/** What both stories use. */
-interface Shared {
-  /** With the site's token. */
-  readonly proxmox: Proxmox
-  /** The datacenter's firewall is switched on and off for all VMs at once. */
-  readonly firewallTurns: Turns
-}
-
 /** A VM for each role. */
-async function twoVms(world: DemoWorld, site: Site, { proxmox, firewallTurns }: Shared): Promise<DemoResult> {
+async function twoVms(world: DemoWorld, site: Site, proxmox: Proxmox): Promise<DemoResult> {
   const { connection, administrator, checks, keep, signal } = world
   const folder: string = connection.site
   const golden = at(folder, world)
@@ -113,7 +102,7 @@ async function twoVms(world: DemoWorld, site: Site, { proxmox, firewallTurns }: 
   await leaveMark(access, mark)
   await checkLogs(checks, { site, guests, signal, access }, 'two VMs')
   await checkProjects(checks, { site, access, guest: serena, socksPort: connection.socksProxy.port, scratch: world.folder, signal })
-  await firewallTurns(() => checkFirewalls(checks, { site, router: routerPorts.target, control: control(connection.controlSocket), administrator, guests }, 'two VMs'))
+  await checkFirewalls(checks, { site, router: routerPorts.target, control: control(connection.controlSocket), administrator, guests }, 'two VMs')
   await checkSecrets(checks, { folder, labLog: join(world.folder, 'lab.log'), labFolder: join(world.folder, 'lab') })
   await checkSurvival(checks, serena, access, mark)
   const { groups } = await golden('status')
@@ -131,7 +120,7 @@ async function checkDestroy(checks: Checks, label: string, golden: Golden): Prom
 }
 
 /** Both roles on one VM: a site of its own, with the image and the preparation of the first. */
-async function oneVm(world: DemoWorld, first: Site, { proxmox, firewallTurns }: Shared): Promise<void> {
+async function oneVm(world: DemoWorld, first: Site, proxmox: Proxmox): Promise<void> {
   const { connection, administrator, checks, signal } = world
   const folder = join(world.folder, 'one-vm')
   const input = labSite(connection, {
@@ -144,7 +133,7 @@ async function oneVm(world: DemoWorld, first: Site, { proxmox, firewallTurns }: 
   await copyFile(join(connection.site, 'secrets/proxmox-token'), join(folder, 'secrets/proxmox-token'))
   const site = await loadSite(folder)
   await initSecrets(site, folder, new Date())
-  const golden = at(folder, world, 'one VM: ')
+  const golden = at(folder, world)
   const guests = guestsOf(site, proxmox, signal)
   const logging = guests[groupWithRole(site, 'logging')?.name ?? ''] as Guest
   const access = { site, folder }
@@ -158,7 +147,7 @@ async function oneVm(world: DemoWorld, first: Site, { proxmox, firewallTurns }: 
   await checkAccess(checks, access, 'one VM')
   await leaveMark(access, mark)
   await checkLogs(checks, { site, guests, signal, access }, 'one VM')
-  await firewallTurns(() => checkFirewalls(checks, { site, router: routerPorts.second, control: router, administrator, guests }, 'one VM'))
+  await checkFirewalls(checks, { site, router: routerPorts.second, control: router, administrator, guests }, 'one VM')
   await checkDestroy(checks, 'one VM', golden)
   const destroyed = Date.now()
   await checks.must('one VM: golden deploy after destroy: the projects of before are there', async () => {
@@ -180,21 +169,20 @@ interface Golden {
   asAdministrator(...words: string[]): Promise<any>
 }
 
-/** @param prefix of the lines that it shows */
-function at(folder: string, world: DemoWorld, prefix = ''): Golden {
+function at(folder: string, world: DemoWorld): Golden {
   const { connection, signal } = world
   const [id, secret] = connection.rootToken.split(/=(.*)/s) as [string, string]
   const env = { ...world.env, GOLDEN_SITE: folder }
-  const onLine = shows(world, prefix)
+  const onLine = shows(world)
   return Object.assign((...words: string[]) => verb(words, { env, signal, onLine }), {
     asAdministrator: (...words: string[]) => verb([...words, '--admin', id], { env: { ...env, PROXMOX_ADMIN_TOKEN: secret }, signal, onLine })
   })
 }
 
 /** Shows a verb's progress, and when a VM has to be reset, how it hung. */
-const shows = ({ progress, checks, look }: DemoWorld, prefix: string) => (line: string): void => {
+const shows = ({ progress, checks, look }: DemoWorld) => (line: string): void => {
   checks.heard(line)
-  progress.info(`${prefix}${line}`)
+  progress.info(line)
   if (/^\s*warning: VM \d+ does not answer/.test(line)) void look()
 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { correction, timesyncdConfiguration } from '../../images/guest/clock.ts'
 import { classify } from '../../images/guest/disk.ts'
-import { decide, silentMs, startMs, type Patience } from '../../images/guest/patience.ts'
+import { decide, silentMs, slownessOf, startMs, type Patience } from '../../images/guest/patience.ts'
 import { isEssential, wantedContainers } from '../../images/guest/places.ts'
 import { otelcolConfiguration } from '../../images/guest/otelcol.ts'
 import { promtailConfiguration } from '../../images/guest/promtail.ts'
@@ -49,6 +49,17 @@ describe('the data disk', () => {
 })
 
 describe('patience', () => {
+  test('is longer where everything takes long, and as it was where it does not', () => {
+    expect([slownessOf(40, 500), slownessOf(5000, 500), slownessOf(60_000, 500)]).toEqual([1, 10, 20])
+    const patience: Patience = new Map()
+    decide(patience, 'otelcol', 'answers', 0)
+    expect(decide(patience, 'otelcol', 'silent', silentMs, 10)).toBe('wait')
+    expect(decide(patience, 'otelcol', 'silent', 10 * silentMs, 10)).toBe('restart')
+    // The machine has time again.
+    decide(patience, 'otelcol', 'answers', 10 * silentMs)
+    expect(decide(patience, 'otelcol', 'silent', 11 * silentMs)).toBe('restart')
+  })
+
   test('leaves a slow start alone, restarts who goes silent, waits longer each time', () => {
     const patience: Patience = new Map()
     expect(decide(patience, 'loki', 'silent', 0)).toBe('wait')
