@@ -103,7 +103,8 @@ async function furnish(folder: string, options: ComputerOptions): Promise<Comput
   })
   const shared = Object.entries({ 'clone/node_modules': join(project, 'node_modules'), ...options.shared }).map(([name, source]) => ({ target: at(name), source }))
   for (const { source, target } of shared) await (isRoot ? mkdir(target) : symlink(source, target))
-  for (const name of ['home', 'cache', 'tmp', 'tools']) await mkdir(at(name))
+  // With a cache, as after the first run: Node keeps in it what it has compiled.
+  for (const name of ['home', 'cache', 'cache/serena-golden', 'tmp', 'tools']) await mkdir(at(name))
   // Users need no Terraform: one that this computer may have must not help.
   await writeFile(at('tools', 'terraform'), '#!/bin/sh\necho "terraform: not found" >&2\nexit 127\n', { mode: 0o755 })
   if (options.tools !== false) {
