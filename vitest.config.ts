@@ -13,7 +13,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // Two cores on the machines that CI runs on; the flow tests start programs of their own.
     maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 120_000
+    // Several times what the longest takes: a slow machine is no failure.
+    testTimeout: 240_000,
+    hookTimeout: 240_000
   }
 })
