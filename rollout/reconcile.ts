@@ -43,7 +43,7 @@ const outdatedPauseMs = 250
  * How long to wait before the next look, in milliseconds: a guest that takes seconds for an answer is busy, and each
  * question makes it later. At most a fifth of its time goes into answers.
  */
-export const pauseAfter = (lookMs: number, pauseMs = 2000): number => Math.max(pauseMs, Math.min(lookMs * 4, 15_000))
+export const pauseAfter = (lookMs: number, pauseMs = 2000): number => Math.max(pauseMs, Math.min(lookMs * 4, 60_000))
 
 /**
  * A step of which nobody knows whether it was done: its answer was lost, or, when it was taken again after that, it was

@@ -47,7 +47,12 @@ export async function seedContents(release: Release, secrets: SeedSecrets): Prom
       ssh_pwauth: false,
       users: [],
       package_update: false,
-      package_upgrade: false
+      package_upgrade: false,
+      // Nothing of a clone is left to the rest, which a distribution runs for whatever a stranger may want at a first boot:
+      // everything else is in the image, or comes with the seed.
+      cloud_init_modules: ['growpart', 'resizefs', 'set_hostname', 'update_hostname', 'update_etc_hosts'],
+      cloud_config_modules: [],
+      cloud_final_modules: ['final_message']
     })}`],
     ['network-config', yaml({
       version: 2,
