@@ -17,8 +17,8 @@ import type { Verb, VerbContext } from './verb.ts'
 
 export const verb: Verb = {
   summary: 'show the whole thing on this computer: lab, setup, bake, deploy, checks; needs no Proxmox',
-  options: { keep: { type: 'boolean' }, fresh: { type: 'boolean' }, stop: { type: 'boolean' } },
-  optionHelp: { keep: 'leave it running at the end, also when it failed, and say how to look at it', fresh: 'bake the image, even if an earlier demo has kept one of the same inputs', stop: 'end a demo that was kept running, and remove all of it' },
+  options: { keep: { type: 'boolean' }, fresh: { type: 'boolean' }, minutes: { type: 'string' }, stop: { type: 'boolean' } },
+  optionHelp: { keep: 'leave it running at the end, also when it failed, and say how to look at it', fresh: 'bake the image, even if an earlier demo has kept one of the same inputs', minutes: 'begin nothing that would take it past so many minutes, and say what was left out', stop: 'end a demo that was kept running, and remove all of it' },
   async run(context) {
     const folder = demoFolder(context.env)
     if (context.flags['stop'] === true) {
@@ -46,6 +46,8 @@ export interface DemoParts {
 export async function demo(folder: string, context: VerbContext, parts: DemoParts = { prepare: prepareImages, lab: ['lab'], story: runDemo }): Promise<number> {
   const { progress, signal, env } = context
   const began = performance.now()
+  const minutes = Number(context.flags['minutes'] ?? Infinity)
+  if (!(minutes > 0)) throw new Failure('usage', `--minutes is "${String(context.flags['minutes'])}"`, 'Say a number of minutes.')
   if (await running(folder)) throw new Failure('demo-running', 'a demo is running already, with whatever is in its projects', 'Use it, or end it with "npm run demo -- --stop".')
   await parts.prepare(progress, signal)
   await rm(folder, { recursive: true, force: true }) // of a demo that was killed
@@ -65,7 +67,7 @@ export async function demo(folder: string, context: VerbContext, parts: DemoPart
   try {
     connection = await progress.step('start the lab: a Proxmox-compatible API, a LAN and a router of its own', () => labAnswers(join(folder, 'lab', 'connection.json'), ended, log, signal))
     administrator = await opened(connection.apiUrl, connection.caFile, connection.rootToken)
-    site = await parts.story({ connection, administrator, folder, checks, keep: context.flags['keep'] === true, fresh: context.flags['fresh'] === true, look, progress, signal, env })
+    site = await parts.story({ connection, administrator, folder, checks, keep: context.flags['keep'] === true, fresh: context.flags['fresh'] === true, leftMs: () => minutes * 60_000 - (performance.now() - began), look, progress, signal, env })
   } catch (error) {
     problem = error
   } finally {

@@ -9,6 +9,8 @@ export interface CheckResult {
   readonly detail?: string
   /** The last lines of what a check ran that failed. */
   readonly output?: readonly string[]
+  /** Why it was not carried out. */
+  readonly skipped?: string
 }
 
 export interface Checks {
@@ -17,6 +19,8 @@ export interface Checks {
   check(name: string, work: (note: (text: string) => void) => Promise<void>): Promise<boolean>
   /** The same, for what everything after it needs: a failure ends the demo. */
   must(name: string, work: (note: (text: string) => void) => Promise<void>): Promise<void>
+  /** Notes what is not carried out, and why. */
+  skip(name: string, why: string): void
   /** A line of what the check that is going on has run. */
   heard(line: string): void
 }
@@ -50,6 +54,10 @@ export function newChecks(progress: Progress, signal: AbortSignal, look: () => P
   }
   return {
     results,
+    skip(name, why) {
+      results.push({ name, ok: true, seconds: 0, skipped: why })
+      progress.warn(`${name}: not run: ${why}`)
+    },
     heard(line) {
       if (line.trim() !== '') lines = [...lines, line].slice(-lastLines)
     },

@@ -32,17 +32,20 @@ const stop = 'npm run demo -- --stop'
 
 export function report({ results, seconds, site, kept, problem }: DemoReport): string {
   const failed = results.filter((check) => !check.ok).length
+  const skipped = results.filter((check) => check.skipped !== undefined).length
+  const carriedOut = results.length - skipped
   const took = duration(seconds * 1000)
   return [
     '', 'What was checked:', ...results.flatMap(checkLines), '',
     ...(problem === undefined ? [] : [`The demo ended early: ${problem.message}`, `→ ${problem.hint}`]),
-    failed === 0 ? `All ${results.length} checks held, in ${took}.` : `${failed} of ${results.length} checks failed, in ${took}.`,
+    `${failed === 0 ? `All ${carriedOut} checks held` : `${failed} of ${carriedOut} checks failed`}, in ${took}${skipped === 0 ? '' : `; ${skipped} not run`}.`,
     ...(site === undefined ? [] : ['', kept === undefined ? 'It ran at (gone again; "npm run demo -- --keep" leaves it running):' : 'It is left running:', ...placeLines(site)]),
     ...(kept === undefined ? [] : keptLines(kept, problem !== undefined || failed > 0))
   ].join('\n')
 }
 
-function checkLines({ name, ok, seconds, detail, output }: CheckResult): string[] {
+function checkLines({ name, ok, seconds, detail, output, skipped }: CheckResult): string[] {
+  if (skipped !== undefined) return [`  – ${name}: not run: ${skipped}`]
   return [
     `  ${ok ? '✓' : '✗'} ${name} (${duration(seconds * 1000)})`,
     ...(ok ? [] : (detail ?? '').split('\n').map((line) => `      ${line}`)),

@@ -67,7 +67,7 @@ interface Ran {
 }
 
 /** The demo around another story, with models of guests. */
-async function runStory(flags: Record<string, boolean>, story: DemoParts['story'], signal = new AbortController().signal): Promise<Ran> {
+async function runStory(flags: Record<string, boolean | string>, story: DemoParts['story'], signal = new AbortController().signal): Promise<Ran> {
   const { shown, progress } = recorder()
   let text = ''
   let document: any
@@ -110,4 +110,20 @@ test('one that fails without that wish, or that somebody stops, leaves nothing',
     throw stop.signal.reason
   }, stop.signal)).rejects.toMatchObject({ code: 'cancelled' })
   expect(existsSync(folder)).toBe(false)
+}, 240_000)
+
+test('what there is no time for is named as not run, and counts neither as held nor as failed', async () => {
+  let left = 0
+  const { code, text, document } = await runStory({ minutes: '30' }, async ({ checks, leftMs }) => {
+    left = leftMs()
+    await checks.must('a check', async () => {})
+    checks.skip('another', 'this machine is slow')
+    return { site: '', urls: [], user: '', passwordFile: '', caFile: '' }
+  })
+  expect(left).toBeGreaterThan(25 * 60_000)
+  expect(left).toBeLessThanOrEqual(30 * 60_000)
+  expect(code).toBe(0)
+  expect(document.checks).toMatchObject([{ name: 'a check', ok: true }, { name: 'another', skipped: 'this machine is slow' }])
+  for (const words of ['✓ a check', '– another: not run: this machine is slow', 'All 1 checks held', '; 1 not run.']) expect.soft(text).toContain(words)
+  await expect(runStory({ minutes: 'soon' }, failing)).rejects.toMatchObject({ code: 'usage' })
 }, 240_000)
