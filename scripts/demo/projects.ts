@@ -1,6 +1,7 @@
 /** Work on the projects over SSH from the admin network, with the programs that people use: git, SFTP, rsync. */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { jailedProjectsFolder, projectsFolder, projectsOnDisk } from '../../images/guest/places.ts'
 import { buildRoot, inRoot, type Root } from '../../lab/debian/root.ts'
 import { projectsKeyFile } from '../lab-site.ts'
 import { groupWithRole, type Site } from '../../stacks/site.ts'
@@ -69,12 +70,15 @@ done; true`)
       // The jail's is a mount of the projects. Layers of container images have numbers of users of their own, in a folder that is closed to this one.
       const owned = await inGuest(guest, `find / /srv/golden -xdev -user ${user} -not -path '/srv/golden/projects*' -not -path '/opt/golden/jail/srv/golden/projects*' -not -path '/var/lib/docker/*'; stat -c %a /var/lib/docker | grep -v '0$' || true`)
       expectEqual(`what else belongs to ${user}`, owned, '')
-      expectThat((await inGuest(guest, `find /srv/golden/projects -user ${user} | head -n 1`)) !== '', `the projects do not belong to ${user}`)
+      const onDisk = await inGuest(guest, `find /srv/golden -xdev -uid ${projectsOnDisk} -not -path '${projectsFolder}*'`)
+      expectEqual('what else on the data disk is theirs', onDisk, '')
+      expectThat((await inGuest(guest, `find ${jailedProjectsFolder} -user ${user} | head -n 1`)) !== '', `the projects do not belong to ${user}`)
     })
     await checks.check('a project with a git URL is cloned in its sandbox, and its files belong to the people', async () => {
       try {
         await inGuest(guest, firstClone)
-        const seen = await inGuest(guest, `cat /srv/golden/projects/cloned/hello.txt; stat -c %U /srv/golden/projects/cloned/hello.txt /srv/golden/projects/cloned/.git/config; cat ${report}`)
+        const cloned = `${jailedProjectsFolder}/cloned`
+        const seen = await inGuest(guest, `cat ${cloned}/hello.txt; stat -c %U ${cloned}/hello.txt ${cloned}/.git/config; cat ${report}`)
         expectEqual('the clone', seen, `hello\n${user}\n${user}\n[]`)
       } finally {
         await inGuest(guest, 'rm -rf /run/golden/projects /opt/demo /srv/golden/projects/cloned')
@@ -92,7 +96,7 @@ const firstClone = `set -eu
 export HOME=/nonexistent GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
 mkdir /opt/demo && git init -q -b main /opt/demo/made && cd /opt/demo/made && echo hello > hello.txt && git add . && git commit -qm first
 git clone -q --bare /opt/demo/made /opt/demo/origin.git && chown -R serena:serena /opt/demo/origin.git
-setpriv --reuid ${user} --regid ${user} --clear-groups /opt/golden/node/bin/node /usr/local/lib/golden/prepare.js projects cloned
+setpriv --reuid ${projectsOnDisk} --regid ${projectsOnDisk} --clear-groups /opt/golden/node/bin/node /usr/local/lib/golden/prepare.js projects cloned
 install -d -o serena -g serena -m 0700 /run/golden/projects
 echo '[{"name":"cloned","git":"file:///opt/demo/origin.git"}]' > /run/golden/projects/wanted.json && chown serena /run/golden/projects/wanted.json
 systemctl start --wait golden-projects.service
