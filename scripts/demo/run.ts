@@ -107,6 +107,8 @@ async function twoVms(world: DemoWorld, site: Site, proxmox: Proxmox): Promise<D
   await checks.check('golden deploy again: nothing to do', async () => {
     expectEqual('changes', (await golden('deploy')).changed, false)
   })
+  const { groups } = await golden('status')
+  const status = groups[groupWithRole(site, 'serena')?.name ?? '']
   await checkAccess(checks, access, 'two VMs')
   await leaveMark(access, mark)
   await checkLogs(checks, { site, guests, signal, access }, 'two VMs')
@@ -114,8 +116,6 @@ async function twoVms(world: DemoWorld, site: Site, proxmox: Proxmox): Promise<D
   await checkFirewalls(checks, { site, router: routerPorts.target, control: control(connection.controlSocket), administrator, guests }, 'two VMs')
   await checkSecrets(checks, { folder, labLog: join(world.folder, 'lab.log'), labFolder: join(world.folder, 'lab') })
   await checkSurvival(checks, serena, access, mark)
-  const { groups } = await golden('status')
-  const status = groups[groupWithRole(site, 'serena')?.name ?? '']
   if (!keep) await checkDestroy(checks, 'two VMs', golden)
   const user = site.serena.users[0]?.name ?? ''
   return { site: folder, urls: Object.values(status.urls), user, passwordFile: status.credentialFiles[user], caFile: status.caFile }

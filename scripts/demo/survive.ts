@@ -32,8 +32,11 @@ export async function inGuest(guest: Guest, command: string): Promise<string> {
 
 /** Serena answers an MCP client, with the data of before. */
 export async function backWithData(access: OutsideAccess, mark: string, signal: AbortSignal): Promise<void> {
-  await eventually(() => findMark(access, mark), { timeoutMs: 600_000, everyMs: 2000, signal })
+  await eventually(() => findMark(access, mark), { timeoutMs: 900_000, everyMs: 2000, signal })
 }
+
+/** Without it Proxmox waits for a minute, in which an emulated guest hardly gets around to stopping two Serenas. */
+const rebootSeconds = 300
 
 export async function checkSurvival(checks: Checks, guest: Guest, access: OutsideAccess, mark: string): Promise<void> {
   await checks.check('dockerd restarted: Serena is back by itself, data intact', async () => {
@@ -63,11 +66,11 @@ export async function checkSurvival(checks: Checks, guest: Guest, access: Outsid
   })
   await checks.check('VM rebooted through the API: Serena is back by itself, data intact', async (note) => {
     const booted = (await inGuest(guest, 'cat /proc/sys/kernel/random/boot_id')).trim()
-    await guest.proxmox.task(await guest.proxmox.post<string>(`/nodes/${guest.node}/qemu/${guest.vmid}/status/reboot`), { signal: guest.signal })
+    await guest.proxmox.task(await guest.proxmox.post<string>(`/nodes/${guest.node}/qemu/${guest.vmid}/status/reboot`, { timeout: rebootSeconds }), { signal: guest.signal })
     note('rebooting')
     await eventually(async () => {
       expectThat((await inGuest(guest, 'cat /proc/sys/kernel/random/boot_id')).trim() !== booted, 'the VM did not reboot')
-    }, { timeoutMs: 600_000, everyMs: 2000, signal: guest.signal })
+    }, { timeoutMs: 900_000, everyMs: 2000, signal: guest.signal })
     await backWithData(access, mark, guest.signal)
   })
 }
