@@ -1,5 +1,4 @@
 /** Shows progress: live on a terminal, plain lines elsewhere, always on standard error. */
-import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Progress } from '../proxmox/progress.ts'
 
 export interface Screen {
@@ -34,33 +33,32 @@ function cut(text: string, columns: number): string {
  * @param now milliseconds, monotonic
  */
 export function renderer(screen: Screen, now: () => number = () => performance.now()): Progress {
-  // Steps that run side by side are each as deep as what they are part of.
-  const depthHere = new AsyncLocalStorage<number>()
-  const line = (text: string, depth = depthHere.getStore() ?? 0): void => screen.write(`${screen.isTTY ? '\r\x1b[K' : ''}${'  '.repeat(depth)}${text}\n`)
+  let depth = 0
+  const line = (text: string): void => screen.write(`${screen.isTTY ? '\r\x1b[K' : ''}${'  '.repeat(depth)}${text}\n`)
   return {
     async step(title, work) {
       const began = now()
       let latest = ''
       let shown = began
-      const outside = depthHere.getStore() ?? 0
-      const depth = outside + 1
-      line(`${title} …`, outside)
+      line(`${title} …`)
+      depth += 1
       const show = (): void => {
         // A line that wraps can't be taken back.
         if (screen.isTTY) screen.write(`\r\x1b[K${cut(`${'  '.repeat(depth)}${duration(now() - began)}${latest === '' ? '' : ` · ${latest}`}`, (screen.columns?.() ?? 80) - 1)}`)
         else if (now() - shown >= heartbeatMs) {
           shown = now()
-          line(`${title}: ${duration(now() - began)}${latest === '' ? '' : ` · ${latest}`}`, depth)
+          line(`${title}: ${duration(now() - began)}${latest === '' ? '' : ` · ${latest}`}`)
         }
       }
       const beat = setInterval(show, screen.isTTY ? 500 : 1000)
       beat.unref()
       const end = (mark: string): void => {
         clearInterval(beat)
-        line(`${mark} ${title} (${duration(now() - began)})`, outside)
+        depth -= 1
+        line(`${mark} ${title} (${duration(now() - began)})`)
       }
       try {
-        const value = await depthHere.run(depth, () => work((note) => { latest = note.split('\n')[0] ?? ''; show() }))
+        const value = await work((note) => { latest = note.split('\n')[0] ?? ''; show() })
         end('✓')
         return value
       } catch (error) {

@@ -4,9 +4,9 @@
  */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { cacheFolder } from '../../core/folders.ts'
+import { cacheFolder, makeFolder } from '../../core/folders.ts'
 import { command } from '../../lab/debian/command.ts'
 import type { Proxmox } from '../../proxmox/client.ts'
 import type { Site } from '../../stacks/site.ts'
@@ -52,7 +52,7 @@ export async function keepImage({ administrator, node }: Place, env: NodeJS.Proc
   const { path } = await administrator.get<{ path: string }>(`/nodes/${node}/storage/${volume.split(':')[0]}/content/${encodeURIComponent(volume)}`)
   const target = folderOf(env, key)
   const parent = resolve(target, '..')
-  await mkdir(parent, { recursive: true })
+  await makeFolder(parent)
   const part = await mkdtemp(join(parent, 'part-'))
   await command(['qemu-img', 'convert', '-O', 'qcow2', path, join(part, 'disk.qcow2')])
   await writeFile(join(part, 'vm.json'), JSON.stringify({ vmid, config } satisfies Kept))

@@ -31,15 +31,11 @@ describe('golden', () => {
   }, 30_000)
 
   it.each([['of a verb that is not there', ['bakee']], ['of a flag that is not there', ['bake', '--quick']], ['of a name of JavaScript', ['constructor']], ['of a word too many', ['client', 'cline', 'cursor']], ['of a word for a verb that takes none', ['bake', 'serena']], ['of a value that an option does not have', ['lab', '--driver', 'kvm']]])('exits with 2 in case %s, and says where to look', async (_, args) => {
-    const { code, error, stderr } = await golden(...args, '--json')
-    expect({ code, error }).toEqual({ code: 2, error: { code: 'usage', message: expect.stringMatching(/./), hint: expect.stringMatching(/./) } })
-    expect(stderr).toMatch(/^error usage: .+\n→ (Run "npx golden .*help|Say )/)
-  }, 30_000)
-
-  it('says so to people on standard error alone', async () => {
-    const { code, stdout, stderr } = await golden('bakee')
+    const { code, stdout, stderr } = await golden(...args)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
-    expect(stderr).toMatch(/^error usage: /)
+    expect(stderr).toMatch(/^error usage: .+\n→ (Run "npx golden .*help|Say )/)
+    const asked = await golden(...args, '--json')
+    expect({ code: asked.code, error: asked.error }).toEqual({ code: 2, error: { code: 'usage', message: expect.stringMatching(/./), hint: expect.stringMatching(/./) } })
   }, 30_000)
 
   it('tells what the system refuses as a failure, not as a bug', async () => {

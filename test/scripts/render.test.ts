@@ -8,19 +8,6 @@ async function live(note: string, columns: number | undefined): Promise<string> 
   return written.slice(1, -1).join('').replace('\r\x1b[K', '')
 }
 
-test('steps side by side are each as deep as what they are part of', async () => {
-  const lines: string[] = []
-  const { step, info } = renderer({ isTTY: false, write: (text) => { lines.push(text) } }, () => 0)
-  const { promise, resolve } = Promise.withResolvers<void>()
-  await step('both', () => Promise.all([
-    step('one', async () => { await promise; info('of one') }),
-    step('other', async () => { await step('inner', async () => { resolve() }) })
-  ]))
-  // What is beside each other has no order.
-  const shown = lines.map((line) => line.replace(/ \(.*/, '').trimEnd())
-  expect(shown.toSorted()).toEqual(['    inner …', '    of one', '    ✓ inner', '  one …', '  other …', '  ✓ one', '  ✓ other', 'both …', '✓ both'])
-})
-
 test('a line that changes fits the terminal, whatever is on it', async () => {
   expect(await live('a'.repeat(300), 40)).toHaveLength(39)
   expect(await live('a'.repeat(300), undefined)).toHaveLength(79)
