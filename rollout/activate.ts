@@ -2,7 +2,6 @@
  * Makes a slot its group's owner: the data disk goes from the depot to the slot, and the guest starts what needs
  * it. Observe, decide (pure), act; killed anywhere and run again it goes on.
  */
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import type { Progress } from '../proxmox/progress.ts'
@@ -12,7 +11,7 @@ import { guestOf, type Guest, type GuestStatus } from './guest.ts'
 import { checkIdentity, diskPlace, observeGroup, type Disk, type GroupPlaces, type GroupSeen } from './observe.ts'
 import { missingHint, strayVolumes } from './missing.ts'
 import { findObstacles, lockedIn, refusalOf } from './obstacles.ts'
-import { pauseAfter, reconcile, type Decision, type Refusal } from './reconcile.ts'
+import { reconcile, untilNextLook, type Decision, type Refusal } from './reconcile.ts'
 
 export type ActivationStep =
   | { readonly do: 'mark-new' }
@@ -219,6 +218,6 @@ async function waitForStatus(guest: Guest, note: (text: string) => void, signal:
     if (status !== undefined) return status
     if (performance.now() > until) throw new Failure('slot-silent', 'the guest\'s agent answers, but slotctl does not', 'Look at the VM\'s console in Proxmox, then run the same command again.')
     note('the guest is still booting')
-    await delay(pauseAfter(performance.now() - asked), undefined, { signal })
+    await untilNextLook(performance.now() - asked, signal)
   }
 }

@@ -1,5 +1,6 @@
 /** The loop that all changes to a running group go through: look, decide on one step, take it, look again. */
 import { setTimeout as delay } from 'node:timers/promises'
+import { pauseAfter } from '../images/guest/pace.ts'
 import { Failure, isLost } from '../proxmox/failure.ts'
 import { isOutdated } from '../proxmox/outdated.ts'
 
@@ -39,11 +40,12 @@ const attempts = 3
 const outdatedAttempts = 20
 const outdatedPauseMs = 250
 
-/**
- * How long to wait before the next look, in milliseconds: a guest that takes seconds for an answer is busy, and each
- * question makes it later. At most a fifth of its time goes into answers.
- */
-export const pauseAfter = (lookMs: number, pauseMs = 2000): number => Math.max(pauseMs, Math.min(lookMs * 4, 60_000))
+/** Between two looks, where nothing else is said; and at the most, where a look takes long. */
+const pauseMs = 2000
+const longestPauseMs = 60_000
+
+/** Waits until it is time for the next look at a guest. @param lookMs what the last one took */
+export const untilNextLook = (lookMs: number, signal: AbortSignal | undefined, leastMs = pauseMs): Promise<void> => delay(pauseAfter(lookMs, leastMs, longestPauseMs), undefined, { signal })
 
 /**
  * A step of which nobody knows whether it was done: its answer was lost, or, when it was taken again after that, it was
@@ -80,7 +82,7 @@ export async function reconcile<Seen, Step>(loop: Loop<Seen, Step>): Promise<See
           throw new Failure('wait-timeout', `waited ${Math.round(decision.timeoutMs / 1000)} s in vain: ${decision.for}`, 'Look at the VM in Proxmox, then run the same command again: it goes on from there.')
         }
         loop.note(decision.for)
-        await delay(pauseAfter(lookMs, loop.pauseMs), undefined, { signal: loop.signal })
+        await untilNextLook(lookMs, loop.signal, loop.pauseMs)
         break
       }
       case 'step': {

@@ -44,8 +44,9 @@ export const verb: Verb = {
       return 0
     }
     if (secretMissing !== undefined || wanted.replaceToken) requireHidden(folder, tokenFile, 'the token\'s secret (proxmox.token)')
+    const name = administratorName(context.flags)
     const trust = await firstContact(site, folder, context)
-    const auth = await administrator(context)
+    const auth = await administrator(name, context)
     const admin = connect({ url: site.proxmox.url, auth, say: context.progress.info, signal: context.signal, ...(trust.caPem === undefined ? {} : { caPem: trust.caPem }) })
     try {
       return await setup(admin, wanted, trust, site, folder, context)
@@ -127,8 +128,13 @@ async function keepToken(site: Site, folder: string, secret: string): Promise<st
   return file
 }
 
-async function administrator({ flags, env, progress, signal }: VerbContext): Promise<Login | Token> {
-  const username = typeof flags['admin'] === 'string' ? flags['admin'] : 'root@pam'
+const administratorName = (flags: VerbContext['flags']): string => {
+  const name = typeof flags['admin'] === 'string' ? flags['admin'] : 'root@pam'
+  if (!/^[^@]+@[^@!]+(![^!]+)?$/.test(name)) throw new Failure('admin-malformed', `--admin ${name} has no realm`, 'It is user@realm, e.g. root@pam, or a token\'s id in quotes, e.g. \'root@pam!setup\'.')
+  return name
+}
+
+async function administrator(username: string, { env, progress, signal }: VerbContext): Promise<Login | Token> {
   if (username.includes('!')) {
     const secret = env['PROXMOX_ADMIN_TOKEN']
     if (!secret) throw new Failure('admin-secret-missing', `the secret of ${username} is not given`, 'Set PROXMOX_ADMIN_TOKEN for this one command.')

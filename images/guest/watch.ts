@@ -17,6 +17,7 @@ import { frontProblems, readProbe, sessionProblems } from './front.ts'
 import { thriftily } from './health.ts'
 import { JournalCopy } from './journal.ts'
 import { addressReport, authSocket, claimFile, isEssential, journalFolder, presentContainers, restartReport, sessionReport, type Container } from './places.ts'
+import { pauseAfter } from './pace.ts'
 import { answers } from './probe.ts'
 import { decide, forget, hold, slownessOf, type Patience } from './patience.ts'
 import { Share } from './share.ts'
@@ -26,7 +27,7 @@ import { isFullForLoki } from './space.ts'
 const roundMs = 5000
 /** What keepAgent and keepFirewall take, which start a few short programs: a tenth of it is usual. */
 const usualMs = 500
-/** At the most, where a round takes long: looking after the containers must not keep them from their work. */
+/** At the most, where a round takes long. */
 const longestPauseMs = 30_000
 const frontMs = 30_000
 const sessionMs = 600_000
@@ -154,5 +155,5 @@ for (;;) {
   await round(slot.seed, containers, patience, front, slowness)
   if (share && isMounted()) await share.keep().catch((error: Error) => console.error(`Loki's share of the data disk: ${error.message}`))
   const tookMs = (process.uptime() - began) * 1000
-  await pause(Math.max(roundMs, Math.min(tookMs * 4, longestPauseMs)))
+  await pause(pauseAfter(tookMs, roundMs, longestPauseMs))
 }

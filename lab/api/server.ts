@@ -56,7 +56,7 @@ export async function startApiServer(context: Context, options: ServerOptions): 
     clearTimeout(back)
     back = setTimeout(() => server.listen(port, '127.0.0.1'), ms)
   }
-  const server: Server = createServer({ key: options.key, cert: options.cert, minVersion: 'TLSv1.2', keepAliveTimeout: 15000 }, (request, response) => {
+  const server: Server = createServer({ key: options.key, cert: options.cert, minVersion: 'TLSv1.2', keepAliveTimeout: 5000 }, (request, response) => {
     void serve(context, options, leave, request, response).catch((error: unknown) => {
       context.log(`api: ${request.method ?? ''} ${request.url ?? ''}: ${String(error)}`)
       response.destroy()

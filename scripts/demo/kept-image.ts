@@ -16,7 +16,9 @@ const sources = ['core', 'images', 'lab', 'packer', 'proxmox', 'tools', 'scripts
 
 /** @param project the clone's folder. @returns what an image of this site can be told by */
 export async function imageKey(site: Site, lock: string, project = resolve(import.meta.dirname, '../..')): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify([site.image.base, site.image.build, lock]))
+  const { base, build } = site.image
+  // Where the base lies on this computer does not matter.
+  const hash = createHash('sha256').update(JSON.stringify([base.os, base.sha256, build, lock]))
   for (const source of sources) {
     const path = join(project, source)
     const names = (await stat(path)).isDirectory() ? (await readdir(path, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)) : [path]

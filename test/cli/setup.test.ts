@@ -156,6 +156,11 @@ test('a certificate for another name is refused before anybody is asked, and not
   await expect(readFile(join(folder, 'secrets/proxmox-ca.pem'))).rejects.toThrow('ENOENT')
 }, 60_000)
 
+test('an administrator without a realm is refused before anything is asked', async () => {
+  const { document } = await golden(await siteFolder('realm'), 'setup', '--admin', 'root')
+  expect(document.error).toMatchObject({ code: 'admin-malformed', message: '--admin root has no realm', hint: expect.stringContaining('root@pam') })
+}, 60_000)
+
 const pinnedIn = (folder: string): Promise<string> => readFile(join(folder, 'secrets/proxmox-ca.pem'), 'utf8')
 
 test('the CA is pinned, not the node\'s own certificate, which is renewed without anybody noticing', async () => {

@@ -161,6 +161,15 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
     expect(bad['401']).toBeLessThanOrEqual(tries.burst + 10)
   }, 180_000)
 
+  test.skipIf(process.env['GOLDEN_TEST_LONG'] !== '1')('leaves what others wait within one and a half times, 50 wrong passwords a second (needs GOLDEN_TEST_LONG=1 and an idle machine)', () => {
+    const { answers } = ask(seeds.serena, image, serenaAt, [], { files: { 'htpasswd/serena': strong }, flood: { seconds: 30, rate: 50 } })
+    const { quiet, flooded, good } = JSON.parse(answers['flood']?.body ?? '') as FloodOutcome
+    expect(new Set(good)).toEqual(new Set([200]))
+    const p95 = (list: number[]): number => list.sort((a, b) => a - b)[Math.floor(list.length * 0.95)] ?? 0
+    console.log(`p95 alone ${p95(quiet).toFixed(1)} ms (${quiet.length} requests), flooded ${p95(flooded).toFixed(1)} ms (${flooded.length})`)
+    expect(p95(flooded)).toBeLessThan(1.5 * p95(quiet))
+  }, 180_000)
+
   test('says no before it takes in what a stranger sends', () => {
     const head = `POST /mcp HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 16000000\r\n`
     const authorization = (credentials: string): string => `Authorization: Basic ${Buffer.from(credentials).toString('base64')}\r\n`

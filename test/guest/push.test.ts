@@ -1,6 +1,6 @@
 /** The hooks that a push to a project runs, with this computer's git: nothing that only Serena has is ever lost. */
 import { spawnSync } from 'node:child_process'
-import { chmodSync, cpSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import fc from 'fast-check'
@@ -143,6 +143,21 @@ describe('what Serena has and nobody has committed', () => {
     expect(push({ a: '2\n' }).status).toBe(0)
     expect([read('a'), hasKept('half resolved'), git(serena, 'status', '--porcelain')]).toEqual(['2\n', true, ''])
     expect(existsSync(join(serena, '.git/MERGE_HEAD'))).toBe(false)
+  })
+
+  test('a change in the very moment after a commit, of the same size', () => {
+    git(serena, 'config', 'core.trustctime', 'false')
+    const moment = 1_700_000_000
+    write(serena, 'a', 'before\n')
+    git(serena, 'commit', '-qam', 'of Serena')
+    utimesSync(join(serena, 'a'), moment, moment)
+    git(serena, 'update-index', '--refresh')
+    utimesSync(join(serena, '.git/index'), moment, moment)
+    write(serena, 'a', 'edited\n')
+    utimesSync(join(serena, 'a'), moment, moment)
+    git(mine, 'pull', '-q', '--no-rebase', serena, 'main')
+    expect(push({ a: '2\n' }).status).toBe(0)
+    expect(hasKept('edited')).toBe(true)
   })
 
   test('several pushes in one second: all of it', () => {

@@ -135,7 +135,6 @@ export class Rig {
   async close(): Promise<void> {
     for (const client of this.clients) client.end()
     await this.driver.close()
-    // A guest that was cut off while it booted may still write a last line of its serial log.
-    await rm(this.folder, { recursive: true, force: true, maxRetries: 5 })
+    await rm(this.folder, { recursive: true, force: true })
   }
 }

@@ -255,7 +255,9 @@ export class Guest {
     return unit === undefined ? this.journalLines : this.journalLines.filter((line) => line.unit === unit)
   }
 
+  /** What goes on in a guest that was cut off while it booted is heard of by nobody. */
   serial(text: string): void {
+    if (this.state === 'off') return
     try { appendFileSync(this.spec.serialLog, `${text}\n`) } catch { /* the log's folder may be gone with the VM */ }
   }
 
@@ -273,6 +275,7 @@ export class Guest {
   async cut(): Promise<void> {
     this.run++
     this.state = 'off'
+    this.systemd.halt()
     for (const socket of this.connections) socket.destroy()
     this.connections.clear()
     this.sshd = undefined

@@ -19,8 +19,12 @@ export class Systemd {
   private readonly guest: Guest
   private readonly states = new Map<string, UnitState>()
   private readonly starting = new Set<string>()
+  private halted = false
 
   constructor(guest: Guest) { this.guest = guest }
+
+  /** The machine is off: nothing starts any more. */
+  halt(): void { this.halted = true }
 
   state(unit: string): ActiveState {
     const name = unitName(unit)
@@ -101,6 +105,7 @@ export class Systemd {
   /** Starts a unit and what it needs. Resolves to an error text, or undefined. Starting what is active does nothing. */
   async start(unit: string): Promise<string | undefined> {
     const name = unitName(unit)
+    if (this.halted) return `Failed to start ${name}: the machine is off.`
     if (this.state(name) === 'active' || this.starting.has(name)) return undefined
     if (name.endsWith('.device')) return `Timed out waiting for device ${name}.`
     const file = this.file(name)
