@@ -1,4 +1,5 @@
 /** The administrator's part as a shell script for the node, for those who do not want to give anybody a login. */
+import { managementSet } from './datacenter-firewall.ts'
 import { firewallIsOn, planSetup, type SetupObserved, type SetupWanted } from './setup.ts'
 import { shellWord } from './shell-word.ts'
 import { diskStorageProblem, storageKinds } from './storage-kinds.ts'
@@ -123,6 +124,18 @@ function lookAtFirewall(management: readonly string[]): string[] {
     '  caller=${caller%% *}',
     `  inside() { awk -v ip="$1" -v networks="$networks" 'function number(text, part) { return split(text, part, ".") == 4 ? ((part[1] * 256 + part[2]) * 256 + part[3]) * 256 + part[4] : -1 } BEGIN { address = number(ip); count = split(networks, list, " "); for (i = 1; i <= count; i++) { split(list[i] "/32", net, "/"); size = 2 ^ (32 - net[2]); if (address >= 0 && int(address / size) == int(number(net[1]) / size)) exit 0 } exit 1 }'; }`,
     '  [ -z "$caller" ] || inside "$caller" || refuse "you come from $caller, which is in none of: $networks; the datacenter firewall would lock you out. Add your network to network.admin in site.ts"',
+    // Before the networks that are let in come the rules and the exceptions that somebody has made.
+    '  rules=$(get /cluster/firewall/rules)',
+    `  refusing=$(each "$rules" | grep '"enable":1' | grep -Ev '"type":"(out|forward)"' | grep -Ev '"action":"ACCEPT".*"type":"in"' || true)`,
+    '  excepted=',
+    `  if has /cluster/firewall/ipset name ${managementSet}; then`,
+    `    entries=$(get /cluster/firewall/ipset/${managementSet})`,
+    `    excepted=$(each "$entries" | grep '"nomatch":1' || true)`,
+    '  fi',
+    `  if [ -n "$refusing$excepted" ] && [ "\${RULES_READ:-}" != yes ]; then`,
+    `    printf '%s\n' "$refusing" "$excepted" >&2`,
+    `    refuse "the datacenter has these rules, or exceptions of the IP set ${managementSet}, which may refuse you before your network is let in. Turn off what is not meant; to go on with them, run this script with RULES_READ=yes in its environment"`,
+    '  fi',
     '  echo "The datacenter firewall goes on. This node then no longer lets in, but from where you make a rule for it:" >&2',
     `  ss -Hltun 2>/dev/null | awk '{ n = split($5, part, ":"); port = part[n]; if ($5 ~ /^127\\.|^\\[::1\\]|%lo:/ || port == 22 || port == 8006 || port == 3128 || (port >= 5900 && port <= 5999)) next; print "  " $1 " " $5 }' | sort -u >&2 || true`,
     '  echo "To undo it: pvesh set /cluster/firewall/options --enable 0" >&2',

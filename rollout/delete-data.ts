@@ -11,6 +11,7 @@ import { claimSite } from './claim.ts'
 import { seenVm, settleGroup, throwAway } from './depot.ts'
 import { checkIdentity, diskPlace, observeGroup, observeVm, placesOf, type Disk, type GroupPlaces, type GroupSeen, type VmSeen } from './observe.ts'
 import { readPins, updatePins } from './pins.ts'
+import { requireGroupNode } from './node.ts'
 import { findObstacles, refusalOf } from './obstacles.ts'
 import { reconcile, type Decision, type Refusal } from './reconcile.ts'
 
@@ -77,6 +78,7 @@ export async function deleteData(options: DeleteDataOptions, group: string): Pro
  */
 export async function checkDeleteData({ site, folder, proxmox }: Pick<DeleteDataOptions, 'site' | 'folder' | 'proxmox'>, group: string): Promise<void> {
   const places = notDeployed(site, group, (await readPins(folder)).groups[group])
+  await requireGroupNode(proxmox, places, site.proxmox.node)
   const decision = decideDeleteData(group, places.throwAway, await observeWithThrowAway(proxmox, places))
   if (decision.kind === 'refuse') throw new Failure(decision.refusal.code, decision.refusal.message, decision.refusal.hint)
 }

@@ -17,6 +17,7 @@ import { firewallNotice, firewallState } from './firewall.ts'
 import { certificatesOf, certificateWarnings, givenKey, givenOf, refuseOtherSeed, seedTag } from './given.ts'
 import { guestOf } from './guest.ts'
 import { missingHint, strayVolumes } from './missing.ts'
+import { requireGroupNode } from './node.ts'
 import { checkIdentity, diskPlace, observeGroup, placesOf, type GroupPlaces, type GroupSeen } from './observe.ts'
 import { refuseObstacles } from './obstacles.ts'
 import type { DeployOptions } from './options.ts'
@@ -194,6 +195,7 @@ async function checkDeployed({ site, proxmox, progress }: DeployOptions, deploym
       continue
     }
     const places = placesOf(site, group, pins)
+    await requireGroupNode(proxmox, places, site.proxmox.node)
     const seen = await observeGroup(proxmox, places)
     checkIdentity(places, seen)
     await checkHandover(proxmox, places, pins, seen)

@@ -1,5 +1,5 @@
 /** `destroy`: ends releases. VMs, seeds and pins go; data disks stay in their depots. */
-import { ProxmoxError } from '../proxmox/client.ts'
+import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import type { Progress } from '../proxmox/progress.ts'
 import { groupOrder, stackName } from '../stacks/order.ts'
@@ -12,6 +12,7 @@ import { readGivenKey } from './given.ts'
 import type { DeployOptions } from './options.ts'
 import { checkDepot, checkSlot, diskPlace, observeGroup, placesOf, type DiskPlace, type GroupPlaces, type GroupSeen } from './observe.ts'
 import { missingHint, strayVolumes } from './missing.ts'
+import { requireGroupNode } from './node.ts'
 import { refuseObstacles } from './obstacles.ts'
 import { readPins, updatePins, withoutReleases } from './pins.ts'
 import { release } from './release.ts'
@@ -71,6 +72,7 @@ async function destroyGroups(options: DeployOptions, claim: SiteClaim, only?: re
 /** @throws Failure for what would keep the data of a group from going home */
 async function checkObstacles({ site, folder, proxmox }: DeployOptions, group: string): Promise<void> {
   const places = placesOf(site, group, (await readPins(folder)).groups[group])
+  await requireGroupNode(proxmox, places, site.proxmox.node)
   const seen = await observeGroup(proxmox, places)
   await refuseObstacles(proxmox, places, seen, 'depot')
 }
@@ -83,7 +85,7 @@ export async function destroyGroup(options: DeployOptions, engine: Engine, group
   await settleGroup(proxmox, places, signal)
   const seen = await observeGroup(proxmox, places)
   checkDepot(places, seen)
-  const strangers = strangersIn(places, seen, pins)
+  const strangers = await strangersIn(proxmox, places, seen, pins)
   const own = slotNames.filter((slot) => !strangers.includes(slot))
   for (const slot of strangers) progress.warn(`VMID ${places.slots[slot].vmid} of slot ${slot} is a VM of somebody else, which is left alone`)
   const existed = pins?.active !== undefined || own.some((slot) => seen.slots[slot].there === true)
@@ -102,7 +104,13 @@ export async function destroyGroup(options: DeployOptions, engine: Engine, group
       if (now.length > forgotten.length) await engine.destroy(stack, note)
     }))
   }
-  for (const one of slotNames.map((slot) => pins?.slots[slot]).filter((one): one is Release => one !== undefined)) await removeSeed(proxmox, one)
+  for (const one of slotNames.map((slot) => pins?.slots[slot]).filter((one): one is Release => one !== undefined)) {
+    await removeSeed(proxmox, one).catch((error: unknown) => {
+      // A storage that is not there any more must not keep the release from ending.
+      if (!(error instanceof ProxmoxError) || error.lost) throw error
+      progress.warn(`the seed ${one.vm.seed}, which holds that release's secrets, could not be removed: ${error.message}. If its storage is still there, remove it in Proxmox`)
+    })
+  }
   const had = own.flatMap((slot) => {
     const vm = seen.slots[slot]
     return vm.there === true && vm.seed !== undefined ? [vm.seed] : []
@@ -134,21 +142,23 @@ async function readState(engine: Engine, stack: string): Promise<readonly string
  * Slots whose VMID somebody else uses by now: nothing of theirs is ours to end.
  * @throws Failure for one that may be ours after all, because the data is in no other place
  */
-function strangersIn(places: GroupPlaces, seen: GroupSeen, pins: GroupPins | undefined): SlotName[] {
+async function strangersIn(proxmox: Proxmox, places: GroupPlaces, seen: GroupSeen, pins: GroupPins | undefined): Promise<SlotName[]> {
   const place = diskPlace(seen)
   const dataIsElsewhere = pins?.dataDisk !== 'made' || (place.at !== 'nowhere' && !('disk' in place && place.disk.gone === true))
-  return slotNames.filter((slot) => {
+  const strangers: SlotName[] = []
+  for (const slot of slotNames) {
     const vm = seen.slots[slot]
     const { vmid, name, pinned } = places.slots[slot]
     if (vm.there !== 'foreign' || vm.name === places.throwAway) {
       checkSlot(places, slot, vm)
-      return false
+      continue
     }
     if (pinned && !dataIsElsewhere) {
-      throw new Failure('vmid-taken', `VMID ${vmid} is not ${name} but ${vm.name === undefined ? 'a VM that the token may not see' : `VM "${vm.name}"`}, and the data disk of group ${places.group} is in no other place`, `If it is that slot's VM, give it its name and pool back in Proxmox. If it is not, restore the data disk into depot ${places.depot.vmid} from a backup. That VM was not touched.`)
+      throw new Failure('vmid-taken', `VMID ${vmid} is not ${name} but ${vm.name === undefined ? 'a VM that the token may not see' : `VM "${vm.name}"`}, and the data disk of group ${places.group} is in no other place`, `That VM was not touched. If it is that slot's VM, give it its name and pool back in Proxmox. If it is not: ${missingHint(places, await strayVolumes(proxmox, places))}`)
     }
-    return true
-  })
+    strangers.push(slot)
+  }
+  return strangers
 }
 
 function tell(progress: Progress, site: Site, { group, depot }: GroupPlaces, { dataDisk, data }: DestroyedGroup, missing: string): void {

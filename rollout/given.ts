@@ -73,12 +73,10 @@ export function changedSince({ id, given }: Release, key: Buffer | undefined, se
  * @throws Failure `seed-differs`
  */
 export async function refuseOtherSeed(folder: string, group: string, release: Release, secrets: SeedSecrets): Promise<void> {
-  // One of an earlier version does not say what it was given.
-  if (release.given === undefined) return
   const changed = changedSince(release, await readGivenKey(folder), secrets)
   if (changed?.length === 0) return
-  const why = changed === undefined ? `and without the key that it was made with (${keyFile(folder)}) nobody can tell whether it would be the same again` : `and ${changed.join(', ')} in the site folder ${changed.length === 1 ? 'is' : 'are'} not what it was made with`
-  throw new Failure('seed-differs', `the seed of release ${release.id} of group ${group} is not on the storage any more, ${why}`, `Put ${changed === undefined ? 'that key' : 'those'} back, e.g. from your backup; or begin a new release: "npx golden destroy ${group}", then "npx golden deploy". The data is kept.`)
+  const why = release.given === undefined ? 'and its pin, of an earlier version, does not tell whether it would be the same again' : changed === undefined ? `and without the key that it was made with (${keyFile(folder)}) nobody can tell whether it would be the same again` : `and ${changed.join(', ')} in the site folder ${changed.length === 1 ? 'is' : 'are'} not what it was made with`
+  throw new Failure('seed-differs', `the seed of release ${release.id} of group ${group} is not on the storage any more, ${why}`, `${release.given === undefined ? 'Put that file back on the storage from a backup' : `Put ${changed === undefined ? 'that key' : 'those'} back, e.g. from your backup`}; or begin a new release: "npx golden destroy ${group}", then "npx golden deploy". The data is kept.`)
 }
 
 /** When the certificates of a seed end, by name: of a chain the first that does. */

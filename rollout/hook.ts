@@ -4,6 +4,7 @@ import { Failure } from '../proxmox/failure.ts'
 import type { Progress } from '../proxmox/progress.ts'
 import type { Site, SlotName } from '../stacks/site.ts'
 import { activate } from './activate.ts'
+import { missingHint, strayVolumes } from './missing.ts'
 import { placesOf } from './observe.ts'
 import { readPins, updatePins, withDataDisk } from './pins.ts'
 import { release } from './release.ts'
@@ -33,6 +34,7 @@ export async function activateHook({ site, folder, proxmox, progress, signal }: 
 /** Works without pins too: what matters is who owns the disk. */
 export async function releaseHook({ site, folder, proxmox, progress, signal }: HookOptions, group: string, slot: SlotName): Promise<void> {
   const pins = (await readPins(folder)).groups[group]
-  const place = await release({ proxmox, progress, signal, places: placesOf(site, group, pins) }, slot)
-  if (place.at === 'nowhere' && pins?.dataDisk === 'made') progress.warn(`group ${group} has no data disk any more, neither in its depot nor in a slot`)
+  const places = placesOf(site, group, pins)
+  const place = await release({ proxmox, progress, signal, places }, slot)
+  if (place.at === 'nowhere' && pins?.dataDisk === 'made') progress.warn(`group ${group} has no data disk any more, neither in its depot nor in a slot. ${missingHint(places, await strayVolumes(proxmox, places))}`)
 }

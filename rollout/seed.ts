@@ -7,7 +7,7 @@ import { stringify } from 'yaml'
 import { hashPassword } from '../images/guest/password.ts'
 import { renderIso } from '../images/iso.ts'
 import { seedFiles } from '../images/seed.ts'
-import type { Proxmox } from '../proxmox/client.ts'
+import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../proxmox/failure.ts'
 import { newRelease, type Release } from '../stacks/deployment.ts'
 import { nftables } from '../stacks/nftables.ts'
@@ -168,7 +168,10 @@ export function seedPlace(release: Release): { readonly storage: string; readonl
 const contentPath = (release: Release): string => `/nodes/${release.vm.node}/storage/${seedPlace(release).storage}/content`
 
 export async function seedIsThere(proxmox: Proxmox, release: Release): Promise<boolean> {
-  const content = await proxmox.get<{ volid: string }[]>(contentPath(release), { content: 'iso' })
+  const content = await proxmox.get<{ volid: string }[]>(contentPath(release), { content: 'iso' }).catch((error: unknown) => {
+    if (!(error instanceof ProxmoxError) || ![400, 403, 500].includes(error.status)) throw error
+    throw new Failure('storage-missing', `storage ${seedPlace(release).storage}, where the seed of ${release.vm.name} is, is not there on node ${release.vm.node}, or the token may not use it: ${error.message}`, `Bring it back in Proxmox; or begin a new release, whose seed is on proxmox.storage.iso of site.ts: "npx golden destroy ${release.seed.group}", then "npx golden deploy". The data is kept.`, { cause: error })
+  })
   return content.some((entry) => entry.volid === release.vm.seed)
 }
 

@@ -14,6 +14,7 @@ import { lookAtHandedIn } from './handed-in.ts'
 import { checkIdentity, diskPlace, observeGroup, observePinned, placesOf, type GroupSeen } from './observe.ts'
 import { certificatesOf, certificateWarnings, type CertificateStatus } from './given.ts'
 import { missingHint, strayVolumes } from './missing.ts'
+import { groupNodeProblem } from './node.ts'
 import { findObstacles } from './obstacles.ts'
 import { readPins } from './pins.ts'
 import { secretDifferences } from './seed.ts'
@@ -84,7 +85,9 @@ export async function readStatus({ site, folder, proxmox, signal }: { readonly s
   return { schema: 1, site: site.name, healthy, problems, proxmoxFirewall: await firewallState(proxmox), groups }
 }
 
-type Look = Pick<GroupFacts, 'seen' | 'wrong' | 'missing' | 'obstacles'>
+type Look = Pick<GroupFacts, 'seen' | 'away' | 'wrong' | 'missing' | 'obstacles'>
+
+const nothing: GroupSeen = { depot: { there: false }, slots: { blue: { there: false }, green: { there: false } } }
 
 /** What there is, and what `deploy` and `destroy` would refuse because of it. */
 async function look(site: Site, proxmox: Proxmox, group: string, pins: GroupPins | undefined): Promise<Look> {
@@ -93,6 +96,8 @@ async function look(site: Site, proxmox: Proxmox, group: string, pins: GroupPins
     return { seen: await observePinned(proxmox, site.proxmox.node, pins), wrong: [`site.ts does not have this group any more: put it back, then "npx golden ${verb} ${group}" ends it`] }
   }
   const places = placesOf(site, group, pins)
+  const away = await groupNodeProblem(proxmox, places, site.proxmox.node)
+  if (away !== undefined) return { seen: nothing, away: true, wrong: [`${away.message}. ${away.hint}`] }
   const seen = await observeGroup(proxmox, places)
   const place = diskPlace(seen)
   const isMissing = place.at === 'nowhere' ? pins?.dataDisk === 'made' : place.at !== 'several' && place.disk.gone === true
@@ -121,6 +126,8 @@ interface GroupFacts {
   readonly folder: string
   readonly group: string
   readonly seen: GroupSeen
+  /** Its node is; nothing could be seen. */
+  readonly away?: true
   readonly wrong: readonly string[]
   /** What to do about data that is in no place. */
   readonly missing?: string
@@ -135,7 +142,7 @@ interface GroupFacts {
 }
 
 /** Pure, but for a look at which files exist. */
-export function describeGroup({ site, folder, group, seen, wrong, missing, obstacles, pins, guest, handedIn = [], changed: secrets = [] }: GroupFacts): GroupStatus {
+export function describeGroup({ site, folder, group, seen, away, wrong, missing, obstacles, pins, guest, handedIn = [], changed: secrets = [] }: GroupFacts): GroupStatus {
   const slot = pins?.active
   const release = slot === undefined ? undefined : pins?.slots[slot]
   const place = diskPlace(seen)
@@ -149,7 +156,7 @@ export function describeGroup({ site, folder, group, seen, wrong, missing, obsta
   if (place.at === 'several') problems.push(`more than one disk could be the data: ${place.list.join(', ')}`)
   if (vm?.there === true && place.at !== slot) problems.push(place.at === 'nowhere' ? `there is no data disk${missing === undefined ? '' : `. ${missing}`}` : 'the slot does not own the data disk: run "npx golden deploy"')
   if (release !== undefined && guest !== undefined && guest.release !== release.id) problems.push(`it runs release ${guest.release}, pinned is ${release.id}`)
-  const health = vm?.there !== true ? 'absent' : !vm.running ? 'stopped' : guest === undefined ? 'unreachable' : guest.healthy && guest.active && problems.length === 0 ? 'healthy' : 'unhealthy'
+  const health = away === true && slot !== undefined ? 'unreachable' : vm?.there !== true ? 'absent' : !vm.running ? 'stopped' : guest === undefined ? 'unreachable' : guest.healthy && guest.active && problems.length === 0 ? 'healthy' : 'unhealthy'
   const service = release?.seed.service ?? site.groups[group]?.service ?? ''
   const withGrafana = roles.includes('logging') && guest?.missing.includes('grafana') !== true
   return {

@@ -13,9 +13,9 @@ export interface Guest {
 /** The cause stands at the end. */
 const lastOf = ({ stdout, stderr }: AgentResult): string => (stdout + stderr).trim().split('\n').slice(-10).join('\n')
 
-/** `slotctl VERB` in a guest, its JSON. */
+/** `slotctl VERB` in a guest, its JSON: for verbs that only look. */
 export async function slotctl(guest: Guest, ...words: string[]): Promise<any> {
-  const run = await guest.proxmox.agentExec(guest.node, guest.vmid, ['/usr/local/sbin/slotctl', ...words], { signal: guest.signal, timeoutMs: 300_000 })
+  const run = await guest.proxmox.agentExec(guest.node, guest.vmid, ['/usr/local/sbin/slotctl', ...words], { signal: guest.signal, timeoutMs: 300_000, repeatable: true })
   try {
     return JSON.parse(run.stdout)
   } catch {

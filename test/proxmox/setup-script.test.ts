@@ -28,6 +28,9 @@ interface Node {
   pooled: { pool: string; storage: string }[]
   sets: Record<string, string[]>
   firewall: number
+  rules: Record<string, string | number>[]
+  /** Entries of the set `management` that except an address. */
+  excepted: string[]
   /** Questions, by path, and commands, by their words, that end with an error as they would on a node in trouble. */
   broken: string[]
   acl: string[]
@@ -65,12 +68,13 @@ function ask(host: Node, path: string, flags: Record<string, string>): unknown {
     case '/access/roles': return Object.entries(host.roles).map(([roleid, privs]) => ({ roleid, privs, special: 0 }))
     case '/access/users': return host.users.map((userid) => ({ userid, enable: 1 }))
     case '/cluster/firewall/options': return { digest: 'x', enable: host.firewall }
+    case '/cluster/firewall/rules': return host.rules.map((rule, pos) => ({ pos, digest: 'x', ...rule }))
     case '/cluster/firewall/ipset': return Object.keys(host.sets).map((name) => ({ name, digest: 'x' }))
   }
   const [, user] = /^\/access\/users\/([^/]+)\/token$/.exec(path) ?? []
   if (user !== undefined && host.users.includes(user)) return Object.keys(host.tokens).filter((id) => id.startsWith(`${user}!`)).map((id) => ({ tokenid: id.split('!')[1], privsep: 1 }))
   const [, set] = /^\/cluster\/firewall\/ipset\/(.+)$/.exec(path) ?? []
-  if (set !== undefined && host.sets[set] !== undefined) return host.sets[set].map((cidr) => ({ cidr, digest: 'x' }))
+  if (set !== undefined && host.sets[set] !== undefined) return [...host.sets[set].map((cidr) => ({ cidr, digest: 'x' })), ...host.excepted.map((cidr) => ({ cidr, digest: 'x', nomatch: 1 }))]
   const [, where, vmid = ''] = /^\/nodes\/([^/]+)\/qemu\/(\d+)\/config$/.exec(path) ?? []
   const found = host.vms[vmid]
   return found !== undefined && (found.node ?? 'pve') === where ? { digest: 'x', ...found.config } : fail(`no such object ${path}`)
@@ -171,7 +175,7 @@ afterEach(async () => {
 function node(change: Partial<Node>): void {
   host = {
     hostname: 'pve', release: '9.1', roles: {}, users: ['root@pam'], tokens: {}, pools: [], storages: { 'local-lvm': { content: 'rootdir,images' } }, vms: {}, pooled: [],
-    sets: {}, firewall: 0, broken: [], acl: [], changes: [], ...structuredClone(change)
+    sets: {}, firewall: 0, rules: [], excepted: [], broken: [], acl: [], changes: [], ...structuredClone(change)
   }
 }
 const state = (): Node => structuredClone(host)
@@ -246,6 +250,26 @@ test.each<[string, string, number]>([
   expect(state().firewall).toBe(1 - code)
   if (code !== 0) expect({ output: ended.output, changes: state().changes }).toEqual({ output: expect.stringContaining('lock you out'), changes: [] })
 }, 60_000)
+
+const drop = { type: 'in', action: 'DROP', enable: 1, comment: 'from "type":"out" days' }
+test.each<[string, Parameters<typeof node>[0], string]>([
+  ['a rule of the datacenter that refuses', { rules: [{ type: 'in', action: 'ACCEPT', enable: 1 }, drop] }, '"action":"DROP"'],
+  ['a group of rules, which may', { rules: [{ type: 'group', action: 'webservers', enable: 1 }] }, 'webservers'],
+  ['an exception of the set that is let in', { sets: { management: [] }, excepted: ['192.168.1.7'] }, '192.168.1.7']
+])('does not turn the firewall on over %s, unless it was read', async (_what, there, shown) => {
+  node(there)
+  const ended = await run(setupScript(wanted, places))
+  expect({ code: ended.code, changes: state().changes }, ended.output).toEqual({ code: 1, changes: [] })
+  expect(ended.output).toContain(shown)
+  expect(ended.output).toContain('RULES_READ=yes')
+  expect(await run(setupScript(wanted, places), { RULES_READ: 'yes' })).toMatchObject({ code: 0 })
+  expect(state().firewall).toBe(1)
+}, 60_000)
+
+test('rules that let in, are off, or are for what goes out, are no reason to ask', async () => {
+  node({ rules: [{ ...drop, enable: 0 }, { type: 'in', action: 'ACCEPT', enable: 1, comment: 'x' }, { type: 'out', action: 'DROP', enable: 1 }] })
+  expect(await run(setupScript(wanted, places))).toMatchObject({ code: 0 })
+}, 30_000)
 
 test('asks nobody where they come from when the firewall is on already', async () => {
   node({ firewall: 1 })

@@ -1,15 +1,19 @@
 /** Node, storages, bridge and image that are not where the site says: named before anything is made, by deploy and by status. */
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { listImages } from '../../images/catalog.ts'
 import { renderRecord } from '../../images/record.ts'
 import { seedForm } from '../../images/seed.ts'
 import { ProxmoxError, type Proxmox } from '../../proxmox/client.ts'
 import { lookAtPlace } from '../../proxmox/place.ts'
 import { checkImages, deploy } from '../../rollout/deploy.ts'
+import { checkDeleteData } from '../../rollout/delete-data.ts'
+import { destroy, destroyGroup } from '../../rollout/destroy.ts'
+import type { Engine } from '../../rollout/engine.ts'
 import { checkIdentity, observeGroup, placesOf } from '../../rollout/observe.ts'
-import { readPins } from '../../rollout/pins.ts'
+import { readPins, writePins } from '../../rollout/pins.ts'
+import { seedIsThere } from '../../rollout/seed.ts'
 import { readStatus } from '../../rollout/status.ts'
-import { newRelease } from '../../stacks/deployment.ts'
+import { newRelease, type Release } from '../../stacks/deployment.ts'
 import { parseSite, type Site } from '../../stacks/site.ts'
 import { startRolloutLab, type RolloutLab } from './lab.ts'
 
@@ -126,6 +130,38 @@ test('a depot on another node is named with where it is', async () => {
   const seen = await observeGroup(proxmox, places)
   expect(seen.depot).toEqual({ there: 'elsewhere', node: 'pve' })
   expect(() => checkIdentity(places, seen)).toThrow(expect.objectContaining({ code: 'vm-elsewhere', message: expect.stringContaining('on node pve, not on node pve2 (proxmox.node)'), hint: expect.stringMatching(/qm migrate 9010 pve2" on node pve.*proxmox\.node in site\.ts to pve/) }))
+})
+
+describe('a group whose node is off, or gone', () => {
+  let release: Release
+  beforeAll(async () => {
+    const made = newRelease(t.site, 'serena', 'blue', { id: '0123456789ab', created: new Date(), image: { vmid: 9001, name: 'golden-home', fingerprint: 'f'.repeat(64) } })
+    release = { ...made, vm: { ...made.vm, node: 'pve2' } }
+    await writePins(t.folder, { schema: 1, groups: { serena: { active: 'blue', slots: { blue: release }, dataDisk: 'made', depot: 9010 } } })
+  })
+  afterAll(() => writePins(t.folder, { schema: 1, groups: {} }))
+  const code = { offline: 'node-offline', gone: 'node-missing' }
+  test.each(['offline', 'gone'] as const)('is named by deploy, destroy and delete-data at once, and by status as a problem of that group (%s)', async (how) => {
+    const away = with9001On('pve2', 'offline')
+    const proxmox = how === 'offline' ? away : new Proxy(away, { get: (target, key) => key !== 'get' ? Reflect.get(target, key) : async (path: string, query?: Record<string, string>) => path === '/nodes' ? t.proxmox.get(path) : target.get(path, query) })
+    const refusal = { code: code[how], message: expect.stringContaining('node pve2, where deployment.json has group serena'), hint: expect.stringContaining('Bring that node back') }
+    await expect(deploy(t.options({ proxmox }))).rejects.toMatchObject(refusal)
+    await expect(destroy(t.options({ proxmox }), ['serena'])).rejects.toMatchObject(refusal)
+    expect((await readStatus(t.options({ proxmox }))).groups).toMatchObject({ serena: { health: 'unreachable', problems: [expect.stringContaining('node pve2')] }, logging: { health: 'absent' } })
+    // What is not deployed is looked for where site.ts says.
+    await expect(checkDeleteData(t.options({ proxmox, site: siteWith((wanted) => { wanted.node = 'pve2' }) }), 'logging')).rejects.toMatchObject({ code: code[how] })
+  })
+})
+
+test('a seed whose storage is gone does not hold up a destroy; deploy names it', async () => {
+  const made = newRelease(t.site, 'serena', 'blue', { id: '0123456789ab', created: new Date(), image: { vmid: 9001, name: 'golden-home', fingerprint: 'f'.repeat(64) } })
+  const release = { ...made, vm: { ...made.vm, seed: made.vm.seed.replace(/^[^:]+/, 'old-iso') } }
+  await expect(seedIsThere(t.proxmox, release)).rejects.toMatchObject({ code: 'storage-missing', message: expect.stringContaining('storage old-iso, where the seed of'), hint: expect.stringContaining('golden destroy serena') })
+  await writePins(t.folder, { schema: 1, groups: { serena: { active: 'blue', slots: { blue: release }, depot: 9010 } } })
+  const engine: Partial<Engine> = { init: async () => {}, listState: async () => [] }
+  expect(await destroyGroup(t.options(), engine as Engine, 'serena')).toMatchObject({ outcome: 'destroyed' })
+  expect(t.shown.join('\n')).toMatch(/warning: the seed old-iso:iso\/seed-\S+, which holds that release's secrets, could not be removed/)
+  expect(await readPins(t.folder)).toEqual({ schema: 1, groups: {} })
 })
 
 test('storages of other types are looked at by what they can do, and a host of the usual kind has nothing to say', async () => {
