@@ -74,12 +74,15 @@ export async function demo(folder: string, context: VerbContext, parts: DemoPart
     administrator?.close()
   }
   // Also one that failed: what it failed at is there to be looked at. Nobody has to look at what they have stopped.
-  const kept = context.flags['keep'] === true && !signal.aborted && connection !== undefined && await running(folder) ? await keep(folder, connection) : undefined
-  if (kept === undefined) {
+  const wanted = context.flags['keep'] === true && !signal.aborted
+  const answers = connection !== undefined && await running(folder)
+  const kept = wanted ? await keep(folder, answers ? connection.site : undefined) : undefined
+  if (kept !== undefined && answers) lab.unref()
+  else {
     lab.kill('SIGTERM')
     await progress.step('end the lab', () => ended)
-    await rm(folder, { recursive: true, force: true })
-  } else lab.unref()
+    if (kept === undefined) await rm(folder, { recursive: true, force: true })
+  }
   signal.throwIfAborted()
   const seconds = Math.round((performance.now() - began) / 1000)
   const ok = problem === undefined && checks.results.every((check) => check.ok)
@@ -90,10 +93,11 @@ export async function demo(folder: string, context: VerbContext, parts: DemoPart
   return ok ? 0 : 1
 }
 
-async function keep(folder: string, connection: { readonly site: string }): Promise<Kept> {
+/** @param site folder of the first site, if the lab still answers */
+async function keep(folder: string, site: string | undefined): Promise<Kept> {
   const oneVm = join(folder, 'one-vm')
   const logs = await readdir(join(folder, 'lab', 'serial')).catch(() => [])
-  return keptIn(folder, [connection.site, ...(existsSync(oneVm) ? [oneVm] : [])], logs.flatMap((name) => /^(\d+)\.log$/.exec(name)?.[1] ?? []).map(Number))
+  return keptIn(folder, site === undefined ? [] : [site, ...(existsSync(oneVm) ? [oneVm] : [])], logs.flatMap((name) => /^(\d+)\.log$/.exec(name)?.[1] ?? []).map(Number))
 }
 
 /** What is no expected failure keeps its stack: it is a bug. */

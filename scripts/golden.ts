@@ -101,7 +101,7 @@ function tell({ code, message, hint }: Failure, json: boolean): number {
 }
 
 /** What is wrong with the words of the command, not with the world. */
-const usage = new Set(['usage', 'client-unknown', 'user-unknown', 'group-unknown'])
+const usage = new Set(['usage', 'admin-malformed', 'client-unknown', 'user-unknown', 'group-unknown'])
 
 /** `GROUP` is one, `[GROUP …]` any number. */
 const mostOperands = ({ operands }: Verb): number => operands === undefined ? 0 : operands.includes('…') ? Infinity : operands.split(' ').length

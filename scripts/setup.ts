@@ -44,9 +44,9 @@ export const verb: Verb = {
       return 0
     }
     if (secretMissing !== undefined || wanted.replaceToken) requireHidden(folder, tokenFile, 'the token\'s secret (proxmox.token)')
-    const name = administratorName(context.flags)
+    const admitted = administrator(context)
     const trust = await firstContact(site, folder, context)
-    const auth = await administrator(name, context)
+    const auth = typeof admitted === 'string' ? await askPassword(admitted, context) : admitted
     const admin = connect({ url: site.proxmox.url, auth, say: context.progress.info, signal: context.signal, ...(trust.caPem === undefined ? {} : { caPem: trust.caPem }) })
     try {
       return await setup(admin, wanted, trust, site, folder, context)
@@ -128,21 +128,25 @@ async function keepToken(site: Site, folder: string, secret: string): Promise<st
   return file
 }
 
-const administratorName = (flags: VerbContext['flags']): string => {
-  const name = typeof flags['admin'] === 'string' ? flags['admin'] : 'root@pam'
-  if (!/^[^@]+@[^@!]+(![^!]+)?$/.test(name)) throw new Failure('admin-malformed', `--admin ${name} has no realm`, 'It is user@realm, e.g. root@pam, or a token\'s id in quotes, e.g. \'root@pam!setup\'.')
-  return name
-}
-
-async function administrator(username: string, { env, progress, signal }: VerbContext): Promise<Login | Token> {
+/**
+ * Before anything is asked of anybody.
+ * @returns who comes with what; a string: a name whose password has to be asked for
+ */
+function administrator({ flags, env }: VerbContext): Login | Token | string {
+  const username = typeof flags['admin'] === 'string' ? flags['admin'] : 'root@pam'
+  if (!/^[^@]+@[^@!]+(![^!]+)?$/.test(username)) throw new Failure('admin-malformed', `--admin ${username} has no realm`, 'It is user@realm, e.g. root@pam, or a token\'s id in quotes, e.g. \'root@pam!setup\'.')
   if (username.includes('!')) {
     const secret = env['PROXMOX_ADMIN_TOKEN']
     if (!secret) throw new Failure('admin-secret-missing', `the secret of ${username} is not given`, 'Set PROXMOX_ADMIN_TOKEN for this one command.')
     return { id: username, secret }
   }
-  const fromEnv = env['PROXMOX_ADMIN_PASSWORD']
-  if (fromEnv) return { username, password: fromEnv }
+  const password = env['PROXMOX_ADMIN_PASSWORD']
+  if (password) return { username, password }
   if (!process.stdin.isTTY) throw new Failure('admin-secret-missing', `there is no terminal to ask for the password of ${username}`, 'Set PROXMOX_ADMIN_PASSWORD for this one command, or use "npx golden setup --print".')
+  return username
+}
+
+async function askPassword(username: string, { progress, signal }: VerbContext): Promise<Login> {
   progress.info(`Password of ${username} (used for this run only, never stored):`)
   return { username, password: await askHidden(signal) }
 }

@@ -21,10 +21,11 @@ export function gitProblem(text: string): string | undefined {
   if (url === undefined || url.hostname === '') return 'must be a URL like https://git.example.org/me/project.git'
   if (url.port === '0' || /^[a-z]+:\/\/[^/?#]*:(?:[/?#]|$)/.test(text)) return 'has no port after its colon'
   if (text.includes('#')) return 'must have no #…: git would take it for a part of the path. The branch that its host names as the default is cloned'
+  if (text.includes('?')) return `must have no ?…: a token in it would be readable in deployment.json. ${leaveOut}`
   if (url.pathname === '' || url.pathname === '/') return 'names a host, but no repository on it'
   const host = url.hostname
   if (host.startsWith('[')) return 'must not have an IPv6 address: the VM has no IPv6'
-  if (/^localhost$|\.localhost$/i.test(host) || (isIP(host) === 4 && host.startsWith('127.'))) return 'names the VM itself as its host'
+  if (/^localhost$|\.localhost$/i.test(host) || (isIP(host) === 4 && /^(127|0)\./.test(host))) return 'names the VM itself as its host'
   return undefined
 }
 

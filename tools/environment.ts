@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { copyFile, link, mkdir, stat, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { childEnvironment } from '../core/environment.ts'
 import { entryFolder, keyOf, obtain, toolCache, type Entry } from './cache.ts'
 import { ToolFailure } from './failure.ts'
 import { ensureTools, type Tool, type ToolOptions } from './index.ts'
@@ -122,7 +123,7 @@ async function findTerraform(path: string, cache: string): Promise<{ path: strin
 
 async function installPlugin(packer: Tool, plugin: Tool, folder: string): Promise<void> {
   await mkdir(folder)
-  const env = { ...process.env, PACKER_PLUGIN_PATH: folder, CHECKPOINT_DISABLE: '1' }
+  const env = { ...childEnvironment(process.env), PACKER_PLUGIN_PATH: folder, CHECKPOINT_DISABLE: '1' }
   const argv = ['plugins', 'install', '--path', plugin.path, 'github.com/hashicorp/proxmox']
   await run(packer.path, argv, { env, timeout: 120_000 }).catch((error: Error & { stderr?: string }) => {
     const why = (error.stderr ?? '').trim() || error.message

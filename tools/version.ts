@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
+import { childEnvironment } from '../core/environment.ts'
 import type { PathRule, Pin } from './pins.ts'
 
 const run = promisify(execFile)
@@ -27,7 +28,7 @@ export function suits(pinned: string, found: string, accept: PathRule['accept'])
  */
 export async function askVersion(path: string, ask: NonNullable<Pin['ask']>, timeoutMs = 15_000): Promise<string | undefined> {
   try {
-    const env = { ...process.env, CHECKPOINT_DISABLE: '1' }
+    const env = { ...childEnvironment(process.env), CHECKPOINT_DISABLE: '1' }
     const asking = run(path, [...ask.args], { timeout: timeoutMs, killSignal: 'SIGKILL', env })
     asking.child.stdin?.on('error', () => undefined) // it ended first
     asking.child.stdin?.end()

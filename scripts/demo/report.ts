@@ -11,9 +11,9 @@ export interface Problem {
   readonly hint: string
 }
 
-/** What was left running. */
+/** What was left for a look. */
 export interface Kept {
-  /** Site folders, the one with two VMs first. */
+  /** Site folders, the one with two VMs first; none where the lab has ended, and only what it left is there. */
   readonly sites: readonly string[]
   readonly labLog: string
   /** The end of a VM's serial console is in here, by VMID. */
@@ -60,7 +60,9 @@ const placeLines = ({ urls, user, passwordFile, caFile }: DemoResult): string[] 
 ]
 
 function keptLines({ sites, labLog, consoles }: Kept, toLook: boolean): string[] {
-  const [first = '', ...others] = sites
+  const [first, ...others] = sites
+  const toSee = [...consoles.map((file) => `  tail -n 50 ${file}   # a VM's console`), `  tail -n 50 ${labLog}   # the lab`]
+  if (first === undefined) return ['', 'The lab has ended. What it left is there for a look at it:', ...toSee, `  ${stop}                             # removes all of it`]
   return [
     ...(toLook ? ['', 'Everything is left running for a look at it:'] : []),
     `  export GOLDEN_SITE=${first}`,
@@ -69,8 +71,7 @@ function keptLines({ sites, labLog, consoles }: Kept, toLook: boolean): string[]
     ...(toLook
       ? [
           '  npx golden deploy                                  # goes on from what is there',
-          ...consoles.map((file) => `  tail -n 50 ${file}   # a VM's console`),
-          `  tail -n 50 ${labLog}   # the lab`
+          ...toSee
         ]
       : ['  npx golden client claude-code --show-password      # settings for your client']),
     `  ${stop}                             # ends it and removes all of it`

@@ -99,6 +99,21 @@ test('one that fails and is to be kept leaves everything running, and says how t
   expect(existsSync(folder)).toBe(false)
 }, 240_000)
 
+test('one whose lab is killed leaves what that has left, and says so', async () => {
+  const { code, text } = await runStory({ keep: true }, async ({ administrator }) => {
+    const socket = control(join(folder, 'lab/control.sock'))
+    await socket.stop()
+    while (await socket.ping()) await administrator.get('/version').catch(() => {})
+    throw new Failure('proxmox-unreachable', 'no answer', 'x')
+  })
+  expect(code).toBe(1)
+  for (const words of ['The lab has ended', join(folder, 'lab.log'), 'npm run demo -- --stop']) expect.soft(text).toContain(words)
+  expect(text).not.toContain('golden status')
+  expect(existsSync(join(folder, 'lab.log'))).toBe(true)
+  expect(await demo('--stop')).toMatchObject({ code: 0 })
+  expect(existsSync(folder)).toBe(false)
+}, 240_000)
+
 test('one that fails without that wish, or that somebody stops, leaves nothing', async () => {
   const { code, text } = await runStory({}, failing)
   expect(code).toBe(1)

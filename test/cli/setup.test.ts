@@ -156,7 +156,9 @@ test('a certificate for another name is refused before anybody is asked, and not
   await expect(readFile(join(folder, 'secrets/proxmox-ca.pem'))).rejects.toThrow('ENOENT')
 }, 60_000)
 
-test('an administrator without a realm is refused before anything is asked', async () => {
+test('an administrator without a realm, or without a secret, is refused before anything is asked', async () => {
+  const { document: secret } = await golden(await siteFolder('secret'), 'setup', '--admin', 'root@pam!setup')
+  expect(secret.error).toMatchObject({ code: 'admin-secret-missing' })
   const { document } = await golden(await siteFolder('realm'), 'setup', '--admin', 'root')
   expect(document.error).toMatchObject({ code: 'admin-malformed', message: '--admin root has no realm', hint: expect.stringContaining('root@pam') })
 }, 60_000)

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { childEnvironment, dropSteering } from '../../core/environment.ts'
+import { npmEnvironment } from '../../images/language-servers/stage.ts'
 
 test('a program that we start sees where things are and the way out, not what a shell has set for other work', () => {
   const needed = { PATH: '/bin', HOME: '/root', LC_ALL: 'C.UTF-8', TMPDIR: '/tmp', https_proxy: 'http://proxy:3128', NO_PROXY: 'a', SSL_CERT_FILE: '/ca.pem' }
@@ -9,6 +10,11 @@ test('a program that we start sees where things are and the way out, not what a 
   }
   expect(childEnvironment({ ...needed, ...other })).toEqual(needed)
   expect(childEnvironment({ ...needed, ...other }, (name) => name === 'A_PASSWORD')).toEqual({ ...needed, A_PASSWORD: 'secret' })
+})
+
+test('npm gets what says where packages come from, and nothing that lays them out in another way', () => {
+  const where = { NPM_CONFIG_REGISTRY: 'https://npm.example.org/', 'npm_config_@me:registry': 'https://me.example.org/', npm_config_cafile: '/ca.pem', npm_config_https_proxy: 'http://proxy:3128', npm_config_cache: '/cache' }
+  expect(npmEnvironment({ PATH: '/bin', ...where, npm_config_install_strategy: 'linked', npm_config_ignore_scripts: 'false', npm_config_omit: '', NPM_CONFIG_LEGACY_PEER_DEPS: 'true', NODE_OPTIONS: '--inspect' })).toEqual({ PATH: '/bin', ...where })
 })
 
 test('what changes Node without a word is taken out of this process', () => {

@@ -180,7 +180,7 @@ test.each([
   '../x', '/srv/x', 'x', 'git.example.org/x', '//git.example.org/x', 'https:/git.example.org/x', 'https:git.example.org/x', 'C:\\x', 'file:///srv/x', 'FILE:///srv/x', 'ext::sh -c id', 'ext::x', 'fd::7', 'http::https://git.example.org/x',
   'https://git.example.org/x.git#main', 'https://git.example.org', 'https://git.example.org/', 'https://', 'https:///x', 'https://git.example.org:/x', 'https://git.example.org:0/x', 'https://git.example.org:65536/x', 'https://git.example.org:port/x',
   ' https://git.example.org/x', 'https://git.example.org/x\n', 'https://git.example.org/a b', 'https://git.example.org/x\u200b', '\ufeffhttps://git.example.org/x', 'ftp://git.example.org/x', 'ftps://git.example.org/x', 'HTTPS://git.example.org/x', 'rsync://git.example.org/x',
-  'https://[::1]/x', 'https://localhost/x', 'https://127.0.0.1/x', 'https://-x', '~/x', './x'
+  'https://[::1]/x', 'https://localhost/x', 'https://127.0.0.1/x', 'https://0/x', 'https://git.example.org/x.git?private_token=y', 'https://-x', '~/x', './x'
 ])('a project from %j can never be cloned, and is refused', (git) => {
   expect(problemsOf(changed((site) => {
     site.serena.projects = [{ name: 'a', git }]

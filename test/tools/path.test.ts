@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { searchPath } from '../../tools/path.ts'
 import { PINS } from '../../tools/pins.ts'
 import { askVersion, suits } from '../../tools/version.ts'
@@ -52,6 +52,17 @@ describe('searching PATH', () => {
     await executable(bin, 'packer', 'cat >/dev/null; echo "Packer v1.16.0"')
     expect((await searchPath(PINS.packer, bin, join(folder, 'cache'))).found?.version).toBe('1.16.0')
   }, 5000)
+
+  test('what a shell has set for such programs does not keep them from telling', async () => {
+    const folder = await folderWith('bin')
+    const file = await executable(join(folder, 'bin'), 'tofu', 'test -z "$TF_CLI_ARGS" && echo v1.12.6')
+    vi.stubEnv('TF_CLI_ARGS', '-lock=false')
+    try {
+      expect(await askVersion(file, { args: ['version'], pattern: /v(.*)/ })).toBe('1.12.6')
+    } finally {
+      vi.unstubAllEnvs()
+    }
+  })
 
   test('a program of that name that goes on for ever, whatever it is told, is given up', async () => {
     const folder = await folderWith('bin')
