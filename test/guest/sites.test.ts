@@ -25,7 +25,7 @@ const rootFolder = await rootPath()
 const root: Root = { folder: rootFolder }
 const noRoot = process.getuid?.() !== 0 || !existsSync(rootFolder)
 /** Sites that are asked for; some are refused, and a site of two VMs has two sets of files. */
-const tries = 150
+const tries = 250
 
 const folder = mkdtempSync(join(tmpdir(), 'golden-sites-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -119,7 +119,7 @@ import os, yaml
 from cloudinit.config.schema import SchemaType, get_schema, validate_cloudconfig_schema
 data, network = get_schema(SchemaType.CLOUD_CONFIG), get_schema(SchemaType.NETWORK_CONFIG_V2)
 # A tenth of a second each: what differs between sites are addresses and names alone.
-for place in sorted(os.listdir('/sites'), key=int)[:30]:
+for place in sorted(os.listdir('/sites'), key=int)[:60]:
     for name, schema, kind in (('user-data', data, SchemaType.CLOUD_CONFIG), ('network-config', network, SchemaType.NETWORK_CONFIG_V2)):
         try:
             validate_cloudconfig_schema(yaml.safe_load(open(f'/sites/{place}/seed/{name}')), schema=schema, schema_type=kind, strict=True, log_details=False)
@@ -132,7 +132,7 @@ for place in sorted(os.listdir('/sites'), key=int)[:30]:
   test('Compose', async () => {
     const compose = join(import.meta.dirname, '../../images/rootfs/opt/golden/compose')
     // It takes the tenth of a second each, and what differs are numbers alone.
-    const some = readdirSync(join(folder, 'sites')).slice(0, 12).map((number) => `/sites/${number}`).join(' ')
+    const some = readdirSync(join(folder, 'sites')).slice(0, 20).map((number) => `/sites/${number}`).join(' ')
     expectNone(await inSites(each('/usr/libexec/docker/cli-plugins/docker-compose --env-file "$place/run/golden/compose.env" -f /compose/compose.yaml config --quiet').replace('/sites/*', some), [{ from: compose, to: '/compose' }]))
   }, 300_000)
 })
