@@ -1,8 +1,10 @@
-/** PVE's parameter verification (PVE::JSONSchema): types, formats, limits, with its messages. */
+/**
+ * PVE's parameter verification (PVE::JSONSchema): types, formats, limits, with its messages. Property strings
+ * (`file,key=value,key=value`) are values that have parameters of their own.
+ */
 import { parameterError } from './errors.ts'
 import { formats } from './formats.ts'
-import { parsePropertyString } from './property-string.ts'
-import type { Param } from './schema.ts'
+import type { Param, PropertyFormat } from './schema.ts'
 
 /** Values as they came: a string, or several for a key that came several times. */
 export type RawParams = Record<string, string | string[]>
@@ -91,3 +93,49 @@ export function checkParams(params: Readonly<Record<string, Param>>, raw: RawPar
   if (Object.keys(errors).length > 0) throw parameterError(errors)
   return { values, lists }
 }
+
+export interface Parsed {
+  readonly values: Record<string, string>
+  readonly complaint?: string
+}
+
+/** Parses and checks; the complaint is PVE's text after `invalid format - `. `path` names the option in it. */
+export function parsePropertyString(format: PropertyFormat, value: string, path = ''): Parsed {
+  const values: Record<string, string> = {}
+  const problems: string[] = []
+  const bare = Object.entries(format).find(([, property]) => property.bare)?.[0]
+  for (const part of value.split(',')) {
+    if (part === '') continue
+    const pair = /^([^=]+)=(.*)$/s.exec(part)
+    let key = pair?.[1]
+    let content = pair?.[2] ?? part
+    if (key === undefined) {
+      if (bare === undefined) return { values, complaint: 'value without key, but schema does not define a default key\n' }
+      key = bare
+    } else if (Object.hasOwn(format, key)) {
+      const property = format[key]
+      if (property?.keyAlias !== undefined) {
+        values[property.keyAlias] = key
+        key = property.alias as string
+      } else if (property?.alias !== undefined) key = property.alias
+    }
+    if (Object.hasOwn(values, key)) return { values, complaint: `duplicate key in comma-separated list property: ${key}\n` }
+    const property = Object.hasOwn(format, key) ? format[key] : undefined
+    if (property?.type === 'boolean') content = booleanWord(content)
+    values[key] = content
+    const complaint = property === undefined
+      ? 'property is not defined in schema and the schema does not allow additional properties'
+      : complaintAbout(property, content, `${path}.${key}`)
+    if (complaint !== undefined) problems.push(`${path}.${key}: ${complaint.replace(/\n$/, '')}`)
+  }
+  for (const [key, property] of Object.entries(format)) {
+    if (!property.optional && property.alias === undefined && values[key] === undefined) {
+      problems.push(`${path}.${key}: property is missing and it is not optional`)
+    }
+  }
+  return problems.length === 0 ? { values } : { values, complaint: `format error\n${problems.join('\n')}\n` }
+}
+
+/** Inside property strings PVE also takes words for booleans. */
+const booleanWord = (word: string): string =>
+  /^(1|on|yes|true)$/i.test(word) ? '1' : /^(0|off|no|false)$/i.test(word) ? '0' : word

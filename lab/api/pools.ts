@@ -2,6 +2,7 @@
 import type { Call, Context, Handlers } from './context.ts'
 import { fail, permissionError } from './errors.ts'
 import { splitList } from './formats.ts'
+import { poolOf } from './pool-of.ts'
 import { storageResource, vmResource } from './resources.ts'
 
 /** Puts a VM into a pool, or out of all of them. A VM is in one at most. */
@@ -11,9 +12,6 @@ export function joinPool(context: Context, pool: string | undefined, vmid: numbe
   if (pool !== undefined) pools[pool]?.vms.push(vmid)
   context.state.pools.save()
 }
-
-export const poolOf = (context: Context, vmid: number): string | undefined =>
-  Object.entries(context.state.pools.value).find(([, pool]) => pool.vms.includes(vmid))?.[0]
 
 async function members(call: Call, id: string): Promise<unknown[]> {
   const { context, params } = call

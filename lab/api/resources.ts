@@ -1,7 +1,7 @@
 /** Entries of /cluster/resources, which pools show too. */
 import type { Context } from './context.ts'
 import { storageStatus } from './storage/storages.ts'
-import { poolOf } from './pools.ts'
+import { poolOf } from './pool-of.ts'
 
 /** A VM that is being made has neither name nor numbers yet. */
 export async function vmResource(context: Context, vmid: number, withPool = true): Promise<Record<string, unknown>> {

@@ -15,6 +15,7 @@ import { ApiError, taskErrorText } from './errors.ts'
 import type { FaultOrder } from './faults.ts'
 import { parseForm, parseJson, readBody, readMultipart } from './form.ts'
 import { checkPermission } from './permission-check.ts'
+import { PlainText } from './plain-text.ts'
 import { findRoute } from './routes.ts'
 
 export interface ServerOptions {
@@ -33,14 +34,6 @@ export interface ApiServer {
 }
 
 interface Answer { readonly status: number; readonly reason: string; readonly body: string | undefined; readonly contentType?: string }
-
-/** A plain text answer instead of JSON. */
-export class PlainText {
-  readonly text: string
-  constructor(text: string) {
-    this.text = text
-  }
-}
 
 const verbs = new Set(['GET', 'POST', 'PUT', 'DELETE'])
 const openPaths = new Set(['GET /access/domains', 'GET /access/ticket', 'POST /access/ticket'])

@@ -3,7 +3,7 @@ import type { TaskRecord } from '../state/types.ts'
 import type { Call, Handlers } from './context.ts'
 import { parameterError } from './errors.ts'
 import { splitList } from './formats.ts'
-import { PlainText } from './server.ts'
+import { PlainText } from './plain-text.ts'
 
 const upidPattern = /^UPID:([a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?):([0-9A-Fa-f]{8}):([0-9A-Fa-f]{8,9}):([0-9A-Fa-f]{8}):([^:\s]+):([^:\s]*):([^:\s]+):$/
 

@@ -1,6 +1,6 @@
 /** Drive strings such as `local:100/vm-100-disk-0.qcow2,discard=on,size=1G`. */
 import { fail } from '../errors.ts'
-import { parsePropertyString } from '../property-string.ts'
+import { parsePropertyString } from '../check.ts'
 import type { PropertyFormat } from '../schema.ts'
 import { driveFormats } from './options.ts'
 

@@ -1,7 +1,7 @@
 /** From a configuration to what the driver starts. */
 import type { DriveSpec, MachineSpec, NicSpec } from '../../compute/driver.ts'
 import type { Context } from '../context.ts'
-import { parsePropertyString } from '../property-string.ts'
+import { parsePropertyString } from '../check.ts'
 import { fileFormat, pathOf, volumeOf } from '../storage/volumes.ts'
 import { join } from 'node:path'
 import { mkdirSync } from 'node:fs'

@@ -1,6 +1,6 @@
 /** Network card strings such as `virtio=BC:24:11:…,bridge=vmbr0,firewall=1`. */
 import { randomBytes } from 'node:crypto'
-import { parsePropertyString } from '../property-string.ts'
+import { parsePropertyString } from '../check.ts'
 import { netFormat } from './options.ts'
 
 export interface Net { readonly model: string; readonly macaddr: string; readonly options: Readonly<Record<string, string>> }
