@@ -6,7 +6,6 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { bringHere, elsewhere, listRange, type Image } from '../images/catalog.ts'
 import { readLock, type Lock } from '../images/lock.ts'
 import { renderRecord } from '../images/record.ts'
@@ -21,7 +20,8 @@ import { macOf, placeOf, type Site } from '../stacks/site.ts'
 import { makeBase } from './base.ts'
 import { claimBake, type BakeClaim } from './claim.ts'
 import { explainBuild, explainStorage } from './explain.ts'
-import { deleteFile, destroyVm, freeVmids, listFiles, readConfig } from './host.ts'
+import { findBase } from './find-base.ts'
+import { deleteFile, destroyVm, freeVmids, listFiles } from './host.ts'
 import { collectInputs, inputFiles, scripts, template, type Inputs, type Registry } from './inputs.ts'
 import { makeBuildKey } from './key.ts'
 import { beginOf, buildName, imageName, isImportName, isSeedName, newRun, runOf, seedName } from './names.ts'
@@ -55,7 +55,7 @@ export interface BakeResult {
 
 /**
  * @throws Failure `lock-missing`, `lock-invalid`, `bake-in-progress`, `image-revoked`, `base-elsewhere`, `template-range-full`,
- * those of proxmox/place.ts, packer/base.ts and packer/explain.ts, `cancelled`, or Proxmox's
+ * those of proxmox/place.ts, packer/base.ts, packer/find-base.ts and packer/explain.ts, `cancelled`, or Proxmox's
  */
 export async function bake(options: BakeOptions): Promise<BakeResult> {
   const { site, folder, signal } = options
@@ -259,34 +259,6 @@ async function build(bake: Bake, plan: BakePlan & { kind: 'bake' }, { staged, in
   } finally {
     await takeAway(bake, `the file ${seed} on storage ${storage.iso}`, () => deleteFile(proxmox, site, 'iso', seed))
   }
-}
-
-interface Resource {
-  readonly vmid: number
-  readonly type: string
-  readonly node: string
-  readonly name?: string
-}
-
-/**
- * Plugin 1.1.1 knows its source only by name, and takes the last one of that name in Proxmox's list of VMs. That list
- * tells names up to ten seconds late, so it is waited for; which VMs have the name is asked of the VMs themselves.
- * @throws Failure `base-ambiguous`, `base-unlisted`
- */
-async function findBase({ proxmox, site, signal }: Bake, name: string, vmid: number): Promise<void> {
-  for (let tries = 0; tries < 120; tries++) {
-    const listed = (await proxmox.get<Resource[]>('/cluster/resources', { type: 'vm' })).filter(({ type }) => type === 'qemu')
-    if (listed.some((one) => one.vmid === vmid && one.name === name)) {
-      const named = [vmid]
-      for (const one of listed) {
-        if (one.vmid !== vmid && (await readConfig(proxmox, one.node, one.vmid))?.name === name) named.push(one.vmid)
-      }
-      if (named.length > 1) throw new Failure('base-ambiguous', `several VMs are named ${name}: ${named.sort((a, b) => a - b).join(', ')}`, 'Rename or remove those that are not the base template of this site.')
-      return
-    }
-    await delay(500, undefined, { signal })
-  }
-  throw new Failure('base-unlisted', `Proxmox has base template ${name} (${vmid}) but does not show its name in its list of VMs, by which Packer looks for it`, `Its status daemon makes that list: "systemctl restart pvestatd" on node ${site.proxmox.node}, then run the same command again.`)
 }
 
 /** Tidies the template and tags it. */
