@@ -11,6 +11,7 @@ import { guestFiles } from '../../images/stage.ts'
 import { writeTar } from '../../images/tar.ts'
 import type { FaultOrder } from '../../lab/api/faults.ts'
 import { bake, type BakeOptions } from '../../packer/bake.ts'
+import { makeBase } from '../../packer/base.ts'
 import { baseName, buildName, importName, newRun, seedName } from '../../packer/names.ts'
 import { baseFingerprint } from '../../packer/plan.ts'
 import type { Site } from '../../stacks/site.ts'
@@ -141,7 +142,26 @@ describe('a bake that fails', () => {
     const before = await vms()
     test.lab.faults.order({ request: { method: 'POST', path: '^/nodes/pve/qemu$' }, drop: 'after' })
     test.lab.faults.order({ task: { type: 'qmcreate' }, delayMs: 2000 })
-    await expect(bake(test.bakeOptions({ site: freshSite() }))).rejects.toMatchObject({ code: 'proxmox-unreachable' })
+    test.lab.faults.order({ request: { method: 'PUT', path: '/resize$' }, status: 500, reason: 'ordered by the test' })
+    await expect(bake(test.bakeOptions({ site: freshSite() }))).rejects.toMatchObject({ code: 'proxmox-refused', message: expect.stringContaining('ordered by the test') })
+    await expectOnly(before)
+  }, minute)
+
+  it.each<[string, Omit<FaultOrder, 'request'>]>([
+    ['lost before the work', { drop: 'before' }],
+    ['lost after the work', { drop: 'after' }],
+    ['handed on to somebody who does not answer', { status: 596, reason: 'Connection timed out' }]
+  ])('is none of a base whose requests are each %s', async (_what, fault) => {
+    const before = await vms()
+    const site = freshSite()
+    const vmid = 9007
+    const fingerprint = baseFingerprint(site)
+    for (const type of ['qmcreate', 'resize', 'qmtemplate']) test.lab.faults.order({ task: { type }, delayMs: 300 })
+    for (const [method, path] of [['POST', '^/nodes/pve/qemu$'], ['PUT', '/resize$'], ['POST', '/template$'], ['PUT', '/config$']] as const) test.lab.faults.order({ ...fault, request: { method, path } })
+    await makeBase({ proxmox: test.proxmox, site, folder: test.folder, vmid, name: baseName(site, fingerprint), fingerprint, run: newRun(new Date()), now: new Date().toISOString(), signal: new AbortController().signal, note: () => {}, takeAway: (_what, remove) => remove() })
+    expect(test.lab.faults.list().filter(({ left }) => left > 0)).toEqual([])
+    expect(await config(vmid)).toMatchObject({ template: 1, tags: 'golden-base', scsi0: expect.stringMatching(new RegExp(`base-.*size=${site.image.build.diskGiB}G`)) })
+    await test.root.task(await test.root.del<string>(`/nodes/pve/qemu/${vmid}`))
     await expectOnly(before)
   }, minute)
 
