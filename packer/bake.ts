@@ -132,14 +132,16 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
   return { outcome: 'baked', template: { vmid, name: plan.name, fingerprint } }
 }
 
-/** Removes something of this run. What could not be removed is kept in mind and noted for the next run; what happened before matters more. */
-async function takeAway(bake: Bake, what: string, remove: () => Promise<void>): Promise<void> {
+/** Removes something of this run. What could not be removed is kept in mind and noted for the next run; what happened before matters more. @returns whether it is gone */
+async function takeAway(bake: Bake, what: string, remove: () => Promise<void>): Promise<boolean> {
   try {
     await remove()
+    return true
   } catch (error) {
     bake.claim.abandon()
     bake.left.push(what)
     bake.progress.warn(`${what} could not be removed: ${error instanceof Error ? error.message : String(error)}`)
+    return false
   }
 }
 
@@ -214,10 +216,12 @@ interface Build {
   readonly note: (text: string) => void
 }
 
+/** How often Packer is run, which ends at the first answer that Proxmox does not give: each update restarts its services. */
+const packerTries = 3
+
 async function build(bake: Bake, plan: BakePlan & { kind: 'bake' }, { staged, inputs, vmid, baseVmid, now, registries, note }: Build): Promise<void> {
-  const { site, proxmox, work, run } = bake
+  const { site, proxmox, work, run, signal, progress } = bake
   const { node, storage, socksProxy } = site.proxmox
-  await findBase(bake, plan.base.name, baseVmid)
   const key = makeBuildKey()
   const seed = seedName(site, run)
   const mac = macOf(vmid, site.image.build.address)
@@ -249,13 +253,21 @@ async function build(bake: Bake, plan: BakePlan & { kind: 'bake' }, { staged, in
   await writeFile(variablesFile, JSON.stringify(variables), { mode: 0o600 })
   try {
     // Our own upload: the plugin's can't be used with a token before 1.1.2.
-    await proxmox.upload({ node, storage: storage.iso, content: 'iso', filename: seed, data: renderBuildSeed({ site, mac, publicKey: key.publicKey, instance: run }), signal: bake.signal })
-    const outcome = await runPacker({ command: 'build', template, variablesFile, workFolder: work, environment: bake.environment, token: bake.token, caFile: bake.caFile, signal: bake.signal, note })
-    if (outcome.exitCode !== 0) throw explainBuild(site, outcome)
-  } catch (error) {
-    // Packer removes its VM itself, but not when its first change of the clone's configuration fails.
-    await takeAway(bake, `VM ${vmid} (${variables.vm_name})`, () => destroyVm(proxmox, node, vmid, isOf(site, { vmid, node, run })))
-    throw error
+    await proxmox.upload({ node, storage: storage.iso, content: 'iso', filename: seed, data: renderBuildSeed({ site, mac, publicKey: key.publicKey, instance: run }), signal })
+    for (let tries = 1; ; tries++) {
+      await findBase(bake, plan.base.name, baseVmid)
+      try {
+        const outcome = await runPacker({ command: 'build', template, variablesFile, workFolder: work, environment: bake.environment, token: bake.token, caFile: bake.caFile, signal, note })
+        if (outcome.exitCode !== 0) throw explainBuild(site, outcome)
+        break
+      } catch (error) {
+        // Packer removes its VM itself, but not when its first change of the clone's configuration fails. This also waits for an API that is away.
+        const removed = await takeAway(bake, `VM ${vmid} (${variables.vm_name})`, () => destroyVm(proxmox, node, vmid, isOf(site, { vmid, node, run })))
+        const passes = error instanceof Failure && error.code === 'proxmox-unreachable'
+        if (!passes || !removed || tries === packerTries || signal.aborted) throw error
+        progress.warn(`${error.message.split('\n')[0] ?? ''}; it is run once more, with a new VM`)
+      }
+    }
   } finally {
     await takeAway(bake, `the file ${seed} on storage ${storage.iso}`, () => deleteFile(proxmox, site, 'iso', seed))
   }

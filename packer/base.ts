@@ -30,7 +30,7 @@ export interface BaseOptions {
   readonly signal: AbortSignal
   readonly note: (text: string) => void
   /** Removes something that this run has made. Never rejects: what went wrong before matters more. */
-  readonly takeAway: (what: string, remove: () => Promise<void>) => Promise<void>
+  readonly takeAway: (what: string, remove: () => Promise<void>) => Promise<unknown>
 }
 
 /**

@@ -1,6 +1,6 @@
 /** What a bake leaves, and what it says of it, when it is stopped, fails in the middle, or is not the only one. */
 import { existsSync } from 'node:fs'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -182,6 +182,33 @@ describe('a bake that fails', () => {
     test.lab.faults.order({ request: { method: 'GET', path: `/storage/${iso}/content` }, status: 500, reason: `storage '${iso}' is disabled` })
     await expect(bake(test.bakeOptions({ stage: stageWith('missing') }))).rejects.toMatchObject({ code: 'storage-missing', message: expect.stringContaining('is disabled') })
     await expectOnly(await vms())
+  }, minute)
+})
+
+describe('a bake during which the API is away', () => {
+  it('runs Packer again, and says so', async () => {
+    // Packer's own request: the VM starts, and nobody tells it.
+    test.lab.faults.order({ request: { method: 'POST', path: '/status/start$' }, drop: 'after', awayMs: 1500 })
+    const { outcome, template } = await bake(test.bakeOptions({ stage: stageWith('away') }))
+    expect(outcome).toBe('baked')
+    expect(test.shown.filter((line) => /warning: Proxmox did not answer Packer.*run once more/.test(line))).toHaveLength(1)
+    expect(await config(template.vmid)).toMatchObject({ template: 1, tags: 'golden;golden-candidate' })
+    expect((await vms()).filter((vm) => vm.template !== 1)).toEqual([])
+    await expectOnly(await vms())
+  }, 3 * minute)
+
+  it.each([['that does not end', '', 3, 'proxmox-unreachable'], ['and is stopped runs it no more', 'kill -s USR2 "$BAKE"', 1, 'cancelled']])('%s', async (_what, action, runs, code) => {
+    const before = await vms()
+    const count = join(test.folder, 'runs')
+    await rm(count, { force: true })
+    const stop = new AbortController()
+    process.once('SIGUSR2', () => stop.abort())
+    await writeFile(join(test.folder, 'packer'), `#!/bin/sh\necho run >>"${count}"\n${action}\nsleep 0.5\necho '1795000000,,ui,error,==> proxmox-clone.golden: Error starting VM: 596 Connection timed out'\nexit 1\n`, { mode: 0o755 })
+    const options = test.bakeOptions({ stage: stageWith('away for good'), signal: stop.signal })
+    const environment = { ...options.environment, PATH: `${test.folder}:${process.env['PATH']}`, BAKE: String(process.pid) }
+    await expect(bake({ ...options, environment })).rejects.toMatchObject({ code })
+    expect((await readFile(count, 'utf8')).trim().split('\n')).toHaveLength(runs)
+    await expectOnly(before)
   }, minute)
 })
 
