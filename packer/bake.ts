@@ -101,7 +101,7 @@ interface Bake extends BakeOptions {
 
 async function carryOut(bake: Bake): Promise<BakeResult> {
   const { site, folder, proxmox, progress, signal, claim, run } = bake
-  await requirePlace(proxmox, placeOf(site), progress.warn)
+  const place = await requirePlace(proxmox, placeOf(site), progress.warn)
   const staged = await progress.step('collect the image\'s files', (note) => (bake.stage ?? stageRootfs)({ targetDir: bake.work, cacheDir: bake.cacheDir, progress: note }))
   const inputs = await collectInputs(site, bake.lock, staged.sha256)
   const { fingerprint } = inputs
@@ -116,6 +116,7 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
   }
   const away = plan.base.elsewhere
   if (away !== undefined) throw new Failure('base-elsewhere', `the base template ${away.name} (${away.vmid}) is ${elsewhere(site, away) ?? ''}`, `In Proxmox, ${bringHere(site, away)}; or remove it: the bake makes a new one.`)
+  if (plan.base.vmid === undefined && place.imports !== undefined) throw place.imports
   for (const image of plan.elsewhere ?? []) progress.info(`image ${image.name} (${image.vmid}) of the same inputs is ${elsewhere(site, image) ?? ''}: another one is baked. To use that one instead, ${bringHere(site, image)}.`)
   const registries = await readRegistries(bake)
   const vmids = await freeVmids(proxmox, site, plan.base.vmid === undefined ? 2 : 1)

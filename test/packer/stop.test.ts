@@ -185,6 +185,18 @@ describe('a bake that fails', () => {
   }, minute)
 })
 
+it('asks for import on the ISO storage before it makes a base', async () => {
+  const { iso } = test.site.proxmox.storage
+  const before = await vms()
+  await test.root.put(`/storage/${iso}`, { content: 'iso' })
+  try {
+    await expect(bake(test.bakeOptions({ site: freshSite() }))).rejects.toMatchObject({ code: 'storage-content', message: `storage ${iso} (proxmox.storage.iso) is not enabled for import`, hint: expect.stringContaining('golden setup') })
+  } finally {
+    await test.root.put(`/storage/${iso}`, { content: 'iso,import' })
+  }
+  await expectOnly(before)
+}, minute)
+
 describe('a bake during which the API is away', () => {
   it('runs Packer again, and says so', async () => {
     // Packer's own request: the VM starts, and nobody tells it.
