@@ -140,7 +140,7 @@ test.each(['before', 'after'] as const)('data is deleted when each answer is los
   await giveBack()
   await removeLeftover(t.proxmox, places, 'blue', new AbortController().signal)
   for (const task of ['qmcreate', 'qmmove', 'qmdestroy']) t.lab.faults.order({ task: { type: task }, delayMs: 300 })
-  for (const [method, path] of [['POST', '^/nodes/pve/qemu$'], ['POST', '/9010/move_disk$'], ['DELETE', '/9011$']] as const) t.lab.faults.order({ request: { method, path }, drop })
+  for (const [method, path] of [['POST', '^/nodes/pve/qemu$'], ['POST', '/9010/move_disk$'], ['PUT', '/9011/config$'], ['DELETE', '/9011$']] as const) t.lab.faults.order({ request: { method, path }, drop })
   expect(await deleteData(t.options(), 'all')).toBeDefined()
   expect(await place()).toEqual({ at: 'nowhere' })
   await makeSlot()
@@ -149,7 +149,7 @@ test.each(['before', 'after'] as const)('data is deleted when each answer is los
 test.each(['before', 'after'] as const)('what a run left is removed when the answers to that are lost %s the work', async (drop) => {
   await t.proxmox.task(await t.proxmox.post<string>(`${vm}/status/start`))
   for (const type of ['qmstop', 'qmdestroy']) t.lab.faults.order({ task: { type }, delayMs: 300 })
-  for (const [method, path] of [['POST', '/9011/status/stop$'], ['DELETE', '/9011$']] as const) t.lab.faults.order({ request: { method, path }, drop })
+  for (const [method, path] of [['POST', '/9011/status/stop$'], ['PUT', '/9011/config$'], ['DELETE', '/9011$']] as const) t.lab.faults.order({ request: { method, path }, drop })
   expect(await removeLeftover(t.proxmox, places, 'blue', new AbortController().signal)).toBe(true)
   await makeSlot()
 })
