@@ -1,5 +1,6 @@
 /** Reads what is in the site's pool on the Proxmox host: images and bases. */
 import type { Proxmox } from '../proxmox/client.ts'
+import { onOnlineNodes } from '../proxmox/online.ts'
 import type { Site } from '../stacks/site.ts'
 import { channelOf, goldenTag, revokedTag, splitTags, verifiedTag, type Channel } from './channels.ts'
 import { parseRecord, type BaseRecord, type TemplateRecord } from './record.ts'
@@ -79,11 +80,9 @@ export async function listRange(proxmox: Proxmox, site: Site): Promise<RangeVm[]
   const { pool, templates } = site.proxmox
   const resources = await proxmox.get<Resource[]>('/cluster/resources', { type: 'vm' })
   const inRange = resources.filter((one) => one.type === 'qemu' && one.pool === pool && one.vmid >= templates.first && one.vmid <= templates.last)
-  // Of a node that is down nothing can be read, and nothing there is of use to this site's node.
-  const nodes = inRange.some(({ node }) => node !== site.proxmox.node) ? await proxmox.get<{ node: string; status: string }[]>('/nodes') : []
   const found: RangeVm[] = []
-  for (const one of inRange) {
-    if (nodes.some(({ node, status }) => node === one.node && status !== 'online')) continue
+  // What is on a node that is down is of no use to this site's node.
+  for (const one of await onOnlineNodes(proxmox, site.proxmox.node, inRange)) {
     try {
       const config = await proxmox.get<VmConfig>(`/nodes/${one.node}/qemu/${one.vmid}/config`)
       found.push({ vmid: one.vmid, node: one.node, config })

@@ -11,8 +11,6 @@ export const channelTag = (channel: Channel): string => `golden-${channel}`
 export const verifiedTag = 'golden-verified'
 /** Must not be deployed, nor any image made from it. */
 export const revokedTag = 'golden-revoked'
-/** A VM that some run is about to delete. */
-export const doomedTag = 'golden-doomed'
 
 /** PVE separates tags by `;`, `,` or blanks, and shows them sorted. An unset value can be a single blank. */
 export const splitTags = (tags: string | undefined): string[] => (tags ?? '').split(/[;,\s]+/).filter((tag) => tag !== '')

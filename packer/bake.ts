@@ -6,7 +6,6 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { bringHere, elsewhere, listRange, type Image } from '../images/catalog.ts'
 import { readLock, type Lock } from '../images/lock.ts'
 import { renderRecord } from '../images/record.ts'
@@ -21,7 +20,8 @@ import { macOf, placeOf, type Site } from '../stacks/site.ts'
 import { makeBase } from './base.ts'
 import { claimBake, type BakeClaim } from './claim.ts'
 import { explainBuild, explainStorage } from './explain.ts'
-import { deleteFile, destroyVm, freeVmids, listFiles, readConfig } from './host.ts'
+import { findBase } from './find-base.ts'
+import { deleteFile, destroyVm, freeVmids, listFiles } from './host.ts'
 import { collectInputs, inputFiles, scripts, template, type Inputs, type Registry } from './inputs.ts'
 import { makeBuildKey } from './key.ts'
 import { beginOf, buildName, imageName, isImportName, isSeedName, newRun, runOf, seedName } from './names.ts'
@@ -55,7 +55,7 @@ export interface BakeResult {
 
 /**
  * @throws Failure `lock-missing`, `lock-invalid`, `bake-in-progress`, `image-revoked`, `base-elsewhere`, `template-range-full`,
- * those of proxmox/place.ts, packer/base.ts and packer/explain.ts, `cancelled`, or Proxmox's
+ * those of proxmox/place.ts, packer/base.ts, packer/find-base.ts and packer/explain.ts, `cancelled`, or Proxmox's
  */
 export async function bake(options: BakeOptions): Promise<BakeResult> {
   const { site, folder, signal } = options
@@ -101,7 +101,7 @@ interface Bake extends BakeOptions {
 
 async function carryOut(bake: Bake): Promise<BakeResult> {
   const { site, folder, proxmox, progress, signal, claim, run } = bake
-  await requirePlace(proxmox, placeOf(site), progress.warn)
+  const place = await requirePlace(proxmox, placeOf(site), progress.warn)
   const staged = await progress.step('collect the image\'s files', (note) => (bake.stage ?? stageRootfs)({ targetDir: bake.work, cacheDir: bake.cacheDir, progress: note }))
   const inputs = await collectInputs(site, bake.lock, staged.sha256)
   const { fingerprint } = inputs
@@ -116,6 +116,7 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
   }
   const away = plan.base.elsewhere
   if (away !== undefined) throw new Failure('base-elsewhere', `the base template ${away.name} (${away.vmid}) is ${elsewhere(site, away) ?? ''}`, `In Proxmox, ${bringHere(site, away)}; or remove it: the bake makes a new one.`)
+  if (plan.base.vmid === undefined && place.imports !== undefined) throw place.imports
   for (const image of plan.elsewhere ?? []) progress.info(`image ${image.name} (${image.vmid}) of the same inputs is ${elsewhere(site, image) ?? ''}: another one is baked. To use that one instead, ${bringHere(site, image)}.`)
   const registries = await readRegistries(bake)
   const vmids = await freeVmids(proxmox, site, plan.base.vmid === undefined ? 2 : 1)
@@ -132,14 +133,16 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
   return { outcome: 'baked', template: { vmid, name: plan.name, fingerprint } }
 }
 
-/** Removes something of this run. What could not be removed is kept in mind and noted for the next run; what happened before matters more. */
-async function takeAway(bake: Bake, what: string, remove: () => Promise<void>): Promise<void> {
+/** Removes something of this run. What could not be removed is kept in mind and noted for the next run; what happened before matters more. @returns whether it is gone */
+async function takeAway(bake: Bake, what: string, remove: () => Promise<void>): Promise<boolean> {
   try {
     await remove()
+    return true
   } catch (error) {
     bake.claim.abandon()
     bake.left.push(what)
     bake.progress.warn(`${what} could not be removed: ${error instanceof Error ? error.message : String(error)}`)
+    return false
   }
 }
 
@@ -214,10 +217,12 @@ interface Build {
   readonly note: (text: string) => void
 }
 
+/** How often Packer is run, which ends at the first answer that Proxmox does not give: each update restarts its services. */
+const packerTries = 3
+
 async function build(bake: Bake, plan: BakePlan & { kind: 'bake' }, { staged, inputs, vmid, baseVmid, now, registries, note }: Build): Promise<void> {
-  const { site, proxmox, work, run } = bake
+  const { site, proxmox, work, run, signal, progress } = bake
   const { node, storage, socksProxy } = site.proxmox
-  await findBase(bake, plan.base.name, baseVmid)
   const key = makeBuildKey()
   const seed = seedName(site, run)
   const mac = macOf(vmid, site.image.build.address)
@@ -249,44 +254,24 @@ async function build(bake: Bake, plan: BakePlan & { kind: 'bake' }, { staged, in
   await writeFile(variablesFile, JSON.stringify(variables), { mode: 0o600 })
   try {
     // Our own upload: the plugin's can't be used with a token before 1.1.2.
-    await proxmox.upload({ node, storage: storage.iso, content: 'iso', filename: seed, data: renderBuildSeed({ site, mac, publicKey: key.publicKey, instance: run }), signal: bake.signal })
-    const outcome = await runPacker({ command: 'build', template, variablesFile, workFolder: work, environment: bake.environment, token: bake.token, caFile: bake.caFile, signal: bake.signal, note })
-    if (outcome.exitCode !== 0) throw explainBuild(site, outcome)
-  } catch (error) {
-    // Packer removes its VM itself, but not when its first change of the clone's configuration fails.
-    await takeAway(bake, `VM ${vmid} (${variables.vm_name})`, () => destroyVm(proxmox, node, vmid, isOf(site, { vmid, node, run })))
-    throw error
+    await proxmox.upload({ node, storage: storage.iso, content: 'iso', filename: seed, data: renderBuildSeed({ site, mac, publicKey: key.publicKey, instance: run }), signal })
+    for (let tries = 1; ; tries++) {
+      await findBase(bake, plan.base.name, baseVmid)
+      try {
+        const outcome = await runPacker({ command: 'build', template, variablesFile, workFolder: work, environment: bake.environment, token: bake.token, caFile: bake.caFile, signal, note })
+        if (outcome.exitCode !== 0) throw explainBuild(site, outcome)
+        break
+      } catch (error) {
+        // Packer removes its VM itself, but not when its first change of the clone's configuration fails. This also waits for an API that is away.
+        const removed = await takeAway(bake, `VM ${vmid} (${variables.vm_name})`, () => destroyVm(proxmox, node, vmid, isOf(site, { vmid, node, run })))
+        const passes = error instanceof Failure && error.code === 'proxmox-unreachable'
+        if (!passes || !removed || tries === packerTries || signal.aborted) throw error
+        progress.warn(`${error.message.split('\n')[0] ?? ''}; it is run once more, with a new VM`)
+      }
+    }
   } finally {
     await takeAway(bake, `the file ${seed} on storage ${storage.iso}`, () => deleteFile(proxmox, site, 'iso', seed))
   }
-}
-
-interface Resource {
-  readonly vmid: number
-  readonly type: string
-  readonly node: string
-  readonly name?: string
-}
-
-/**
- * Plugin 1.1.1 knows its source only by name, and takes the last one of that name in Proxmox's list of VMs. That list
- * tells names up to ten seconds late, so it is waited for; which VMs have the name is asked of the VMs themselves.
- * @throws Failure `base-ambiguous`, `base-unlisted`
- */
-async function findBase({ proxmox, site, signal }: Bake, name: string, vmid: number): Promise<void> {
-  for (let tries = 0; tries < 120; tries++) {
-    const listed = (await proxmox.get<Resource[]>('/cluster/resources', { type: 'vm' })).filter(({ type }) => type === 'qemu')
-    if (listed.some((one) => one.vmid === vmid && one.name === name)) {
-      const named = [vmid]
-      for (const one of listed) {
-        if (one.vmid !== vmid && (await readConfig(proxmox, one.node, one.vmid))?.name === name) named.push(one.vmid)
-      }
-      if (named.length > 1) throw new Failure('base-ambiguous', `several VMs are named ${name}: ${named.sort((a, b) => a - b).join(', ')}`, 'Rename or remove those that are not the base template of this site.')
-      return
-    }
-    await delay(500, undefined, { signal })
-  }
-  throw new Failure('base-unlisted', `Proxmox has base template ${name} (${vmid}) but does not show its name in its list of VMs, by which Packer looks for it`, `Its status daemon makes that list: "systemctl restart pvestatd" on node ${site.proxmox.node}, then run the same command again.`)
 }
 
 /** Tidies the template and tags it. */

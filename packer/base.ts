@@ -4,14 +4,15 @@ import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import type { VmConfig } from '../images/catalog.ts'
 import { baseTag } from '../images/channels.ts'
 import { finished, renderRecord, type BaseRecord } from '../images/record.ts'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { Failure, isLost } from '../proxmox/failure.ts'
-import { settleTasks } from '../proxmox/settle.ts'
+import { concerns, settleTasks } from '../proxmox/settle.ts'
 import type { Site } from '../stacks/site.ts'
 import { baseDisk, baseVm } from './base-vm.ts'
-import { deleteFile, destroyVm, listFiles } from './host.ts'
+import { deleteFile, destroyVm, listFiles, readConfig } from './host.ts'
 import { importName } from './names.ts'
 import { isOf } from './plan.ts'
 
@@ -29,7 +30,7 @@ export interface BaseOptions {
   readonly signal: AbortSignal
   readonly note: (text: string) => void
   /** Removes something that this run has made. Never rejects: what went wrong before matters more. */
-  readonly takeAway: (what: string, remove: () => Promise<void>) => Promise<void>
+  readonly takeAway: (what: string, remove: () => Promise<void>) => Promise<unknown>
 }
 
 /**
@@ -46,38 +47,72 @@ export async function makeBase(options: BaseOptions): Promise<void> {
     base: { os: site.image.base.os, sha256: site.image.base.sha256 }, built: options.now, unfinished: true, run
   }
   let asked = false
+  const isOurs = isOf(site, { vmid, node, run })
   try {
     await fetchImage(options, file)
     signal.throwIfAborted()
     note('making the VM')
-    asked = true
-    // Without tags: under a pool's permissions PVE takes them only afterwards.
-    const upid = await proxmox.post<string>(vm, {
-      ...baseVm, vmid, name, pool: site.proxmox.pool,
-      description: renderRecord(record),
-      scsi0: `${storage.disks}:0,import-from=${storage.iso}:import/${file},${baseDisk}`
-    }).catch((error: unknown) => {
-      // Refused: whatever has this VMID is not ours. Without an answer it may be.
-      asked = !(error instanceof ProxmoxError) || error.lost
-      throw error
+    await carryOut(options, {
+      // Without tags: under a pool's permissions PVE takes them only afterwards.
+      ask: () => proxmox.post<string>(vm, {
+        ...baseVm, vmid, name, pool: site.proxmox.pool,
+        description: renderRecord(record),
+        scsi0: `${storage.disks}:0,import-from=${storage.iso}:import/${file},${baseDisk}`
+      }).then((upid) => {
+        asked = true
+        return upid
+      }, (error: unknown) => {
+        // Refused: whatever has this VMID is not ours. Without an answer it may be.
+        asked ||= !(error instanceof ProxmoxError) || error.lost
+        throw error
+      }),
+      isDone: (config) => isOurs(config) && config.lock === undefined && config['scsi0'] !== undefined,
+      signal
     })
-    await proxmox.task(upid, { signal, stop: true, timeoutMs: 1_800_000 })
     // From here on little is left to do, and a base that is finished is kept: an abort comes into effect afterwards.
-    const config = await proxmox.get<{ scsi0?: string }>(`${vm}/${vmid}/config`)
-    const has = gibibytes(config.scsi0 ?? '')
+    const config = await proxmox.get<VmConfig>(`${vm}/${vmid}/config`)
+    const has = gibibytes(config)
     const wanted = site.image.build.diskGiB
     if (has > wanted) throw new Failure('base-larger-than-disk', `the base image has a disk of ${has} GiB, image.build.diskGiB is ${wanted}`, `Set image.build.diskGiB in site.ts to ${Math.ceil(has)} or more.`)
-    if (has < wanted) {
-      const resize = await proxmox.put<string | null>(`${vm}/${vmid}/resize`, { disk: 'scsi0', size: `${wanted}G` })
-      if (resize) await proxmox.task(resize)
-    }
-    await proxmox.task(await proxmox.post<string>(`${vm}/${vmid}/template`), { timeoutMs: 1_800_000 })
-    await proxmox.put(`${vm}/${vmid}/config`, { tags: baseTag, description: renderRecord(finished(record)) })
+    if (has < wanted) await carryOut(options, { ask: () => proxmox.put<string | null>(`${vm}/${vmid}/resize`, { disk: 'scsi0', size: `${wanted}G` }), isDone: (seen) => gibibytes(seen) >= wanted })
+    // Proxmox calls the VM a template before it makes a base volume of its disk.
+    await carryOut(options, { ask: () => proxmox.post<string>(`${vm}/${vmid}/template`), isDone: (seen) => Number(seen.template) === 1 && /[:/]base-\d+-/.test(String(seen['scsi0'])) })
+    await proxmox.put(`${vm}/${vmid}/config`, { tags: baseTag, description: renderRecord(finished(record)) }, { repeatable: true })
   } catch (error) {
-    if (asked) await takeAway(`VM ${vmid} (${name})`, () => destroyVm(proxmox, node, vmid, isOf(site, { vmid, node, run })))
+    if (asked) await takeAway(`VM ${vmid} (${name})`, () => destroyVm(proxmox, node, vmid, isOurs))
     throw error
   } finally {
     await takeAway(`the file ${file} on storage ${storage.iso}`, () => deleteFile(proxmox, site, 'import', file))
+  }
+}
+
+interface Step {
+  /** @returns its task, if it has one */
+  readonly ask: () => Promise<string | null>
+  readonly isDone: (config: VmConfig) => boolean
+  /** Stops its task. */
+  readonly signal?: AbortSignal
+}
+
+const stepTries = 3
+const stepTimeoutMs = 1_800_000
+
+/** Carries out a step. Where its answer is lost the VM tells whether it was done; it is asked for again only if not. */
+async function carryOut({ proxmox, site, vmid }: BaseOptions, { ask, isDone, signal }: Step): Promise<void> {
+  const { node } = site.proxmox
+  for (let tries = 1; ; tries++) {
+    try {
+      const upid = await ask()
+      if (upid) await proxmox.task(upid, { timeoutMs: stepTimeoutMs, ...(signal === undefined ? {} : { signal, stop: true }) })
+      return
+    } catch (error) {
+      // Refused after that, it may be because the first request has arrived after all.
+      if (!(isLost(error) || tries > 1) || signal?.aborted) throw error
+      await settleTasks(proxmox, node, concerns([vmid]), signal, { timeoutMs: stepTimeoutMs })
+      const config = await readConfig(proxmox, node, vmid)
+      if (config !== undefined && isDone(config)) return
+      if (!isLost(error) || tries === stepTries) throw error
+    }
   }
 }
 
@@ -120,8 +155,8 @@ function wrongChecksum(what: string, cause?: unknown): Failure {
   return new Failure('base-checksum', `${what} does not have the SHA-256 that image.base.sha256 says`, 'If the distribution has published a newer image, take its checksum from its own list and put it in site.ts; otherwise somebody may have changed the file.', { cause })
 }
 
-/** Size of a PVE drive string in GiB: `local-lvm:vm-100-disk-0,size=3G`. */
-function gibibytes(drive: string): number {
-  const [, number = '0', unit = 'G'] = /\bsize=([0-9.]+)([KMGT]?)\b/.exec(drive) ?? []
+/** Size of the root disk in GiB: `local-lvm:vm-100-disk-0,size=3G`. */
+function gibibytes(config: VmConfig): number {
+  const [, number = '0', unit = 'G'] = /\bsize=([0-9.]+)([KMGT]?)\b/.exec(String(config['scsi0'] ?? '')) ?? []
   return Number(number) * ({ K: 1 / 1024 / 1024, M: 1 / 1024, G: 1, T: 1024 }[unit] ?? 1 / 1024 ** 3)
 }

@@ -73,7 +73,7 @@ export function explainBuild(site: Site, outcome: BuildOutcome): Failure {
   }
   const translated = explainStorage(site, new Error(said))
   if (translated instanceof Failure) return translated
-  if (/connection refused|connection reset|no route to host|i\/o timeout|: EOF|\b(50[234]|59[5679]) [A-Z]/.test(said)) {
+  if (/connection refused|connection reset|no route to host|i\/o timeout|TLS handshake timeout|broken pipe|server closed idle connection|(^|: |unexpected )EOF\b|\b(50[234]|59[5679]) [A-Z]/m.test(said)) {
     return new Failure('proxmox-unreachable', `Proxmox did not answer Packer, which does not wait for it: ${said.trim()}`, 'Once it answers again, as after an update of Proxmox, run "npx golden bake" again. What this one had begun is removed.')
   }
   if (outcome.exitCode > 128 && said === '') {

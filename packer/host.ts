@@ -1,12 +1,12 @@
 /** The few things that a bake does to VMs and files of the Proxmox host, each careful about whose they are. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
+import { markDoomed } from '../proxmox/doomed.ts'
 import { Failure, isLost } from '../proxmox/failure.ts'
 import { isOutdated } from '../proxmox/outdated.ts'
 import { concerns, settleTasks } from '../proxmox/settle.ts'
 import { isFree } from '../proxmox/vmid.ts'
 import type { VmConfig } from '../images/catalog.ts'
-import { doomedTag } from '../images/channels.ts'
 import type { Site } from '../stacks/site.ts'
 
 const gone = (error: unknown): boolean => error instanceof ProxmoxError && /does not exist|no such (vm|resource|volume)/i.test(error.message)
@@ -36,10 +36,10 @@ export async function freeVmids(proxmox: Proxmox, site: Site, count: number): Pr
 }
 
 /**
- * Destroys a VM, if it still is the one that is meant, which is asked right before; any other is not touched. Proxmox's
- * DELETE takes no digest, so the VM is marked first by a change that does: from then on a run that would finish it finds
- * it changed, and one that has finished it meanwhile is found here. One that is gone already, or goes meanwhile, is
- * fine. Only its own disks go with it: whatever else has this VMID in its name may be a volume that somebody keeps.
+ * Destroys a VM, if it still is the one that is meant, which is asked right before; any other is not touched. It is
+ * marked first (proxmox/doomed.ts): from then on a run that would finish it finds it changed, and one that has finished
+ * it meanwhile is found here. One that is gone already, or goes meanwhile, is fine. Only its own disks go with it:
+ * whatever else has this VMID in its name may be a volume that somebody keeps.
  * @param lookAgain how often, when the answer was lost
  * @throws Failure `vm-locked`
  */
@@ -81,7 +81,7 @@ async function stopped(proxmox: Proxmox, node: string, vmid: number, options: { 
 /** @returns false if it was changed, or went, since it was looked at */
 async function marked(proxmox: Proxmox, node: string, vmid: number, { digest }: VmConfig): Promise<boolean> {
   try {
-    await proxmox.put(`/nodes/${node}/qemu/${vmid}/config`, { tags: doomedTag, digest: String(digest) })
+    await markDoomed(proxmox, node, vmid, digest)
     return true
   } catch (error) {
     if (gone(error) || isOutdated(error) || isLost(error)) return false

@@ -1,8 +1,9 @@
 /** Decides what a bake has to do. Pure. */
 import { canonical, sha256 } from '../images/canonical.ts'
-import { doomedTag, splitTags } from '../images/channels.ts'
+import { splitTags } from '../images/channels.ts'
 import { elsewhere, sortRange, storageOf, type Base, type Image, type RangeVm, type VmConfig } from '../images/catalog.ts'
 import { parseRecord, type Record } from '../images/record.ts'
+import { doomedTag } from '../proxmox/doomed.ts'
 import { packersMark } from '../proxmox/ours.ts'
 import type { Site } from '../stacks/site.ts'
 import { baseDisk, baseVm } from './base-vm.ts'

@@ -1,8 +1,9 @@
 /** What Packer leaves in a template's configuration and no clone should inherit, and the template's tags. */
 import type { VmConfig } from '../images/catalog.ts'
-import { doomedTag, newImageTags, splitTags } from '../images/channels.ts'
+import { newImageTags, splitTags } from '../images/channels.ts'
 import { finished, parseRecord, renderRecord } from '../images/record.ts'
 import type { Proxmox } from '../proxmox/client.ts'
+import { doomedTag } from '../proxmox/doomed.ts'
 import { Failure, isLost } from '../proxmox/failure.ts'
 
 /** Keys to delete: cloud-init's settings, CD drives, detached disks. Pure. */

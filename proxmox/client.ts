@@ -151,6 +151,13 @@ interface Call extends Sending {
 const uploadTries = 3
 const execTries = 3
 
+/**
+ * What PVE says of an agent that missed one question (PVE::QemuServer::Agent, PVE::QMPClient): the guest is too busy, or
+ * frozen for a backup, and the program goes on in it. Of a VM that does not run it says something else.
+ */
+const missesAnswer = ({ status, message }: ProxmoxError): boolean =>
+  status === 500 && !/VM \d+ (is )?not running/.test(message) && /guest agent is not running|qga (command|socket)|got timeout|frozen/i.test(message)
+
 const servicesHint = 'Something between here and Proxmox\'s services answers in their place: see "systemctl status pveproxy pvedaemon" on the node. Then run the same command again: it looks first, and goes on from what it finds.'
 
 interface Ticket {
@@ -315,16 +322,19 @@ class Client implements Proxmox {
     const form = { command, ...(input === undefined ? {} : { 'input-data': input }) }
     const { pid } = await this.#call<{ pid: number }>({ method: 'POST', path: `${path}/exec`, form, repeatable, waiting: signal })
     const until = this.#patience.clock() + (timeoutMs ?? 120_000)
+    let missed: unknown
     for (let pause = 50; ; pause = Math.min(pause * 2, 1000)) {
       const status = await this.#look<{ exited: number | boolean; exitcode?: number; signal?: number; 'out-data'?: string; 'err-data'?: string }>(`${path}/exec-status`, { pid }, signal).catch((error: unknown) => {
         // The agent tells of an end once, and forgets it (QEMU, qga/commands.c, guest-exec-status): that answer was lost on its way.
         if (error instanceof ProxmoxError && error.status === 500 && /PID \d+ does not exist/.test(error.message)) throw new ProxmoxError('agent-exec-lost', `${command[0]} in VM ${vmid} has ended, but how was told to nobody`, 'Run the same command again: it looks first, and goes on from what it finds.', { status: 500, method: 'GET', path, cause: error, lost: true })
-        throw error
+        if (!(error instanceof ProxmoxError) || !missesAnswer(error)) throw error
+        missed = error
+        return undefined
       })
-      if (Number(status.exited) === 1) {
+      if (status !== undefined && Number(status.exited) === 1) {
         return { exitCode: status.exitcode ?? 128 + (status.signal ?? 0), stdout: status['out-data'] ?? '', stderr: status['err-data'] ?? '' }
       }
-      if (this.#patience.clock() > until) throw new ProxmoxError('agent-exec-timeout', `${command[0]} in VM ${vmid} did not end in time`, `Look at VM ${vmid}'s console in Proxmox.`, { status: 0, method: 'GET', path })
+      if (this.#patience.clock() > until) throw new ProxmoxError('agent-exec-timeout', `${command[0]} in VM ${vmid} did not end in time`, `Look at VM ${vmid}'s console in Proxmox.`, { status: 0, method: 'GET', path, cause: missed })
       await delay(pause, undefined, { signal })
     }
   }

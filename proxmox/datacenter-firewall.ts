@@ -4,6 +4,7 @@
  */
 import { BlockList, isIP } from 'node:net'
 import { ProxmoxError, type Proxmox } from './client.ts'
+import { isPassingStatus } from './patience.ts'
 
 /** In this set: whoever may reach SSH, the web interface, consoles and migrations of every node (pve-firewall). */
 export const managementSet = 'management'
@@ -64,7 +65,7 @@ const storageServers: Readonly<Record<string, string>> = {
 export async function observeExposure(admin: Proxmox, node: string): Promise<Exposure> {
   // What a version or an installation does not have is answered with an error, which tells as much as an empty list.
   const ask = async <T>(path: string): Promise<T | undefined> => admin.get<T>(path).catch((error: unknown) => {
-    if (error instanceof ProxmoxError && error.status >= 400) return undefined
+    if (error instanceof ProxmoxError && error.status >= 400 && !isPassingStatus(error.status)) return undefined
     throw error
   })
   const members = await ask<{ type: string; name?: string; ip?: string; local?: number }[]>('/cluster/status') ?? []

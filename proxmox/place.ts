@@ -15,6 +15,8 @@ export interface PlaceSeen {
   readonly problems: readonly Failure[]
   /** What works, and differs from the usual. */
   readonly notes: readonly string[]
+  /** Why no disk can be imported from the ISO storage, which only a bake that makes a base needs. */
+  readonly imports?: Failure | undefined
   /** Whether clones can share the image's disk. */
   readonly linkedClones: boolean
 }
@@ -36,6 +38,7 @@ export async function lookAtPlace(proxmox: Proxmox, wanted: PlaceWanted): Promis
   const problems: Failure[] = []
   const notes: string[] = []
   let linkedClones = true
+  let imports: Failure | undefined
   for (const [setting, storage, content] of [['disks', wanted.disks, 'images'], ['iso', wanted.iso, 'iso']] as const) {
     const status = await statusOf(proxmox, wanted.node, storage, setting)
     if (status instanceof Failure) {
@@ -46,7 +49,12 @@ export async function lookAtPlace(proxmox: Proxmox, wanted: PlaceWanted): Promis
     const kind = setting === 'disks' ? diskStorageProblem(named) : fileStorageProblem(named)
     if (kind !== undefined) problems.push(new Failure(kind.code, kind.message, kind.hint))
     else if (status.active !== 1 || status.enabled === 0) problems.push(new Failure('storage-inactive', `storage ${storage} (proxmox.storage.${setting}) is not active on node ${wanted.node}`, 'Enable it in Proxmox.'))
-    else if (!status.content.split(',').includes(content)) problems.push(new Failure('storage-content', `storage ${storage} (proxmox.storage.${setting}) is not enabled for ${content}`, 'Run "npx golden setup", or choose another storage in site.ts.'))
+    else {
+      const lacks = (wantedContent: string): Failure | undefined => status.content.split(',').includes(wantedContent) ? undefined : new Failure('storage-content', `storage ${storage} (proxmox.storage.${setting}) is not enabled for ${wantedContent}`, 'Run "npx golden setup", or choose another storage in site.ts.')
+      const problem = lacks(content)
+      if (problem !== undefined) problems.push(problem)
+      if (setting === 'iso') imports = lacks('import')
+    }
     if (setting === 'iso') continue
     linkedClones = kindOf(status.type).linkedClone
     const note = diskStorageNote(named)
@@ -54,7 +62,7 @@ export async function lookAtPlace(proxmox: Proxmox, wanted: PlaceWanted): Promis
     if (status.avail < lowSpace) notes.push(`storage ${storage} has only ${Math.round(status.avail / 2 ** 20)} MiB left`)
   }
   const bridge = await bridgeProblem(proxmox, wanted)
-  return { problems: bridge === undefined ? problems : [...problems, bridge], notes, linkedClones }
+  return { problems: bridge === undefined ? problems : [...problems, bridge], notes, imports, linkedClones }
 }
 
 const lowSpace = 2 * 2 ** 30

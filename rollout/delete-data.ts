@@ -3,6 +3,7 @@
  * VM in the pool and destroyed with that.
  */
 import type { Proxmox } from '../proxmox/client.ts'
+import { markDoomed } from '../proxmox/doomed.ts'
 import { Failure } from '../proxmox/failure.ts'
 import type { Progress } from '../proxmox/progress.ts'
 import type { GroupPins } from '../stacks/deployment.ts'
@@ -124,6 +125,8 @@ async function take(proxmox: Proxmox, places: GroupPlaces, name: string, step: D
     case 'fill': return putInPlace(proxmox, node, step.disk, depot.vmid)
     case 'make-throw-away': return proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu`, { vmid, name, pool, memory: 64, cores: 1, scsihw: 'virtio-scsi-pci', onboot: 0, description: 'Takes a data disk of serena-golden away that is to be deleted. Goes with it.' }))
     case 'move': return throwAway(proxmox, places, step.disk, seenVm(depot.vmid, seen.group.depot), seenVm(vmid, seen.throwAway))
-    case 'destroy-throw-away': return proxmox.task(await proxmox.del<string>(`/nodes/${node}/qemu/${vmid}`, { purge: 1 }))
+    case 'destroy-throw-away':
+      await markDoomed(proxmox, node, vmid, seenVm(vmid, seen.throwAway).vm.digest)
+      return proxmox.task(await proxmox.del<string>(`/nodes/${node}/qemu/${vmid}`, { purge: 1 }))
   }
 }

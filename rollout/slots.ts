@@ -1,6 +1,7 @@
 /** Where the state and the host differ: what an interrupted run made and could not note, and VMs that vanished. */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Proxmox } from '../proxmox/client.ts'
+import { markDoomed } from '../proxmox/doomed.ts'
 import { Failure, isLost } from '../proxmox/failure.ts'
 import { isOutdated } from '../proxmox/outdated.ts'
 import { concerns, settleTasks } from '../proxmox/settle.ts'
@@ -10,13 +11,13 @@ import { checkSlot, observeVm, taken, type GroupPlaces, type VmSeen, type VmTher
 
 /** A clone that goes on without anybody waiting for it. */
 const unlockTimeoutMs = 1_800_000
-/** How often what is left is looked at anew, because the answer to its removal was lost. */
-const removeTries = 3
+/** How often what is left is looked at anew, because an answer of its removal was lost: there are three. */
+const removeTries = 5
 
 /**
  * Deletes a slot's VM through the API: only one that has this slot's name (or none yet, because it was just being
- * made), is not protected and owns no data disk. One that gets the data between that look and the deletion has been
- * protected before (depot.ts), and Proxmox refuses to delete it.
+ * made), is not protected and owns no data disk, and only the one that was seen so. One that gets the data between the
+ * mark and the deletion has been protected before (depot.ts), and Proxmox refuses to delete it.
  * @returns whether there was one
  * @throws Failure `vmid-taken` for somebody else's VM, `vm-not-in-state` when it is more than a leftover
  */
@@ -32,6 +33,7 @@ export async function removeLeftover(proxmox: Proxmox, places: GroupPlaces, slot
     const vm = checkLeftover(places, slot, found.vm, inTheMaking)
     try {
       if (!vm.running || stopped) {
+        await markDoomed(proxmox, places.node, vmid, vm.digest)
         await proxmox.task(await proxmox.del<string>(path, { purge: 1 }))
         return true
       }

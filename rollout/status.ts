@@ -59,6 +59,8 @@ export interface SiteStatus {
   readonly proxmoxFirewall: FirewallState
   /** What of the host is not as site.ts names it, so that bake and deploy would refuse. */
   readonly problems: readonly string[]
+  /** What works there, and differs from the usual. */
+  readonly warnings: readonly string[]
   readonly groups: Readonly<Record<string, GroupStatus>>
 }
 
@@ -81,8 +83,9 @@ export async function readStatus({ site, folder, proxmox, signal }: { readonly s
     groups[group] = describeGroup({ site, folder, group, seen, ...more, pins, guest, handedIn, changed: await changedIn(site, folder, group, release) })
   }
   const problems = place.problems.map(({ message, hint }) => `${message}. ${hint}`)
+  const warnings = [...place.notes, ...(place.imports === undefined ? [] : [`${place.imports.message}, so that no base can be made. ${place.imports.hint}`])]
   const healthy = problems.length === 0 && Object.values(groups).every((one) => one.health === 'healthy')
-  return { schema: 1, site: site.name, healthy, problems, proxmoxFirewall: await firewallState(proxmox), groups }
+  return { schema: 1, site: site.name, healthy, problems, warnings, proxmoxFirewall: await firewallState(proxmox), groups }
 }
 
 type Look = Pick<GroupFacts, 'seen' | 'away' | 'wrong' | 'missing' | 'obstacles'>
@@ -216,6 +219,7 @@ export function renderStatus(status: SiteStatus): string {
     ...one.differences.map((difference) => `  note     ${difference}`)
   ])
   lines.push(...status.problems.map((problem) => `problem    ${problem}`))
+  lines.push(...status.warnings.map((warning) => `warning    ${warning}`))
   const firewall = firewallNotice(status.proxmoxFirewall)
   if (firewall !== undefined) lines.push(firewall)
   return lines.join('\n')

@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto'
 import { readFile, rm } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { connect as tlsConnect, type ConnectionOptions } from 'node:tls'
 import { hostOf } from '../core/proxy.ts'
 import type { Proxmox } from '../proxmox/client.ts'
@@ -90,6 +91,9 @@ const secureTo = (url: string): ConnectionOptions => {
   return { host, port: Number(new URL(url).port || 443), servername: isIP(host) === 0 ? host : '', timeout: 15_000 }
 }
 
+const unreachable = (url: string, cause: Error): Failure =>
+  new Failure('proxmox-unreachable', `Proxmox does not answer at ${url}: ${cause.message}`, 'Check proxmox.url in site.ts, the network, and that the host is up.', { cause })
+
 /** Nothing is sent over this connection. */
 async function look(url: string, signal: AbortSignal): Promise<Presented> {
   const { promise, resolve: done, reject } = Promise.withResolvers<Presented>()
@@ -101,7 +105,7 @@ async function look(url: string, signal: AbortSignal): Promise<Presented> {
     else done({ chain: [first, ...rest], trusted: socket.authorized, from: socket.localAddress ?? '' })
     socket.end()
   })
-  socket.on('error', (cause) => reject(new Failure('proxmox-unreachable', `Proxmox does not answer at ${url}: ${cause.message}`, 'Check proxmox.url in site.ts, the network, and that the host is up.', { cause })))
+  socket.on('error', (cause) => reject(unreachable(url, cause)))
   socket.on('timeout', () => socket.destroy(new Error('no answer in time')))
   try {
     return await orStopped(promise, signal)
@@ -110,14 +114,33 @@ async function look(url: string, signal: AbortSignal): Promise<Presented> {
   }
 }
 
-/** Whether the host's certificate is verified by these alone: for its name, now. */
+const verifyTries = 3
+const verifyPauseMs = 500
+
+/**
+ * Whether the host's certificate is verified by these alone: for its name, now. A connection that breaks says nothing of
+ * that, and a pin may hang on the answer.
+ * @throws Failure `proxmox-unreachable`
+ */
 async function verifies(url: string, pem: string, signal: AbortSignal): Promise<boolean> {
-  const { promise, resolve: done } = Promise.withResolvers<boolean>()
-  const socket = tlsConnect({ ...secureTo(url), ca: pem, allowPartialTrustChain: true, checkServerIdentity: (_host, certificate) => identityProblem(url, new X509Certificate(certificate.raw)) }, () => {
-    done(true)
+  for (let tries = 1; ; tries++) {
+    try {
+      return await verifiedOnce(url, pem, signal)
+    } catch (error) {
+      if (!(error instanceof Failure) || tries === verifyTries) throw error
+      await orStopped(delay(verifyPauseMs), signal)
+    }
+  }
+}
+
+async function verifiedOnce(url: string, pem: string, signal: AbortSignal): Promise<boolean> {
+  const { promise, resolve: done, reject } = Promise.withResolvers<boolean>()
+  // Not rejected by the connection itself, so that each error of it is one of the line.
+  const socket = tlsConnect({ ...secureTo(url), ca: pem, rejectUnauthorized: false, allowPartialTrustChain: true, checkServerIdentity: (_host, certificate) => identityProblem(url, new X509Certificate(certificate.raw)) }, () => {
+    done(socket.authorized)
     socket.end()
   })
-  socket.on('error', () => done(false))
+  socket.on('error', (cause) => reject(unreachable(url, cause)))
   socket.on('timeout', () => socket.destroy(new Error('no answer in time')))
   try {
     return await orStopped(promise, signal)

@@ -84,6 +84,7 @@ describe('what Packer says', () => {
     ['a full disk of the guest, in a script', ['    proxmox-clone.golden: E: You don\'t have enough free space in /var/cache/apt/archives/.', '==> proxmox-clone.golden: Script exited with non-zero exit status: 100. Allowed exit codes are: [0]'], 'bake-disk-full', /16 GiB is full/],
     ['a script that failed', ['    proxmox-clone.golden: E: Unable to locate package', '==> proxmox-clone.golden: Script exited with non-zero exit status: 100. Allowed exit codes are: [0]'], 'bake-script-failed', /Unable to locate package/],
     ['an API that went away', ['==> proxmox-clone.golden: Error creating VM: Post "https://192.168.1.5:8006/api2/json/nodes/pve/qemu/9001/clone": dial tcp 192.168.1.5:8006: connect: connection refused'], 'proxmox-unreachable', /did not answer Packer/],
+    ['an API that closed the connection', ['==> proxmox-clone.golden: unexpected EOF'], 'proxmox-unreachable', /unexpected EOF/],
     ['an API whose services restart', ['==> proxmox-clone.golden: Error starting VM: 596 Connection timed out'], 'proxmox-unreachable', /596/],
     ['anything else', ['==> proxmox-clone.golden: 501 Method not implemented'], 'packer-failed', /501 Method/]
   ])('becomes a failure with a next step: %s', (_what, lines, code, message) => {

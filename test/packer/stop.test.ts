@@ -1,6 +1,6 @@
 /** What a bake leaves, and what it says of it, when it is stopped, fails in the middle, or is not the only one. */
 import { existsSync } from 'node:fs'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -11,6 +11,7 @@ import { guestFiles } from '../../images/stage.ts'
 import { writeTar } from '../../images/tar.ts'
 import type { FaultOrder } from '../../lab/api/faults.ts'
 import { bake, type BakeOptions } from '../../packer/bake.ts'
+import { makeBase } from '../../packer/base.ts'
 import { baseName, buildName, importName, newRun, seedName } from '../../packer/names.ts'
 import { baseFingerprint } from '../../packer/plan.ts'
 import type { Site } from '../../stacks/site.ts'
@@ -141,7 +142,26 @@ describe('a bake that fails', () => {
     const before = await vms()
     test.lab.faults.order({ request: { method: 'POST', path: '^/nodes/pve/qemu$' }, drop: 'after' })
     test.lab.faults.order({ task: { type: 'qmcreate' }, delayMs: 2000 })
-    await expect(bake(test.bakeOptions({ site: freshSite() }))).rejects.toMatchObject({ code: 'proxmox-unreachable' })
+    test.lab.faults.order({ request: { method: 'PUT', path: '/resize$' }, status: 500, reason: 'ordered by the test' })
+    await expect(bake(test.bakeOptions({ site: freshSite() }))).rejects.toMatchObject({ code: 'proxmox-refused', message: expect.stringContaining('ordered by the test') })
+    await expectOnly(before)
+  }, minute)
+
+  it.each<[string, Omit<FaultOrder, 'request'>]>([
+    ['lost before the work', { drop: 'before' }],
+    ['lost after the work', { drop: 'after' }],
+    ['handed on to somebody who does not answer', { status: 596, reason: 'Connection timed out' }]
+  ])('is none of a base whose requests are each %s', async (_what, fault) => {
+    const before = await vms()
+    const site = freshSite()
+    const vmid = 9007
+    const fingerprint = baseFingerprint(site)
+    for (const type of ['qmcreate', 'resize', 'qmtemplate']) test.lab.faults.order({ task: { type }, delayMs: 300 })
+    for (const [method, path] of [['POST', '^/nodes/pve/qemu$'], ['PUT', '/resize$'], ['POST', '/template$'], ['PUT', '/config$']] as const) test.lab.faults.order({ ...fault, request: { method, path } })
+    await makeBase({ proxmox: test.proxmox, site, folder: test.folder, vmid, name: baseName(site, fingerprint), fingerprint, run: newRun(new Date()), now: new Date().toISOString(), signal: new AbortController().signal, note: () => {}, takeAway: (_what, remove) => remove() })
+    expect(test.lab.faults.list().filter(({ left }) => left > 0)).toEqual([])
+    expect(await config(vmid)).toMatchObject({ template: 1, tags: 'golden-base', scsi0: expect.stringMatching(new RegExp(`base-.*size=${site.image.build.diskGiB}G`)) })
+    await test.root.task(await test.root.del<string>(`/nodes/pve/qemu/${vmid}`))
     await expectOnly(before)
   }, minute)
 
@@ -162,6 +182,45 @@ describe('a bake that fails', () => {
     test.lab.faults.order({ request: { method: 'GET', path: `/storage/${iso}/content` }, status: 500, reason: `storage '${iso}' is disabled` })
     await expect(bake(test.bakeOptions({ stage: stageWith('missing') }))).rejects.toMatchObject({ code: 'storage-missing', message: expect.stringContaining('is disabled') })
     await expectOnly(await vms())
+  }, minute)
+})
+
+it('asks for import on the ISO storage before it makes a base', async () => {
+  const { iso } = test.site.proxmox.storage
+  const before = await vms()
+  await test.root.put(`/storage/${iso}`, { content: 'iso' })
+  try {
+    await expect(bake(test.bakeOptions({ site: freshSite() }))).rejects.toMatchObject({ code: 'storage-content', message: `storage ${iso} (proxmox.storage.iso) is not enabled for import`, hint: expect.stringContaining('golden setup') })
+  } finally {
+    await test.root.put(`/storage/${iso}`, { content: 'iso,import' })
+  }
+  await expectOnly(before)
+}, minute)
+
+describe('a bake during which the API is away', () => {
+  it('runs Packer again, and says so', async () => {
+    // Packer's own request: the VM starts, and nobody tells it.
+    test.lab.faults.order({ request: { method: 'POST', path: '/status/start$' }, drop: 'after', awayMs: 1500 })
+    const { outcome, template } = await bake(test.bakeOptions({ stage: stageWith('away') }))
+    expect(outcome).toBe('baked')
+    expect(test.shown.filter((line) => /warning: Proxmox did not answer Packer.*run once more/.test(line))).toHaveLength(1)
+    expect(await config(template.vmid)).toMatchObject({ template: 1, tags: 'golden;golden-candidate' })
+    expect((await vms()).filter((vm) => vm.template !== 1)).toEqual([])
+    await expectOnly(await vms())
+  }, 3 * minute)
+
+  it.each([['that does not end', '', 3, 'proxmox-unreachable'], ['and is stopped runs it no more', 'kill -s USR2 "$BAKE"', 1, 'cancelled']])('%s', async (_what, action, runs, code) => {
+    const before = await vms()
+    const count = join(test.folder, 'runs')
+    await rm(count, { force: true })
+    const stop = new AbortController()
+    process.once('SIGUSR2', () => stop.abort())
+    await writeFile(join(test.folder, 'packer'), `#!/bin/sh\necho run >>"${count}"\n${action}\nsleep 0.5\necho '1795000000,,ui,error,==> proxmox-clone.golden: Error starting VM: 596 Connection timed out'\nexit 1\n`, { mode: 0o755 })
+    const options = test.bakeOptions({ stage: stageWith('away for good'), signal: stop.signal })
+    const environment = { ...options.environment, PATH: `${test.folder}:${process.env['PATH']}`, BAKE: String(process.pid) }
+    await expect(bake({ ...options, environment })).rejects.toMatchObject({ code })
+    expect((await readFile(count, 'utf8')).trim().split('\n')).toHaveLength(runs)
+    await expectOnly(before)
   }, minute)
 })
 

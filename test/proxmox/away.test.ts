@@ -218,6 +218,32 @@ test.concurrent('what the agent told of an end to nobody is asked for again wher
   await expect(client(await host(end('b'))).agentExec('pve', 100, ['slotctl', 'format'])).rejects.toMatchObject({ code: 'agent-exec-lost', lost: true })
 })
 
+describe.concurrent('while a program goes on in a guest', () => {
+  const says = (text: string): Answering => (_request, response) => { response.writeHead(500, text).end(JSON.stringify({ data: null, message: `${text}\n` })) }
+  const saying = (text: string, times: number): Answering => (request, response, ordinal) => {
+    if (request.url?.endsWith('/exec')) return void response.end('{"data":{"pid":7}}')
+    if (ordinal <= times + 1) return says(text)(request, response, ordinal)
+    response.end('{"data":{"exited":1,"exitcode":0,"out-data":"done"}}')
+  }
+
+  test.for(['QEMU guest agent is not running', 'VM 100 qga command \'guest-exec-status\' failed - got timeout', 'Agent error: Command guest-exec-status is not allowed while frozen'])('"%s" passes', async (text, { expect }) => {
+    const there = await host(saying(text, 3))
+    expect(await client(there).agentExec('pve', 100, ['slotctl', 'format'])).toMatchObject({ exitCode: 0, stdout: 'done' })
+    expect(there.read.filter((one) => one.startsWith('POST'))).toHaveLength(1)
+  })
+
+  test('an agent that says nothing any more is waited for as long as the program is', async ({ expect }) => {
+    const there = await host(saying('QEMU guest agent is not running', 1000))
+    await expect(client(there).agentExec('pve', 100, ['slotctl', 'format'], { timeoutMs: 300 })).rejects.toMatchObject({ code: 'agent-exec-timeout', cause: { message: expect.stringContaining('QEMU guest agent') } })
+  })
+
+  test.for(['VM 100 is not running', 'VM 100 not running', 'Configuration file \'nodes/pve/qemu-server/100.conf\' does not exist'])('"%s" is an end', async (text, { expect }) => {
+    const there = await host(saying(text, 1))
+    await expect(client(there).agentExec('pve', 100, ['slotctl', 'format'])).rejects.toMatchObject({ code: 'proxmox-refused' })
+    expect(there.read).toHaveLength(2)
+  })
+})
+
 test.concurrent('a file whose arrival nobody confirms is sent again, once what has arrived is done with', async ({ expect }) => {
   const files: number[] = []
   let working = true

@@ -2,7 +2,8 @@
 import 'reflect-metadata'
 import { X509Certificate } from 'node:crypto'
 import { beforeAll, expect, test } from 'vitest'
-import { certificatesIn, choosePin, pinsCas } from '../../proxmox/pin.ts'
+import { ProxmoxError, type Proxmox } from '../../proxmox/client.ts'
+import { certificatesIn, choosePin, knownCertificates, pinsCas } from '../../proxmox/pin.ts'
 import { makeAuthority, makeServerCertificate } from '../../scripts/secrets/certificates.ts'
 
 let root: X509Certificate
@@ -34,4 +35,10 @@ test('a file of CAs only needs no other pin', () => {
   expect(pinsCas(leaf.toString() + root.toString())).toBe(false)
   expect(pinsCas('nothing')).toBe(false)
   expect(certificatesIn('-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n')).toEqual([])
+})
+
+test('a node that does not tell of its certificates is one thing, no answer another', async () => {
+  const answer = (status: number): Proxmox => ({ get: async (path: string) => { throw new ProxmoxError('x', 'no', '', { status, method: 'GET', path }) } }) as unknown as Proxmox
+  for (const status of [400, 403, 500, 501]) expect(await knownCertificates(answer(status), 'pve')).toEqual([])
+  for (const status of [0, 502, 503, 504, 595, 596, 597, 599]) await expect(knownCertificates(answer(status), 'pve')).rejects.toThrow('no')
 })

@@ -111,7 +111,7 @@ test('what the firewall closes is said: storages served here, Ceph, bridges with
 test('what an installation does not have is no failure of the look, an outage is one', async () => {
   const answer = (status: number): Proxmox => ({ get: async (path: string) => { throw new ProxmoxError('x', 'no', '', { status, method: 'GET', path }) } }) as unknown as Proxmox
   expect(await observeExposure(answer(501), 'pve')).toEqual({ served: [], otherNodes: [], ownNetwork: undefined })
-  await expect(observeExposure(answer(0), 'pve')).rejects.toThrow('no')
+  for (const status of [0, 502, 503, 504, 595, 596, 599]) await expect(observeExposure(answer(status), 'pve')).rejects.toThrow('no')
 })
 
 test.each([

@@ -12,7 +12,7 @@ import type { Engine } from '../../rollout/engine.ts'
 import { checkIdentity, observeGroup, placesOf } from '../../rollout/observe.ts'
 import { readPins, writePins } from '../../rollout/pins.ts'
 import { seedIsThere } from '../../rollout/seed.ts'
-import { readStatus } from '../../rollout/status.ts'
+import { readStatus, renderStatus } from '../../rollout/status.ts'
 import { newRelease, type Release } from '../../stacks/deployment.ts'
 import { parseSite, type Site } from '../../stacks/site.ts'
 import { startRolloutLab, type RolloutLab } from './lab.ts'
@@ -175,6 +175,19 @@ test('storages of other types are looked at by what they can do, and a host of t
     }
   })
   expect(await lookAtPlace(other, { node, bridge, iso, disks: 'tank' })).toEqual({ problems: [], notes: [expect.stringContaining('full copies')], linkedClones: false })
+})
+
+test('what works and differs from the usual is a warning of the status, not a problem', async () => {
+  const { iso } = t.site.proxmox.storage
+  const other: Proxmox = new Proxy(t.proxmox, {
+    get: (target, key) => key !== 'get' ? Reflect.get(target, key) : async (path: string, query?: Record<string, string>) => {
+      const answer = await target.get<object>(path, query)
+      return path.endsWith('/storage/tank/status') ? { ...answer, type: 'drbd', avail: 2 ** 30 } : path.endsWith(`/storage/${iso}/status`) ? { ...answer, content: 'iso' } : answer
+    }
+  })
+  const status = await readStatus({ site: siteWith((proxmox) => { (proxmox.storage as { disks: string }).disks = 'tank' }), folder: t.folder, proxmox: other })
+  expect(status).toMatchObject({ problems: [], warnings: [expect.stringContaining('full copies'), expect.stringContaining('only 1024 MiB left'), expect.stringMatching(/\(proxmox\.storage\.iso\) is not enabled for import.*golden setup/)] })
+  expect(renderStatus(status)).toMatch(/^warning {4}storage tank has only 1024 MiB left$/m)
 })
 
 test('a node with a domain is refused where it is written', () => {

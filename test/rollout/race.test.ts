@@ -211,6 +211,44 @@ async function play(number: number, { start, verbs, turns: order }: Scenario): P
   return wrong ? JSON.stringify({ start, verbs, order, owners, deleted, bugs, outcomes: outcomes.map((one) => one.status === 'rejected' ? String(one.reason) : 'done') }) : undefined
 }
 
+/** The same API, on which the VM is deleted and another one made in its place right before it is first changed or deleted. */
+function replaced(vmid: number): Proxmox {
+  const vm = `/nodes/pve/qemu/${vmid}`
+  let done = false
+  return new Proxy(t.proxmox, {
+    get: (target, key) => {
+      const value = Reflect.get(target, key) as unknown
+      if (key !== 'put' && key !== 'del') return typeof value === 'function' ? value.bind(target) as unknown : value
+      return async (path: string, ...more: unknown[]) => {
+        if (!done && (path === vm || path === `${vm}/config`)) {
+          done = true
+          await t.root.task(await t.root.del<string>(vm))
+          await t.root.task(await t.root.post<string>('/nodes/pve/qemu', { vmid, name: 'mail', pool: t.site.proxmox.pool, memory: 64 }))
+        }
+        return (value as (...all: unknown[]) => unknown).call(target, path, ...more)
+      }
+    }
+  })
+}
+
+test('a leftover that was deleted, and its VMID given to another VM, since it was looked at costs that VM nothing', async () => {
+  const { places, rel } = await makeLane(900)
+  await makeSlot(t.proxmox, rel)
+  const { vmid } = places.slots.blue
+  await expect(removeLeftover(replaced(vmid), places, 'blue', signal)).rejects.toMatchObject({ code: 'vmid-taken', message: expect.stringContaining('mail') })
+  expect(await configOf(vmid)).toMatchObject({ name: 'mail' })
+  expect(await configOf(vmid)).not.toHaveProperty('tags')
+})
+
+test('a throw-away VM that was replaced in the same way costs the other VM nothing either', async () => {
+  const { site, group, places } = await makeLane(901)
+  const { vmid } = places.slots.blue
+  const folder = await mkdtemp(join(tmpdir(), 'golden-race-'))
+  await expect(deleteData({ ...t.options(), site, folder, proxmox: replaced(vmid) }, group)).rejects.toMatchObject({ code: 'vmid-taken' })
+  expect(await configOf(vmid)).toMatchObject({ name: 'mail' })
+  await rm(folder, { recursive: true })
+})
+
 test('whatever two runs are at, and however slow their lines are, the data survives them, in one place and protected there', async () => {
   const seed = Number(process.env['RACE_SEED'] ?? 20261128)
   const scenarios = fc.sample(scenario, { numRuns: Number(process.env['RACE_RUNS'] ?? 16), seed })

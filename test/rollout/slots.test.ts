@@ -18,6 +18,7 @@ function host(...configs: readonly Record<string, string>[]): { proxmox: Proxmox
   const proxmox = {
     get: async (path: string) => path.endsWith('/config') ? (looks.length > 1 ? looks.shift() : looks[0]) : { status: 'running' },
     post: async (path: string) => { calls.push(`POST ${path}`) },
+    put: async (path: string, { tags }: { tags?: string }) => { calls.push(`PUT ${path} ${tags}`) },
     del: async (path: string) => { calls.push(`DELETE ${path}`) },
     task: async () => {}
   } as unknown as Proxmox
@@ -43,7 +44,7 @@ test.concurrent.each<[string, Record<string, string>[]]>([
 ])('a VM %s is a leftover, and removed', async (_what, configs) => {
   const { proxmox, calls } = host(...configs)
   expect(await removeLeftover(proxmox, places, 'blue', signal)).toBe(true)
-  expect(calls).toEqual([`POST /nodes/${places.node}/qemu/${vmid}/status/stop`, `DELETE /nodes/${places.node}/qemu/${vmid}`])
+  expect(calls).toEqual([`POST /nodes/${places.node}/qemu/${vmid}/status/stop`, `PUT /nodes/${places.node}/qemu/${vmid}/config golden-doomed`, `DELETE /nodes/${places.node}/qemu/${vmid}`])
 })
 
 test('what a run on another computer is making is no leftover: it holds the lock, or the state knows by then', async () => {
@@ -55,7 +56,7 @@ test('what a run on another computer is making is no leftover: it holds the lock
   }
   await expect(settle(engine({ tryLock: () => Promise.reject(new Failure('state-locked', 'x', 'y')) }))).rejects.toMatchObject({ code: 'state-locked' })
   expect(await settle(engine({ listState: async () => ['proxmox_virtual_environment_vm.blue'] }))).toEqual([])
-  expect(await settle(engine({}))).toEqual([`POST /nodes/${places.node}/qemu/${vmid}/status/stop`, `DELETE /nodes/${places.node}/qemu/${vmid}`])
+  expect(await settle(engine({}))).toEqual([`POST /nodes/${places.node}/qemu/${vmid}/status/stop`, `PUT /nodes/${places.node}/qemu/${vmid}/config golden-doomed`, `DELETE /nodes/${places.node}/qemu/${vmid}`])
 })
 
 test('a slot\'s addresses in the state are its own', () => {

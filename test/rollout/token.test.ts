@@ -1,5 +1,6 @@
 /** What the token that setup makes can't do to a depot and its data, and what only backups guard against. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { markDoomed } from '../../proxmox/doomed.ts'
 import { startRolloutLab, type RolloutLab } from './lab.ts'
 
 let t: RolloutLab
@@ -45,6 +46,7 @@ test('the disk of a VM that is not the site\'s stays out of reach, Datastore.Aud
 // What docs/security.md says of a stolen token.
 test('the same data disk can be destroyed by way of a VM of the pool, as delete-data does', async () => {
   await done(t.proxmox.post(`${node}/qemu/9010/move_disk`, { disk: 'scsi1', 'target-vmid': 9011, 'target-disk': 'unused0' }))
+  await markDoomed(t.proxmox, 'pve', 9011, String((await configOf(9011))['digest']))
   await done(t.proxmox.del(`${node}/qemu/9011`))
   expect((await volumes()).filter((one) => !/vm-7000/.test(one))).toEqual([])
 })
