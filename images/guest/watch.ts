@@ -22,7 +22,7 @@ import { answers } from './probe.ts'
 import { decide, forget, hold, slownessOf, type Patience } from './patience.ts'
 import { Share } from './share.ts'
 import { readSlot } from './slot.ts'
-import { isFullForLoki } from './space.ts'
+import { isFullForLoki, lacksOnlyRoom } from './space.ts'
 
 const roundMs = 5000
 /** What keepAgent and keepFirewall take, which start a few short programs: a tenth of it is usual. */
@@ -51,9 +51,10 @@ async function round(seed: Seed, containers: readonly Container[], patience: Pat
     }
     const running = state === 'running' || state === 'restarting' || state === 'paused'
     const seen = !running ? 'ended' : (await trouble(container)) === undefined ? 'answers' : 'silent'
-    if (seen !== 'answers' && isEssential(seed, container)) good = false
+    const roomless = seen !== 'answers' && lacksOnlyRoom(container.name, isFullForLoki())
+    if (seen !== 'answers' && !roomless && isEssential(seed, container)) good = false
     // Loki gives up when it can't write. As long as there is no room a start would not help it; after that, one does.
-    if (seen === 'silent' && container.name === 'loki' && isFullForLoki()) {
+    if (seen === 'silent' && roomless) {
       hold(patience, container.name, process.uptime() * 1000)
       continue
     }

@@ -1,16 +1,20 @@
 /** Room on the disks: told before there is none, and Loki's and the projects' kept apart. */
+import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { deliveryProblems } from '../../images/guest/delivery.ts'
-import { thriftily } from '../../images/guest/health.ts'
+import { thriftily, trouble } from '../../images/guest/health.ts'
 import { decide, hold, silentMs, type Patience } from '../../images/guest/patience.ts'
 import { wantedContainers } from '../../images/guest/places.ts'
 import { nextLimits, overridesOf, reserveOf, shareOf, shareProblems, type Limits } from '../../images/guest/share.ts'
 import { spaceProblems } from '../../images/guest/space.ts'
+import { describe as describeSlot, type Observation } from '../../images/guest/status.ts'
 import { inRoot, rootPath, type Root } from '../../lab/debian/root.ts'
-import { seeds } from './seed.ts'
+import { image, seeds } from './seed.ts'
 
 const root: Root = { folder: await rootPath() }
 const gib = 1024 ** 3
@@ -51,6 +55,50 @@ test('Loki is asked for a whole use once a minute while it is good, and at every
   expect([await look(loki), asked]).toEqual(['', 3])
   now = 61_000
   expect([await look(loki), asked]).toEqual([undefined, 4])
+})
+
+/** A Loki that says the same to every push and to every query. */
+async function lokiThat(push: number, query: number): Promise<{ probe: string; close: () => void }> {
+  const server = createServer((request, response) => {
+    request.resume()
+    response.statusCode = request.url?.startsWith('/loki/api/v1/push') ? push : request.url?.startsWith('/loki') ? query : 200
+    response.end('{"status":"success","data":{"resultType":"streams","result":[]}}')
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return { probe: `http://127.0.0.1:${(server.address() as AddressInfo).port}/ready`, close: () => server.close() }
+}
+
+test.for([
+  [429, 200, undefined],
+  [429, 500, expect.stringMatching(/^status 500/)],
+  [500, 200, expect.stringMatching(/^status 500/)],
+  [204, 200, 'a line that was pushed is not found'],
+] as const)('Loki that says %i to a push and %i to a query', async ([push, query, wrong]) => {
+  const loki = wantedContainers(seeds.logging).find(({ name }) => name === 'loki')!
+  const { probe, close } = await lokiThat(push, query)
+  try {
+    expect(await trouble({ ...loki, probe })).toEqual(wrong)
+  } finally {
+    close()
+  }
+})
+
+test.for(['both', 'logging'] as const)('a disk without room for Loki is told and keeps nobody away; all else that ails Loki does (%s)', role => {
+  const slot = { seed: seeds[role], image }
+  const names = wantedContainers(slot.seed).map(({ name }) => name)
+  const seen: Observation = {
+    disk: 'mounted', containers: names.map(name => ({ id: name, name, state: 'running' })), answering: new Set(names.filter(name => name !== 'loki')),
+    reasons: new Map([['loki', 'status 500: no space left on device']]), restarted: new Set(), addresses: [slot.seed.service], cloneProblems: [], addressProblems: [],
+  }
+  expect(describeSlot(slot, { ...seen, fullForLoki: true })).toMatchObject({ healthy: true, services: { loki: { state: 'starting' } }, problems: ['loki is starting (the data disk has no room for it)'] })
+  expect(describeSlot(slot, seen)).toMatchObject({ healthy: false, problems: ['loki is starting (status 500: no space left on device)'] })
+  // It ends where it can't even open its files.
+  const ended = { ...seen, containers: seen.containers!.map(found => (found.name === 'loki' ? { ...found, state: 'exited' } : found)) }
+  expect([describeSlot(slot, { ...ended, fullForLoki: true }).healthy, describeSlot(slot, ended).healthy]).toEqual([true, false])
+  expect(describeSlot(slot, { ...seen, fullForLoki: true, containers: seen.containers!.filter(({ name }) => name !== 'loki') }).healthy).toBe(false)
+  const mute = new Set([...seen.answering].filter(name => name !== 'nginx_proxy'))
+  expect(describeSlot(slot, { ...seen, fullForLoki: true, answering: mute }).healthy).toBe(false)
 })
 
 test('Loki is not restarted while its disk is full, and soon after there is room', () => {
