@@ -225,6 +225,13 @@ describe('nothing is kept when nothing would be lost', () => {
     expect(push({ a: '2\n' }).status).toBe(0)
     expect(hasKept('learned since')).toBe(true)
   })
+
+  test.for(['project.yml', 'project.local.yml', '.gitignore'])('and so are settings that are committed (%s)', (name) => {
+    push({ [`.serena/${name}`]: '1\n' })
+    write(serena, `.serena/${name}`, 'set by somebody\n')
+    expect(push({ [`.serena/${name}`]: '2\n' }).status).toBe(0)
+    expect([read(`.serena/${name}`), hasKept('set by somebody')]).toEqual(['2\n', true])
+  })
 })
 
 test('what is kept goes after 90 days, by the next push', () => {
