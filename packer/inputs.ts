@@ -19,6 +19,8 @@ export interface Inputs {
   readonly image: ImageInputs
   readonly fingerprint: string
   readonly references: Partial<Record<Service, string>>
+  /** For the trial of the containers; nothing of it is in the image. */
+  readonly containers: string
 }
 
 interface Packages {
@@ -47,7 +49,7 @@ export async function collectInputs(site: Site, lock: Lock, staged: string): Pro
     enabled: await enabledUnits(),
     sources: { ...sources, 'golden.pkr.hcl': await readFile(template, 'utf8'), 'base-vm.ts': canonical({ vm: baseVm, disk: baseDisk }), 'packages.json': canonical({ unwanted: packages.unwanted, timers: packages.timers }) }
   }
-  return { image, fingerprint: fingerprint(image), references: references(lock) }
+  return { image, fingerprint: fingerprint(image), references: references(lock), containers: site.network.containers }
 }
 
 const readPackages = async (): Promise<Packages> => JSON.parse(await readFile(join(images, 'packages.json'), 'utf8')) as Packages
@@ -79,7 +81,7 @@ export async function inputFiles(inputs: Inputs, built: string, registries: read
     ['timers', lines(timers)],
     ['enabled', lines(inputs.image.enabled)],
     ['images', lines(Object.entries(inputs.references).map(([service, ref]) => `${service} ${ref}`))],
-    ...trialFiles(await readCompose(), inputs.references),
+    ...trialFiles(await readCompose(), inputs.references, inputs.containers),
     ['image.json', `${JSON.stringify(record, null, 2)}\n`],
     ['registries', lines(registries.map(({ host }, index) => `${host} registry-${index}.pem`))],
     ['traces', lines(Object.values(inputs.references).map(traceOf).filter((trace, index, all) => all.indexOf(trace) === index))],

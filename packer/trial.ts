@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parse } from 'yaml'
-import { imageVariables } from '../images/guest/render.ts'
+import { imageVariables, networkVariables } from '../images/guest/render.ts'
 import type { Service } from '../images/lock.ts'
 
 interface ComposeService {
@@ -27,9 +27,10 @@ export const readCompose = async (): Promise<Compose> => parse(await readFile(fi
  * Three of the files that trial.sh reads: `compose.env`; `trials`, a line for each image with its name in the lock, a
  * service that runs it and the words; and `trial-folders`, a line for each folder that compose.yaml mounts, with its owner.
  * Several services of one image differ in their words only: the first stands for all.
+ * @param containers `network.containers` of the site: with others the build VM might lose its way to Packer
  */
-export function trialFiles(compose: Compose, references: Partial<Record<Service, string>>): [name: string, text: string][] {
-  const variables = imageVariables(references)
+export function trialFiles(compose: Compose, references: Partial<Record<Service, string>>, containers: string): [name: string, text: string][] {
+  const variables = { ...imageVariables(references), ...networkVariables(containers) }
   const trials: string[] = []
   const folders = new Map<string, string>()
   for (const service of Object.keys(references)) {
@@ -44,7 +45,7 @@ export function trialFiles(compose: Compose, references: Partial<Record<Service,
   }
   const text = (list: readonly string[]): string => list.map((line) => `${line}\n`).join('')
   return [
-    ['compose.env', text(Object.entries(variables).map(([name, reference]) => `${name}="${reference}"`))],
+    ['compose.env', text(Object.entries(variables).map(([name, value]) => `${name}="${value}"`))],
     ['trials', text(trials)],
     ['trial-folders', text([...folders].map(([path, owner]) => `${owner} ${path}`))]
   ]

@@ -16,6 +16,7 @@ import { startingText } from './refusals.ts'
 
 /** A way in, and the request that costs the least behind it. */
 export interface Front {
+  readonly role: Seed['roles'][number]
   readonly port: number
   /** What clients ask for: a host name or an address. */
   readonly name: string
@@ -52,14 +53,26 @@ export const readProbe = (): string => (existsSync(probeFile) ? readFileSync(pro
 export function fronts(seed: Seed): Front[] {
   const list: Front[] = []
   // Serena refuses these without starting a session.
-  if (seed.roles.includes('serena') && seed.serena) list.push({ port: 443, name: seed.public.host, method: 'GET', path: seed.serena.transports.includes('streamable-http') ? '/mcp' : '/messages/' })
-  if (seed.roles.includes('logging') && seed.logging) list.push({ port: seed.logging.port, name: seed.service, method: 'POST', path: '/loki/api/v1/push', body: '{"streams":[]}' })
+  if (seed.roles.includes('serena') && seed.serena) list.push({ role: 'serena', port: 443, name: seed.public.host, method: 'GET', path: seed.serena.transports.includes('streamable-http') ? '/mcp' : '/messages/' })
+  if (seed.roles.includes('logging') && seed.logging) list.push({ role: 'logging', port: seed.logging.port, name: seed.service, method: 'POST', path: '/loki/api/v1/push', body: '{"streams":[]}' })
   return list
 }
 
-/** What is wrong with every way in: cheap enough for every few seconds. */
-export async function frontProblems(seed: Seed, probe: string, now = new Date(), timeoutMs = 15_000): Promise<string[]> {
-  const found = await Promise.all(fronts(seed).map(async front => {
+export interface FrontSeen {
+  readonly role: Front['role']
+  readonly problems: readonly string[]
+}
+
+/** Whether clients get in to what the slot is for: as isEssential (places.ts), what is wrong with the logs counts only without Serena. Pure. */
+export const letsIn = ({ roles }: Pick<Seed, 'roles'>, seen: readonly FrontSeen[]): boolean =>
+  seen.every(({ role, problems }) => problems.length === 0 || (role === 'logging' && roles.includes('serena')))
+
+/** What is wrong with every way in. */
+export const frontProblems = async (seed: Seed, probe: string): Promise<string[]> => (await lookAtFronts(seed, probe)).flatMap(({ problems }) => problems)
+
+/** Cheap enough for every few seconds. */
+export async function lookAtFronts(seed: Seed, probe: string, now = new Date(), timeoutMs = 15_000): Promise<FrontSeen[]> {
+  const problemsOf = async (front: Front): Promise<string[]> => {
     const where = `nginx on port ${front.port}`
     let reply: Reply
     try {
@@ -68,8 +81,8 @@ export async function frontProblems(seed: Seed, probe: string, now = new Date(),
       return [`${where}: no connection for ${front.name}: ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}`]
     }
     return [...certificateProblems(front.name, reply.certificate, now), ...answerProblems(reply)].map(problem => `${where}: ${problem}`)
-  }))
-  return found.flat()
+  }
+  return Promise.all(fronts(seed).map(async front => ({ role: front.role, problems: await problemsOf(front) })))
 }
 
 /** Names and dates; that its key is the right one shows in that there was an answer. */

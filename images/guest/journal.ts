@@ -5,7 +5,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, existsSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, renameSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 
 /** Two files of this size: what waits for a collector that is away. */
@@ -78,7 +78,10 @@ function tailOf(file: string): Buffer {
   }
 }
 
-/** Copies until its journalctl ends, which `running` tells; whoever keeps it starts another. */
+/**
+ * Copies until its journalctl ends, which `running` tells; whoever keeps it starts another. A full disk ends it too, and
+ * nothing else: who looks after the containers must not fail with the logs.
+ */
 export class JournalCopy {
   private readonly current: string
   private readonly previous: string
@@ -86,9 +89,10 @@ export class JournalCopy {
   private file = -1
   private size = 0
   private child: ChildProcess | undefined
+  /** Said already, since a record was last written. */
+  private said: string | undefined
 
   constructor(folder: string, program: readonly string[] = ['journalctl']) {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
     this.current = join(folder, 'journal.log')
     this.previous = `${this.current}.1`
     this.program = program
@@ -99,7 +103,16 @@ export class JournalCopy {
   }
 
   start(): void {
-    const cursor = this.resume()
+    try {
+      mkdirSync(dirname(this.current), { recursive: true, mode: 0o700 })
+      this.follow(this.resume())
+    } catch (error) {
+      this.say(error)
+      this.close()
+    }
+  }
+
+  private follow(cursor: string | undefined): void {
     const [file = '', ...first] = this.program
     const child = spawn(file, [
       ...first, '--output=json', '--all', '--output-fields=MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_SYSTEMD_UNIT', '--follow', '--no-tail',
@@ -107,12 +120,46 @@ export class JournalCopy {
     ], { stdio: ['ignore', 'pipe', 'inherit'] })
     this.child = child
     child.on('error', error => console.error(`journalctl: ${error.message}`))
+    let failed = false
     const lines = createInterface({ input: child.stdout })
-    lines.on('line', line => this.append(recordOf(JSON.parse(line) as JournalEntry)))
+    lines.on('line', line => {
+      // What comes after a record that was not written is the next one's.
+      if (failed) return
+      try {
+        const record = this.read(line)
+        if (record !== undefined) this.append(record)
+      } catch (error) {
+        failed = true
+        this.say(error)
+        child.kill()
+      }
+    })
     child.on('close', () => {
-      closeSync(this.file)
+      this.close()
       this.child = undefined
     })
+  }
+
+  /** One that can't be read would be met again by each journalctl: it is left out. */
+  private read(line: string): string | undefined {
+    try {
+      return recordOf(JSON.parse(line) as JournalEntry)
+    } catch {
+      this.say(new Error('a record can\'t be read and is left out')) // without the parser's words: they quote it
+      return undefined
+    }
+  }
+
+  private say(error: unknown): void {
+    const { message } = error as Error
+    if (message !== this.said) console.error(`the copy of the journal: ${message}`)
+    this.said = message
+  }
+
+  private close(): void {
+    const { file } = this
+    this.file = -1
+    if (file !== -1) closeSync(file)
   }
 
   /** Opens the current file behind its last whole line and says where to go on in the journal. */
@@ -126,11 +173,17 @@ export class JournalCopy {
 
   private append(record: string): void {
     if (this.size > fileBytes) this.rotate()
-    this.size += writeSync(this.file, record)
+    // The last room of a disk takes a part of a record.
+    for (let rest = Buffer.from(record); rest.length > 0;) {
+      const written = writeSync(this.file, rest)
+      this.size += written
+      rest = rest.subarray(written)
+    }
+    this.said = undefined
   }
 
   private rotate(): void {
-    closeSync(this.file)
+    this.close()
     renameSync(this.current, this.previous)
     this.file = openSync(this.current, 'a', 0o600)
     this.size = 0

@@ -15,6 +15,15 @@ export function answers(url: string, timeoutMs = 5000, socketPath?: string): Pro
   })
 }
 
+/** An answer that is none of what was asked for. */
+export class BadStatus extends Error {
+  readonly status: number
+  constructor(status: number, said: string) {
+    super(`status ${status}: ${said.trim()}`)
+    this.status = status
+  }
+}
+
 /** Posts JSON; an error says what came instead of a status below 300. */
 export function post(url: string, body: string, timeoutMs = 10_000): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -23,7 +32,7 @@ export function post(url: string, body: string, timeoutMs = 10_000): Promise<voi
       response.setEncoding('utf8')
       response.on('data', (part: string) => (said += part))
       response.on('error', reject)
-      response.on('end', () => ((response.statusCode ?? 500) < 300 ? resolve() : reject(new Error(`status ${response.statusCode}: ${said.trim()}`))))
+      response.on('end', () => ((response.statusCode ?? 500) < 300 ? resolve() : reject(new BadStatus(response.statusCode ?? 500, said))))
     })
     sent.on('timeout', () => sent.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)))
     sent.on('error', reject)
@@ -39,7 +48,7 @@ export function fetchText(url: string, timeoutMs = 30_000): Promise<string> {
       response.setEncoding('utf8')
       response.on('data', (part: string) => (body += part))
       response.on('error', reject)
-      response.on('end', () => (response.statusCode === 200 ? resolve(body) : reject(new Error(`status ${response.statusCode}: ${body.trim()}`))))
+      response.on('end', () => (response.statusCode === 200 ? resolve(body) : reject(new BadStatus(response.statusCode ?? 500, body))))
     })
     sent.on('timeout', () => sent.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)))
     sent.on('error', reject)

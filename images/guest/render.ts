@@ -89,6 +89,19 @@ const lines = (list: readonly string[]): string => list.map(line => line.trim() 
 export const imageVariables = (services: ImageRecord['services']): Record<string, string> =>
   Object.fromEntries(Object.entries(services).map(([service, reference]) => [`${service.toUpperCase()}_IMAGE`, reference]))
 
+/** What it calls the containers' networks and their addresses in them. */
+export function networkVariables(containers: Seed['containers']): Record<string, string> {
+  const at = containerNetworks(containers)
+  return {
+    SERENA_NETWORK: at.serena,
+    SERENA_MCP_ADDRESS: at.serenaMcp,
+    SERENA_MCP_SSE_ADDRESS: at.serenaMcpSse,
+    LOGGING_NETWORK: at.logging,
+    LOKI_ADDRESS: at.loki,
+    GRAFANA_ADDRESS: at.grafana,
+  }
+}
+
 /** dockerd's settings with a pool of addresses that goes with this site's networks; undefined where they are so already. */
 export function dockerSettings(found: string, seed: Pick<Seed, 'containers'>): string | undefined {
   const settings = JSON.parse(found) as { 'default-address-pools'?: unknown }
@@ -101,14 +114,8 @@ export function dockerSettings(found: string, seed: Pick<Seed, 'containers'>): s
 export function composeEnvironment(seed: Seed, image: ImageRecord): string {
   const present = presentContainers(seed, image)
   const of = (unit: string): string => present.filter(container => container.unit === unit).map(container => container.name).join(' ')
-  const at = containerNetworks(seed.containers)
   const values: Record<string, string> = {
-    SERENA_NETWORK: at.serena,
-    SERENA_MCP_ADDRESS: at.serenaMcp,
-    SERENA_MCP_SSE_ADDRESS: at.serenaMcpSse,
-    LOGGING_NETWORK: at.logging,
-    LOKI_ADDRESS: at.loki,
-    GRAFANA_ADDRESS: at.grafana,
+    ...networkVariables(seed.containers),
     GOLDEN_EDGE: of('edge'),
     GOLDEN_SERENA: of('serena'),
     GOLDEN_LOGGING: of('logging'),

@@ -4,13 +4,11 @@
  * gets no more: near its share it keeps lines for a shorter time, at its share it takes none until there is room.
  */
 import { execFile } from 'node:child_process'
-import { chmodSync, chownSync, existsSync, renameSync, statfsSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, readFileSync, renameSync, statfsSync, statSync, writeFileSync, type StatsFs } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Seed } from '../seed.ts'
 import { dataDevice, dataFolder, lokiOverrides, owner, shareReport } from './places.ts'
-
-const run = promisify(execFile)
 
 export interface Limits {
   readonly retentionHours: number
@@ -38,6 +36,15 @@ export function nextLimits(before: Limits, wantedHours: number, used: number, sh
 export const overridesOf = ({ retentionHours, takes }: Limits): string =>
   JSON.stringify({ overrides: { fake: { retention_period: `${retentionHours}h`, ...(takes ? {} : { ingestion_rate_mb: 0, ingestion_burst_size_mb: 0 }) } } }) + '\n'
 
+/** The same, read back; `{}` is what a boot renders (render.ts). Pure. @throws what is no JSON of this shape */
+export function limitsOf(overrides: string, wantedHours: number): Limits {
+  const { fake } = (JSON.parse(overrides) as { overrides?: { fake?: { retention_period?: string; ingestion_rate_mb?: number } } }).overrides ?? {}
+  if (fake === undefined) return { retentionHours: wantedHours, takes: true }
+  const retentionHours = Number(/^(\d+)h$/.exec(fake.retention_period ?? '')?.[1])
+  if (!(retentionHours > 0)) throw new Error('no retention')
+  return { retentionHours: Math.min(retentionHours, wantedHours), takes: fake.ingestion_rate_mb !== 0 }
+}
+
 /** Pure. */
 export function shareProblems(limits: Limits, wantedHours: number, share: number): string[] {
   const gib = (share / 1024 ** 3).toFixed(1)
@@ -56,49 +63,77 @@ export function reserveOf(used: number, share: number, blockSize: number, reserv
 const looksMs = 60_000
 const stepsMs = 45 * 60_000
 
-/** Called every few seconds while the data disk is there; looks once a minute. */
+/** What it measures and changes. */
+export interface ShareHost {
+  readonly dataFolder: string
+  readonly overrides: string
+  readonly report: string
+  readonly run: (program: string, args: readonly string[]) => Promise<{ readonly stdout: string }>
+  readonly statfs: (path: string) => Pick<StatsFs, 'bsize' | 'blocks' | 'bfree' | 'bavail'>
+  readonly chown: (path: string, uid: number, gid: number) => void
+}
+
+const thisHost: ShareHost = { dataFolder, overrides: lokiOverrides, report: shareReport, run: promisify(execFile), statfs: statfsSync, chown: chownSync }
+
+/** Called every few seconds while the data disk is there; looks once a minute. What Loki reads is what counts: this program may be a new one. */
 export class Share {
-  private limits: Limits
   private looked = -Infinity
-  private stepped = -Infinity
+  private stepped: number | undefined
+  private reported: string | undefined
   private readonly wantedHours: number
   private readonly roles: readonly string[]
+  private readonly host: ShareHost
 
-  constructor(seed: Seed & { logging: NonNullable<Seed['logging']> }) {
+  constructor(seed: Pick<Seed, 'roles'> & { logging: NonNullable<Seed['logging']> }, host = thisHost) {
     this.wantedHours = seed.logging.retentionDays * 24
     this.roles = seed.roles
-    this.limits = { retentionHours: this.wantedHours, takes: true }
+    this.host = host
   }
 
   async keep(now = performance.now()): Promise<void> {
-    const folder = join(dataFolder, 'loki')
+    const { host, wantedHours } = this
+    const folder = join(host.dataFolder, 'loki')
     // A new disk gets it when Loki is first started (prepare.ts).
     if (now - this.looked < looksMs || !existsSync(folder)) return
     this.looked = now
-    const { bsize, blocks, bfree, bavail } = statfsSync(dataFolder)
+    const { bsize, blocks, bfree, bavail } = host.statfs(host.dataFolder)
     const share = shareOf(this.roles, blocks * bsize)
-    const { stdout } = await run('du', ['-s', '--block-size=1', folder])
+    const { stdout } = await host.run('du', ['-s', '--block-size=1', folder])
     const used = Number(stdout.split('\t')[0])
     if (this.roles.includes('serena')) {
       const reserve = reserveOf(used, share, bsize, bfree - bavail)
-      if (reserve !== undefined) await run('tune2fs', ['-r', String(reserve), dataDevice])
+      if (reserve !== undefined) await host.run('tune2fs', ['-r', String(reserve), dataDevice])
     }
-    const next = nextLimits(this.limits, this.wantedHours, used, share)
+    const found = readLimits(host.overrides, wantedHours)
+    const before = found ?? { retentionHours: wantedHours, takes: true }
+    // A program that starts again and again would else shorten it each time.
+    this.stepped ??= before.retentionHours < wantedHours ? now - Math.max(0, Date.now() - statSync(host.overrides).mtimeMs) : -Infinity
+    const next = nextLimits(before, wantedHours, used, share)
     // Shorter again only when the last step has had its effect.
-    const step = next.retentionHours !== this.limits.retentionHours && now - this.stepped >= stepsMs
+    const step = next.retentionHours !== before.retentionHours && now - this.stepped >= stepsMs
     if (step) this.stepped = now
-    const limits = { takes: next.takes, retentionHours: step ? next.retentionHours : this.limits.retentionHours }
-    if (limits.takes === this.limits.takes && !step) return
-    this.limits = limits
-    write(lokiOverrides, overridesOf(limits), owner.loki)
-    write(shareReport, JSON.stringify(shareProblems(limits, this.wantedHours, share)), owner.root)
-    for (const problem of shareProblems(limits, this.wantedHours, share)) console.log(problem)
+    const limits = { takes: next.takes, retentionHours: step ? next.retentionHours : before.retentionHours }
+    if (found === undefined || step || limits.takes !== before.takes) this.write(host.overrides, overridesOf(limits), owner.loki)
+    const problems = shareProblems(limits, wantedHours, share)
+    const report = JSON.stringify(problems)
+    if (report === this.reported) return
+    this.write(host.report, report, owner.root)
+    this.reported = report
+    for (const problem of problems) console.log(problem)
+  }
+
+  private write(path: string, content: string, of: number): void {
+    writeFileSync(`${path}.new`, content, { mode: 0o600 })
+    this.host.chown(`${path}.new`, of, of)
+    chmodSync(`${path}.new`, 0o400)
+    renameSync(`${path}.new`, path)
   }
 }
 
-function write(path: string, content: string, of: number): void {
-  writeFileSync(`${path}.new`, content, { mode: 0o600 })
-  chownSync(`${path}.new`, of, of)
-  chmodSync(`${path}.new`, 0o400)
-  renameSync(`${path}.new`, path)
+function readLimits(file: string, wantedHours: number): Limits | undefined {
+  try {
+    return limitsOf(readFileSync(file, 'utf8'), wantedHours)
+  } catch {
+    return undefined // written anew
+  }
 }

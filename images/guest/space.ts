@@ -40,6 +40,12 @@ export function isFullForLoki(): boolean {
   return bfree * bsize < 32 * 1024 ** 2
 }
 
+/**
+ * What a full disk explains of a container: a Loki that can't write ends or refuses all. That is told, but it neither gets
+ * better by a restart nor keeps a slot from its users: a deployment that waits for it would not bring Serena. Pure.
+ */
+export const lacksOnlyRoom = (container: string, fullForLoki: boolean): boolean => container === 'loki' && fullForLoki
+
 export function rooms(): Room[] {
   return [roomOf('the root disk', '/'), ...(isMounted() && existsSync(dataFolder) ? [roomOf('the data disk', dataFolder)] : [])]
 }

@@ -9,7 +9,7 @@ import { trouble } from './health.ts'
 import { addressReport, cloneReport, presentContainers, restartReport, sessionReport, shareReport, wantedContainers, type Container, type ContainerName } from './places.ts'
 import { fetchText } from './probe.ts'
 import type { Slot } from './slot.ts'
-import { rooms, spaceProblems } from './space.ts'
+import { isFullForLoki, lacksOnlyRoom, rooms, spaceProblems } from './space.ts'
 
 export type ServiceState = 'running' | 'starting' | 'unhealthy' | 'stopped' | 'absent'
 
@@ -27,7 +27,7 @@ export interface Status {
   /** Containers that the roles ask for and the image has no image for. */
   missing: string[]
   serviceAddress: { address: string; held: boolean }
-  /** Everything that should run answers. */
+  /** Everything that should run answers, but for what lacks only room: see `problems`. */
   healthy: boolean
   problems: string[]
 }
@@ -44,6 +44,8 @@ export interface Observation {
   readonly cloneProblems: readonly string[]
   /** Disks that are nearly full, log lines that do not arrive: nothing stands still for it yet. */
   readonly warnings?: readonly string[]
+  /** Whether the data disk has no room, not even for Loki. @default false */
+  readonly fullForLoki?: boolean
   /** What keeps the service address away. */
   readonly addressProblems: readonly string[]
   /** What clients would find wrong with nginx and what they reach through it. @default none */
@@ -72,6 +74,8 @@ export function describe(slot: Slot, seen: Observation): Status {
   const missing = wantedContainers(seed).filter(container => image.services[container.service] === undefined).map(container => container.name)
   const expected = present.filter(container => active || container.unit === 'edge')
   const silent = expected.filter(container => services[container.name]?.state !== 'running')
+  // One that was never made is its unit's failure, whatever the disk.
+  const roomless = silent.filter(({ name }) => services[name]?.state !== 'absent' && lacksOnlyRoom(name, seen.fullForLoki === true))
   const held = seen.addresses.includes(seed.service)
   const problems = [...(seen.warnings ?? []), ...seen.cloneProblems, ...(held ? [] : seen.addressProblems)]
   if (seen.containers === undefined) problems.push('Docker does not answer')
@@ -79,7 +83,7 @@ export function describe(slot: Slot, seen: Observation): Status {
   if (missing.some(name => name !== 'grafana')) problems.push(`the image has no container image for ${missing.join(', ')}`)
   if (held && !active) problems.push('the service address is still here without the data disk')
   for (const container of silent) {
-    const reason = seen.reasons?.get(container.name)
+    const reason = roomless.includes(container) ? 'the data disk has no room for it' : seen.reasons?.get(container.name)
     problems.push(`${container.name} is ${services[container.name]?.state}${reason === undefined ? '' : ` (${reason})`}`)
   }
   // Where nginx itself does not answer, that is said already.
@@ -97,7 +101,7 @@ export function describe(slot: Slot, seen: Observation): Status {
     services,
     missing,
     serviceAddress: { address: seed.service, held },
-    healthy: silent.length === 0 && front.length === 0 && (held || !active),
+    healthy: silent.length === roomless.length && front.length === 0 && (held || !active),
     problems,
   }
 }
@@ -120,6 +124,7 @@ export async function observe(slot: Slot): Promise<Observation> {
     answering: new Set([...found].filter(([, reason]) => reason === undefined).map(([name]) => name)),
     reasons: new Map([...found].filter((entry): entry is [ContainerName, string] => entry[1] !== undefined && entry[1] !== '')),
     warnings: [...spaceProblems(rooms()), ...readList(shareReport), ...(figures === undefined ? [] : deliveryProblems(figures))],
+    fullForLoki: isFullForLoki(),
     addresses: Object.values(networkInterfaces()).flatMap(list => (list ?? []).map(entry => entry.address)),
     cloneProblems: readList(cloneReport),
     addressProblems: readList(addressReport),

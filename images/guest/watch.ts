@@ -13,7 +13,7 @@ import { claim } from './address.ts'
 import { keepClock } from './clock.ts'
 import { isMounted } from './disk.ts'
 import { listContainers, restartContainer } from './docker.ts'
-import { frontProblems, readProbe, sessionProblems } from './front.ts'
+import { letsIn, lookAtFronts, readProbe, sessionProblems, type FrontSeen } from './front.ts'
 import { thriftily } from './health.ts'
 import { JournalCopy } from './journal.ts'
 import { addressReport, authSocket, claimFile, isEssential, journalFolder, presentContainers, restartReport, sessionReport, type Container } from './places.ts'
@@ -22,7 +22,7 @@ import { answers } from './probe.ts'
 import { decide, forget, hold, slownessOf, type Patience } from './patience.ts'
 import { Share } from './share.ts'
 import { readSlot } from './slot.ts'
-import { isFullForLoki } from './space.ts'
+import { isFullForLoki, lacksOnlyRoom } from './space.ts'
 
 const roundMs = 5000
 /** What keepAgent and keepFirewall take, which start a few short programs: a tenth of it is usual. */
@@ -36,7 +36,7 @@ const agentUnit = 'qemu-guest-agent.service'
 /** There when Proxmox gave the VM a channel for the agent. */
 const agentPort = '/dev/virtio-ports/org.qemu.guest_agent.0'
 
-async function round(seed: Seed, containers: readonly Container[], patience: Patience, front: FrontSeen, slowness: number): Promise<void> {
+async function round(seed: Seed, containers: readonly Container[], patience: Patience, front: Fronts, slowness: number): Promise<void> {
   const active = isMounted()
   const expected = containers.filter(container => active || container.unit === 'edge')
   const docker = await listContainers()
@@ -51,9 +51,10 @@ async function round(seed: Seed, containers: readonly Container[], patience: Pat
     }
     const running = state === 'running' || state === 'restarting' || state === 'paused'
     const seen = !running ? 'ended' : (await trouble(container)) === undefined ? 'answers' : 'silent'
-    if (seen !== 'answers' && isEssential(seed, container)) good = false
+    const roomless = seen !== 'answers' && lacksOnlyRoom(container.name, isFullForLoki())
+    if (seen !== 'answers' && !roomless && isEssential(seed, container)) good = false
     // Loki gives up when it can't write. As long as there is no room a start would not help it; after that, one does.
-    if (seen === 'silent' && container.name === 'loki' && isFullForLoki()) {
+    if (seen === 'silent' && roomless) {
       hold(patience, container.name, process.uptime() * 1000)
       continue
     }
@@ -77,31 +78,33 @@ async function round(seed: Seed, containers: readonly Container[], patience: Pat
 }
 
 /** What was seen of nginx as its clients use it, and when it is next looked at (milliseconds since the boot). */
-interface FrontSeen {
-  problems: string[]
+interface Fronts {
+  seen: readonly FrontSeen[]
   due: number
   sessionDue: number
 }
 
 /**
  * Goes in as a client, at each round while that fails, and seldom where it works. A whole session is opened now and then:
- * Serena remembers a little of each. @returns whether clients get in
+ * Serena remembers a little of each. @returns whether clients get in to what the slot is for
  */
-async function use(seed: Seed, inService: boolean, front: FrontSeen): Promise<boolean> {
+async function use(seed: Seed, inService: boolean, front: Fronts): Promise<boolean> {
   const now = process.uptime() * 1000
-  if (front.problems.length > 0 || now >= front.due) {
-    const problems = await frontProblems(seed, readProbe())
-    for (const problem of problems) if (!front.problems.includes(problem)) console.log(problem)
-    Object.assign(front, { problems, due: now + frontMs })
+  const before = front.seen.flatMap(({ problems }) => problems)
+  if (before.length > 0 || now >= front.due) {
+    const seen = await lookAtFronts(seed, readProbe())
+    for (const problem of seen.flatMap(({ problems }) => problems)) if (!before.includes(problem)) console.log(problem)
+    Object.assign(front, { seen, due: now + frontMs })
   }
+  const good = letsIn(seed, front.seen)
   if (!inService) writeFileSync(sessionReport, '[]')
-  else if (front.problems.length === 0 && now >= front.sessionDue) {
+  else if (good && now >= front.sessionDue) {
     const problems = await sessionProblems(seed, readProbe())
     for (const problem of problems) console.log(problem)
     writeFileSync(sessionReport, JSON.stringify(problems))
     front.sessionDue = now + (problems.length > 0 ? frontMs : sessionMs)
   }
-  return front.problems.length === 0
+  return good
 }
 
 /** nginx lets nobody in without it. What ended is systemd's to start again; what hangs is ours. */
@@ -141,7 +144,7 @@ const slot = readSlot()
 if (!slot) throw new Error('there is no seed')
 const containers = presentContainers(slot.seed, slot.image)
 const patience: Patience = new Map()
-const front: FrontSeen = { problems: [], due: 0, sessionDue: 0 }
+const front: Fronts = { seen: [], due: 0, sessionDue: 0 }
 const journal = slot.seed.loki?.agent === 'otelcol' ? new JournalCopy(journalFolder) : undefined
 const share = slot.seed.logging && slot.seed.roles.includes('logging') ? new Share({ ...slot.seed, logging: slot.seed.logging }) : undefined
 for (;;) {

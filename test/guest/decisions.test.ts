@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { correction, timesyncdConfiguration } from '../../images/guest/clock.ts'
 import { classify } from '../../images/guest/disk.ts'
+import { fronts, letsIn, type FrontSeen } from '../../images/guest/front.ts'
 import { decide, silentMs, slownessOf, startMs, type Patience } from '../../images/guest/patience.ts'
 import { isEssential, wantedContainers } from '../../images/guest/places.ts'
 import { otelcolConfiguration } from '../../images/guest/otelcol.ts'
@@ -90,6 +91,16 @@ describe('the service address', () => {
     expect(essentials(seeds.both)).toEqual(['nginx_proxy', 'serena_mcp'])
     expect(essentials(seeds.serena)).toEqual(['nginx_proxy', 'serena_mcp', 'serena_mcp_sse'])
     expect(essentials(seeds.logging)).toEqual(['nginx_proxy', 'loki'])
+  })
+
+  test('needs the way in to what the slot is for, and no other', () => {
+    const seen = (serena: string[], logging: string[]): FrontSeen[] => [{ role: 'serena', problems: serena }, { role: 'logging', problems: logging }]
+    const problem = ['nginx on port 8443: the certificate ended on 2026-01-01']
+    expect([letsIn(seeds.both, seen([], [])), letsIn(seeds.both, seen([], problem)), letsIn(seeds.both, seen(problem, []))]).toEqual([true, true, false])
+    expect([letsIn(seeds.logging, [{ role: 'logging', problems: problem }]), letsIn(seeds.logging, [{ role: 'logging', problems: [] }])]).toEqual([false, true])
+    expect(letsIn(seeds.serena, [{ role: 'serena', problems: problem }])).toBe(false)
+    // golden-watch asks at each of them by itself.
+    expect(fronts(seeds.both).map(({ role, port }) => [role, port])).toEqual([['serena', 443], ['logging', 8443]])
   })
 })
 

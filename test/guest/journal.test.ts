@@ -1,13 +1,33 @@
 /** The copy of the journal that the log agent reads. */
-import { appendFileSync, chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { JournalCopy, lastRecord, recordOf, type JournalEntry } from '../../images/guest/journal.ts'
 
+/** How many bytes the disk still takes. */
+const disk = vi.hoisted(() => ({ room: Infinity }))
+vi.mock('node:fs', async original => {
+  const real = await original<typeof import('node:fs')>()
+  return {
+    ...real,
+    writeSync(file: number, content: Buffer | string): number {
+      const bytes = Buffer.from(content)
+      if (disk.room <= 0 && bytes.length > 0) throw new Error('ENOSPC: no space left on device, write')
+      const part = real.writeSync(file, bytes.subarray(0, Math.min(bytes.length, disk.room)))
+      disk.room -= part
+      return part
+    },
+  }
+})
+
 let folder = ''
 beforeEach(() => { folder = mkdtempSync(join(tmpdir(), 'golden-journal-')) })
-afterEach(() => rmSync(folder, { recursive: true, force: true }))
+afterEach(() => {
+  disk.room = Infinity
+  vi.restoreAllMocks()
+  rmSync(folder, { recursive: true, force: true })
+})
 
 const entry = (number: number, fields: Partial<JournalEntry> = {}): JournalEntry => ({
   __CURSOR: `c${number}`, __REALTIME_TIMESTAMP: `176433120000000${number}`, MESSAGE: `line ${number}`, PRIORITY: '4', SYSLOG_IDENTIFIER: 'sshd', _SYSTEMD_UNIT: 'ssh.service', ...fields,
@@ -31,14 +51,15 @@ test('the position is the last whole line, whatever a power failure left behind 
   expect(lastRecord(Buffer.alloc(0))).toEqual({ cursor: undefined, torn: 0 })
 })
 
-/** Stands in for journalctl: says what is after the cursor, and ends. */
-function journalctl(entries: readonly JournalEntry[]): string {
+/** Stands in for journalctl: says what is after the cursor, and ends, or waits for more. Each start of it is a line in `starts`. */
+function journalctl(lines: readonly (JournalEntry | string)[], after: 'ends' | 'waits' = 'ends'): string {
   const program = join(folder, 'journalctl')
-  writeFileSync(join(folder, 'entries'), entries.map((one) => `${JSON.stringify(one)}\n`).join(''))
+  writeFileSync(join(folder, 'entries'), lines.map((one) => `${typeof one === 'string' ? one : JSON.stringify(one)}\n`).join(''))
   writeFileSync(program, `#!/bin/sh
+echo start >> ${folder}/starts
 for word; do case "$word" in --after-cursor=*) after=\${word#*=} ;; esac; done
-[ -n "$after" ] || exec cat ${folder}/entries
-exec sed "1,/\\"__CURSOR\\":\\"$after\\"/d" ${folder}/entries
+if [ -n "$after" ]; then sed "1,/\\"__CURSOR\\":\\"$after\\"/d" ${folder}/entries; else cat ${folder}/entries; fi
+${after === 'waits' ? 'exec sleep 60' : ''}
 `)
   chmodSync(program, 0o755)
   return program
@@ -56,4 +77,45 @@ test('a copy that was stopped anywhere goes on behind its last line: nothing twi
     if (known < 6) appendFileSync(file, recordOf(entry(known)).slice(0, 20))
   }
   expect(readFileSync(file, 'utf8')).toBe(all.map(recordOf).join(''))
+})
+
+test('a full disk ends journalctl and nothing else, is said once, and the copy goes on behind its last whole record', async () => {
+  const said = vi.spyOn(console, 'error').mockImplementation(() => {})
+  const all = Array.from({ length: 6 }, (_, number) => entry(number))
+  const records = all.map(recordOf)
+  const place = join(folder, 'copy')
+  const copy = new JournalCopy(place, [journalctl(all, 'waits')])
+  disk.room = records.slice(0, 2).join('').length + 20
+  for (let round = 0; round < 3; round++) {
+    copy.start()
+    await vi.waitUntil(() => !copy.running, { timeout: 10_000 })
+  }
+  // Who keeps it starts the next one, and nobody else.
+  expect(readFileSync(join(folder, 'starts'), 'utf8')).toBe('start\n'.repeat(3))
+  expect(said.mock.calls).toEqual([['the copy of the journal: ENOSPC: no space left on device, write']])
+  disk.room = Infinity
+  new JournalCopy(place, [journalctl(all)]).start()
+  await vi.waitUntil(() => readFileSync(join(place, 'journal.log'), 'utf8') === records.join(''), { timeout: 10_000 })
+})
+
+test('a record that can\'t be read is left out, and those behind it are not', async () => {
+  const said = vi.spyOn(console, 'error').mockImplementation(() => {})
+  const copy = new JournalCopy(join(folder, 'copy'), [journalctl([entry(0), 'secret}', { ...entry(1), __REALTIME_TIMESTAMP: 'never' }, entry(2)])])
+  copy.start()
+  await vi.waitUntil(() => !copy.running)
+  expect(readFileSync(join(folder, 'copy/journal.log'), 'utf8')).toBe(recordOf(entry(0)) + recordOf(entry(2)))
+  expect(said.mock.calls).toEqual([['the copy of the journal: a record can\'t be read and is left out']])
+})
+
+test('a file that can\'t be opened is said, and tried again', async () => {
+  const said = vi.spyOn(console, 'error').mockImplementation(() => {})
+  const place = join(folder, 'copy')
+  mkdirSync(join(place, 'journal.log'), { recursive: true })
+  const copy = new JournalCopy(place, [journalctl([entry(0)])])
+  copy.start()
+  expect([copy.running, said.mock.calls.length]).toEqual([false, 1])
+  rmdirSync(join(place, 'journal.log'))
+  copy.start()
+  await vi.waitUntil(() => !copy.running)
+  expect(readFileSync(join(place, 'journal.log'), 'utf8')).toBe(recordOf(entry(0)))
 })

@@ -19,9 +19,11 @@ afterAll(() => rmSync(place, { recursive: true, force: true }))
 
 /** A moment apart from now, for what depends on ages. */
 let date = ''
+/** A folder whose programs come before the computer's. */
+let programs = ''
 function run(folder: string, args: readonly string[]): { status: number; out: string; said: string } {
   const env = {
-    PATH: process.env['PATH'], HOME: place, GIT_CONFIG_NOSYSTEM: '1', GIT_CONFIG_GLOBAL: '/dev/null',
+    PATH: `${programs}${process.env['PATH']}`, HOME: place, GIT_CONFIG_NOSYSTEM: '1', GIT_CONFIG_GLOBAL: '/dev/null',
     GIT_AUTHOR_NAME: 'a', GIT_AUTHOR_EMAIL: 'a@b', GIT_COMMITTER_NAME: 'a', GIT_COMMITTER_EMAIL: 'a@b',
     ...(date === '' ? {} : { GIT_COMMITTER_DATE: date })
   }
@@ -62,6 +64,7 @@ const hasKept = (content: string): boolean => {
 
 beforeEach(() => {
   date = ''
+  programs = ''
   for (const folder of [serena, mine]) {
     rmSync(folder, { recursive: true, force: true })
     mkdirSync(folder)
@@ -225,6 +228,83 @@ describe('nothing is kept when nothing would be lost', () => {
     expect(push({ a: '2\n' }).status).toBe(0)
     expect(hasKept('learned since')).toBe(true)
   })
+
+  test.for(['project.yml', 'project.local.yml', '.gitignore'])('and so are settings that are committed (%s)', (name) => {
+    push({ [`.serena/${name}`]: '1\n' })
+    write(serena, `.serena/${name}`, 'set by somebody\n')
+    expect(push({ [`.serena/${name}`]: '2\n' }).status).toBe(0)
+    expect([read(`.serena/${name}`), hasKept('set by somebody')]).toEqual(['2\n', true])
+  })
+})
+
+describe('what Serena writes while a push is taken', () => {
+  /** Once, between the picture and the checkout: `comm` is what the hook runs there. */
+  function meanwhile(script: string): void {
+    const folder = join(place, 'programs')
+    rmSync(folder, { recursive: true, force: true })
+    write(folder, 'comm', `#!/bin/sh
+if mkdir ${folder}/done 2> /dev/null; then (cd ${serena} && ${script}); fi
+exec ${spawnSync('sh', ['-c', 'command -v comm'], { encoding: 'utf8' }).stdout.trim()} "$@"
+`)
+    chmodSync(join(folder, 'comm'), 0o755)
+    programs = `${folder}:`
+  }
+  const leftovers = (): string[] => readdirSync(join(serena, '.git')).filter((name) => name.startsWith('golden-keep') || name.endsWith('.lock'))
+
+  test.for([
+    ['a file that is pushed', 'a', { a: '2\n' }],
+    ['one that is pushed away', 'sub/b', { sub: 'a file\n' }],
+    ['one where the push brings another', 'new', { new: '2\n' }],
+    ['an ignored one', '.env', { '.env': '2\n' }],
+    ['an ignored one, in the way of a folder', '.env', { '.env/x': '2\n' }],
+    ['one in a folder in the way', 'lib/deep/x', { lib: '2\n' }],
+    ['an ignored one in a folder in the way', 'build/x', { build: '2\n' }],
+  ] as const)('%s: the push is refused, nothing is changed, and the next one keeps it', ([, path, files]) => {
+    write(serena, 'other', 'of Serena\n')
+    const before = [git(serena, 'rev-parse', 'HEAD'), git(serena, 'ls-files', '-s')]
+    for (const name of Object.keys(files)) if (path.startsWith(`${name}/`)) rmSync(join(mine, name), { recursive: true, force: true })
+    meanwhile(`mkdir -p "$(dirname ${path})" && echo just-now > ${path}`)
+    const { status, said } = push({ ...files, other: 'pushed\n' })
+    expect(status).not.toBe(0)
+    expect(said).toMatch(/[Pp]ush again/)
+    expect([read(path), read('other')]).toEqual(['just-now\n', 'of Serena\n'])
+    expect([[git(serena, 'rev-parse', 'HEAD'), git(serena, 'ls-files', '-s')], leftovers()]).toEqual([before, []])
+    expect(push({}).status).toBe(0)
+    for (const [name, content] of Object.entries(files)) expect(read(name)).toBe(content)
+    expect([read('other'), hasKept('just-now'), hasKept('of Serena'), git(serena, 'status', '--porcelain'), leftovers()]).toEqual(['pushed\n', true, true, '', []])
+  })
+
+  test('a file that the push leaves alone: it stays a change of Serena\'s', () => {
+    meanwhile('echo just-now > sub/b')
+    expect(push({ a: '2\n' })).toEqual({ status: 0, said: '' })
+    expect([read('a'), read('sub/b'), git(serena, 'status', '--porcelain')]).toEqual(['2\n', 'just-now\n', ' M sub/b\n'])
+  })
+
+  test('a commit: there is none until the push is through', () => {
+    write(serena, 'sub/b', 'of Serena\n')
+    meanwhile('! git commit -qam x 2> /dev/null')
+    expect(push({ a: '2\n' }).status).toBe(0)
+    expect([git(serena, 'rev-parse', 'HEAD'), hasKept('of Serena')]).toEqual([git(mine, 'rev-parse', 'HEAD'), true])
+  })
+
+  test('before the first commit, with a branch of another name: a second picture is taken', () => {
+    rmSync(serena, { recursive: true })
+    mkdirSync(serena)
+    git(serena, 'init', '-q', '--initial-branch=main')
+    asProject()
+    meanwhile('echo just-now > a')
+    expect(push({ a: '2\n' }, 'master').status).toBe(0)
+    expect([read('a'), hasKept('just-now'), git(serena, 'status', '--porcelain')]).toEqual(['2\n', true, ''])
+  })
+})
+
+test('a push while git is at work on the files is refused, with the name of the lock', () => {
+  write(serena, 'a', 'of Serena\n')
+  write(serena, '.git/index.lock', '')
+  const { status, said } = push({ a: '2\n' })
+  expect(status).not.toBe(0)
+  expect(said).toContain('.git/index.lock')
+  expect([read('a'), existsSync(join(serena, '.git/index.lock'))]).toEqual(['of Serena\n', true])
 })
 
 test('what is kept goes after 90 days, by the next push', () => {

@@ -1,16 +1,21 @@
 /** Room on the disks: told before there is none, and Loki's and the projects' kept apart. */
-import { existsSync, readFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { deliveryProblems } from '../../images/guest/delivery.ts'
-import { thriftily } from '../../images/guest/health.ts'
+import { thriftily, trouble } from '../../images/guest/health.ts'
 import { decide, hold, silentMs, type Patience } from '../../images/guest/patience.ts'
 import { wantedContainers } from '../../images/guest/places.ts'
-import { nextLimits, overridesOf, reserveOf, shareOf, shareProblems, type Limits } from '../../images/guest/share.ts'
+import { limitsOf, nextLimits, overridesOf, reserveOf, Share, shareOf, shareProblems, type Limits, type ShareHost } from '../../images/guest/share.ts'
 import { spaceProblems } from '../../images/guest/space.ts'
+import { describe as describeSlot, type Observation } from '../../images/guest/status.ts'
 import { inRoot, rootPath, type Root } from '../../lab/debian/root.ts'
-import { seeds } from './seed.ts'
+import { image, seeds } from './seed.ts'
 
 const root: Root = { folder: await rootPath() }
 const gib = 1024 ** 3
@@ -51,6 +56,50 @@ test('Loki is asked for a whole use once a minute while it is good, and at every
   expect([await look(loki), asked]).toEqual(['', 3])
   now = 61_000
   expect([await look(loki), asked]).toEqual([undefined, 4])
+})
+
+/** A Loki that says the same to every push and to every query. */
+async function lokiThat(push: number, query: number): Promise<{ probe: string; close: () => void }> {
+  const server = createServer((request, response) => {
+    request.resume()
+    response.statusCode = request.url?.startsWith('/loki/api/v1/push') ? push : request.url?.startsWith('/loki') ? query : 200
+    response.end('{"status":"success","data":{"resultType":"streams","result":[]}}')
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return { probe: `http://127.0.0.1:${(server.address() as AddressInfo).port}/ready`, close: () => server.close() }
+}
+
+test.for([
+  [429, 200, undefined],
+  [429, 500, expect.stringMatching(/^status 500/)],
+  [500, 200, expect.stringMatching(/^status 500/)],
+  [204, 200, 'a line that was pushed is not found'],
+] as const)('Loki that says %i to a push and %i to a query', async ([push, query, wrong]) => {
+  const loki = wantedContainers(seeds.logging).find(({ name }) => name === 'loki')!
+  const { probe, close } = await lokiThat(push, query)
+  try {
+    expect(await trouble({ ...loki, probe })).toEqual(wrong)
+  } finally {
+    close()
+  }
+})
+
+test.for(['both', 'logging'] as const)('a disk without room for Loki is told and keeps nobody away; all else that ails Loki does (%s)', role => {
+  const slot = { seed: seeds[role], image }
+  const names = wantedContainers(slot.seed).map(({ name }) => name)
+  const seen: Observation = {
+    disk: 'mounted', containers: names.map(name => ({ id: name, name, state: 'running' })), answering: new Set(names.filter(name => name !== 'loki')),
+    reasons: new Map([['loki', 'status 500: no space left on device']]), restarted: new Set(), addresses: [slot.seed.service], cloneProblems: [], addressProblems: [],
+  }
+  expect(describeSlot(slot, { ...seen, fullForLoki: true })).toMatchObject({ healthy: true, services: { loki: { state: 'starting' } }, problems: ['loki is starting (the data disk has no room for it)'] })
+  expect(describeSlot(slot, seen)).toMatchObject({ healthy: false, problems: ['loki is starting (status 500: no space left on device)'] })
+  // It ends where it can't even open its files.
+  const ended = { ...seen, containers: seen.containers!.map(found => (found.name === 'loki' ? { ...found, state: 'exited' } : found)) }
+  expect([describeSlot(slot, { ...ended, fullForLoki: true }).healthy, describeSlot(slot, ended).healthy]).toEqual([true, false])
+  expect(describeSlot(slot, { ...seen, fullForLoki: true, containers: seen.containers!.filter(({ name }) => name !== 'loki') }).healthy).toBe(false)
+  const mute = new Set([...seen.answering].filter(name => name !== 'nginx_proxy'))
+  expect(describeSlot(slot, { ...seen, fullForLoki: true, answering: mute }).healthy).toBe(false)
 })
 
 test('Loki is not restarted while its disk is full, and soon after there is room', () => {
@@ -94,6 +143,81 @@ describe('Loki\'s share', () => {
       for (let round = 0; round < 40; round++) now = nextLimits(now, wanted, 0, 100)
       expect(now).toEqual({ retentionHours: wanted, takes: true })
     }))
+  })
+
+  describe('and a golden-watch that is started again', () => {
+    const minute = 60_000
+    let folder = ''
+    /** Of 100: as large as the share. */
+    let used = 0
+    let host: ShareHost
+    beforeEach(() => {
+      folder = mkdtempSync(join(tmpdir(), 'golden-share-'))
+      mkdirSync(join(folder, 'loki'))
+      host = {
+        dataFolder: folder, overrides: join(folder, 'overrides.yaml'), report: join(folder, 'share.json'),
+        run: async () => ({ stdout: `${used * gib}\t${folder}\n` }),
+        statfs: () => ({ bsize: 1, blocks: Math.ceil(100 * gib / 0.9), bfree: 0, bavail: 0 }),
+        chown: () => {},
+      }
+      writeFileSync(host.overrides, '{}\n')
+      vi.spyOn(console, 'log').mockImplementation(() => {})
+    })
+    afterEach(() => {
+      vi.restoreAllMocks()
+      rmSync(folder, { recursive: true, force: true })
+    })
+    const start = (): Share => new Share({ roles: ['logging'], logging: { retentionDays: 30, port: 8443 } }, host)
+    const told = (): Limits => limitsOf(readFileSync(host.overrides, 'utf8'), 720)
+    const report = (): string[] => JSON.parse(readFileSync(host.report, 'utf8')) as string[]
+
+    test('at 97 % goes on to take nothing, and takes lines again with the room', async () => {
+      used = 101
+      await start().keep(0)
+      expect(told()).toEqual({ retentionHours: 540, takes: false })
+      rmSync(host.report)
+      used = 97
+      const again = start()
+      await again.keep(0)
+      expect([told(), report()]).toEqual([{ retentionHours: 540, takes: false }, [expect.stringMatching(/^Loki keeps 22.5 days/), expect.stringMatching(/^Loki takes no lines/)]])
+      used = 94
+      await again.keep(2 * minute)
+      expect([told(), report()]).toEqual([{ retentionHours: 540, takes: true }, [expect.stringMatching(/^Loki keeps 22.5 days/)]])
+    })
+
+    test('at 70 % keeps the shorter time, and comes back to the site\'s with the room', async () => {
+      used = 85
+      await start().keep(0)
+      used = 70
+      const again = start()
+      await again.keep(0)
+      expect([told().retentionHours, report()]).toEqual([540, [expect.stringMatching(/^Loki keeps 22.5 days/)]])
+      used = 50
+      await again.keep(60 * minute)
+      expect([told(), report()]).toEqual([limits, []])
+    })
+
+    test('again and again, shortens the time no more often than one that goes on', async () => {
+      used = 85
+      for (let i = 0; i < 5; i++) await start().keep(0)
+      expect(told().retentionHours).toBe(540)
+      const last = start()
+      await last.keep(0)
+      await last.keep(46 * minute)
+      expect(told().retentionHours).toBe(405)
+    })
+
+    test('writes anew what it can\'t read, and leaves what a boot has rendered', async () => {
+      used = 50
+      await start().keep(0)
+      expect([readFileSync(host.overrides, 'utf8'), report()]).toEqual(['{}\n', []])
+      for (const torn of ['', '{"overrides":{"fake":{}}}', 'null']) {
+        writeFileSync(host.overrides, torn)
+        await start().keep(0)
+        expect(readFileSync(host.overrides, 'utf8')).toBe(overridesOf(limits))
+        rmSync(host.overrides)
+      }
+    })
   })
 
   test('what Loki has not used of it is reserved, and changed only when that is worth it', () => {

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import 'reflect-metadata'
 import { cryptoProvider, X509CertificateGenerator } from '@peculiar/x509'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { defaultContainers } from '../../images/guest/network.ts'
 import { inRoot, rootPath } from '../../lab/debian/root.ts'
 import { inputFiles, type Inputs } from '../../packer/inputs.ts'
 
@@ -33,7 +34,7 @@ beforeAll(async () => {
   bake = join(work, 'bake')
   await mkdir(bake)
   const inputs: Inputs = {
-    fingerprint: 'f'.repeat(64), references,
+    fingerprint: 'f'.repeat(64), references, containers: defaultContainers,
     image: { base: { os: 'debian-13', sha256: 'a'.repeat(64) }, diskGiB: 16, staged: {}, lock: 'b'.repeat(64), packages: ['docker.io'], masked: ['apt-daily.timer'], enabled: ['docker.service'], sources: {} }
   }
   for (const [file, text] of await inputFiles(inputs, '2026-11-24T01:00:00Z', [{ host: 'registry.lan:5000', caPem: ca }, { host: 'usual.lan', caPem: await readFile(join(usual, name), 'utf8') }])) await writeFile(join(bake, file), text)

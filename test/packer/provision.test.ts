@@ -1,7 +1,10 @@
 /** The scripts of a bake, in a fake guest whose base has what other bases have. */
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { defaultContainers } from '../../images/guest/network.ts'
+import type { Lock } from '../../images/lock.ts'
 import { explainBuild } from '../../packer/explain.ts'
+import { collectInputs, inputFiles } from '../../packer/inputs.ts'
 import { Listener } from '../../packer/run.ts'
 import { readCompose, trialFiles } from '../../packer/trial.ts'
 import { exampleSite } from '../images/example.ts'
@@ -108,7 +111,7 @@ describe('the container images', () => {
     const compose = await readCompose()
     for (const [name, spec] of Object.entries(compose.services)) expect(spec['x-trial']?.length, name).toBeGreaterThan(0)
     const every = Object.fromEntries(Object.values(compose.services).map(({ image }) => /^\$\{(\w+)_IMAGE:-/.exec(image)?.[1]?.toLowerCase() ?? '').map((service) => [service, `registry.lan/${service}@sha256:${'a'.repeat(64)}`]))
-    const files = new Map(trialFiles(compose, every))
+    const files = new Map(trialFiles(compose, every, defaultContainers))
     const trials = (files.get('trials') ?? '').trim().split('\n').map((line) => line.split(' '))
     expect(trials.map(([service]) => service).sort()).toEqual(Object.keys(every).sort())
     for (const [, name = ''] of trials) expect(compose.services).toHaveProperty(name)
@@ -119,7 +122,27 @@ describe('the container images', () => {
   })
 
   it('are only those of the lock', async () => {
-    const files = new Map(trialFiles(await readCompose(), services))
+    const files = new Map(trialFiles(await readCompose(), services, defaultContainers))
     expect(files.get('trials')).not.toContain('grafana')
+  })
+
+  it('have the networks of the site, as in its VMs, and the image is the same in each', async () => {
+    const image = { image: 'registry.lan/x', digest: `sha256:${'a'.repeat(64)}` }
+    const lock: Lock = { schema: 1, services: { serena: image, nginx: image } }
+    const bakes = await Promise.all([defaultContainers, '10.99.0.0/23'].map(async (containers) => {
+      const site = exampleSite()
+      const inputs = await collectInputs({ ...site, network: { ...site.network, containers } }, lock, 'f00')
+      return { fingerprint: inputs.fingerprint, env: (await inputFiles(inputs, '2026-11-24T00:00:00Z', [])).get('compose.env') ?? '' }
+    }))
+    const [usual, other] = bakes
+    expect(other?.fingerprint).toBe(usual?.fingerprint)
+    // Each that compose.yaml asks for: what is not set would be its default.
+    const asked = [...JSON.stringify(await readCompose()).matchAll(/\$\{(\w+_(?:NETWORK|ADDRESS)):-/g)].map(([, name]) => name).sort()
+    expect(asked.length).toBeGreaterThan(0)
+    const values = (env = ''): Record<string, string> => Object.fromEntries([...env.matchAll(/^(\w+_(?:NETWORK|ADDRESS))="(.*)"$/gm)].map(([, name = '', value = '']) => [name, value]))
+    expect(Object.keys(values(other?.env)).sort()).toEqual(asked)
+    expect(other?.env).not.toContain('172.30.')
+    expect(values(other?.env)).toMatchObject({ SERENA_NETWORK: '10.99.0.0/28', LOKI_ADDRESS: '10.99.0.21' })
+    expect(values(usual?.env)).toMatchObject({ SERENA_NETWORK: '172.30.0.0/28', LOKI_ADDRESS: '172.30.0.21' })
   })
 })
