@@ -2,11 +2,11 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { App } from 'cdktn'
-import { readPins } from './rollout/pins.ts'
-import { checkSiteName } from './stacks/deployment.ts'
+import { readPins } from './releases/pins.ts'
+import { checkSiteName } from './releases/deployment.ts'
 import { ensureBindings } from './stacks/generate.ts'
-import { loadSite, loadSiteFile, siteFolder } from './stacks/load.ts'
-import { Failure } from './proxmox/failure.ts'
+import { loadSite, loadSiteFile, siteFolder } from './settings/load.ts'
+import { Failure } from './core/failure.ts'
 
 try {
   await ensureBindings()

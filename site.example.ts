@@ -1,5 +1,5 @@
 // The example site. `golden init` copies it to your site folder (site/site.ts); edit it there.
-// Every setting is described in stacks/site.ts; your editor shows it.
+// Every setting is described in settings/site.ts; your editor shows it.
 import { defineSite, fromFile } from 'serena-golden'
 
 export default defineSite({

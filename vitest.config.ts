@@ -7,8 +7,8 @@ const compiled = compileCacheFolder(process.env)
 if (compiled !== undefined) process.env['NODE_COMPILE_CACHE'] ??= compiled
 
 export default defineConfig({
-  // Site folders outside of the clone import the project by its name; stacks/load.ts does this outside of tests.
-  resolve: { alias: { 'serena-golden': resolve(import.meta.dirname, 'stacks/index.ts') } },
+  // Site folders outside of the clone import the project by its name; settings/load.ts does this outside of tests.
+  resolve: { alias: { 'serena-golden': resolve(import.meta.dirname, 'settings/index.ts') } },
   test: {
     include: ['test/**/*.test.ts'],
     // Two cores on the machines that CI runs on; the flow tests start programs of their own.

@@ -1,7 +1,7 @@
 /** Reads what is in the site's pool on the Proxmox host: images and bases. */
 import type { Proxmox } from '../proxmox/client.ts'
 import { onOnlineNodes } from '../proxmox/online.ts'
-import type { Site } from '../stacks/site.ts'
+import type { Site } from '../settings/site.ts'
 import { channelOf, goldenTag, revokedTag, splitTags, verifiedTag, type Channel } from './channels.ts'
 import { parseRecord, type BaseRecord, type TemplateRecord } from './record.ts'
 

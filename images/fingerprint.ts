@@ -1,5 +1,5 @@
 /** The fingerprint: one hash of all that goes into an image. The same fingerprint: nothing to bake. */
-import { canonical, sha256 } from './canonical.ts'
+import { canonical, sha256 } from '../core/canonical.ts'
 
 export interface ImageInputs {
   readonly base: { readonly os: string; readonly sha256: string }

@@ -5,8 +5,8 @@
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { Failure } from '../proxmox/failure.ts'
-import { canonical, sha256 } from './canonical.ts'
+import { Failure } from '../core/failure.ts'
+import { canonical, sha256 } from '../core/canonical.ts'
 
 export const services = ['serena', 'nginx', 'otelcol', 'promtail', 'loki', 'grafana'] as const
 export type Service = (typeof services)[number]

@@ -23,7 +23,7 @@ const image = z.strictObject({
   base: z.strictObject({ os: line, sha256: hash }),
   /** ISO 8601. */
   built: z.iso.datetime(),
-  /** Which form of seed it reads (`seedForm` in images/seed.ts). Images of before this was written down read the first. */
+  /** Which form of seed it reads (`seedForm` in images/contract/seed.ts). Images of before this was written down read the first. */
   seed: z.int().min(1).optional(),
   /** Digest references of the container images in it. */
   services: z.partialRecord(z.enum(services), z.string().min(1).max(512)),

@@ -5,8 +5,8 @@
 import { getCACertificates } from 'node:tls'
 import { request, type Dispatcher } from 'undici'
 import { WayOut } from '../core/proxy.ts'
-import { Failure } from '../proxmox/failure.ts'
-import { sha256 } from './canonical.ts'
+import { Failure } from '../core/failure.ts'
+import { sha256 } from '../core/canonical.ts'
 
 export interface RegistryOptions {
   /** PEM of the registry's own CA, trusted besides the usual ones, as Docker does: tokens may come from another host. */

@@ -1,10 +1,10 @@
 /** `golden lock`: looks up the digest of every tag in the lock, or makes the first lock. */
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { Failure } from '../proxmox/failure.ts'
-import { plainText } from '../proxmox/plain-text.ts'
-import type { Progress } from '../proxmox/progress.ts'
-import type { Site } from '../stacks/site.ts'
+import { Failure } from '../core/failure.ts'
+import { plainText } from '../core/plain-text.ts'
+import type { Progress } from '../core/progress.ts'
+import type { Site } from '../settings/site.ts'
 import { defaultImages, findLock, services, writeLock, type Lock, type LockEntry, type Service } from './lock.ts'
 import { resolveDigest } from './registry.ts'
 

@@ -7,7 +7,7 @@ import { stripTypeScriptTypes } from 'node:module'
 import { join, relative, sep } from 'node:path'
 import { dashboards } from './dashboards/dashboards.ts'
 import { stageLanguageServers } from './language-servers/stage.ts'
-import { writeTar, type TarEntry } from './tar.ts'
+import { writeTar, type TarEntry } from '../core/formats/tar.ts'
 
 const here = import.meta.dirname
 const programs = 'usr/local/lib/golden'
@@ -19,6 +19,9 @@ export interface StagedRootfs {
   readonly sha256: string
 }
 
+/** What the guest's programs import from outside of their folder, and what it is called beside them. */
+const shared: Readonly<Record<string, string>> = { '../contract/seed.ts': 'seed-files.js', '../../settings/containers.ts': 'containers.js' }
+
 /** A file is a program by where it is; sudo insists on the mode of its own files. */
 function modeOf(path: string): number {
   if (/(^|\/)(s?bin|git-hooks)\/[^/]+$/.test(path)) return 0o755
@@ -27,12 +30,11 @@ function modeOf(path: string): number {
 
 /**
  * JavaScript of one of the guest's programs: types blanked out, `./x.ts` imported as `./x.js`; lines and columns stay.
- * The shared `seed.ts` becomes a module next to it.
+ * What the guest shares with the rest of the project becomes a module next to it.
  */
 export function compile(source: string): string {
-  return stripTypeScriptTypes(source)
-    .replaceAll(/(\bfrom\s+')\.\.\/seed\.ts'/g, "$1./seed-files.js'")
-    .replaceAll(/(\bfrom\s+'\.\/[^']+)\.ts'/g, "$1.js'")
+  const local = Object.entries(shared).reduce((text, [path, name]) => text.replaceAll(`from '${path}'`, `from './${name}'`), stripTypeScriptTypes(source))
+  return local.replaceAll(/(\bfrom\s+'\.\/[^']+)\.ts'/g, "$1.js'")
 }
 
 async function filesOf(folder: string): Promise<string[]> {
@@ -55,7 +57,7 @@ export async function guestFiles(): Promise<TarEntry[]> {
   for (const name of await readdir(join(here, 'guest'))) {
     if (name.endsWith('.ts') && !isStray(name)) add(`${programs}/${name.replace(/\.ts$/, '.js')}`, compile(await readFile(join(here, 'guest', name), 'utf8')))
   }
-  add(`${programs}/seed-files.js`, compile(await readFile(join(here, 'seed.ts'), 'utf8')))
+  for (const [path, name] of Object.entries(shared)) add(`${programs}/${name}`, compile(await readFile(join(here, 'guest', path), 'utf8')))
   add(`${programs}/package.json`, '{ "type": "module" }\n')
   for (const [name, dashboard] of Object.entries(dashboards())) add(`opt/golden/grafana/dashboards/${name}.json`, JSON.stringify(dashboard, null, 2) + '\n')
   return entries

@@ -2,7 +2,7 @@
 import { rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { basename, join } from 'node:path'
-import { claimFile } from '../proxmox/claim.ts'
+import { claimFile } from '../core/claim.ts'
 
 interface Note {
   /** Where `work` is. */

@@ -1,7 +1,7 @@
 /** Turns what Proxmox and Packer say into what a user can do about it. */
-import { Failure } from '../proxmox/failure.ts'
+import { Failure } from '../core/failure.ts'
 import { saysFull } from '../proxmox/storage-full.ts'
-import type { Site } from '../stacks/site.ts'
+import type { Site } from '../settings/site.ts'
 
 /** Storage trouble by its own name; every other error stays as it is. */
 export function explainStorage(site: Site, error: unknown): unknown {

@@ -1,9 +1,9 @@
 /** Makes sure that Packer will find the base template, and no other VM. */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Proxmox } from '../proxmox/client.ts'
-import { Failure } from '../proxmox/failure.ts'
+import { Failure } from '../core/failure.ts'
 import { onOnlineNodes } from '../proxmox/online.ts'
-import type { Site } from '../stacks/site.ts'
+import type { Site } from '../settings/site.ts'
 import { readConfig } from './host.ts'
 
 interface Resource {

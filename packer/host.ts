@@ -2,12 +2,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { markDoomed } from '../proxmox/doomed.ts'
-import { Failure, isLost } from '../proxmox/failure.ts'
+import { Failure, isLost } from '../core/failure.ts'
 import { isOutdated } from '../proxmox/outdated.ts'
 import { concerns, settleTasks } from '../proxmox/settle.ts'
 import { isFree } from '../proxmox/vmid.ts'
 import type { VmConfig } from '../images/catalog.ts'
-import type { Site } from '../stacks/site.ts'
+import type { Site } from '../settings/site.ts'
 
 const gone = (error: unknown): boolean => error instanceof ProxmoxError && /does not exist|no such (vm|resource|volume)/i.test(error.message)
 

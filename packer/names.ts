@@ -1,7 +1,7 @@
 /** Names of what a bake makes on the Proxmox host. What has none of these names is never touched. */
 import { randomBytes } from 'node:crypto'
 import { short } from '../images/fingerprint.ts'
-import type { Site } from '../stacks/site.ts'
+import type { Site } from '../settings/site.ts'
 
 export const imageName = (site: Site, fingerprint: string): string => `golden-${site.name}-${short(fingerprint)}`
 export const baseName = (site: Site, fingerprint: string): string => `golden-base-${site.name}-${short(fingerprint)}`

@@ -1,6 +1,6 @@
 /** Runs Packer: its variables, its environment, and what it says as notes. */
-import { Failure } from '../proxmox/failure.ts'
-import { runGuarded } from '../proxmox/guarded.ts'
+import { Failure } from '../core/failure.ts'
+import { runGuarded } from '../core/guarded.ts'
 import type { BuildOutcome } from './explain.ts'
 
 /** The variables of golden.pkr.hcl. No secret is among them. */

@@ -1,7 +1,7 @@
 /** The seed of the build VM: a user for Packer, and the address at which Packer finds it. */
-import { renderIso } from '../images/iso.ts'
-import { parseNetwork } from '../stacks/address.ts'
-import type { Site } from '../stacks/site.ts'
+import { renderIso } from '../core/formats/iso.ts'
+import { parseNetwork } from '../settings/address.ts'
+import type { Site } from '../settings/site.ts'
 
 export const buildUser = 'bake'
 /** Every trace of this name is looked for in the finished image. */

@@ -4,7 +4,7 @@ import { newImageTags, splitTags } from '../images/channels.ts'
 import { finished, parseRecord, renderRecord } from '../images/record.ts'
 import type { Proxmox } from '../proxmox/client.ts'
 import { doomedTag } from '../proxmox/doomed.ts'
-import { Failure, isLost } from '../proxmox/failure.ts'
+import { Failure, isLost } from '../core/failure.ts'
 
 /** Keys to delete: cloud-init's settings, CD drives, detached disks. Pure. */
 export function leftoverKeys(config: VmConfig): string[] {

@@ -2,7 +2,7 @@
 import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { hostOf } from '../core/proxy.ts'
-import { Failure } from './failure.ts'
+import { Failure } from '../core/failure.ts'
 
 /** Whether this is a certificate in PEM, or several of them. */
 export function isCertificate(pem: string): boolean {

@@ -1,6 +1,6 @@
 /** Whether node, storages and bridge are there as the site names them, and can do what is asked of them: looked at before anything begins. */
 import { ProxmoxError, type Proxmox } from './client.ts'
-import { Failure } from './failure.ts'
+import { Failure } from '../core/failure.ts'
 import { diskStorageNote, diskStorageProblem, fileStorageProblem, kindOf } from './storage-kinds.ts'
 
 export interface PlaceWanted {

@@ -1,5 +1,5 @@
 /** Waits for what others have begun on the host: runs that are gone, requests whose answer was lost. */
-import { Failure } from './failure.ts'
+import { Failure } from '../core/failure.ts'
 
 /** Of proxmox/client.ts, which uses this too. */
 interface TaskReader {

@@ -1,7 +1,7 @@
 /** The administrator's part as a shell script for the node, for those who do not want to give anybody a login. */
 import { managementSet } from './datacenter-firewall.ts'
 import { firewallIsOn, planSetup, type SetupObserved, type SetupWanted } from './setup.ts'
-import { shellWord } from './shell-word.ts'
+import { shellWord } from '../core/shell-word.ts'
 import { diskStorageProblem, storageKinds } from './storage-kinds.ts'
 import { oldestRelease, type Release } from './version.ts'
 

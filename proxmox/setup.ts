@@ -4,13 +4,13 @@
  */
 import { posix } from 'node:path'
 import type { Parameters, Proxmox } from './client.ts'
-import { Failure, isLost } from './failure.ts'
+import { Failure, isLost } from '../core/failure.ts'
 import { managementSet, missingSources } from './datacenter-firewall.ts'
 import { nodeProblem } from './place.ts'
 import { isSameKind, privilegeTable } from './privileges.ts'
 import { isOnline, isVmHere, poolOf, type SetupObserved, type SetupVm, type SetupWanted } from './setup-host.ts'
 import { settleTasks } from './settle.ts'
-import { shellWord } from './shell-word.ts'
+import { shellWord } from '../core/shell-word.ts'
 import { diskStorageNote, diskStorageProblem, fileStorageProblem } from './storage-kinds.ts'
 
 export type { FirewallRule } from './datacenter-firewall.ts'

@@ -2,7 +2,7 @@
  * What Proxmox's types of storage can do with a VM's disks, read in its plugins (PVE::Storage::*Plugin:
  * `volume_has_feature`, `plugindata`, `alloc_image`), and whether that is enough for what a site does with them.
  */
-import type { Failure } from './failure.ts'
+import type { Failure } from '../core/failure.ts'
 
 export interface StorageKind {
   /** For people. */

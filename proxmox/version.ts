@@ -1,5 +1,5 @@
 /** Which versions of Proxmox VE this project works with. */
-import { Failure } from './failure.ts'
+import { Failure } from '../core/failure.ts'
 
 export interface Release {
   readonly major: number

@@ -3,9 +3,9 @@
  * it. Observe, decide (pure), act; killed anywhere and run again it goes on.
  */
 import type { Proxmox } from '../proxmox/client.ts'
-import { Failure } from '../proxmox/failure.ts'
-import type { Progress } from '../proxmox/progress.ts'
-import type { SlotName } from '../stacks/site.ts'
+import { Failure } from '../core/failure.ts'
+import type { Progress } from '../core/progress.ts'
+import type { SlotName } from '../settings/site.ts'
 import { attach, createDataDisk, dataKey, protect, reassign, reset, seenVm, settleGroup, start } from './depot.ts'
 import { guestOf, type Guest, type GuestStatus } from './guest.ts'
 import { checkIdentity, diskPlace, observeGroup, type Disk, type GroupPlaces, type GroupSeen } from './observe.ts'

@@ -4,8 +4,8 @@
  * another computer; there, the state's own lock and Proxmox's single owner of a disk are what holds.
  */
 import { join } from 'node:path'
-import { claimFile, identityOf, isRunning, type ProcessIdentity } from '../proxmox/claim.ts'
-import { Failure } from '../proxmox/failure.ts'
+import { claimFile, identityOf, isRunning, type ProcessIdentity } from '../core/claim.ts'
+import { Failure } from '../core/failure.ts'
 
 /** The engine gets this variable, and the hooks with it: the run that started them holds the claim. */
 export const claimHeld = { GOLDEN_CLAIM: 'held' } as const

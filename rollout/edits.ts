@@ -1,8 +1,8 @@
 /** What site.ts says by now, held against what is deployed: nothing of it may change what runs. */
-import { canonical, type Plain } from '../images/canonical.ts'
-import { Failure } from '../proxmox/failure.ts'
-import { newRelease, pinnedSlots, type Deployment, type GroupPins, type Release } from '../stacks/deployment.ts'
-import { slotNames, type Site, type SlotName } from '../stacks/site.ts'
+import { canonical, type Plain } from '../core/canonical.ts'
+import { Failure } from '../core/failure.ts'
+import { newRelease, pinnedSlots, type Deployment, type GroupPins, type Release } from '../releases/deployment.ts'
+import { slotNames, type Site, type SlotName } from '../settings/site.ts'
 import { diskPlace, placesOf, type GroupSeen } from './observe.ts'
 
 /**

@@ -1,6 +1,6 @@
 /** What a slot's guest says and does: `slotctl` through the guest agent. */
 import type { Proxmox } from '../proxmox/client.ts'
-import { Failure } from '../proxmox/failure.ts'
+import { Failure } from '../core/failure.ts'
 
 /** `slotctl status`; the guest's side is images/guest/status.ts. */
 export interface GuestStatus {

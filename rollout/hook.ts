@@ -1,12 +1,12 @@
 /** What Terraform's provisioners call: activation after a slot's VM was made, release before it is destroyed. */
 import type { Proxmox } from '../proxmox/client.ts'
-import { Failure } from '../proxmox/failure.ts'
-import type { Progress } from '../proxmox/progress.ts'
-import type { Site, SlotName } from '../stacks/site.ts'
+import { Failure } from '../core/failure.ts'
+import type { Progress } from '../core/progress.ts'
+import type { Site, SlotName } from '../settings/site.ts'
 import { activate } from './activate.ts'
 import { missingHint, strayVolumes } from './missing.ts'
 import { placesOf } from './observe.ts'
-import { readPins, updatePins, withDataDisk } from './pins.ts'
+import { readPins, updatePins, withDataDisk } from '../releases/pins.ts'
 import { release } from './release.ts'
 
 export interface HookOptions {

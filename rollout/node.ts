@@ -1,6 +1,6 @@
 /** The node that a group is on: by its pins it may be another than the site's, and it may be away. */
 import type { Proxmox } from '../proxmox/client.ts'
-import { Failure } from '../proxmox/failure.ts'
+import { Failure } from '../core/failure.ts'
 import { nodeProblem } from '../proxmox/place.ts'
 import type { GroupPlaces } from './observe.ts'
 

@@ -1,9 +1,9 @@
 /** What there is of one group on the Proxmox host: its depot, its slots, and where its data disk is. */
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
-import { Failure } from '../proxmox/failure.ts'
+import { Failure } from '../core/failure.ts'
 import { isFree } from '../proxmox/vmid.ts'
-import { checkSiteName, type GroupPins } from '../stacks/deployment.ts'
-import { depotVmName, slotNames, slotVmName, type Site, type SlotName } from '../stacks/site.ts'
+import { checkSiteName, type GroupPins } from '../releases/deployment.ts'
+import { depotVmName, slotNames, slotVmName, type Site, type SlotName } from '../settings/site.ts'
 
 /** The VMs of a group, by the pins where a slot is pinned, else by the site. */
 export interface GroupPlaces {

@@ -3,8 +3,8 @@
  * so that no service is taken away, and nothing made, for a handover that then fails.
  */
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
-import { Failure } from '../proxmox/failure.ts'
-import type { SlotName } from '../stacks/site.ts'
+import { Failure } from '../core/failure.ts'
+import type { SlotName } from '../settings/site.ts'
 import { diskPlace, type Disk, type GroupPlaces, type GroupSeen, type VmSeen } from './observe.ts'
 import type { Decision, Refusal } from './reconcile.ts'
 

@@ -1,7 +1,7 @@
 /** What deploy and destroy work with. */
 import type { Proxmox } from '../proxmox/client.ts'
-import type { Progress } from '../proxmox/progress.ts'
-import type { Site } from '../stacks/site.ts'
+import type { Progress } from '../core/progress.ts'
+import type { Site } from '../settings/site.ts'
 
 export interface DeployOptions {
   readonly site: Site

@@ -1,7 +1,7 @@
 /** The loop that all changes to a running group go through: look, decide on one step, take it, look again. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { pauseAfter } from '../images/guest/pace.ts'
-import { Failure, isLost } from '../proxmox/failure.ts'
+import { Failure, isLost } from '../core/failure.ts'
 import { isOutdated } from '../proxmox/outdated.ts'
 
 export interface Refusal {

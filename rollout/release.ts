@@ -3,10 +3,10 @@
  * depot while the VM is still protected; only then may the VM be deleted. Run again, it goes on.
  */
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
-import { Failure, isLost } from '../proxmox/failure.ts'
+import { Failure, isLost } from '../core/failure.ts'
 import { isOutdated } from '../proxmox/outdated.ts'
-import type { Progress } from '../proxmox/progress.ts'
-import type { SlotName } from '../stacks/site.ts'
+import type { Progress } from '../core/progress.ts'
+import type { SlotName } from '../settings/site.ts'
 import { askToReassign, dataKey, reassign, seenVm, settleGroup, shutdown, start, unprotect } from './depot.ts'
 import { guestOf, isOfGuest, type GuestStatus } from './guest.ts'
 import { checkDepot, checkSlot, diskPlace, observeGroup, type Disk, type DiskPlace, type GroupPlaces, type GroupSeen } from './observe.ts'

@@ -1,7 +1,7 @@
 /** Goes on after the engine's provider, which waits for nobody, met an API that was away or an answer that was lost. */
 import type { Proxmox } from '../proxmox/client.ts'
-import { isLost } from '../proxmox/failure.ts'
-import type { Progress } from '../proxmox/progress.ts'
+import { isLost } from '../core/failure.ts'
+import type { Progress } from '../core/progress.ts'
 import { settleGroup } from './depot.ts'
 import type { GroupPlaces } from './observe.ts'
 

@@ -2,10 +2,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Proxmox } from '../proxmox/client.ts'
 import { markDoomed } from '../proxmox/doomed.ts'
-import { Failure, isLost } from '../proxmox/failure.ts'
+import { Failure, isLost } from '../core/failure.ts'
 import { isOutdated } from '../proxmox/outdated.ts'
 import { concerns, settleTasks } from '../proxmox/settle.ts'
-import type { SlotName } from '../stacks/site.ts'
+import type { SlotName } from '../settings/site.ts'
 import type { Engine } from './engine.ts'
 import { checkSlot, observeVm, taken, type GroupPlaces, type VmSeen, type VmThere } from './observe.ts'
 

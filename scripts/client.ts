@@ -1,10 +1,10 @@
 /** `golden client NAME`: ready-made settings for an AI coding client. */
 import { resolve } from 'node:path'
-import { Failure } from '../proxmox/failure.ts'
-import { digestOf, isComparable, passwordOf, readGivenKey } from '../rollout/given.ts'
-import { readPins } from '../rollout/pins.ts'
-import { resolveSecret } from '../stacks/resolve.ts'
-import { groupWithRole, type Site } from '../stacks/site.ts'
+import { Failure } from '../core/failure.ts'
+import { digestOf, isComparable, passwordOf, readGivenKey } from '../releases/given.ts'
+import { readPins } from '../releases/pins.ts'
+import { resolveSecret } from '../settings/resolve.ts'
+import { groupWithRole, type Site } from '../settings/site.ts'
 import { openSite } from './open.ts'
 import type { Verb } from './verb.ts'
 

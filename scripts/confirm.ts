@@ -1,5 +1,5 @@
 import { createInterface } from 'node:readline/promises'
-import { Failure } from '../proxmox/failure.ts'
+import { Failure } from '../core/failure.ts'
 
 /** Where a question is asked; standard input and standard error, unless a test says otherwise. */
 export interface Terminal {

@@ -1,6 +1,6 @@
 /** `golden delete-data GROUP`: the one verb that destroys data. */
 import { checkDeleteData, deleteData } from '../rollout/delete-data.ts'
-import { Failure } from '../proxmox/failure.ts'
+import { Failure } from '../core/failure.ts'
 import { confirm } from './confirm.ts'
 import { openProxmox } from './open.ts'
 import type { Verb } from './verb.ts'

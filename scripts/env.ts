@@ -1,6 +1,6 @@
 /** `golden env`: what plain tools need, as shell text; no secret. */
 import { delimiter, resolve } from 'node:path'
-import { shellWord } from '../proxmox/shell-word.ts'
+import { shellWord } from '../core/shell-word.ts'
 import { openSite } from './open.ts'
 import { programEnvironment } from './programs.ts'
 import type { Verb } from './verb.ts'

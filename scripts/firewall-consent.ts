@@ -1,6 +1,6 @@
 /** Nobody's datacenter firewall goes on before somebody has seen what that closes, and said yes to it. */
 import type { FirewallQuestion } from '../proxmox/datacenter-firewall.ts'
-import { Failure } from '../proxmox/failure.ts'
+import { Failure } from '../core/failure.ts'
 import { confirm } from './confirm.ts'
 import type { VerbContext } from './verb.ts'
 

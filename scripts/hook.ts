@@ -1,8 +1,8 @@
 /** `golden hook activate|release GROUP SLOT RELEASE`: called by the stacks' provisioners, not by people. */
-import { Failure } from '../proxmox/failure.ts'
+import { Failure } from '../core/failure.ts'
 import { claimSiteForHook } from '../rollout/claim.ts'
 import { activateHook, releaseHook } from '../rollout/hook.ts'
-import { slotNames, type SlotName } from '../stacks/site.ts'
+import { slotNames, type SlotName } from '../settings/site.ts'
 import { openProxmox } from './open.ts'
 import type { Verb } from './verb.ts'
 

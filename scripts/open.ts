@@ -2,10 +2,10 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { connect, type Proxmox } from '../proxmox/client.ts'
-import type { Progress } from '../proxmox/progress.ts'
-import { loadSite, siteFolder } from '../stacks/load.ts'
-import { readHandedIn, resolveSecret } from '../stacks/resolve.ts'
-import type { Site } from '../stacks/site.ts'
+import type { Progress } from '../core/progress.ts'
+import { loadSite, siteFolder } from '../settings/load.ts'
+import { readHandedIn, resolveSecret } from '../settings/resolve.ts'
+import type { Site } from '../settings/site.ts'
 
 export interface OpenSite {
   readonly site: Site

@@ -1,6 +1,6 @@
 /** The external programs that a verb needs, with progress, and the environment in which they run. */
-import { Failure } from '../proxmox/failure.ts'
-import type { Progress } from '../proxmox/progress.ts'
+import { Failure } from '../core/failure.ts'
+import type { Progress } from '../core/progress.ts'
 import { toolEnvironment, ToolFailure, type Engine } from '../tools/index.ts'
 import { plainLines } from '../tools/progress.ts'
 

@@ -1,5 +1,5 @@
 /** Shows progress: live on a terminal, plain lines elsewhere, always on standard error. */
-import type { Progress } from '../proxmox/progress.ts'
+import type { Progress } from '../core/progress.ts'
 
 export interface Screen {
   readonly isTTY: boolean

@@ -1,4 +1,4 @@
-import { Failure } from '../proxmox/failure.ts'
+import { Failure } from '../core/failure.ts'
 
 /** Where such a file may be instead. */
 const elsewhere = 'GOLDEN_SITE names another site folder, XDG_CACHE_HOME another place for what is cached (without it HOME), TMPDIR one for temporary files.'

@@ -1,6 +1,6 @@
 /** What a verb is. Each verb has a file of its own that parses, wires and sets the exit code. */
 import type { ParseArgsOptionsConfig } from 'node:util'
-import type { Progress } from '../proxmox/progress.ts'
+import type { Progress } from '../core/progress.ts'
 
 export interface VerbContext {
   /** Flags of this verb, as `options` describes them. */

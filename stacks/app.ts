@@ -1,9 +1,9 @@
 /** All stacks of a site. Pure: what is written comes from the arguments alone. */
 import { App } from 'cdktn'
-import { noDeployment, type Deployment } from './deployment.ts'
+import { noDeployment, type Deployment } from '../releases/deployment.ts'
 import { GroupStack, type GroupStackProps } from './group-stack.ts'
-import { groupOrder } from './order.ts'
-import type { Site } from './site.ts'
+import { groupOrder } from '../releases/order.ts'
+import type { Site } from '../settings/site.ts'
 
 export interface AppProps extends Pick<GroupStackProps, 'folder' | 'project' | 'node'> {
   readonly site: Site

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { LocalBackend, TerraformBackend, type TerraformRemoteState } from 'cdktn'
 import type { Construct } from 'constructs'
-import type { Site } from './site.ts'
+import type { Site } from '../settings/site.ts'
 
 /** The site's own spelling of a backend's settings, which is Terraform's. */
 class SiteBackend extends TerraformBackend {

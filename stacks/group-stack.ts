@@ -1,16 +1,16 @@
 /** One group as a Terraform stack: the VMs of its pinned slots, their firewalls, and who owns the data disk. */
 import { DataResource, TerraformLocal, TerraformStack, type LocalExecProvisioner } from 'cdktn'
 import type { Construct } from 'constructs'
-import { shellWord } from '../proxmox/shell-word.ts'
+import { shellWord } from '../core/shell-word.ts'
 import { addBackend } from './backend.ts'
 import { ProxmoxProvider } from './bindings/providers/proxmox/provider/index.ts'
 import { VirtualEnvironmentFirewallOptions } from './bindings/providers/proxmox/virtual-environment-firewall-options/index.ts'
 import { VirtualEnvironmentFirewallRules } from './bindings/providers/proxmox/virtual-environment-firewall-rules/index.ts'
 import { VirtualEnvironmentVm } from './bindings/providers/proxmox/virtual-environment-vm/index.ts'
-import { releaseDigest, type GroupPins, type Release } from './deployment.ts'
-import { stackName } from './order.ts'
-import { proxmoxFirewallOptions, proxmoxRules } from './proxmox-rules.ts'
-import { slotNames, type Site, type SlotName } from './site.ts'
+import { releaseDigest, type GroupPins, type Release } from '../releases/deployment.ts'
+import { stackName } from '../releases/order.ts'
+import { proxmoxFirewallOptions, proxmoxRules } from '../releases/proxmox-rules.ts'
+import { slotNames, type Site, type SlotName } from '../settings/site.ts'
 
 export interface GroupStackProps {
   readonly site: Site
@@ -117,7 +117,7 @@ export class GroupStack extends TerraformStack {
       type: 'local-exec',
       when,
       workingDir: project,
-      command: `exec ${shellWord(node)} scripts/golden.ts hook ${hook} ${group} ${slot} ${release.id}`,
+      command: `exec ${shellWord(node)} golden.ts hook ${hook} ${group} ${slot} ${release.id}`,
       environment: { GOLDEN_SITE: folder }
     }
   }

@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import type { Lock } from '../images/lock.ts'
 import type { Lab } from '../lab/index.ts'
 import { connect, type Proxmox } from '../proxmox/client.ts'
-import type { Progress } from '../proxmox/progress.ts'
+import type { Progress } from '../core/progress.ts'
 import { applySetup, observeSetup, planSetup } from '../proxmox/setup.ts'
 import { wantedSetup } from '../scripts/setup.ts'
-import type { Site } from '../stacks/site.ts'
+import type { Site } from '../settings/site.ts'
 
 const digest = (letter: string): string => `sha256:${letter.repeat(64)}`
 /** As `golden lock` writes it; fake guests pull whatever they are told to. Without Grafana, as in the lab. */

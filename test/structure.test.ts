@@ -1,33 +1,97 @@
-/** The arrows of the design: which folder may import which. */
+/** One room, one job: which room may import which, and no circle of files. The living table is docs/architecture.md. */
 import { readFileSync, globSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 
 const root = resolve(import.meta.dirname, '..')
+
+/** The rooms that a room may import, besides itself. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   core: [],
-  proxmox: ['core'],
-  images: ['core', 'proxmox', 'stacks/site'],
-  packer: ['core', 'proxmox', 'images', 'stacks'],
-  stacks: ['core', 'proxmox', 'images'],
-  rollout: ['core', 'proxmox', 'images', 'stacks'],
-  tools: ['core'],
   lab: [],
-  scripts: ['core', 'proxmox', 'packer', 'images', 'stacks', 'rollout', 'tools', 'site.example.ts']
+  tools: ['core'],
+  proxmox: ['core'],
+  settings: ['core', 'proxmox'],
+  images: ['core', 'proxmox', 'settings'],
+  releases: ['core', 'proxmox', 'settings', 'images'],
+  packer: ['core', 'proxmox', 'settings', 'images'],
+  stacks: ['core', 'proxmox', 'settings', 'images', 'releases'],
+  rollout: ['core', 'proxmox', 'settings', 'images', 'releases'],
+  scripts: ['core', 'proxmox', 'tools', 'settings', 'images', 'releases', 'packer', 'stacks', 'rollout'],
+  demo: ['core', 'proxmox', 'tools', 'settings', 'images', 'releases', 'packer', 'stacks', 'rollout', 'scripts', 'lab']
 }
-/** The only files of the product that may know the lab. */
-const mayUseLab = /^scripts\/(demo|lab)[^/]*\.ts$|^scripts\/demo\//
 
-const files = globSync('{core,proxmox,images,packer,stacks,rollout,tools,lab,scripts}/**/*.ts', { cwd: root, exclude: ['stacks/bindings/**', '**/node_modules/**'] })
+interface Import {
+  readonly file: string
+  readonly target: string
+  /** Types are gone before anything runs, so they make no circle. */
+  readonly typesOnly: boolean
+}
 
-test.each(files)('%s imports only what its folder may', (file) => {
-  const [folder = ''] = file.split('/')
-  const source = readFileSync(join(root, file), 'utf8')
-  for (const [, specifier = ''] of source.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)) {
-    const target = relative(root, resolve(root, dirname(file), specifier))
-    const [other = ''] = target.split('/')
-    if (other === folder) continue
-    const ok = (allowed[folder] ?? []).some((prefix) => target === prefix || target.startsWith(`${prefix}/`) || target.startsWith(`${prefix}.`)) || (other === 'lab' && mayUseLab.test(file))
-    expect(ok, `${file} imports ${target}`).toBe(true)
+/** What a source imports of this project, by paths from the project's folder. */
+function importsOf(file: string, source: string): Import[] {
+  const found = source.matchAll(/(?:^|\n)(?:import|export)(\s+type)?\b[^'"\n]*?from\s+'(\.[^']+)'|\bimport\(\s*'(\.[^']+)'\s*\)|(?:^|\n)import\s+'(\.[^']+)'/g)
+  return [...found].map(([, types, one, two, three]) => ({ file, target: relative(root, resolve(root, dirname(file), one ?? two ?? three ?? '')), typesOnly: types !== undefined }))
+}
+
+const roomOf = (path: string): string => path.includes('/') ? path.slice(0, path.indexOf('/')) : ''
+
+/** Imports that go where their room may not. */
+function wrongArrows(imports: readonly Import[]): string[] {
+  return imports.filter(({ file, target }) => {
+    const [from, to] = [roomOf(file), roomOf(target)]
+    if (from === to || from === '' || to === '') return false
+    return !(allowed[from] ?? []).includes(to)
+  }).map(({ file, target }) => `${file} → ${target}`)
+}
+
+/** Files that import each other, by whatever way: each circle once. */
+function circles(imports: readonly Import[]): string[] {
+  const next = new Map<string, string[]>()
+  for (const { file, target, typesOnly } of imports) if (!typesOnly) next.set(file, [...next.get(file) ?? [], target])
+  const state = new Map<string, 'open' | 'done'>()
+  const found: string[] = []
+  const visit = (file: string, path: readonly string[]): void => {
+    if (state.get(file) === 'done') return
+    if (state.get(file) === 'open') {
+      found.push([...path.slice(path.indexOf(file)), file].join(' → '))
+      return
+    }
+    state.set(file, 'open')
+    for (const target of next.get(file) ?? []) visit(target, [...path, file])
+    state.set(file, 'done')
   }
+  for (const file of next.keys()) visit(file, [])
+  return found
+}
+
+const files = globSync('{*.ts,{' + Object.keys(allowed).join(',') + '}/**/*.ts}', { cwd: root, exclude: ['stacks/bindings/**', '**/node_modules/**'] })
+const imports = files.flatMap((file) => importsOf(file, readFileSync(join(root, file), 'utf8')))
+
+test('every room is in the table, and there are no others', () => {
+  const rooms = new Set(globSync('*/**/*.ts', { cwd: root, exclude: ['node_modules/**', 'test/**', 'bench/**', 'site/**', 'cdktf.out/**', 'stacks/bindings/**', '**/node_modules/**'] }).map(roomOf))
+  expect([...rooms].sort()).toEqual(Object.keys(allowed).sort())
+  expect(imports.length).toBeGreaterThan(500)
+})
+
+test('arrows between rooms point one way', () => {
+  expect(wrongArrows(imports)).toEqual([])
+})
+
+test('no file imports itself by way of others', () => {
+  expect(circles(imports)).toEqual([])
+})
+
+describe('this test itself', () => {
+  const planted = importsOf('images/a.ts', `import { b } from '../releases/b.ts'\nimport type { C } from './c.ts'\n`)
+  test('finds an arrow that points back', () => {
+    expect(wrongArrows(planted)).toEqual(['images/a.ts → releases/b.ts'])
+    expect(wrongArrows(importsOf('scripts/bake.ts', `const { x } = await import('../lab/index.ts')`))).toHaveLength(1)
+  })
+
+  test('finds a circle, and takes types for none', () => {
+    const back = importsOf('releases/b.ts', `export { a } from '../images/a.ts'`)
+    expect(circles([...planted, ...back])).toEqual(['images/a.ts → releases/b.ts → images/a.ts'])
+    expect(circles([...planted, ...importsOf('images/c.ts', `import './a.ts'`)])).toEqual([])
+  })
 })

@@ -8,7 +8,7 @@ import { fetch } from 'undici'
 import { WayOut } from '../core/proxy.ts'
 import { ToolFailure } from './failure.ts'
 import type { Release } from './pins.ts'
-import { unzipOne } from './unzip.ts'
+import { unzipOne } from '../core/formats/unzip.ts'
 
 /** No release is near this size. */
 const MOST_BYTES = 500 * 1024 * 1024

@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
-import type { ImageRecord } from '../seed.ts'
+import type { ImageRecord } from '../contract/seed.ts'
 import { imageRecordFile, owner, probeFile, run, seedFolder, type RenderedFile } from './places.ts'
 import { dockerSettings, parseSeed, renderFiles, type SeedContents } from './render.ts'
 

@@ -1,6 +1,6 @@
 /** Grafana's provisioning: the data source and where the dashboards are. */
-import type { Seed } from '../seed.ts'
-import { containerNetworks } from './network.ts'
+import type { Seed } from '../contract/seed.ts'
+import { containerNetworks } from '../../settings/containers.ts'
 
 const provisioning = '/run/golden/grafana/provisioning'
 

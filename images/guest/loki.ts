@@ -1,5 +1,5 @@
 /** Loki's configuration: a single binary with its files on the data disk. */
-import type { Seed } from '../seed.ts'
+import type { Seed } from '../contract/seed.ts'
 import { probeLabels } from './loki-probe.ts'
 
 /** Everything that the log agents label a line with. */

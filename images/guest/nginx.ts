@@ -1,6 +1,6 @@
 /** nginx.conf of a slot. TLS follows Mozilla's intermediate recommendation (version 5.7). */
-import type { ImageRecord, Seed } from '../seed.ts'
-import { containerNetworks } from './network.ts'
+import type { ImageRecord, Seed } from '../contract/seed.ts'
+import { containerNetworks } from '../../settings/containers.ts'
 import { authSocketName, presentContainers } from './places.ts'
 import { probeUser } from './authenticator.ts'
 import { oauthLocation, refusalLocations, refusalMaps, refusalPages, startingBody } from './refusals.ts'

@@ -1,5 +1,5 @@
 /** Configuration of the OpenTelemetry Collector: Docker's json log files and the journal, to the site's Loki. */
-import type { Seed } from '../seed.ts'
+import type { Seed } from '../contract/seed.ts'
 import { journalFolder, otelcolFolder } from './places.ts'
 
 /** A line up to this size arrives whole (Docker writes it in parts of 16 KiB); what is longer comes in pieces. */

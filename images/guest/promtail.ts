@@ -1,5 +1,5 @@
 /** Promtail's configuration: Docker's json log files and the journal, to the site's Loki. */
-import type { Seed } from '../seed.ts'
+import type { Seed } from '../contract/seed.ts'
 
 /**
  * Returns JSON (which is YAML), or undefined where the site has no logging or another agent. The container's name comes from the log

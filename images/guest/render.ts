@@ -1,9 +1,9 @@
 /** Everything that a boot renders into /run/golden, as data: pure, so that tests see all of it. */
-import { seedFiles, type ImageRecord, type Seed } from '../seed.ts'
+import { seedFiles, type ImageRecord, type Seed } from '../contract/seed.ts'
 import { timesyncdConfiguration } from './clock.ts'
 import { grafanaProvisioning } from './grafana.ts'
 import { lokiConfiguration } from './loki.ts'
-import { containerNetworks } from './network.ts'
+import { containerNetworks } from '../../settings/containers.ts'
 import { nginxConfiguration } from './nginx.ts'
 import { otelcolConfiguration } from './otelcol.ts'
 import { owner, presentContainers, run, wantedProjects, type RenderedFile } from './places.ts'

@@ -1,5 +1,5 @@
 /** Serena's own configuration (serena_config.yml of Serena 2.1), rendered at each start: nothing of it is state. */
-import type { Seed } from '../seed.ts'
+import type { Seed } from '../contract/seed.ts'
 
 /** Paths as Serena's container sees them. */
 export const serenaHome = '/var/lib/serena'

@@ -7,7 +7,7 @@ import { execFile } from 'node:child_process'
 import { chmodSync, chownSync, existsSync, readFileSync, renameSync, statfsSync, statSync, writeFileSync, type StatsFs } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import type { Seed } from '../seed.ts'
+import type { Seed } from '../contract/seed.ts'
 import { dataDevice, dataFolder, lokiOverrides, owner, shareReport } from './places.ts'
 
 export interface Limits {

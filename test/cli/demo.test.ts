@@ -6,11 +6,11 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startLab, type Lab } from '../../lab/index.ts'
-import { Failure } from '../../proxmox/failure.ts'
-import { control } from '../../scripts/demo/control.ts'
-import { demo as runDemo, type DemoParts } from '../../scripts/demo.ts'
-import { verb as runVerb } from '../../scripts/demo/program.ts'
-import { silent } from '../../proxmox/progress.ts'
+import { Failure } from '../../core/failure.ts'
+import { control } from '../../demo/control.ts'
+import { demo as runDemo, type DemoParts } from '../../demo/demo.ts'
+import { verb as runVerb } from '../../demo/program.ts'
+import { silent } from '../../core/progress.ts'
 import { openProxmox } from '../../scripts/open.ts'
 import { recorder } from '../set-up.ts'
 
@@ -33,7 +33,7 @@ afterEach(async () => {
 
 function demo(...flags: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   const { promise, resolve: done } = Promise.withResolvers<{ code: number; stdout: string; stderr: string }>()
-  execFile(process.execPath, [join(project, 'scripts/golden.ts'), 'demo', ...flags], { env: { ...process.env, XDG_STATE_HOME: work, CI: 'true' } }, (error, stdout, stderr) => {
+  execFile(process.execPath, [join(project, 'golden.ts'), 'demo', ...flags], { env: { ...process.env, XDG_STATE_HOME: work, CI: 'true' } }, (error, stdout, stderr) => {
     done({ code: error === null ? 0 : Number(error.code), stdout, stderr })
   })
   return promise

@@ -51,7 +51,7 @@ afterAll(async () => {
 
 /** Starts it and waits until connection.json has the token, as a program that uses the lab does. */
 async function startLab(...more: string[]): Promise<RunningLab> {
-  const child = spawn(process.execPath, [join(project, 'scripts/golden.ts'), 'lab', '--driver', 'fake', '--for-replay', '--state', state, ...more], {
+  const child = spawn(process.execPath, [join(project, 'golden.ts'), 'lab', '--driver', 'fake', '--for-replay', '--state', state, ...more], {
     cwd: work, env: { ...process.env, CI: 'true', TMPDIR: work }, stdio: ['ignore', 'ignore', 'pipe']
   })
   started.push(child)
@@ -94,7 +94,7 @@ async function fileWithToken(file: string, existing: string): Promise<Connection
 /** Runs it to its end, with `--json`: it is not to get far. */
 async function fails(...more: string[]): Promise<{ code: number; error: { code: string; message: string; hint: string }; said: string }> {
   return await new Promise((done) => {
-    const child = execFile(process.execPath, [join(project, 'scripts/golden.ts'), 'lab', '--driver', 'fake', '--json', ...more], { cwd: work, env: { ...process.env, CI: 'true', TMPDIR: work } },
+    const child = execFile(process.execPath, [join(project, 'golden.ts'), 'lab', '--driver', 'fake', '--json', ...more], { cwd: work, env: { ...process.env, CI: 'true', TMPDIR: work } },
       (_, stdout, stderr) => done({ code: child.exitCode ?? -1, error: (JSON.parse(stdout || '{}') as { error: { code: string; message: string; hint: string } }).error, said: stderr }))
     started.push(child)
   })

@@ -9,9 +9,9 @@ import { networkInterfaces, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { startLab, type Lab } from '../../lab/index.ts'
-import { emptyBase, labSite, writeLabSite } from '../../scripts/lab-site.ts'
-import { makeAuthority, makeServerCertificate } from '../../scripts/secrets/certificates.ts'
-import type { SiteInput } from '../../stacks/site.ts'
+import { emptyBase, labSite, writeLabSite } from '../../demo/lab-site.ts'
+import { makeAuthority, makeServerCertificate } from '../../settings/secrets/certificates.ts'
+import type { SiteInput } from '../../settings/site.ts'
 
 const project = resolve(import.meta.dirname, '../..')
 let work: string
@@ -46,7 +46,7 @@ async function siteFolder(name: string, change: (site: Record<string, any>) => v
 }
 
 function start(folder: string, ...args: string[]): { child: ChildProcess; ended: Promise<Ended> } {
-  const child = spawn(process.execPath, [join(project, 'scripts/golden.ts'), ...args, '--json'], {
+  const child = spawn(process.execPath, [join(project, 'golden.ts'), ...args, '--json'], {
     env: { ...process.env, GOLDEN_SITE: folder, CI: 'true', PROXMOX_ADMIN_PASSWORD: lab.connection.admin.password }, stdio: ['ignore', 'pipe', 'pipe']
   })
   let stdout = ''

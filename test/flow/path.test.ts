@@ -4,7 +4,7 @@ import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { SiteStatus } from '../../rollout/status.ts'
-import { searchFiles, searchFolder } from '../../scripts/demo/search.ts'
+import { searchFiles, searchFolder } from '../../demo/search.ts'
 import { openPlace, type Place, type SiteFolder } from './place.ts'
 
 let place: Place

@@ -6,7 +6,7 @@ import { createServer, type Server } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { otelcolArguments, otelcolConfiguration } from '../../images/guest/otelcol.ts'
-import type { Seed } from '../../images/seed.ts'
+import type { Seed } from '../../images/contract/seed.ts'
 
 export interface Arrived {
   readonly labels: Readonly<Record<string, string>>

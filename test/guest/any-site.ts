@@ -1,6 +1,6 @@
 /** Sites of any kind that the schema has words for: names at their limits, many of everything, one VM or two. */
 import fc from 'fast-check'
-import { generateSshKey } from '../../scripts/secrets/ssh-key.ts'
+import { generateSshKey } from '../../settings/secrets/generate-ssh-key.ts'
 
 const dotted = (number: number): string => [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join('.')
 const anyAddress = fc.integer({ min: 2 ** 24, max: 0xdfffffff }).map(dotted)

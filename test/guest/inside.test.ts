@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { guestFiles } from '../../images/stage.ts'
-import type { Seed } from '../../images/seed.ts'
+import type { Seed } from '../../images/contract/seed.ts'
 import { inRoot, rootPath, type Bind, type Root } from '../../lab/debian/root.ts'
 import { contents, image, seeds } from './seed.ts'
 

@@ -13,7 +13,7 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { frontProblems, sessionProblems } from '../../images/guest/front.ts'
-import type { Seed } from '../../images/seed.ts'
+import type { Seed } from '../../images/contract/seed.ts'
 import { clientSays } from './nginx-client.ts'
 import { flood } from './nginx-flood.ts'
 

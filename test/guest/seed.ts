@@ -1,5 +1,5 @@
 /** Seeds for tests: one VM for each role, and one for both. */
-import { seedFiles, type ImageRecord, type Seed } from '../../images/seed.ts'
+import { seedFiles, type ImageRecord, type Seed } from '../../images/contract/seed.ts'
 
 export const image: ImageRecord = {
   schema: 1,

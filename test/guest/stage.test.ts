@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { compile, guestFiles } from '../../images/stage.ts'
-import { writeTar } from '../../images/tar.ts'
+import { writeTar } from '../../core/formats/tar.ts'
 
 let folder = ''
 beforeAll(() => {

@@ -1,5 +1,5 @@
 /** A site for tests of images/ and packer/. */
-import { parseSite, type Site } from '../../stacks/site.ts'
+import { parseSite, type Site } from '../../settings/site.ts'
 
 export const hash = (letter: string): string => letter.repeat(64)
 

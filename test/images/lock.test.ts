@@ -2,11 +2,11 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { canonical, sha256 } from '../../images/canonical.ts'
+import { canonical, sha256 } from '../../core/canonical.ts'
 import { fingerprint, type ImageInputs } from '../../images/fingerprint.ts'
 import { defaultImages, lockDigest, lockFile, readLock, references, writeLock, type Lock } from '../../images/lock.ts'
 import { updateLock } from '../../images/resolve.ts'
-import { silent } from '../../proxmox/progress.ts'
+import { silent } from '../../core/progress.ts'
 import { exampleSite, hash } from './example.ts'
 
 const one = (letter: string, tag?: string) => ({ image: 'ghcr.io/oraios/serena', digest: `sha256:${hash(letter)}`, ...(tag ? { tag } : {}) })

@@ -6,7 +6,7 @@ import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import 'reflect-metadata'
 import { cryptoProvider, PemConverter, SubjectAlternativeNameExtension, X509CertificateGenerator } from '@peculiar/x509'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { sha256 } from '../../images/canonical.ts'
+import { sha256 } from '../../core/canonical.ts'
 import { resolveDigest } from '../../images/registry.ts'
 import { hash } from './example.ts'
 

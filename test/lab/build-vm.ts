@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { references, type Lock } from '../../images/lock.ts'
 import { guestFiles } from '../../images/stage.ts'
-import { writeTar } from '../../images/tar.ts'
+import { writeTar } from '../../core/formats/tar.ts'
 import type { Machine } from '../../lab/compute/driver.ts'
 import { collectInputs, inputFiles } from '../../packer/inputs.ts'
 import { exampleSite } from '../images/example.ts'

@@ -7,7 +7,7 @@ import { listImages, type VmConfig } from '../../images/catalog.ts'
 import { newestCandidate } from '../../images/channels.ts'
 import { parseRecord } from '../../images/record.ts'
 import { guestFiles } from '../../images/stage.ts'
-import { writeTar, type TarEntry } from '../../images/tar.ts'
+import { writeTar, type TarEntry } from '../../core/formats/tar.ts'
 import { bake, type BakeOptions } from '../../packer/bake.ts'
 import { buildName } from '../../packer/names.ts'
 import { testLock, watched } from '../set-up.ts'
@@ -152,7 +152,7 @@ describe('golden bake', () => {
     large.writeBigUInt64BE(8n << 30n, 24)
     large.writeUInt32BE(16, 36)
     await writeFile(file, large)
-    const { sha256 } = await import('../../images/canonical.ts')
+    const { sha256 } = await import('../../core/canonical.ts')
     const other = test.siteWith((input) => { Object.assign(input.image, { base: { os: 'debian-13', file, sha256: sha256(large) }, build: site.image.build }) })
     await expect(bake(test.bakeOptions({ site: other }))).rejects.toMatchObject({ code: 'base-larger-than-disk', hint: expect.stringContaining('8') })
     await expectNothingLeft()

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import 'reflect-metadata'
 import { cryptoProvider, X509CertificateGenerator } from '@peculiar/x509'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { defaultContainers } from '../../images/guest/network.ts'
+import { defaultContainers } from '../../settings/containers.ts'
 import { inRoot, rootPath } from '../../lab/debian/root.ts'
 import { inputFiles, type Inputs } from '../../packer/inputs.ts'
 

@@ -1,7 +1,7 @@
 /** The scripts of a bake, in a fake guest whose base has what other bases have. */
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { defaultContainers } from '../../images/guest/network.ts'
+import { defaultContainers } from '../../settings/containers.ts'
 import type { Lock } from '../../images/lock.ts'
 import { explainBuild } from '../../packer/explain.ts'
 import { collectInputs, inputFiles } from '../../packer/inputs.ts'

@@ -8,13 +8,13 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vites
 import type { VmConfig } from '../../images/catalog.ts'
 import { renderRecord } from '../../images/record.ts'
 import { guestFiles } from '../../images/stage.ts'
-import { writeTar } from '../../images/tar.ts'
+import { writeTar } from '../../core/formats/tar.ts'
 import type { FaultOrder } from '../../lab/api/faults.ts'
 import { bake, type BakeOptions } from '../../packer/bake.ts'
 import { makeBase } from '../../packer/base.ts'
 import { baseName, buildName, importName, newRun, seedName } from '../../packer/names.ts'
 import { baseFingerprint } from '../../packer/plan.ts'
-import type { Site } from '../../stacks/site.ts'
+import type { Site } from '../../settings/site.ts'
 import { startTestLab, type TestLab } from './lab.ts'
 
 const minute = 60_000

@@ -6,8 +6,8 @@ import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, describe, test, vi } from 'vitest'
 import { connect, type Endpoint, type Proxmox } from '../../proxmox/client.ts'
-import { isLost } from '../../proxmox/failure.ts'
-import { makeAuthority, makeServerCertificate } from '../../scripts/secrets/certificates.ts'
+import { isLost } from '../../core/failure.ts'
+import { makeAuthority, makeServerCertificate } from '../../settings/secrets/certificates.ts'
 
 const authority = await makeAuthority('test CA', new Date())
 const own = await makeServerCertificate(authority, ['127.0.0.1'], new Date())

@@ -5,7 +5,7 @@ import type { RequestListener } from 'node:http'
 import { createServer, type AddressInfo } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { connect, type Endpoint } from '../../proxmox/client.ts'
-import { makeAuthority, makeServerCertificate, type PemPair } from '../../scripts/secrets/certificates.ts'
+import { makeAuthority, makeServerCertificate, type PemPair } from '../../settings/secrets/certificates.ts'
 
 const authority = await makeAuthority('test CA', new Date())
 const own = await makeServerCertificate(authority, ['127.0.0.1'], new Date())

@@ -4,7 +4,7 @@ import { X509Certificate } from 'node:crypto'
 import { beforeAll, expect, test } from 'vitest'
 import { ProxmoxError, type Proxmox } from '../../proxmox/client.ts'
 import { certificatesIn, choosePin, knownCertificates, pinsCas } from '../../proxmox/pin.ts'
-import { makeAuthority, makeServerCertificate } from '../../scripts/secrets/certificates.ts'
+import { makeAuthority, makeServerCertificate } from '../../settings/secrets/certificates.ts'
 
 let root: X509Certificate
 let leaf: X509Certificate

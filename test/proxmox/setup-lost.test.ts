@@ -6,9 +6,9 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startLab, type Lab } from '../../lab/index.ts'
 import { connect, type Proxmox } from '../../proxmox/client.ts'
 import { applySetup, observeSetup, planSetup, type SetupPlan, type SetupWanted } from '../../proxmox/setup.ts'
-import { emptyBase, labSite, writeLabSite } from '../../scripts/lab-site.ts'
+import { emptyBase, labSite, writeLabSite } from '../../demo/lab-site.ts'
 import { wantedSetup } from '../../scripts/setup.ts'
-import { loadSite } from '../../stacks/load.ts'
+import { loadSite } from '../../settings/load.ts'
 
 let work: string
 let lab: Lab

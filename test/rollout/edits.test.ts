@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { checkEdits, differences } from '../../rollout/edits.ts'
 import type { GroupSeen } from '../../rollout/observe.ts'
-import { newRelease, parseDeployment, renderDeployment, type Deployment } from '../../stacks/deployment.ts'
+import { newRelease, parseDeployment, renderDeployment, type Deployment } from '../../releases/deployment.ts'
 import { exampleSite } from '../images/example.ts'
 
 type Edit = Parameters<typeof exampleSite>[0]

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { deleteData } from '../../rollout/delete-data.ts'
 import { deploy } from '../../rollout/deploy.ts'
 import { destroy } from '../../rollout/destroy.ts'
-import { deploymentFile, readPins } from '../../rollout/pins.ts'
+import { deploymentFile, readPins } from '../../releases/pins.ts'
 import { readStatus } from '../../rollout/status.ts'
 import { nothing, startOneVm, type OneVm } from './one-vm.ts'
 

@@ -1,6 +1,6 @@
 /** Answers that are lost, and an API that is away, in the middle of a handover: looked at, gone on with, nothing done twice. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { renderIso } from '../../images/iso.ts'
+import { renderIso } from '../../core/formats/iso.ts'
 import type { FaultOrder } from '../../lab/api/faults.ts'
 import { activate } from '../../rollout/activate.ts'
 import { deleteData } from '../../rollout/delete-data.ts'

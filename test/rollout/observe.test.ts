@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { ProxmoxError, type Proxmox } from '../../proxmox/client.ts'
 import { checkIdentity, diskPlace, observeGroup, observeVm, placesOf } from '../../rollout/observe.ts'
-import { newRelease } from '../../stacks/deployment.ts'
+import { newRelease } from '../../releases/deployment.ts'
 import { exampleSite } from '../images/example.ts'
 
 const site = exampleSite()

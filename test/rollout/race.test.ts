@@ -16,10 +16,10 @@ import { activate } from '../../rollout/activate.ts'
 import { deleteData } from '../../rollout/delete-data.ts'
 import { diskPlace, observeGroup, placesOf, type GroupPlaces } from '../../rollout/observe.ts'
 import { release } from '../../rollout/release.ts'
-import { readSeedSecrets, uploadSeed } from '../../rollout/seed.ts'
+import { readSeedSecrets, uploadSeed } from '../../releases/seed.ts'
 import { removeLeftover } from '../../rollout/slots.ts'
-import { newRelease, type Release } from '../../stacks/deployment.ts'
-import type { Site } from '../../stacks/site.ts'
+import { newRelease, type Release } from '../../releases/deployment.ts'
+import type { Site } from '../../settings/site.ts'
 import { startRolloutLab, type RolloutLab } from './lab.ts'
 
 let t: RolloutLab

@@ -1,6 +1,6 @@
 /** Slots whose guest does not come up: they get no data, and one reset. */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { renderIso } from '../../images/iso.ts'
+import { renderIso } from '../../core/formats/iso.ts'
 import { activate } from '../../rollout/activate.ts'
 import { placesOf, type GroupPlaces } from '../../rollout/observe.ts'
 import { watched } from '../set-up.ts'

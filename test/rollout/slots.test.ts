@@ -1,7 +1,7 @@
 /** Whose VM at a slot's VMID is, before it is deleted. */
 import { expect, test } from 'vitest'
 import type { Proxmox } from '../../proxmox/client.ts'
-import { Failure } from '../../proxmox/failure.ts'
+import { Failure } from '../../core/failure.ts'
 import type { Engine } from '../../rollout/engine.ts'
 import { placesOf } from '../../rollout/observe.ts'
 import { ofSlot, removeLeftover, settleSlot } from '../../rollout/slots.ts'

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Testing } from 'cdktn'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { newRelease, parseDeployment, pinnedSlots, releaseDigest, renderDeployment, type Deployment } from '../../stacks/deployment.ts'
+import { newRelease, parseDeployment, pinnedSlots, releaseDigest, renderDeployment, type Deployment } from '../../releases/deployment.ts'
 import { ensureBindings, filterSchema, readFilteredSchema } from '../../stacks/generate.ts'
-import { macOf, type Site } from '../../stacks/site.ts'
+import { macOf, type Site } from '../../settings/site.ts'
 import { toolEnvironment } from '../../tools/index.ts'
 import { exampleSite } from '../images/example.ts'
 
@@ -65,9 +65,9 @@ describe('the stacks', () => {
     const { blue_activation: activation, blue_owner: owner } = synth(site, deployment).stacks['home-serena'].resource.terraform_data
     const hooks = (resource: any): string[][] => resource.provisioner.map((one: any) => [one['local-exec'].when, one['local-exec'].command])
     expect(owner.depends_on).toEqual(['terraform_data.blue_release', 'proxmox_virtual_environment_vm.blue', 'proxmox_virtual_environment_firewall_options.blue_firewall', 'proxmox_virtual_environment_firewall_rules.blue_rules'])
-    expect(hooks(owner)).toEqual([['destroy', `exec '/opt/it'\\''s/node' scripts/golden.ts hook release serena blue 0123456789ab`]])
+    expect(hooks(owner)).toEqual([['destroy', `exec '/opt/it'\\''s/node' golden.ts hook release serena blue 0123456789ab`]])
     expect(activation.depends_on).toEqual(['terraform_data.blue_owner'])
-    expect(hooks(activation)).toEqual([['create', `exec '/opt/it'\\''s/node' scripts/golden.ts hook activate serena blue 0123456789ab`]])
+    expect(hooks(activation)).toEqual([['create', `exec '/opt/it'\\''s/node' golden.ts hook activate serena blue 0123456789ab`]])
   })
 
   test('an edit of the site changes no stack of a pinned slot', () => {

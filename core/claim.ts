@@ -1,0 +1,182 @@
+/** A file that says which process is at what only one may be at, and what that process noted for the next one. */
+import { randomBytes } from 'node:crypto'
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { dirname } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { makeFolder } from './folders.ts'
+import { Failure } from './failure.ts'
+
+export interface ProcessIdentity {
+  readonly pid: number
+  readonly host: string
+  /** When the process began, as its computer counts it: a PID alone may be another process's by now. Empty: unknown. */
+  readonly started: string
+}
+
+export interface Holder extends ProcessIdentity {
+  readonly id: string
+}
+
+export interface Claim {
+  /** Replaces the note. */
+  note(note: unknown): Promise<void>
+  /** @param keep leave the note behind, for whoever comes next. @default false */
+  release(keep?: boolean): Promise<void>
+}
+
+export interface ClaimOptions {
+  /** The first note, given the one that was left behind: by a process that is gone, or kept at release. */
+  readonly note: (left: unknown) => unknown
+  /** What to say while somebody else is at it. */
+  readonly busy: { readonly code: string; readonly message: string }
+  /** Wait for the other one, until this is aborted. @default refuse at once */
+  readonly wait?: AbortSignal
+}
+
+interface Content {
+  /** Null: nobody, only a note is left. */
+  readonly holder: Holder | null
+  readonly note: unknown
+}
+
+/**
+ * @param file absolute; its folder is made if need be
+ * @throws Failure with the given code while another process holds it; one on another computer counts as running
+ */
+export async function claimFile(file: string, { note, busy, wait }: ClaimOptions): Promise<Claim> {
+  await makeFolder(dirname(file), 0o700)
+  const holder: Holder = { id: randomBytes(8).toString('hex'), ...await identityOf(process.pid) }
+  for (;;) {
+    const before = await read(file)
+    if (before?.holder != null && await isRunning(before.holder)) {
+      if (wait === undefined) throw busyFailure(file, before.holder, busy)
+      await delay(500, undefined, { signal: wait })
+      continue
+    }
+    const content: Content = { holder, note: note(before?.note) }
+    if (before === undefined ? await create(file, content) : await takeOver(file, before.text, content)) return held(file, holder)
+  }
+}
+
+function held(file: string, holder: Holder): Claim {
+  let last: unknown
+  return {
+    async note(note) {
+      last = note
+      await replace(file, { holder, note })
+    },
+    async release(keep = false) {
+      if (keep) await replace(file, { holder: null, note: last ?? (await read(file))?.note })
+      else await rm(file, { force: true })
+    }
+  }
+}
+
+function busyFailure(file: string, { pid, host }: Holder, { code, message }: ClaimOptions['busy']): Failure {
+  return host === hostname()
+    ? new Failure(code, `${message} (process ${pid})`, 'Wait for it to end, or stop it with Ctrl-C there.')
+    : new Failure(code, `${message} (process ${pid} on ${host})`, `Wait for it to end. If that computer certainly is not at it any more, delete ${file}.`)
+}
+
+const render = (content: Content): string => `${JSON.stringify(content)}\n`
+
+/** @returns false if the file is there already */
+async function create(file: string, content: Content): Promise<boolean> {
+  try {
+    await writeFile(file, render(content), { mode: 0o600, flag: 'wx' })
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  }
+}
+
+async function replace(file: string, content: Content): Promise<void> {
+  const temporary = `${file}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`
+  await writeFile(temporary, render(content), { mode: 0o600, flag: 'wx' })
+  await rename(temporary, file)
+}
+
+/**
+ * Replaces what a process left that is gone. Of several that want to, one at a time compares and replaces.
+ * @returns false if somebody else was quicker
+ */
+async function takeOver(file: string, before: string, content: Content): Promise<boolean> {
+  const guard = `${file}.takeover`
+  if (!await create(guard, content)) {
+    const other = await read(guard)
+    if (other !== undefined && (other.holder === null || !await isRunning(other.holder))) await rm(guard, { force: true })
+    await delay(10)
+    return false
+  }
+  try {
+    if ((await read(file))?.text !== before) return false
+    await replace(file, content)
+    return true
+  } finally {
+    await rm(guard, { force: true })
+  }
+}
+
+async function read(file: string): Promise<(Content & { readonly text: string }) | undefined> {
+  for (let tries = 0; ; tries++) {
+    let text: string
+    try {
+      text = await readFile(file, 'utf8')
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+      throw error
+    }
+    const content = parse(text)
+    if (content !== undefined) return { ...content, text }
+    // Somebody is just writing it; or it was cut short by whatever killed its holder.
+    if (tries === 20) return { holder: null, note: undefined, text }
+    await delay(20)
+  }
+}
+
+function parse(text: string): Content | undefined {
+  try {
+    const { holder, note } = JSON.parse(text) as { holder?: Partial<Holder> | null; note?: unknown }
+    const whole = holder === null || (typeof holder?.id === 'string' && typeof holder.pid === 'number' && typeof holder.host === 'string' && typeof holder.started === 'string')
+    return whole ? { holder: holder as Holder | null, note } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** What tells a process of this computer from all others. */
+export async function identityOf(pid: number): Promise<ProcessIdentity> {
+  return { pid, host: hostname(), started: await startOf(pid) }
+}
+
+/** One on another computer counts as running: nobody here can know. */
+export async function isRunning({ pid, host, started }: ProcessIdentity): Promise<boolean> {
+  if (host !== hostname()) return true
+  try {
+    process.kill(pid, 0)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false
+  }
+  const now = await startOf(pid)
+  return now !== ended && (started === '' || now === '' || started === now)
+}
+
+const ended = 'ended'
+
+/**
+ * Boot and ticks since then at which a process began (proc_pid_stat(5), field 22); empty where there is no /proc.
+ * `ended` for one that only waits for its parent to take note.
+ */
+async function startOf(pid: number): Promise<string> {
+  try {
+    const boot = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
+    // The name, in parentheses, may hold spaces and parentheses; the state, field 3, follows it.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return fields[0] === 'Z' || fields[0] === 'X' ? ended : `${boot} ${fields[19] ?? ''}`
+  } catch {
+    return ''
+  }
+}

@@ -1,0 +1,94 @@
+/** What the lab needs before it can serve real guests: a base image and container images, all from packages. */
+import type { QemuDriver } from '../lab/compute/qemu/driver.ts'
+import { buildBase, type BaseShape } from '../lab/debian/base.ts'
+import { buildContainers, type Containers } from '../lab/debian/containers.ts'
+import { ensureHostPackages } from '../lab/debian/packages.ts'
+import { startRegistry } from '../lab/debian/registry.ts'
+import { buildRoot } from '../lab/debian/root.ts'
+import type { LabOptions } from '../lab/index.ts'
+import { Failure } from '../core/failure.ts'
+import type { Progress } from '../core/progress.ts'
+import { startTools, ToolFailure, type Tool } from '../tools/index.ts'
+import { describe } from '../tools/progress.ts'
+
+export interface LabImages {
+  readonly base: { readonly file: string; readonly sha256: string }
+  /** For the lab: starts the registry inside of its LAN. */
+  readonly startRegistry: NonNullable<LabOptions['startRegistry']>
+  /** images.lock.json of a site that uses this registry. Grafana can't be had from packages, so it is not there. */
+  readonly lock: (registryHost: string) => unknown
+}
+
+/**
+ * Installs what is missing on this computer and builds what is not cached: the programs, the base image, the lab's
+ * own Debian root and the container images. Minutes the first time, a second afterwards.
+ */
+export async function prepareImages(progress: Progress, signal: AbortSignal, shape: BaseShape = 'debian'): Promise<LabImages> {
+  await progress.step('Debian packages that the lab needs', async (note) => {
+    const found = await ensureHostPackages({ log: note })
+    if (!found.ok) throw new Failure(found.code, found.cause, found.next)
+    if (found.installed.length > 0) progress.info(`installed: ${found.installed.join(', ')}`)
+  })
+  // Programs are compiled while the images are put together: one is bound by processors, the other by the network.
+  // Whichever fails first ends the other.
+  const stop = new AbortController()
+  const both = AbortSignal.any([signal, stop.signal])
+  let heard = ''
+  const tools = startTools(['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox', 'otelcol', 'loki'], {
+    signal: both,
+    report: (event) => { if (event.type !== 'ready') heard = describe(event) }
+  })
+  let failed: unknown
+  for (const tool of Object.values(tools)) tool.catch((error: unknown) => { failed ??= error; stop.abort(error) })
+  let note: (text: string) => void = () => {}
+  const build = { log: (line: string) => { note(line) }, signal: both }
+  const step = async <T>(title: string, work: () => Promise<T>): Promise<T> => {
+    try {
+      return await progress.step(title, (say) => { note = say; return asFailure(work) })
+    } catch (error) {
+      stop.abort(error)
+      // What stopped it matters, not that it was stopped.
+      throw failed === undefined ? error : await asFailure(() => Promise.reject(failed))
+    }
+  }
+
+  const base = await step('base image (Debian 13, from packages)', () => buildBase({ ...build, shape }))
+  await step('the lab\'s own Debian root (registry, nginx, …)', () => buildRoot(build))
+  await step('programs: Packer, its plugin, OpenTofu, the Proxmox provider, the log agent, Loki', async () => {
+    const beat = setInterval(() => note(heard), 1000)
+    try {
+      for (const tool of await Promise.all(Object.values(tools) as Promise<Tool>[])) progress.info(`${tool.name} ${tool.version} (${tool.origin})`)
+    } finally {
+      clearInterval(beat)
+    }
+  })
+  const programs = { loki: (await tools.loki).path, otelcol: (await tools.otelcol).path }
+  const containers = await step('container images (Serena, nginx, the log agent, Loki)', () => buildContainers({ ...build, tools: programs }))
+  return {
+    base,
+    async startRegistry({ driver, stateDir }) {
+      // Only a LAN of network namespaces has a place for it; fake guests model their pulls.
+      const { enter, layout } = (driver as QemuDriver).network
+      return startRegistry({ enter, address: layout.registry, port: 5000, stateDir, layoutDir: containers.layoutDir, log: build.log })
+    },
+    lock: (registryHost) => lockOf(containers, registryHost)
+  }
+}
+
+function lockOf(containers: Containers, host: string): unknown {
+  const services = Object.fromEntries(Object.entries(containers.images).map(([name, image]) => [name, { image: `${host}/${name}`, digest: image.digest, tag: image.tag }]))
+  return { schema: 1, services }
+}
+
+/** The lab's and the tools' failures have the product's shape, but not its class: neither imports the product. */
+async function asFailure<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof ToolFailure) throw new Failure(error.code, error.message, error.hint, { cause: error })
+    const failure = error as { code?: unknown; message?: unknown; hint?: unknown; next?: unknown }
+    const hint = failure.hint ?? failure.next
+    if (error instanceof Error && typeof failure.code === 'string' && typeof hint === 'string') throw new Failure(failure.code, error.message, hint, { cause: error })
+    throw error
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * The image of an earlier demo on this computer. A guest without hardware help takes a quarter of an hour to bake; when
+ * all that goes into the image and all that bakes it is the same to the byte, the image of that time is taken.
+ */
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { cacheFolder, makeFolder } from '../core/folders.ts'
+import { command } from '../lab/debian/command.ts'
+import type { Proxmox } from '../proxmox/client.ts'
+import type { Site } from '../settings/site.ts'
+
+/** Whatever takes part in a bake in the lab, the lab included. */
+const sources = ['core', 'images', 'lab', 'packer', 'proxmox', 'tools', 'scripts/bake.ts', 'demo/lab-site.ts', 'releases', 'settings', 'package-lock.json']
+
+/** @param project the clone's folder. @returns what an image of this site can be told by */
+export async function imageKey(site: Site, lock: string, project = resolve(import.meta.dirname, '..')): Promise<string> {
+  const { base, build } = site.image
+  // Where the base lies on this computer does not matter.
+  const hash = createHash('sha256').update(JSON.stringify([base.os, base.sha256, build, lock]))
+  for (const source of sources) {
+    const path = join(project, source)
+    const names = (await stat(path)).isDirectory() ? (await readdir(path, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)) : [path]
+    for (const name of names.sort()) {
+      const content = await readFile(name)
+      hash.update(JSON.stringify([name.slice(project.length), content.length])).update(content)
+    }
+  }
+  return hash.digest('hex').slice(0, 32)
+}
+
+const folderOf = (env: NodeJS.ProcessEnv, key: string): string => join(cacheFolder(env), 'demo-image', key)
+
+/** Proxmox gives these to each VM anew. */
+const own = new Set(['digest', 'meta', 'smbios1', 'vmgenid', 'template', 'scsi0'])
+
+export interface Place {
+  /** With the lab's root token. */
+  readonly administrator: Proxmox
+  readonly node: string
+  readonly site: Site
+}
+
+interface Kept {
+  readonly vmid: number
+  readonly config: Readonly<Record<string, string | number>>
+}
+
+/** Keeps the template of a VMID, and no other image. */
+export async function keepImage({ administrator, node }: Place, env: NodeJS.ProcessEnv, key: string, vmid: number): Promise<void> {
+  const config = await administrator.get<Record<string, string | number>>(`/nodes/${node}/qemu/${vmid}/config`)
+  const [volume = ''] = String(config['scsi0']).split(',')
+  const { path } = await administrator.get<{ path: string }>(`/nodes/${node}/storage/${volume.split(':')[0]}/content/${encodeURIComponent(volume)}`)
+  const target = folderOf(env, key)
+  const parent = resolve(target, '..')
+  await makeFolder(parent)
+  const part = await mkdtemp(join(parent, 'part-'))
+  await command(['qemu-img', 'convert', '-O', 'qcow2', path, join(part, 'disk.qcow2')])
+  await writeFile(join(part, 'vm.json'), JSON.stringify({ vmid, config } satisfies Kept))
+  await rm(target, { recursive: true, force: true })
+  await rename(part, target)
+  for (const other of await readdir(parent)) if (other !== key) await rm(join(parent, other), { recursive: true, force: true })
+}
+
+export const isKept = (env: NodeJS.ProcessEnv, key: string): boolean => existsSync(folderOf(env, key))
+
+/** Makes the kept template in this lab, as its bake has made it. */
+export async function takeImage({ administrator, node, site }: Place, env: NodeJS.ProcessEnv, key: string): Promise<void> {
+  const folder = folderOf(env, key)
+  const { vmid, config } = JSON.parse(await readFile(join(folder, 'vm.json'), 'utf8')) as Kept
+  const settings = Object.fromEntries(Object.entries(config).filter(([name]) => !own.has(name)))
+  const options = String(config['scsi0']).split(',').slice(1).filter((option) => !option.startsWith('size='))
+  const filename = `golden-kept-${vmid}.qcow2`
+  await administrator.upload({ node, storage: importStorage, content: 'import', filename, data: join(folder, 'disk.qcow2') })
+  const volume = `${importStorage}:import/${filename}`
+  const disk = [`${site.proxmox.storage.disks}:0`, `import-from=${volume}`, ...options].join(',')
+  await administrator.task(await administrator.post<string>(`/nodes/${node}/qemu`, { ...settings, vmid, pool: site.proxmox.pool, scsi0: disk }))
+  await administrator.task(await administrator.post<string>(`/nodes/${node}/qemu/${vmid}/template`))
+  await administrator.task(await administrator.del<string>(`/nodes/${node}/storage/${importStorage}/content/${encodeURIComponent(volume)}`))
+}
+
+/** Every lab has it. */
+const importStorage = 'local'

@@ -1,0 +1,207 @@
+/** The demo's story, in order: what a user would type, and what must hold after it. */
+import { randomBytes } from 'node:crypto'
+import { copyFile, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { routerPorts } from '../lab/compute/driver.ts'
+import { connect, type Proxmox } from '../proxmox/client.ts'
+import type { Progress } from '../core/progress.ts'
+import { initSecrets } from '../scripts/init.ts'
+import { labSite, writeLabSite } from './lab-site.ts'
+import { loadSite } from '../settings/load.ts'
+import { groupWithRole, type Site } from '../settings/site.ts'
+import { duration } from '../scripts/render.ts'
+import { checkAccess, findMark, leaveMark, type OutsideAccess } from './access.ts'
+import { eventually, expectEqual, expectThat, type Checks } from './checks.ts'
+import { control } from './control.ts'
+import { checkFirewalls } from './firewall.ts'
+import { checkLogs } from './logs.ts'
+import { imageKey, isKept, keepImage, takeImage } from './kept-image.ts'
+import { verb } from './program.ts'
+import { checkProjects } from './projects.ts'
+import { checkSecrets, checkTemplate } from './secrets.ts'
+import { checkSurvival, slotctl, type Guest } from './survive.ts'
+
+export interface DemoWorld {
+  /** The lab's connection.json. */
+  readonly connection: any
+  /** The lab's root, for what no user of the project may do. */
+  readonly administrator: Proxmox
+  /** The demo's own folder. */
+  readonly folder: string
+  readonly checks: Checks
+  /** How long it may still take, in milliseconds. */
+  leftMs(): number
+  /** Bake, whatever is kept of an earlier demo. */
+  readonly fresh: boolean
+  /** Whether somebody wants to use it at the end. */
+  readonly keep: boolean
+  /** Shows what the guests look like now. */
+  look(): Promise<void>
+  readonly progress: Progress
+  readonly signal: AbortSignal
+  readonly env: NodeJS.ProcessEnv
+}
+
+/** What is there at the end, for people. */
+export interface DemoResult {
+  /** The site folder. */
+  readonly site: string
+  readonly urls: readonly string[]
+  readonly user: string
+  readonly passwordFile: string
+  readonly caFile: string
+}
+
+export async function runDemo(world: DemoWorld): Promise<DemoResult> {
+  const { connection, administrator, checks, signal } = world
+  const folder: string = connection.site
+  const golden = at(folder, world)
+  const site = await loadSite(folder)
+  const proxmox = await opened(connection.apiUrl, connection.caFile, connection.token)
+  try {
+    await checks.must('golden setup: the host was prepared by it, a second run has nothing to do', async () => {
+      expectEqual('steps of the second run', (await golden.asAdministrator('setup')).steps, [])
+    })
+    const place = { administrator, node: site.proxmox.node, site }
+    const key = await imageKey(site, await readFile(join(folder, 'images.lock.json'), 'utf8'))
+    if (!world.fresh && isKept(world.env, key)) await checks.must('the image that an earlier demo baked and checked, of the same inputs to the byte (--fresh bakes anew)', () => takeImage(place, world.env, key))
+    else await checks.must('golden bake: an image, checked while baking', async () => {
+      const { outcome, template } = await golden('bake')
+      expectEqual('outcome', outcome, 'baked')
+      await keepImage(place, world.env, key, template.vmid)
+    })
+    await checks.check('golden bake again: nothing to do', async () => {
+      expectEqual('outcome', (await golden('bake')).outcome, 'unchanged')
+    })
+    await checkTemplate(checks, { site, folder, proxmox, scratch: world.folder })
+    // From here on the VMs have no way to the internet, and the image registry is of no use to them.
+    await control(connection.controlSocket).internet(false)
+    // Not side by side: two emulated guests are hardly sooner ready than one after the other.
+    const began = performance.now()
+    const result = await twoVms(world, site, proxmox)
+    const tookMs = performance.now() - began
+    if (world.leftMs() < tookMs * oneVmPart) checks.skip('one VM for both roles, destroyed and deployed again', `the two VMs took ${duration(tookMs)} here, so it would not end within the time that --minutes gives`)
+    else await oneVm(world, site, proxmox)
+    return result
+  } finally {
+    proxmox.close()
+  }
+}
+
+/** How long the second story takes, of the first one's time: two boots of the larger VM instead of three of smaller ones, and fewer checks. */
+const oneVmPart = 0.65
+
+/** A VM for each role. */
+async function twoVms(world: DemoWorld, site: Site, proxmox: Proxmox): Promise<DemoResult> {
+  const { connection, administrator, checks, keep, signal } = world
+  const folder: string = connection.site
+  const golden = at(folder, world)
+  const access: OutsideAccess = { site, folder }
+  const guests = guestsOf(site, proxmox, signal)
+  const serena = guests[groupWithRole(site, 'serena')?.name ?? ''] as Guest
+  const mark = randomBytes(4).toString('hex')
+  await checks.must('golden deploy: both VMs, logging first', async () => {
+    await golden('deploy')
+    for (const guest of Object.values(guests)) expectEqual(`health of VM ${guest.vmid}`, (await slotctl(guest, 'status')).healthy, true)
+  })
+  await checks.check('golden deploy again: nothing to do', async () => {
+    expectEqual('changes', (await golden('deploy')).changed, false)
+  })
+  const { groups } = await golden('status')
+  const status = groups[groupWithRole(site, 'serena')?.name ?? '']
+  await checkAccess(checks, access, 'two VMs')
+  await leaveMark(access, mark)
+  await checkLogs(checks, { site, guests, signal, access }, 'two VMs')
+  await checkProjects(checks, { site, access, guest: serena, socksPort: connection.socksProxy.port, scratch: world.folder, signal })
+  await checkFirewalls(checks, { site, router: routerPorts.target, control: control(connection.controlSocket), administrator, guests }, 'two VMs')
+  await checkSecrets(checks, { folder, labLog: join(world.folder, 'lab.log'), labFolder: join(world.folder, 'lab') })
+  await checkSurvival(checks, serena, access, mark)
+  if (!keep) await checkDestroy(checks, 'two VMs', golden)
+  const user = site.serena.users[0]?.name ?? ''
+  return { site: folder, urls: Object.values(status.urls), user, passwordFile: status.credentialFiles[user], caFile: status.caFile }
+}
+
+async function checkDestroy(checks: Checks, label: string, golden: Golden): Promise<void> {
+  await checks.must(`${label}: golden destroy: no VM is left, and the data disks are in their depots`, async () => {
+    const { groups } = await golden('destroy', '--yes')
+    for (const group of groups) expectThat(group.data !== undefined, `group ${group.group} has no data disk any more`)
+  })
+}
+
+/** Both roles on one VM: a site of its own, with the image and the preparation of the first. */
+async function oneVm(world: DemoWorld, first: Site, proxmox: Proxmox): Promise<void> {
+  const { connection, administrator, checks, signal } = world
+  const folder = join(world.folder, 'one-vm')
+  const input = labSite(connection, {
+    name: 'one', sharedWith: first.name, layout: 'one-vm', firstVmid: 9040, firstHost: 40, memoryMiB: 4096, behind: 'second',
+    // Each transport is a Serena of its own, and the other site has both.
+    transports: ['streamable-http'],
+    base: { file: first.image.base.file ?? '', sha256: first.image.base.sha256 }, isoPath: first.proxmox.storage.isoPath
+  })
+  await writeLabSite(folder, input, connection)
+  await copyFile(join(connection.site, 'secrets/proxmox-token'), join(folder, 'secrets/proxmox-token'))
+  const site = await loadSite(folder)
+  await initSecrets(site, folder, new Date())
+  const golden = at(folder, world)
+  const guests = guestsOf(site, proxmox, signal)
+  const logging = guests[groupWithRole(site, 'logging')?.name ?? ''] as Guest
+  const access = { site, folder }
+  const mark = randomBytes(4).toString('hex')
+  const router = control(connection.controlSocket)
+  await checks.must('one VM for both roles: golden setup and golden deploy', async () => {
+    await golden.asAdministrator('setup')
+    await router.forward({ second: groupWithRole(site, 'serena')?.group.service ?? null })
+    await golden('deploy')
+  })
+  await checkAccess(checks, access, 'one VM')
+  await leaveMark(access, mark)
+  await checkLogs(checks, { site, guests, signal, access }, 'one VM')
+  await checkFirewalls(checks, { site, router: routerPorts.second, control: router, administrator, guests }, 'one VM')
+  await checkDestroy(checks, 'one VM', golden)
+  const destroyed = Date.now()
+  await checks.must('one VM: golden deploy after destroy: the projects of before are there', async () => {
+    await golden('deploy')
+    await eventually(() => findMark(access, mark), { timeoutMs: 300_000, signal })
+  })
+  await checks.check('one VM: the logs of before are there', () => eventually(async () => {
+    const answer = await slotctl(logging, 'logs', `{container_name="serena_mcp"} |= "check_${mark}"`, '1440')
+    const entries = (answer.streams as { entries: [string, string][] }[]).flatMap((stream) => stream.entries)
+    // Nanoseconds; younger lines are of this deployment.
+    expectThat(entries.some(([time]) => Number(time) / 1e6 < destroyed), `of ${entries.length} lines found none is older than the destroy`)
+  }, { timeoutMs: 60_000, signal }))
+}
+
+/** `golden` in one site folder. */
+interface Golden {
+  (...words: string[]): Promise<any>
+  /** With the lab's root for an administrator. */
+  asAdministrator(...words: string[]): Promise<any>
+}
+
+function at(folder: string, world: DemoWorld): Golden {
+  const { connection, signal } = world
+  const [id, secret] = connection.rootToken.split(/=(.*)/s) as [string, string]
+  const env = { ...world.env, GOLDEN_SITE: folder }
+  const onLine = shows(world)
+  return Object.assign((...words: string[]) => verb(words, { env, signal, onLine }), {
+    asAdministrator: (...words: string[]) => verb([...words, '--admin', id], { env: { ...env, PROXMOX_ADMIN_TOKEN: secret }, signal, onLine })
+  })
+}
+
+/** Shows a verb's progress, and when a VM has to be reset, how it hung. */
+const shows = ({ progress, checks, look }: DemoWorld) => (line: string): void => {
+  checks.heard(line)
+  progress.info(line)
+  if (/^\s*warning: VM \d+ does not answer/.test(line)) void look()
+}
+
+/** @param token `user@realm!name=secret` */
+export async function opened(url: string, caFile: string, token: string): Promise<Proxmox> {
+  const [id, secret] = token.split(/=(.*)/s) as [string, string]
+  return connect({ url, caPem: await readFile(caFile, 'utf8'), auth: { id, secret } })
+}
+
+/** The blue slots: what a first deployment runs. */
+function guestsOf(site: Site, proxmox: Proxmox, signal: AbortSignal): Record<string, Guest> {
+  return Object.fromEntries(Object.entries(site.groups).map(([name, group]) => [name, { proxmox, node: site.proxmox.node, vmid: group.slots.blue.vmid, signal }]))
+}

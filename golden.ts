@@ -1,0 +1,113 @@
+/** The CLI: finds the verb, parses its flags, shows its failure, sets the exit code. */
+import { enableCompileCache } from 'node:module'
+import { parseArgs } from 'node:util'
+import { compileCacheFolder } from './core/compile-cache.ts'
+import { dropSteering } from './core/environment.ts'
+import { Failure } from './core/failure.ts'
+import { renderer } from './scripts/render.ts'
+import { systemFailure } from './scripts/system-failure.ts'
+import type { Verb } from './scripts/verb.ts'
+
+const verbs: Readonly<Record<string, () => Promise<{ verb: Verb }>>> = {
+  init: () => import('./scripts/init.ts'),
+  setup: () => import('./scripts/setup.ts'),
+  lock: () => import('./scripts/lock.ts'),
+  bake: () => import('./scripts/bake.ts'),
+  deploy: () => import('./scripts/deploy.ts'),
+  status: () => import('./scripts/status.ts'),
+  client: () => import('./scripts/client.ts'),
+  destroy: () => import('./scripts/destroy.ts'),
+  'delete-data': () => import('./scripts/delete-data.ts'),
+  env: () => import('./scripts/env.ts'),
+  hook: () => import('./scripts/hook.ts'),
+  demo: () => import('./demo/demo.ts'),
+  lab: () => import('./demo/lab.ts')
+}
+/** Called by Terraform's provisioners, not by people. */
+const hidden = new Set(['hook'])
+
+async function help(): Promise<void> {
+  console.log('usage: npx golden VERB [OPTIONS] [--json]\n')
+  for (const [name, load] of Object.entries(verbs)) {
+    if (!hidden.has(name)) console.log(`  ${name.padEnd(12)} ${(await load()).verb.summary}`)
+  }
+  console.log('\n"npx golden VERB --help" tells the options of a verb.')
+}
+
+function verbHelp(name: string, verb: Verb): void {
+  console.log(`usage: npx golden ${name}${verb.operands ? ` ${verb.operands}` : ''} [OPTIONS] [--json]\n\n${verb.summary}\n`)
+  for (const [option, config] of Object.entries(verb.options ?? {})) {
+    console.log(`  --${`${option}${config.type === 'string' ? ' VALUE' : ''}`.padEnd(34)} ${verb.optionHelp?.[option] ?? ''}`)
+  }
+}
+
+/** One Ctrl-C may come more than once: from the terminal, which tells the whole group, and from npm or scripts/golden, which pass it on. */
+const onePressMs = 1000
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [name = 'help', ...rest] = argv
+  if (name === 'help' || name === '--help' || name === '-h') {
+    await help()
+    return 0
+  }
+  const load = Object.hasOwn(verbs, name) ? verbs[name] : undefined
+  if (load === undefined) return tell(new Failure('usage', `there is no verb "${name}"`, 'Run "npx golden help" for the list.'), rest.includes('--json'))
+  const { verb } = await load()
+  let parsed
+  try {
+    parsed = parseArgs({ args: rest, allowPositionals: true, options: { ...verb.options, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } })
+  } catch (error) {
+    return tell(new Failure('usage', error instanceof Error ? error.message : String(error), `Run "npx golden ${name} --help".`), rest.includes('--json'))
+  }
+  const { help: wantsHelp, json, ...flags } = parsed.values as Record<string, string | boolean | (string | boolean)[] | undefined>
+  if (wantsHelp) {
+    verbHelp(name, verb)
+    return 0
+  }
+  const surplus = parsed.positionals.slice(mostOperands(verb))
+  if (surplus.length > 0) return tell(new Failure('usage', `"${name}" takes no ${surplus.map((word) => `"${word}"`).join(' ')}`, `Run "npx golden ${name} --help".`), json === true)
+  const abort = new AbortController()
+  let asked: number | undefined
+  const stop = (signal: NodeJS.Signals): void => {
+    if (asked === undefined) {
+      asked = performance.now()
+      process.stderr.write(`\n${signal}: stopping and cleaning up; once more to leave at once\n`)
+      abort.abort(new Failure('cancelled', 'stopped by you', 'Run the same command again: it goes on from there.'))
+    } else if (performance.now() - asked > onePressMs) process.exit(130)
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(signal))
+  const progress = renderer({ isTTY: process.stderr.isTTY === true && process.env['CI'] === undefined, columns: () => process.stderr.columns, write: (text) => { process.stderr.write(text) } })
+  try {
+    return await verb.run({
+      flags,
+      arguments: parsed.positionals,
+      env: process.env,
+      progress,
+      json: json === true,
+      signal: abort.signal,
+      result: (text, document) => process.stdout.write(json === true ? `${JSON.stringify(document, null, 2)}\n` : text === '' ? '' : `${text}\n`)
+    })
+  } catch (error) {
+    const failure = error instanceof Failure ? error : abort.signal.aborted ? abort.signal.reason as Failure : systemFailure(error)
+    return tell(failure ?? new Failure('bug', error instanceof Error ? error.stack ?? error.message : String(error), 'This is a mistake in serena-golden: please report it with these lines.'), json === true)
+  }
+}
+
+/** On standard error for people, with --json on standard output as well. @returns the exit code */
+function tell({ code, message, hint }: Failure, json: boolean): number {
+  if (json) process.stdout.write(`${JSON.stringify({ error: { code, message, hint } }, null, 2)}\n`)
+  process.stderr.write(`error ${code}: ${message}\n→ ${hint}\n`)
+  return code === 'cancelled' ? 130 : usage.has(code) ? 2 : 1
+}
+
+/** What is wrong with the words of the command, not with the world. */
+const usage = new Set(['usage', 'admin-malformed', 'client-unknown', 'user-unknown', 'group-unknown'])
+
+/** `GROUP` is one, `[GROUP …]` any number. */
+const mostOperands = ({ operands }: Verb): number => operands === undefined ? 0 : operands.includes('…') ? Infinity : operands.split(' ').length
+
+dropSteering(process.env)
+const compiled = compileCacheFolder(process.env)
+// Terraform calls `hook` several times. Node does without where it can't write.
+if (compiled !== undefined) enableCompileCache(compiled)
+process.exitCode = await main(process.argv.slice(2))

@@ -1,0 +1,248 @@
+/**
+ * `deployment.json` of the site folder: what runs. It pins for each slot a release (the image and all settings of
+ * that day), so that a later edit of the site changes nothing that runs. It holds no secret and belongs in git.
+ *
+ *     { "schema": 1,
+ *       "groups": {
+ *         "serena": {
+ *           "dataDisk": "made",             "new" from before the disk is made until it was first mounted
+ *           "depot": 9200,                  where it was at the first release; it goes back there
+ *           "active": "blue",               the slot that owns, or is about to own, the data disk
+ *           "slots": { "blue": { …release… } } } } }
+ */
+import { z } from 'zod'
+import { canonical, sha256, type Plain } from '../core/canonical.ts'
+import type { Seed } from '../images/contract/seed.ts'
+import { Failure } from '../core/failure.ts'
+import { vmFlows, type VmFlows } from './flows.ts'
+import { groupWithRole, macOf, roles, slotNames, slotVmName, transports, type Site, type SlotName } from '../settings/site.ts'
+
+const vmid = z.int().min(100)
+const text = z.string().min(1)
+const port = z.int().min(1).max(65_535)
+const slotName = z.enum(['blue', 'green'])
+
+const seed = z.strictObject({
+  schema: z.literal(1),
+  release: text,
+  site: text,
+  group: text,
+  slot: slotName,
+  roles: z.array(z.enum(roles)).min(1),
+  hostname: text,
+  image: z.strictObject({ fingerprint: text, vmid }),
+  address: z.ipv4(),
+  prefix: z.int().min(1).max(32),
+  service: z.ipv4(),
+  peer: z.ipv4(),
+  gateway: z.ipv4(),
+  nameservers: z.array(z.ipv4()),
+  ntp: z.array(z.ipv4()),
+  containers: text.optional(),
+  public: z.strictObject({ host: text, httpsPort: port, httpPort: port }),
+  serena: z.strictObject({
+    transports: z.array(z.enum(transports)),
+    interface: z.enum(['tools', 'repl']),
+    shell: z.boolean(),
+    memoryMiB: z.int(),
+    projects: z.array(z.strictObject({ name: text, git: text.optional() }))
+  }).optional(),
+  logging: z.strictObject({ retentionDays: z.int(), port }).optional(),
+  loki: z.strictObject({ host: z.ipv4(), port, user: z.literal('promtail'), agent: z.enum(['otelcol', 'promtail']).optional() }).optional(),
+  ssh: z.strictObject({ projectKeys: z.array(text), adminKeys: z.array(text) })
+})
+
+const flow = z.strictObject({
+  direction: z.enum(['in', 'out']),
+  remote: z.array(text),
+  protocol: z.enum(['tcp', 'udp']),
+  ports: z.array(port).min(1),
+  local: z.array(z.ipv4()).min(1).optional(),
+  hostOnly: z.literal(true).optional(),
+  purpose: z.string().regex(/^[^"\\\n]+$/)
+})
+
+const release = z.strictObject({
+  /** Random: it tells nothing about what is in it. */
+  id: z.string().regex(/^[0-9a-f]{12}$/),
+  /** When it was pinned, ISO 8601. */
+  created: z.iso.datetime(),
+  image: z.strictObject({ vmid, name: text, fingerprint: text }),
+  vm: z.strictObject({
+    vmid,
+    name: text,
+    node: text,
+    pool: text,
+    cores: z.int().min(1),
+    memoryMiB: z.int().min(1),
+    bridge: text,
+    vlan: z.int().optional(),
+    mac: text,
+    /** The storage makes no linked clones: the VM is a full copy of the image. */
+    fullClone: z.literal(true).optional(),
+    /** Volume id of the seed ISO. */
+    seed: text
+  }),
+  flows: z.strictObject({ local: z.tuple([z.ipv4(), z.ipv4()]), flows: z.array(flow), containers: text.optional() }),
+  /** Of what the seed holds beside its settings, the names: by them an edit of the site is seen. */
+  access: z.strictObject({ users: z.array(text), certificate: text.optional() }).optional(),
+  /** What the seed holds of secrets, as keyed digests by name (releases/given.ts), and when its certificates end. */
+  given: z.strictObject({
+    key: z.string().regex(/^[0-9a-f]{16}$/),
+    digests: z.record(text, z.string().regex(/^[0-9a-f]{64}$/)),
+    ends: z.record(text, z.iso.datetime())
+  }).optional(),
+  /** What the guest is told, but for the secrets. */
+  seed
+})
+
+const group = z.strictObject({
+  dataDisk: z.enum(['new', 'made']).optional(),
+  depot: vmid.optional(),
+  active: slotName.optional(),
+  slots: z.strictObject({ blue: release.optional(), green: release.optional() })
+}).superRefine(({ active, slots }, context) => {
+  if (active === undefined && Object.values(slots).some((one) => one !== undefined)) context.addIssue({ code: 'custom', path: ['active'], message: 'must name the slot that owns the data disk' })
+  if (active !== undefined && slots[active] === undefined) context.addIssue({ code: 'custom', path: ['active'], message: `slot ${active} has no release` })
+})
+
+const schema = z.strictObject({ schema: z.literal(1), groups: z.record(z.string(), group) })
+
+export interface Release extends Omit<z.output<typeof release>, 'seed' | 'flows' | 'vm' | 'access' | 'given'> {
+  readonly vm: Omit<z.output<typeof release>['vm'], 'vlan' | 'fullClone'> & { readonly vlan?: number; readonly fullClone?: true }
+  readonly access?: { readonly users: readonly string[]; readonly certificate?: string }
+  readonly given?: { readonly key: string; readonly digests: Readonly<Record<string, string>>; readonly ends: Readonly<Record<string, string>> }
+  readonly flows: VmFlows
+  readonly seed: Seed
+}
+
+export interface GroupPins {
+  readonly dataDisk?: 'new' | 'made'
+  /** VMID of the depot that the data disk comes from and goes to, whatever the site says by now. */
+  readonly depot?: number
+  readonly active?: SlotName
+  readonly slots: { readonly [slot in SlotName]?: Release }
+}
+
+export interface Deployment {
+  readonly schema: 1
+  readonly groups: Readonly<Record<string, GroupPins>>
+}
+
+export const noDeployment: Deployment = { schema: 1, groups: {} }
+
+export type ParsedDeployment = { readonly ok: true; readonly deployment: Deployment } | { readonly ok: false; readonly problems: readonly string[] }
+
+/** Reads what `deployment.json` says. Never throws; problems name their place. */
+export function parseDeployment(content: string): ParsedDeployment {
+  let data: unknown
+  try {
+    data = JSON.parse(content)
+  } catch (error) {
+    return { ok: false, problems: [`it is not JSON: ${error instanceof Error ? error.message : String(error)}`] }
+  }
+  const parsed = schema.safeParse(data)
+  if (!parsed.success) return { ok: false, problems: parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`) }
+  const problems = Object.entries(parsed.data.groups).flatMap(([groupName, pins]) => Object.entries(pins.slots).flatMap(([slot, one]) =>
+    one !== undefined && (one.seed.group !== groupName || one.seed.slot !== slot || one.seed.release !== one.id) ? [`groups.${groupName}.slots.${slot}: its seed belongs to another release`] : []))
+  return problems.length === 0 ? { ok: true, deployment: parsed.data as Deployment } : { ok: false, problems }
+}
+
+/** Stacks, VMs and depots have the site's name in theirs. @throws Failure `site-renamed` */
+export function checkSiteName(site: Site, group: string, pins: GroupPins | undefined): void {
+  const other = slotNames.flatMap((slot) => pins?.slots[slot] ?? []).find((release) => release.seed.site !== site.name)
+  if (other === undefined) return
+  throw new Failure('site-renamed', `site.ts has the name "${site.name}", but group ${group} was deployed by the name "${other.seed.site}"`, `Put name: '${other.seed.site}' back into site.ts: VMs, depots and state have it in their names.`)
+}
+
+export const renderDeployment = (deployment: Deployment): string => `${JSON.stringify(deployment, null, 2)}\n`
+
+/** Changes when anything of a release does. */
+export const releaseDigest = (one: Release): string => sha256(canonical(one as unknown as Plain))
+
+export interface ReleaseOrigin {
+  readonly id: string
+  readonly created: Date
+  readonly image: Release['image']
+  /** Because of the storage. @default false */
+  readonly fullClone?: boolean
+  /** By which a site knows its own seeds again; releases/given.ts. */
+  readonly seedTag?: string
+}
+
+/** ISO storages are shared, by sites with the same VMIDs too. */
+export const seedName = (vmid: number, release: string, tag = ''): string => `seed-${vmid}-${release}${tag}.iso`
+
+/** All settings of a slot as the site has them now. */
+export function newRelease(site: Site, groupName: string, slot: SlotName, origin: ReleaseOrigin): Release {
+  const group = site.groups[groupName]
+  if (group === undefined) throw new Error(`the site has no group ${groupName}`)
+  const { vmid: id, address } = group.slots[slot]
+  const { proxmox, network } = site
+  const logging = groupWithRole(site, 'logging')
+  return {
+    id: origin.id,
+    created: origin.created.toISOString(),
+    image: origin.image,
+    vm: {
+      vmid: id,
+      name: slotVmName(site, groupName, slot),
+      node: proxmox.node,
+      pool: proxmox.pool,
+      cores: group.cores,
+      memoryMiB: group.memoryMiB,
+      bridge: proxmox.bridge,
+      ...(proxmox.vlan === undefined ? {} : { vlan: proxmox.vlan }),
+      mac: macOf(id, address),
+      ...(origin.fullClone ? { fullClone: true } : {}),
+      seed: `${proxmox.storage.iso}:iso/${seedName(id, origin.id, origin.seedTag)}`
+    },
+    flows: vmFlows(site, groupName, slot),
+    ...(group.roles.includes('serena') ? { access: accessOf(site) } : {}),
+    seed: {
+      schema: 1,
+      release: origin.id,
+      site: site.name,
+      group: groupName,
+      slot,
+      roles: [...group.roles],
+      hostname: slotVmName(site, groupName, slot),
+      image: { fingerprint: origin.image.fingerprint, vmid: origin.image.vmid },
+      address,
+      prefix: Number(network.subnet.split('/')[1] ?? 32),
+      service: group.service,
+      peer: group.slots[slot === 'blue' ? 'green' : 'blue'].address,
+      gateway: network.gateway,
+      nameservers: [...network.nameservers],
+      ntp: [...network.ntp],
+      containers: network.containers,
+      public: { host: site.public.host, httpsPort: site.public.httpsPort, httpPort: site.public.httpPort },
+      ...(group.roles.includes('serena') ? {
+        serena: {
+          transports: [...site.serena.transports],
+          interface: site.serena.interface,
+          shell: site.serena.shell,
+          memoryMiB: site.serena.memoryMiB,
+          projects: site.serena.projects.map(({ name, git }) => git === undefined ? { name } : { name, git })
+        }
+      } : {}),
+      ...(group.roles.includes('logging') ? { logging: { retentionDays: site.logging.retentionDays, port: site.logging.port } } : {}),
+      ...(logging === undefined ? {} : { loki: { host: logging.group.service, port: site.logging.port, user: 'promtail' as const, agent: site.logging.agent } }),
+      ssh: { projectKeys: [...site.ssh.projectKeys], adminKeys: [...site.ssh.adminKeys] }
+    }
+  }
+}
+
+/** Names only: a digest of a password is a way to guess it. */
+function accessOf({ serena, public: { certificate } }: Site): NonNullable<Release['access']> {
+  return { users: serena.users.map((user) => user.name), ...(certificate === undefined ? {} : { certificate: certificate.chainFile }) }
+}
+
+/** Every pinned release with its place. */
+export function pinnedSlots(deployment: Deployment): { readonly group: string; readonly slot: SlotName; readonly release: Release }[] {
+  return Object.entries(deployment.groups).flatMap(([groupName, pins]) =>
+    (['blue', 'green'] as const).flatMap((slot) => {
+      const one = pins.slots[slot]
+      return one === undefined ? [] : [{ group: groupName, slot, release: one }]
+    }))
+}

@@ -1,0 +1,64 @@
+/** Reads and writes `deployment.json`; what is in it is described in releases/deployment.ts. */
+import { randomBytes } from 'node:crypto'
+import { open, readFile, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Failure } from '../core/failure.ts'
+import { noDeployment, parseDeployment, renderDeployment, type Deployment, type GroupPins, type Release } from './deployment.ts'
+import type { SlotName } from '../settings/site.ts'
+
+export const deploymentFile = (folder: string): string => join(folder, 'deployment.json')
+
+/** @throws Failure `deployment-invalid`; a missing file is an empty deployment */
+export async function readPins(folder: string): Promise<Deployment> {
+  const file = deploymentFile(folder)
+  let content: string
+  try {
+    content = await readFile(file, 'utf8')
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return noDeployment
+    throw new Failure('deployment-unreadable', `${file} can't be read: ${(cause as Error).message}`, 'Give yourself read access to it.', { cause })
+  }
+  const parsed = parseDeployment(content)
+  if (parsed.ok) return parsed.deployment
+  throw new Failure('deployment-invalid', `${file} is not valid:\n${parsed.problems.map((problem) => `  ${problem}`).join('\n')}`, 'It is written by golden; restore the last good one, e.g. with git.')
+}
+
+/** Replaces the file in one step: whoever reads sees the old or the new one, after a power cut too. Without groups there is no file. */
+export async function writePins(folder: string, deployment: Deployment): Promise<void> {
+  const file = deploymentFile(folder)
+  if (Object.keys(deployment.groups).length === 0) return rm(file, { force: true })
+  const temporary = `${file}.${process.pid}.tmp`
+  const handle = await open(temporary, 'w', 0o644)
+  try {
+    await handle.writeFile(renderDeployment(deployment))
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+  await rename(temporary, file)
+}
+
+/** Changes one group's pins; `undefined` removes them. */
+export async function updatePins(folder: string, group: string, change: (pins: GroupPins) => GroupPins | undefined): Promise<Deployment> {
+  const before = await readPins(folder)
+  const { [group]: own, ...others } = before.groups
+  const changed = change(own ?? { slots: {} })
+  const after: Deployment = { schema: 1, groups: changed === undefined ? others : { ...before.groups, [group]: changed } }
+  await writePins(folder, after)
+  return after
+}
+
+/** Tells nothing about the release, and no two are alike. */
+export const newReleaseId = (): string => randomBytes(6).toString('hex')
+
+/** Marks the data disk; `undefined` says nothing about it. */
+export const withDataDisk = (pins: GroupPins, dataDisk: 'new' | 'made' | undefined): GroupPins => {
+  const { dataDisk: _before, ...rest } = pins
+  return dataDisk === undefined ? rest : { ...rest, dataDisk }
+}
+
+/** A first release: the group has none yet. Its depot stays what it was while there is data. */
+export const withFirstRelease = (pins: GroupPins, slot: SlotName, release: Release, depot: number): GroupPins => ({ depot, ...pins, active: slot, slots: { [slot]: release } })
+
+/** The group without any release; what is known of its data disk stays. */
+export const withoutReleases = ({ active: _active, ...rest }: GroupPins): GroupPins => ({ ...rest, slots: {} })

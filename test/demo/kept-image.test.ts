@@ -1,0 +1,51 @@
+/** The image that a demo keeps for the next one. */
+import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { imageKey, isKept, keepImage, takeImage } from '../../demo/kept-image.ts'
+import { startRolloutLab, type RolloutLab } from '../rollout/lab.ts'
+
+let t: RolloutLab
+let folder: string
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'golden-kept-'))
+  t = await startRolloutLab({}, 'one-vm')
+})
+afterAll(async () => {
+  await t?.close()
+  await rm(folder, { recursive: true, force: true })
+})
+
+test('is what was baked, for inputs that are the same to the byte', async () => {
+  const project = join(folder, 'clone')
+  for (const part of ['core', 'images/guest', 'lab/api', 'packer', 'proxmox', 'tools/go', 'scripts/bake.ts', 'demo/lab-site.ts', 'releases', 'settings', 'package-lock.json']) {
+    await cp(join(resolve(import.meta.dirname, '../..'), part), join(project, part), { recursive: true })
+  }
+  const key = await imageKey(t.site, 'lock', project)
+  expect(await imageKey(t.site, 'lock', project)).toBe(key)
+  const others = [await imageKey(t.site, 'other lock', project), await imageKey({ ...t.site, image: { ...t.site.image, build: { ...t.site.image.build, memoryMiB: 1 } } }, 'lock', project)]
+  await writeFile(join(project, 'packer/provision/more.sh'), '')
+  others.push(await imageKey(t.site, 'lock', project))
+  expect(new Set([key, ...others]).size).toBe(4)
+})
+
+test('comes back as the same VM, and is the only one that is kept', async () => {
+  const env = { XDG_CACHE_HOME: folder }
+  const place = { administrator: t.root, node: 'pve', site: t.site }
+  await t.addImage(9001)
+  const config = async (): Promise<unknown> => {
+    const { digest: _, meta: __, smbios1: ___, vmgenid: ____, scsi0, ...rest } = await t.root.get<Record<string, unknown>>('/nodes/pve/qemu/9001/config')
+    // The file of a model's disk is no image, so its size is another.
+    return { ...rest, scsi0: String(scsi0).replace(/,size=\w+/, '') }
+  }
+  const before = await config()
+  await keepImage(place, env, 'other', 9001)
+  await keepImage(place, env, 'key', 9001)
+  expect(await readdir(join(folder, 'serena-golden/demo-image'))).toEqual(['key'])
+  expect([isKept(env, 'key'), isKept(env, 'other')]).toEqual([true, false])
+  await t.root.task(await t.root.del<string>('/nodes/pve/qemu/9001'))
+  await takeImage(place, env, 'key')
+  expect(await config()).toEqual(before)
+  expect(await t.root.get('/nodes/pve/storage/local/content', { content: 'import' })).toEqual([])
+}, 60_000)
