@@ -21,7 +21,7 @@ const verbs: Readonly<Record<string, () => Promise<{ verb: Verb }>>> = {
   env: () => import('./scripts/env.ts'),
   hook: () => import('./scripts/hook.ts'),
   demo: () => import('./demo/demo.ts'),
-  lab: () => import('./demo/lab.ts')
+  lab: () => import('./demo/lab.ts'),
 }
 /** Called by Terraform's provisioners, not by people. */
 const hidden = new Set(['hook'])
@@ -51,13 +51,21 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0
   }
   const load = Object.hasOwn(verbs, name) ? verbs[name] : undefined
-  if (load === undefined) return tell(new Failure('usage', `there is no verb "${name}"`, 'Run "npx golden help" for the list.'), rest.includes('--json'))
+  if (load === undefined)
+    return tell(new Failure('usage', `there is no verb "${name}"`, 'Run "npx golden help" for the list.'), rest.includes('--json'))
   const { verb } = await load()
   let parsed
   try {
-    parsed = parseArgs({ args: rest, allowPositionals: true, options: { ...verb.options, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } })
+    parsed = parseArgs({
+      args: rest,
+      allowPositionals: true,
+      options: { ...verb.options, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+    })
   } catch (error) {
-    return tell(new Failure('usage', error instanceof Error ? error.message : String(error), `Run "npx golden ${name} --help".`), rest.includes('--json'))
+    return tell(
+      new Failure('usage', error instanceof Error ? error.message : String(error), `Run "npx golden ${name} --help".`),
+      rest.includes('--json'),
+    )
   }
   const { help: wantsHelp, json, ...flags } = parsed.values as Record<string, string | boolean | (string | boolean)[] | undefined>
   if (wantsHelp) {
@@ -65,7 +73,11 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0
   }
   const surplus = parsed.positionals.slice(mostOperands(verb))
-  if (surplus.length > 0) return tell(new Failure('usage', `"${name}" takes no ${surplus.map((word) => `"${word}"`).join(' ')}`, `Run "npx golden ${name} --help".`), json === true)
+  if (surplus.length > 0)
+    return tell(
+      new Failure('usage', `"${name}" takes no ${surplus.map((word) => `"${word}"`).join(' ')}`, `Run "npx golden ${name} --help".`),
+      json === true,
+    )
   const abort = new AbortController()
   let asked: number | undefined
   const stop = (signal: NodeJS.Signals): void => {
@@ -76,7 +88,13 @@ async function main(argv: readonly string[]): Promise<number> {
     } else if (performance.now() - asked > onePressMs) process.exit(130)
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(signal))
-  const progress = renderer({ isTTY: process.stderr.isTTY === true && process.env['CI'] === undefined, columns: () => process.stderr.columns, write: (text) => { process.stderr.write(text) } })
+  const progress = renderer({
+    isTTY: process.stderr.isTTY === true && process.env['CI'] === undefined,
+    columns: () => process.stderr.columns,
+    write: (text) => {
+      process.stderr.write(text)
+    },
+  })
   try {
     return await verb.run({
       flags,
@@ -85,11 +103,20 @@ async function main(argv: readonly string[]): Promise<number> {
       progress,
       json: json === true,
       signal: abort.signal,
-      result: (text, document) => process.stdout.write(json === true ? `${JSON.stringify(document, null, 2)}\n` : text === '' ? '' : `${text}\n`)
+      result: (text, document) =>
+        process.stdout.write(json === true ? `${JSON.stringify(document, null, 2)}\n` : text === '' ? '' : `${text}\n`),
     })
   } catch (error) {
-    const failure = error instanceof Failure ? error : abort.signal.aborted ? abort.signal.reason as Failure : systemFailure(error)
-    return tell(failure ?? new Failure('bug', error instanceof Error ? error.stack ?? error.message : String(error), 'This is a mistake in serena-golden: please report it with these lines.'), json === true)
+    const failure = error instanceof Failure ? error : abort.signal.aborted ? (abort.signal.reason as Failure) : systemFailure(error)
+    return tell(
+      failure ??
+        new Failure(
+          'bug',
+          error instanceof Error ? (error.stack ?? error.message) : String(error),
+          'This is a mistake in serena-golden: please report it with these lines.',
+        ),
+      json === true,
+    )
   }
 }
 
@@ -104,7 +131,8 @@ function tell({ code, message, hint }: Failure, json: boolean): number {
 const usage = new Set(['usage', 'admin-malformed', 'client-unknown', 'user-unknown', 'group-unknown'])
 
 /** `GROUP` is one, `[GROUP …]` any number. */
-const mostOperands = ({ operands }: Verb): number => operands === undefined ? 0 : operands.includes('…') ? Infinity : operands.split(' ').length
+const mostOperands = ({ operands }: Verb): number =>
+  operands === undefined ? 0 : operands.includes('…') ? Infinity : operands.split(' ').length
 
 dropSteering(process.env)
 const compiled = compileCacheFolder(process.env)

@@ -13,7 +13,10 @@ try {
   // Only now: it imports the bindings.
   const { addStacks } = await import('./stacks/app.ts')
   const folder = siteFolder(process.env)
-  const site = existsSync(join(folder, 'site.ts')) || process.env['GOLDEN_SITE'] !== undefined ? await loadSite(folder) : await loadSiteFile(join(import.meta.dirname, 'site.example.ts'))
+  const site =
+    existsSync(join(folder, 'site.ts')) || process.env['GOLDEN_SITE'] !== undefined
+      ? await loadSite(folder)
+      : await loadSiteFile(join(import.meta.dirname, 'site.example.ts'))
   const deployment = await readPins(folder)
   // By another name the stacks would have an empty state, and know nothing of the VMs that run.
   for (const [group, pins] of Object.entries(deployment.groups)) if (site.groups[group] !== undefined) checkSiteName(site, group, pins)

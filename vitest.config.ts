@@ -15,6 +15,6 @@ export default defineConfig({
     maxWorkers: 2,
     // Several times what the longest takes: a slow machine is no failure.
     testTimeout: 240_000,
-    hookTimeout: 240_000
-  }
+    hookTimeout: 240_000,
+  },
 })

@@ -7,7 +7,9 @@ export type Plain = string | number | boolean | null | readonly Plain[] | { read
 export function canonical(value: Plain): string {
   if (Array.isArray(value)) return `[${value.map((entry: Plain) => canonical(entry)).join(',')}]`
   if (typeof value === 'object' && value !== null) {
-    const entries = Object.entries(value).filter(([, entry]) => entry !== undefined).sort(([a], [b]) => (a < b ? -1 : 1))
+    const entries = Object.entries(value)
+      .filter(([, entry]) => entry !== undefined)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
     return `{${entries.map(([key, entry]) => `${JSON.stringify(key)}:${canonical(entry as Plain)}`).join(',')}}`
   }
   return JSON.stringify(value)

@@ -46,10 +46,10 @@ interface Content {
  */
 export async function claimFile(file: string, { note, busy, wait }: ClaimOptions): Promise<Claim> {
   await makeFolder(dirname(file), 0o700)
-  const holder: Holder = { id: randomBytes(8).toString('hex'), ...await identityOf(process.pid) }
+  const holder: Holder = { id: randomBytes(8).toString('hex'), ...(await identityOf(process.pid)) }
   for (;;) {
     const before = await read(file)
-    if (before?.holder != null && await isRunning(before.holder)) {
+    if (before?.holder != null && (await isRunning(before.holder))) {
       if (wait === undefined) throw busyFailure(file, before.holder, busy)
       await delay(500, undefined, { signal: wait })
       continue
@@ -69,14 +69,18 @@ function held(file: string, holder: Holder): Claim {
     async release(keep = false) {
       if (keep) await replace(file, { holder: null, note: last ?? (await read(file))?.note })
       else await rm(file, { force: true })
-    }
+    },
   }
 }
 
 function busyFailure(file: string, { pid, host }: Holder, { code, message }: ClaimOptions['busy']): Failure {
   return host === hostname()
     ? new Failure(code, `${message} (process ${pid})`, 'Wait for it to end, or stop it with Ctrl-C there.')
-    : new Failure(code, `${message} (process ${pid} on ${host})`, `Wait for it to end. If that computer certainly is not at it any more, delete ${file}.`)
+    : new Failure(
+        code,
+        `${message} (process ${pid} on ${host})`,
+        `Wait for it to end. If that computer certainly is not at it any more, delete ${file}.`,
+      )
 }
 
 const render = (content: Content): string => `${JSON.stringify(content)}\n`
@@ -104,9 +108,9 @@ async function replace(file: string, content: Content): Promise<void> {
  */
 async function takeOver(file: string, before: string, content: Content): Promise<boolean> {
   const guard = `${file}.takeover`
-  if (!await create(guard, content)) {
+  if (!(await create(guard, content))) {
     const other = await read(guard)
-    if (other !== undefined && (other.holder === null || !await isRunning(other.holder))) await rm(guard, { force: true })
+    if (other !== undefined && (other.holder === null || !(await isRunning(other.holder)))) await rm(guard, { force: true })
     await delay(10)
     return false
   }
@@ -139,7 +143,12 @@ async function read(file: string): Promise<(Content & { readonly text: string })
 function parse(text: string): Content | undefined {
   try {
     const { holder, note } = JSON.parse(text) as { holder?: Partial<Holder> | null; note?: unknown }
-    const whole = holder === null || (typeof holder?.id === 'string' && typeof holder.pid === 'number' && typeof holder.host === 'string' && typeof holder.started === 'string')
+    const whole =
+      holder === null ||
+      (typeof holder?.id === 'string' &&
+        typeof holder.pid === 'number' &&
+        typeof holder.host === 'string' &&
+        typeof holder.started === 'string')
     return whole ? { holder: holder as Holder | null, note } : undefined
   } catch {
     return undefined

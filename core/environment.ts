@@ -4,7 +4,8 @@
  * would decide what they do, and secrets are not theirs to know.
  */
 
-const kept = /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_[A-Z]+|TZ|TERM|TMPDIR|CI|NO_COLOR|XDG_(CACHE|CONFIG|DATA|STATE)_HOME|XDG_RUNTIME_DIR|SSL_CERT_(FILE|DIR)|NODE_EXTRA_CA_CERTS|(HTTPS?|NO|ALL)_PROXY|(https?|no|all)_proxy)$/
+const kept =
+  /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_[A-Z]+|TZ|TERM|TMPDIR|CI|NO_COLOR|XDG_(CACHE|CONFIG|DATA|STATE)_HOME|XDG_RUNTIME_DIR|SSL_CERT_(FILE|DIR)|NODE_EXTRA_CA_CERTS|(HTTPS?|NO|ALL)_PROXY|(https?|no|all)_proxy)$/
 
 /** @param needs whether this program needs a further variable */
 export function childEnvironment(env: NodeJS.ProcessEnv, needs: (name: string) => boolean = () => false): NodeJS.ProcessEnv {
@@ -12,7 +13,8 @@ export function childEnvironment(env: NodeJS.ProcessEnv, needs: (name: string) =
 }
 
 /** Change what Node does without a word; no verb has a use for them. */
-const steering = /^NODE_(OPTIONS|PATH|TLS_REJECT_UNAUTHORIZED|DEBUG|DEBUG_NATIVE|REPL_.*|V8_COVERAGE|REDIRECT_WARNINGS|PRESERVE_SYMLINKS.*|PENDING_.*|USE_ENV_PROXY|USE_SYSTEM_CA)$/
+const steering =
+  /^NODE_(OPTIONS|PATH|TLS_REJECT_UNAUTHORIZED|DEBUG|DEBUG_NATIVE|REPL_.*|V8_COVERAGE|REDIRECT_WARNINGS|PRESERVE_SYMLINKS.*|PENDING_.*|USE_ENV_PROXY|USE_SYSTEM_CA)$/
 
 /** Takes them out of this process, for its own connections as well as for what it starts. */
 export function dropSteering(env: NodeJS.ProcessEnv): void {

@@ -41,11 +41,19 @@ export async function makeFolder(path: string, mode = 0o777): Promise<void> {
       const { code } = error as NodeJS.ErrnoException
       if (code === 'ENOENT') return false
       // On a file system that is read-only the folder may be there all the same.
-      if ((code === 'EEXIST' || code === 'EROFS' || code === 'EACCES') && await stat(path).then((found) => found.isDirectory(), () => false)) return true
+      if (
+        (code === 'EEXIST' || code === 'EROFS' || code === 'EACCES') &&
+        (await stat(path).then(
+          (found) => found.isDirectory(),
+          () => false,
+        ))
+      )
+        return true
       throw error
     }
   }
   if (await made()) return
   if (dirname(path) !== path) await makeFolder(dirname(path), mode)
-  if (!await made()) throw Object.assign(new Error(`ENOENT: no such file or directory, mkdir '${path}'`), { code: 'ENOENT', syscall: 'mkdir', path })
+  if (!(await made()))
+    throw Object.assign(new Error(`ENOENT: no such file or directory, mkdir '${path}'`), { code: 'ENOENT', syscall: 'mkdir', path })
 }

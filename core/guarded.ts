@@ -49,7 +49,11 @@ kill -s KILL -- "-$1"
 
 /** @returns its exit code; 127 when there is no such program, 128 and more when it was killed */
 export async function runGuarded({ program, args, cwd, env, signal, heard, started, graceMs = 5000 }: GuardedProgram): Promise<number> {
-  const script = (text: string, words: readonly string[], options: { stdio: ('ignore' | 'pipe' | Writable)[]; cwd?: string; env?: NodeJS.ProcessEnv }): ChildProcess => {
+  const script = (
+    text: string,
+    words: readonly string[],
+    options: { stdio: ('ignore' | 'pipe' | Writable)[]; cwd?: string; env?: NodeJS.ProcessEnv },
+  ): ChildProcess => {
     const child = spawn('/bin/sh', ['-c', text, 'sh', ...words], { ...options, detached: true })
     // Who of them ended first does not matter: pipes to one that is gone are no failure.
     for (const pipe of child.stdio ?? []) pipe?.on('error', () => {})
@@ -63,7 +67,9 @@ export async function runGuarded({ program, args, cwd, env, signal, heard, start
   reader.on('error', () => {})
   const ended = endOf(child)
   const drained = linesOf(reader.stdout as Readable, heard)
-  const stop = (): void => { child.kill('SIGTERM') }
+  const stop = (): void => {
+    child.kill('SIGTERM')
+  }
   let watcher: ChildProcess | undefined
   try {
     if (child.pid !== undefined) {
@@ -103,7 +109,7 @@ function linesOf(stream: Readable, heard: (line: string) => void): Promise<void>
 /** Ends what the leader of a group, which is gone, has left behind in it. */
 async function endGroup(leader: number | undefined, graceMs: number): Promise<void> {
   if (leader === undefined || !tell(leader, 'SIGTERM')) return
-  for (const until = performance.now() + graceMs; performance.now() < until;) {
+  for (const until = performance.now() + graceMs; performance.now() < until; ) {
     await delay(50)
     if (!tell(leader, 0)) return
   }

@@ -20,7 +20,8 @@ const asUtf8 = 'save it as UTF-8 (in PowerShell: Set-Content -Encoding utf8)'
 export function plainText(found: Uint8Array | string, kind: TextKind): PlainText {
   const bytes = typeof found === 'string' ? Buffer.from(found, 'utf8') : found
   if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff)) return bad(`is UTF-16: ${asUtf8}`)
-  if (kind !== 'line' && bytes[0] === 0x30 && (bytes[1] ?? 0) >= 0x80) return bad('is DER or PKCS#12, a binary form: convert it to PEM with openssl')
+  if (kind !== 'line' && bytes[0] === 0x30 && (bytes[1] ?? 0) >= 0x80)
+    return bad('is DER or PKCS#12, a binary form: convert it to PEM with openssl')
   if (bytes.includes(0)) return bad(`holds NUL bytes, so it is binary or UTF-16: ${asUtf8}`)
   let text: string
   try {

@@ -11,8 +11,4 @@ export interface Progress {
 }
 
 /** Shows nothing. */
-export const silent: Progress = {
-  step: async (_title, work) => work(() => {}),
-  info: () => {},
-  warn: () => {}
-}
+export const silent: Progress = { step: async (_title, work) => work(() => {}), info: () => {}, warn: () => {} }

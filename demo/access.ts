@@ -14,14 +14,20 @@ export interface OutsideAccess {
 
 async function credentials({ site, folder }: OutsideAccess): Promise<{ user: string; password: string; caPem: string }> {
   const user = site.serena.users[0]?.name ?? ''
-  return { user, password: (await readFile(join(folder, 'secrets/users', user), 'utf8')).trim(), caPem: await readFile(join(folder, 'secrets/ca.pem'), 'utf8') }
+  return {
+    user,
+    password: (await readFile(join(folder, 'secrets/users', user), 'utf8')).trim(),
+    caPem: await readFile(join(folder, 'secrets/ca.pem'), 'utf8'),
+  }
 }
 
 export async function checkAccess(checks: Checks, access: OutsideAccess, label: string): Promise<void> {
   const { site } = access
   const { user, password, caPem } = await credentials(access)
   const url = publicUrl(site, '/mcp')
-  const basic = (secret: string): Record<string, string> => ({ Authorization: `Basic ${Buffer.from(`${user}:${secret}`).toString('base64')}` })
+  const basic = (secret: string): Record<string, string> => ({
+    Authorization: `Basic ${Buffer.from(`${user}:${secret}`).toString('base64')}`,
+  })
   await checks.check(`${label}: no and wrong passwords are refused with 401`, async () => {
     expectEqual('without', (await ask(url, { caPem, method: 'POST' })).status, 401)
     expectEqual('wrong', (await ask(url, { caPem, method: 'POST', headers: basic('wrong') })).status, 401)
@@ -33,16 +39,23 @@ export async function checkAccess(checks: Checks, access: OutsideAccess, label: 
     expectEqual('location', answer.headers['location'], url)
   })
   for (const transport of site.serena.transports) {
-    await checks.check(`${label}: an MCP client works over ${transport}: initialize, tools/list, write, read, find a symbol`, async (note) => {
-      const session = await openMcp({ url: publicUrl(site, transport === 'sse' ? '/sse' : '/mcp'), transport, user, password, caPem })
-      try {
-        expectThat(session.tools.length > 15, `only ${session.tools.length} tools: ${session.tools.join(', ')}`)
-        note(`${session.tools.length} tools`)
-        await workOnProject(session, site.serena.projects[0]?.name ?? 'playground', `${transport.replace('-', '_')}_${Date.now().toString(36)}`)
-      } finally {
-        await session.close()
-      }
-    })
+    await checks.check(
+      `${label}: an MCP client works over ${transport}: initialize, tools/list, write, read, find a symbol`,
+      async (note) => {
+        const session = await openMcp({ url: publicUrl(site, transport === 'sse' ? '/sse' : '/mcp'), transport, user, password, caPem })
+        try {
+          expectThat(session.tools.length > 15, `only ${session.tools.length} tools: ${session.tools.join(', ')}`)
+          note(`${session.tools.length} tools`)
+          await workOnProject(
+            session,
+            site.serena.projects[0]?.name ?? 'playground',
+            `${transport.replace('-', '_')}_${Date.now().toString(36)}`,
+          )
+        } finally {
+          await session.close()
+        }
+      },
+    )
   }
 }
 

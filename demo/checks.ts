@@ -65,12 +65,13 @@ export function newChecks(progress: Progress, signal: AbortSignal, look: () => P
     async must(name, work) {
       const error = await run(name, work)
       if (error !== undefined) throw error
-    }
+    },
   }
 }
 
 export function expectEqual(what: string, found: unknown, wanted: unknown): void {
-  if (JSON.stringify(found) !== JSON.stringify(wanted)) throw new Error(`${what}: expected ${JSON.stringify(wanted)}, found ${JSON.stringify(found)}`)
+  if (JSON.stringify(found) !== JSON.stringify(wanted))
+    throw new Error(`${what}: expected ${JSON.stringify(wanted)}, found ${JSON.stringify(found)}`)
 }
 
 export function expectThat(condition: boolean, otherwise: string): void {
@@ -78,7 +79,10 @@ export function expectThat(condition: boolean, otherwise: string): void {
 }
 
 /** Asks again until it holds; the last complaint is the failure. For states that no event announces from outside of the VMs. */
-export async function eventually(work: () => Promise<void>, options: { timeoutMs: number; everyMs?: number; signal: AbortSignal }): Promise<void> {
+export async function eventually(
+  work: () => Promise<void>,
+  options: { timeoutMs: number; everyMs?: number; signal: AbortSignal },
+): Promise<void> {
   const until = performance.now() + options.timeoutMs
   for (;;) {
     options.signal.throwIfAborted()

@@ -17,7 +17,9 @@ export function control(socket: string): Control {
     const { promise, resolve, reject } = Promise.withResolvers<any>()
     const sent = request({ socketPath: socket, method, path }, (response) => {
       let text = ''
-      response.setEncoding('utf8').on('data', (part: string) => { text += part })
+      response.setEncoding('utf8').on('data', (part: string) => {
+        text += part
+      })
       response.on('end', () => {
         if (response.statusCode === 200) resolve(JSON.parse(text))
         else reject(new Error(`the lab says to ${method} ${path}: ${text.trim() || response.statusCode}`))
@@ -29,9 +31,19 @@ export function control(socket: string): Control {
   }
   return {
     reaches: async (from, host, port) => (await call('POST', '/probe', { from, host, port })).reached as boolean,
-    forward: async (forwards) => { await call('PUT', '/router/forwards', forwards) },
-    internet: async (on) => { await call('PUT', '/internet', { on }) },
-    stop: async () => { await call('POST', '/stop', {}) },
-    ping: () => call('GET', '/faults').then(() => true, () => false)
+    forward: async (forwards) => {
+      await call('PUT', '/router/forwards', forwards)
+    },
+    internet: async (on) => {
+      await call('PUT', '/internet', { on })
+    },
+    stop: async () => {
+      await call('POST', '/stop', {})
+    },
+    ping: () =>
+      call('GET', '/faults').then(
+        () => true,
+        () => false,
+      ),
   }
 }

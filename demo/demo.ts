@@ -18,7 +18,12 @@ import type { Verb, VerbContext } from '../scripts/verb.ts'
 export const verb: Verb = {
   summary: 'show the whole thing on this computer: lab, setup, bake, deploy, checks; needs no Proxmox',
   options: { keep: { type: 'boolean' }, fresh: { type: 'boolean' }, minutes: { type: 'string' }, stop: { type: 'boolean' } },
-  optionHelp: { keep: 'leave it running at the end, also when it failed, and say how to look at it', fresh: 'bake the image, even if an earlier demo has kept one of the same inputs', minutes: 'begin nothing that would take it past so many minutes, and say what was left out', stop: 'end a demo that was kept running, and remove all of it' },
+  optionHelp: {
+    keep: 'leave it running at the end, also when it failed, and say how to look at it',
+    fresh: 'bake the image, even if an earlier demo has kept one of the same inputs',
+    minutes: 'begin nothing that would take it past so many minutes, and say what was left out',
+    stop: 'end a demo that was kept running, and remove all of it',
+  },
   async run(context) {
     const folder = demoFolder(context.env)
     if (context.flags['stop'] === true) {
@@ -27,7 +32,7 @@ export const verb: Verb = {
       return 0
     }
     return demo(folder, context)
-  }
+  },
 }
 
 /** Short, because Unix sockets live in it. */
@@ -43,12 +48,21 @@ export interface DemoParts {
   story(world: DemoWorld): Promise<DemoResult>
 }
 
-export async function demo(folder: string, context: VerbContext, parts: DemoParts = { prepare: prepareImages, lab: ['lab'], story: runDemo }): Promise<number> {
+export async function demo(
+  folder: string,
+  context: VerbContext,
+  parts: DemoParts = { prepare: prepareImages, lab: ['lab'], story: runDemo },
+): Promise<number> {
   const { progress, signal, env } = context
   const began = performance.now()
   const minutes = Number(context.flags['minutes'] ?? Infinity)
   if (!(minutes > 0)) throw new Failure('usage', `--minutes is "${String(context.flags['minutes'])}"`, 'Say a number of minutes.')
-  if (await running(folder)) throw new Failure('demo-running', 'a demo is running already, with whatever is in its projects', 'Use it, or end it with "npm run demo -- --stop".')
+  if (await running(folder))
+    throw new Failure(
+      'demo-running',
+      'a demo is running already, with whatever is in its projects',
+      'Use it, or end it with "npm run demo -- --stop".',
+    )
   await parts.prepare(progress, signal)
   await rm(folder, { recursive: true, force: true }) // of a demo that was killed
   await makeFolder(folder, 0o700)
@@ -65,9 +79,23 @@ export async function demo(folder: string, context: VerbContext, parts: DemoPart
   let site: DemoResult | undefined
   let problem: unknown
   try {
-    connection = await progress.step('start the lab: a Proxmox-compatible API, a LAN and a router of its own', () => labAnswers(join(folder, 'lab', 'connection.json'), ended, log, signal))
+    connection = await progress.step('start the lab: a Proxmox-compatible API, a LAN and a router of its own', () =>
+      labAnswers(join(folder, 'lab', 'connection.json'), ended, log, signal),
+    )
     administrator = await opened(connection.apiUrl, connection.caFile, connection.rootToken)
-    site = await parts.story({ connection, administrator, folder, checks, keep: context.flags['keep'] === true, fresh: context.flags['fresh'] === true, leftMs: () => minutes * 60_000 - (performance.now() - began), look, progress, signal, env })
+    site = await parts.story({
+      connection,
+      administrator,
+      folder,
+      checks,
+      keep: context.flags['keep'] === true,
+      fresh: context.flags['fresh'] === true,
+      leftMs: () => minutes * 60_000 - (performance.now() - began),
+      look,
+      progress,
+      signal,
+      env,
+    })
   } catch (error) {
     problem = error
   } finally {
@@ -75,7 +103,7 @@ export async function demo(folder: string, context: VerbContext, parts: DemoPart
   }
   // Also one that failed: what it failed at is there to be looked at. Nobody has to look at what they have stopped.
   const wanted = context.flags['keep'] === true && !signal.aborted
-  const answers = connection !== undefined && await running(folder)
+  const answers = connection !== undefined && (await running(folder))
   const kept = wanted ? await keep(folder, answers ? connection.site : undefined) : undefined
   if (kept !== undefined && answers) lab.unref()
   else {
@@ -88,7 +116,11 @@ export async function demo(folder: string, context: VerbContext, parts: DemoPart
   const ok = problem === undefined && checks.results.every((check) => check.ok)
   const error = describeProblem(problem)
   context.result(report({ results: checks.results, seconds, site, kept, problem: error }), {
-    ok, checks: checks.results, tookSeconds: seconds, ...(error === undefined ? {} : { error }), ...(kept === undefined ? {} : { ...site, kept })
+    ok,
+    checks: checks.results,
+    tookSeconds: seconds,
+    ...(error === undefined ? {} : { error }),
+    ...(kept === undefined ? {} : { ...site, kept }),
   })
   return ok ? 0 : 1
 }
@@ -97,25 +129,36 @@ export async function demo(folder: string, context: VerbContext, parts: DemoPart
 async function keep(folder: string, site: string | undefined): Promise<Kept> {
   const oneVm = join(folder, 'one-vm')
   const logs = await readdir(join(folder, 'lab', 'serial')).catch(() => [])
-  return keptIn(folder, site === undefined ? [] : [site, ...(existsSync(oneVm) ? [oneVm] : [])], logs.flatMap((name) => /^(\d+)\.log$/.exec(name)?.[1] ?? []).map(Number))
+  return keptIn(
+    folder,
+    site === undefined ? [] : [site, ...(existsSync(oneVm) ? [oneVm] : [])],
+    logs.flatMap((name) => /^(\d+)\.log$/.exec(name)?.[1] ?? []).map(Number),
+  )
 }
 
 /** What is no expected failure keeps its stack: it is a bug. */
 function describeProblem(problem: unknown): Problem | undefined {
   if (problem === undefined) return undefined
   if (problem instanceof Failure) return { code: problem.code, message: problem.message, hint: problem.hint }
-  return { code: 'check-failed', message: problem instanceof Error ? problem.stack ?? problem.message : String(problem), hint: 'A check on which the rest depends did not hold; see it above.' }
+  return {
+    code: 'check-failed',
+    message: problem instanceof Error ? (problem.stack ?? problem.message) : String(problem),
+    hint: 'A check on which the rest depends did not hold; see it above.',
+  }
 }
 
 /** Resolves with connection.json once the lab has set itself up; rejects when it ended instead. */
 async function labAnswers(file: string, ended: Promise<number>, log: string, signal: AbortSignal): Promise<any> {
   let code: number | undefined
-  void ended.then((exit) => { code = exit })
+  void ended.then((exit) => {
+    code = exit
+  })
   for (;;) {
     signal.throwIfAborted()
-    if (code !== undefined) throw new Failure('lab-failed', `the lab ended with exit code ${code}:\n${lastLines(log, 15)}`, 'See what it says above.')
+    if (code !== undefined)
+      throw new Failure('lab-failed', `the lab ended with exit code ${code}:\n${lastLines(log, 15)}`, 'See what it says above.')
     // Another process writes it, so there is no event to wait for; it is complete once the token is in it.
-    const connection = existsSync(file) ? JSON.parse(await readFile(file, 'utf8')) as { token?: string } : {}
+    const connection = existsSync(file) ? (JSON.parse(await readFile(file, 'utf8')) as { token?: string }) : {}
     if (connection.token !== undefined) return connection
     await delay(200)
   }
@@ -124,7 +167,7 @@ async function labAnswers(file: string, ended: Promise<number>, log: string, sig
 /** Whether somebody's demo answers. */
 async function running(folder: string): Promise<boolean> {
   const socket = join(folder, 'lab', 'control.sock')
-  return existsSync(socket) && await control(socket).ping()
+  return existsSync(socket) && (await control(socket).ping())
 }
 
 /** Ends a demo that still runs and removes its folder. @returns whether there was one */

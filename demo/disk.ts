@@ -24,7 +24,9 @@ export async function withDisk<T>(image: string, scratch: string, work: (disk: D
   try {
     const raw = join(folder, 'disk.raw')
     await run('qemu-img', ['convert', '-U', '-f', image.endsWith('.raw') ? 'raw' : 'qcow2', '-O', 'raw', image, raw])
-    const { partitiontable } = JSON.parse((await run('sfdisk', ['--json', raw])).stdout) as { partitiontable: { partitions: { start: number; size: number }[] } }
+    const { partitiontable } = JSON.parse((await run('sfdisk', ['--json', raw])).stdout) as {
+      partitiontable: { partitions: { start: number; size: number }[] }
+    }
     const root = partitiontable.partitions.sort((one, other) => other.size - one.size)[0]
     if (root === undefined) throw new Error(`${image} has no partition`)
     // debugfs reads ext4 without mounting it, so nothing of it touches this computer.
@@ -40,8 +42,14 @@ export async function withDisk<T>(image: string, scratch: string, work: (disk: D
         // It exits with 0 whatever happens; whoever plants something looks for it.
         await run('debugfs', ['-w', '-f', commands, at])
       },
-      file: async (path) => (await exists(path)) ? debugfs(`cat ${path}`) : undefined,
-      folder: async (path) => (await exists(path)) ? (await debugfs(`ls -p ${path}`)).split('\n').flatMap((line) => line.split('/')[5] ?? []).filter((name) => name !== '.' && name !== '..' && name !== '') : []
+      file: async (path) => ((await exists(path)) ? debugfs(`cat ${path}`) : undefined),
+      folder: async (path) =>
+        (await exists(path))
+          ? (await debugfs(`ls -p ${path}`))
+              .split('\n')
+              .flatMap((line) => line.split('/')[5] ?? [])
+              .filter((name) => name !== '.' && name !== '..' && name !== '')
+          : [],
     })
   } finally {
     await rm(folder, { recursive: true, force: true })

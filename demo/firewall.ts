@@ -45,21 +45,30 @@ export function probes(site: Site): Probe[] {
 }
 
 async function tryAll(control: Control, list: readonly Probe[]): Promise<void> {
-  const wrong = (await Promise.all(list.map(async (probe) => {
-    const reached = await control.reaches(probe.from, probe.host, probe.port)
-    return reached === probe.open ? [] : [`${probe.from} → ${probe.host}:${probe.port} is ${reached ? 'open' : 'closed'}`]
-  }))).flat()
+  const wrong = (
+    await Promise.all(
+      list.map(async (probe) => {
+        const reached = await control.reaches(probe.from, probe.host, probe.port)
+        return reached === probe.open ? [] : [`${probe.from} → ${probe.host}:${probe.port} is ${reached ? 'open' : 'closed'}`]
+      }),
+    )
+  ).flat()
   expectThat(wrong.length === 0, wrong.join('; '))
 }
 
 export async function checkFirewalls(checks: Checks, place: FirewallPlace, label: string): Promise<void> {
   const { site, router, control, administrator, guests } = place
   const all = probes(site)
-  const datacenter = async (on: boolean): Promise<void> => { await administrator.put('/cluster/firewall/options', { enable: on ? 1 : 0 }) }
-  const eachGuest = async (command: string): Promise<void> => { for (const guest of Object.values(guests)) await inGuest(guest, command) }
+  const datacenter = async (on: boolean): Promise<void> => {
+    await administrator.put('/cluster/firewall/options', { enable: on ? 1 : 0 })
+  }
+  const eachGuest = async (command: string): Promise<void> => {
+    for (const guest of Object.values(guests)) await inGuest(guest, command)
+  }
 
   await checks.check(`${label}: on the router only two ports answer, for HTTP and HTTPS`, async () => {
-    for (const port of [router.http, router.https]) expectThat(await control.reaches('internet', 'router', port), `port ${port} does not answer`)
+    for (const port of [router.http, router.https])
+      expectThat(await control.reaches('internet', 'router', port), `port ${port} does not answer`)
     const open: number[] = []
     for (const port of [site.logging.port, ...tempting]) if (await control.reaches('internet', 'router', port)) open.push(port)
     expectThat(open.length === 0, `also open: ${open.join(', ')}`)
@@ -101,10 +110,23 @@ export function temptations(site: Site): { readonly host: string; readonly port:
   const lan = (last: number): string => site.network.subnet.replace(/\d+\/\d+$/, String(last))
   const inside = containerNetworks(site.network.containers)
   const list = [
-    ...[...vms, inside.serena.replace(/\d+\/\d+$/, '1')].flatMap((host) => [22, 80, 443, 8099, site.logging.port].map((port) => ({ host, port }))),
-    ...[[site.network.gateway, 22], [site.network.gateway, 443], [lan(2), 8006], [lan(3), 5000], [inside.loki, 3100], [inside.grafana, 3000], ['192.0.2.1', 443]].map(([host, port]) => ({ host: String(host), port: Number(port) }))
+    ...[...vms, inside.serena.replace(/\d+\/\d+$/, '1')].flatMap((host) =>
+      [22, 80, 443, 8099, site.logging.port].map((port) => ({ host, port })),
+    ),
+    ...[
+      [site.network.gateway, 22],
+      [site.network.gateway, 443],
+      [lan(2), 8006],
+      [lan(3), 5000],
+      [inside.loki, 3100],
+      [inside.grafana, 3000],
+      ['192.0.2.1', 443],
+    ].map(([host, port]) => ({ host: String(host), port: Number(port) })),
   ]
-  return list.filter(({ host, port }) => !site.network.outgoing.some((way) => way.port === port && contains(parseNetwork(way.to) ?? { first: 1, last: 0, prefix: 0 }, host)))
+  return list.filter(
+    ({ host, port }) =>
+      !site.network.outgoing.some((way) => way.port === port && contains(parseNetwork(way.to) ?? { first: 1, last: 0, prefix: 0 }, host)),
+  )
 }
 
 /**
@@ -114,10 +136,21 @@ export function temptations(site: Site): { readonly host: string; readonly port:
 async function scanFromContainer(guest: Guest, site: Site): Promise<void> {
   const name = site.serena.transports.includes('streamable-http') ? 'serena_mcp' : 'serena_mcp_sse'
   const inside = 'nsenter --target "$pid" --net'
-  const tcp = [...temptations(site), { host: '127.0.0.1', port: 9121 }].map(({ host, port }) => `(${inside} timeout 10 bash -c 'exec 3<>/dev/tcp/${host}/${port}' 2>/dev/null && echo ${host}:${port}) &`)
+  const tcp = [...temptations(site), { host: '127.0.0.1', port: 9121 }].map(
+    ({ host, port }) => `(${inside} timeout 10 bash -c 'exec 3<>/dev/tcp/${host}/${port}' 2>/dev/null && echo ${host}:${port}) &`,
+  )
   const udp = (host: string, port: number): string => `${inside} bash -c 'echo x > /dev/udp/${host}/${port}' 2>/dev/null || true`
-  const others = [...new Set([site.network.gateway, site.network.nameservers[0] ?? '', ...Object.values(site.groups).map((group) => group.service), '192.0.2.1'])]
-  const seen = await inGuest(guest, `pid=$(docker inspect --format '{{.State.Pid}}' ${name}) || exit 1
+  const others = [
+    ...new Set([
+      site.network.gateway,
+      site.network.nameservers[0] ?? '',
+      ...Object.values(site.groups).map((group) => group.service),
+      '192.0.2.1',
+    ]),
+  ]
+  const seen = await inGuest(
+    guest,
+    `pid=$(docker inspect --format '{{.State.Pid}}' ${name}) || exit 1
 nft -f - <<'END'
 table inet scan {
   counter dns { }
@@ -130,10 +163,14 @@ ${tcp.join('\n')}
 wait
 ${[123, 514, 4789].flatMap((port) => others.map((host) => udp(host, port))).join('\n')}
 ${udp(site.network.nameservers[0] ?? '', 53)}
-for counter in dns other; do echo "$counter $(nft list counter inet scan $counter | sed -n 's/.*packets \\([0-9]*\\).*/\\1/p')"; done`)
+for counter in dns other; do echo "$counter $(nft list counter inet scan $counter | sed -n 's/.*packets \\([0-9]*\\).*/\\1/p')"; done`,
+  )
   const lines = seen.trim().split('\n')
   expectThat(lines.includes('127.0.0.1:9121'), `Serena does not reach itself, so the check would prove nothing: ${seen}`)
-  expectThat(!lines.includes('dns 0') && lines.some((line) => line.startsWith('dns ')), `no question for a name left the VM, so the check would prove nothing: ${seen}`)
+  expectThat(
+    !lines.includes('dns 0') && lines.some((line) => line.startsWith('dns ')),
+    `no question for a name left the VM, so the check would prove nothing: ${seen}`,
+  )
   const reached = lines.filter((line) => line.includes(':') && line !== '127.0.0.1:9121')
   expectThat(reached.length === 0, `the container reaches ${reached.join(', ')}`)
   expectThat(lines.includes('other 0'), `UDP other than DNS leaves the VM: ${lines.join(', ')}`)
@@ -142,8 +179,12 @@ for counter in dns other; do echo "$counter $(nft list counter inet scan $counte
 /** Proxmox's API as seen from the LAN, and the image registry: what there is besides VMs. Both answer others. */
 async function nothingOutside(guest: Guest, site: Site, control: Control): Promise<void> {
   const prefix = site.network.subnet.replace(/\d+\/\d+$/, '')
-  const places = [[`${prefix}2`, 8006], [`${prefix}3`, 5000]] as const
-  for (const [host, port] of places) expectThat(await control.reaches('stranger', host, port), `nothing listens at ${host}:${port}, so the check would prove nothing`)
+  const places = [
+    [`${prefix}2`, 8006],
+    [`${prefix}3`, 5000],
+  ] as const
+  for (const [host, port] of places)
+    expectThat(await control.reaches('stranger', host, port), `nothing listens at ${host}:${port}, so the check would prove nothing`)
   const tries = places.map(([host, port]) => `(timeout 4 bash -c 'exec 3<>/dev/tcp/${host}/${port}' 2>/dev/null && echo ${host}:${port}) &`)
   const reached = (await inGuest(guest, `${tries.join(' ')} wait`)).trim()
   expectThat(reached === '', `the Serena VM reaches ${reached}`)

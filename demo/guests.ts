@@ -9,7 +9,13 @@ import { duration } from '../scripts/render.ts'
 export function consoleTail(log: string, lines: number): string[] {
   return stripVTControlCharacters(log)
     .split('\n')
-    .map((line) => line.split('\r').findLast((drawn) => drawn.trim() !== '')?.trimEnd() ?? '')
+    .map(
+      (line) =>
+        line
+          .split('\r')
+          .findLast((drawn) => drawn.trim() !== '')
+          ?.trimEnd() ?? '',
+    )
     .filter((line) => line !== '')
     .slice(-lines)
 }
@@ -27,15 +33,19 @@ export async function describeGuests(proxmox: Proxmox, node: string, labFolder: 
   const vms = await proxmox.get<{ vmid: number; name: string; status: string }[]>(`/nodes/${node}/qemu`)
   const lines: string[] = []
   for (const { vmid, name } of vms.filter((vm) => vm.status === 'running').sort((one, other) => one.vmid - other.vmid)) {
-    const agent = await proxmox.agentExec(node, vmid, ['/bin/sh', '-c', question], { timeoutMs: answerTimeoutMs })
-      .then(({ stdout, stderr }) => (stdout + stderr).trim(), (error: unknown) => error instanceof Error ? error.message : String(error))
+    const agent = await proxmox.agentExec(node, vmid, ['/bin/sh', '-c', question], { timeoutMs: answerTimeoutMs }).then(
+      ({ stdout, stderr }) => (stdout + stderr).trim(),
+      (error: unknown) => (error instanceof Error ? error.message : String(error)),
+    )
     // The lab's figure is the time since it was last asked, which was above.
-    const { uptime, cpu, cpus, qmpstatus } = await proxmox.get<{ uptime: number; cpu: number; cpus: number; qmpstatus: string }>(`/nodes/${node}/qemu/${vmid}/status/current`)
+    const { uptime, cpu, cpus, qmpstatus } = await proxmox.get<{ uptime: number; cpu: number; cpus: number; qmpstatus: string }>(
+      `/nodes/${node}/qemu/${vmid}/status/current`,
+    )
     const log = await readFile(join(labFolder, 'serial', `${vmid}.log`), 'utf8').catch(() => '')
     lines.push(
       `VM ${vmid} (${name}), ${qmpstatus} for ${duration(uptime * 1000)}, ${cpu.toFixed(1)} of ${cpus} processors busy`,
       ...agent.split('\n').map((line) => `  agent   │ ${line}`),
-      ...consoleTail(log, consoleLines).map((line) => `  console │ ${line}`)
+      ...consoleTail(log, consoleLines).map((line) => `  console │ ${line}`),
     )
   }
   return lines

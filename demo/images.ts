@@ -36,15 +36,29 @@ export async function prepareImages(progress: Progress, signal: AbortSignal, sha
   let heard = ''
   const tools = startTools(['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox', 'otelcol', 'loki'], {
     signal: both,
-    report: (event) => { if (event.type !== 'ready') heard = describe(event) }
+    report: (event) => {
+      if (event.type !== 'ready') heard = describe(event)
+    },
   })
   let failed: unknown
-  for (const tool of Object.values(tools)) tool.catch((error: unknown) => { failed ??= error; stop.abort(error) })
+  for (const tool of Object.values(tools))
+    tool.catch((error: unknown) => {
+      failed ??= error
+      stop.abort(error)
+    })
   let note: (text: string) => void = () => {}
-  const build = { log: (line: string) => { note(line) }, signal: both }
+  const build = {
+    log: (line: string) => {
+      note(line)
+    },
+    signal: both,
+  }
   const step = async <T>(title: string, work: () => Promise<T>): Promise<T> => {
     try {
-      return await progress.step(title, (say) => { note = say; return asFailure(work) })
+      return await progress.step(title, (say) => {
+        note = say
+        return asFailure(work)
+      })
     } catch (error) {
       stop.abort(error)
       // What stopped it matters, not that it was stopped.
@@ -53,17 +67,20 @@ export async function prepareImages(progress: Progress, signal: AbortSignal, sha
   }
 
   const base = await step('base image (Debian 13, from packages)', () => buildBase({ ...build, shape }))
-  await step('the lab\'s own Debian root (registry, nginx, …)', () => buildRoot(build))
+  await step("the lab's own Debian root (registry, nginx, …)", () => buildRoot(build))
   await step('programs: Packer, its plugin, OpenTofu, the Proxmox provider, the log agent, Loki', async () => {
     const beat = setInterval(() => note(heard), 1000)
     try {
-      for (const tool of await Promise.all(Object.values(tools) as Promise<Tool>[])) progress.info(`${tool.name} ${tool.version} (${tool.origin})`)
+      for (const tool of await Promise.all(Object.values(tools) as Promise<Tool>[]))
+        progress.info(`${tool.name} ${tool.version} (${tool.origin})`)
     } finally {
       clearInterval(beat)
     }
   })
   const programs = { loki: (await tools.loki).path, otelcol: (await tools.otelcol).path }
-  const containers = await step('container images (Serena, nginx, the log agent, Loki)', () => buildContainers({ ...build, tools: programs }))
+  const containers = await step('container images (Serena, nginx, the log agent, Loki)', () =>
+    buildContainers({ ...build, tools: programs }),
+  )
   return {
     base,
     async startRegistry({ driver, stateDir }) {
@@ -71,12 +88,14 @@ export async function prepareImages(progress: Progress, signal: AbortSignal, sha
       const { enter, layout } = (driver as QemuDriver).network
       return startRegistry({ enter, address: layout.registry, port: 5000, stateDir, layoutDir: containers.layoutDir, log: build.log })
     },
-    lock: (registryHost) => lockOf(containers, registryHost)
+    lock: (registryHost) => lockOf(containers, registryHost),
   }
 }
 
 function lockOf(containers: Containers, host: string): unknown {
-  const services = Object.fromEntries(Object.entries(containers.images).map(([name, image]) => [name, { image: `${host}/${name}`, digest: image.digest, tag: image.tag }]))
+  const services = Object.fromEntries(
+    Object.entries(containers.images).map(([name, image]) => [name, { image: `${host}/${name}`, digest: image.digest, tag: image.tag }]),
+  )
   return { schema: 1, services }
 }
 
@@ -88,7 +107,8 @@ async function asFailure<T>(work: () => Promise<T>): Promise<T> {
     if (error instanceof ToolFailure) throw new Failure(error.code, error.message, error.hint, { cause: error })
     const failure = error as { code?: unknown; message?: unknown; hint?: unknown; next?: unknown }
     const hint = failure.hint ?? failure.next
-    if (error instanceof Error && typeof failure.code === 'string' && typeof hint === 'string') throw new Failure(failure.code, error.message, hint, { cause: error })
+    if (error instanceof Error && typeof failure.code === 'string' && typeof hint === 'string')
+      throw new Failure(failure.code, error.message, hint, { cause: error })
     throw error
   }
 }

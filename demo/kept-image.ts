@@ -12,7 +12,19 @@ import type { Proxmox } from '../proxmox/client.ts'
 import type { Site } from '../settings/site.ts'
 
 /** Whatever takes part in a bake in the lab, the lab included. */
-const sources = ['core', 'images', 'lab', 'packer', 'proxmox', 'tools', 'scripts/bake.ts', 'demo/lab-site.ts', 'releases', 'settings', 'package-lock.json']
+const sources = [
+  'core',
+  'images',
+  'lab',
+  'packer',
+  'proxmox',
+  'tools',
+  'scripts/bake.ts',
+  'demo/lab-site.ts',
+  'releases',
+  'settings',
+  'package-lock.json',
+]
 
 /** @param project the clone's folder. @returns what an image of this site can be told by */
 export async function imageKey(site: Site, lock: string, project = resolve(import.meta.dirname, '..')): Promise<string> {
@@ -21,7 +33,11 @@ export async function imageKey(site: Site, lock: string, project = resolve(impor
   const hash = createHash('sha256').update(JSON.stringify([base.os, base.sha256, build, lock]))
   for (const source of sources) {
     const path = join(project, source)
-    const names = (await stat(path)).isDirectory() ? (await readdir(path, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)) : [path]
+    const names = (await stat(path)).isDirectory()
+      ? (await readdir(path, { recursive: true, withFileTypes: true }))
+          .filter((entry) => entry.isFile())
+          .map((entry) => join(entry.parentPath, entry.name))
+      : [path]
     for (const name of names.sort()) {
       const content = await readFile(name)
       hash.update(JSON.stringify([name.slice(project.length), content.length])).update(content)
@@ -51,7 +67,9 @@ interface Kept {
 export async function keepImage({ administrator, node }: Place, env: NodeJS.ProcessEnv, key: string, vmid: number): Promise<void> {
   const config = await administrator.get<Record<string, string | number>>(`/nodes/${node}/qemu/${vmid}/config`)
   const [volume = ''] = String(config['scsi0']).split(',')
-  const { path } = await administrator.get<{ path: string }>(`/nodes/${node}/storage/${volume.split(':')[0]}/content/${encodeURIComponent(volume)}`)
+  const { path } = await administrator.get<{ path: string }>(
+    `/nodes/${node}/storage/${volume.split(':')[0]}/content/${encodeURIComponent(volume)}`,
+  )
   const target = folderOf(env, key)
   const parent = resolve(target, '..')
   await makeFolder(parent)
@@ -70,12 +88,17 @@ export async function takeImage({ administrator, node, site }: Place, env: NodeJ
   const folder = folderOf(env, key)
   const { vmid, config } = JSON.parse(await readFile(join(folder, 'vm.json'), 'utf8')) as Kept
   const settings = Object.fromEntries(Object.entries(config).filter(([name]) => !own.has(name)))
-  const options = String(config['scsi0']).split(',').slice(1).filter((option) => !option.startsWith('size='))
+  const options = String(config['scsi0'])
+    .split(',')
+    .slice(1)
+    .filter((option) => !option.startsWith('size='))
   const filename = `golden-kept-${vmid}.qcow2`
   await administrator.upload({ node, storage: importStorage, content: 'import', filename, data: join(folder, 'disk.qcow2') })
   const volume = `${importStorage}:import/${filename}`
   const disk = [`${site.proxmox.storage.disks}:0`, `import-from=${volume}`, ...options].join(',')
-  await administrator.task(await administrator.post<string>(`/nodes/${node}/qemu`, { ...settings, vmid, pool: site.proxmox.pool, scsi0: disk }))
+  await administrator.task(
+    await administrator.post<string>(`/nodes/${node}/qemu`, { ...settings, vmid, pool: site.proxmox.pool, scsi0: disk }),
+  )
   await administrator.task(await administrator.post<string>(`/nodes/${node}/qemu/${vmid}/template`))
   await administrator.task(await administrator.del<string>(`/nodes/${node}/storage/${importStorage}/content/${encodeURIComponent(volume)}`))
 }

@@ -62,8 +62,8 @@ export function labSite(lab: LabEndpoint, options: LabSiteOptions): SiteInput {
     depot: vmid + index * 10,
     slots: {
       blue: { vmid: vmid + 1 + index * 10, address: address(2 + index * 4) },
-      green: { vmid: vmid + 2 + index * 10, address: address(3 + index * 4) }
-    }
+      green: { vmid: vmid + 2 + index * 10, address: address(3 + index * 4) },
+    },
   })
   return {
     name: options.name,
@@ -76,29 +76,32 @@ export function labSite(lab: LabEndpoint, options: LabSiteOptions): SiteInput {
       storage: { disks: lab.storages.disks, iso: `${owner}-iso`, isoPath: options.isoPath },
       bridge: lab.bridge,
       templates: { first: 9000, last: 9009 },
-      socksProxy: lab.socksProxy
+      socksProxy: lab.socksProxy,
     },
     network: {
       subnet: lab.network.subnet,
       gateway: lab.network.gateway,
       nameservers: [lab.network.nameserver],
       // The lab's admin network is its router's own address and the lab's services.
-      admin: [`${prefix}0/29`]
+      admin: [`${prefix}0/29`],
     },
     public: { host: 'localhost', httpsPort: router.https.port, httpPort: router.http.port },
     image: {
       base: { os: 'debian-13', file: options.base.file, sha256: options.base.sha256 },
       build: { address: address(0), cores: 2, memoryMiB: 2048, diskGiB: 8, sshTimeoutMinutes: 20 },
-      registries: lab.registry ? [{ host: lab.registry.host, caFile: lab.registry.caFile }] : []
+      registries: lab.registry ? [{ host: lab.registry.host, caFile: lab.registry.caFile }] : [],
     },
     serena: {
       transports: options.transports ?? ['streamable-http', 'sse'],
       projects: options.projects ?? [{ name: 'playground' }],
       memoryMiB: 1536,
-      users: [{ name: 'demo', password: { kind: 'file', path: 'secrets/users/demo' } }]
+      users: [{ name: 'demo', password: { kind: 'file', path: 'secrets/users/demo' } }],
     },
     ssh: { projectKeys: [...(options.projectKeys ?? [])] },
-    groups: options.layout === 'one-vm' ? { all: group(['serena', 'logging'], 0) } : { serena: group(['serena'], 0), logging: group(['logging'], 1) }
+    groups:
+      options.layout === 'one-vm'
+        ? { all: group(['serena', 'logging'], 0) }
+        : { serena: group(['serena'], 0), logging: group(['logging'], 1) },
   }
 }
 
@@ -118,7 +121,10 @@ export async function writeLabSite(folder: string, site: SiteInput, lab: LabEndp
     await writeFile(`${key}.pub`, made.publicKey)
   }
   const projectKeys = [...(site.ssh?.projectKeys ?? []), (await readFile(`${key}.pub`, 'utf8')).trim()]
-  await writeFile(join(folder, 'site.ts'), `import { defineSite } from 'serena-golden'\n\nexport default defineSite(${JSON.stringify({ ...site, ssh: { ...site.ssh, projectKeys } }, null, 2)})\n`)
+  await writeFile(
+    join(folder, 'site.ts'),
+    `import { defineSite } from 'serena-golden'\n\nexport default defineSite(${JSON.stringify({ ...site, ssh: { ...site.ssh, projectKeys } }, null, 2)})\n`,
+  )
   await copyFile(lab.caFile, join(folder, 'secrets', 'proxmox-ca.pem'))
 }
 

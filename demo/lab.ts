@@ -26,21 +26,22 @@ export const verb: Verb = {
     port: { type: 'string' },
     driver: { type: 'string', default: 'qemu' },
     bare: { type: 'boolean' },
-    'for-replay': { type: 'boolean' }
+    'for-replay': { type: 'boolean' },
   },
   optionHelp: {
     state: `folder that keeps everything; default ${labFolder(process.env)}`,
     port: 'port of the API on 127.0.0.1; default the last one, or a free one',
     driver: 'qemu (real guests; root) or fake (models of guests)',
     bare: 'without base image, container images and registry: starts in seconds',
-    'for-replay': 'set up what the recorded answers of a real Proxmox are compared with'
+    'for-replay': 'set up what the recorded answers of a real Proxmox are compared with',
   },
   async run({ flags, env, progress, signal, result }) {
     const stateDir = resolve(typeof flags['state'] === 'string' ? flags['state'] : labFolder(env))
     const driver = flags['driver']
     if (driver !== 'qemu' && driver !== 'fake') throw new Failure('usage', `--driver is "${String(driver)}"`, 'Say qemu or fake.')
     const port = Number(flags['port'] ?? 0)
-    if (!Number.isInteger(port) || port < 0 || port > 65535) throw new Failure('usage', `--port is "${String(flags['port'])}"`, 'Say a port number, 0 for a free one.')
+    if (!Number.isInteger(port) || port < 0 || port > 65535)
+      throw new Failure('usage', `--port is "${String(flags['port'])}"`, 'Say a port number, 0 for a free one.')
     const forReplay = flags['for-replay'] === true
     // Before the images, which may take minutes: until then a killed lab's connection.json would look like a ready one.
     const claim = await asFailure(() => claimFolder(stateDir))
@@ -52,9 +53,11 @@ export const verb: Verb = {
       await claim.release()
       throw error
     }
-    const lab = await progress.step(`start the lab (${driver} guests) in ${stateDir}`, (note) => asFailure(() => startLab({
-      stateDir, driver, port, forReplay, claim, log: note, ...(images ? { startRegistry: images.startRegistry } : {})
-    })))
+    const lab = await progress.step(`start the lab (${driver} guests) in ${stateDir}`, (note) =>
+      asFailure(() =>
+        startLab({ stateDir, driver, port, forReplay, claim, log: note, ...(images ? { startRegistry: images.startRegistry } : {}) }),
+      ),
+    )
     const ended = new Promise<string>((done) => {
       if (signal.aborted) done('stopped')
       signal.addEventListener('abort', () => done('stopped by a signal'))
@@ -78,7 +81,7 @@ export const verb: Verb = {
       await progress.step('stop the lab', () => lab.close())
     }
     return 0
-  }
+  },
 }
 
 /** The lab's failures have the product's shape, but not its class: it imports nothing of the product. */
@@ -98,12 +101,17 @@ export function labFolder(env: NodeJS.ProcessEnv): string {
 /** A site folder for this lab, and the administrator's part of it with the lab's root token. @returns the least-privilege token, `id=secret` */
 async function prepareLab(lab: Lab, stateDir: string, images: LabImages | undefined): Promise<string> {
   const folder = join(stateDir, 'site')
-  const base = images?.base ?? await emptyBase(join(stateDir, 'base.qcow2'))
+  const base = images?.base ?? (await emptyBase(join(stateDir, 'base.qcow2')))
   // A port that is taken by now is another one, so the site is written anew; its secrets and pins stay.
-  await writeLabSite(folder, labSite(lab.connection, { name: 'lab', layout: 'two-vms', base, isoPath: join(stateDir, 'golden-iso') }), lab.connection)
+  await writeLabSite(
+    folder,
+    labSite(lab.connection, { name: 'lab', layout: 'two-vms', base, isoPath: join(stateDir, 'golden-iso') }),
+    lab.connection,
+  )
   const site = await loadSite(folder)
   await initSecrets(site, folder, new Date())
-  if (images) await writeFile(join(folder, 'images.lock.json'), `${JSON.stringify(images.lock(lab.connection.registry?.host ?? ''), null, 2)}\n`)
+  if (images)
+    await writeFile(join(folder, 'images.lock.json'), `${JSON.stringify(images.lock(lab.connection.registry?.host ?? ''), null, 2)}\n`)
   const [id, secret] = lab.connection.rootToken.split(/=(.*)/s) as [string, string]
   const admin = connect({ url: lab.connection.apiUrl, caPem: await readFile(lab.connection.caFile, 'utf8'), auth: { id, secret } })
   try {
@@ -112,7 +120,12 @@ async function prepareLab(lab: Lab, stateDir: string, images: LabImages | undefi
     const plan = planSetup(wanted, await observeSetup(admin, wanted))
     const [problem] = plan.problems
     if (problem) throw new Failure(problem.code, problem.message, problem.hint)
-    await applySetup(admin, plan, () => {}, (made) => writeSecret(tokenFile, `${made}\n`))
+    await applySetup(
+      admin,
+      plan,
+      () => {},
+      (made) => writeSecret(tokenFile, `${made}\n`),
+    )
     return `${site.proxmox.tokenId}=${(await readFile(tokenFile, 'utf8')).trim()}`
   } finally {
     admin.close()
@@ -124,6 +137,6 @@ function describe(connection: { apiUrl: string; caFile: string; site: string }, 
     `The lab answers at ${connection.apiUrl} (CA: ${connection.caFile}).`,
     `Tokens, storages, proxy and ports: ${file}`,
     `A site for it:  export GOLDEN_SITE=${connection.site}`,
-    'Ctrl-C ends it; what it holds stays for the next start.'
+    'Ctrl-C ends it; what it holds stays for the next start.',
   ].join('\n')
 }

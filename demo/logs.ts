@@ -21,10 +21,16 @@ export async function checkLogs(checks: Checks, { site, guests, access, signal }
   if (logging === undefined || serena === undefined) return
   const find = async (query: string): Promise<void> => {
     // Measured from the line's being written; what Serena and nginx write is buffered nowhere for longer.
-    await eventually(async () => {
-      const answer = await slotctl(logging, 'logs', query)
-      expectThat(Array.isArray(answer.streams) && answer.streams.length > 0, `nothing found for ${query}: ${JSON.stringify(answer).slice(0, 300)}`)
-    }, { timeoutMs: 30_000, everyMs: 1000, signal })
+    await eventually(
+      async () => {
+        const answer = await slotctl(logging, 'logs', query)
+        expectThat(
+          Array.isArray(answer.streams) && answer.streams.length > 0,
+          `nothing found for ${query}: ${JSON.stringify(answer).slice(0, 300)}`,
+        )
+      },
+      { timeoutMs: 30_000, everyMs: 1000, signal },
+    )
   }
   const mark = `l${Date.now().toString(36)}`
   await checks.check(`${label}: a line of Serena is found by LogQL within 30 s`, async () => {

@@ -19,15 +19,27 @@ export interface VerbRun {
  * `golden VERB … --json` in a process of its own.
  * @param onLine every line of its progress
  */
-export async function runVerb(verb: readonly string[], options: { env: NodeJS.ProcessEnv; signal: AbortSignal; onLine?: (line: string) => void }): Promise<VerbRun> {
+export async function runVerb(
+  verb: readonly string[],
+  options: { env: NodeJS.ProcessEnv; signal: AbortSignal; onLine?: (line: string) => void },
+): Promise<VerbRun> {
   options.signal.throwIfAborted()
-  const child = spawn(process.execPath, [...cli, ...verb, '--json'], { cwd: project, env: options.env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
-  const stop = (): void => { child.kill('SIGINT') }
+  const child = spawn(process.execPath, [...cli, ...verb, '--json'], {
+    cwd: project,
+    env: options.env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  })
+  const stop = (): void => {
+    child.kill('SIGINT')
+  }
   options.signal.addEventListener('abort', stop, { once: true })
   let stdout = ''
   let stderr = ''
   let rest = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text })
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+  })
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text
     const lines = (rest + text).split('\n')
@@ -38,18 +50,29 @@ export async function runVerb(verb: readonly string[], options: { env: NodeJS.Pr
   options.signal.removeEventListener('abort', stop)
   options.signal.throwIfAborted()
   let document: unknown
-  try { document = JSON.parse(stdout) } catch { document = undefined }
+  try {
+    document = JSON.parse(stdout)
+  } catch {
+    document = undefined
+  }
   return { code, document, stderr }
 }
 
 /** The same, for a verb that has to succeed. @returns its document */
-export async function verb(words: readonly string[], options: { env: NodeJS.ProcessEnv; signal: AbortSignal; onLine?: (line: string) => void }): Promise<any> {
+export async function verb(
+  words: readonly string[],
+  options: { env: NodeJS.ProcessEnv; signal: AbortSignal; onLine?: (line: string) => void },
+): Promise<any> {
   const run = await runVerb(words, options)
   if (run.code === 0) return run.document
   const error = run.document?.error as { code: string; message: string; hint: string } | undefined
   throw error
     ? new Failure(error.code, `golden ${words.join(' ')}: ${error.message}`, error.hint)
-    : new Failure('verb-failed', `golden ${words.join(' ')} ended with exit code ${run.code}:\n${run.stderr.trimEnd().split('\n').slice(-12).join('\n')}`, 'See what it printed above.')
+    : new Failure(
+        'verb-failed',
+        `golden ${words.join(' ')} ended with exit code ${run.code}:\n${run.stderr.trimEnd().split('\n').slice(-12).join('\n')}`,
+        'See what it printed above.',
+      )
 }
 
 /** A process that outlives this one if it has to (`demo --keep`); its output goes to a log file. */

@@ -36,19 +36,22 @@ export async function checkProjects(checks: Checks, place: ProjectsPlace): Promi
     await writeFile(join(folder, 'known_hosts'), `${address} ${hostKey}`)
     await writeFile(join(folder, 'key'), await readFile(join(access.folder, projectsKeyFile)), { mode: 0o600 })
     const run = (script: string): Promise<string> => atHome(root, folder, { address, socksPort: place.socksPort, project, signal }, script)
-    await checks.check('SSH from the admin network: a git push reaches the files that Serena works on, and a fetch brings Serena\'s back', async () => {
-      await run(`
+    await checks.check(
+      "SSH from the admin network: a git push reaches the files that Serena works on, and a fetch brings Serena's back",
+      async () => {
+        await run(`
 git clone -q $there:$project /tmp/work && cd /tmp/work
 echo pushed > by-git.txt && git add by-git.txt && git commit -qm 'by git' && git push -q`)
-      expectThat((await readProjectFile(access, 'by-git.txt')).includes('pushed'), 'Serena does not see the file that was pushed')
-      // What Serena works on and nobody has committed: the next push keeps it.
-      await inGuest(guest, `echo mine > /srv/golden/projects/${project}/by-git.txt`)
-      const kept = await run(`
+        expectThat((await readProjectFile(access, 'by-git.txt')).includes('pushed'), 'Serena does not see the file that was pushed')
+        // What Serena works on and nobody has committed: the next push keeps it.
+        await inGuest(guest, `echo mine > /srv/golden/projects/${project}/by-git.txt`)
+        const kept = await run(`
 git clone -q $there:$project /tmp/work && cd /tmp/work
 echo again > by-git.txt && git commit -qam again && git push -q
 git fetch -q origin 'refs/serena/kept/*:refs/kept/*' && git for-each-ref --format='%(refname)' refs/kept | while read -r ref; do git show "$ref:by-git.txt"; done`)
-      expectEqual('what Serena had not committed', kept, 'mine\n')
-    })
+        expectEqual('what Serena had not committed', kept, 'mine\n')
+      },
+    )
     await checks.check('SSH from the admin network: SFTP and rsync, both ways', async () => {
       const found = await run(`
 echo sftp > /tmp/by-sftp.txt && echo rsync > /tmp/by-rsync.txt
@@ -59,21 +62,30 @@ echo "get $project/by-rsync.txt /tmp/two" | sftp -q -b - -S /tmp/ssh $there > /d
 cat /tmp/one /tmp/two`)
       expectEqual('what came back', found, 'sftp\nrsync\n')
     })
-    await checks.check('SSH from the admin network: no shell, no forwarding, nothing but the projects; their user owns nothing else', async () => {
-      const reached = await run(`
+    await checks.check(
+      'SSH from the admin network: no shell, no forwarding, nothing but the projects; their user owns nothing else',
+      async () => {
+        const reached = await run(`
 /tmp/ssh $there id < /dev/null && echo 'a shell'
 /tmp/ssh -W 127.0.0.1:22 $there < /dev/null | grep -a SSH- && echo 'a forwarding'
 for path in /etc/shadow /etc/golden/image.json /srv/golden/serena/serena_config.yml /run/golden/seed/seed.json; do
   echo "get $path /tmp/stolen" | sftp -q -b - -S /tmp/ssh $there > /dev/null 2>&1 && echo "$path"
 done; true`)
-      expectEqual('what was reached', reached, '')
-      // The jail's is a mount of the projects. Layers of container images have numbers of users of their own, in a folder that is closed to this one.
-      const owned = await inGuest(guest, `find / /srv/golden -xdev -user ${user} -not -path '/srv/golden/projects*' -not -path '/opt/golden/jail/srv/golden/projects*' -not -path '/var/lib/docker/*'; stat -c %a /var/lib/docker | grep -v '0$' || true`)
-      expectEqual(`what else belongs to ${user}`, owned, '')
-      const onDisk = await inGuest(guest, `find /srv/golden -xdev -uid ${projectsOnDisk} -not -path '${projectsFolder}*'`)
-      expectEqual('what else on the data disk is theirs', onDisk, '')
-      expectThat((await inGuest(guest, `find ${jailedProjectsFolder} -user ${user} | head -n 1`)) !== '', `the projects do not belong to ${user}`)
-    })
+        expectEqual('what was reached', reached, '')
+        // The jail's is a mount of the projects. Layers of container images have numbers of users of their own, in a folder that is closed to this one.
+        const owned = await inGuest(
+          guest,
+          `find / /srv/golden -xdev -user ${user} -not -path '/srv/golden/projects*' -not -path '/opt/golden/jail/srv/golden/projects*' -not -path '/var/lib/docker/*'; stat -c %a /var/lib/docker | grep -v '0$' || true`,
+        )
+        expectEqual(`what else belongs to ${user}`, owned, '')
+        const onDisk = await inGuest(guest, `find /srv/golden -xdev -uid ${projectsOnDisk} -not -path '${projectsFolder}*'`)
+        expectEqual('what else on the data disk is theirs', onDisk, '')
+        expectThat(
+          (await inGuest(guest, `find ${jailedProjectsFolder} -user ${user} | head -n 1`)) !== '',
+          `the projects do not belong to ${user}`,
+        )
+      },
+    )
     await checks.check('a project with a git URL is cloned in its sandbox, and its files belong to the people', async () => {
       try {
         await inGuest(guest, firstClone)
@@ -122,8 +134,12 @@ export GIT_SSH_COMMAND=/tmp/ssh NODE_NO_WARNINGS=1
 git config --global user.name demo; git config --global user.email demo@example.org
 `
   const { stdout } = await inRoot(root, ['bash', '-c', setUp + script], {
-    binds: [{ from: folder, to: '/home' }, { from: process.execPath, to: '/opt/node' }, { from: join(import.meta.dirname, 'through-socks.ts'), to: '/opt/through-socks.ts' }],
-    signal
+    binds: [
+      { from: folder, to: '/home' },
+      { from: process.execPath, to: '/opt/node' },
+      { from: join(import.meta.dirname, 'through-socks.ts'), to: '/opt/through-socks.ts' },
+    ],
+    signal,
   })
   return stdout
 }

@@ -64,12 +64,16 @@ export async function runDemo(world: DemoWorld): Promise<DemoResult> {
     })
     const place = { administrator, node: site.proxmox.node, site }
     const key = await imageKey(site, await readFile(join(folder, 'images.lock.json'), 'utf8'))
-    if (!world.fresh && isKept(world.env, key)) await checks.must('the image that an earlier demo baked and checked, of the same inputs to the byte (--fresh bakes anew)', () => takeImage(place, world.env, key))
-    else await checks.must('golden bake: an image, checked while baking', async () => {
-      const { outcome, template } = await golden('bake')
-      expectEqual('outcome', outcome, 'baked')
-      await keepImage(place, world.env, key, template.vmid)
-    })
+    if (!world.fresh && isKept(world.env, key))
+      await checks.must('the image that an earlier demo baked and checked, of the same inputs to the byte (--fresh bakes anew)', () =>
+        takeImage(place, world.env, key),
+      )
+    else
+      await checks.must('golden bake: an image, checked while baking', async () => {
+        const { outcome, template } = await golden('bake')
+        expectEqual('outcome', outcome, 'baked')
+        await keepImage(place, world.env, key, template.vmid)
+      })
     await checks.check('golden bake again: nothing to do', async () => {
       expectEqual('outcome', (await golden('bake')).outcome, 'unchanged')
     })
@@ -80,7 +84,11 @@ export async function runDemo(world: DemoWorld): Promise<DemoResult> {
     const began = performance.now()
     const result = await twoVms(world, site, proxmox)
     const tookMs = performance.now() - began
-    if (world.leftMs() < tookMs * oneVmPart) checks.skip('one VM for both roles, destroyed and deployed again', `the two VMs took ${duration(tookMs)} here, so it would not end within the time that --minutes gives`)
+    if (world.leftMs() < tookMs * oneVmPart)
+      checks.skip(
+        'one VM for both roles, destroyed and deployed again',
+        `the two VMs took ${duration(tookMs)} here, so it would not end within the time that --minutes gives`,
+      )
     else await oneVm(world, site, proxmox)
     return result
   } finally {
@@ -113,7 +121,11 @@ async function twoVms(world: DemoWorld, site: Site, proxmox: Proxmox): Promise<D
   await leaveMark(access, mark)
   await checkLogs(checks, { site, guests, signal, access }, 'two VMs')
   await checkProjects(checks, { site, access, guest: serena, socksPort: connection.socksProxy.port, scratch: world.folder, signal })
-  await checkFirewalls(checks, { site, router: routerPorts.target, control: control(connection.controlSocket), administrator, guests }, 'two VMs')
+  await checkFirewalls(
+    checks,
+    { site, router: routerPorts.target, control: control(connection.controlSocket), administrator, guests },
+    'two VMs',
+  )
   await checkSecrets(checks, { folder, labLog: join(world.folder, 'lab.log'), labFolder: join(world.folder, 'lab') })
   await checkSurvival(checks, serena, access, mark)
   if (!keep) await checkDestroy(checks, 'two VMs', golden)
@@ -133,10 +145,17 @@ async function oneVm(world: DemoWorld, first: Site, proxmox: Proxmox): Promise<v
   const { connection, administrator, checks, signal } = world
   const folder = join(world.folder, 'one-vm')
   const input = labSite(connection, {
-    name: 'one', sharedWith: first.name, layout: 'one-vm', firstVmid: 9040, firstHost: 40, memoryMiB: 4096, behind: 'second',
+    name: 'one',
+    sharedWith: first.name,
+    layout: 'one-vm',
+    firstVmid: 9040,
+    firstHost: 40,
+    memoryMiB: 4096,
+    behind: 'second',
     // Each transport is a Serena of its own, and the other site has both.
     transports: ['streamable-http'],
-    base: { file: first.image.base.file ?? '', sha256: first.image.base.sha256 }, isoPath: first.proxmox.storage.isoPath
+    base: { file: first.image.base.file ?? '', sha256: first.image.base.sha256 },
+    isoPath: first.proxmox.storage.isoPath,
   })
   await writeLabSite(folder, input, connection)
   await copyFile(join(connection.site, 'secrets/proxmox-token'), join(folder, 'secrets/proxmox-token'))
@@ -163,12 +182,20 @@ async function oneVm(world: DemoWorld, first: Site, proxmox: Proxmox): Promise<v
     await golden('deploy')
     await eventually(() => findMark(access, mark), { timeoutMs: 300_000, signal })
   })
-  await checks.check('one VM: the logs of before are there', () => eventually(async () => {
-    const answer = await slotctl(logging, 'logs', `{container_name="serena_mcp"} |= "check_${mark}"`, '1440')
-    const entries = (answer.streams as { entries: [string, string][] }[]).flatMap((stream) => stream.entries)
-    // Nanoseconds; younger lines are of this deployment.
-    expectThat(entries.some(([time]) => Number(time) / 1e6 < destroyed), `of ${entries.length} lines found none is older than the destroy`)
-  }, { timeoutMs: 60_000, signal }))
+  await checks.check('one VM: the logs of before are there', () =>
+    eventually(
+      async () => {
+        const answer = await slotctl(logging, 'logs', `{container_name="serena_mcp"} |= "check_${mark}"`, '1440')
+        const entries = (answer.streams as { entries: [string, string][] }[]).flatMap((stream) => stream.entries)
+        // Nanoseconds; younger lines are of this deployment.
+        expectThat(
+          entries.some(([time]) => Number(time) / 1e6 < destroyed),
+          `of ${entries.length} lines found none is older than the destroy`,
+        )
+      },
+      { timeoutMs: 60_000, signal },
+    ),
+  )
 }
 
 /** `golden` in one site folder. */
@@ -184,16 +211,19 @@ function at(folder: string, world: DemoWorld): Golden {
   const env = { ...world.env, GOLDEN_SITE: folder }
   const onLine = shows(world)
   return Object.assign((...words: string[]) => verb(words, { env, signal, onLine }), {
-    asAdministrator: (...words: string[]) => verb([...words, '--admin', id], { env: { ...env, PROXMOX_ADMIN_TOKEN: secret }, signal, onLine })
+    asAdministrator: (...words: string[]) =>
+      verb([...words, '--admin', id], { env: { ...env, PROXMOX_ADMIN_TOKEN: secret }, signal, onLine }),
   })
 }
 
 /** Shows a verb's progress, and when a VM has to be reset, how it hung. */
-const shows = ({ progress, checks, look }: DemoWorld) => (line: string): void => {
-  checks.heard(line)
-  progress.info(line)
-  if (/^\s*warning: VM \d+ does not answer/.test(line)) void look()
-}
+const shows =
+  ({ progress, checks, look }: DemoWorld) =>
+  (line: string): void => {
+    checks.heard(line)
+    progress.info(line)
+    if (/^\s*warning: VM \d+ does not answer/.test(line)) void look()
+  }
 
 /** @param token `user@realm!name=secret` */
 export async function opened(url: string, caFile: string, token: string): Promise<Proxmox> {
@@ -203,5 +233,7 @@ export async function opened(url: string, caFile: string, token: string): Promis
 
 /** The blue slots: what a first deployment runs. */
 function guestsOf(site: Site, proxmox: Proxmox, signal: AbortSignal): Record<string, Guest> {
-  return Object.fromEntries(Object.entries(site.groups).map(([name, group]) => [name, { proxmox, node: site.proxmox.node, vmid: group.slots.blue.vmid, signal }]))
+  return Object.fromEntries(
+    Object.entries(site.groups).map(([name, group]) => [name, { proxmox, node: site.proxmox.node, vmid: group.slots.blue.vmid, signal }]),
+  )
 }

@@ -11,9 +11,11 @@ import { join } from 'node:path'
 export function formsOf(text: string): string[] {
   const bytes = Buffer.from(text)
   const base64 = [0, 1, 2].map((before) => {
-    const whole = Buffer.concat([Buffer.alloc(before), bytes]).toString('base64').replaceAll('=', '')
+    const whole = Buffer.concat([Buffer.alloc(before), bytes])
+      .toString('base64')
+      .replaceAll('=', '')
     // 6 bits a character: those that share bits with what stands before or after the text are left out.
-    return whole.slice(Math.ceil(before * 8 / 6), Math.floor((before + bytes.length) * 8 / 6))
+    return whole.slice(Math.ceil((before * 8) / 6), Math.floor(((before + bytes.length) * 8) / 6))
   })
   const urlBase64 = base64.map((form) => form.replaceAll('+', '-').replaceAll('/', '_'))
   return [...new Set([text, encodeURIComponent(text), bytes.toString('hex'), bytes.toString('hex').toUpperCase(), ...base64, ...urlBase64])]
@@ -38,16 +40,24 @@ export async function occurring(stream: AsyncIterable<Uint8Array>, texts: readon
 const isBlank = (chunk: Buffer): boolean => chunk[0] === 0 && chunk.subarray(1).equals(chunk.subarray(0, -1))
 
 /** Which texts occur in which files below a folder. @returns `file: beginning of the text…` */
-export async function searchFolder(folder: string, texts: readonly string[], skip: (path: string) => boolean = () => false): Promise<string[]> {
+export async function searchFolder(
+  folder: string,
+  texts: readonly string[],
+  skip: (path: string) => boolean = () => false,
+): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true })
   const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
-  return searchFiles(files.filter((path) => !skip(path)), texts)
+  return searchFiles(
+    files.filter((path) => !skip(path)),
+    texts,
+  )
 }
 
 export async function searchFiles(files: readonly string[], texts: readonly string[]): Promise<string[]> {
   const hits: string[] = []
   for (const path of files) {
-    for (const text of await occurring(createReadStream(path, { highWaterMark: 1 << 20 }), texts)) hits.push(`${path}: ${text.slice(0, 4)}…`)
+    for (const text of await occurring(createReadStream(path, { highWaterMark: 1 << 20 }), texts))
+      hits.push(`${path}: ${text.slice(0, 4)}…`)
   }
   return hits
 }

@@ -19,10 +19,13 @@ async function secretsOf(folder: string): Promise<string[]> {
   const all = [...files, ...users.map((name) => join('users', name)), ...hostKeys.map((name) => join('ssh', name))]
   const texts = await Promise.all(all.map((name) => readFile(join(folder, 'secrets', name), 'utf8')))
   // Of a key the second line is enough, and PEM files of one kind begin alike.
-  return texts.map((text) => text.startsWith('-----') ? (text.split('\n').at(-3) ?? '') : text.trim()).filter((text) => text.length >= 16)
+  return texts.map((text) => (text.startsWith('-----') ? (text.split('\n').at(-3) ?? '') : text.trim())).filter((text) => text.length >= 16)
 }
 
-export async function checkTemplate(checks: Checks, place: { site: Site; folder: string; proxmox: Proxmox; scratch: string }): Promise<void> {
+export async function checkTemplate(
+  checks: Checks,
+  place: { site: Site; folder: string; proxmox: Proxmox; scratch: string },
+): Promise<void> {
   const { site, proxmox } = place
   const open = async <T>(work: (disk: Disk, image: Image) => Promise<T>): Promise<T> => {
     const [image] = (await listImages(proxmox, site)).images
@@ -34,41 +37,62 @@ export async function checkTemplate(checks: Checks, place: { site: Site; folder:
     const { path } = await proxmox.get<{ path: string }>(`/nodes/${node}/storage/${storage.disks}/content/${encodeURIComponent(volume)}`)
     return withDisk(path, place.scratch, (disk) => work(disk, image))
   }
-  await checks.check('the template: no secret, host key, machine id, seed, password or history; all container images by digest', () => open(async (disk, image) => {
-    const secrets = await secretsOf(place.folder)
-    const canaries = [randomBytes(12).toString('hex'), randomBytes(12).toString('hex')] as const
-    await disk.plant('/canary', `before ${canaries[0]} after`)
-    await disk.plant('/etc/canary', Buffer.from(`before ${canaries[1]} after`).toString('base64'))
-    const found = await disk.search([image.record.fingerprint, ...canaries, ...secrets])
-    for (const planted of [image.record.fingerprint, ...canaries]) expectThat(found.delete(planted), 'the search does not even find what the bake wrote, or canaries put there on purpose')
-    expectThat(found.size === 0, `${found.size} secrets of the site are on the template's disk`)
-    const names = await disk.folder('/etc/ssh')
-    expectThat(names.includes('sshd_config'), 'the folder /etc/ssh can\'t even be read')
-    expectEqual('SSH host keys', names.filter((name) => name.startsWith('ssh_host_')), [])
-    expectEqual('machine id', (await disk.file('/etc/machine-id'))?.trim(), '')
-    expectEqual('cloud-init\'s instances', await disk.folder('/var/lib/cloud/instances'), [])
-    const hashes = ((await disk.file('/etc/shadow')) ?? '').split('\n').filter((line) => /^[^:]+:\$/.test(line)).map((line) => line.split(':')[0])
-    expectEqual('accounts with a password', hashes, [])
-    for (const path of ['/root/.bash_history', '/etc/docker/certs.d', '/root/.docker', '/home/bake']) expectThat((await disk.file(path)) === undefined, `${path} is there`)
-    const repositories = (await disk.file('/var/lib/docker/image/overlay2/repositories.json')) ?? ''
-    for (const wanted of Object.values(references(await readLock(place.folder)))) expectThat(repositories.includes(wanted), `${wanted} is not there`)
-  }))
+  await checks.check('the template: no secret, host key, machine id, seed, password or history; all container images by digest', () =>
+    open(async (disk, image) => {
+      const secrets = await secretsOf(place.folder)
+      const canaries = [randomBytes(12).toString('hex'), randomBytes(12).toString('hex')] as const
+      await disk.plant('/canary', `before ${canaries[0]} after`)
+      await disk.plant('/etc/canary', Buffer.from(`before ${canaries[1]} after`).toString('base64'))
+      const found = await disk.search([image.record.fingerprint, ...canaries, ...secrets])
+      for (const planted of [image.record.fingerprint, ...canaries])
+        expectThat(found.delete(planted), 'the search does not even find what the bake wrote, or canaries put there on purpose')
+      expectThat(found.size === 0, `${found.size} secrets of the site are on the template's disk`)
+      const names = await disk.folder('/etc/ssh')
+      expectThat(names.includes('sshd_config'), "the folder /etc/ssh can't even be read")
+      expectEqual(
+        'SSH host keys',
+        names.filter((name) => name.startsWith('ssh_host_')),
+        [],
+      )
+      expectEqual('machine id', (await disk.file('/etc/machine-id'))?.trim(), '')
+      expectEqual("cloud-init's instances", await disk.folder('/var/lib/cloud/instances'), [])
+      const hashes = ((await disk.file('/etc/shadow')) ?? '')
+        .split('\n')
+        .filter((line) => /^[^:]+:\$/.test(line))
+        .map((line) => line.split(':')[0])
+      expectEqual('accounts with a password', hashes, [])
+      for (const path of ['/root/.bash_history', '/etc/docker/certs.d', '/root/.docker', '/home/bake'])
+        expectThat((await disk.file(path)) === undefined, `${path} is there`)
+      const repositories = (await disk.file('/var/lib/docker/image/overlay2/repositories.json')) ?? ''
+      for (const wanted of Object.values(references(await readLock(place.folder))))
+        expectThat(repositories.includes(wanted), `${wanted} is not there`)
+    }),
+  )
 }
 
 /** State, plans and `cdktf.out` are below the site folder; the lab's folder has its log, the tasks and the serial consoles. */
 export async function checkSecrets(checks: Checks, place: { folder: string; labLog: string; labFolder: string }): Promise<void> {
   await checks.check('state, plans, pins, logs and consoles hold no secret (each search finds one that is put there)', async () => {
     const secrets = await secretsOf(place.folder)
-    const below = (folder: string) => (path: string): boolean => path.startsWith(`${folder}/`)
+    const below =
+      (folder: string) =>
+      (path: string): boolean =>
+        path.startsWith(`${folder}/`)
     const serial = join(place.labFolder, 'serial')
     const beside = join(place.labFolder, 'canary')
     const search = async (): Promise<string[]> => [
-      ...await searchFolder(place.folder, secrets, below(join(place.folder, 'secrets'))),
-      ...await searchFolder(serial, secrets),
-      ...await searchFiles([place.labLog, join(place.labFolder, 'tasks.jsonl'), ...(existsSync(beside) ? [beside] : [])], secrets)
+      ...(await searchFolder(place.folder, secrets, below(join(place.folder, 'secrets')))),
+      ...(await searchFolder(serial, secrets)),
+      ...(await searchFiles([place.labLog, join(place.labFolder, 'tasks.jsonl'), ...(existsSync(beside) ? [beside] : [])], secrets)),
     ]
     // One beside the pins, one in the state, one in what was synthesised, one with each kind of log; in turn in each form.
-    const canaries = [join(place.folder, 'canary'), join(place.folder, 'state', 'canary'), join(place.folder, 'state', 'cdktf.out', 'canary'), join(serial, 'canary'), beside]
+    const canaries = [
+      join(place.folder, 'canary'),
+      join(place.folder, 'state', 'canary'),
+      join(place.folder, 'state', 'cdktf.out', 'canary'),
+      join(serial, 'canary'),
+      beside,
+    ]
     const planted = canaries.map((path, index) => ({ path, secret: secrets[index % secrets.length] ?? '' }))
     try {
       for (const [index, { path, secret }] of planted.entries()) {
@@ -76,7 +100,11 @@ export async function checkSecrets(checks: Checks, place: { folder: string; labL
         await writeFile(path, index % 2 === 0 ? text : Buffer.from(text).toString('base64'), { mode: 0o600 })
       }
       const found = await search()
-      for (const { path } of planted) expectThat(found.some((hit) => hit.startsWith(`${path}:`)), `the search does not even find the secret put into ${path} on purpose`)
+      for (const { path } of planted)
+        expectThat(
+          found.some((hit) => hit.startsWith(`${path}:`)),
+          `the search does not even find the secret put into ${path} on purpose`,
+        )
     } finally {
       for (const path of canaries) await rm(path, { force: true })
     }

@@ -15,7 +15,11 @@ const lastOf = ({ stdout, stderr }: AgentResult): string => (stdout + stderr).tr
 
 /** `slotctl VERB` in a guest, its JSON: for verbs that only look. */
 export async function slotctl(guest: Guest, ...words: string[]): Promise<any> {
-  const run = await guest.proxmox.agentExec(guest.node, guest.vmid, ['/usr/local/sbin/slotctl', ...words], { signal: guest.signal, timeoutMs: 300_000, repeatable: true })
+  const run = await guest.proxmox.agentExec(guest.node, guest.vmid, ['/usr/local/sbin/slotctl', ...words], {
+    signal: guest.signal,
+    timeoutMs: 300_000,
+    repeatable: true,
+  })
   try {
     return JSON.parse(run.stdout)
   } catch {
@@ -25,7 +29,10 @@ export async function slotctl(guest: Guest, ...words: string[]): Promise<any> {
 
 /** A shell command in a guest, for taking things away. Rejects when it fails. */
 export async function inGuest(guest: Guest, command: string): Promise<string> {
-  const run = await guest.proxmox.agentExec(guest.node, guest.vmid, ['/bin/sh', '-c', command], { signal: guest.signal, timeoutMs: 300_000 })
+  const run = await guest.proxmox.agentExec(guest.node, guest.vmid, ['/bin/sh', '-c', command], {
+    signal: guest.signal,
+    timeoutMs: 300_000,
+  })
   if (run.exitCode !== 0) throw new Error(`"${command}" in VM ${guest.vmid} ended with ${run.exitCode}: ${lastOf(run)}`)
   return run.stdout
 }
@@ -48,29 +55,44 @@ export async function checkSurvival(checks: Checks, guest: Guest, access: Outsid
     const before = await invocation()
     // A little later: the agent still has to answer for this command.
     await inGuest(guest, 'systemd-run --quiet --on-active=2s systemctl stop qemu-guest-agent.service')
-    await eventually(async () => expectThat(await invocation() !== before, 'it was not stopped'), { timeoutMs: 300_000, signal: guest.signal })
+    await eventually(async () => expectThat((await invocation()) !== before, 'it was not stopped'), {
+      timeoutMs: 300_000,
+      signal: guest.signal,
+    })
   })
-  await checks.check('nftables reloaded: Serena answers, and the guest\'s rules are in force', async () => {
+  await checks.check("nftables reloaded: Serena answers, and the guest's rules are in force", async () => {
     await inGuest(guest, 'nft -f /etc/nftables.conf')
     await inGuest(guest, 'systemctl reload-or-restart golden-firewall.service')
-    expectThat((await inGuest(guest, 'nft list table inet golden')).includes('policy drop'), 'the table of the guest has no dropping policy')
+    expectThat(
+      (await inGuest(guest, 'nft list table inet golden')).includes('policy drop'),
+      'the table of the guest has no dropping policy',
+    )
     await backWithData(access, mark, guest.signal)
   })
-  await checks.check('all nftables rules flushed: the guest\'s and Docker\'s are back by themselves, and Serena answers', async () => {
+  await checks.check("all nftables rules flushed: the guest's and Docker's are back by themselves, and Serena answers", async () => {
     await inGuest(guest, 'nft flush ruleset')
-    await eventually(async () => {
-      const tables = (await inGuest(guest, 'nft list tables')).split('\n')
-      for (const table of ['table inet golden', 'table ip nat']) expectThat(tables.includes(table), `${table} is not back`)
-    }, { timeoutMs: 300_000, signal: guest.signal })
+    await eventually(
+      async () => {
+        const tables = (await inGuest(guest, 'nft list tables')).split('\n')
+        for (const table of ['table inet golden', 'table ip nat']) expectThat(tables.includes(table), `${table} is not back`)
+      },
+      { timeoutMs: 300_000, signal: guest.signal },
+    )
     await backWithData(access, mark, guest.signal)
   })
   await checks.check('VM rebooted through the API: Serena is back by itself, data intact', async (note) => {
     const booted = (await inGuest(guest, 'cat /proc/sys/kernel/random/boot_id')).trim()
-    await guest.proxmox.task(await guest.proxmox.post<string>(`/nodes/${guest.node}/qemu/${guest.vmid}/status/reboot`, { timeout: rebootSeconds }), { signal: guest.signal })
+    await guest.proxmox.task(
+      await guest.proxmox.post<string>(`/nodes/${guest.node}/qemu/${guest.vmid}/status/reboot`, { timeout: rebootSeconds }),
+      { signal: guest.signal },
+    )
     note('rebooting')
-    await eventually(async () => {
-      expectThat((await inGuest(guest, 'cat /proc/sys/kernel/random/boot_id')).trim() !== booted, 'the VM did not reboot')
-    }, { timeoutMs: 900_000, everyMs: 2000, signal: guest.signal })
+    await eventually(
+      async () => {
+        expectThat((await inGuest(guest, 'cat /proc/sys/kernel/random/boot_id')).trim() !== booted, 'the VM did not reboot')
+      },
+      { timeoutMs: 900_000, everyMs: 2000, signal: guest.signal },
+    )
     await backWithData(access, mark, guest.signal)
   })
 }

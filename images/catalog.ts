@@ -53,17 +53,25 @@ export interface Ignored {
 export const storageOf = (config: VmConfig): string | undefined => /^([^:,]+):/.exec(String(config['scsi0'] ?? ''))?.[1]
 
 /** Why clones of this template can't be made where the site has its VMs, for people; undefined: they can. */
-export function elsewhere(site: Site, { node, storage }: { readonly node: string; readonly storage?: string | undefined }): string | undefined {
+export function elsewhere(
+  site: Site,
+  { node, storage }: { readonly node: string; readonly storage?: string | undefined },
+): string | undefined {
   const { proxmox } = site
   if (node !== proxmox.node) return `on node ${node}, and proxmox.node is ${proxmox.node}`
-  if (storage !== undefined && storage !== proxmox.storage.disks) return `on storage ${storage}, and proxmox.storage.disks is ${proxmox.storage.disks}`
+  if (storage !== undefined && storage !== proxmox.storage.disks)
+    return `on storage ${storage}, and proxmox.storage.disks is ${proxmox.storage.disks}`
   return undefined
 }
 
 /** How to have it after all, without baking. */
-export const bringHere = (site: Site, { vmid, node, storage }: { readonly vmid: number; readonly node: string; readonly storage?: string | undefined }): string => node !== site.proxmox.node
-  ? `migrate it ("qm migrate ${vmid} ${site.proxmox.node}" on node ${node}), or set proxmox.node to ${node}`
-  : `move its disk ("qm disk move ${vmid} scsi0 ${site.proxmox.storage.disks} --delete 1" on node ${node}), or set proxmox.storage.disks to ${storage ?? ''}`
+export const bringHere = (
+  site: Site,
+  { vmid, node, storage }: { readonly vmid: number; readonly node: string; readonly storage?: string | undefined },
+): string =>
+  node !== site.proxmox.node
+    ? `migrate it ("qm migrate ${vmid} ${site.proxmox.node}" on node ${node}), or set proxmox.node to ${node}`
+    : `move its disk ("qm disk move ${vmid} scsi0 ${site.proxmox.storage.disks} --delete 1" on node ${node}), or set proxmox.storage.disks to ${storage ?? ''}`
 
 interface Resource {
   readonly vmid: number
@@ -79,7 +87,9 @@ interface Resource {
 export async function listRange(proxmox: Proxmox, site: Site): Promise<RangeVm[]> {
   const { pool, templates } = site.proxmox
   const resources = await proxmox.get<Resource[]>('/cluster/resources', { type: 'vm' })
-  const inRange = resources.filter((one) => one.type === 'qemu' && one.pool === pool && one.vmid >= templates.first && one.vmid <= templates.last)
+  const inRange = resources.filter(
+    (one) => one.type === 'qemu' && one.pool === pool && one.vmid >= templates.first && one.vmid <= templates.last,
+  )
   const found: RangeVm[] = []
   // What is on a node that is down is of no use to this site's node.
   for (const one of await onOnlineNodes(proxmox, site.proxmox.node, inRange)) {
@@ -95,13 +105,19 @@ export async function listRange(proxmox: Proxmox, site: Site): Promise<RangeVm[]
 }
 
 /** The images, newest first, and what else is there with the reason why it is none. */
-export function sortRange(range: readonly RangeVm[]): { readonly images: readonly Image[]; readonly bases: readonly Base[]; readonly ignored: readonly Ignored[] } {
+export function sortRange(range: readonly RangeVm[]): {
+  readonly images: readonly Image[]
+  readonly bases: readonly Base[]
+  readonly ignored: readonly Ignored[]
+} {
   const images: Image[] = []
   const bases: Base[] = []
   const ignored: Ignored[] = []
   for (const { vmid, node, config } of range) {
     const name = config.name ?? `VM ${vmid}`
-    const ignore = (reason: string): void => { ignored.push({ vmid, name, reason }) }
+    const ignore = (reason: string): void => {
+      ignored.push({ vmid, name, reason })
+    }
     if (Number(config.template ?? 0) !== 1) {
       ignore('is no template')
       continue
@@ -120,7 +136,16 @@ export function sortRange(range: readonly RangeVm[]): { readonly images: readonl
     } else if (!tags.includes(goldenTag)) {
       ignore(`has no tag ${goldenTag}`)
     } else {
-      images.push({ vmid, name, node, storage: storageOf(config), record: parsed.record, channel: channelOf(tags), verified: tags.includes(verifiedTag), revoked: tags.includes(revokedTag) })
+      images.push({
+        vmid,
+        name,
+        node,
+        storage: storageOf(config),
+        record: parsed.record,
+        channel: channelOf(tags),
+        verified: tags.includes(verifiedTag),
+        revoked: tags.includes(revokedTag),
+      })
     }
   }
   images.sort((a, b) => (a.record.built < b.record.built ? 1 : -1))
@@ -128,7 +153,10 @@ export function sortRange(range: readonly RangeVm[]): { readonly images: readonl
 }
 
 /** The site's images, newest first. */
-export async function listImages(proxmox: Proxmox, site: Site): Promise<{ readonly images: readonly Image[]; readonly ignored: readonly Ignored[] }> {
+export async function listImages(
+  proxmox: Proxmox,
+  site: Site,
+): Promise<{ readonly images: readonly Image[]; readonly ignored: readonly Ignored[] }> {
   const { images, ignored } = sortRange(await listRange(proxmox, site))
   return { images, ignored }
 }

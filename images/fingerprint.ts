@@ -20,17 +20,19 @@ export interface ImageInputs {
 /** SHA-256 in hexadecimal. The order of packages, units and keys does not matter. */
 export function fingerprint(inputs: ImageInputs): string {
   const hashed = Object.fromEntries(Object.entries(inputs.sources).map(([name, text]) => [name, sha256(text)]))
-  return sha256(canonical({
-    schema: 1,
-    base: { os: inputs.base.os, sha256: inputs.base.sha256 },
-    diskGiB: inputs.diskGiB,
-    staged: { ...inputs.staged },
-    lock: inputs.lock,
-    packages: [...inputs.packages].sort(),
-    masked: [...inputs.masked].sort(),
-    enabled: [...inputs.enabled].sort(),
-    sources: hashed
-  }))
+  return sha256(
+    canonical({
+      schema: 1,
+      base: { os: inputs.base.os, sha256: inputs.base.sha256 },
+      diskGiB: inputs.diskGiB,
+      staged: { ...inputs.staged },
+      lock: inputs.lock,
+      packages: [...inputs.packages].sort(),
+      masked: [...inputs.masked].sort(),
+      enabled: [...inputs.enabled].sort(),
+      sources: hashed,
+    }),
+  )
 }
 
 /** How a fingerprint looks in names. */

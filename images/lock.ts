@@ -13,10 +13,19 @@ export type Service = (typeof services)[number]
 
 const entry = z.strictObject({
   /** `host/repository`, e.g. `ghcr.io/oraios/serena`. What Docker takes for a host has a dot or a port. */
-  image: z.string().refine((image) => /^[^/]*[.:][^/]*\//.test(image), 'must begin with the registry\'s host; Docker Hub\'s is docker.io').regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(\/[a-z0-9]+([._-]+[a-z0-9]+)*)+$/, 'must be HOST/REPOSITORY in lower case, without tag or digest'),
+  image: z
+    .string()
+    .refine((image) => /^[^/]*[.:][^/]*\//.test(image), "must begin with the registry's host; Docker Hub's is docker.io")
+    .regex(
+      /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(\/[a-z0-9]+([._-]+[a-z0-9]+)*)+$/,
+      'must be HOST/REPOSITORY in lower case, without tag or digest',
+    ),
   digest: z.string().regex(/^sha256:[0-9a-f]{64}$/, 'must be sha256: and 64 hexadecimal digits'),
   /** What `golden lock` resolves again; without it the digest stays as it is. */
-  tag: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/, 'must be a tag').optional()
+  tag: z
+    .string()
+    .regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/, 'must be a tag')
+    .optional(),
 })
 
 const schema = z.strictObject({
@@ -24,7 +33,14 @@ const schema = z.strictObject({
   /** The day of the last `golden lock`. Another day is another image: the bake takes the distribution's packages as they are then. */
   packages: z.iso.date().optional(),
   // A service without an image: its role runs without it, and says so (Grafana in the lab). Nothing works without the first two.
-  services: z.strictObject({ serena: entry, nginx: entry, otelcol: entry.optional(), promtail: entry.optional(), loki: entry.optional(), grafana: entry.optional() })
+  services: z.strictObject({
+    serena: entry,
+    nginx: entry,
+    otelcol: entry.optional(),
+    promtail: entry.optional(),
+    loki: entry.optional(),
+    grafana: entry.optional(),
+  }),
 })
 
 export type Lock = z.output<typeof schema>
@@ -37,7 +53,7 @@ export const defaultImages: Readonly<Record<Service, { readonly image: string; r
   otelcol: { image: 'docker.io/otel/opentelemetry-collector-contrib', tag: '0.165.0' },
   promtail: { image: 'docker.io/grafana/promtail', tag: '3.6.15' },
   loki: { image: 'docker.io/grafana/loki', tag: '3.7.8' },
-  grafana: { image: 'docker.io/grafana/grafana', tag: '13.0.0' }
+  grafana: { image: 'docker.io/grafana/grafana', tag: '13.0.0' },
 }
 
 export const lockFile = (folder: string): string => join(folder, 'images.lock.json')
@@ -56,7 +72,8 @@ export function references(lock: Lock): Partial<Record<Service, string>> {
 }
 
 /** Digest of what is locked. Tags are left out: they say how a digest was found, not what goes in. */
-export const lockDigest = (lock: Lock): string => sha256(canonical({ schema: lock.schema, packages: lock.packages, services: references(lock) }))
+export const lockDigest = (lock: Lock): string =>
+  sha256(canonical({ schema: lock.schema, packages: lock.packages, services: references(lock) }))
 
 /** @throws Failure `lock-invalid` with every problem */
 export function parseLock(text: string, file: string): Lock {
@@ -76,7 +93,12 @@ export function parseLock(text: string, file: string): Lock {
 /** @throws Failure `lock-missing`, `lock-invalid` */
 export async function readLock(folder: string): Promise<Lock> {
   const found = await findLock(folder)
-  if (found === undefined) throw new Failure('lock-missing', `there is no ${lockFile(folder)}`, 'Run "npx golden lock": it looks up the container images and writes that file.')
+  if (found === undefined)
+    throw new Failure(
+      'lock-missing',
+      `there is no ${lockFile(folder)}`,
+      'Run "npx golden lock": it looks up the container images and writes that file.',
+    )
   return found
 }
 
@@ -96,7 +118,11 @@ export async function findLock(folder: string): Promise<Lock | undefined> {
 /** Writes it in one step, services in their usual order. */
 export async function writeLock(folder: string, lock: Lock): Promise<void> {
   const file = lockFile(folder)
-  const ordered = { schema: 1, packages: lock.packages, services: Object.fromEntries(services.flatMap((service) => (lock.services[service] ? [[service, lock.services[service]]] : []))) }
+  const ordered = {
+    schema: 1,
+    packages: lock.packages,
+    services: Object.fromEntries(services.flatMap((service) => (lock.services[service] ? [[service, lock.services[service]]] : []))),
+  }
   const temporary = `${file}.${process.pid}.tmp`
   await writeFile(temporary, `${JSON.stringify(ordered, null, 2)}\n`)
   await rename(temporary, file)

@@ -10,7 +10,10 @@ const line = z.string().min(1).max(256)
 /** While it is being made. What still says so after its run has ended is a leftover; what does not is never removed. */
 const unfinished = z.literal(true).optional()
 /** Which bake makes it, while it is being made. */
-const run = z.string().regex(/^[0-9a-f]{12}$/).optional()
+const run = z
+  .string()
+  .regex(/^[0-9a-f]{12}$/)
+  .optional()
 
 const image = z.strictObject({
   schema: z.literal(1),
@@ -28,7 +31,7 @@ const image = z.strictObject({
   /** Digest references of the container images in it. */
   services: z.partialRecord(z.enum(services), z.string().min(1).max(512)),
   unfinished,
-  run
+  run,
 })
 
 const base = z.strictObject({
@@ -39,7 +42,7 @@ const base = z.strictObject({
   base: z.strictObject({ os: line, sha256: hash }),
   built: z.iso.datetime(),
   unfinished,
-  run
+  run,
 })
 
 const schema = z.discriminatedUnion('kind', [image, base])
@@ -63,7 +66,8 @@ export function renderRecord(record: Record): string {
   // Packer takes two opening braces in a variable for a template of its own; in JSON they only stand inside strings.
   const json = JSON.stringify(checked, null, 1).replaceAll('{{', '{\\u007b')
   const text = `${headline(checked)}\n\n\`\`\`json\n${json}\n\`\`\``
-  if (text.length > descriptionLimit) throw new Error(`the record of ${checked.fingerprint} is ${text.length} characters long, Proxmox takes ${descriptionLimit}`)
+  if (text.length > descriptionLimit)
+    throw new Error(`the record of ${checked.fingerprint} is ${text.length} characters long, Proxmox takes ${descriptionLimit}`)
   return text
 }
 

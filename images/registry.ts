@@ -19,7 +19,7 @@ const accepted = [
   'application/vnd.oci.image.index.v1+json',
   'application/vnd.docker.distribution.manifest.list.v2+json',
   'application/vnd.oci.image.manifest.v1+json',
-  'application/vnd.docker.distribution.manifest.v2+json'
+  'application/vnd.docker.distribution.manifest.v2+json',
 ].join(', ')
 
 /** Docker Hub's images are named docker.io, but its API is elsewhere. */
@@ -41,7 +41,12 @@ export async function resolveDigest(image: string, tag: string, options: Registr
     } catch (cause) {
       if (options.signal?.aborted) throw cause
       const why = cause instanceof Error ? cause.message : String(cause)
-      throw new Failure('registry-unreachable', `${new URL(target).host} does not answer: ${why}`, 'Check the network and HTTPS_PROXY; a registry with a CA of its own needs an entry in image.registries of site.ts.', { cause })
+      throw new Failure(
+        'registry-unreachable',
+        `${new URL(target).host} does not answer: ${why}`,
+        'Check the network and HTTPS_PROXY; a registry with a CA of its own needs an entry in image.registries of site.ts.',
+        { cause },
+      )
     }
   }
   const ask: Ask = async (target, method, headers) => {
@@ -53,12 +58,21 @@ export async function resolveDigest(image: string, tag: string, options: Registr
       if (![301, 302, 303, 307, 308].includes(answer.statusCode) || location === '' || !URL.canParse(location, at)) return answer
       await answer.body.dump()
       const next = new URL(location, at)
-      if (next.protocol !== 'https:') throw new Failure('registry-refused', `${new URL(at).host} sends on to ${next.protocol}//${next.host}`, 'Use a registry that is served over TLS all the way.')
+      if (next.protocol !== 'https:')
+        throw new Failure(
+          'registry-refused',
+          `${new URL(at).host} sends on to ${next.protocol}//${next.host}`,
+          'Use a registry that is served over TLS all the way.',
+        )
       // The token is the registry's own, not for wherever it sends people.
       if (next.host !== new URL(at).host) sent = Object.fromEntries(Object.entries(sent).filter(([name]) => name !== 'authorization'))
       at = next.href
     }
-    throw new Failure('registry-refused', `${host} sends on more than five times for ${repository}:${tag}`, 'Run "npx golden lock" again later.')
+    throw new Failure(
+      'registry-refused',
+      `${host} sends on more than five times for ${repository}:${tag}`,
+      'Run "npx golden lock" again later.',
+    )
   }
   try {
     let headers: Headers = { accept: accepted }
@@ -77,9 +91,21 @@ export async function resolveDigest(image: string, tag: string, options: Registr
       answer = whole
     }
     await answer.body.dump()
-    if (answer.statusCode === 404) throw new Failure('image-not-found', `${image} has no tag ${tag}`, 'Correct image and tag in images.lock.json.')
-    if (answer.statusCode === 401 || answer.statusCode === 403) throw new Failure('registry-denied', `${host} does not let anybody read ${repository}`, 'Correct the image\'s name in images.lock.json, or use a public image.')
-    throw new Failure('registry-refused', `${host} answered ${answer.statusCode} for ${repository}:${tag}`, answer.statusCode === 429 ? 'The registry limits how often one may ask: wait a while, then run "npx golden lock" again.' : 'Run "npx golden lock" again later.')
+    if (answer.statusCode === 404)
+      throw new Failure('image-not-found', `${image} has no tag ${tag}`, 'Correct image and tag in images.lock.json.')
+    if (answer.statusCode === 401 || answer.statusCode === 403)
+      throw new Failure(
+        'registry-denied',
+        `${host} does not let anybody read ${repository}`,
+        "Correct the image's name in images.lock.json, or use a public image.",
+      )
+    throw new Failure(
+      'registry-refused',
+      `${host} answered ${answer.statusCode} for ${repository}:${tag}`,
+      answer.statusCode === 429
+        ? 'The registry limits how often one may ask: wait a while, then run "npx golden lock" again.'
+        : 'Run "npx golden lock" again later.',
+    )
   } finally {
     await dispatcher.close()
   }
@@ -93,7 +119,11 @@ type Ask = (target: string, method: Method, headers: Headers) => Promise<Dispatc
 async function tokenFor(challenge: string, repository: string, ask: Ask, image: string): Promise<string> {
   const fields = Object.fromEntries([...challenge.matchAll(/([a-z]+)="([^"]*)"/g)].map(([, key = '', value = '']) => [key, value]))
   const { realm, service } = fields
-  const denied = new Failure('registry-denied', `the registry of ${image} wants a login that is not supported`, 'Use a public image, or a mirror of it without login.')
+  const denied = new Failure(
+    'registry-denied',
+    `the registry of ${image} wants a login that is not supported`,
+    'Use a public image, or a mirror of it without login.',
+  )
   if (!/^bearer /i.test(challenge) || realm === undefined || !URL.canParse(realm) || new URL(realm).protocol !== 'https:') throw denied
   const target = new URL(realm)
   if (service !== undefined) target.searchParams.set('service', service)
@@ -101,7 +131,11 @@ async function tokenFor(challenge: string, repository: string, ask: Ask, image: 
   const answer = await ask(target.href, 'GET', { accept: 'application/json' })
   if (answer.statusCode !== 200) {
     await answer.body.dump()
-    throw new Failure('registry-denied', `the registry of ${image} gives no token for reading it (${answer.statusCode})`, 'Correct the image\'s name in images.lock.json, or use a public image.')
+    throw new Failure(
+      'registry-denied',
+      `the registry of ${image} gives no token for reading it (${answer.statusCode})`,
+      "Correct the image's name in images.lock.json, or use a public image.",
+    )
   }
   const body = (await answer.body.json()) as { token?: string; access_token?: string }
   const token = body.token ?? body.access_token

@@ -51,7 +51,7 @@ export async function updateLock(options: LockOptions): Promise<LockUpdate> {
     const agent = service === 'otelcol' || service === 'promtail'
     if (agent && service !== options.site.logging.agent) continue
     const changed = agent && before?.services[service === 'otelcol' ? 'promtail' : 'otelcol'] !== undefined
-    const wanted = before === undefined || changed ? known ?? defaultImages[service] : known
+    const wanted = before === undefined || changed ? (known ?? defaultImages[service]) : known
     if (wanted === undefined) continue
     if (wanted.tag === undefined) {
       if (known !== undefined) found[service] = known
@@ -59,12 +59,14 @@ export async function updateLock(options: LockOptions): Promise<LockUpdate> {
     }
     const { image, tag } = wanted
     const digest = await options.progress.step(`look up ${image}:${tag}`, async () =>
-      ask(image, tag, { caPem: await registryCa(options.site, options.folder, image), signal: options.signal }))
+      ask(image, tag, { caPem: await registryCa(options.site, options.folder, image), signal: options.signal }),
+    )
     found[service] = { image, digest, tag }
     if (known?.digest !== digest) changes.push({ service, image, tag, to: digest, ...(known ? { from: known.digest } : {}) })
   }
   const today = (options.now ?? new Date()).toISOString().slice(0, 10)
-  const packages = before?.packages === today ? undefined : { ...(before?.packages === undefined ? {} : { from: before.packages }), to: today }
+  const packages =
+    before?.packages === today ? undefined : { ...(before?.packages === undefined ? {} : { from: before.packages }), to: today }
   const lock = { schema: 1, packages: today, services: found } as Lock
   if (changes.length > 0 || packages !== undefined) await writeLock(options.folder, lock)
   return { lock, changes, packages }
@@ -77,9 +79,19 @@ export async function registryCa(site: Site, folder: string, image: string): Pro
   if (entry === undefined) return undefined
   const file = resolve(folder, entry.caFile)
   const bytes = await readFile(file).catch((cause: unknown) => {
-    throw new Failure('registry-ca-missing', `the CA of registry ${entry.host} can't be read: ${file}`, 'Correct image.registries in site.ts.', { cause })
+    throw new Failure(
+      'registry-ca-missing',
+      `the CA of registry ${entry.host} can't be read: ${file}`,
+      'Correct image.registries in site.ts.',
+      { cause },
+    )
   })
   const read = plainText(bytes, 'pem')
-  if (!read.ok) throw new Failure('registry-ca-missing', `the CA of registry ${entry.host} can't be used: ${file} ${read.problem}`, 'Mend the file, or correct image.registries in site.ts.')
+  if (!read.ok)
+    throw new Failure(
+      'registry-ca-missing',
+      `the CA of registry ${entry.host} can't be used: ${file} ${read.problem}`,
+      'Mend the file, or correct image.registries in site.ts.',
+    )
   return read.text
 }

@@ -33,13 +33,16 @@ function modeOf(path: string): number {
  * What the guest shares with the rest of the project becomes a module next to it.
  */
 export function compile(source: string): string {
-  const local = Object.entries(shared).reduce((text, [path, name]) => text.replaceAll(`from '${path}'`, `from './${name}'`), stripTypeScriptTypes(source))
+  const local = Object.entries(shared).reduce(
+    (text, [path, name]) => text.replaceAll(`from '${path}'`, `from './${name}'`),
+    stripTypeScriptTypes(source),
+  )
   return local.replaceAll(/(\bfrom\s+'\.\/[^']+)\.ts'/g, "$1.js'")
 }
 
 async function filesOf(folder: string): Promise<string[]> {
   const found = await readdir(folder, { recursive: true, withFileTypes: true })
-  return found.filter(entry => entry.isFile()).map(entry => relative(folder, join(entry.parentPath, entry.name)))
+  return found.filter((entry) => entry.isFile()).map((entry) => relative(folder, join(entry.parentPath, entry.name)))
 }
 
 /** Files that an editor or a file manager puts next to others: nothing of the image's own begins with a dot. */
@@ -55,11 +58,13 @@ export async function guestFiles(): Promise<TarEntry[]> {
   }
   const add = (path: string, text: string): void => void entries.push({ path, mode: 0o644, content: Buffer.from(text) })
   for (const name of await readdir(join(here, 'guest'))) {
-    if (name.endsWith('.ts') && !isStray(name)) add(`${programs}/${name.replace(/\.ts$/, '.js')}`, compile(await readFile(join(here, 'guest', name), 'utf8')))
+    if (name.endsWith('.ts') && !isStray(name))
+      add(`${programs}/${name.replace(/\.ts$/, '.js')}`, compile(await readFile(join(here, 'guest', name), 'utf8')))
   }
   for (const [path, name] of Object.entries(shared)) add(`${programs}/${name}`, compile(await readFile(join(here, 'guest', path), 'utf8')))
   add(`${programs}/package.json`, '{ "type": "module" }\n')
-  for (const [name, dashboard] of Object.entries(dashboards())) add(`opt/golden/grafana/dashboards/${name}.json`, JSON.stringify(dashboard, null, 2) + '\n')
+  for (const [name, dashboard] of Object.entries(dashboards()))
+    add(`opt/golden/grafana/dashboards/${name}.json`, JSON.stringify(dashboard, null, 2) + '\n')
   return entries
 }
 

@@ -58,7 +58,11 @@ export interface LabOptions {
   readonly listingLagMs?: number
 }
 
-export interface Registry { readonly host: string; readonly caFile: string; close(): Promise<void> }
+export interface Registry {
+  readonly host: string
+  readonly caFile: string
+  close(): Promise<void>
+}
 
 interface Endpoint {
   readonly host: string
@@ -81,7 +85,12 @@ export interface LabConnection {
   /** Ports of this computer for the router's 443 and 80, and for those of a second site. */
   readonly router: Readonly<Record<'https' | 'http', Endpoint>> & { readonly second: Readonly<Record<'https' | 'http', Endpoint>> }
   readonly registry?: { readonly host: string; readonly caFile: string }
-  readonly replay?: { readonly PVE_ROOT_TOKEN: string; readonly PVE_CI_TOKEN: string; readonly PVE_TICKET_USER: string; readonly PVE_TICKET_PASSWORD: string }
+  readonly replay?: {
+    readonly PVE_ROOT_TOKEN: string
+    readonly PVE_CI_TOKEN: string
+    readonly PVE_TICKET_USER: string
+    readonly PVE_TICKET_PASSWORD: string
+  }
 }
 
 export interface Lab {
@@ -128,7 +137,8 @@ function prepareAccess(state: State, secrets: Secrets, forReplay: boolean): void
   users['root@pam'].tokens.lab = { secretHash: hashSecret(secrets.rootToken), expire: 0, privsep: false, comment: 'made by the lab' }
   users['admin@pve'] ??= { enable: true, expire: 0, groups: [], tokens: {}, passwordHash: hashPassword(secrets.adminPassword) }
   const grant = (id: string, role: string): void => {
-    if (!acls.some((acl) => acl.path === '/' && acl.kind === 'user' && acl.id === id)) acls.push({ path: '/', kind: 'user', id, role, propagate: true })
+    if (!acls.some((acl) => acl.path === '/' && acl.kind === 'user' && acl.id === id))
+      acls.push({ path: '/', kind: 'user', id, role, propagate: true })
   }
   grant('admin@pve', 'Administrator')
   if (forReplay && secrets.ciToken !== undefined) {
@@ -152,7 +162,9 @@ function prepareStorages(context: Context): void {
 
 /** VMs that a killed lab was in the middle of making, and their disks. */
 async function dropUnfinishedVms(context: Context): Promise<void> {
-  for (const { value: { vmid, config } } of [...context.state.vms.values()]) {
+  for (const {
+    value: { vmid, config },
+  } of [...context.state.vms.values()]) {
     if (config.lock !== 'create' && config.lock !== 'clone') continue
     for (const storage of Object.keys(context.state.storages.value)) {
       for (const { volid } of await imageVolumes(context, storage, vmid)) await takeBack(context, volid)
@@ -167,7 +179,8 @@ async function dropUnfinishedVms(context: Context): Promise<void> {
 /** For the machines' sockets, whose paths have to be short. */
 function makeRunFolder(secrets: Secrets): string {
   // Only a name that mkdtemp gives counts: whatever the document says, nothing else is removed.
-  if (secrets.runFolder !== undefined && /^lab-[A-Za-z0-9]{6}$/.test(basename(secrets.runFolder))) rmSync(secrets.runFolder, { recursive: true, force: true })
+  if (secrets.runFolder !== undefined && /^lab-[A-Za-z0-9]{6}$/.test(basename(secrets.runFolder)))
+    rmSync(secrets.runFolder, { recursive: true, force: true })
   return mkdtempSync(join(tmpdir(), 'lab-'))
 }
 
@@ -177,7 +190,12 @@ async function createDriver(options: LabOptions, stateDir: string, subnet: strin
   if (options.driver === 'fake') return (await import('./compute/fake/driver.ts')).createFakeDriver(given)
   const { createQemuDriver } = await import('./compute/qemu/driver.ts')
   return createQemuDriver(given).catch((error: unknown) => {
-    throw new LabFailure('guests', `real guests can't be run here: ${error instanceof Error ? error.message : String(error)}`, 'They need root and the packages of lab/debian/packages.ts; --driver fake needs neither.', { cause: error })
+    throw new LabFailure(
+      'guests',
+      `real guests can't be run here: ${error instanceof Error ? error.message : String(error)}`,
+      'They need root and the packages of lab/debian/packages.ts; --driver fake needs neither.',
+      { cause: error },
+    )
   })
 }
 
@@ -215,7 +233,10 @@ interface Frame {
 async function start(options: LabOptions, frame: Frame): Promise<Lab> {
   const { stateDir, connectionFile, log, endings } = frame
   const state = openState(stateDir)
-  const secrets = openDocument<Secrets>(join(stateDir, 'secrets.json'), { rootToken: randomUUID(), adminPassword: randomBytes(18).toString('base64url') })
+  const secrets = openDocument<Secrets>(join(stateDir, 'secrets.json'), {
+    rootToken: randomUUID(),
+    adminPassword: randomBytes(18).toString('base64url'),
+  })
   if (options.forReplay) secrets.value.ciToken ??= randomUUID()
   secrets.save()
   prepareAccess(state, secrets.value, options.forReplay ?? false)
@@ -233,7 +254,14 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
     if (fault?.reason !== undefined) throw new Error(fault.reason)
   }
   const context: Context = {
-    node, bridge, vnets: options.vnets ?? {}, state, driver, faults, log, runFolder,
+    node,
+    bridge,
+    vnets: options.vnets ?? {},
+    state,
+    driver,
+    faults,
+    log,
+    runFolder,
     tasks: createTasks(state, node, gate),
     locks: createLocks(options.lockTimeoutMs ?? 10000),
     listing: createListing(() => context, options.listingLagMs ?? 0),
@@ -265,11 +293,18 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
   const router = {
     https: await routerPort(routerPorts.target.https, httpsPort),
     http: await routerPort(routerPorts.target.http, httpPort),
-    second: { https: await routerPort(routerPorts.second.https, secondHttpsPort), http: await routerPort(routerPorts.second.http, secondHttpPort) },
+    second: {
+      https: await routerPort(routerPorts.second.https, secondHttpsPort),
+      http: await routerPort(routerPorts.second.http, secondHttpPort),
+    },
   }
   Object.assign(secrets.value, {
-    port: api.port, socksPort: socks.port, httpsPort: router.https.port, httpPort: router.http.port,
-    secondHttpsPort: router.second.https.port, secondHttpPort: router.second.http.port,
+    port: api.port,
+    socksPort: socks.port,
+    httpsPort: router.https.port,
+    httpPort: router.http.port,
+    secondHttpsPort: router.second.https.port,
+    secondHttpPort: router.second.http.port,
   })
   secrets.save()
   const { promise: stopRequested, resolve: requestStop } = Promise.withResolvers<void>()
@@ -306,8 +341,10 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
     ...(options.forReplay
       ? {
           replay: {
-            PVE_ROOT_TOKEN: `root@pam!lab=${secrets.value.rootToken}`, PVE_CI_TOKEN: `ci@pve!replay=${secrets.value.ciToken}`,
-            PVE_TICKET_USER: 'admin@pve', PVE_TICKET_PASSWORD: secrets.value.adminPassword,
+            PVE_ROOT_TOKEN: `root@pam!lab=${secrets.value.rootToken}`,
+            PVE_CI_TOKEN: `ci@pve!replay=${secrets.value.ciToken}`,
+            PVE_TICKET_USER: 'admin@pve',
+            PVE_TICKET_PASSWORD: secrets.value.adminPassword,
           },
         }
       : {}),
@@ -315,7 +352,18 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
   writeAtomically(connectionFile, `${JSON.stringify(connection, null, 2)}\n`)
   endings.push(async () => rmSync(connectionFile, { force: true }))
   let ending: Promise<void> | undefined
-  return { connection, connectionFile, network, driver, faults, serialLog, kill, renewCertificate: renew, stopRequested, close: () => (ending ??= frame.end()) }
+  return {
+    connection,
+    connectionFile,
+    network,
+    driver,
+    faults,
+    serialLog,
+    kill,
+    renewCertificate: renew,
+    stopRequested,
+    close: () => (ending ??= frame.end()),
+  }
 }
 
 /** On the port it is told; else on the last one. */
@@ -326,7 +374,12 @@ async function startApi(context: Context, certificate: { key: string; cert: stri
   return at(port).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'EADDRINUSE' && error.code !== 'EACCES') throw error
     const why = error.code === 'EACCES' ? 'only root may listen there' : 'something else listens there'
-    throw new LabFailure('port', `the API can't have port ${port} of 127.0.0.1: ${why}`, 'Choose another one with --port; without it a free one is taken.', { cause: error })
+    throw new LabFailure(
+      'port',
+      `the API can't have port ${port} of 127.0.0.1: ${why}`,
+      'Choose another one with --port; without it a free one is taken.',
+      { cause: error },
+    )
   })
 }
 

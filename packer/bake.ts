@@ -72,7 +72,9 @@ export async function bake(options: BakeOptions): Promise<BakeResult> {
     } catch (error) {
       if (signal.aborted) throw stopped(left, error)
       const failure = error instanceof ProxmoxError ? explainStorage(site, error) : error
-      throw left.length > 0 && failure instanceof Failure ? new Failure(failure.code, failure.message, `${failure.hint} ${stillThere(left)}`, { cause: failure }) : failure
+      throw left.length > 0 && failure instanceof Failure
+        ? new Failure(failure.code, failure.message, `${failure.hint} ${stillThere(left)}`, { cause: failure })
+        : failure
     } finally {
       await rm(work, { recursive: true, force: true })
     }
@@ -81,7 +83,8 @@ export async function bake(options: BakeOptions): Promise<BakeResult> {
   }
 }
 
-const stillThere = (left: readonly string[]): string => `Still there: ${left.join(', ')}; the next "npx golden bake" in this site folder takes care of it.`
+const stillThere = (left: readonly string[]): string =>
+  `Still there: ${left.join(', ')}; the next "npx golden bake" in this site folder takes care of it.`
 
 function stopped(left: readonly string[], cause: unknown): Failure {
   return left.length === 0
@@ -102,12 +105,19 @@ interface Bake extends BakeOptions {
 async function carryOut(bake: Bake): Promise<BakeResult> {
   const { site, folder, proxmox, progress, signal, claim, run } = bake
   const place = await requirePlace(proxmox, placeOf(site), progress.warn)
-  const staged = await progress.step('collect the image\'s files', (note) => (bake.stage ?? stageRootfs)({ targetDir: bake.work, cacheDir: bake.cacheDir, progress: note }))
+  const staged = await progress.step("collect the image's files", (note) =>
+    (bake.stage ?? stageRootfs)({ targetDir: bake.work, cacheDir: bake.cacheDir, progress: note }),
+  )
   const inputs = await collectInputs(site, bake.lock, staged.sha256)
   const { fingerprint } = inputs
   if (claim.abandoned.length > 0) await endAbandoned(bake)
   const plan = planBake(site, fingerprint, await listRange(proxmox, site))
-  if (plan.kind === 'revoked') throw new Failure('image-revoked', `the image of these inputs, ${plan.image.name} (${plan.image.vmid}), is revoked`, 'Change what it was revoked for: the lock ("npx golden lock"), the base image, or the project.')
+  if (plan.kind === 'revoked')
+    throw new Failure(
+      'image-revoked',
+      `the image of these inputs, ${plan.image.name} (${plan.image.vmid}), is revoked`,
+      'Change what it was revoked for: the lock ("npx golden lock"), the base image, or the project.',
+    )
   if (plan.kind !== 'unchanged' || claim.abandoned.length > 0) await clearLeftovers(bake, plan.leftovers, plan.kind === 'bake')
   if (plan.kind === 'unchanged') return { outcome: 'unchanged', template: { vmid: plan.image.vmid, name: plan.image.name, fingerprint } }
   if (plan.kind === 'finish') {
@@ -115,20 +125,43 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
     return { outcome: 'baked', template: { vmid: plan.vmid, name: plan.name, fingerprint } }
   }
   const away = plan.base.elsewhere
-  if (away !== undefined) throw new Failure('base-elsewhere', `the base template ${away.name} (${away.vmid}) is ${elsewhere(site, away) ?? ''}`, `In Proxmox, ${bringHere(site, away)}; or remove it: the bake makes a new one.`)
+  if (away !== undefined)
+    throw new Failure(
+      'base-elsewhere',
+      `the base template ${away.name} (${away.vmid}) is ${elsewhere(site, away) ?? ''}`,
+      `In Proxmox, ${bringHere(site, away)}; or remove it: the bake makes a new one.`,
+    )
   if (plan.base.vmid === undefined && place.imports !== undefined) throw place.imports
-  for (const image of plan.elsewhere ?? []) progress.info(`image ${image.name} (${image.vmid}) of the same inputs is ${elsewhere(site, image) ?? ''}: another one is baked. To use that one instead, ${bringHere(site, image)}.`)
+  for (const image of plan.elsewhere ?? [])
+    progress.info(
+      `image ${image.name} (${image.vmid}) of the same inputs is ${elsewhere(site, image) ?? ''}: another one is baked. To use that one instead, ${bringHere(site, image)}.`,
+    )
   const registries = await readRegistries(bake)
   const vmids = await freeVmids(proxmox, site, plan.base.vmid === undefined ? 2 : 1)
   const now = new Date().toISOString()
   if (plan.base.vmid === undefined) {
     const [vmid = 0] = vmids
     await progress.step(`make the base template ${plan.base.name}`, (note) =>
-      makeBase({ proxmox, site, folder, vmid, name: plan.base.name, fingerprint: plan.base.fingerprint, run, now, signal, note, takeAway: (what, remove) => takeAway(bake, what, remove) }))
+      makeBase({
+        proxmox,
+        site,
+        folder,
+        vmid,
+        name: plan.base.name,
+        fingerprint: plan.base.fingerprint,
+        run,
+        now,
+        signal,
+        note,
+        takeAway: (what, remove) => takeAway(bake, what, remove),
+      }),
+    )
   }
   signal.throwIfAborted()
   const vmid = vmids.at(-1) ?? 0
-  await progress.step(`bake ${plan.name}`, (note) => build(bake, plan, { staged, inputs, vmid, baseVmid: plan.base.vmid ?? vmids[0] ?? 0, now, registries, note }))
+  await progress.step(`bake ${plan.name}`, (note) =>
+    build(bake, plan, { staged, inputs, vmid, baseVmid: plan.base.vmid ?? vmids[0] ?? 0, now, registries, note }),
+  )
   await settle(bake, site.proxmox.node, vmid)
   return { outcome: 'baked', template: { vmid, name: plan.name, fingerprint } }
 }
@@ -173,14 +206,26 @@ async function clearLeftovers(bake: Bake, leftovers: readonly Leftover[], refuse
   const isNobodys = (run: string, begin: number): boolean => claim.abandoned.includes(run) || !mayGoOn(begin, Date.now())
   const nobodys: Leftover[] = []
   for (const one of leftovers) {
-    const why = isNobodys(one.run, one.begin) ? await signOfLife(bake, one) : `began at ${new Date(one.begin).toISOString().slice(11, 16)} UTC`
+    const why = isNobodys(one.run, one.begin)
+      ? await signOfLife(bake, one)
+      : `began at ${new Date(one.begin).toISOString().slice(11, 16)} UTC`
     if (why === undefined) nobodys.push(one)
-    else if (refuse) throw new Failure('bake-in-progress', `another bake of this site seems to be going on, from another computer or site folder: ${one.what} ${one.name} (${one.vmid}) ${why}`, `Wait for it to end. If nobody bakes, remove VM ${one.vmid} in Proxmox, then run the same command again.`)
+    else if (refuse)
+      throw new Failure(
+        'bake-in-progress',
+        `another bake of this site seems to be going on, from another computer or site folder: ${one.what} ${one.name} (${one.vmid}) ${why}`,
+        `Wait for it to end. If nobody bakes, remove VM ${one.vmid} in Proxmox, then run the same command again.`,
+      )
   }
   for (const { vmid, node, name, what, run } of nobodys) {
-    await progress.step(`remove ${name} (${vmid}), ${what} of a run that did not end`, () => destroyVm(proxmox, node, vmid, isOf(site, { vmid, node, run }), signal))
+    await progress.step(`remove ${name} (${vmid}), ${what} of a run that did not end`, () =>
+      destroyVm(proxmox, node, vmid, isOf(site, { vmid, node, run }), signal),
+    )
   }
-  for (const [content, isOurs] of [['iso', isSeedName], ['import', isImportName]] as const) {
+  for (const [content, isOurs] of [
+    ['iso', isSeedName],
+    ['import', isImportName],
+  ] as const) {
     for (const name of await listFiles(proxmox, site, content)) {
       if (isOurs(site, name) && isNobodys(runOf(name), beginOf(runOf(name)))) await deleteFile(proxmox, site, content, name)
     }
@@ -220,7 +265,11 @@ interface Build {
 /** How often Packer is run, which ends at the first answer that Proxmox does not give: each update restarts its services. */
 const packerTries = 3
 
-async function build(bake: Bake, plan: BakePlan & { kind: 'bake' }, { staged, inputs, vmid, baseVmid, now, registries, note }: Build): Promise<void> {
+async function build(
+  bake: Bake,
+  plan: BakePlan & { kind: 'bake' },
+  { staged, inputs, vmid, baseVmid, now, registries, note }: Build,
+): Promise<void> {
   const { site, proxmox, work, run, signal, progress } = bake
   const { node, storage, socksProxy } = site.proxmox
   const key = makeBuildKey()
@@ -235,35 +284,74 @@ async function build(bake: Bake, plan: BakePlan & { kind: 'bake' }, { staged, in
     inputPaths.push(path)
   }
   const variables: PackerVariables = {
-    proxmox_url: `${proxmox.url}/api2/json`, node, pool: site.proxmox.pool,
-    vm_id: vmid, vm_name: buildName(site, run), base_name: plan.base.name,
+    proxmox_url: `${proxmox.url}/api2/json`,
+    node,
+    pool: site.proxmox.pool,
+    vm_id: vmid,
+    vm_name: buildName(site, run),
+    base_name: plan.base.name,
     template_name: plan.name,
     template_description: renderRecord({
-      schema: 1, kind: 'image', site: site.name, fingerprint: inputs.fingerprint, lock: inputs.image.lock,
-      base: { os: site.image.base.os, sha256: site.image.base.sha256 }, built: now, seed: seedForm, services: inputs.references,
-      unfinished: true, run
+      schema: 1,
+      kind: 'image',
+      site: site.name,
+      fingerprint: inputs.fingerprint,
+      lock: inputs.image.lock,
+      base: { os: site.image.base.os, sha256: site.image.base.sha256 },
+      built: now,
+      seed: seedForm,
+      services: inputs.references,
+      unfinished: true,
+      run,
     }),
-    cores: site.image.build.cores, memory: site.image.build.memoryMiB,
-    bridge: site.proxmox.bridge, vlan: site.proxmox.vlan === undefined ? '' : String(site.proxmox.vlan), mac,
+    cores: site.image.build.cores,
+    memory: site.image.build.memoryMiB,
+    bridge: site.proxmox.bridge,
+    vlan: site.proxmox.vlan === undefined ? '' : String(site.proxmox.vlan),
+    mac,
     seed: `${storage.iso}:iso/${seed}`,
-    ssh_host: site.image.build.address, ssh_key_file: keyFile, ssh_timeout: `${site.image.build.sshTimeoutMinutes}m`,
-    socks_host: socksProxy?.host ?? '', socks_port: socksProxy?.port ?? 0,
-    scripts, inputs: inputPaths, archives: [staged.file]
+    ssh_host: site.image.build.address,
+    ssh_key_file: keyFile,
+    ssh_timeout: `${site.image.build.sshTimeoutMinutes}m`,
+    socks_host: socksProxy?.host ?? '',
+    socks_port: socksProxy?.port ?? 0,
+    scripts,
+    inputs: inputPaths,
+    archives: [staged.file],
   }
   const variablesFile = join(work, 'golden.pkrvars.json')
   await writeFile(variablesFile, JSON.stringify(variables), { mode: 0o600 })
   try {
     // Our own upload: the plugin's can't be used with a token before 1.1.2.
-    await proxmox.upload({ node, storage: storage.iso, content: 'iso', filename: seed, data: renderBuildSeed({ site, mac, publicKey: key.publicKey, instance: run }), signal })
+    await proxmox.upload({
+      node,
+      storage: storage.iso,
+      content: 'iso',
+      filename: seed,
+      data: renderBuildSeed({ site, mac, publicKey: key.publicKey, instance: run }),
+      signal,
+    })
     for (let tries = 1; ; tries++) {
       await findBase(bake, plan.base.name, baseVmid)
       try {
-        const outcome = await runPacker({ command: 'build', template, variablesFile, workFolder: work, environment: bake.environment, token: bake.token, caFile: bake.caFile, signal, note })
+        const outcome = await runPacker({
+          command: 'build',
+          template,
+          variablesFile,
+          workFolder: work,
+          environment: bake.environment,
+          token: bake.token,
+          caFile: bake.caFile,
+          signal,
+          note,
+        })
         if (outcome.exitCode !== 0) throw explainBuild(site, outcome)
         break
       } catch (error) {
         // Packer removes its VM itself, but not when its first change of the clone's configuration fails. This also waits for an API that is away.
-        const removed = await takeAway(bake, `VM ${vmid} (${variables.vm_name})`, () => destroyVm(proxmox, node, vmid, isOf(site, { vmid, node, run })))
+        const removed = await takeAway(bake, `VM ${vmid} (${variables.vm_name})`, () =>
+          destroyVm(proxmox, node, vmid, isOf(site, { vmid, node, run })),
+        )
         const passes = error instanceof Failure && error.code === 'proxmox-unreachable'
         if (!passes || !removed || tries === packerTries || signal.aborted) throw error
         progress.warn(`${error.message.split('\n')[0] ?? ''}; it is run once more, with a new VM`)

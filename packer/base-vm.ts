@@ -8,7 +8,7 @@ export const baseVm = {
   agent: 1,
   scsihw: 'virtio-scsi-pci',
   boot: 'order=scsi0',
-  serial0: 'socket'
+  serial0: 'socket',
 } as const
 
 /** Of its only disk, scsi0. */

@@ -43,8 +43,14 @@ export async function makeBase(options: BaseOptions): Promise<void> {
   const file = importName(site, run)
   const vm = `/nodes/${node}/qemu`
   const record: BaseRecord = {
-    schema: 1, kind: 'base', site: site.name, fingerprint: options.fingerprint,
-    base: { os: site.image.base.os, sha256: site.image.base.sha256 }, built: options.now, unfinished: true, run
+    schema: 1,
+    kind: 'base',
+    site: site.name,
+    fingerprint: options.fingerprint,
+    base: { os: site.image.base.os, sha256: site.image.base.sha256 },
+    built: options.now,
+    unfinished: true,
+    run,
   }
   let asked = false
   const isOurs = isOf(site, { vmid, node, run })
@@ -54,29 +60,50 @@ export async function makeBase(options: BaseOptions): Promise<void> {
     note('making the VM')
     await carryOut(options, {
       // Without tags: under a pool's permissions PVE takes them only afterwards.
-      ask: () => proxmox.post<string>(vm, {
-        ...baseVm, vmid, name, pool: site.proxmox.pool,
-        description: renderRecord(record),
-        scsi0: `${storage.disks}:0,import-from=${storage.iso}:import/${file},${baseDisk}`
-      }).then((upid) => {
-        asked = true
-        return upid
-      }, (error: unknown) => {
-        // Refused: whatever has this VMID is not ours. Without an answer it may be.
-        asked ||= !(error instanceof ProxmoxError) || error.lost
-        throw error
-      }),
+      ask: () =>
+        proxmox
+          .post<string>(vm, {
+            ...baseVm,
+            vmid,
+            name,
+            pool: site.proxmox.pool,
+            description: renderRecord(record),
+            scsi0: `${storage.disks}:0,import-from=${storage.iso}:import/${file},${baseDisk}`,
+          })
+          .then(
+            (upid) => {
+              asked = true
+              return upid
+            },
+            (error: unknown) => {
+              // Refused: whatever has this VMID is not ours. Without an answer it may be.
+              asked ||= !(error instanceof ProxmoxError) || error.lost
+              throw error
+            },
+          ),
       isDone: (config) => isOurs(config) && config.lock === undefined && config['scsi0'] !== undefined,
-      signal
+      signal,
     })
     // From here on little is left to do, and a base that is finished is kept: an abort comes into effect afterwards.
     const config = await proxmox.get<VmConfig>(`${vm}/${vmid}/config`)
     const has = gibibytes(config)
     const wanted = site.image.build.diskGiB
-    if (has > wanted) throw new Failure('base-larger-than-disk', `the base image has a disk of ${has} GiB, image.build.diskGiB is ${wanted}`, `Set image.build.diskGiB in site.ts to ${Math.ceil(has)} or more.`)
-    if (has < wanted) await carryOut(options, { ask: () => proxmox.put<string | null>(`${vm}/${vmid}/resize`, { disk: 'scsi0', size: `${wanted}G` }), isDone: (seen) => gibibytes(seen) >= wanted })
+    if (has > wanted)
+      throw new Failure(
+        'base-larger-than-disk',
+        `the base image has a disk of ${has} GiB, image.build.diskGiB is ${wanted}`,
+        `Set image.build.diskGiB in site.ts to ${Math.ceil(has)} or more.`,
+      )
+    if (has < wanted)
+      await carryOut(options, {
+        ask: () => proxmox.put<string | null>(`${vm}/${vmid}/resize`, { disk: 'scsi0', size: `${wanted}G` }),
+        isDone: (seen) => gibibytes(seen) >= wanted,
+      })
     // Proxmox calls the VM a template before it makes a base volume of its disk.
-    await carryOut(options, { ask: () => proxmox.post<string>(`${vm}/${vmid}/template`), isDone: (seen) => Number(seen.template) === 1 && /[:/]base-\d+-/.test(String(seen['scsi0'])) })
+    await carryOut(options, {
+      ask: () => proxmox.post<string>(`${vm}/${vmid}/template`),
+      isDone: (seen) => Number(seen.template) === 1 && /[:/]base-\d+-/.test(String(seen['scsi0'])),
+    })
     await proxmox.put(`${vm}/${vmid}/config`, { tags: baseTag, description: renderRecord(finished(record)) }, { repeatable: true })
   } catch (error) {
     if (asked) await takeAway(`VM ${vmid} (${name})`, () => destroyVm(proxmox, node, vmid, isOurs))
@@ -123,16 +150,31 @@ async function fetchImage(options: BaseOptions, file: string): Promise<void> {
   const { url, file: local, sha256 } = site.image.base
   if (url !== undefined) {
     note(`Proxmox downloads ${basename(new URL(url).pathname)}`)
-    const upid = await proxmox.post<string>(`/nodes/${node}/storage/${storage.iso}/download-url`, { content: 'import', filename: file, url, checksum: sha256, 'checksum-algorithm': 'sha256' }).catch(async (error: unknown) => {
-      if (!isLost(error)) throw error
-      await settleTasks(proxmox, node, ({ type }) => type === 'download', signal, { timeoutMs: 3_600_000 })
-      // It is there once it is whole, and has its checksum.
-      if (!(await listFiles(proxmox, site, 'import')).includes(file)) throw error
-      return undefined
-    })
+    const upid = await proxmox
+      .post<string>(`/nodes/${node}/storage/${storage.iso}/download-url`, {
+        content: 'import',
+        filename: file,
+        url,
+        checksum: sha256,
+        'checksum-algorithm': 'sha256',
+      })
+      .catch(async (error: unknown) => {
+        if (!isLost(error)) throw error
+        await settleTasks(proxmox, node, ({ type }) => type === 'download', signal, { timeoutMs: 3_600_000 })
+        // It is there once it is whole, and has its checksum.
+        if (!(await listFiles(proxmox, site, 'import')).includes(file)) throw error
+        return undefined
+      })
     if (upid === undefined) return
     try {
-      await proxmox.task(upid, { signal, stop: true, timeoutMs: 3_600_000, onLog: (line) => { if (/\d+%/.test(line)) note(line.trim()) } })
+      await proxmox.task(upid, {
+        signal,
+        stop: true,
+        timeoutMs: 3_600_000,
+        onLog: (line) => {
+          if (/\d+%/.test(line)) note(line.trim())
+        },
+      })
     } catch (error) {
       if (error instanceof Failure && /checksum/i.test(error.message)) throw wrongChecksum(url, error)
       throw error
@@ -148,11 +190,24 @@ async function fetchImage(options: BaseOptions, file: string): Promise<void> {
   const hash = createHash('sha256')
   await pipeline(createReadStream(path), hash, { signal })
   if (hash.digest('hex') !== sha256) throw wrongChecksum(path)
-  await proxmox.upload({ node, storage: storage.iso, content: 'import', filename: file, data: path, signal, onProgress: (fraction) => note(`uploading the base image: ${Math.floor(fraction * 100)} %`) })
+  await proxmox.upload({
+    node,
+    storage: storage.iso,
+    content: 'import',
+    filename: file,
+    data: path,
+    signal,
+    onProgress: (fraction) => note(`uploading the base image: ${Math.floor(fraction * 100)} %`),
+  })
 }
 
 function wrongChecksum(what: string, cause?: unknown): Failure {
-  return new Failure('base-checksum', `${what} does not have the SHA-256 that image.base.sha256 says`, 'If the distribution has published a newer image, take its checksum from its own list and put it in site.ts; otherwise somebody may have changed the file.', { cause })
+  return new Failure(
+    'base-checksum',
+    `${what} does not have the SHA-256 that image.base.sha256 says`,
+    'If the distribution has published a newer image, take its checksum from its own list and put it in site.ts; otherwise somebody may have changed the file.',
+    { cause },
+  )
 }
 
 /** Size of the root disk in GiB: `local-lvm:vm-100-disk-0,size=3G`. */

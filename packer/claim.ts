@@ -33,11 +33,12 @@ export async function claimBake(folder: string, work: string, run: string): Prom
   const claim = await claimFile(join(folder, 'state', 'bake.json'), {
     note(left) {
       before = isNote(left) ? left : undefined
-      return noteOf([...before?.runs ?? [], run])
+      return noteOf([...(before?.runs ?? []), run])
     },
-    busy: { code: 'bake-in-progress', message: 'a bake of this site is already running' }
+    busy: { code: 'bake-in-progress', message: 'a bake of this site is already running' },
   })
-  if (before !== undefined && before.host === hostname() && before.work !== work && basename(before.work).startsWith('golden-bake-')) await rm(before.work, { recursive: true, force: true })
+  if (before !== undefined && before.host === hostname() && before.work !== work && basename(before.work).startsWith('golden-bake-'))
+    await rm(before.work, { recursive: true, force: true })
   let earlier = before?.runs ?? []
   let abandoned = false
   return {
@@ -46,12 +47,14 @@ export async function claimBake(folder: string, work: string, run: string): Prom
       earlier = []
       await claim.note(noteOf([run]))
     },
-    abandon: () => { abandoned = true },
+    abandon: () => {
+      abandoned = true
+    },
     release: async () => {
       const runs = abandoned ? [...earlier, run] : earlier
       if (runs.length > 0) await claim.note(noteOf(runs))
       await claim.release(runs.length > 0)
-    }
+    },
   }
 }
 

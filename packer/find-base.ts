@@ -46,8 +46,16 @@ export async function findBase({ proxmox, site, signal, pauseMs = 500 }: FindBas
   }
   const bearers = listed.filter((one) => one.name === name).map((one) => one.vmid)
   if (bearers.includes(vmid)) throw ambiguous(name, bearers)
-  throw new Failure('base-unlisted', `Proxmox has base template ${name} (${vmid}) but does not show its name in its list of VMs, by which Packer looks for it`, `Its status daemon makes that list: "systemctl restart pvestatd" on node ${site.proxmox.node}, then run the same command again.`)
+  throw new Failure(
+    'base-unlisted',
+    `Proxmox has base template ${name} (${vmid}) but does not show its name in its list of VMs, by which Packer looks for it`,
+    `Its status daemon makes that list: "systemctl restart pvestatd" on node ${site.proxmox.node}, then run the same command again.`,
+  )
 }
 
 const ambiguous = (name: string, vmids: readonly number[]): Failure =>
-  new Failure('base-ambiguous', `several VMs are named ${name}: ${[...vmids].sort((a, b) => a - b).join(', ')}`, 'Rename or remove those that are not the base template of this site; in Proxmox\'s list of VMs, by which Packer looks for it, a new name shows some seconds later.')
+  new Failure(
+    'base-ambiguous',
+    `several VMs are named ${name}: ${[...vmids].sort((a, b) => a - b).join(', ')}`,
+    "Rename or remove those that are not the base template of this site; in Proxmox's list of VMs, by which Packer looks for it, a new name shows some seconds later.",
+  )

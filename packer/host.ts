@@ -9,7 +9,8 @@ import { isFree } from '../proxmox/vmid.ts'
 import type { VmConfig } from '../images/catalog.ts'
 import type { Site } from '../settings/site.ts'
 
-const gone = (error: unknown): boolean => error instanceof ProxmoxError && /does not exist|no such (vm|resource|volume)/i.test(error.message)
+const gone = (error: unknown): boolean =>
+  error instanceof ProxmoxError && /does not exist|no such (vm|resource|volume)/i.test(error.message)
 
 /** The configuration of a VM, or undefined if there is none. */
 export async function readConfig(proxmox: Proxmox, node: string, vmid: number): Promise<VmConfig | undefined> {
@@ -31,7 +32,12 @@ export async function freeVmids(proxmox: Proxmox, site: Site, count: number): Pr
   for (let vmid = first; vmid <= last && free.length < count; vmid++) {
     if (await isFree(proxmox, vmid)) free.push(vmid)
   }
-  if (free.length < count) throw new Failure('template-range-full', `the VMIDs ${first} to ${last} are all in use`, 'Remove images that are no longer needed, or widen proxmox.templates in site.ts. Nothing was touched.')
+  if (free.length < count)
+    throw new Failure(
+      'template-range-full',
+      `the VMIDs ${first} to ${last} are all in use`,
+      'Remove images that are no longer needed, or widen proxmox.templates in site.ts. Nothing was touched.',
+    )
   return free
 }
 
@@ -43,16 +49,28 @@ export async function freeVmids(proxmox: Proxmox, site: Site, count: number): Pr
  * @param lookAgain how often, when the answer was lost
  * @throws Failure `vm-locked`
  */
-export async function destroyVm(proxmox: Proxmox, node: string, vmid: number, isMeant: (config: VmConfig) => boolean, signal?: AbortSignal, lookAgain = 2): Promise<void> {
+export async function destroyVm(
+  proxmox: Proxmox,
+  node: string,
+  vmid: number,
+  isMeant: (config: VmConfig) => boolean,
+  signal?: AbortSignal,
+  lookAgain = 2,
+): Promise<void> {
   const options = signal ? { signal } : {}
   for (let tries = 0; ; tries++) {
     const config = await readConfig(proxmox, node, vmid)
-    if (!await isBeingMade(proxmox, node, vmid, config)) {
+    if (!(await isBeingMade(proxmox, node, vmid, config))) {
       if (config === undefined || !isMeant(config)) return
-      if (config.lock === undefined && await stopped(proxmox, node, vmid, options) && await marked(proxmox, node, vmid, config)) break
+      if (config.lock === undefined && (await stopped(proxmox, node, vmid, options)) && (await marked(proxmox, node, vmid, config))) break
     }
     // What was going on when its run was killed holds the lock until Proxmox has ended it.
-    if (tries === 300) throw new Failure('vm-locked', `VM ${vmid} stays locked (${config?.lock ?? 'create'})`, `Look at its tasks in Proxmox; "qm unlock ${vmid}" on the host ends a lock that nobody holds. Then run the same command again.`)
+    if (tries === 300)
+      throw new Failure(
+        'vm-locked',
+        `VM ${vmid} stays locked (${config?.lock ?? 'create'})`,
+        `Look at its tasks in Proxmox; "qm unlock ${vmid}" on the host ends a lock that nobody holds. Then run the same command again.`,
+      )
     await delay(1000, undefined, options)
   }
   try {
@@ -60,7 +78,7 @@ export async function destroyVm(proxmox: Proxmox, node: string, vmid: number, is
   } catch (error) {
     const lost = isLost(error)
     if (lost) await settleTasks(proxmox, node, concerns([vmid]), signal)
-    if (await readConfig(proxmox, node, vmid) === undefined) return
+    if ((await readConfig(proxmox, node, vmid)) === undefined) return
     if (!lost || lookAgain === 0) throw error
     await destroyVm(proxmox, node, vmid, isMeant, signal, lookAgain - 1)
   }

@@ -38,7 +38,9 @@ export async function collectInputs(site: Site, lock: Lock, staged: string): Pro
   const packages = await readPackages()
   const { os, sha256 } = site.image.base
   const names = (await readdir(scripts)).filter((name) => name.endsWith('.sh') && !isStray(name)).sort()
-  const sources = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await readFile(join(scripts, name), 'utf8')] as const)))
+  const sources = Object.fromEntries(
+    await Promise.all(names.map(async (name) => [name, await readFile(join(scripts, name), 'utf8')] as const)),
+  )
   const image: ImageInputs = {
     base: { os, sha256 },
     diskGiB: site.image.build.diskGiB,
@@ -47,7 +49,12 @@ export async function collectInputs(site: Site, lock: Lock, staged: string): Pro
     packages: [...packages.common, ...(packages[os] ?? [])],
     masked: packages.masked,
     enabled: await enabledUnits(),
-    sources: { ...sources, 'golden.pkr.hcl': await readFile(template, 'utf8'), 'base-vm.ts': canonical({ vm: baseVm, disk: baseDisk }), 'packages.json': canonical({ unwanted: packages.unwanted, timers: packages.timers }) }
+    sources: {
+      ...sources,
+      'golden.pkr.hcl': await readFile(template, 'utf8'),
+      'base-vm.ts': canonical({ vm: baseVm, disk: baseDisk }),
+      'packages.json': canonical({ unwanted: packages.unwanted, timers: packages.timers }),
+    },
   }
   return { image, fingerprint: fingerprint(image), references: references(lock), containers: site.network.containers }
 }
@@ -84,12 +91,19 @@ export async function inputFiles(inputs: Inputs, built: string, registries: read
     ...trialFiles(await readCompose(), inputs.references, inputs.containers),
     ['image.json', `${JSON.stringify(record, null, 2)}\n`],
     ['registries', lines(registries.map(({ host }, index) => `${host} registry-${index}.pem`))],
-    ['traces', lines(Object.values(inputs.references).map(traceOf).filter((trace, index, all) => all.indexOf(trace) === index))],
+    [
+      'traces',
+      lines(
+        Object.values(inputs.references)
+          .map(traceOf)
+          .filter((trace, index, all) => all.indexOf(trace) === index),
+      ),
+    ],
     ['ca-lines', lines(registries.flatMap(({ caPem }) => linesOf(caPem)))],
     ...registries.map(({ caPem }, index) => [`registry-${index}.pem`, caPem] as const),
     await script('unwanted.sh'),
     await script('clean.sh'),
-    await script('check.sh')
+    await script('check.sh'),
   ])
 }
 
@@ -107,7 +121,10 @@ function traceOf(reference: string): string {
 /** A line of each certificate that no other one has, as PEM files usually have it: the last whole one, of its signature. */
 function linesOf(caPem: string): string[] {
   return (caPem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []).flatMap((pem) => {
-    const whole = new X509Certificate(pem).toString().split('\n').filter((line) => /^[A-Za-z0-9+/=]{64}$/.test(line))
+    const whole = new X509Certificate(pem)
+      .toString()
+      .split('\n')
+      .filter((line) => /^[A-Za-z0-9+/=]{64}$/.test(line))
     return whole.slice(-1)
   })
 }

@@ -20,6 +20,6 @@ export function makeBuildKey(): BuildKey {
   const blob = Buffer.concat([field('ssh-ed25519'), field(point)])
   return {
     privateKey: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
-    publicKey: `ssh-ed25519 ${blob.toString('base64')} golden-bake`
+    publicKey: `ssh-ed25519 ${blob.toString('base64')} golden-bake`,
   }
 }

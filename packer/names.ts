@@ -19,7 +19,10 @@ export const isSeedName = (site: Site, name: string): boolean => new RegExp(`^go
 export const isImportName = (site: Site, name: string): boolean => new RegExp(`^golden-base-${site.name}-${hex}\\.qcow2$`).test(name)
 
 /** One bake: when it began, in seconds, and four random digits. */
-export const newRun = (now: Date): string => Math.floor(now.getTime() / 1000).toString(16).padStart(8, '0') + randomBytes(2).toString('hex')
+export const newRun = (now: Date): string =>
+  Math.floor(now.getTime() / 1000)
+    .toString(16)
+    .padStart(8, '0') + randomBytes(2).toString('hex')
 
 /** The run in the name of a build VM, a seed or an import. */
 export const runOf = (name: string): string => /-([0-9a-f]{12})(\.[a-z0-9]+)?$/.exec(name)?.[1] ?? ''

@@ -38,19 +38,36 @@ export type BakePlan =
   /** It is there but must not be used. */
   | { readonly kind: 'revoked'; readonly image: Image }
   /** Packer has finished it, but the run ended before it was tidied up and tagged. */
-  | { readonly kind: 'finish'; readonly vmid: number; readonly node: string; readonly name: string; readonly leftovers: readonly Leftover[] }
   | {
-    readonly kind: 'bake'
-    readonly base: BasePlan
-    readonly name: string
-    /** Images of the same inputs of which the site can make no clones. */
-    readonly elsewhere?: readonly Image[]
-    readonly leftovers: readonly Leftover[]
-  }
+      readonly kind: 'finish'
+      readonly vmid: number
+      readonly node: string
+      readonly name: string
+      readonly leftovers: readonly Leftover[]
+    }
+  | {
+      readonly kind: 'bake'
+      readonly base: BasePlan
+      readonly name: string
+      /** Images of the same inputs of which the site can make no clones. */
+      readonly elsewhere?: readonly Image[]
+      readonly leftovers: readonly Leftover[]
+    }
 
 /** What makes a base template: the same fingerprint, the same template. */
 export const baseFingerprint = (site: Site): string =>
-  sha256(canonical({ schema: 1, os: site.image.base.os, sha256: site.image.base.sha256, diskGiB: site.image.build.diskGiB, node: site.proxmox.node, storage: site.proxmox.storage.disks, vm: baseVm, disk: baseDisk }))
+  sha256(
+    canonical({
+      schema: 1,
+      os: site.image.base.os,
+      sha256: site.image.base.sha256,
+      diskGiB: site.image.build.diskGiB,
+      node: site.proxmox.node,
+      storage: site.proxmox.storage.disks,
+      vm: baseVm,
+      disk: baseDisk,
+    }),
+  )
 
 export function planBake(site: Site, fingerprint: string, range: readonly RangeVm[]): BakePlan {
   const { images, bases } = sortRange(range)
@@ -62,21 +79,33 @@ export function planBake(site: Site, fingerprint: string, range: readonly RangeV
   if (good.length === 0 && same[0] !== undefined) return { kind: 'revoked', image: same[0] }
   const name = imageName(site, fingerprint)
   const isDoomed = (vmid: number): boolean => range.some((vm) => vm.vmid === vmid && splitTags(vm.config.tags).includes(doomedTag))
-  const isHere = ({ vmid, node }: Leftover): boolean => range.some((vm) => vm.vmid === vmid && elsewhere(site, { node, storage: storageOf(vm.config) }) === undefined)
+  const isHere = ({ vmid, node }: Leftover): boolean =>
+    range.some((vm) => vm.vmid === vmid && elsewhere(site, { node, storage: storageOf(vm.config) }) === undefined)
   const unfinished = leftovers.find((one) => one.what === 'unfinished image' && one.name === name && !isDoomed(one.vmid) && isHere(one))
-  if (unfinished !== undefined) return { kind: 'finish', vmid: unfinished.vmid, node: unfinished.node, name, leftovers: leftovers.filter((one) => one !== unfinished) }
+  if (unfinished !== undefined)
+    return { kind: 'finish', vmid: unfinished.vmid, node: unfinished.node, name, leftovers: leftovers.filter((one) => one !== unfinished) }
   const wanted = baseFingerprint(site)
   const named = bases.filter((one) => one.record.fingerprint === wanted && one.name === baseName(site, wanted))
   const away = named.find((one) => elsewhere(site, one) !== undefined)
-  const base: BasePlan = { fingerprint: wanted, name: baseName(site, wanted), vmid: named.find((one) => one !== away)?.vmid, ...(away === undefined ? {} : { elsewhere: away }) }
+  const base: BasePlan = {
+    fingerprint: wanted,
+    name: baseName(site, wanted),
+    vmid: named.find((one) => one !== away)?.vmid,
+    ...(away === undefined ? {} : { elsewhere: away }),
+  }
   return { kind: 'bake', base, name, ...(good.length === 0 ? {} : { elsewhere: good }), leftovers }
 }
 
 /** The record of a template of ours that Packer has made and tidy.ts has not finished. */
 function unfinishedImage(site: Site, vm: RangeVm): Record | undefined {
   const parsed = parseRecord(vm.config.description)
-  const found = Number(vm.config.template ?? 0) === 1 && isImageName(site, vm.config.name ?? '') &&
-    parsed.ok && parsed.record.kind === 'image' && parsed.record.site === site.name && parsed.record.unfinished
+  const found =
+    Number(vm.config.template ?? 0) === 1 &&
+    isImageName(site, vm.config.name ?? '') &&
+    parsed.ok &&
+    parsed.record.kind === 'image' &&
+    parsed.record.site === site.name &&
+    parsed.record.unfinished
   return found ? parsed.record : undefined
 }
 
@@ -86,21 +115,33 @@ function unfinishedImage(site: Site, vm: RangeVm): Record | undefined {
  */
 export function findLeftovers(site: Site, range: readonly RangeVm[]): Leftover[] {
   return range.flatMap((vm): Leftover[] => {
-    const { vmid, node, config: { name = '', description, lock } } = vm
+    const {
+      vmid,
+      node,
+      config: { name = '', description, lock },
+    } = vm
     const parsed = parseRecord(description)
     const record = parsed.ok && parsed.record.site === site.name ? parsed.record : undefined
     // Until Packer's first configuration a clone has the description of its base.
     if (isBuildName(site, name) && ((description ?? '').trim() === packersMark || record !== undefined)) {
       return [{ vmid, node, name, what: 'build VM', run: runOf(name), begin: beginOf(runOf(name)), lock }]
     }
-    const what = unfinishedImage(site, vm) ? 'unfinished image' : isBaseName(site, name) && record?.kind === 'base' && record.unfinished ? 'unfinished base' : undefined
-    return what === undefined || record === undefined ? [] : [{ vmid, node, name, what, run: record.run ?? '', begin: Date.parse(record.built), lock }]
+    const what = unfinishedImage(site, vm)
+      ? 'unfinished image'
+      : isBaseName(site, name) && record?.kind === 'base' && record.unfinished
+        ? 'unfinished base'
+        : undefined
+    return what === undefined || record === undefined
+      ? []
+      : [{ vmid, node, name, what, run: record.run ?? '', begin: Date.parse(record.built), lock }]
   })
 }
 
 /** Whether the VM with this configuration is one that the given run has made and not finished. */
-export const isOf = (site: Site, { vmid, node, run }: { readonly vmid: number; readonly node: string; readonly run: string }) => (config: VmConfig): boolean =>
-  findLeftovers(site, [{ vmid, node, config }])[0]?.run === run
+export const isOf =
+  (site: Site, { vmid, node, run }: { readonly vmid: number; readonly node: string; readonly run: string }) =>
+  (config: VmConfig): boolean =>
+    findLeftovers(site, [{ vmid, node, config }])[0]?.run === run
 
 /** In milliseconds: what began longer ago is nobody's. */
 export const longestBake = 6 * 3_600_000

@@ -60,16 +60,19 @@ export async function runPacker(run: PackerRun): Promise<BuildOutcome> {
     cwd: run.workFolder,
     env: environmentOf(run),
     signal: run.signal,
-    heard: (line) => heard.line(line)
+    heard: (line) => heard.line(line),
   })
   const outcome = heard.outcome(exitCode)
-  if (exitCode === 127 && outcome.errors.length === 0) throw new Failure('packer-missing', 'Packer is not on PATH', 'Run the verb as "npx golden …": it provides Packer.')
+  if (exitCode === 127 && outcome.errors.length === 0)
+    throw new Failure('packer-missing', 'Packer is not on PATH', 'Run the verb as "npx golden …": it provides Packer.')
   return outcome
 }
 
 /** Only what Packer needs: a proxy of the user's would be one for Proxmox's API too, which is reached directly. */
 function environmentOf(run: PackerRun): Record<string, string> {
-  const kept = Object.fromEntries(['PATH', 'HOME', 'LANG', 'USER'].flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])))
+  const kept = Object.fromEntries(
+    ['PATH', 'HOME', 'LANG', 'USER'].flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+  )
   return {
     ...kept,
     ...run.environment,
@@ -81,7 +84,7 @@ function environmentOf(run: PackerRun): Record<string, string> {
     PROXMOX_USERNAME: run.token.id,
     PROXMOX_TOKEN: run.token.secret,
     // Go trusts these instead of the system's (crypto/x509): only the site's CA, as our own client does.
-    ...(run.caFile === undefined ? {} : { SSL_CERT_FILE: run.caFile, SSL_CERT_DIR: run.workFolder })
+    ...(run.caFile === undefined ? {} : { SSL_CERT_FILE: run.caFile, SSL_CERT_DIR: run.workFolder }),
   }
 }
 
@@ -130,4 +133,9 @@ export class Listener {
 const unescape = (text: string): string => text.replaceAll('%!(PACKER_COMMA)', ',').replaceAll('\\n', '\n').replaceAll('\\r', '')
 
 /** Without colours, and without the name of the only build in front. */
-const plain = (text: string): string => text.replaceAll(/\u001B\[[0-9;]*m/g, '').replace(/^(==> )?\s*proxmox-clone\.golden: ?/, '').replace(/^==> /, '').trim()
+const plain = (text: string): string =>
+  text
+    .replaceAll(/\u001B\[[0-9;]*m/g, '')
+    .replace(/^(==> )?\s*proxmox-clone\.golden: ?/, '')
+    .replace(/^==> /, '')
+    .trim()

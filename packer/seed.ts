@@ -27,7 +27,16 @@ export function renderBuildSeed(options: BuildSeed): Buffer {
   const userData = {
     hostname: buildHost,
     ssh_pwauth: false,
-    users: [{ name: buildUser, uid: buildUid, lock_passwd: true, shell: '/bin/sh', sudo: ['ALL=(ALL) NOPASSWD:ALL'], ssh_authorized_keys: [options.publicKey.trim()] }]
+    users: [
+      {
+        name: buildUser,
+        uid: buildUid,
+        lock_passwd: true,
+        shell: '/bin/sh',
+        sudo: ['ALL=(ALL) NOPASSWD:ALL'],
+        ssh_authorized_keys: [options.publicKey.trim()],
+      },
+    ],
   }
   const networkConfig = {
     version: 2,
@@ -39,14 +48,17 @@ export function renderBuildSeed(options: BuildSeed): Buffer {
         dhcp4: false,
         addresses: [`${image.build.address}/${prefix}`],
         routes: [{ to: '0.0.0.0/0', via: network.gateway }],
-        nameservers: { addresses: [...network.nameservers] }
-      }
-    }
+        nameservers: { addresses: [...network.nameservers] },
+      },
+    },
   }
   // JSON is YAML, and needs no rules of quoting.
-  return renderIso('cidata', new Map([
-    ['meta-data', `${JSON.stringify(metaData, null, 2)}\n`],
-    ['user-data', `#cloud-config\n${JSON.stringify(userData, null, 2)}\n`],
-    ['network-config', `${JSON.stringify(networkConfig, null, 2)}\n`]
-  ]))
+  return renderIso(
+    'cidata',
+    new Map([
+      ['meta-data', `${JSON.stringify(metaData, null, 2)}\n`],
+      ['user-data', `#cloud-config\n${JSON.stringify(userData, null, 2)}\n`],
+      ['network-config', `${JSON.stringify(networkConfig, null, 2)}\n`],
+    ]),
+  )
 }

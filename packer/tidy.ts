@@ -8,10 +8,14 @@ import { Failure, isLost } from '../core/failure.ts'
 
 /** Keys to delete: cloud-init's settings, CD drives, detached disks. Pure. */
 export function leftoverKeys(config: VmConfig): string[] {
-  return Object.entries(config).filter(([key, value]) =>
-    /^(ciuser|cipassword|citype|cicustom|ciupgrade|sshkeys|nameserver|searchdomain|ipconfig\d+|unused\d+)$/.test(key) ||
-    (/^(ide|sata|scsi)\d+$/.test(key) && /(^|,)media=cdrom\b/.test(String(value)))
-  ).map(([key]) => key).sort()
+  return Object.entries(config)
+    .filter(
+      ([key, value]) =>
+        /^(ciuser|cipassword|citype|cicustom|ciupgrade|sshkeys|nameserver|searchdomain|ipconfig\d+|unused\d+)$/.test(key) ||
+        (/^(ide|sata|scsi)\d+$/.test(key) && /(^|,)media=cdrom\b/.test(String(value))),
+    )
+    .map(([key]) => key)
+    .sort()
 }
 
 /** The last step of a bake: from here on the template is an image. @throws ProxmoxError when somebody changes it meanwhile */
@@ -35,6 +39,7 @@ async function tidy(proxmox: Proxmox, node: string, vmid: number): Promise<void>
   // looked at: a run elsewhere that takes the template for a leftover marks it before it deletes it (host.ts).
   if (keys.length > 0) await proxmox.put(path, { delete: keys.join(','), digest: config.digest })
   const { digest, tags } = keys.length > 0 ? await proxmox.get<VmConfig>(path) : config
-  if (splitTags(tags).includes(doomedTag)) throw new Failure('image-doomed', `template ${vmid} is being removed by a bake that runs elsewhere`, 'Run "npx golden bake" again.')
+  if (splitTags(tags).includes(doomedTag))
+    throw new Failure('image-doomed', `template ${vmid} is being removed by a bake that runs elsewhere`, 'Run "npx golden bake" again.')
   await proxmox.put(path, { tags: newImageTags, ...(parsed.ok ? { description: renderRecord(finished(parsed.record)) } : {}), digest })
 }

@@ -29,7 +29,11 @@ export const readCompose = async (): Promise<Compose> => parse(await readFile(fi
  * Several services of one image differ in their words only: the first stands for all.
  * @param containers `network.containers` of the site: with others the build VM might lose its way to Packer
  */
-export function trialFiles(compose: Compose, references: Partial<Record<Service, string>>, containers: string): [name: string, text: string][] {
+export function trialFiles(
+  compose: Compose,
+  references: Partial<Record<Service, string>>,
+  containers: string,
+): [name: string, text: string][] {
   const variables = { ...imageVariables(references), ...networkVariables(containers) }
   const trials: string[] = []
   const folders = new Map<string, string>()
@@ -40,13 +44,13 @@ export function trialFiles(compose: Compose, references: Partial<Record<Service,
     trials.push([service, name, ...(spec['x-trial'] ?? ['--version'])].join(' '))
     for (const { type, source, read_only } of spec.volumes ?? []) {
       // Secrets are read by their user alone, but here there are none; what a program writes to is its own.
-      if (type === 'bind') folders.set(source, read_only === true ? folders.get(source) ?? '0:0' : spec.user ?? '0:0')
+      if (type === 'bind') folders.set(source, read_only === true ? (folders.get(source) ?? '0:0') : (spec.user ?? '0:0'))
     }
   }
   const text = (list: readonly string[]): string => list.map((line) => `${line}\n`).join('')
   return [
     ['compose.env', text(Object.entries(variables).map(([name, value]) => `${name}="${value}"`))],
     ['trials', text(trials)],
-    ['trial-folders', text([...folders].map(([path, owner]) => `${owner} ${path}`))]
+    ['trial-folders', text([...folders].map(([path, owner]) => `${owner} ${path}`))],
   ]
 }

@@ -55,7 +55,12 @@ export class ProxmoxError extends Failure {
   /** PVE's complaints by parameter. */
   readonly parameters: Readonly<Record<string, string>>
 
-  constructor(code: string, message: string, hint: string, details: { status: number; method: string; path: string; parameters?: Record<string, string>; cause?: unknown; lost?: boolean }) {
+  constructor(
+    code: string,
+    message: string,
+    hint: string,
+    details: { status: number; method: string; path: string; parameters?: Record<string, string>; cause?: unknown; lost?: boolean },
+  ) {
     super(code, message, hint, details)
     this.name = 'ProxmoxError'
     this.status = details.status
@@ -129,7 +134,11 @@ export interface Proxmox {
    */
   agentExec(node: string, vmid: number, command: readonly [string, ...string[]], options?: ExecOptions): Promise<AgentResult>
   /** Waits until the guest's agent answers; rejects with code `agent-timeout`. */
-  waitForAgent(node: string, vmid: number, options?: { timeoutMs?: number; signal?: AbortSignal; onWait?: (elapsedMs: number) => void }): Promise<void>
+  waitForAgent(
+    node: string,
+    vmid: number,
+    options?: { timeoutMs?: number; signal?: AbortSignal; onWait?: (elapsedMs: number) => void },
+  ): Promise<void>
   close(): void
 }
 
@@ -156,9 +165,12 @@ const execTries = 3
  * frozen for a backup, and the program goes on in it. Of a VM that does not run it says something else.
  */
 const missesAnswer = ({ status, message }: ProxmoxError): boolean =>
-  status === 500 && !/VM \d+ (is )?not running/.test(message) && /guest agent is not running|qga (command|socket)|got timeout|frozen/i.test(message)
+  status === 500 &&
+  !/VM \d+ (is )?not running/.test(message) &&
+  /guest agent is not running|qga (command|socket)|got timeout|frozen/i.test(message)
 
-const servicesHint = 'Something between here and Proxmox\'s services answers in their place: see "systemctl status pveproxy pvedaemon" on the node. Then run the same command again: it looks first, and goes on from what it finds.'
+const servicesHint =
+  'Something between here and Proxmox\'s services answers in their place: see "systemctl status pveproxy pvedaemon" on the node. Then run the same command again: it looks first, and goes on from what it finds.'
 
 interface Ticket {
   readonly ticket: string
@@ -182,10 +194,26 @@ class Client implements Proxmox {
     this.#endpoint = endpoint
     const { auth } = endpoint
     // It goes into a header: with a line break or the mark of an encoding in it no request could even be made.
-    if ('secret' in auth && !/^[!-~]*$/.test(auth.id + auth.secret)) throw new Failure('token-malformed', `token ${auth.id}, or its secret, is not one word of plain characters`, 'Put the secret alone into its place, in one line and without a byte order mark; or make a new one with "npx golden setup --new-token".')
-    if (endpoint.caPem !== undefined && !isCertificate(endpoint.caPem)) throw new Failure('ca-unreadable', `what is pinned for ${this.url} is no certificate in PEM`, 'Remove the file that proxmox.caFile names (secrets/proxmox-ca.pem by default), and run "npx golden setup" to see and pin the right one.')
+    if ('secret' in auth && !/^[!-~]*$/.test(auth.id + auth.secret))
+      throw new Failure(
+        'token-malformed',
+        `token ${auth.id}, or its secret, is not one word of plain characters`,
+        'Put the secret alone into its place, in one line and without a byte order mark; or make a new one with "npx golden setup --new-token".',
+      )
+    if (endpoint.caPem !== undefined && !isCertificate(endpoint.caPem))
+      throw new Failure(
+        'ca-unreadable',
+        `what is pinned for ${this.url} is no certificate in PEM`,
+        'Remove the file that proxmox.caFile names (secrets/proxmox-ca.pem by default), and run "npx golden setup" to see and pin the right one.',
+      )
     this.#transport = openTransport({ url: this.url, caPem: endpoint.caPem, connectTimeoutMs: endpoint.connectTimeoutMs ?? 15_000 })
-    this.#patience = new Patience({ url: this.url, say: endpoint.say, signal: endpoint.signal, known: endpoint.known, waitMs: endpoint.waitMs ?? 120_000 })
+    this.#patience = new Patience({
+      url: this.url,
+      say: endpoint.say,
+      signal: endpoint.signal,
+      known: endpoint.known,
+      waitMs: endpoint.waitMs ?? 120_000,
+    })
   }
 
   get<T>(path: string, query?: Parameters): Promise<T> {
@@ -225,7 +253,9 @@ class Client implements Proxmox {
       if ((await this.get<{ status: string }>(`${path}/status`)).status === 'stopped') return
       await this.del(path, {}, { repeatable: true })
       await this.#watch(upid, {})
-    } catch { /* a task that was stopped has failed */ }
+    } catch {
+      /* a task that was stopped has failed */
+    }
   }
 
   async #watch(upid: string, options: TaskOptions): Promise<void> {
@@ -244,10 +274,26 @@ class Client implements Proxmox {
       if (status.status === 'stopped') {
         const exit = status.exitstatus ?? 'unknown'
         if (exit === 'OK' || exit.startsWith('WARNINGS')) return
-        if (saysFull(exit)) throw new ProxmoxError('storage-full', `a storage of ${this.url} is full: ${exit}`, storageFullHint, { status: 0, method: 'GET', path })
-        throw new ProxmoxError('task-failed', `Proxmox task ${upid.split(':')[5] ?? ''} ${upid.split(':')[6] ?? ''} failed: ${exit}`.replace(/ +/g, ' '), `See the task's log in Proxmox (node ${node}, Tasks).`, { status: 0, method: 'GET', path })
+        if (saysFull(exit))
+          throw new ProxmoxError('storage-full', `a storage of ${this.url} is full: ${exit}`, storageFullHint, {
+            status: 0,
+            method: 'GET',
+            path,
+          })
+        throw new ProxmoxError(
+          'task-failed',
+          `Proxmox task ${upid.split(':')[5] ?? ''} ${upid.split(':')[6] ?? ''} failed: ${exit}`.replace(/ +/g, ' '),
+          `See the task's log in Proxmox (node ${node}, Tasks).`,
+          { status: 0, method: 'GET', path },
+        )
       }
-      if (this.#patience.clock() > until) throw new ProxmoxError('task-timeout', `Proxmox task ${upid} still runs`, `Look at it in Proxmox (node ${node}, Tasks), then run the same command again.`, { status: 0, method: 'GET', path })
+      if (this.#patience.clock() > until)
+        throw new ProxmoxError(
+          'task-timeout',
+          `Proxmox task ${upid} still runs`,
+          `Look at it in Proxmox (node ${node}, Tasks), then run the same command again.`,
+          { status: 0, method: 'GET', path },
+        )
       await delay(pause, undefined, { signal: options.signal })
     }
   }
@@ -274,33 +320,46 @@ class Client implements Proxmox {
     if (typeof data === 'string') await pipeline(createReadStream(data), checksum)
     else checksum.update(data)
     // PVE parses the fields in this order, the file last (PVE::APIServer::AnyEvent).
-    const field = (name: string, value: string): string => `--${boundary}\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`
+    const field = (name: string, value: string): string =>
+      `--${boundary}\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`
     const digest = checksum.digest('hex')
     const head = Buffer.from(
-      field('content', content) + field('checksum-algorithm', 'sha256') + field('checksum', digest) +
-      `--${boundary}\r\nContent-Disposition: form-data; name="filename"; filename="${filename}"\r\nContent-Type: application/octet-stream\r\n\r\n`)
+      field('content', content) +
+        field('checksum-algorithm', 'sha256') +
+        field('checksum', digest) +
+        `--${boundary}\r\nContent-Disposition: form-data; name="filename"; filename="${filename}"\r\nContent-Type: application/octet-stream\r\n\r\n`,
+    )
     const tail = Buffer.from(`\r\n--${boundary}--\r\n`)
     // Once everything is on its way only the answer tells the task that has to be ended: from then on it is waited for.
     const sending = new AbortController()
-    const abort = (): void => { sending.abort() }
+    const abort = (): void => {
+      sending.abort()
+    }
     if (options.signal?.aborted) abort()
     options.signal?.addEventListener('abort', abort)
-    const body = (): Readable => Readable.from((async function* () {
-      let sent = 0
-      yield head
-      for await (const chunk of (typeof data === 'string' ? createReadStream(data, { highWaterMark: 1 << 20 }) : [data]) as AsyncIterable<Uint8Array>) {
-        yield chunk
-        sent += chunk.byteLength
-        options.onProgress?.(size === 0 ? 1 : sent / size)
-      }
-      options.signal?.removeEventListener('abort', abort)
-      yield tail
-    })())
+    const body = (): Readable =>
+      Readable.from(
+        (async function* () {
+          let sent = 0
+          yield head
+          for await (const chunk of (typeof data === 'string'
+            ? createReadStream(data, { highWaterMark: 1 << 20 })
+            : [data]) as AsyncIterable<Uint8Array>) {
+            yield chunk
+            sent += chunk.byteLength
+            options.onProgress?.(size === 0 ? 1 : sent / size)
+          }
+          options.signal?.removeEventListener('abort', abort)
+          yield tail
+        })(),
+      )
     try {
       return await this.#call<string>({
-        method: 'POST', path: `/nodes/${node}/storage/${storage}/upload`,
+        method: 'POST',
+        path: `/nodes/${node}/storage/${storage}/upload`,
         stream: { type: `multipart/form-data; boundary=${boundary}`, length: head.length + size + tail.length, body },
-        timeoutMs: 3_600_000, signal: sending.signal
+        timeoutMs: 3_600_000,
+        signal: sending.signal,
       })
     } finally {
       options.signal?.removeEventListener('abort', abort)
@@ -317,35 +376,72 @@ class Client implements Proxmox {
     }
   }
 
-  async #exec(node: string, vmid: number, command: readonly string[], { input, timeoutMs, signal, repeatable = false }: ExecOptions): Promise<AgentResult> {
+  async #exec(
+    node: string,
+    vmid: number,
+    command: readonly string[],
+    { input, timeoutMs, signal, repeatable = false }: ExecOptions,
+  ): Promise<AgentResult> {
     const path = `/nodes/${node}/qemu/${vmid}/agent`
     const form = { command, ...(input === undefined ? {} : { 'input-data': input }) }
     const { pid } = await this.#call<{ pid: number }>({ method: 'POST', path: `${path}/exec`, form, repeatable, waiting: signal })
     const until = this.#patience.clock() + (timeoutMs ?? 120_000)
     let missed: unknown
     for (let pause = 50; ; pause = Math.min(pause * 2, 1000)) {
-      const status = await this.#look<{ exited: number | boolean; exitcode?: number; signal?: number; 'out-data'?: string; 'err-data'?: string }>(`${path}/exec-status`, { pid }, signal).catch((error: unknown) => {
+      const status = await this.#look<{
+        exited: number | boolean
+        exitcode?: number
+        signal?: number
+        'out-data'?: string
+        'err-data'?: string
+      }>(`${path}/exec-status`, { pid }, signal).catch((error: unknown) => {
         // The agent tells of an end once, and forgets it (QEMU, qga/commands.c, guest-exec-status): that answer was lost on its way.
-        if (error instanceof ProxmoxError && error.status === 500 && /PID \d+ does not exist/.test(error.message)) throw new ProxmoxError('agent-exec-lost', `${command[0]} in VM ${vmid} has ended, but how was told to nobody`, 'Run the same command again: it looks first, and goes on from what it finds.', { status: 500, method: 'GET', path, cause: error, lost: true })
+        if (error instanceof ProxmoxError && error.status === 500 && /PID \d+ does not exist/.test(error.message))
+          throw new ProxmoxError(
+            'agent-exec-lost',
+            `${command[0]} in VM ${vmid} has ended, but how was told to nobody`,
+            'Run the same command again: it looks first, and goes on from what it finds.',
+            { status: 500, method: 'GET', path, cause: error, lost: true },
+          )
         if (!(error instanceof ProxmoxError) || !missesAnswer(error)) throw error
         missed = error
         return undefined
       })
       if (status !== undefined && Number(status.exited) === 1) {
-        return { exitCode: status.exitcode ?? 128 + (status.signal ?? 0), stdout: status['out-data'] ?? '', stderr: status['err-data'] ?? '' }
+        return {
+          exitCode: status.exitcode ?? 128 + (status.signal ?? 0),
+          stdout: status['out-data'] ?? '',
+          stderr: status['err-data'] ?? '',
+        }
       }
-      if (this.#patience.clock() > until) throw new ProxmoxError('agent-exec-timeout', `${command[0]} in VM ${vmid} did not end in time`, `Look at VM ${vmid}'s console in Proxmox.`, { status: 0, method: 'GET', path, cause: missed })
+      if (this.#patience.clock() > until)
+        throw new ProxmoxError(
+          'agent-exec-timeout',
+          `${command[0]} in VM ${vmid} did not end in time`,
+          `Look at VM ${vmid}'s console in Proxmox.`,
+          { status: 0, method: 'GET', path, cause: missed },
+        )
       await delay(pause, undefined, { signal })
     }
   }
 
-  async waitForAgent(node: string, vmid: number, options: { timeoutMs?: number; signal?: AbortSignal; onWait?: (elapsedMs: number) => void } = {}): Promise<void> {
+  async waitForAgent(
+    node: string,
+    vmid: number,
+    options: { timeoutMs?: number; signal?: AbortSignal; onWait?: (elapsedMs: number) => void } = {},
+  ): Promise<void> {
     const began = this.#patience.clock()
     const timeoutMs = options.timeoutMs ?? 900_000
     let last: unknown
     for (;;) {
       try {
-        await this.#call({ method: 'POST', path: `/nodes/${node}/qemu/${vmid}/agent/ping`, form: {}, repeatable: true, waiting: options.signal })
+        await this.#call({
+          method: 'POST',
+          path: `/nodes/${node}/qemu/${vmid}/agent/ping`,
+          form: {},
+          repeatable: true,
+          waiting: options.signal,
+        })
         return
       } catch (error) {
         // PVE says 500 for "agent not running" and "VM not running" alike; only the first one passes by itself.
@@ -353,7 +449,12 @@ class Client implements Proxmox {
         last = error
       }
       if (this.#patience.clock() - began > timeoutMs) {
-        throw new ProxmoxError('agent-timeout', `the guest agent of VM ${vmid} did not answer within ${Math.round(timeoutMs / 1000)} s`, `Look at VM ${vmid}'s console in Proxmox: it says where the boot hangs, if it does.`, { status: 500, method: 'POST', path: `/nodes/${node}/qemu/${vmid}/agent/ping`, cause: last })
+        throw new ProxmoxError(
+          'agent-timeout',
+          `the guest agent of VM ${vmid} did not answer within ${Math.round(timeoutMs / 1000)} s`,
+          `Look at VM ${vmid}'s console in Proxmox: it says where the boot hangs, if it does.`,
+          { status: 500, method: 'POST', path: `/nodes/${node}/qemu/${vmid}/agent/ping`, cause: last },
+        )
       }
       options.onWait?.(this.#patience.clock() - began)
       await delay(1000, undefined, { signal: options.signal })
@@ -385,10 +486,19 @@ class Client implements Proxmox {
       headers['Content-Length'] = text.length
     }
     try {
-      return await this.#patience.send(() => this.#transport.send({
-        method, path, headers, body: stream?.body() ?? text,
-        timeoutMs: timeoutMs ?? this.#endpoint.timeoutMs ?? 60_000, signal
-      }), repeatable, waiting ?? signal)
+      return await this.#patience.send(
+        () =>
+          this.#transport.send({
+            method,
+            path,
+            headers,
+            body: stream?.body() ?? text,
+            timeoutMs: timeoutMs ?? this.#endpoint.timeoutMs ?? 60_000,
+            signal,
+          }),
+        repeatable,
+        waiting ?? signal,
+      )
     } catch (error) {
       throw error instanceof NoAnswer ? this.#unreachable(method, path, error, repeatable) : error
     }
@@ -399,17 +509,41 @@ class Client implements Proxmox {
     if (answer.status >= 200 && answer.status < 300 && parsed !== undefined && 'data' in parsed) return parsed.data as T
     const message = (parsed?.message ?? answer.reason).trim() || `HTTP ${answer.status}`
     const parameters = parsed?.errors ?? {}
-    const listed = Object.entries(parameters).map(([name, text]) => `${name}: ${text.trim()}`).join('; ')
+    const listed = Object.entries(parameters)
+      .map(([name, text]) => `${name}: ${text.trim()}`)
+      .join('; ')
     const what = `${method} ${path.split('?')[0]}: ${message}${listed === '' ? '' : ` (${listed})`}`
     const details = { status: answer.status, method, path, parameters }
     if (answer.status === 401) {
       const { auth } = this.#endpoint
-      if ('password' in auth) throw new ProxmoxError('login-refused', `Proxmox at ${this.url} does not accept the password of ${auth.username}`, 'Check the user, with its realm, and the password.', details)
-      throw new ProxmoxError('not-authenticated', `Proxmox at ${this.url} does not accept the token ${auth.id}`, 'If it is gone, has expired, or its secret is another: "npx golden setup --new-token" makes a new one. Or correct proxmox.tokenId and proxmox.token in site.ts.', details)
+      if ('password' in auth)
+        throw new ProxmoxError(
+          'login-refused',
+          `Proxmox at ${this.url} does not accept the password of ${auth.username}`,
+          'Check the user, with its realm, and the password.',
+          details,
+        )
+      throw new ProxmoxError(
+        'not-authenticated',
+        `Proxmox at ${this.url} does not accept the token ${auth.id}`,
+        'If it is gone, has expired, or its secret is another: "npx golden setup --new-token" makes a new one. Or correct proxmox.tokenId and proxmox.token in site.ts.',
+        details,
+      )
     }
-    if (answer.status === 403) throw new ProxmoxError('permission-denied', what, 'Run "npx golden setup" again: it repairs the role, the pools and their permissions.', details)
-    if (answer.status >= 200 && answer.status < 300) throw new ProxmoxError('not-proxmox', `${this.url} does not answer like Proxmox VE`, 'Check proxmox.url in site.ts.', details)
-    if (isPassingStatus(answer.status)) throw new ProxmoxError('proxmox-unreachable', `${what} (${answer.status})`, servicesHint, { ...details, lost: method !== 'GET' && mayBeDone(answer.status) })
+    if (answer.status === 403)
+      throw new ProxmoxError(
+        'permission-denied',
+        what,
+        'Run "npx golden setup" again: it repairs the role, the pools and their permissions.',
+        details,
+      )
+    if (answer.status >= 200 && answer.status < 300)
+      throw new ProxmoxError('not-proxmox', `${this.url} does not answer like Proxmox VE`, 'Check proxmox.url in site.ts.', details)
+    if (isPassingStatus(answer.status))
+      throw new ProxmoxError('proxmox-unreachable', `${what} (${answer.status})`, servicesHint, {
+        ...details,
+        lost: method !== 'GET' && mayBeDone(answer.status),
+      })
     if (saysFull(what)) throw new ProxmoxError('storage-full', `a storage is full: ${what}`, storageFullHint, details)
     throw new ProxmoxError('proxmox-refused', what, 'Mend what Proxmox complains about, then run the same command again.', details)
   }
@@ -423,11 +557,22 @@ class Client implements Proxmox {
   }
 
   async #login(login: Login): Promise<Ticket> {
-    const answer = await this.#answer({ method: 'POST', path: '/access/ticket', form: { username: login.username, password: login.password }, authorize: false, repeatable: true })
+    const answer = await this.#answer({
+      method: 'POST',
+      path: '/access/ticket',
+      form: { username: login.username, password: login.password },
+      authorize: false,
+      repeatable: true,
+    })
     const data = this.#read<{ ticket: string; CSRFPreventionToken: string; NeedTFA?: number }>('POST', '/access/ticket', answer)
     if (data.NeedTFA) {
       // What came is no ticket yet, only the question for the second factor.
-      throw new ProxmoxError('tfa-needed', `${login.username} logs in to ${this.url} with a second factor`, 'Use an API token of an administrator (without privilege separation) instead: "npx golden setup --admin \'USER@REALM!TOKEN\'", with its secret in PROXMOX_ADMIN_TOKEN.', { status: answer.status, method: 'POST', path: '/access/ticket' })
+      throw new ProxmoxError(
+        'tfa-needed',
+        `${login.username} logs in to ${this.url} with a second factor`,
+        'Use an API token of an administrator (without privilege separation) instead: "npx golden setup --admin \'USER@REALM!TOKEN\'", with its secret in PROXMOX_ADMIN_TOKEN.',
+        { status: answer.status, method: 'POST', path: '/access/ticket' },
+      )
     }
     return { ticket: data.ticket, csrf: data.CSRFPreventionToken }
   }
@@ -439,12 +584,27 @@ class Client implements Proxmox {
     if (cause.name === 'AbortError') return new ProxmoxError('cancelled', 'cancelled', 'Run the same command again.', details)
     const certificate = /CERT|SELF_SIGNED|ALTNAME|UNABLE_TO_VERIFY|ISSUER/.test(cause.code ?? '')
     if (certificate) {
-      return new ProxmoxError('certificate-not-trusted', `the certificate of ${this.url} is not trusted: ${cause.message}`, 'If the host or its certificate changed on purpose, remove the pinned one (proxmox.caFile, secrets/proxmox-ca.pem by default) and run "npx golden setup" to see and pin the new one; otherwise somebody may be in between.', details)
+      return new ProxmoxError(
+        'certificate-not-trusted',
+        `the certificate of ${this.url} is not trusted: ${cause.message}`,
+        'If the host or its certificate changed on purpose, remove the pinned one (proxmox.caFile, secrets/proxmox-ca.pem by default) and run "npx golden setup" to see and pin the new one; otherwise somebody may be in between.',
+        details,
+      )
     }
     if (!repeatable && mayBeDone(noAnswer)) {
-      return new ProxmoxError('proxmox-unreachable', `Proxmox at ${this.url} did not say what became of ${method} ${path.split('?')[0]}: ${cause.message}`, 'Run the same command again: it looks first, and goes on from what it finds.', { ...details, lost: true })
+      return new ProxmoxError(
+        'proxmox-unreachable',
+        `Proxmox at ${this.url} did not say what became of ${method} ${path.split('?')[0]}: ${cause.message}`,
+        'Run the same command again: it looks first, and goes on from what it finds.',
+        { ...details, lost: true },
+      )
     }
-    return new ProxmoxError('proxmox-unreachable', `Proxmox does not answer at ${this.url}: ${cause.message}`, 'Check proxmox.url in site.ts, the network, and that the host is up.', details)
+    return new ProxmoxError(
+      'proxmox-unreachable',
+      `Proxmox does not answer at ${this.url}: ${cause.message}`,
+      'Check proxmox.url in site.ts, the network, and that the host is up.',
+      details,
+    )
   }
 }
 
@@ -453,7 +613,7 @@ function encode(parameters: Parameters): string {
   const pairs: string[] = []
   for (const [key, value] of Object.entries(parameters)) {
     if (value === undefined) continue
-    const values = Array.isArray(value) ? value as readonly string[] : [typeof value === 'boolean' ? (value ? '1' : '0') : String(value)]
+    const values = Array.isArray(value) ? (value as readonly string[]) : [typeof value === 'boolean' ? (value ? '1' : '0') : String(value)]
     for (const one of values) pairs.push(`${encodeURIComponent(key)}=${encodeURIComponent(one)}`)
   }
   return pairs.join('&')

@@ -10,7 +10,8 @@ import { isPassingStatus } from './patience.ts'
 export const managementSet = 'management'
 
 /** The sentence without which nobody is told of the option. */
-export const firewallWarning = 'From then on every node drops what is not let in: NFS, Ceph, a backup server, DNS and DHCP of NAT bridges and whatever else it serves besides SSH and the web interface'
+export const firewallWarning =
+  'From then on every node drops what is not let in: NFS, Ceph, a backup server, DNS and DHCP of NAT bridges and whatever else it serves besides SSH and the web interface'
 
 /** A rule of the datacenter, in Proxmox's order: the first that fits decides. */
 export interface FirewallRule {
@@ -33,7 +34,9 @@ export async function observeFirewall(admin: Proxmox): Promise<FirewallObserved>
   const options = await admin.get<{ enable?: number }>('/cluster/firewall/options')
   const rules = await admin.get<FirewallRule[]>('/cluster/firewall/rules')
   const sets = await admin.get<{ name: string }[]>('/cluster/firewall/ipset')
-  const management = sets.some(({ name }) => name === managementSet) ? await admin.get<{ cidr: string; nomatch?: number }[]>(`/cluster/firewall/ipset/${managementSet}`) : undefined
+  const management = sets.some(({ name }) => name === managementSet)
+    ? await admin.get<{ cidr: string; nomatch?: number }[]>(`/cluster/firewall/ipset/${managementSet}`)
+    : undefined
   return { enabled: Number(options.enable) === 1, rules, management }
 }
 
@@ -55,40 +58,75 @@ export interface Exposure {
   readonly ownNetwork?: string | undefined
 }
 
-interface Interface { readonly iface: string; readonly type?: string; readonly address?: string; readonly cidr?: string; readonly address6?: string; readonly bridge_ports?: string }
-interface Storage { readonly storage: string; readonly type: string; readonly server?: string; readonly server2?: string; readonly portal?: string; readonly monhost?: string }
+interface Interface {
+  readonly iface: string
+  readonly type?: string
+  readonly address?: string
+  readonly cidr?: string
+  readonly address6?: string
+  readonly bridge_ports?: string
+}
+interface Storage {
+  readonly storage: string
+  readonly type: string
+  readonly server?: string
+  readonly server2?: string
+  readonly portal?: string
+  readonly monhost?: string
+}
 
 const storageServers: Readonly<Record<string, string>> = {
-  nfs: 'NFS (2049, 111)', cifs: 'SMB (445)', pbs: 'Proxmox Backup Server (8007)', iscsi: 'iSCSI (3260)', iscsidirect: 'iSCSI (3260)', zfs: 'iSCSI (3260)', glusterfs: 'GlusterFS (24007)', cephfs: 'Ceph (3300, 6789, 6800 to 7568)', rbd: 'Ceph (3300, 6789, 6800 to 7568)'
+  nfs: 'NFS (2049, 111)',
+  cifs: 'SMB (445)',
+  pbs: 'Proxmox Backup Server (8007)',
+  iscsi: 'iSCSI (3260)',
+  iscsidirect: 'iSCSI (3260)',
+  zfs: 'iSCSI (3260)',
+  glusterfs: 'GlusterFS (24007)',
+  cephfs: 'Ceph (3300, 6789, 6800 to 7568)',
+  rbd: 'Ceph (3300, 6789, 6800 to 7568)',
 }
 
 export async function observeExposure(admin: Proxmox, node: string): Promise<Exposure> {
   // What a version or an installation does not have is answered with an error, which tells as much as an empty list.
-  const ask = async <T>(path: string): Promise<T | undefined> => admin.get<T>(path).catch((error: unknown) => {
-    if (error instanceof ProxmoxError && error.status >= 400 && !isPassingStatus(error.status)) return undefined
-    throw error
-  })
-  const members = await ask<{ type: string; name?: string; ip?: string; local?: number }[]>('/cluster/status') ?? []
-  const interfaces = await ask<Interface[]>(`/nodes/${node}/network`) ?? []
+  const ask = async <T>(path: string): Promise<T | undefined> =>
+    admin.get<T>(path).catch((error: unknown) => {
+      if (error instanceof ProxmoxError && error.status >= 400 && !isPassingStatus(error.status)) return undefined
+      throw error
+    })
+  const members = (await ask<{ type: string; name?: string; ip?: string; local?: number }[]>('/cluster/status')) ?? []
+  const interfaces = (await ask<Interface[]>(`/nodes/${node}/network`)) ?? []
   const nodes = members.filter(({ type }) => type === 'node')
-  const own = new Set(['localhost', '127.0.0.1', '::1', ...nodes.flatMap(({ name, ip }) => [name, ip]), ...interfaces.flatMap(({ address, address6 }) => [address, address6])])
+  const own = new Set([
+    'localhost',
+    '127.0.0.1',
+    '::1',
+    ...nodes.flatMap(({ name, ip }) => [name, ip]),
+    ...interfaces.flatMap(({ address, address6 }) => [address, address6]),
+  ])
   const isOwn = (host: string): boolean => own.has(host) || nodes.some(({ name }) => name !== undefined && host.startsWith(`${name}.`))
   const served: string[] = []
-  for (const { storage, type, server, server2, portal, monhost } of await ask<Storage[]>('/storage') ?? []) {
-    const hosts = [server, server2, portal?.replace(/:\d+$/, ''), ...(monhost ?? '').split(/[\s,;]+/)].filter((host) => host !== undefined && host !== '')
+  for (const { storage, type, server, server2, portal, monhost } of (await ask<Storage[]>('/storage')) ?? []) {
+    const hosts = [server, server2, portal?.replace(/:\d+$/, ''), ...(monhost ?? '').split(/[\s,;]+/)].filter(
+      (host) => host !== undefined && host !== '',
+    )
     const what = storageServers[type]
     if (what !== undefined && hosts.some((host) => isOwn(host as string))) served.push(`${what}, of which storage ${storage} is a client`)
   }
-  if (await ask(`/nodes/${node}/ceph/status`) !== undefined) served.push('Ceph (3300, 6789, 6800 to 7568)')
+  if ((await ask(`/nodes/${node}/ceph/status`)) !== undefined) served.push('Ceph (3300, 6789, 6800 to 7568)')
   for (const { iface, type, address, bridge_ports: ports } of interfaces) {
-    if (type === 'bridge' && address !== undefined && (ports ?? '').trim() === '') served.push(`bridge ${iface} (${address}) has no port: its guests may have their addresses (DHCP, 67) and names (DNS, 53) from the node`)
+    if (type === 'bridge' && address !== undefined && (ports ?? '').trim() === '')
+      served.push(
+        `bridge ${iface} (${address}) has no port: its guests may have their addresses (DHCP, 67) and names (DNS, 53) from the node`,
+      )
   }
-  for (const { zone, dhcp } of await ask<{ zone: string; dhcp?: string }[]>('/cluster/sdn/zones') ?? []) if (dhcp !== undefined) served.push(`DHCP (67) and DNS (53) of SDN zone ${zone}`)
+  for (const { zone, dhcp } of (await ask<{ zone: string; dhcp?: string }[]>('/cluster/sdn/zones')) ?? [])
+    if (dhcp !== undefined) served.push(`DHCP (67) and DNS (53) of SDN zone ${zone}`)
   const address = nodes.find(({ name }) => name === node)?.ip
   return {
     served,
-    otherNodes: nodes.flatMap(({ name }) => name === undefined || name === node ? [] : [name]),
-    ownNetwork: address === undefined ? undefined : interfaces.find((entry) => entry.address === address)?.cidr
+    otherNodes: nodes.flatMap(({ name }) => (name === undefined || name === node ? [] : [name])),
+    ownNetwork: address === undefined ? undefined : interfaces.find((entry) => entry.address === address)?.cidr,
   }
 }
 
@@ -117,28 +155,52 @@ export interface FirewallQuestion {
  * What there is to know before it is turned on.
  * @param caller undefined, as `exposure`: nobody has looked (the printed script does, on the node)
  */
-export function firewallQuestion(management: readonly string[], firewall: FirewallObserved, exposure: Exposure | undefined, caller: string | undefined): FirewallQuestion {
+export function firewallQuestion(
+  management: readonly string[],
+  firewall: FirewallObserved,
+  exposure: Exposure | undefined,
+  caller: string | undefined,
+): FirewallQuestion {
   const admin = management.join(', ')
-  const place = caller === undefined ? undefined : placeOf(caller, [...management, ...(exposure?.ownNetwork === undefined ? [] : [exposure.ownNetwork])])
-  const refusing = firewall.rules.filter((rule) => Number(rule.enable) === 1 && !['out', 'forward'].includes(rule.type) && (rule.type !== 'in' || rule.action !== 'ACCEPT'))
+  const place =
+    caller === undefined
+      ? undefined
+      : placeOf(caller, [...management, ...(exposure?.ownNetwork === undefined ? [] : [exposure.ownNetwork])])
+  const refusing = firewall.rules.filter(
+    (rule) => Number(rule.enable) === 1 && !['out', 'forward'].includes(rule.type) && (rule.type !== 'in' || rule.action !== 'ACCEPT'),
+  )
   const excepted = (firewall.management ?? []).filter(({ nomatch }) => Number(nomatch) === 1).map(({ cidr }) => cidr)
   const missing = missingSources(management, firewall)
-  const own = exposure?.ownNetwork === undefined ? 'the node\'s own network' : `the node's own network ${exposure.ownNetwork}`
+  const own = exposure?.ownNetwork === undefined ? "the node's own network" : `the node's own network ${exposure.ownNetwork}`
   return {
     mayLockOut: place === 'outside',
     lines: [
       `${firewallWarning}.`,
       `Let in are SSH (22), the web interface (8006), consoles (3128, 5900 to 5999) and migrations (60000 to 60050), from network.admin (${admin}) and from ${own}${exposure === undefined || exposure.otherNodes.length === 0 ? '' : `; and corosync between the nodes (${exposure.otherNodes.join(', ')} too). What the nodes do with each other in any other network is not`}.`,
-      ...(exposure === undefined ? [] : [exposure.served.length === 0 ? 'The API tells of nothing else that is served here; it does not tell of everything.' : `Found to be served here, and closed by it: ${exposure.served.join('; ')}.`]),
+      ...(exposure === undefined
+        ? []
+        : [
+            exposure.served.length === 0
+              ? 'The API tells of nothing else that is served here; it does not tell of everything.'
+              : `Found to be served here, and closed by it: ${exposure.served.join('; ')}.`,
+          ]),
       'Look on each node at what listens ("ss -lntup"), above all for NFS and SMB shares, a backup server, dnsmasq and monitoring, and make a rule for what has to stay (Proxmox: Datacenter, Firewall, Add) first.',
-      ...(caller === undefined ? [] : [
-        place === 'outside' ? `You come from ${caller}, which is in none of these networks: YOU MAY LOCK YOURSELF OUT. Behind a router or VPN that translates addresses Proxmox sees another one; make sure that it is in network.admin.`
-          : place === 'loopback' ? `You come from ${caller}, by a tunnel or from the node itself: make sure that where you really come from is in network.admin.`
-            : `You come from ${caller}, which stays let in, unless something on the way translates it.`
-      ]),
-      ...(refusing.length === 0 ? [] : [`Rules of the datacenter that come before that, and may refuse: ${refusing.map(({ type, action, source, comment }) => [type, action, source, comment].filter(Boolean).join(' ')).join('; ')}.`]),
+      ...(caller === undefined
+        ? []
+        : [
+            place === 'outside'
+              ? `You come from ${caller}, which is in none of these networks: YOU MAY LOCK YOURSELF OUT. Behind a router or VPN that translates addresses Proxmox sees another one; make sure that it is in network.admin.`
+              : place === 'loopback'
+                ? `You come from ${caller}, by a tunnel or from the node itself: make sure that where you really come from is in network.admin.`
+                : `You come from ${caller}, which stays let in, unless something on the way translates it.`,
+          ]),
+      ...(refusing.length === 0
+        ? []
+        : [
+            `Rules of the datacenter that come before that, and may refuse: ${refusing.map(({ type, action, source, comment }) => [type, action, source, comment].filter(Boolean).join(' ')).join('; ')}.`,
+          ]),
       ...(excepted.length === 0 ? [] : [`Not let in, because the IP set ${managementSet} excepts them: ${excepted.join(', ')}.`]),
-      `What will be done: ${missing.length === 0 ? '' : `${missing.join(', ')} into the IP set ${managementSet}, then `}the datacenter firewall on. To undo it, on the node: pvesh set /cluster/firewall/options --enable 0`
-    ]
+      `What will be done: ${missing.length === 0 ? '' : `${missing.join(', ')} into the IP set ${managementSet}, then `}the datacenter firewall on. To undo it, on the node: pvesh set /cluster/firewall/options --enable 0`,
+    ],
   }
 }

@@ -15,7 +15,10 @@ export function isCertificate(pem: string): boolean {
 
 /** Only the alternative names count (crypto/x509), and they do for a pinned certificate, too. */
 export function isFor(certificate: X509Certificate, host: string): boolean {
-  return (isIP(host) === 0 ? certificate.checkHost(host, { subject: 'never', partialWildcards: false }) : certificate.checkIP(host)) !== undefined
+  return (
+    (isIP(host) === 0 ? certificate.checkHost(host, { subject: 'never', partialWildcards: false }) : certificate.checkIP(host)) !==
+    undefined
+  )
 }
 
 /** @returns a Failure, unless the certificate that this URL presents is for its host */
@@ -25,8 +28,14 @@ export function identityProblem(url: string, certificate: X509Certificate): Fail
   const { port } = new URL(url)
   const names = [...(certificate.subjectAltName ?? '').matchAll(/(?:DNS|IP Address):"?([^,\s"]+)/g)].map(([, name = '']) => name)
   const elsewhere = names.filter((name) => !['localhost', '127.0.0.1', '0:0:0:0:0:0:0:1'].includes(name))
-  const urls = (elsewhere.length === 0 ? names : elsewhere).map((name) => `https://${isIP(name) === 6 ? `[${name}]` : name}${port === '' ? '' : `:${port}`}`)
-  return new Failure('certificate-name', `the certificate of ${url} is not for ${host}, so Packer and OpenTofu would refuse it`,
-    urls.length === 0 ? 'Give the node a certificate with that name: Proxmox, node, System, Certificates.' : `Set proxmox.url in site.ts to one of: ${urls.join(', ')}; or give the node a certificate with that name (Proxmox, node, System, Certificates).`)
+  const urls = (elsewhere.length === 0 ? names : elsewhere).map(
+    (name) => `https://${isIP(name) === 6 ? `[${name}]` : name}${port === '' ? '' : `:${port}`}`,
+  )
+  return new Failure(
+    'certificate-name',
+    `the certificate of ${url} is not for ${host}, so Packer and OpenTofu would refuse it`,
+    urls.length === 0
+      ? 'Give the node a certificate with that name: Proxmox, node, System, Certificates.'
+      : `Set proxmox.url in site.ts to one of: ${urls.join(', ')}; or give the node a certificate with that name (Proxmox, node, System, Certificates).`,
+  )
 }
-

@@ -25,7 +25,18 @@ const longestPauseMs = 2000
 const wordAfterMs = 1000
 
 /** What connections say that may be better a moment later, as opposed to certificates and unknown names. */
-const passingCodes: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ECONNREFUSED', 'ECONNABORTED', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ENETDOWN', 'EAI_AGAIN'])
+const passingCodes: ReadonlySet<string> = new Set([
+  'ECONNRESET',
+  'EPIPE',
+  'ECONNREFUSED',
+  'ECONNABORTED',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EHOSTDOWN',
+  'ENETDOWN',
+  'EAI_AGAIN',
+])
 
 /**
  * 502 to 504 come from a reverse proxy in front of Proxmox. The others are pveproxy's own for its way to pvedaemon or
@@ -41,9 +52,8 @@ export const isPassingStatus = (status: number): boolean => passingStatuses.has(
 const isPassing = ({ cause }: NoAnswer): boolean => passingCodes.has(cause.code ?? '')
 
 /** Whether what was asked for may have been done, though there is no answer that says so. */
-export const mayBeDone = (outcome: NoAnswer | number): boolean => typeof outcome === 'number'
-  ? isPassingStatus(outcome) && outcome !== undelivered
-  : !outcome.unsent
+export const mayBeDone = (outcome: NoAnswer | number): boolean =>
+  typeof outcome === 'number' ? isPassingStatus(outcome) && outcome !== undelivered : !outcome.unsent
 
 export class Patience {
   readonly #options: PatienceOptions
@@ -90,9 +100,13 @@ export class Patience {
       if (now - began + pause > this.#bound()) return finish(outcome)
       if (now - this.#away.since + pause >= wordAfterMs && !this.#away.told) {
         this.#away.told = true
-        this.#options.say?.(`Proxmox does not answer at ${this.#options.url} (${noAnswer ? outcome.message : `${outcome.status} ${outcome.reason}`}): waiting for it, up to ${Math.round(this.#bound() / 1000)} s`)
+        this.#options.say?.(
+          `Proxmox does not answer at ${this.#options.url} (${noAnswer ? outcome.message : `${outcome.status} ${outcome.reason}`}): waiting for it, up to ${Math.round(this.#bound() / 1000)} s`,
+        )
       }
-      await delay(pause, undefined, { signal: stop }).catch((error: unknown) => { throw all?.aborted === true ? all.reason : error })
+      await delay(pause, undefined, { signal: stop }).catch((error: unknown) => {
+        throw all?.aborted === true ? all.reason : error
+      })
     }
   }
 

@@ -34,7 +34,8 @@ export async function knownCertificates(admin: Proxmox, node: string): Promise<X
   }
 }
 
-const isSignedBy = (certificate: X509Certificate, issuer: X509Certificate): boolean => issuer.ca && certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey)
+const isSignedBy = (certificate: X509Certificate, issuer: X509Certificate): boolean =>
+  issuer.ca && certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey)
 
 /**
  * The top of the chain from the certificate that is presented, as far as it is known.

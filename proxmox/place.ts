@@ -39,7 +39,10 @@ export async function lookAtPlace(proxmox: Proxmox, wanted: PlaceWanted): Promis
   const notes: string[] = []
   let linkedClones = true
   let imports: Failure | undefined
-  for (const [setting, storage, content] of [['disks', wanted.disks, 'images'], ['iso', wanted.iso, 'iso']] as const) {
+  for (const [setting, storage, content] of [
+    ['disks', wanted.disks, 'images'],
+    ['iso', wanted.iso, 'iso'],
+  ] as const) {
     const status = await statusOf(proxmox, wanted.node, storage, setting)
     if (status instanceof Failure) {
       problems.push(status)
@@ -48,9 +51,23 @@ export async function lookAtPlace(proxmox: Proxmox, wanted: PlaceWanted): Promis
     const named = { storage, type: status.type }
     const kind = setting === 'disks' ? diskStorageProblem(named) : fileStorageProblem(named)
     if (kind !== undefined) problems.push(new Failure(kind.code, kind.message, kind.hint))
-    else if (status.active !== 1 || status.enabled === 0) problems.push(new Failure('storage-inactive', `storage ${storage} (proxmox.storage.${setting}) is not active on node ${wanted.node}`, 'Enable it in Proxmox.'))
+    else if (status.active !== 1 || status.enabled === 0)
+      problems.push(
+        new Failure(
+          'storage-inactive',
+          `storage ${storage} (proxmox.storage.${setting}) is not active on node ${wanted.node}`,
+          'Enable it in Proxmox.',
+        ),
+      )
     else {
-      const lacks = (wantedContent: string): Failure | undefined => status.content.split(',').includes(wantedContent) ? undefined : new Failure('storage-content', `storage ${storage} (proxmox.storage.${setting}) is not enabled for ${wantedContent}`, 'Run "npx golden setup", or choose another storage in site.ts.')
+      const lacks = (wantedContent: string): Failure | undefined =>
+        status.content.split(',').includes(wantedContent)
+          ? undefined
+          : new Failure(
+              'storage-content',
+              `storage ${storage} (proxmox.storage.${setting}) is not enabled for ${wantedContent}`,
+              'Run "npx golden setup", or choose another storage in site.ts.',
+            )
       const problem = lacks(content)
       if (problem !== undefined) problems.push(problem)
       if (setting === 'iso') imports = lacks('import')
@@ -85,10 +102,15 @@ export function nodeProblem(wanted: string, nodes: readonly { readonly node: str
   const found = nodes.find((entry) => entry.node === wanted)
   if (found === undefined) {
     const short = nodes.find(({ node }) => wanted.startsWith(`${node}.`))
-    const hint = short === undefined ? `Set proxmox.node in site.ts to one of: ${nodes.map((entry) => entry.node).join(', ')}.` : `Set proxmox.node in site.ts to ${short.node}: Proxmox knows a node by its short name.`
+    const hint =
+      short === undefined
+        ? `Set proxmox.node in site.ts to one of: ${nodes.map((entry) => entry.node).join(', ')}.`
+        : `Set proxmox.node in site.ts to ${short.node}: Proxmox knows a node by its short name.`
     return new Failure('node-missing', `this Proxmox has no node ${wanted} (proxmox.node)`, hint)
   }
-  return found.status === 'online' ? undefined : new Failure('node-offline', `node ${wanted} (proxmox.node) is ${found.status}`, 'Start that node, then run the same command again.')
+  return found.status === 'online'
+    ? undefined
+    : new Failure('node-offline', `node ${wanted} (proxmox.node) is ${found.status}`, 'Start that node, then run the same command again.')
 }
 
 /** Of bridges and vnets Proxmox lists those that the token may use. */
@@ -96,7 +118,11 @@ async function bridgeProblem(proxmox: Proxmox, { node, bridge }: PlaceWanted): P
   const usable = (await proxmox.get<{ iface: string }[]>(`/nodes/${node}/network`, { type: 'any_bridge' })).map(({ iface }) => iface)
   if (usable.includes(bridge)) return undefined
   const others = usable.length === 0 ? 'none' : usable.join(', ')
-  return new Failure('bridge-missing', `node ${node} has no bridge or vnet ${bridge} (proxmox.bridge), or the token may not use it; it may use: ${others}`, 'Correct proxmox.bridge in site.ts; or run "npx golden setup" again, which gives the token its rights there.')
+  return new Failure(
+    'bridge-missing',
+    `node ${node} has no bridge or vnet ${bridge} (proxmox.bridge), or the token may not use it; it may use: ${others}`,
+    'Correct proxmox.bridge in site.ts; or run "npx golden setup" again, which gives the token its rights there.',
+  )
 }
 
 /** PVE says 500 for a storage that does not exist, and 403 to a token that has no rights on it. */
@@ -105,6 +131,11 @@ async function statusOf(proxmox: Proxmox, node: string, storage: string, setting
     return await proxmox.get<StorageStatus>(`/nodes/${node}/storage/${storage}/status`)
   } catch (error) {
     if (!(error instanceof ProxmoxError) || ![400, 403, 500].includes(error.status)) throw error
-    return new Failure('storage-missing', `storage ${storage} (proxmox.storage.${setting}) is not there on node ${node}, or the token may not use it: ${error.message}`, `Correct proxmox.storage.${setting} in site.ts, or run "npx golden setup" again: it gives the token its rights there.`, { cause: error })
+    return new Failure(
+      'storage-missing',
+      `storage ${storage} (proxmox.storage.${setting}) is not there on node ${node}, or the token may not use it: ${error.message}`,
+      `Correct proxmox.storage.${setting} in site.ts, or run "npx golden setup" again: it gives the token its rights there.`,
+      { cause: error },
+    )
   }
 }

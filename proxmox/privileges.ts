@@ -20,7 +20,7 @@ export const poolPrivileges = [
   'VM.Config.Options', // name, description, tags, protection
   'VM.GuestAgent.Audit',
   'VM.GuestAgent.Unrestricted', // slotctl through the agent
-  'VM.PowerMgmt'
+  'VM.PowerMgmt',
 ] as const
 
 /** Role for the depots' pool: the depot's end of a disk handover, nothing that could unprotect or destroy. */
@@ -35,7 +35,12 @@ export const depotPrivileges = ['Pool.Audit', 'VM.Audit', 'VM.Config.Disk'] as c
 export const diskStoragePrivileges = ['Datastore.AllocateSpace', 'Datastore.Audit'] as const
 
 /** Role for the storage of seeds and imports, where deleting files is part of the work and no disk lives. */
-export const isoStoragePrivileges = ['Datastore.Allocate', 'Datastore.AllocateSpace', 'Datastore.AllocateTemplate', 'Datastore.Audit'] as const
+export const isoStoragePrivileges = [
+  'Datastore.Allocate',
+  'Datastore.AllocateSpace',
+  'Datastore.AllocateTemplate',
+  'Datastore.Audit',
+] as const
 
 /** Role for the bridge. */
 export const networkPrivileges = ['SDN.Use'] as const
@@ -72,7 +77,11 @@ export interface PrivilegeScope {
  * A role is named by what it holds: sites and versions of this project that share a host each have the roles that they
  * need, and none can take a privilege from another's.
  */
-const roleName = (kind: string, privileges: readonly string[]): string => `${kind}-${createHash('sha256').update([...privileges].sort().join(',')).digest('hex').slice(0, 8)}`
+const roleName = (kind: string, privileges: readonly string[]): string =>
+  `${kind}-${createHash('sha256')
+    .update([...privileges].sort().join(','))
+    .digest('hex')
+    .slice(0, 8)}`
 
 /** Whether both roles are of one kind, whatever they hold. The first versions of this project gave roles the bare name of their kind. */
 export function isSameKind(role: string, other: string): boolean {
@@ -85,8 +94,15 @@ const localZone = 'localnetwork'
 /** Every role and the path on which the token gets it. */
 export function privilegeTable(scope: PrivilegeScope, release?: Release): readonly PrivilegeTarget[] {
   const before9 = release !== undefined && release.major < 9
-  const pool = before9 ? [...poolPrivileges.filter((privilege) => !privilege.startsWith('VM.GuestAgent.')), agentPrivilegeBefore9] : poolPrivileges
-  const target = (kind: string, privileges: readonly string[], path: string, propagate = true): PrivilegeTarget => ({ role: roleName(kind, privileges), privileges, path, propagate })
+  const pool = before9
+    ? [...poolPrivileges.filter((privilege) => !privilege.startsWith('VM.GuestAgent.')), agentPrivilegeBefore9]
+    : poolPrivileges
+  const target = (kind: string, privileges: readonly string[], path: string, propagate = true): PrivilegeTarget => ({
+    role: roleName(kind, privileges),
+    privileges,
+    path,
+    propagate,
+  })
   return [
     target('GoldenPool', pool, `/pool/${scope.pool}`),
     target('GoldenDepot', depotPrivileges, `/pool/${scope.depotPool}`),
@@ -94,6 +110,6 @@ export function privilegeTable(scope: PrivilegeScope, release?: Release): readon
     target('GoldenIso', isoStoragePrivileges, `/storage/${scope.iso}`),
     target('GoldenNetwork', networkPrivileges, `/sdn/zones/${scope.zone ?? localZone}/${scope.bridge}`),
     target('GoldenNode', nodePrivileges, `/nodes/${scope.node}`),
-    target('GoldenDatacenter', datacenterPrivileges, '/', false)
+    target('GoldenDatacenter', datacenterPrivileges, '/', false),
   ]
 }

@@ -15,7 +15,13 @@ export interface ActiveTask {
 }
 
 /** What became of them is for whoever looks next: that one failed is no failure here. */
-export async function settleTasks(proxmox: TaskReader, node: string, matches: (task: ActiveTask) => boolean, signal?: AbortSignal, options: { readonly timeoutMs?: number } = {}): Promise<void> {
+export async function settleTasks(
+  proxmox: TaskReader,
+  node: string,
+  matches: (task: ActiveTask) => boolean,
+  signal?: AbortSignal,
+  options: { readonly timeoutMs?: number } = {},
+): Promise<void> {
   const tasks = await proxmox.get<ActiveTask[]>(`/nodes/${node}/tasks`, { source: 'active', limit: 500 })
   for (const { upid } of tasks.filter(matches)) {
     await proxmox.task(upid, { ...options, ...(signal === undefined ? {} : { signal }) }).catch((error: unknown) => {
@@ -25,4 +31,7 @@ export async function settleTasks(proxmox: TaskReader, node: string, matches: (t
 }
 
 /** Those that have one of these VMs in their id. */
-export const concerns = (vmids: readonly number[]) => ({ id }: ActiveTask): boolean => id.split(/[->]/).some((part) => vmids.includes(Number(part)))
+export const concerns =
+  (vmids: readonly number[]) =>
+  ({ id }: ActiveTask): boolean =>
+    id.split(/[->]/).some((part) => vmids.includes(Number(part)))

@@ -71,11 +71,15 @@ export async function observeSetup(admin: Proxmox, wanted: SetupWanted): Promise
   requireRelease(release, undefined)
   const nodes = await admin.get<SetupObserved['nodes']>('/nodes')
   if (isOnline(nodes, wanted.node)) requireRelease(release, parseRelease(await admin.get(`/nodes/${wanted.node}/version`)))
-  const bridges = isOnline(nodes, wanted.node) ? (await admin.get<{ iface: string }[]>(`/nodes/${wanted.node}/network`, { type: 'any_bridge' })).map((entry) => entry.iface) : []
+  const bridges = isOnline(nodes, wanted.node)
+    ? (await admin.get<{ iface: string }[]>(`/nodes/${wanted.node}/network`, { type: 'any_bridge' })).map((entry) => entry.iface)
+    : []
   const vnets = await observeVnets(admin)
   const roles = await admin.get<SetupObserved['roles']>('/access/roles')
   const users = (await admin.get<{ userid: string }[]>('/access/users')).map((entry) => entry.userid)
-  const tokens = users.includes(user) ? (await admin.get<{ tokenid: string }[]>(`/access/users/${encodeURIComponent(user)}/token`)).map((entry) => entry.tokenid) : []
+  const tokens = users.includes(user)
+    ? (await admin.get<{ tokenid: string }[]>(`/access/users/${encodeURIComponent(user)}/token`)).map((entry) => entry.tokenid)
+    : []
   const acl = await admin.get<SetupObserved['acl']>('/access/acl')
   const pools = (await admin.get<{ poolid: string }[]>('/pools')).map((entry) => entry.poolid)
   const storages = await admin.get<SetupObserved['storages']>('/storage')
@@ -89,7 +93,11 @@ export async function observeSetup(admin: Proxmox, wanted: SetupWanted): Promise
  * Of the list of VMs only who is there, and in which pool, is believed: names come up to ten seconds late, so they are
  * read from the configurations of those that setup decides on.
  */
-async function observeVms(admin: Proxmox, wanted: SetupWanted, nodes: SetupObserved['nodes']): Promise<Pick<SetupObserved, 'vms' | 'protectedVms'>> {
+async function observeVms(
+  admin: Proxmox,
+  wanted: SetupWanted,
+  nodes: SetupObserved['nodes'],
+): Promise<Pick<SetupObserved, 'vms' | 'protectedVms'>> {
   const vms: SetupVm[] = []
   const protectedVms = new Set<number>()
   for (const { vmid, type, node, name, pool } of await admin.get<SetupVm[]>('/cluster/resources', { type: 'vm' })) {
@@ -135,7 +143,11 @@ async function readConfig(admin: Proxmox, node: string, vmid: number): Promise<C
   }
 }
 
-async function observePooledStorages(admin: Proxmox, wanted: SetupWanted, pools: readonly string[]): Promise<{ pool: string; storage: string }[]> {
+async function observePooledStorages(
+  admin: Proxmox,
+  wanted: SetupWanted,
+  pools: readonly string[],
+): Promise<{ pool: string; storage: string }[]> {
   const found: { pool: string; storage: string }[] = []
   for (const poolid of pools.filter((pool) => poolOf(wanted, pool) !== undefined)) {
     const [pool] = await admin.get<{ members?: { storage?: string }[] }[]>('/pools', { poolid, type: 'storage' })
@@ -148,7 +160,8 @@ async function observePooledStorages(admin: Proxmox, wanted: SetupWanted, pools:
 export const poolOf = ({ pool, depotPool }: SetupWanted, name: string | undefined): string | undefined =>
   [pool, depotPool].find((own) => name === own || name?.startsWith(`${own}/`))
 
-export const isOnline = (nodes: SetupObserved['nodes'], name: string): boolean => nodes.some(({ node, status }) => node === name && status === 'online')
+export const isOnline = (nodes: SetupObserved['nodes'], name: string): boolean =>
+  nodes.some(({ node, status }) => node === name && status === 'online')
 
 /** The API lists containers, too, and what is on the cluster's other nodes. */
 export const isVmHere = ({ node }: SetupWanted, vm: SetupVm): boolean => vm.type === 'qemu' && vm.node === node

@@ -16,14 +16,28 @@ const unfit = Object.keys(storageKinds).filter((type) => diskStorageProblem({ st
 
 /** A host on which only what setup never makes is there: the script finds out by itself what else is. */
 const bareHost = (wanted: SetupWanted, release: Release): SetupObserved => ({
-  release, nodes: [{ node: wanted.node, status: 'online' }], bridges: [wanted.bridge], roles: [], users: [], tokens: [], acl: [], pools: [],
-  storages: [{ storage: wanted.disks, type: 'any', content: 'images' }], vms: [], protectedVms: new Set(), firewall: { enabled: false, rules: [] }
+  release,
+  nodes: [{ node: wanted.node, status: 'online' }],
+  bridges: [wanted.bridge],
+  roles: [],
+  users: [],
+  tokens: [],
+  acl: [],
+  pools: [],
+  storages: [{ storage: wanted.disks, type: 'any', content: 'images' }],
+  vms: [],
+  protectedVms: new Set(),
+  firewall: { enabled: false, rules: [] },
 })
 
 /** Commands that may be run again, in order, with what `prelude` defines. Which Proxmox it is shows on the node only. */
 function setupCommands(wanted: SetupWanted): string[] {
-  const [newer = [], older = []] = [{ major: 9, minor: 0 }, oldestRelease].map((release) => planSetup(wanted, bareHost(wanted, release)).steps.map((step) => step.command))
-  return newer.map((command, index) => command === older[index] ? command : `if [ "$major" -ge 9 ]; then ${command}; else ${older[index]}; fi`)
+  const [newer = [], older = []] = [{ major: 9, minor: 0 }, oldestRelease].map((release) =>
+    planSetup(wanted, bareHost(wanted, release)).steps.map((step) => step.command),
+  )
+  return newer.map((command, index) =>
+    command === older[index] ? command : `if [ "$major" -ge 9 ]; then ${command}; else ${older[index]}; fi`,
+  )
 }
 
 /** Prepares the node as `applySetup` would, and refuses what `planSetup` calls a problem before it changes anything. */
@@ -82,7 +96,7 @@ function checks({ node, bridge, disks, iso, isoPath, depots, depotPool, pool, en
     // Its content is a set, told in any order.
     `content=$(each "$storages" | grep -F '"storage":"${iso}"' || true)`,
     `[ -z "$content" ] || echo "$content" | grep -Eq '"content":"(iso|import|iso,import|import,iso)"' || ${refuse(`storage ${iso} is for more than iso and import, and the token may delete everything on it`)}`,
-    `[ -r /etc/pve/storage.cfg ] || ${refuse('/etc/pve/storage.cfg can\'t be read: is this a node of Proxmox VE, and is this root?')}`,
+    `[ -r /etc/pve/storage.cfg ] || ${refuse("/etc/pve/storage.cfg can't be read: is this a node of Proxmox VE, and is this root?")}`,
     `awk -v own=${iso} -v path=${shellWord(`${path}/`)} '/^[a-z]+:/ { id = $2 } $1 == "path" && id != own { other = $2 "/"; if (index(other, path) == 1 || index(path, other) == 1) exit 1 }' /etc/pve/storage.cfg || ${refuse(`another storage has ${isoPath}, or a folder around or in it`)}`,
     'vms=$(get /cluster/resources --type vm)',
     ...depots.flatMap(({ vmid, name }) => [
@@ -91,7 +105,7 @@ function checks({ node, bridge, disks, iso, isoPath, depots, depotPool, pool, en
       `  case $vm in *'"node":"${node}"'*'"type":"qemu"'*) ;; *) ${refuse(`VMID ${vmid} is a container or on another node`)} ;; esac`,
       `  config=$(get /nodes/${node}/qemu/${vmid}/config)`,
       `  case $vm$config in *'"pool":"${depotPool}"'*'"name":"${name}"'*) ;; *) ${refuse(`VM ${vmid} is somebody else's, not ${name} in pool ${depotPool}`)} ;; esac`,
-      'fi'
+      'fi',
     ]),
     // Of what a pool has, whoever made it: the token gets rights over all of it. Sites of this project may share one.
     'pools=$(get /pools)',
@@ -110,7 +124,7 @@ function checks({ node, bridge, disks, iso, isoPath, depots, depotPool, pool, en
     '}',
     `strangers ${pool}`,
     `strangers ${depotPool}`,
-    ...(enableFirewall ? lookAtFirewall(management) : [])
+    ...(enableFirewall ? lookAtFirewall(management) : []),
   ]
 }
 
@@ -139,7 +153,7 @@ function lookAtFirewall(management: readonly string[]): string[] {
     '  echo "The datacenter firewall goes on. This node then no longer lets in, but from where you make a rule for it:" >&2',
     `  ss -Hltun 2>/dev/null | awk '{ n = split($5, part, ":"); port = part[n]; if ($5 ~ /^127\\.|^\\[::1\\]|%lo:/ || port == 22 || port == 8006 || port == 3128 || (port >= 5900 && port <= 5999)) next; print "  " $1 " " $5 }' | sort -u >&2 || true`,
     '  echo "To undo it: pvesh set /cluster/firewall/options --enable 0" >&2',
-    'fi'
+    'fi',
   ]
 }
 

@@ -65,7 +65,7 @@ export function planSetup(asked: SetupWanted, observed: SetupObserved): SetupPla
     ...retireSteps(wanted, observed, user),
     // Where the node itself is wrong, depots that are there seem to be somebody else's.
     ...(isOnline(observed.nodes, wanted.node) ? depotSteps(wanted, observed, problems) : []),
-    ...firewallSteps(wanted, observed)
+    ...firewallSteps(wanted, observed),
   ]
   const disks = observed.storages.find((entry) => entry.storage === wanted.disks)
   const note = disks === undefined ? undefined : diskStorageNote(disks)
@@ -76,7 +76,17 @@ export function planSetup(asked: SetupWanted, observed: SetupObserved): SetupPla
 function placeProblems({ node, bridge }: SetupWanted, { nodes, bridges }: SetupObserved): SetupProblem[] {
   const problem = nodeProblem(node, nodes)
   if (problem !== undefined) return [problem]
-  if (!bridges.includes(bridge)) return [{ code: 'bridge-missing', message: `node ${node} has no bridge or vnet ${bridge}`, hint: bridges.length === 0 ? `Make a bridge on the node (Proxmox, ${node}, Network), and name it as proxmox.bridge in site.ts.` : `Set proxmox.bridge in site.ts to one of: ${bridges.join(', ')}.` }]
+  if (!bridges.includes(bridge))
+    return [
+      {
+        code: 'bridge-missing',
+        message: `node ${node} has no bridge or vnet ${bridge}`,
+        hint:
+          bridges.length === 0
+            ? `Make a bridge on the node (Proxmox, ${node}, Network), and name it as proxmox.bridge in site.ts.`
+            : `Set proxmox.bridge in site.ts to one of: ${bridges.join(', ')}.`,
+      },
+    ]
   return []
 }
 
@@ -97,21 +107,28 @@ function roleSteps(wanted: SetupWanted, observed: SetupObserved): SetupStep[] {
 }
 
 function poolSteps(wanted: SetupWanted, observed: SetupObserved, problems: SetupProblem[]): SetupStep[] {
-  return ([['pool', wanted.pool], ['depotPool', wanted.depotPool]] as const).flatMap(([setting, pool]): SetupStep[] => {
+  return (
+    [
+      ['pool', wanted.pool],
+      ['depotPool', wanted.depotPool],
+    ] as const
+  ).flatMap(([setting, pool]): SetupStep[] => {
     const others = strangers(wanted, observed, pool)
     if (others.length > 0) {
       problems.push({
         code: 'pool-shared',
         message: `pool ${pool} has what is not this project's, and the token would get rights over it: ${others.join(', ')}`,
-        hint: `Set proxmox.${setting} in site.ts to a pool of its own (setup makes it), or take these out of ${pool} (Proxmox: Datacenter, Permissions, Pools). Nothing was touched.`
+        hint: `Set proxmox.${setting} in site.ts to a pool of its own (setup makes it), or take these out of ${pool} (Proxmox: Datacenter, Permissions, Pools). Nothing was touched.`,
       })
     }
     if (observed.pools.includes(pool)) return []
-    return [{
-      title: `make pool ${pool}`,
-      command: `${has('/pools', 'poolid', pool)} || pveum pool add ${shellWord(pool)} --comment ${comment}`,
-      call: { method: 'POST', path: '/pools', form: { poolid: pool, comment } }
-    }]
+    return [
+      {
+        title: `make pool ${pool}`,
+        command: `${has('/pools', 'poolid', pool)} || pveum pool add ${shellWord(pool)} --comment ${comment}`,
+        call: { method: 'POST', path: '/pools', form: { poolid: pool, comment } },
+      },
+    ]
   })
 }
 
@@ -120,57 +137,94 @@ function strangers(wanted: SetupWanted, observed: SetupObserved, pool: string): 
   const within = (name: string | undefined): boolean => poolOf(wanted, name) === pool
   const vms = observed.vms.filter((vm) => within(vm.pool) && vm.ours !== true && !wanted.depots.some((depot) => depot.vmid === vm.vmid))
   return [
-    ...vms.map((vm) => `${nameOf(vm)}${isOnline(observed.nodes, vm.node) ? '' : ` of node ${vm.node}, which is off, so that nothing more can be told of it`}`),
-    ...(observed.pooledStorages ?? []).filter((entry) => within(entry.pool)).map(({ storage }) => `storage ${storage}`)
+    ...vms.map(
+      (vm) =>
+        `${nameOf(vm)}${isOnline(observed.nodes, vm.node) ? '' : ` of node ${vm.node}, which is off, so that nothing more can be told of it`}`,
+    ),
+    ...(observed.pooledStorages ?? []).filter((entry) => within(entry.pool)).map(({ storage }) => `storage ${storage}`),
   ]
 }
 
-const nameOf = ({ type, vmid, name }: SetupVm): string => `${type === 'qemu' ? 'VM' : 'container'} ${vmid}${name === undefined ? '' : ` (${name})`}`
+const nameOf = ({ type, vmid, name }: SetupVm): string =>
+  `${type === 'qemu' ? 'VM' : 'container'} ${vmid}${name === undefined ? '' : ` (${name})`}`
 
 function storageSteps(wanted: SetupWanted, observed: SetupObserved, problems: SetupProblem[]): SetupStep[] {
   const on = (entry: { nodes?: string }): boolean => entry.nodes === undefined || entry.nodes.split(',').includes(wanted.node)
   const disks = observed.storages.find((entry) => entry.storage === wanted.disks)
   const usable = observed.storages.filter(on).map((entry) => entry.storage)
   if (disks === undefined || !on(disks)) {
-    problems.push({ code: 'storage-missing', message: disks === undefined ? `storage ${wanted.disks} does not exist on this Proxmox` : `storage ${wanted.disks} is not on node ${wanted.node}, only on ${disks.nodes ?? ''}`, hint: `Set proxmox.storage.disks in site.ts to one of: ${usable.join(', ')}.` })
+    problems.push({
+      code: 'storage-missing',
+      message:
+        disks === undefined
+          ? `storage ${wanted.disks} does not exist on this Proxmox`
+          : `storage ${wanted.disks} is not on node ${wanted.node}, only on ${disks.nodes ?? ''}`,
+      hint: `Set proxmox.storage.disks in site.ts to one of: ${usable.join(', ')}.`,
+    })
   } else if (diskStorageProblem(disks) !== undefined) {
     problems.push(diskStorageProblem(disks, observed.storages.filter(on)) as SetupProblem)
   } else if (!(disks.content ?? '').split(',').includes('images')) {
-    problems.push({ code: 'storage-without-images', message: `storage ${wanted.disks} is not enabled for disk images`, hint: `Enable it (pvesm set ${wanted.disks} --content ${[disks.content, 'images'].filter(Boolean).join(',')}) or choose another proxmox.storage.disks.` })
+    problems.push({
+      code: 'storage-without-images',
+      message: `storage ${wanted.disks} is not enabled for disk images`,
+      hint: `Enable it (pvesm set ${wanted.disks} --content ${[disks.content, 'images'].filter(Boolean).join(',')}) or choose another proxmox.storage.disks.`,
+    })
   }
   const iso = observed.storages.find((entry) => entry.storage === wanted.iso)
   const path = iso === undefined ? wanted.isoPath : iso.path
-  const neighbour = observed.storages.find((entry) => entry.storage !== wanted.iso && path !== undefined && entry.path !== undefined && overlap(entry.path, path))
+  const neighbour = observed.storages.find(
+    (entry) => entry.storage !== wanted.iso && path !== undefined && entry.path !== undefined && overlap(entry.path, path),
+  )
   if (neighbour !== undefined) {
     problems.push({
       code: 'iso-path-taken',
       message: `${path ?? ''}, the folder of storage ${wanted.iso}, and ${neighbour.path ?? ''} of storage ${neighbour.storage} lie in each other, and the token may delete everything in its own`,
-      hint: iso === undefined ? 'Set proxmox.storage.isoPath in site.ts to a folder that no storage has.' : 'Choose another name for proxmox.storage.iso in site.ts (setup makes it), and for proxmox.storage.isoPath a folder that no storage has.'
+      hint:
+        iso === undefined
+          ? 'Set proxmox.storage.isoPath in site.ts to a folder that no storage has.'
+          : 'Choose another name for proxmox.storage.iso in site.ts (setup makes it), and for proxmox.storage.isoPath a folder that no storage has.',
     })
   }
   if (iso === undefined) {
-    return [{
-      title: `make storage ${wanted.iso} for seeds and imports in ${wanted.isoPath}`,
-      command: `if ${has('/storage', 'storage', wanted.iso)}; then pvesm set ${wanted.iso} --content iso,import; else pvesm add dir ${wanted.iso} --path ${shellWord(wanted.isoPath)} --content iso,import; fi`,
-      call: { method: 'POST', path: '/storage', form: { storage: wanted.iso, type: 'dir', path: wanted.isoPath, content: 'iso,import' } }
-    }]
+    return [
+      {
+        title: `make storage ${wanted.iso} for seeds and imports in ${wanted.isoPath}`,
+        command: `if ${has('/storage', 'storage', wanted.iso)}; then pvesm set ${wanted.iso} --content iso,import; else pvesm add dir ${wanted.iso} --path ${shellWord(wanted.isoPath)} --content iso,import; fi`,
+        call: { method: 'POST', path: '/storage', form: { storage: wanted.iso, type: 'dir', path: wanted.isoPath, content: 'iso,import' } },
+      },
+    ]
   }
   const kind = fileStorageProblem(iso)
   if (kind !== undefined) {
     problems.push(kind)
     return []
   }
-  if (!on(iso)) problems.push({ code: 'storage-missing', message: `storage ${wanted.iso} is not on node ${wanted.node}, only on ${iso.nodes ?? ''}`, hint: 'Choose another name for proxmox.storage.iso in site.ts (setup makes it).' })
+  if (!on(iso))
+    problems.push({
+      code: 'storage-missing',
+      message: `storage ${wanted.iso} is not on node ${wanted.node}, only on ${iso.nodes ?? ''}`,
+      hint: 'Choose another name for proxmox.storage.iso in site.ts (setup makes it).',
+    })
   const content = (iso.content ?? '').split(',').filter((text) => text !== '')
   const others = content.filter((kind) => !isoContent.includes(kind) && kind !== 'none')
   if (others.length > 0) {
-    problems.push({ code: 'iso-storage-shared', message: `storage ${wanted.iso} is also for ${others.join(', ')}, and the token may delete everything on it`, hint: 'Choose another name for proxmox.storage.iso in site.ts: setup makes that storage.' })
+    problems.push({
+      code: 'iso-storage-shared',
+      message: `storage ${wanted.iso} is also for ${others.join(', ')}, and the token may delete everything on it`,
+      hint: 'Choose another name for proxmox.storage.iso in site.ts: setup makes that storage.',
+    })
     return []
   }
   const missing = isoContent.filter((kind) => !content.includes(kind))
   if (missing.length === 0) return []
   const all = isoContent.join(',')
-  return [{ title: `enable ${missing.join(' and ')} on storage ${wanted.iso}`, command: `pvesm set ${wanted.iso} --content ${all}`, call: { method: 'PUT', path: `/storage/${wanted.iso}`, form: { content: all } } }]
+  return [
+    {
+      title: `enable ${missing.join(' and ')} on storage ${wanted.iso}`,
+      command: `pvesm set ${wanted.iso} --content ${all}`,
+      call: { method: 'PUT', path: `/storage/${wanted.iso}`, form: { content: all } },
+    },
+  ]
 }
 
 /** All that the storage of seeds and imports may hold: its files are the token's to delete. */
@@ -187,14 +241,18 @@ function userSteps(wanted: SetupWanted, observed: SetupObserved, user: string, t
   const path = `/access/users/${encodeURIComponent(user)}/token/${tokenName}`
   if (!observed.users.includes(user)) {
     // Without a password: nobody can log in as this user, it only carries the token.
-    steps.push({ title: `make user ${user}`, command: `${has('/access/users', 'userid', user)} || pveum user add ${shellWord(user)} --comment ${comment}`, call: { method: 'POST', path: '/access/users', form: { userid: user, comment } } })
+    steps.push({
+      title: `make user ${user}`,
+      command: `${has('/access/users', 'userid', user)} || pveum user add ${shellWord(user)} --comment ${comment}`,
+      call: { method: 'POST', path: '/access/users', form: { userid: user, comment } },
+    })
   }
   const exists = observed.tokens.includes(tokenName)
   if (exists && wanted.secretMissing !== undefined && !wanted.replaceToken) {
     problems.push({
       code: 'token-exists',
       message: `this Proxmox has a token ${wanted.tokenId} already, and its secret is not in ${wanted.secretMissing}`,
-      hint: 'If another site or another person uses it, put the secret from there into that place, or set proxmox.tokenId in site.ts to one of your own. If its secret is lost, "npx golden setup --new-token" makes a new one; the old one ends with that.'
+      hint: 'If another site or another person uses it, put the secret from there into that place, or set proxmox.tokenId in site.ts to one of your own. If its secret is lost, "npx golden setup --new-token" makes a new one; the old one ends with that.',
     })
   }
   const remove = `pveum user token remove ${shellWord(user)} ${tokenName}`
@@ -206,22 +264,30 @@ function userSteps(wanted: SetupWanted, observed: SetupObserved, user: string, t
     // Of a token that is there the secret can't be told again.
     const there = has(`/access/users/${user}/token`, 'tokenid', tokenName)
     const command = wanted.replaceToken ? `if ${there}; then ${remove}; fi\n${add}` : `${there} || ${add}`
-    steps.push({ title: `make token ${wanted.tokenId}`, command, call: { method: 'POST', path, form: { privsep: 1, comment } }, yieldsSecret: true })
+    steps.push({
+      title: `make token ${wanted.tokenId}`,
+      command,
+      call: { method: 'POST', path, form: { privsep: 1, comment } },
+      yieldsSecret: true,
+    })
   }
   return steps
 }
 
 function aclSteps(wanted: SetupWanted, observed: SetupObserved, user: string): SetupStep[] {
   return privilegeTable(wanted, observed.release).flatMap(({ role, path, propagate }): SetupStep[] => {
-    const granted = (ugid: string): boolean => observed.acl.some((entry) => entry.path === path && entry.roleid === role && entry.ugid === ugid)
+    const granted = (ugid: string): boolean =>
+      observed.acl.some((entry) => entry.path === path && entry.roleid === role && entry.ugid === ugid)
     // A token with privilege separation has what both it and its user have.
     const tokenStays = granted(wanted.tokenId) && !wanted.replaceToken
     if (granted(user) && tokenStays) return []
-    return [{
-      title: `grant ${role} on ${path}`,
-      command: `pveum acl modify ${path.startsWith('/sdn/') ? bridgePath(wanted.bridge) : shellWord(path)} --roles ${role} --users ${shellWord(user)} --tokens ${shellWord(wanted.tokenId)} --propagate ${propagate ? 1 : 0}`,
-      call: { method: 'PUT', path: '/access/acl', form: { path, roles: role, users: user, tokens: wanted.tokenId, propagate } }
-    }]
+    return [
+      {
+        title: `grant ${role} on ${path}`,
+        command: `pveum acl modify ${path.startsWith('/sdn/') ? bridgePath(wanted.bridge) : shellWord(path)} --roles ${role} --users ${shellWord(user)} --tokens ${shellWord(wanted.tokenId)} --propagate ${propagate ? 1 : 0}`,
+        call: { method: 'PUT', path: '/access/acl', form: { path, roles: role, users: user, tokens: wanted.tokenId, propagate } },
+      },
+    ]
   })
 }
 
@@ -234,20 +300,31 @@ function retireSteps(wanted: SetupWanted, observed: SetupObserved, user: string)
   const retired = observed.acl.filter(({ path, roleid, ugid }) => {
     const role = observed.roles.find((entry) => entry.roleid === roleid)
     const target = table.find((entry) => entry.path === path && entry.role !== roleid && isSameKind(entry.role, roleid))
-    return (ugid === user || ugid === wanted.tokenId) && role !== undefined && target !== undefined && privilegesOf(role).every((privilege) => target.privileges.includes(privilege))
+    return (
+      (ugid === user || ugid === wanted.tokenId) &&
+      role !== undefined &&
+      target !== undefined &&
+      privilegesOf(role).every((privilege) => target.privileges.includes(privilege))
+    )
   })
-  const unused = [...new Set(retired.map(({ roleid }) => roleid))].filter((roleid) => observed.acl.every((entry) => entry.roleid !== roleid || retired.includes(entry)))
+  const unused = [...new Set(retired.map(({ roleid }) => roleid))].filter((roleid) =>
+    observed.acl.every((entry) => entry.roleid !== roleid || retired.includes(entry)),
+  )
   return [
-    ...retired.map(({ path, roleid, ugid }): SetupStep => ({
-      title: `take ${roleid} on ${path} back from ${ugid}, which has a newer role there`,
-      command: `pveum acl delete ${shellWord(path)} --roles ${roleid} --${ugid === user ? 'users' : 'tokens'} ${shellWord(ugid)}`,
-      call: { method: 'PUT', path: '/access/acl', form: { path, roles: roleid, [ugid === user ? 'users' : 'tokens']: ugid, delete: 1 } }
-    })),
-    ...unused.map((roleid): SetupStep => ({
-      title: `remove role ${roleid}, which nobody has any more`,
-      command: `pveum role delete ${roleid}`,
-      call: { method: 'DELETE', path: `/access/roles/${roleid}`, form: {} }
-    }))
+    ...retired.map(
+      ({ path, roleid, ugid }): SetupStep => ({
+        title: `take ${roleid} on ${path} back from ${ugid}, which has a newer role there`,
+        command: `pveum acl delete ${shellWord(path)} --roles ${roleid} --${ugid === user ? 'users' : 'tokens'} ${shellWord(ugid)}`,
+        call: { method: 'PUT', path: '/access/acl', form: { path, roles: roleid, [ugid === user ? 'users' : 'tokens']: ugid, delete: 1 } },
+      }),
+    ),
+    ...unused.map(
+      (roleid): SetupStep => ({
+        title: `remove role ${roleid}, which nobody has any more`,
+        command: `pveum role delete ${roleid}`,
+        call: { method: 'DELETE', path: `/access/roles/${roleid}`, form: {} },
+      }),
+    ),
   ]
 }
 
@@ -260,18 +337,44 @@ function depotSteps(wanted: SetupWanted, observed: SetupObserved, problems: Setu
     const protect: SetupStep = {
       title: `protect depot ${depot.name} (${depot.vmid})`,
       command: `qm set ${depot.vmid} --protection 1`,
-      call: { method: 'PUT', path: `/nodes/${wanted.node}/qemu/${depot.vmid}/config`, form: { protection: 1 } }
+      call: { method: 'PUT', path: `/nodes/${wanted.node}/qemu/${depot.vmid}/config`, form: { protection: 1 } },
     }
     const existing = observed.vms.find((vm) => vm.vmid === depot.vmid)
     if (existing === undefined) {
-      const form = { vmid: depot.vmid, name: depot.name, pool: wanted.depotPool, memory: 64, cores: 1, scsihw: 'virtio-scsi-pci', ostype: 'l26', onboot: 0, description: 'Owns a data disk of serena-golden while no VM uses it. Never started. Do not delete.' }
-      const flags = Object.entries(form).filter(([key]) => key !== 'vmid').map(([key, value]) => `--${key} ${shellWord(value)}`).join(' ')
-      return [{ title: `make depot ${depot.name} (${depot.vmid})`, command: `${has('/cluster/resources', 'id', `qemu/${depot.vmid}`)} || qm create ${depot.vmid} ${flags}`, call: { method: 'POST', path: `/nodes/${wanted.node}/qemu`, form }, task: true }, protect]
+      const form = {
+        vmid: depot.vmid,
+        name: depot.name,
+        pool: wanted.depotPool,
+        memory: 64,
+        cores: 1,
+        scsihw: 'virtio-scsi-pci',
+        ostype: 'l26',
+        onboot: 0,
+        description: 'Owns a data disk of serena-golden while no VM uses it. Never started. Do not delete.',
+      }
+      const flags = Object.entries(form)
+        .filter(([key]) => key !== 'vmid')
+        .map(([key, value]) => `--${key} ${shellWord(value)}`)
+        .join(' ')
+      return [
+        {
+          title: `make depot ${depot.name} (${depot.vmid})`,
+          command: `${has('/cluster/resources', 'id', `qemu/${depot.vmid}`)} || qm create ${depot.vmid} ${flags}`,
+          call: { method: 'POST', path: `/nodes/${wanted.node}/qemu`, form },
+          task: true,
+        },
+        protect,
+      ]
     }
     if (!isVmHere(wanted, existing) || existing.name !== depot.name || existing.pool !== wanted.depotPool) {
-      const moved = existing.type === 'qemu' && existing.node !== wanted.node && existing.name === depot.name && existing.pool === wanted.depotPool
+      const moved =
+        existing.type === 'qemu' && existing.node !== wanted.node && existing.name === depot.name && existing.pool === wanted.depotPool
       const what = `${existing.type === 'qemu' ? 'VM' : 'container'} ${existing.name ?? '?'}${existing.node === wanted.node ? '' : ` on node ${existing.node}`}`
-      problems.push({ code: 'vmid-taken', message: `VMID ${depot.vmid}, wanted for ${depot.name}, is ${what} of somebody else`, hint: `${moved ? `If it is this depot, set proxmox.node in site.ts back to ${existing.node}; or migrate it: "qm migrate ${depot.vmid} ${wanted.node}" on node ${existing.node}, its data goes with it. If it is not, choose` : 'Choose'} another depot VMID in site.ts. That VM was not touched.` })
+      problems.push({
+        code: 'vmid-taken',
+        message: `VMID ${depot.vmid}, wanted for ${depot.name}, is ${what} of somebody else`,
+        hint: `${moved ? `If it is this depot, set proxmox.node in site.ts back to ${existing.node}; or migrate it: "qm migrate ${depot.vmid} ${wanted.node}" on node ${existing.node}, its data goes with it. If it is not, choose` : 'Choose'} another depot VMID in site.ts. That VM was not touched.`,
+      })
       return []
     }
     return observed.protectedVms.has(depot.vmid) ? [] : [protect]
@@ -283,17 +386,27 @@ function firewallSteps(wanted: SetupWanted, { firewall }: SetupObserved): SetupS
   if (!wanted.enableFirewall || firewall.enabled) return []
   const sets = '/cluster/firewall/ipset'
   return [
-    ...(firewall.management !== undefined ? [] : [{
-      title: `make IP set ${managementSet}`,
-      command: `${firewallIsOn} || ${has(sets, 'name', managementSet)} || pvesh create ${sets} --name ${managementSet} --comment ${comment}`,
-      call: { method: 'POST', path: sets, form: { name: managementSet, comment } }
-    } as const]),
-    ...missingSources(wanted.management, firewall).map((cidr): SetupStep => ({
-      title: `keep SSH and the web interface open for ${cidr}`,
-      command: `${firewallIsOn} || ${has(`${sets}/${managementSet}`, 'cidr', cidr.replace(/\/32$/, ''))} || pvesh create ${sets}/${managementSet} --cidr ${shellWord(cidr)} --comment ${comment}`,
-      call: { method: 'POST', path: `${sets}/${managementSet}`, form: { cidr, comment } }
-    })),
-    { title: 'turn the datacenter firewall on', command: `${firewallIsOn} || pvesh set /cluster/firewall/options --enable 1`, call: { method: 'PUT', path: '/cluster/firewall/options', form: { enable: 1 } } }
+    ...(firewall.management !== undefined
+      ? []
+      : [
+          {
+            title: `make IP set ${managementSet}`,
+            command: `${firewallIsOn} || ${has(sets, 'name', managementSet)} || pvesh create ${sets} --name ${managementSet} --comment ${comment}`,
+            call: { method: 'POST', path: sets, form: { name: managementSet, comment } },
+          } as const,
+        ]),
+    ...missingSources(wanted.management, firewall).map(
+      (cidr): SetupStep => ({
+        title: `keep SSH and the web interface open for ${cidr}`,
+        command: `${firewallIsOn} || ${has(`${sets}/${managementSet}`, 'cidr', cidr.replace(/\/32$/, ''))} || pvesh create ${sets}/${managementSet} --cidr ${shellWord(cidr)} --comment ${comment}`,
+        call: { method: 'POST', path: `${sets}/${managementSet}`, form: { cidr, comment } },
+      }),
+    ),
+    {
+      title: 'turn the datacenter firewall on',
+      command: `${firewallIsOn} || pvesh set /cluster/firewall/options --enable 1`,
+      call: { method: 'PUT', path: '/cluster/firewall/options', form: { enable: 1 } },
+    },
   ]
 }
 
@@ -305,9 +418,16 @@ function firewallSteps(wanted: SetupWanted, { firewall }: SetupObserved): SetupS
  * @throws ProxmoxError of the step that failed; what was done before it stays, and the next run goes on there.
  * `token-secret-lost` when the token may have been made, and its secret was told to nobody
  */
-export async function applySetup(admin: Proxmox, plan: SetupPlan, onStep: (step: SetupStep) => void, onSecret: (secret: string) => Promise<void>, signal?: AbortSignal, look?: () => Promise<SetupPlan>): Promise<void> {
+export async function applySetup(
+  admin: Proxmox,
+  plan: SetupPlan,
+  onStep: (step: SetupStep) => void,
+  onSecret: (secret: string) => Promise<void>,
+  signal?: AbortSignal,
+  look?: () => Promise<SetupPlan>,
+): Promise<void> {
   let steps = plan.steps
-  for (let lost = 0; steps[0] !== undefined;) {
+  for (let lost = 0; steps[0] !== undefined; ) {
     const [step] = steps
     // Only between steps: one that is under way may be the token's, whose secret is told once.
     signal?.throwIfAborted()
@@ -317,7 +437,13 @@ export async function applySetup(admin: Proxmox, plan: SetupPlan, onStep: (step:
       steps = steps.slice(1)
     } catch (error) {
       if (!isLost(error)) throw error
-      if (step.yieldsSecret) throw new Failure('token-secret-lost', `${step.title}: Proxmox may have made it, but its secret, which is told once, has not arrived: ${error.message}`, 'Run "npx golden setup --new-token": it makes it anew.', { cause: error })
+      if (step.yieldsSecret)
+        throw new Failure(
+          'token-secret-lost',
+          `${step.title}: Proxmox may have made it, but its secret, which is told once, has not arrived: ${error.message}`,
+          'Run "npx golden setup --new-token": it makes it anew.',
+          { cause: error },
+        )
       if (look === undefined || ++lost > lostSteps) throw error
       if (step.task) await settleTasks(admin, step.call.path.split('/')[2] ?? '', ({ type }) => type === 'qmcreate', signal)
       const now = await look()
@@ -332,7 +458,8 @@ const lostSteps = 5
 
 async function carryOut(admin: Proxmox, step: SetupStep, onSecret: (secret: string) => Promise<void>): Promise<void> {
   const { method, path, form } = step.call
-  const answer = method === 'POST' ? await admin.post(path, form) : method === 'PUT' ? await admin.put(path, form) : await admin.del(path, form)
+  const answer =
+    method === 'POST' ? await admin.post(path, form) : method === 'PUT' ? await admin.put(path, form) : await admin.del(path, form)
   if (step.task && typeof answer === 'string') await admin.task(answer)
   if (step.yieldsSecret) await onSecret((answer as { value: string }).value)
 }

@@ -4,4 +4,5 @@ export function saysFull(message: string): boolean {
 }
 
 /** What mends it. */
-export const storageFullHint = 'Make room on the storages of proxmox.storage in site.ts, for instance by removing images that are no longer needed; then run the same command again.'
+export const storageFullHint =
+  'Make room on the storages of proxmox.storage in site.ts, for instance by removing images that are no longer needed; then run the same command again.'

@@ -43,14 +43,18 @@ export const storageKinds: Readonly<Record<string, StorageKind>> = {
   iscsidirect: { called: 'iSCSI (direct)', ...none },
   cephfs: { called: 'CephFS', ...none, files: true },
   esxi: { called: 'an ESXi import source', ...none },
-  pbs: { called: 'Proxmox Backup Server', ...none }
+  pbs: { called: 'Proxmox Backup Server', ...none },
 }
 
 /**
  * Of plugins that do not come with Proxmox it can't be asked what they do. Most of them copy and reassign volumes; few make
  * linked clones (LINBIT's `drbd` makes none, nor base volumes). So full clones are made, and setup says what it does not know.
  */
-const unknown = (type: string): StorageKind => ({ called: `of type ${type}, which does not come with Proxmox`, ...block, linkedClone: false })
+const unknown = (type: string): StorageKind => ({
+  called: `of type ${type}, which does not come with Proxmox`,
+  ...block,
+  linkedClone: false,
+})
 
 export const kindOf = (type: string): StorageKind => (Object.hasOwn(storageKinds, type) ? storageKinds[type] : undefined) ?? unknown(type)
 
@@ -70,18 +74,26 @@ export function diskStorageProblem({ storage, type }: StorageNamed, others: read
     : !kind.template
       ? 'where Proxmox makes no templates and no linked clones: an image would stay an ordinary disk that anything may write to'
       : !kind.reassign
-        ? 'where Proxmox can\'t give a disk to another VM, which is how data gets from a VM to the next one'
+        ? "where Proxmox can't give a disk to another VM, which is how data gets from a VM to the next one"
         : undefined
   if (lacks === undefined) return undefined
   const fit = others.filter((one) => one.storage !== storage && diskStorageProblem(one) === undefined).map((one) => one.storage)
   const here = fit.length === 0 ? '' : ` Here: ${fit.join(', ')}.`
-  return { code: 'storage-kind', message: `storage ${storage} (proxmox.storage.disks) is ${kind.called}, ${lacks}`, hint: `Set proxmox.storage.disks in site.ts to a storage of another type: ${fitting((one) => one.disks && one.template && one.reassign)}.${here}` }
+  return {
+    code: 'storage-kind',
+    message: `storage ${storage} (proxmox.storage.disks) is ${kind.called}, ${lacks}`,
+    hint: `Set proxmox.storage.disks in site.ts to a storage of another type: ${fitting((one) => one.disks && one.template && one.reassign)}.${here}`,
+  }
 }
 
 /** Why seeds and imports can't be on that storage. Pure. */
 export function fileStorageProblem({ storage, type }: StorageNamed): StorageProblem | undefined {
   if (!Object.hasOwn(storageKinds, type) || kindOf(type).files) return undefined
-  return { code: 'storage-kind', message: `storage ${storage} (proxmox.storage.iso) is ${kindOf(type).called}, which holds no ISO images and no files to import`, hint: `Choose another name for proxmox.storage.iso in site.ts (setup makes that storage), or one that is ${fitting((one) => one.files)}.` }
+  return {
+    code: 'storage-kind',
+    message: `storage ${storage} (proxmox.storage.iso) is ${kindOf(type).called}, which holds no ISO images and no files to import`,
+    hint: `Choose another name for proxmox.storage.iso in site.ts (setup makes that storage), or one that is ${fitting((one) => one.files)}.`,
+  }
 }
 
 /** What is worth knowing before anything is made there. Pure. */
@@ -91,4 +103,8 @@ export function diskStorageNote({ storage, type }: StorageNamed): string | undef
   return `storage ${storage} (proxmox.storage.disks) is ${kind.called}: VMs there are full copies of the image, which take its whole size and longer to make; whether disks can be handed over from VM to VM there is not known`
 }
 
-const fitting = (fits: (kind: StorageKind) => boolean): string => Object.entries(storageKinds).filter(([type, kind]) => type !== 'glusterfs' && fits(kind)).map(([, { called }]) => called).join(', ')
+const fitting = (fits: (kind: StorageKind) => boolean): string =>
+  Object.entries(storageKinds)
+    .filter(([type, kind]) => type !== 'glusterfs' && fits(kind))
+    .map(([, { called }]) => called)
+    .join(', ')

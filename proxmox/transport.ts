@@ -78,7 +78,7 @@ export function openTransport({ url, caPem, connectTimeoutMs }: TransportOptions
     maxSockets: 4,
     // A server that sends no chain, as Proxmox does, leaves its own certificate to be pinned: OpenSSL takes that only when asked to.
     ...(caPem === undefined ? {} : { ca: caPem, allowPartialTrustChain: true }),
-    checkServerIdentity: (_host: string, certificate: { raw: Buffer }) => identityProblem(url, new X509Certificate(certificate.raw))
+    checkServerIdentity: (_host: string, certificate: { raw: Buffer }) => identityProblem(url, new X509Certificate(certificate.raw)),
   }
   // Of a kept connection that turns out to be closed nobody can say whether the server has read the request before. For
   // a look that does not matter. What changes something gets a connection of its own, so that it never comes to that.
@@ -89,14 +89,19 @@ export function openTransport({ url, caPem, connectTimeoutMs }: TransportOptions
     close() {
       looks.destroy()
       changes.destroy()
-    }
+    },
   }
 }
 
 /** Connections that have come about. */
 const secured = new WeakSet<Duplex>()
 
-function sendOver(agent: Agent, url: string, connectTimeoutMs: number, { method, path, headers, body, timeoutMs, signal }: WireRequest): Promise<Answer> {
+function sendOver(
+  agent: Agent,
+  url: string,
+  connectTimeoutMs: number,
+  { method, path, headers, body, timeoutMs, signal }: WireRequest,
+): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>()
   let connected = false
   const request: ClientRequest = httpsRequest(`${url}/api2/json${path}`, { method, headers, agent, ...(signal ? { signal } : {}) })
@@ -120,9 +125,14 @@ function sendOver(agent: Agent, url: string, connectTimeoutMs: number, { method,
     const parts: Buffer[] = []
     response.on('data', (part: Buffer) => parts.push(part))
     response.on('error', fail)
-    response.on('end', () => resolve({ status: response.statusCode ?? 0, reason: response.statusMessage ?? '', body: Buffer.concat(parts).toString() }))
+    response.on('end', () =>
+      resolve({ status: response.statusCode ?? 0, reason: response.statusMessage ?? '', body: Buffer.concat(parts).toString() }),
+    )
   })
-  if (body instanceof Readable) pipeline(body, request).catch(() => { /* the request's own error event tells */ })
+  if (body instanceof Readable)
+    pipeline(body, request).catch(() => {
+      /* the request's own error event tells */
+    })
   else request.end(body)
   return promise
 }

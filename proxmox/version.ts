@@ -16,7 +16,8 @@ export function parseRelease(answer: { readonly release?: string; readonly versi
 }
 
 const text = ({ major, minor }: Release): string => `${major}.${minor}`
-const isOld = ({ major, minor }: Release): boolean => major < oldestRelease.major || (major === oldestRelease.major && minor < oldestRelease.minor)
+const isOld = ({ major, minor }: Release): boolean =>
+  major < oldestRelease.major || (major === oldestRelease.major && minor < oldestRelease.minor)
 
 /**
  * @param api what answers the API; it knows the privileges
@@ -25,7 +26,17 @@ const isOld = ({ major, minor }: Release): boolean => major < oldestRelease.majo
  */
 export function requireRelease(api: Release | undefined, node: Release | undefined): void {
   const old = [api, node].find((release) => release !== undefined && isOld(release))
-  if (old !== undefined) throw new Failure('version-too-old', `this is Proxmox VE ${text(old)}, and ${text(oldestRelease)} is the oldest that works: images are brought in by its import storage`, 'Upgrade Proxmox VE first. Nothing was touched.')
+  if (old !== undefined)
+    throw new Failure(
+      'version-too-old',
+      `this is Proxmox VE ${text(old)}, and ${text(oldestRelease)} is the oldest that works: images are brought in by its import storage`,
+      'Upgrade Proxmox VE first. Nothing was touched.',
+    )
   // The privileges of guest agents have other names from 9 on, so no role would do for both.
-  if (api !== undefined && node !== undefined && api.major !== node.major) throw new Failure('version-mixed', `this cluster is between versions: what answers is Proxmox VE ${text(api)}, the node has ${text(node)}`, 'End the upgrade of all nodes, then run the same command again. Nothing was touched.')
+  if (api !== undefined && node !== undefined && api.major !== node.major)
+    throw new Failure(
+      'version-mixed',
+      `this cluster is between versions: what answers is Proxmox VE ${text(api)}, the node has ${text(node)}`,
+      'End the upgrade of all nodes, then run the same command again. Nothing was touched.',
+    )
 }

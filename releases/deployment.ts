@@ -40,16 +40,18 @@ const seed = z.strictObject({
   ntp: z.array(z.ipv4()),
   containers: text.optional(),
   public: z.strictObject({ host: text, httpsPort: port, httpPort: port }),
-  serena: z.strictObject({
-    transports: z.array(z.enum(transports)),
-    interface: z.enum(['tools', 'repl']),
-    shell: z.boolean(),
-    memoryMiB: z.int(),
-    projects: z.array(z.strictObject({ name: text, git: text.optional() }))
-  }).optional(),
+  serena: z
+    .strictObject({
+      transports: z.array(z.enum(transports)),
+      interface: z.enum(['tools', 'repl']),
+      shell: z.boolean(),
+      memoryMiB: z.int(),
+      projects: z.array(z.strictObject({ name: text, git: text.optional() })),
+    })
+    .optional(),
   logging: z.strictObject({ retentionDays: z.int(), port }).optional(),
   loki: z.strictObject({ host: z.ipv4(), port, user: z.literal('promtail'), agent: z.enum(['otelcol', 'promtail']).optional() }).optional(),
-  ssh: z.strictObject({ projectKeys: z.array(text), adminKeys: z.array(text) })
+  ssh: z.strictObject({ projectKeys: z.array(text), adminKeys: z.array(text) }),
 })
 
 const flow = z.strictObject({
@@ -59,7 +61,7 @@ const flow = z.strictObject({
   ports: z.array(port).min(1),
   local: z.array(z.ipv4()).min(1).optional(),
   hostOnly: z.literal(true).optional(),
-  purpose: z.string().regex(/^[^"\\\n]+$/)
+  purpose: z.string().regex(/^[^"\\\n]+$/),
 })
 
 const release = z.strictObject({
@@ -81,37 +83,47 @@ const release = z.strictObject({
     /** The storage makes no linked clones: the VM is a full copy of the image. */
     fullClone: z.literal(true).optional(),
     /** Volume id of the seed ISO. */
-    seed: text
+    seed: text,
   }),
   flows: z.strictObject({ local: z.tuple([z.ipv4(), z.ipv4()]), flows: z.array(flow), containers: text.optional() }),
   /** Of what the seed holds beside its settings, the names: by them an edit of the site is seen. */
   access: z.strictObject({ users: z.array(text), certificate: text.optional() }).optional(),
   /** What the seed holds of secrets, as keyed digests by name (releases/given.ts), and when its certificates end. */
-  given: z.strictObject({
-    key: z.string().regex(/^[0-9a-f]{16}$/),
-    digests: z.record(text, z.string().regex(/^[0-9a-f]{64}$/)),
-    ends: z.record(text, z.iso.datetime())
-  }).optional(),
+  given: z
+    .strictObject({
+      key: z.string().regex(/^[0-9a-f]{16}$/),
+      digests: z.record(text, z.string().regex(/^[0-9a-f]{64}$/)),
+      ends: z.record(text, z.iso.datetime()),
+    })
+    .optional(),
   /** What the guest is told, but for the secrets. */
-  seed
+  seed,
 })
 
-const group = z.strictObject({
-  dataDisk: z.enum(['new', 'made']).optional(),
-  depot: vmid.optional(),
-  active: slotName.optional(),
-  slots: z.strictObject({ blue: release.optional(), green: release.optional() })
-}).superRefine(({ active, slots }, context) => {
-  if (active === undefined && Object.values(slots).some((one) => one !== undefined)) context.addIssue({ code: 'custom', path: ['active'], message: 'must name the slot that owns the data disk' })
-  if (active !== undefined && slots[active] === undefined) context.addIssue({ code: 'custom', path: ['active'], message: `slot ${active} has no release` })
-})
+const group = z
+  .strictObject({
+    dataDisk: z.enum(['new', 'made']).optional(),
+    depot: vmid.optional(),
+    active: slotName.optional(),
+    slots: z.strictObject({ blue: release.optional(), green: release.optional() }),
+  })
+  .superRefine(({ active, slots }, context) => {
+    if (active === undefined && Object.values(slots).some((one) => one !== undefined))
+      context.addIssue({ code: 'custom', path: ['active'], message: 'must name the slot that owns the data disk' })
+    if (active !== undefined && slots[active] === undefined)
+      context.addIssue({ code: 'custom', path: ['active'], message: `slot ${active} has no release` })
+  })
 
 const schema = z.strictObject({ schema: z.literal(1), groups: z.record(z.string(), group) })
 
 export interface Release extends Omit<z.output<typeof release>, 'seed' | 'flows' | 'vm' | 'access' | 'given'> {
   readonly vm: Omit<z.output<typeof release>['vm'], 'vlan' | 'fullClone'> & { readonly vlan?: number; readonly fullClone?: true }
   readonly access?: { readonly users: readonly string[]; readonly certificate?: string }
-  readonly given?: { readonly key: string; readonly digests: Readonly<Record<string, string>>; readonly ends: Readonly<Record<string, string>> }
+  readonly given?: {
+    readonly key: string
+    readonly digests: Readonly<Record<string, string>>
+    readonly ends: Readonly<Record<string, string>>
+  }
   readonly flows: VmFlows
   readonly seed: Seed
 }
@@ -131,7 +143,9 @@ export interface Deployment {
 
 export const noDeployment: Deployment = { schema: 1, groups: {} }
 
-export type ParsedDeployment = { readonly ok: true; readonly deployment: Deployment } | { readonly ok: false; readonly problems: readonly string[] }
+export type ParsedDeployment =
+  | { readonly ok: true; readonly deployment: Deployment }
+  | { readonly ok: false; readonly problems: readonly string[] }
 
 /** Reads what `deployment.json` says. Never throws; problems name their place. */
 export function parseDeployment(content: string): ParsedDeployment {
@@ -143,8 +157,13 @@ export function parseDeployment(content: string): ParsedDeployment {
   }
   const parsed = schema.safeParse(data)
   if (!parsed.success) return { ok: false, problems: parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`) }
-  const problems = Object.entries(parsed.data.groups).flatMap(([groupName, pins]) => Object.entries(pins.slots).flatMap(([slot, one]) =>
-    one !== undefined && (one.seed.group !== groupName || one.seed.slot !== slot || one.seed.release !== one.id) ? [`groups.${groupName}.slots.${slot}: its seed belongs to another release`] : []))
+  const problems = Object.entries(parsed.data.groups).flatMap(([groupName, pins]) =>
+    Object.entries(pins.slots).flatMap(([slot, one]) =>
+      one !== undefined && (one.seed.group !== groupName || one.seed.slot !== slot || one.seed.release !== one.id)
+        ? [`groups.${groupName}.slots.${slot}: its seed belongs to another release`]
+        : [],
+    ),
+  )
   return problems.length === 0 ? { ok: true, deployment: parsed.data as Deployment } : { ok: false, problems }
 }
 
@@ -152,7 +171,11 @@ export function parseDeployment(content: string): ParsedDeployment {
 export function checkSiteName(site: Site, group: string, pins: GroupPins | undefined): void {
   const other = slotNames.flatMap((slot) => pins?.slots[slot] ?? []).find((release) => release.seed.site !== site.name)
   if (other === undefined) return
-  throw new Failure('site-renamed', `site.ts has the name "${site.name}", but group ${group} was deployed by the name "${other.seed.site}"`, `Put name: '${other.seed.site}' back into site.ts: VMs, depots and state have it in their names.`)
+  throw new Failure(
+    'site-renamed',
+    `site.ts has the name "${site.name}", but group ${group} was deployed by the name "${other.seed.site}"`,
+    `Put name: '${other.seed.site}' back into site.ts: VMs, depots and state have it in their names.`,
+  )
 }
 
 export const renderDeployment = (deployment: Deployment): string => `${JSON.stringify(deployment, null, 2)}\n`
@@ -195,7 +218,7 @@ export function newRelease(site: Site, groupName: string, slot: SlotName, origin
       ...(proxmox.vlan === undefined ? {} : { vlan: proxmox.vlan }),
       mac: macOf(id, address),
       ...(origin.fullClone ? { fullClone: true } : {}),
-      seed: `${proxmox.storage.iso}:iso/${seedName(id, origin.id, origin.seedTag)}`
+      seed: `${proxmox.storage.iso}:iso/${seedName(id, origin.id, origin.seedTag)}`,
     },
     flows: vmFlows(site, groupName, slot),
     ...(group.roles.includes('serena') ? { access: accessOf(site) } : {}),
@@ -217,19 +240,23 @@ export function newRelease(site: Site, groupName: string, slot: SlotName, origin
       ntp: [...network.ntp],
       containers: network.containers,
       public: { host: site.public.host, httpsPort: site.public.httpsPort, httpPort: site.public.httpPort },
-      ...(group.roles.includes('serena') ? {
-        serena: {
-          transports: [...site.serena.transports],
-          interface: site.serena.interface,
-          shell: site.serena.shell,
-          memoryMiB: site.serena.memoryMiB,
-          projects: site.serena.projects.map(({ name, git }) => git === undefined ? { name } : { name, git })
-        }
-      } : {}),
+      ...(group.roles.includes('serena')
+        ? {
+            serena: {
+              transports: [...site.serena.transports],
+              interface: site.serena.interface,
+              shell: site.serena.shell,
+              memoryMiB: site.serena.memoryMiB,
+              projects: site.serena.projects.map(({ name, git }) => (git === undefined ? { name } : { name, git })),
+            },
+          }
+        : {}),
       ...(group.roles.includes('logging') ? { logging: { retentionDays: site.logging.retentionDays, port: site.logging.port } } : {}),
-      ...(logging === undefined ? {} : { loki: { host: logging.group.service, port: site.logging.port, user: 'promtail' as const, agent: site.logging.agent } }),
-      ssh: { projectKeys: [...site.ssh.projectKeys], adminKeys: [...site.ssh.adminKeys] }
-    }
+      ...(logging === undefined
+        ? {}
+        : { loki: { host: logging.group.service, port: site.logging.port, user: 'promtail' as const, agent: site.logging.agent } }),
+      ssh: { projectKeys: [...site.ssh.projectKeys], adminKeys: [...site.ssh.adminKeys] },
+    },
   }
 }
 
@@ -244,5 +271,6 @@ export function pinnedSlots(deployment: Deployment): { readonly group: string; r
     (['blue', 'green'] as const).flatMap((slot) => {
       const one = pins.slots[slot]
       return one === undefined ? [] : [{ group: groupName, slot, release: one }]
-    }))
+    }),
+  )
 }

@@ -37,12 +37,15 @@ export function vmFlows(site: Site, groupName: string, slotName: SlotName): VmFl
   if (group === undefined) throw new Error(`the site has no group ${groupName}`)
   const own = group.slots[slotName].address
   const peer = group.slots[slotName === 'blue' ? 'green' : 'blue'].address
-  const others = Object.values(site.groups).flatMap(slotAddresses).filter((address) => address !== own)
+  const others = Object.values(site.groups)
+    .flatMap(slotAddresses)
+    .filter((address) => address !== own)
   const loggingGroup = Object.values(site.groups).find((one) => one.roles.includes('logging'))
   const { admin, nameservers, ntp, outgoing } = site.network
   const push = site.logging.port
   const flows: Flow[] = [{ direction: 'in', remote: admin, protocol: 'tcp', ports: [22], purpose: 'SSH from the admin network' }]
-  if (group.roles.includes('serena')) flows.push({ direction: 'in', remote: [], local: [group.service], protocol: 'tcp', ports: [80, 443], purpose: 'Serena' })
+  if (group.roles.includes('serena'))
+    flows.push({ direction: 'in', remote: [], local: [group.service], protocol: 'tcp', ports: [80, 443], purpose: 'Serena' })
   flows.push({ direction: 'in', remote: [peer], local: [own], protocol: 'tcp', ports: [443], purpose: 'the peer slot' })
   if (group.roles.includes('logging')) {
     flows.push({ direction: 'in', remote: unique([...admin, ...others]), protocol: 'tcp', ports: [push], purpose: 'Grafana and Loki push' })
@@ -57,8 +60,18 @@ export function vmFlows(site: Site, groupName: string, slotName: SlotName): VmFl
     { direction: 'out', remote: unique(nameservers), protocol: 'udp', ports: [53], purpose: 'DNS' },
     { direction: 'out', remote: unique(nameservers), protocol: 'tcp', ports: [53], purpose: 'DNS' },
     // Without servers it would be a way to anywhere: then the host's clock is the VM's (images/guest/clock.ts).
-    ...(ntp.length === 0 ? [] : [{ direction: 'out', remote: unique(ntp), protocol: 'udp', ports: [123], hostOnly: true, purpose: 'NTP' } as const]),
-    ...outgoing.map(({ to, port, protocol }): Flow => ({ direction: 'out', remote: [to], protocol, ports: [port], purpose: 'listed in network.outgoing' }))
+    ...(ntp.length === 0
+      ? []
+      : [{ direction: 'out', remote: unique(ntp), protocol: 'udp', ports: [123], hostOnly: true, purpose: 'NTP' } as const]),
+    ...outgoing.map(
+      ({ to, port, protocol }): Flow => ({
+        direction: 'out',
+        remote: [to],
+        protocol,
+        ports: [port],
+        purpose: 'listed in network.outgoing',
+      }),
+    ),
   )
   return { local: [own, group.service], flows, containers: site.network.containers }
 }

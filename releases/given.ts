@@ -25,9 +25,16 @@ export async function readGivenKey(folder: string): Promise<Buffer | undefined> 
 export async function givenKey(folder: string): Promise<Buffer> {
   const file = keyFile(folder)
   await mkdir(join(folder, 'secrets'), { recursive: true, mode: 0o700 })
-  await writeFile(file, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600, flag: 'wx' }).catch((error: NodeJS.ErrnoException) => { if (error.code !== 'EEXIST') throw error })
+  await writeFile(file, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600, flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error
+  })
   const key = await readGivenKey(folder)
-  if (key === undefined) throw new Failure('release-key-unusable', `${file} is no key of this project`, 'Put it back from your backup, or remove it: another one is made, and what was deployed by then can\'t be compared any more.')
+  if (key === undefined)
+    throw new Failure(
+      'release-key-unusable',
+      `${file} is no key of this project`,
+      "Put it back from your backup, or remove it: another one is made, and what was deployed by then can't be compared any more.",
+    )
   return key
 }
 
@@ -35,17 +42,21 @@ const hmac = (key: Buffer, ...parts: readonly string[]): string => createHmac('s
 const idOf = (key: Buffer): string => hmac(key, 'key').slice(0, 16)
 
 /** By it a site knows its own seeds again on a storage that it shares with others, even with sites of the same name. */
-export const seedTag = (key: Buffer, site: string, vmid: number, release: string): string => hmac(key, 'seed', site, String(vmid), release).slice(0, 12)
+export const seedTag = (key: Buffer, site: string, vmid: number, release: string): string =>
+  hmac(key, 'seed', site, String(vmid), release).slice(0, 12)
 
 export const passwordOf = (user: string): string => `the password of ${user}`
 
 function partsOf(secrets: SeedSecrets): Map<string, string> {
-  const parts = new Map<string, string>([['the site\'s CA', secrets.siteCa], ['the SSH host key', secrets.hostKey.privateKey]])
+  const parts = new Map<string, string>([
+    ["the site's CA", secrets.siteCa],
+    ['the SSH host key', secrets.hostKey.privateKey],
+  ])
   if (secrets.publicTls) parts.set('the public certificate', JSON.stringify([secrets.publicTls.certificate, secrets.publicTls.key]))
   for (const { name, password } of secrets.users ?? []) parts.set(passwordOf(name), password)
   if (secrets.loggingTls) parts.set('the logging certificate', JSON.stringify([secrets.loggingTls.certificate, secrets.loggingTls.key]))
-  if (secrets.lokiPushPassword !== undefined) parts.set('Loki\'s push password', secrets.lokiPushPassword)
-  if (secrets.grafanaAdminPassword !== undefined) parts.set('Grafana\'s password', secrets.grafanaAdminPassword)
+  if (secrets.lokiPushPassword !== undefined) parts.set("Loki's push password", secrets.lokiPushPassword)
+  if (secrets.grafanaAdminPassword !== undefined) parts.set("Grafana's password", secrets.grafanaAdminPassword)
   return parts
 }
 
@@ -55,11 +66,12 @@ export const digestOf = (key: Buffer, release: string, name: string, value: stri
 export const givenOf = (key: Buffer, release: string, secrets: SeedSecrets): Given => ({
   key: idOf(key),
   digests: Object.fromEntries([...partsOf(secrets)].map(([name, value]) => [name, digestOf(key, release, name, value)])),
-  ends: endsOf(secrets)
+  ends: endsOf(secrets),
 })
 
 /** Whether a pin can be compared with this key. */
-export const isComparable = (given: Given | undefined, key: Buffer | undefined): boolean => given !== undefined && key !== undefined && given.key === idOf(key)
+export const isComparable = (given: Given | undefined, key: Buffer | undefined): boolean =>
+  given !== undefined && key !== undefined && given.key === idOf(key)
 
 /** What is other than it was given, by name; undefined: nobody here can tell. */
 export function changedSince({ id, given }: Release, key: Buffer | undefined, secrets: SeedSecrets): string[] | undefined {
@@ -75,17 +87,34 @@ export function changedSince({ id, given }: Release, key: Buffer | undefined, se
 export async function refuseOtherSeed(folder: string, group: string, release: Release, secrets: SeedSecrets): Promise<void> {
   const changed = changedSince(release, await readGivenKey(folder), secrets)
   if (changed?.length === 0) return
-  const why = release.given === undefined ? 'and its pin, of an earlier version, does not tell whether it would be the same again' : changed === undefined ? `and without the key that it was made with (${keyFile(folder)}) nobody can tell whether it would be the same again` : `and ${changed.join(', ')} in the site folder ${changed.length === 1 ? 'is' : 'are'} not what it was made with`
-  throw new Failure('seed-differs', `the seed of release ${release.id} of group ${group} is not on the storage any more, ${why}`, `${release.given === undefined ? 'Put that file back on the storage from a backup' : `Put ${changed === undefined ? 'that key' : 'those'} back, e.g. from your backup`}; or begin a new release: "npx golden destroy ${group}", then "npx golden deploy". The data is kept.`)
+  const why =
+    release.given === undefined
+      ? 'and its pin, of an earlier version, does not tell whether it would be the same again'
+      : changed === undefined
+        ? `and without the key that it was made with (${keyFile(folder)}) nobody can tell whether it would be the same again`
+        : `and ${changed.join(', ')} in the site folder ${changed.length === 1 ? 'is' : 'are'} not what it was made with`
+  throw new Failure(
+    'seed-differs',
+    `the seed of release ${release.id} of group ${group} is not on the storage any more, ${why}`,
+    `${release.given === undefined ? 'Put that file back on the storage from a backup' : `Put ${changed === undefined ? 'that key' : 'those'} back, e.g. from your backup`}; or begin a new release: "npx golden destroy ${group}", then "npx golden deploy". The data is kept.`,
+  )
 }
 
 /** When the certificates of a seed end, by name: of a chain the first that does. */
 function endsOf({ siteCa, publicTls, loggingTls }: SeedSecrets): Record<string, string> {
-  const list = [['the site\'s CA', siteCa], ['the public certificate', publicTls?.certificate], ['the logging certificate', loggingTls?.certificate]] as const
-  return Object.fromEntries(list.flatMap(([name, pem]) => {
-    const ends = (pem?.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []).map((one) => new X509Certificate(one).validToDate.getTime())
-    return ends.length === 0 ? [] : [[name, new Date(Math.min(...ends)).toISOString()]]
-  }))
+  const list = [
+    ["the site's CA", siteCa],
+    ['the public certificate', publicTls?.certificate],
+    ['the logging certificate', loggingTls?.certificate],
+  ] as const
+  return Object.fromEntries(
+    list.flatMap(([name, pem]) => {
+      const ends = (pem?.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []).map((one) =>
+        new X509Certificate(one).validToDate.getTime(),
+      )
+      return ends.length === 0 ? [] : [[name, new Date(Math.min(...ends)).toISOString()]]
+    }),
+  )
 }
 
 export interface CertificateStatus {
@@ -103,13 +132,21 @@ export const certificatesOf = (given: Given | undefined, now: Date): Certificate
 
 /** Sentences about those that end soon, with what mends it. Pure. */
 export function certificateWarnings(group: string, ownFile: string | undefined, certificates: readonly CertificateStatus[]): string[] {
-  return certificates.filter(({ daysLeft }) => daysLeft <= warnBeforeDays).map(({ name, ends, daysLeft }) => {
-    const what = `${name} that the VM has ${daysLeft < 0 ? 'has ended' : `ends in ${daysLeft} days`} (${ends.slice(0, 10)})`
-    const anew = `then "npx golden destroy ${group}" and "npx golden deploy"`
-    if (name === 'the site\'s CA') return `${what}: remove secrets/ca.pem and secrets/ca.key, "npx golden init" makes another one, which every client has to trust anew; ${anew}`
-    return `${what}: ${name === 'the public certificate' && ownFile !== undefined ? `put a new one at ${ownFile}` : '"npx golden init" makes a new one'}, ${anew}`
-  })
+  return certificates
+    .filter(({ daysLeft }) => daysLeft <= warnBeforeDays)
+    .map(({ name, ends, daysLeft }) => {
+      const what = `${name} that the VM has ${daysLeft < 0 ? 'has ended' : `ends in ${daysLeft} days`} (${ends.slice(0, 10)})`
+      const anew = `then "npx golden destroy ${group}" and "npx golden deploy"`
+      if (name === "the site's CA")
+        return `${what}: remove secrets/ca.pem and secrets/ca.key, "npx golden init" makes another one, which every client has to trust anew; ${anew}`
+      return `${what}: ${name === 'the public certificate' && ownFile !== undefined ? `put a new one at ${ownFile}` : '"npx golden init" makes a new one'}, ${anew}`
+    })
 }
 
 /** As a difference between the site folder and what runs. */
-export const changedSentence = (group: string, changed: readonly string[]): string[] => changed.length === 0 ? [] : [`${changed.join(', ')} in the site folder ${changed.length === 1 ? 'is' : 'are'} not what the VM was given; that takes effect with a new release ("npx golden destroy ${group}", then "npx golden deploy")`]
+export const changedSentence = (group: string, changed: readonly string[]): string[] =>
+  changed.length === 0
+    ? []
+    : [
+        `${changed.join(', ')} in the site folder ${changed.length === 1 ? 'is' : 'are'} not what the VM was given; that takes effect with a new release ("npx golden destroy ${group}", then "npx golden deploy")`,
+      ]

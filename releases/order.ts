@@ -7,7 +7,12 @@ export const stackName = (site: Pick<Site, 'name'>, group: string): string => `$
 
 /** The groups in the order of deployment: whoever keeps the others' logs comes first. */
 export function groupOrder(site: Site, deployment: Deployment): string[] {
-  const names = new Set([...Object.keys(site.groups), ...Object.entries(deployment.groups).filter(([, pins]) => pins.active !== undefined).map(([name]) => name)])
+  const names = new Set([
+    ...Object.keys(site.groups),
+    ...Object.entries(deployment.groups)
+      .filter(([, pins]) => pins.active !== undefined)
+      .map(([name]) => name),
+  ])
   const rolesOf = (name: string): readonly Role[] => {
     const pins = deployment.groups[name]
     const release = pins?.active === undefined ? undefined : pins.slots[pins.active]

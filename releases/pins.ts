@@ -16,11 +16,17 @@ export async function readPins(folder: string): Promise<Deployment> {
     content = await readFile(file, 'utf8')
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return noDeployment
-    throw new Failure('deployment-unreadable', `${file} can't be read: ${(cause as Error).message}`, 'Give yourself read access to it.', { cause })
+    throw new Failure('deployment-unreadable', `${file} can't be read: ${(cause as Error).message}`, 'Give yourself read access to it.', {
+      cause,
+    })
   }
   const parsed = parseDeployment(content)
   if (parsed.ok) return parsed.deployment
-  throw new Failure('deployment-invalid', `${file} is not valid:\n${parsed.problems.map((problem) => `  ${problem}`).join('\n')}`, 'It is written by golden; restore the last good one, e.g. with git.')
+  throw new Failure(
+    'deployment-invalid',
+    `${file} is not valid:\n${parsed.problems.map((problem) => `  ${problem}`).join('\n')}`,
+    'It is written by golden; restore the last good one, e.g. with git.',
+  )
 }
 
 /** Replaces the file in one step: whoever reads sees the old or the new one, after a power cut too. Without groups there is no file. */
@@ -58,7 +64,12 @@ export const withDataDisk = (pins: GroupPins, dataDisk: 'new' | 'made' | undefin
 }
 
 /** A first release: the group has none yet. Its depot stays what it was while there is data. */
-export const withFirstRelease = (pins: GroupPins, slot: SlotName, release: Release, depot: number): GroupPins => ({ depot, ...pins, active: slot, slots: { [slot]: release } })
+export const withFirstRelease = (pins: GroupPins, slot: SlotName, release: Release, depot: number): GroupPins => ({
+  depot,
+  ...pins,
+  active: slot,
+  slots: { [slot]: release },
+})
 
 /** The group without any release; what is known of its data disk stays. */
 export const withoutReleases = ({ active: _active, ...rest }: GroupPins): GroupPins => ({ ...rest, slots: {} })

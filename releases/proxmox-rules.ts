@@ -18,7 +18,16 @@ export interface ProxmoxRule {
  * neither router advertisements nor neighbour discovery pass. `macfilter` keeps the VM to its own MAC address.
  */
 export const proxmoxFirewallOptions = {
-  enabled: true, inputPolicy: 'DROP', outputPolicy: 'DROP', dhcp: false, ndp: false, radv: false, macfilter: true, ipfilter: false, logLevelIn: 'nolog', logLevelOut: 'nolog'
+  enabled: true,
+  inputPolicy: 'DROP',
+  outputPolicy: 'DROP',
+  dhcp: false,
+  ndp: false,
+  radv: false,
+  macfilter: true,
+  ipfilter: false,
+  logLevelIn: 'nolog',
+  logLevelOut: 'nolog',
 } as const
 
 /** The local end is always named: a rule without addresses would admit IPv6 as well. */
@@ -28,8 +37,14 @@ export function proxmoxRules({ local, flows }: VmFlows): ProxmoxRule[] {
     const own = (flow.local ?? local).join(',')
     const [source, dest] = flow.direction === 'in' ? [remote, own] : [own, remote]
     return {
-      type: flow.direction, action: 'ACCEPT', proto: flow.protocol, dport: flow.ports.join(','), comment: flow.purpose, enabled: true,
-      ...(source === undefined ? {} : { source }), ...(dest === undefined ? {} : { dest })
+      type: flow.direction,
+      action: 'ACCEPT',
+      proto: flow.protocol,
+      dport: flow.ports.join(','),
+      comment: flow.purpose,
+      enabled: true,
+      ...(source === undefined ? {} : { source }),
+      ...(dest === undefined ? {} : { dest }),
     }
   })
 }

@@ -35,43 +35,51 @@ export async function seedContents(release: Release, secrets: SeedSecrets): Prom
   const { seed, vm } = release
   const files = new Map<string, string>([
     ['meta-data', yaml({ 'instance-id': `iid-${release.id}`, 'local-hostname': seed.hostname })],
-    ['user-data', `#cloud-config\n${yaml({
-      hostname: seed.hostname,
-      preserve_hostname: false,
-      manage_etc_hosts: true,
-      // The host key that sshd uses comes with the seed, so that every release of a group is the same host to SSH.
-      // cloud-init takes no empty list here, and would make keys of all kinds without one: this one nobody uses.
-      ssh_deletekeys: false,
-      ssh_genkeytypes: ['ed25519'],
-      disable_root: true,
-      ssh_pwauth: false,
-      users: [],
-      package_update: false,
-      package_upgrade: false,
-      // Nothing of a clone is left to the rest, which a distribution runs for whatever a stranger may want at a first boot:
-      // everything else is in the image, or comes with the seed.
-      cloud_init_modules: ['growpart', 'resizefs', 'set_hostname', 'update_hostname', 'update_etc_hosts'],
-      cloud_config_modules: [],
-      cloud_final_modules: ['final_message']
-    })}`],
-    ['network-config', yaml({
-      version: 2,
-      ethernets: {
-        eth0: {
-          match: { macaddress: vm.mac.toLowerCase() },
-          'set-name': 'eth0',
-          dhcp4: false,
-          dhcp6: false,
-          'accept-ra': false,
-          'link-local': [],
-          addresses: [`${seed.address}/${seed.prefix}`],
-          routes: [{ to: '0.0.0.0/0', via: seed.gateway }],
-          nameservers: { addresses: seed.nameservers }
-        }
-      }
-    })]
+    [
+      'user-data',
+      `#cloud-config\n${yaml({
+        hostname: seed.hostname,
+        preserve_hostname: false,
+        manage_etc_hosts: true,
+        // The host key that sshd uses comes with the seed, so that every release of a group is the same host to SSH.
+        // cloud-init takes no empty list here, and would make keys of all kinds without one: this one nobody uses.
+        ssh_deletekeys: false,
+        ssh_genkeytypes: ['ed25519'],
+        disable_root: true,
+        ssh_pwauth: false,
+        users: [],
+        package_update: false,
+        package_upgrade: false,
+        // Nothing of a clone is left to the rest, which a distribution runs for whatever a stranger may want at a first boot:
+        // everything else is in the image, or comes with the seed.
+        cloud_init_modules: ['growpart', 'resizefs', 'set_hostname', 'update_hostname', 'update_etc_hosts'],
+        cloud_config_modules: [],
+        cloud_final_modules: ['final_message'],
+      })}`,
+    ],
+    [
+      'network-config',
+      yaml({
+        version: 2,
+        ethernets: {
+          eth0: {
+            match: { macaddress: vm.mac.toLowerCase() },
+            'set-name': 'eth0',
+            dhcp4: false,
+            dhcp6: false,
+            'accept-ra': false,
+            'link-local': [],
+            addresses: [`${seed.address}/${seed.prefix}`],
+            routes: [{ to: '0.0.0.0/0', via: seed.gateway }],
+            nameservers: { addresses: seed.nameservers },
+          },
+        },
+      }),
+    ],
   ])
-  const add = (name: string, content: string): void => { files.set(`golden/${name}`, content) }
+  const add = (name: string, content: string): void => {
+    files.set(`golden/${name}`, content)
+  }
   add(seedFiles.seed, `${JSON.stringify(seed, null, 2)}\n`)
   add(seedFiles.firewall, nftables(release.flows))
   add(seedFiles.siteCa, secrets.siteCa)
@@ -88,7 +96,8 @@ export async function seedContents(release: Release, secrets: SeedSecrets): Prom
   }
   if (secrets.lokiPushPassword !== undefined) {
     add(seedFiles.lokiPushPassword, `${secrets.lokiPushPassword}\n`)
-    if (seed.roles.includes('logging')) add(seedFiles.lokiUsers, await htpasswd([{ name: seed.loki?.user ?? 'promtail', password: secrets.lokiPushPassword }]))
+    if (seed.roles.includes('logging'))
+      add(seedFiles.lokiUsers, await htpasswd([{ name: seed.loki?.user ?? 'promtail', password: secrets.lokiPushPassword }]))
   }
   if (secrets.grafanaAdminPassword !== undefined) add(seedFiles.grafanaAdminPassword, `${secrets.grafanaAdminPassword}\n`)
   return files
@@ -106,7 +115,12 @@ async function htpasswd(users: readonly { readonly name: string; readonly passwo
  * Reads from the site folder what this release's seed needs.
  * @throws Failure `secret-unavailable`, `secret-unfit`, `handed-in-unfit` (all that is wrong, at once)
  */
-export async function readSeedSecrets(site: Site, folder: string, { seed }: Pick<Release, 'seed'>, env: NodeJS.ProcessEnv = process.env): Promise<SeedSecrets> {
+export async function readSeedSecrets(
+  site: Site,
+  folder: string,
+  { seed }: Pick<Release, 'seed'>,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<SeedSecrets> {
   const { secrets, problems } = await gather(site, folder, seed, env)
   refuseHandedIn(problems)
   return secrets
@@ -116,16 +130,27 @@ export async function readSeedSecrets(site: Site, folder: string, { seed }: Pick
  * Whether all is there that these groups' first seeds need: asked before anything is made for the first of them.
  * @throws Failure as `readSeedSecrets`
  */
-export async function checkSeedSecrets(site: Site, folder: string, groups: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<void> {
+export async function checkSeedSecrets(
+  site: Site,
+  folder: string,
+  groups: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<void> {
   const problems = new Map<string, HandedInProblem>()
   const nothing = { id: '', created: new Date(), image: { vmid: 0, name: '', fingerprint: '' } }
   for (const group of groups) {
-    for (const problem of (await gather(site, folder, newRelease(site, group, 'blue', nothing).seed, env)).problems) problems.set(`${problem.path} ${problem.message}`, problem)
+    for (const problem of (await gather(site, folder, newRelease(site, group, 'blue', nothing).seed, env)).problems)
+      problems.set(`${problem.path} ${problem.message}`, problem)
   }
   refuseHandedIn([...problems.values()])
 }
 
-async function gather(site: Site, folder: string, seed: Release['seed'], env: NodeJS.ProcessEnv): Promise<{ readonly secrets: SeedSecrets; readonly problems: readonly HandedInProblem[] }> {
+async function gather(
+  site: Site,
+  folder: string,
+  seed: Release['seed'],
+  env: NodeJS.ProcessEnv,
+): Promise<{ readonly secrets: SeedSecrets; readonly problems: readonly HandedInProblem[] }> {
   const problems: HandedInProblem[] = []
   const read = async (kind: 'line' | 'pem', ...path: string[]): Promise<string> => {
     const name = ['secrets', ...path].join('/')
@@ -137,23 +162,41 @@ async function gather(site: Site, folder: string, seed: Release['seed'], env: No
       return ''
     }
   }
-  const tls = async (name: string): Promise<{ certificate: string; key: string }> => ({ certificate: await read('pem', 'tls', `${name}.pem`), key: await read('pem', 'tls', `${name}.key`) })
+  const tls = async (name: string): Promise<{ certificate: string; key: string }> => ({
+    certificate: await read('pem', 'tls', `${name}.pem`),
+    key: await read('pem', 'tls', `${name}.key`),
+  })
   const serena = seed.roles.includes('serena')
   const logging = seed.roles.includes('logging')
   const handedIn = serena ? await lookAtHandedIn({ site, folder, env }) : undefined
-  problems.push(...handedIn?.problems ?? [])
+  problems.push(...(handedIn?.problems ?? []))
   const secrets: SeedSecrets = {
     siteCa: await read('pem', 'ca.pem'),
-    hostKey: { privateKey: await read('pem', 'ssh', `${seed.group}_ed25519`), publicKey: `${await read('line', 'ssh', `${seed.group}_ed25519.pub`)}\n` },
-    ...(handedIn === undefined ? {} : { users: handedIn.found.users, publicTls: handedIn.found.publicTls ?? (site.public.certificate === undefined ? await tls('public') : { certificate: '', key: '' }) }),
+    hostKey: {
+      privateKey: await read('pem', 'ssh', `${seed.group}_ed25519`),
+      publicKey: `${await read('line', 'ssh', `${seed.group}_ed25519.pub`)}\n`,
+    },
+    ...(handedIn === undefined
+      ? {}
+      : {
+          users: handedIn.found.users,
+          publicTls:
+            handedIn.found.publicTls ?? (site.public.certificate === undefined ? await tls('public') : { certificate: '', key: '' }),
+        }),
     ...(seed.loki === undefined ? {} : { lokiPushPassword: await read('line', 'loki-push-password') }),
-    ...(logging ? { loggingTls: await tls('logging'), grafanaAdminPassword: await read('line', 'grafana-admin-password') } : {})
+    ...(logging ? { loggingTls: await tls('logging'), grafanaAdminPassword: await read('line', 'grafana-admin-password') } : {}),
   }
   return { secrets, problems }
 }
 
 /** What of the site folder's secrets is not what a release was given, as a sentence; what can't be read is said elsewhere. */
-export async function secretDifferences(site: Site, folder: string, group: string, release: Release | undefined, env: NodeJS.ProcessEnv = process.env): Promise<string[]> {
+export async function secretDifferences(
+  site: Site,
+  folder: string,
+  group: string,
+  release: Release | undefined,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<string[]> {
   if (release?.given === undefined || site.groups[group] === undefined) return []
   const { secrets, problems } = await gather(site, folder, release.seed, env)
   return problems.length > 0 ? [] : changedSentence(group, changedSince(release, await readGivenKey(folder), secrets) ?? [])
@@ -170,7 +213,12 @@ const contentPath = (release: Release): string => `/nodes/${release.vm.node}/sto
 export async function seedIsThere(proxmox: Proxmox, release: Release): Promise<boolean> {
   const content = await proxmox.get<{ volid: string }[]>(contentPath(release), { content: 'iso' }).catch((error: unknown) => {
     if (!(error instanceof ProxmoxError) || ![400, 403, 500].includes(error.status)) throw error
-    throw new Failure('storage-missing', `storage ${seedPlace(release).storage}, where the seed of ${release.vm.name} is, is not there on node ${release.vm.node}, or the token may not use it: ${error.message}`, `Bring it back in Proxmox; or begin a new release, whose seed is on proxmox.storage.iso of site.ts: "npx golden destroy ${release.seed.group}", then "npx golden deploy". The data is kept.`, { cause: error })
+    throw new Failure(
+      'storage-missing',
+      `storage ${seedPlace(release).storage}, where the seed of ${release.vm.name} is, is not there on node ${release.vm.node}, or the token may not use it: ${error.message}`,
+      `Bring it back in Proxmox; or begin a new release, whose seed is on proxmox.storage.iso of site.ts: "npx golden destroy ${release.seed.group}", then "npx golden deploy". The data is kept.`,
+      { cause: error },
+    )
   })
   return content.some((entry) => entry.volid === release.vm.seed)
 }
@@ -178,7 +226,14 @@ export async function seedIsThere(proxmox: Proxmox, release: Release): Promise<b
 /** Renders the seed in memory and uploads it; nothing of it touches this computer's disk. */
 export async function uploadSeed(proxmox: Proxmox, release: Release, secrets: SeedSecrets, signal?: AbortSignal): Promise<void> {
   const { storage, file } = seedPlace(release)
-  await proxmox.upload({ node: release.vm.node, storage, content: 'iso', filename: file, data: renderIso('cidata', await seedContents(release, secrets)), ...(signal === undefined ? {} : { signal }) })
+  await proxmox.upload({
+    node: release.vm.node,
+    storage,
+    content: 'iso',
+    filename: file,
+    data: renderIso('cidata', await seedContents(release, secrets)),
+    ...(signal === undefined ? {} : { signal }),
+  })
 }
 
 /** Removing one that is not there is no error to Proxmox either. */
@@ -193,7 +248,14 @@ export async function removeSeed(proxmox: Proxmox, release: Release): Promise<vo
  * removed that bear this site's tag, and those that one of its own VMs has had in its drive.
  * @param had volumes that the group's own VMs had in a drive
  */
-export async function removeStraySeeds(proxmox: Proxmox, site: Site, node: string, vmids: readonly number[], key: Buffer | undefined, had: readonly string[] = []): Promise<void> {
+export async function removeStraySeeds(
+  proxmox: Proxmox,
+  site: Site,
+  node: string,
+  vmids: readonly number[],
+  key: Buffer | undefined,
+  had: readonly string[] = [],
+): Promise<void> {
   const storage = site.proxmox.storage.iso
   const path = `/nodes/${node}/storage/${storage}/content`
   for (const { volid } of await proxmox.get<{ volid: string }[]>(path, { content: 'iso' })) {

@@ -53,10 +53,17 @@ export interface ActivationWanted {
 }
 
 const step = (what: ActivationStep, title: string): Decision<ActivationStep> => ({ kind: 'step', step: what, title })
-const refuse = (code: string, message: string, hint: string): Decision<ActivationStep> => ({ kind: 'refuse', refusal: { code, message, hint } satisfies Refusal })
+const refuse = (code: string, message: string, hint: string): Decision<ActivationStep> => ({
+  kind: 'refuse',
+  refusal: { code, message, hint } satisfies Refusal,
+})
 
 const otherRelease = ({ group, slot, release }: ActivationWanted, guest: GuestStatus): Decision<ActivationStep> =>
-  refuse('other-release', `slot ${slot} of group ${group} runs release ${guest.release}, not ${release}`, `End it with "npx golden destroy ${group}", then deploy again. The data is kept.`)
+  refuse(
+    'other-release',
+    `slot ${slot} of group ${group} runs release ${guest.release}, not ${release}`,
+    `End it with "npx golden destroy ${group}", then deploy again. The data is kept.`,
+  )
 
 /** What to do next. Pure. */
 export function decideActivation(wanted: ActivationWanted, seen: ActivationSeen): Decision<ActivationStep> {
@@ -64,22 +71,48 @@ export function decideActivation(wanted: ActivationWanted, seen: ActivationSeen)
   const vm = seen.group.slots[slot]
   if (vm.there !== true) return refuse('slot-missing', `slot ${slot} of group ${group} has no VM`, 'Run "npx golden deploy".')
   const { depot } = seen.group
-  const locked = lockedIn([['the slot', seen.vmids?.slot, vm], ['the depot', seen.vmids?.depot, depot]])
+  const locked = lockedIn([
+    ['the slot', seen.vmids?.slot, vm],
+    ['the depot', seen.vmids?.depot, depot],
+  ])
   if (locked !== undefined) return locked
   const place = diskPlace(seen.group)
-  if (place.at === 'several') return refuse('several-data-disks', `group ${group} has more than one disk that could be its data: ${place.list.join(', ')}`, 'Remove in Proxmox what does not belong there. Nothing was touched.')
+  if (place.at === 'several')
+    return refuse(
+      'several-data-disks',
+      `group ${group} has more than one disk that could be its data: ${place.list.join(', ')}`,
+      'Remove in Proxmox what does not belong there. Nothing was touched.',
+    )
   if (place.at === 'nowhere') {
-    if (seen.dataDisk === 'made') return refuse('data-disk-missing', `the data disk of group ${group} is neither in its depot nor in a slot`, seen.missing ?? 'Restore it into the depot from a backup.')
-    return seen.dataDisk === 'new' ? step({ do: 'create-disk' }, 'make the data disk') : step({ do: 'mark-new' }, 'note that the data disk is new')
+    if (seen.dataDisk === 'made')
+      return refuse(
+        'data-disk-missing',
+        `the data disk of group ${group} is neither in its depot nor in a slot`,
+        seen.missing ?? 'Restore it into the depot from a backup.',
+      )
+    return seen.dataDisk === 'new'
+      ? step({ do: 'create-disk' }, 'make the data disk')
+      : step({ do: 'mark-new' }, 'note that the data disk is new')
   }
-  if (place.at !== 'depot' && place.at !== slot) return refuse('data-disk-in-use', `slot ${place.at} of group ${group} owns the data disk`, `End it first with "npx golden destroy ${group}"; the data is kept.`)
-  if (place.disk.gone === true) return refuse('data-disk-missing', `the data disk ${place.disk.volume} that ${place.at === 'depot' ? 'the depot' : `slot ${place.at}`} of group ${group} names is not on its storage`, seen.missing ?? 'Restore it from a backup.')
+  if (place.at !== 'depot' && place.at !== slot)
+    return refuse(
+      'data-disk-in-use',
+      `slot ${place.at} of group ${group} owns the data disk`,
+      `End it first with "npx golden destroy ${group}"; the data is kept.`,
+    )
+  if (place.disk.gone === true)
+    return refuse(
+      'data-disk-missing',
+      `the data disk ${place.disk.volume} that ${place.at === 'depot' ? 'the depot' : `slot ${place.at}`} of group ${group} names is not on its storage`,
+      seen.missing ?? 'Restore it from a backup.',
+    )
   const refusal = place.at === 'depot' ? refusalOf(seen.obstacles, 'The data is in its depot.') : undefined
   if (refusal !== undefined) return { kind: 'refuse', refusal }
   if (!vm.running) return step({ do: 'start' }, 'start the VM')
   if (place.at === 'depot') {
     // A guest that never comes up, or is another release's, gets no data.
-    if (seen.guest === undefined) return seen.silent === true ? step({ do: 'reset' }, 'reset the VM') : step({ do: 'wait-agent', mayReset: true }, 'wait for the guest')
+    if (seen.guest === undefined)
+      return seen.silent === true ? step({ do: 'reset' }, 'reset the VM') : step({ do: 'wait-agent', mayReset: true }, 'wait for the guest')
     if (seen.guest.release !== wanted.release) return otherRelease(wanted, seen.guest)
   }
   // Before the disk comes: whoever owns it can't be deleted.
@@ -95,14 +128,25 @@ function decideGuest(wanted: ActivationWanted, { guest, dataDisk, activated }: A
   if (guest === undefined) return step({ do: 'wait-agent', mayReset: false }, 'wait for the guest')
   if (guest.release !== wanted.release) return otherRelease(wanted, guest)
   switch (guest.dataDisk) {
-    case 'absent': return { kind: 'wait', for: 'the guest does not see the data disk yet', timeoutMs: 300_000 }
-    case 'foreign': return refuse('data-disk-foreign', `the data disk of group ${group} holds something that is not this project's file system`, 'Nothing was written. Look at it from the slot; restore the right disk from a backup.')
+    case 'absent':
+      return { kind: 'wait', for: 'the guest does not see the data disk yet', timeoutMs: 300_000 }
+    case 'foreign':
+      return refuse(
+        'data-disk-foreign',
+        `the data disk of group ${group} holds something that is not this project's file system`,
+        'Nothing was written. Look at it from the slot; restore the right disk from a backup.',
+      )
     case 'blank':
       if (dataDisk === 'new') return step({ do: 'format' }, 'make a file system on the new data disk')
-      return refuse('data-disk-blank', `the data disk of group ${group} is empty, and deployment.json does not say that it is new`, `Nothing was written. If it may start empty: "npx golden destroy ${group}", "npx golden delete-data ${group}", then deploy.`)
-    case 'ready': return activated
-      ? { kind: 'wait', for: 'the data disk is being mounted', timeoutMs: 120_000 }
-      : step({ do: 'activate' }, 'start what needs the data disk')
+      return refuse(
+        'data-disk-blank',
+        `the data disk of group ${group} is empty, and deployment.json does not say that it is new`,
+        `Nothing was written. If it may start empty: "npx golden destroy ${group}", "npx golden delete-data ${group}", then deploy.`,
+      )
+    case 'ready':
+      return activated
+        ? { kind: 'wait', for: 'the data disk is being mounted', timeoutMs: 120_000 }
+        : step({ do: 'activate' }, 'start what needs the data disk')
     case 'mounted':
       if (dataDisk !== 'made') return step({ do: 'mark-made' }, 'note that the data disk is in use')
       if (guest.healthy && guest.active) return { kind: 'done' }
@@ -134,67 +178,82 @@ export async function activate(context: ActivationContext, slot: SlotName, relea
   let known: GuestStatus | undefined
   let silence: 'none' | 'reset-due' | 'reset' = 'none'
   await settleGroup(proxmox, places, signal)
-  await progress.step(`activate slot ${slot} of group ${places.group}`, (note) => reconcile<ActivationSeen, ActivationStep>({
-    note,
-    ...(signal === undefined ? {} : { signal }),
-    ...(context.pauseMs === undefined ? {} : { pauseMs: context.pauseMs }),
-    settle: () => settleGroup(proxmox, places, signal),
-    async look() {
-      const group = await observeGroup(proxmox, places)
-      checkIdentity(places, group)
-      const place = diskPlace(group)
-      const vm = group.slots[slot]
-      const attached = place.at === slot && place.disk.key === dataKey
-      const ask = vm.there === true && vm.running && (attached || known === undefined)
-      if (ask) known = await guest.status()
-      const dataDisk = await context.readDataDisk()
-      const isMissing = place.at === 'nowhere' ? dataDisk === 'made' : place.at !== 'several' && place.disk.gone === true
-      return {
-        group, dataDisk, activated,
-        guest: known,
-        silent: silence === 'reset-due',
-        obstacles: place.at === 'depot' ? await findObstacles(proxmox, places, group, slot) : [],
-        vmids: { slot: vmid, depot: places.depot.vmid },
-        ...(isMissing ? { missing: missingHint(places, await strayVolumes(proxmox, places)) } : {})
-      }
-    },
-    decide: (seen) => decideActivation(wanted, seen),
-    async take(next, { group }) {
-      const own = seenVm(vmid, group.slots[slot])
-      const depot = seenVm(places.depot.vmid, group.depot)
-      switch (next.do) {
-        case 'mark-new': return context.writeDataDisk('new')
-        case 'mark-made': return context.writeDataDisk('made')
-        case 'create-disk': return createDataDisk(proxmox, places, depot, signal)
-        case 'start': return start(proxmox, places, vmid, signal)
-        case 'protect': return protect(proxmox, places, own)
-        case 'take': return reassign(proxmox, places, next.disk, depot, own, 'unused0', signal)
-        case 'attach': return attach(proxmox, places, own, next.disk)
-        case 'wait-agent':
-          if (next.mayReset && silence === 'none' && !await answersWithin(guest, context.resetAfterMs ?? resetAfterMs, note)) {
-            // In minutes of waiting another run may have given it the data: looked at again first.
-            silence = 'reset-due'
+  await progress.step(`activate slot ${slot} of group ${places.group}`, (note) =>
+    reconcile<ActivationSeen, ActivationStep>({
+      note,
+      ...(signal === undefined ? {} : { signal }),
+      ...(context.pauseMs === undefined ? {} : { pauseMs: context.pauseMs }),
+      settle: () => settleGroup(proxmox, places, signal),
+      async look() {
+        const group = await observeGroup(proxmox, places)
+        checkIdentity(places, group)
+        const place = diskPlace(group)
+        const vm = group.slots[slot]
+        const attached = place.at === slot && place.disk.key === dataKey
+        const ask = vm.there === true && vm.running && (attached || known === undefined)
+        if (ask) known = await guest.status()
+        const dataDisk = await context.readDataDisk()
+        const isMissing = place.at === 'nowhere' ? dataDisk === 'made' : place.at !== 'several' && place.disk.gone === true
+        return {
+          group,
+          dataDisk,
+          activated,
+          guest: known,
+          silent: silence === 'reset-due',
+          obstacles: place.at === 'depot' ? await findObstacles(proxmox, places, group, slot) : [],
+          vmids: { slot: vmid, depot: places.depot.vmid },
+          ...(isMissing ? { missing: missingHint(places, await strayVolumes(proxmox, places)) } : {}),
+        }
+      },
+      decide: (seen) => decideActivation(wanted, seen),
+      async take(next, { group }) {
+        const own = seenVm(vmid, group.slots[slot])
+        const depot = seenVm(places.depot.vmid, group.depot)
+        switch (next.do) {
+          case 'mark-new':
+            return context.writeDataDisk('new')
+          case 'mark-made':
+            return context.writeDataDisk('made')
+          case 'create-disk':
+            return createDataDisk(proxmox, places, depot, signal)
+          case 'start':
+            return start(proxmox, places, vmid, signal)
+          case 'protect':
+            return protect(proxmox, places, own)
+          case 'take':
+            return reassign(proxmox, places, next.disk, depot, own, 'unused0', signal)
+          case 'attach':
+            return attach(proxmox, places, own, next.disk)
+          case 'wait-agent':
+            if (next.mayReset && silence === 'none' && !(await answersWithin(guest, context.resetAfterMs ?? resetAfterMs, note))) {
+              // In minutes of waiting another run may have given it the data: looked at again first.
+              silence = 'reset-due'
+              return
+            }
+            known = await waitForStatus(guest, note, signal)
             return
-          }
-          known = await waitForStatus(guest, note, signal)
-          return
-        case 'reset':
-          silence = 'reset'
-          progress.warn(`VM ${vmid} does not answer since it was started: resetting it, once; it has no data yet`)
-          return reset(proxmox, places, vmid, signal)
-        case 'format': return guest.call('format')
-        case 'activate':
-          await guest.call('activate')
-          activated = true
-      }
-    }
-  }).then(() => {}))
+          case 'reset':
+            silence = 'reset'
+            progress.warn(`VM ${vmid} does not answer since it was started: resetting it, once; it has no data yet`)
+            return reset(proxmox, places, vmid, signal)
+          case 'format':
+            return guest.call('format')
+          case 'activate':
+            await guest.call('activate')
+            activated = true
+        }
+      },
+    }).then(() => {}),
+  )
 }
 
 /** Many times what a boot takes, without hardware help too; the engine has waited before. */
 const resetAfterMs = 300_000
 
-const waiting = (note: (text: string) => void) => (elapsedMs: number): void => note(`wait for the guest: ${Math.round(elapsedMs / 1000)} s`)
+const waiting =
+  (note: (text: string) => void) =>
+  (elapsedMs: number): void =>
+    note(`wait for the guest: ${Math.round(elapsedMs / 1000)} s`)
 
 async function answersWithin(guest: Guest, timeoutMs: number, note: (text: string) => void): Promise<boolean> {
   try {
@@ -216,7 +275,12 @@ async function waitForStatus(guest: Guest, note: (text: string) => void, signal:
     const asked = performance.now()
     const status = await guest.status()
     if (status !== undefined) return status
-    if (performance.now() > until) throw new Failure('slot-silent', 'the guest\'s agent answers, but slotctl does not', 'Look at the VM\'s console in Proxmox, then run the same command again.')
+    if (performance.now() > until)
+      throw new Failure(
+        'slot-silent',
+        "the guest's agent answers, but slotctl does not",
+        "Look at the VM's console in Proxmox, then run the same command again.",
+      )
     note('the guest is still booting')
     await untilNextLook(performance.now() - asked, signal)
   }

@@ -35,13 +35,17 @@ export async function claimSite<T>(folder: string, what: string, work: (claim: S
       return left
     },
     busy: { code: 'deploy-in-progress', message: `"golden ${what}" has to wait: another run is changing what this site has deployed` },
-    ...(wait === undefined ? {} : { wait })
+    ...(wait === undefined ? {} : { wait }),
   })
   let keep = false
   try {
-    if (left.engine !== undefined && await isRunning(left.engine)) {
+    if (left.engine !== undefined && (await isRunning(left.engine))) {
       keep = true
-      throw new Failure('deploy-in-progress', `"golden ${what}" has to wait: a run that was killed left its engine at work (process ${left.engine.pid} on ${left.engine.host})`, `Wait for that process to end: it is stopping. If that computer certainly is not at it any more, delete ${file}.`)
+      throw new Failure(
+        'deploy-in-progress',
+        `"golden ${what}" has to wait: a run that was killed left its engine at work (process ${left.engine.pid} on ${left.engine.host})`,
+        `Wait for that process to end: it is stopping. If that computer certainly is not at it any more, delete ${file}.`,
+      )
     }
     return await work({ engine: async (pid) => claim.note(pid === undefined ? {} : { engine: await identityOf(pid) }) })
   } finally {
@@ -56,5 +60,7 @@ export async function claimSiteForHook<T>(folder: string, env: NodeJS.ProcessEnv
 
 function noteOf(left: unknown): Note {
   const { engine } = (left ?? {}) as { engine?: Partial<ProcessIdentity> }
-  return typeof engine?.pid === 'number' && typeof engine.host === 'string' && typeof engine.started === 'string' ? { engine: engine as ProcessIdentity } : {}
+  return typeof engine?.pid === 'number' && typeof engine.host === 'string' && typeof engine.started === 'string'
+    ? { engine: engine as ProcessIdentity }
+    : {}
 }

@@ -82,7 +82,9 @@ async function deployGroups(options: DeployOptions, claim: SiteClaim, begun: Set
   await progress.step('write the stacks', () => engine.synth())
   for (const group of groupOrder(site, deployment)) {
     signal.throwIfAborted()
-    results.push(await resume(options, placesOf(site, group, deployment.groups[group]), () => deployGroup(options, engine, deployment, group)))
+    results.push(
+      await resume(options, placesOf(site, group, deployment.groups[group]), () => deployGroup(options, engine, deployment, group)),
+    )
     begun.delete(group)
   }
   const firewall = firewallNotice(await firewallState(proxmox))
@@ -110,7 +112,9 @@ async function takeBack(options: DeployOptions, claim: SiteClaim, group: string,
     const isSilent = cause instanceof Failure && silent.includes(cause.code)
     const worthALook = slotNames.some((slot) => place.at === slot || (isSilent && seen.slots[slot].there === true))
     if (!options.signal.aborted && worthALook) {
-      return progress.info(`group ${group} is left as it is, for a look at it: "npx golden deploy" goes on from there, "npx golden destroy ${group}" removes its VM and keeps the data`)
+      return progress.info(
+        `group ${group} is left as it is, for a look at it: "npx golden deploy" goes on from there, "npx golden destroy ${group}" removes its VM and keeps the data`,
+      )
     }
     await progress.step(`take back what was begun of group ${group}`, async () => {
       const engine = openEngine({ ...undo, claim })
@@ -118,7 +122,9 @@ async function takeBack(options: DeployOptions, claim: SiteClaim, group: string,
       await destroyGroup(undo, engine, group)
     })
   } catch (error) {
-    progress.warn(`what was begun of group ${group} could not be taken back: ${error instanceof Error ? error.message : String(error)}; "npx golden deploy" goes on from there, "npx golden destroy ${group}" removes it`)
+    progress.warn(
+      `what was begun of group ${group} could not be taken back: ${error instanceof Error ? error.message : String(error)}; "npx golden deploy" goes on from there, "npx golden destroy ${group}" removes it`,
+    )
   }
 }
 
@@ -134,7 +140,7 @@ async function deployGroup(options: DeployOptions, engine: Engine, deployment: D
   const stack = stackName(site, group)
   for (const name of slotNames) {
     const pinned = pins.slots[name]
-    if (pinned !== undefined && !await seedIsThere(proxmox, pinned)) {
+    if (pinned !== undefined && !(await seedIsThere(proxmox, pinned))) {
       await progress.step(`upload the seed of ${pinned.vm.name}`, async () => {
         const secrets = await readSeedSecrets(site, options.folder, pinned)
         await refuseOtherSeed(options.folder, group, pinned, secrets)
@@ -149,14 +155,18 @@ async function deployGroup(options: DeployOptions, engine: Engine, deployment: D
       if (pins.slots[name] !== undefined) await settleSlot(proxmox, places, name, engine, stack, known, note, signal)
     }
     const activation = `terraform_data.${slot}_activation`
-    if (known.includes(activation) && await hasLost(options, places, slot)) {
+    if (known.includes(activation) && (await hasLost(options, places, slot))) {
       note(`slot ${slot} has let go of the data disk: it is activated again`)
       await engine.forget(stack, [activation])
     }
     const changes = await engine.plan(stack, note)
     if (changes.length === 0) return 'unchanged'
     note(`${changes.length} changes`)
-    const cloned = slotNames.filter((name) => changes.some(({ address, action }) => address === `proxmox_virtual_environment_vm.${name}` && (action === 'create' || action === 'replace')))
+    const cloned = slotNames.filter((name) =>
+      changes.some(
+        ({ address, action }) => address === `proxmox_virtual_environment_vm.${name}` && (action === 'create' || action === 'replace'),
+      ),
+    )
     try {
       if (cloned.length > 0) checkImages((await listImages(proxmox, site)).images, group, pins, cloned)
     } catch (error) {
@@ -167,8 +177,9 @@ async function deployGroup(options: DeployOptions, engine: Engine, deployment: D
     return 'deployed'
   })
   if (outcome === 'unchanged') progress.info(`${stack}: nothing to do`)
-  const list = [...differences(site, group, pins, seen), ...await secretDifferences(site, options.folder, group, release)]
-  for (const warning of certificateWarnings(group, site.public.certificate?.chainFile, certificatesOf(release.given, new Date()))) progress.warn(`${stack}: ${warning}`)
+  const list = [...differences(site, group, pins, seen), ...(await secretDifferences(site, options.folder, group, release))]
+  for (const warning of certificateWarnings(group, site.public.certificate?.chainFile, certificatesOf(release.given, new Date())))
+    progress.warn(`${stack}: ${warning}`)
   for (const difference of list) progress.info(`${stack}: ${difference}`)
   return { group, outcome, slot, image: release.image, siteDiffers: list.length > 0, differences: list }
 }
@@ -206,35 +217,72 @@ async function checkDeployed({ site, proxmox, progress }: DeployOptions, deploym
 async function checkHandover(proxmox: Proxmox, places: GroupPlaces, pins: GroupPins | undefined, seen: GroupSeen): Promise<void> {
   const place = diskPlace(seen)
   const isGone = 'disk' in place && place.disk.gone === true
-  if (isGone || (place.at === 'nowhere' && pins?.dataDisk === 'made')) throw new Failure('data-disk-missing', `the data disk of group ${places.group} ${isGone ? `is not on its storage, though ${place.at === 'depot' ? `depot ${places.depot.vmid}` : `slot ${place.at}`} names it: ${place.disk.volume}` : 'is neither in its depot nor in a slot'}`, missingHint(places, await strayVolumes(proxmox, places)))
+  if (isGone || (place.at === 'nowhere' && pins?.dataDisk === 'made'))
+    throw new Failure(
+      'data-disk-missing',
+      `the data disk of group ${places.group} ${isGone ? `is not on its storage, though ${place.at === 'depot' ? `depot ${places.depot.vmid}` : `slot ${place.at}`} names it: ${place.disk.volume}` : 'is neither in its depot nor in a slot'}`,
+      missingHint(places, await strayVolumes(proxmox, places)),
+    )
   await refuseObstacles(proxmox, places, seen, pins?.active ?? firstSlot)
 }
 
 async function firstImage(proxmox: Proxmox, site: Site): Promise<Image> {
   const listed = (await listImages(proxmox, site)).images
   const images = listed.filter((one) => (one.record.seed ?? 1) === seedForm)
-  const image = newestCandidate(images.filter((one) => elsewhere(site, one) === undefined), site.image.base.sha256)
+  const image = newestCandidate(
+    images.filter((one) => elsewhere(site, one) === undefined),
+    site.image.base.sha256,
+  )
   if (image !== undefined) return image
   const old = newestCandidate(listed, site.image.base.sha256)
-  if (old !== undefined && !images.includes(old)) throw new Failure('image-of-other-version', `the newest image, ${old.name} (${old.vmid}), was baked by another version of this project, and reads another form of seed (${old.record.seed ?? 1}, this version writes ${seedForm})`, 'Run "npx golden bake": it makes one of this version.')
+  if (old !== undefined && !images.includes(old))
+    throw new Failure(
+      'image-of-other-version',
+      `the newest image, ${old.name} (${old.vmid}), was baked by another version of this project, and reads another form of seed (${old.record.seed ?? 1}, this version writes ${seedForm})`,
+      'Run "npx golden bake": it makes one of this version.',
+    )
   const away = newestCandidate(images, site.image.base.sha256)
-  if (away !== undefined) throw new Failure('image-elsewhere', `the newest image, ${away.name} (${away.vmid}), is ${elsewhere(site, away) ?? ''}`, `Run "npx golden bake": it makes one there. Or, in Proxmox, ${bringHere(site, away)}.`)
+  if (away !== undefined)
+    throw new Failure(
+      'image-elsewhere',
+      `the newest image, ${away.name} (${away.vmid}), is ${elsewhere(site, away) ?? ''}`,
+      `Run "npx golden bake": it makes one there. Or, in Proxmox, ${bringHere(site, away)}.`,
+    )
   const others = images.length === 0 ? '' : ` (${images.length} of another base or revoked)`
-  throw new Failure('no-image', `pool ${site.proxmox.pool} has no image of base ${site.image.base.os} ${site.image.base.sha256.slice(0, 12)}${others}`, 'Run "npx golden bake".')
+  throw new Failure(
+    'no-image',
+    `pool ${site.proxmox.pool} has no image of base ${site.image.base.os} ${site.image.base.sha256.slice(0, 12)}${others}`,
+    'Run "npx golden bake".',
+  )
 }
 
-async function pinFirst({ site, folder, proxmox, progress }: DeployOptions, group: string, image: Image, fullClone: boolean): Promise<Deployment> {
+async function pinFirst(
+  { site, folder, proxmox, progress }: DeployOptions,
+  group: string,
+  image: Image,
+  fullClone: boolean,
+): Promise<Deployment> {
   const places = placesOf(site, group, (await readPins(folder)).groups[group])
   const seen = await observeGroup(proxmox, places)
   checkIdentity(places, seen)
   const place = diskPlace(seen)
   if (place.at === 'blue' || place.at === 'green') {
-    throw new Failure('pin-lost', `slot ${place.at} of group ${group} owns the data disk, but deployment.json has no release for it`, `Restore deployment.json, e.g. with git; or end that slot with "npx golden destroy ${group}". The data is kept.`)
+    throw new Failure(
+      'pin-lost',
+      `slot ${place.at} of group ${group} owns the data disk, but deployment.json has no release for it`,
+      `Restore deployment.json, e.g. with git; or end that slot with "npx golden destroy ${group}". The data is kept.`,
+    )
   }
   await checkHandover(proxmox, places, (await readPins(folder)).groups[group], seen)
   const key = await givenKey(folder)
   const id = newReleaseId()
-  const made = newRelease(site, group, firstSlot, { id, created: new Date(), image: { vmid: image.vmid, name: image.name, fingerprint: image.record.fingerprint }, fullClone, seedTag: seedTag(key, site.name, places.slots[firstSlot].vmid, id) })
+  const made = newRelease(site, group, firstSlot, {
+    id,
+    created: new Date(),
+    image: { vmid: image.vmid, name: image.name, fingerprint: image.record.fingerprint },
+    fullClone,
+    seedTag: seedTag(key, site.name, places.slots[firstSlot].vmid, id),
+  })
   const release: Release = { ...made, given: givenOf(key, id, await readSeedSecrets(site, folder, made)) }
   progress.info(`group ${group}: release ${release.id} of image ${image.name} for slot ${firstSlot}`)
   return updatePins(folder, group, (pins) => withFirstRelease(pins, firstSlot, release, places.depot.vmid))
@@ -253,9 +301,17 @@ export function checkImages(images: readonly Image[], group: string, pins: Group
     const node = pins.slots[slot]?.vm.node ?? ''
     if (found?.record.fingerprint === wanted.fingerprint) {
       if (found.node === node) continue
-      throw new Failure('image-elsewhere', `image ${wanted.name} (${wanted.vmid}), pinned for slot ${slot} of group ${group}, is on node ${found.node}, and the slot's VM is to be on ${node}`, `Migrate it back: "qm migrate ${wanted.vmid} ${node}" on node ${found.node}. Or run "npx golden destroy ${group}", then "npx golden bake" and "npx golden deploy". The data is kept.`)
+      throw new Failure(
+        'image-elsewhere',
+        `image ${wanted.name} (${wanted.vmid}), pinned for slot ${slot} of group ${group}, is on node ${found.node}, and the slot's VM is to be on ${node}`,
+        `Migrate it back: "qm migrate ${wanted.vmid} ${node}" on node ${found.node}. Or run "npx golden destroy ${group}", then "npx golden bake" and "npx golden deploy". The data is kept.`,
+      )
     }
-    throw new Failure('image-changed', `image ${wanted.name}, pinned for slot ${slot} of group ${group}, is not template ${wanted.vmid} any more: ${found === undefined ? 'there is no image with that VMID' : `that is ${found.name} now`}`, `Put that template back, or run "npx golden destroy ${group}", then "npx golden deploy": it takes the newest image. The data is kept.`)
+    throw new Failure(
+      'image-changed',
+      `image ${wanted.name}, pinned for slot ${slot} of group ${group}, is not template ${wanted.vmid} any more: ${found === undefined ? 'there is no image with that VMID' : `that is ${found.name} now`}`,
+      `Put that template back, or run "npx golden destroy ${group}", then "npx golden deploy": it takes the newest image. The data is kept.`,
+    )
   }
 }
 
@@ -265,7 +321,12 @@ async function refuseRevoked(proxmox: Proxmox, site: Site, deployment: Deploymen
     for (const slot of slotNames) {
       const release = pins.slots[slot]
       const image = images.find((one) => one.vmid === release?.image.vmid)
-      if (release !== undefined && image?.revoked) throw new Failure('image-revoked', `image ${release.image.name}, pinned for slot ${slot} of group ${group}, is revoked (tag ${revokedTag})`, `Bake a new one, then "npx golden destroy ${group}" and "npx golden deploy". The data is kept.`)
+      if (release !== undefined && image?.revoked)
+        throw new Failure(
+          'image-revoked',
+          `image ${release.image.name}, pinned for slot ${slot} of group ${group}, is revoked (tag ${revokedTag})`,
+          `Bake a new one, then "npx golden destroy ${group}" and "npx golden deploy". The data is kept.`,
+        )
     }
   }
 }

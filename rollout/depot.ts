@@ -18,7 +18,7 @@ export const dataKey = 'scsi1'
 const dataOptions = 'serial=golden-data,discard=on'
 
 const vmPath = (places: GroupPlaces, vmid: number): string => `/nodes/${places.node}/qemu/${vmid}`
-const options = (signal?: AbortSignal): { signal?: AbortSignal } => signal === undefined ? {} : { signal }
+const options = (signal?: AbortSignal): { signal?: AbortSignal } => (signal === undefined ? {} : { signal })
 
 /**
  * Waits for what a run that is gone, or a request whose answer was lost, has begun at the group's VMs: a disk that is
@@ -43,7 +43,10 @@ export function seenVm(vmid: number, vm: VmSeen): SeenVm {
 /** A new, empty data disk in a depot that has none. */
 export async function createDataDisk(proxmox: Proxmox, places: GroupPlaces, { vmid, vm }: SeenVm, signal?: AbortSignal): Promise<void> {
   if (vm.disks.length > 0) throw new Error(`depot ${vmid} has a disk`)
-  const upid = await proxmox.post<string>(`${vmPath(places, vmid)}/config`, { [dataKey]: `${places.storage}:${places.dataGiB},${dataOptions}`, digest: vm.digest })
+  const upid = await proxmox.post<string>(`${vmPath(places, vmid)}/config`, {
+    [dataKey]: `${places.storage}:${places.dataGiB},${dataOptions}`,
+    digest: vm.digest,
+  })
   await proxmox.task(upid, options(signal))
 }
 
@@ -51,7 +54,15 @@ export async function createDataDisk(proxmox: Proxmox, places: GroupPlaces, { vm
  * Reassigns the disk to a VM that is protected. Into a slot it comes detached: attaching it then with all its options
  * takes effect at once, while options of a disk that arrived attached would stay pending until a restart.
  */
-export async function reassign(proxmox: Proxmox, places: GroupPlaces, disk: Disk, from: SeenVm, to: SeenVm, targetKey: string, signal?: AbortSignal): Promise<void> {
+export async function reassign(
+  proxmox: Proxmox,
+  places: GroupPlaces,
+  disk: Disk,
+  from: SeenVm,
+  to: SeenVm,
+  targetKey: string,
+  signal?: AbortSignal,
+): Promise<void> {
   if (!to.vm.protected) throw new Error(`VM ${to.vmid} is not protected`)
   await move(proxmox, places, disk, from, to, targetKey)
   signal?.throwIfAborted()
@@ -62,7 +73,15 @@ export async function reassign(proxmox: Proxmox, places: GroupPlaces, disk: Disk
  * that Proxmox finds wrong with that (PVE::API2::Qemu, load_and_check_reassign_configs), so whatever else it says would
  * be in the way once the VM is stopped, too. Should it have stopped by itself, the disk goes: that is what was wanted.
  */
-export async function askToReassign(proxmox: Proxmox, places: GroupPlaces, disk: Disk, from: SeenVm, to: SeenVm, targetKey: string, signal?: AbortSignal): Promise<void> {
+export async function askToReassign(
+  proxmox: Proxmox,
+  places: GroupPlaces,
+  disk: Disk,
+  from: SeenVm,
+  to: SeenVm,
+  targetKey: string,
+  signal?: AbortSignal,
+): Promise<void> {
   try {
     await reassign(proxmox, places, disk, from, to, targetKey, signal)
   } catch (error) {
@@ -71,11 +90,16 @@ export async function askToReassign(proxmox: Proxmox, places: GroupPlaces, disk:
 }
 
 /** Reassigns the disk to a VM that is about to be deleted with it. */
-export const throwAway = (proxmox: Proxmox, places: GroupPlaces, disk: Disk, from: SeenVm, to: SeenVm): Promise<void> => move(proxmox, places, disk, from, to, 'unused0')
+export const throwAway = (proxmox: Proxmox, places: GroupPlaces, disk: Disk, from: SeenVm, to: SeenVm): Promise<void> =>
+  move(proxmox, places, disk, from, to, 'unused0')
 
 async function move(proxmox: Proxmox, places: GroupPlaces, disk: Disk, from: SeenVm, to: SeenVm, targetKey: string): Promise<void> {
   const upid = await proxmox.post<string>(`${vmPath(places, from.vmid)}/move_disk`, {
-    disk: disk.key, digest: from.vm.digest, 'target-vmid': to.vmid, 'target-disk': targetKey, 'target-digest': to.vm.digest
+    disk: disk.key,
+    digest: from.vm.digest,
+    'target-vmid': to.vmid,
+    'target-disk': targetKey,
+    'target-digest': to.vm.digest,
   })
   // Not to be given up half-way: the volume is renamed in between.
   await proxmox.task(upid)

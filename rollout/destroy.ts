@@ -33,7 +33,10 @@ export interface DestroyedGroup {
  * The groups that are meant, in the order in which they go: of what the site has and what is deployed.
  * @throws Failure `group-unknown` for a name that is none of them, and what is wrong with the pins of any
  */
-export async function groupsToDestroy({ site, folder }: Pick<DeployOptions, 'site' | 'folder'>, only?: readonly string[]): Promise<string[]> {
+export async function groupsToDestroy(
+  { site, folder }: Pick<DeployOptions, 'site' | 'folder'>,
+  only?: readonly string[],
+): Promise<string[]> {
   const deployment = await readPins(folder)
   const groups = groupOrder(site, deployment).reverse()
   for (const name of only ?? []) {
@@ -87,7 +90,8 @@ export async function destroyGroup(options: DeployOptions, engine: Engine, group
   checkDepot(places, seen)
   const strangers = await strangersIn(proxmox, places, seen, pins)
   const own = slotNames.filter((slot) => !strangers.includes(slot))
-  for (const slot of strangers) progress.warn(`VMID ${places.slots[slot].vmid} of slot ${slot} is a VM of somebody else, which is left alone`)
+  for (const slot of strangers)
+    progress.warn(`VMID ${places.slots[slot].vmid} of slot ${slot} is a VM of somebody else, which is left alone`)
   const existed = pins?.active !== undefined || own.some((slot) => seen.slots[slot].there === true)
   const stack = stackName(site, group)
   // Before anything is stopped: an engine that can't read its state would leave a service that is down.
@@ -96,38 +100,56 @@ export async function destroyGroup(options: DeployOptions, engine: Engine, group
   // By ourselves first, not only by the engine's hook: its state may not know of a VM that is there.
   for (const slot of own) place = await release({ proxmox, places, progress, signal }, slot)
   if (existed) {
-    await progress.step(`destroy ${stack}`, (note) => resume(options, places, async (attempt) => {
-      const now = attempt === 1 ? known : await engine.listState(stack)
-      const forgotten = strangers.flatMap((slot) => ofSlot(now, slot))
-      if (forgotten.length > 0) await engine.forget(stack, forgotten)
-      for (const slot of own) await settleSlot(proxmox, places, slot, engine, stack, now, note, signal)
-      if (now.length > forgotten.length) await engine.destroy(stack, note)
-    }))
+    await progress.step(`destroy ${stack}`, (note) =>
+      resume(options, places, async (attempt) => {
+        const now = attempt === 1 ? known : await engine.listState(stack)
+        const forgotten = strangers.flatMap((slot) => ofSlot(now, slot))
+        if (forgotten.length > 0) await engine.forget(stack, forgotten)
+        for (const slot of own) await settleSlot(proxmox, places, slot, engine, stack, now, note, signal)
+        if (now.length > forgotten.length) await engine.destroy(stack, note)
+      }),
+    )
   }
   for (const one of slotNames.map((slot) => pins?.slots[slot]).filter((one): one is Release => one !== undefined)) {
     await removeSeed(proxmox, one).catch((error: unknown) => {
       // A storage that is not there any more must not keep the release from ending.
       if (!(error instanceof ProxmoxError) || error.lost) throw error
-      progress.warn(`the seed ${one.vm.seed}, which holds that release's secrets, could not be removed: ${error.message}. If its storage is still there, remove it in Proxmox`)
+      progress.warn(
+        `the seed ${one.vm.seed}, which holds that release's secrets, could not be removed: ${error.message}. If its storage is still there, remove it in Proxmox`,
+      )
     })
   }
   const had = own.flatMap((slot) => {
     const vm = seen.slots[slot]
     return vm.there === true && vm.seed !== undefined ? [vm.seed] : []
   })
-  await removeStraySeeds(proxmox, site, places.node, own.map((slot) => places.slots[slot].vmid), await readGivenKey(folder), had).catch((error: unknown) => {
+  await removeStraySeeds(
+    proxmox,
+    site,
+    places.node,
+    own.map((slot) => places.slots[slot].vmid),
+    await readGivenKey(folder),
+    had,
+  ).catch((error: unknown) => {
     // Nobody is known to have left any; a storage that site.ts names wrongly by now must not hold up the rest.
     if (!(error instanceof ProxmoxError)) throw error
     progress.warn(`whether storage ${site.proxmox.storage.iso} holds seeds of earlier releases could not be seen: ${error.message}`)
   })
   // A data disk that was going to be made and was not is nothing to remember.
   const hasData = (before: GroupPins): boolean => before.dataDisk === 'made' || (before.dataDisk === 'new' && place.at !== 'nowhere')
-  if (pins !== undefined) await updatePins(folder, group, (before) => hasData(before) ? withoutReleases(before) : undefined)
+  if (pins !== undefined) await updatePins(folder, group, (before) => (hasData(before) ? withoutReleases(before) : undefined))
   const result: DestroyedGroup = {
     group,
     outcome: existed ? 'destroyed' : 'absent',
-    dataDisk: place.at === 'several' ? 'several' : place.at !== 'nowhere' && place.disk.gone !== true ? 'kept' : pins?.dataDisk === 'made' ? 'missing' : 'none',
-    ...(place.at === 'depot' && place.disk.gone !== true ? { data: { depot: places.depot.vmid, volume: place.disk.volume } } : {})
+    dataDisk:
+      place.at === 'several'
+        ? 'several'
+        : place.at !== 'nowhere' && place.disk.gone !== true
+          ? 'kept'
+          : pins?.dataDisk === 'made'
+            ? 'missing'
+            : 'none',
+    ...(place.at === 'depot' && place.disk.gone !== true ? { data: { depot: places.depot.vmid, volume: place.disk.volume } } : {}),
   }
   tell(progress, site, places, result, result.dataDisk === 'missing' ? missingHint(places, await strayVolumes(proxmox, places)) : '')
   return result
@@ -154,7 +176,11 @@ async function strangersIn(proxmox: Proxmox, places: GroupPlaces, seen: GroupSee
       continue
     }
     if (pinned && !dataIsElsewhere) {
-      throw new Failure('vmid-taken', `VMID ${vmid} is not ${name} but ${vm.name === undefined ? 'a VM that the token may not see' : `VM "${vm.name}"`}, and the data disk of group ${places.group} is in no other place`, `That VM was not touched. If it is that slot's VM, give it its name and pool back in Proxmox. If it is not: ${missingHint(places, await strayVolumes(proxmox, places))}`)
+      throw new Failure(
+        'vmid-taken',
+        `VMID ${vmid} is not ${name} but ${vm.name === undefined ? 'a VM that the token may not see' : `VM "${vm.name}"`}, and the data disk of group ${places.group} is in no other place`,
+        `That VM was not touched. If it is that slot's VM, give it its name and pool back in Proxmox. If it is not: ${missingHint(places, await strayVolumes(proxmox, places))}`,
+      )
     }
     strangers.push(slot)
   }
@@ -163,7 +189,8 @@ async function strangersIn(proxmox: Proxmox, places: GroupPlaces, seen: GroupSee
 
 function tell(progress: Progress, site: Site, { group, depot }: GroupPlaces, { dataDisk, data }: DestroyedGroup, missing: string): void {
   const stack = stackName(site, group)
-  if (data !== undefined) progress.info(`${stack}: the data disk ${data.volume} is kept in depot ${data.depot}; "npx golden delete-data ${group}" deletes it`)
+  if (data !== undefined)
+    progress.info(`${stack}: the data disk ${data.volume} is kept in depot ${data.depot}; "npx golden delete-data ${group}" deletes it`)
   if (dataDisk === 'missing') progress.warn(`${stack}: the data disk is neither in depot ${depot.vmid} nor in a slot. ${missing}`)
   if (dataDisk === 'several') progress.warn(`${stack}: depot ${depot.vmid} has more than one disk: remove in Proxmox what is not the data`)
 }

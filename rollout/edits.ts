@@ -12,21 +12,45 @@ import { diskPlace, placesOf, type GroupSeen } from './observe.ts'
 export function checkEdits(site: Site, deployment: Deployment): void {
   const deployed = Object.keys(deployment.groups).filter((group) => deployment.groups[group]?.active !== undefined)
   const vmids = new Map<number, string>()
-  const addresses = new Map(pinnedSlots(deployment).flatMap(({ release: { seed, vm } }) => [[seed.address, vm.name], [seed.service, vm.name]] as const))
+  const addresses = new Map(
+    pinnedSlots(deployment).flatMap(
+      ({ release: { seed, vm } }) =>
+        [
+          [seed.address, vm.name],
+          [seed.service, vm.name],
+        ] as const,
+    ),
+  )
   // What is deployed comes first: the others have to give way.
   for (const group of new Set([...deployed, ...Object.keys(site.groups)])) {
     const places = placesOf(site, group, deployment.groups[group])
-    const slots = slotNames.map((slot) => ({ setting: `slots.${slot}.vmid`, ...places.slots[slot] })).sort((a, b) => Number(b.pinned) - Number(a.pinned))
+    const slots = slotNames
+      .map((slot) => ({ setting: `slots.${slot}.vmid`, ...places.slots[slot] }))
+      .sort((a, b) => Number(b.pinned) - Number(a.pinned))
     for (const { setting, vmid, name } of [{ setting: 'depot', ...places.depot }, ...slots]) {
       const holder = vmids.get(vmid)
-      if (holder !== undefined) throw new Failure('vmid-pinned', `groups.${group}.${setting} in site.ts is ${vmid}, the VMID of ${holder}`, 'Give it another VMID, or its former one back.')
+      if (holder !== undefined)
+        throw new Failure(
+          'vmid-pinned',
+          `groups.${group}.${setting} in site.ts is ${vmid}, the VMID of ${holder}`,
+          'Give it another VMID, or its former one back.',
+        )
       vmids.set(vmid, name)
     }
     if (deployed.includes(group)) continue
     const own = site.groups[group]
-    for (const [setting, address] of [['service', own?.service], ['slots.blue.address', own?.slots.blue.address], ['slots.green.address', own?.slots.green.address]] as const) {
+    for (const [setting, address] of [
+      ['service', own?.service],
+      ['slots.blue.address', own?.slots.blue.address],
+      ['slots.green.address', own?.slots.green.address],
+    ] as const) {
       const holder = addresses.get(address ?? '')
-      if (holder !== undefined) throw new Failure('address-pinned', `groups.${group}.${setting} in site.ts is ${address}, which ${holder} has until its release ends`, 'Give it another address, or end that release first with "npx golden destroy". The data is kept.')
+      if (holder !== undefined)
+        throw new Failure(
+          'address-pinned',
+          `groups.${group}.${setting} in site.ts is ${address}, which ${holder} has until its release ends`,
+          'Give it another address, or end that release first with "npx golden destroy". The data is kept.',
+        )
     }
   }
 }
@@ -36,10 +60,16 @@ export function differs(site: Site, group: string, slot: SlotName, pinned: Relea
   if (site.groups[group] === undefined) return true
   const { given: _given, ...release } = pinned
   const seedTag = /-[0-9a-f]{12}([0-9a-f]{12})\.iso$/.exec(release.vm.seed)?.[1]
-  const { access, ...now } = newRelease(site, group, slot, { id: release.id, created: new Date(release.created), image: release.image, fullClone: release.vm.fullClone ?? false, ...(seedTag === undefined ? {} : { seedTag }) })
+  const { access, ...now } = newRelease(site, group, slot, {
+    id: release.id,
+    created: new Date(release.created),
+    image: release.image,
+    fullClone: release.vm.fullClone ?? false,
+    ...(seedTag === undefined ? {} : { seedTag }),
+  })
   const text = (one: Omit<Release, 'access'>): string => canonical(one as unknown as Plain)
   // A release of an earlier version does not say who may connect.
-  return text(access === undefined || release.access === undefined ? now : { ...now, access } as Release) !== text(release)
+  return text(access === undefined || release.access === undefined ? now : ({ ...now, access } as Release)) !== text(release)
 }
 
 /** What site.ts says that is not so, as sentences for people: edits that wait, and those that wait in vain. */
@@ -49,14 +79,29 @@ export function differences(site: Site, group: string, pins: GroupPins | undefin
   if (pins?.active === undefined || release === undefined) return []
   const list: string[] = []
   const { node, storage } = site.proxmox
-  const moved = node === release.vm.node ? '' : `; proxmox.node is ${node}, and the group's depot has to go there before that deploy ("qm migrate ${pins.depot ?? wanted?.depot} ${node}" on node ${release.vm.node})`
-  if (differs(site, group, pins.active, release)) list.push(`site.ts says something else than what runs; that takes effect with a new release ("npx golden destroy ${group}", then "npx golden deploy")${moved}`)
+  const moved =
+    node === release.vm.node
+      ? ''
+      : `; proxmox.node is ${node}, and the group's depot has to go there before that deploy ("qm migrate ${pins.depot ?? wanted?.depot} ${node}" on node ${release.vm.node})`
+  if (differs(site, group, pins.active, release))
+    list.push(
+      `site.ts says something else than what runs; that takes effect with a new release ("npx golden destroy ${group}", then "npx golden deploy")${moved}`,
+    )
   if (wanted === undefined) return list
-  if (pins.depot !== undefined && wanted.depot !== pins.depot) list.push(`groups.${group}.depot in site.ts is ${wanted.depot}, but the data disk belongs to depot ${pins.depot} as long as there is data`)
+  if (pins.depot !== undefined && wanted.depot !== pins.depot)
+    list.push(
+      `groups.${group}.depot in site.ts is ${wanted.depot}, but the data disk belongs to depot ${pins.depot} as long as there is data`,
+    )
   const place = diskPlace(seen)
   const volume = 'disk' in place ? /^([^:]+):/.exec(place.disk.volume)?.[1] : undefined
-  if (volume !== undefined && volume !== storage.disks) list.push(`proxmox.storage.disks in site.ts is ${storage.disks}, but the data disk is on ${volume}: it stays there unless it is moved in Proxmox (Hardware, Disk Action, Move Storage)`)
+  if (volume !== undefined && volume !== storage.disks)
+    list.push(
+      `proxmox.storage.disks in site.ts is ${storage.disks}, but the data disk is on ${volume}: it stays there unless it is moved in Proxmox (Hardware, Disk Action, Move Storage)`,
+    )
   const gib = 'disk' in place ? place.disk.gib : undefined
-  if (gib !== undefined && gib !== wanted.dataGiB) list.push(`groups.${group}.dataGiB in site.ts is ${wanted.dataGiB}, but the data disk has ${gib} GiB: it is made once, and keeps its size`)
+  if (gib !== undefined && gib !== wanted.dataGiB)
+    list.push(
+      `groups.${group}.dataGiB in site.ts is ${wanted.dataGiB}, but the data disk has ${gib} GiB: it is made once, and keeps its size`,
+    )
   return list
 }

@@ -59,11 +59,18 @@ export function openEngine(options: EngineOptions): Engine {
   const stackFolder = (stack: string): string => join(outdir, 'stacks', stack)
   const env: NodeJS.ProcessEnv = { ...engineEnvironment(options, process.env), ...claimHeld }
   const secrets = [options.token.secret]
-  const run = (stack: string, args: readonly string[], heard: (line: string) => void): Promise<Ended> => runProgram(site.engine, args, { cwd: stackFolder(stack), env, signal, secrets, heard, claim })
+  const run = (stack: string, args: readonly string[], heard: (line: string) => void): Promise<Ended> =>
+    runProgram(site.engine, args, { cwd: stackFolder(stack), env, signal, secrets, heard, claim })
   const planFile = 'golden.tfplan'
   const discard = (stack: string): Promise<void> => rm(join(stackFolder(stack), planFile), { force: true })
 
-  async function json(stack: string, what: string, args: readonly string[], note: (text: string) => void, changes: PlannedChange[] = []): Promise<void> {
+  async function json(
+    stack: string,
+    what: string,
+    args: readonly string[],
+    note: (text: string) => void,
+    changes: PlannedChange[] = [],
+  ): Promise<void> {
     const listener = new EngineListener(note, (text) => progress.warn(text), changes)
     const ended = await run(stack, args, (line) => listener.line(line))
     signal.throwIfAborted()
@@ -75,23 +82,46 @@ export function openEngine(options: EngineOptions): Engine {
       await mkdir(outdir, { recursive: true, mode: 0o700 })
       const lines: string[] = []
       const compiled = compileCacheFolder(process.env)
-      const ended = await runProgram(process.execPath, [join(project, 'main.ts')], { cwd: project, env: { ...childEnvironment(process.env, siteVariables(site)), GOLDEN_SITE: folder, CDKTF_OUTDIR: outdir, CHECKPOINT_DISABLE: '1', ...(compiled === undefined ? {} : { NODE_COMPILE_CACHE: compiled }) }, signal, secrets, heard: (line) => lines.push(line) })
+      const ended = await runProgram(process.execPath, [join(project, 'main.ts')], {
+        cwd: project,
+        env: {
+          ...childEnvironment(process.env, siteVariables(site)),
+          GOLDEN_SITE: folder,
+          CDKTF_OUTDIR: outdir,
+          CHECKPOINT_DISABLE: '1',
+          ...(compiled === undefined ? {} : { NODE_COMPILE_CACHE: compiled }),
+        },
+        signal,
+        secrets,
+        heard: (line) => lines.push(line),
+      })
       signal.throwIfAborted()
-      if (ended.exitCode !== 0) throw new Failure('synth-failed', `the stacks can't be written:\n${lines.join('\n')}`, 'Mend what it names.')
+      if (ended.exitCode !== 0)
+        throw new Failure('synth-failed', `the stacks can't be written:\n${lines.join('\n')}`, 'Mend what it names.')
     },
     async init(stack) {
       // What an initialisation depends on. It takes as long as a plan, and nearly always nothing has changed.
       const { terraform } = JSON.parse(await readFile(join(stackFolder(stack), 'cdk.tf.json'), 'utf8')) as { terraform: unknown }
-      const now = createHash('sha256').update(JSON.stringify([terraform, site.engine, env['TF_CLI_CONFIG_FILE']])).digest('hex')
+      const now = createHash('sha256')
+        .update(JSON.stringify([terraform, site.engine, env['TF_CLI_CONFIG_FILE']]))
+        .digest('hex')
       const stamp = join(stackFolder(stack), '.terraform', 'golden-init')
-      if (await readFile(stamp, 'utf8').catch(() => '') === now) return
+      if ((await readFile(stamp, 'utf8').catch(() => '')) === now) return
       await rm(stamp, { force: true })
       // It would hold on to the provider of an earlier installation. Which one it has to be is said by tools/ alone.
       await rm(join(stackFolder(stack), dependencyLock), { force: true })
       const lines: string[] = []
       const ended = await run(stack, ['init', '-input=false', '-no-color', '-reconfigure'], (line) => lines.push(line))
       signal.throwIfAborted()
-      if (ended.exitCode !== 0) throw new Failure('engine-init-failed', `${site.engine} init of ${stack} failed:\n${lines.filter((line) => line.trim() !== '').slice(-20).join('\n')}`, 'Check the backend in site.ts. The provider itself comes with "golden".')
+      if (ended.exitCode !== 0)
+        throw new Failure(
+          'engine-init-failed',
+          `${site.engine} init of ${stack} failed:\n${lines
+            .filter((line) => line.trim() !== '')
+            .slice(-20)
+            .join('\n')}`,
+          'Check the backend in site.ts. The provider itself comes with "golden".',
+        )
       await writeFile(stamp, now)
     },
     async plan(stack, note) {
@@ -138,7 +168,7 @@ export function openEngine(options: EngineOptions): Engine {
       const ended = await run(stack, ['state', 'rm', '-dry-run', 'terraform_data.none'], (line) => lines.push(line))
       signal.throwIfAborted()
       if (ended.exitCode !== 0 && !/No state file was found/.test(lines.join('\n'))) throw stateFailure(stack, lines)
-    }
+    },
   }
 }
 
@@ -147,16 +177,25 @@ export const dependencyLock = '.terraform.lock.hcl'
 
 function stateFailure(stack: string, lines: readonly string[]): Failure {
   const text = lines.join('\n')
-  return lockFailure(stack, `the state of ${stack}`, text) ?? new Failure('state-unwritable', `the state of ${stack} can't be changed:\n${text}`, 'Check the backend in site.ts.')
+  return (
+    lockFailure(stack, `the state of ${stack}`, text) ??
+    new Failure('state-unwritable', `the state of ${stack} can't be changed:\n${text}`, 'Check the backend in site.ts.')
+  )
 }
 
 /** The provider's own words (bpg/proxmox, proxmox/api), its trouble with certificates aside. */
 const saysUnanswered = (text: string): boolean =>
-  /failed to (perform|read) HTTP [A-Z]+ (request|response body)(?!.*(x509|certificate))|received an HTTP (50[234]|59[5679]) response/.test(text)
+  /failed to (perform|read) HTTP [A-Z]+ (request|response body)(?!.*(x509|certificate))|received an HTTP (50[234]|59[5679]) response/.test(
+    text,
+  )
 
 function lockFailure(stack: string, what: string, text: string): Failure | undefined {
   if (!/acquiring the state lock/i.test(text)) return undefined
-  return new Failure('state-locked', `${what}: another run holds the lock of its state:\n${text}`, `Wait for that run to end. If there is certainly none any more: "eval \"$(npx golden env)\"", then force-unlock with that ID in state/cdktf.out/stacks/${stack}.`)
+  return new Failure(
+    'state-locked',
+    `${what}: another run holds the lock of its state:\n${text}`,
+    `Wait for that run to end. If there is certainly none any more: "eval \"$(npx golden env)\"", then force-unlock with that ID in state/cdktf.out/stacks/${stack}.`,
+  )
 }
 
 /** What a remote backend signs in with (their documentation, "Credentials and Sensitive Data"). */
@@ -165,7 +204,7 @@ const backendVariables: Readonly<Record<Site['backend']['type'], RegExp>> = { lo
 /** Those that the site itself reads: the hooks, which the engine starts, read it again. */
 function siteVariables({ proxmox, public: { certificate }, serena }: Site): (name: string) => boolean {
   const secrets = [proxmox.token, ...serena.users.map((user) => user.password), ...(certificate === undefined ? [] : [certificate.key])]
-  const named = secrets.flatMap((ref) => ref.kind === 'env' ? [ref.name] : [])
+  const named = secrets.flatMap((ref) => (ref.kind === 'env' ? [ref.name] : []))
   const names = new Set([...named, ...variablesOfSites()])
   return (name) => names.has(name)
 }
@@ -175,7 +214,10 @@ function siteVariables({ proxmox, public: { certificate }, serena }: Site): (nam
  * Proxmox's API is reached directly whatever proxy is set. Always the default workspace: another one, by TF_WORKSPACE or
  * chosen in a stack's folder, would have a state of its own, in which nothing is known of what runs.
  */
-export function engineEnvironment({ site, folder, environment, token, caFile }: Pick<EngineOptions, 'site' | 'folder' | 'environment' | 'token' | 'caFile'>, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+export function engineEnvironment(
+  { site, folder, environment, token, caFile }: Pick<EngineOptions, 'site' | 'folder' | 'environment' | 'token' | 'caFile'>,
+  env: NodeJS.ProcessEnv,
+): NodeJS.ProcessEnv {
   const direct = directTo(hostOf(site.proxmox.url), env)
   const backend = backendVariables[site.backend.type]
   const named = siteVariables(site)
@@ -190,7 +232,7 @@ export function engineEnvironment({ site, folder, environment, token, caFile }: 
     TF_IN_AUTOMATION: '1',
     PROXMOX_VE_API_TOKEN: `${token.id}=${token.secret}`,
     // Go reads these instead of the system's own (crypto/x509). A remote backend needs the system's CAs as well.
-    ...(caFile === undefined ? {} : { SSL_CERT_FILE: caFile, ...(site.backend.type === 'local' ? { SSL_CERT_DIR: '/nonexistent' } : {}) })
+    ...(caFile === undefined ? {} : { SSL_CERT_FILE: caFile, ...(site.backend.type === 'local' ? { SSL_CERT_DIR: '/nonexistent' } : {}) }),
   }
 }
 
@@ -210,12 +252,17 @@ interface ProgramOptions {
 }
 
 /** Runs a program to its end. On cancellation it is asked once to stop: the engine then ends what it is at and writes its state. */
-async function runProgram(program: string, args: readonly string[], { cwd, env, signal, secrets, heard, claim }: ProgramOptions): Promise<Ended> {
+async function runProgram(
+  program: string,
+  args: readonly string[],
+  { cwd, env, signal, secrets, heard, claim }: ProgramOptions,
+): Promise<Ended> {
   signal.throwIfAborted()
   const hidden = (line: string): void => heard(secrets.reduce((text, secret) => text.replaceAll(secret, '…'), line))
   try {
     const exitCode = await runGuarded({ program, args, cwd, env, signal, heard: hidden, started: async (pid) => claim?.engine(pid) })
-    if (exitCode === 127) throw new Failure('engine-missing', `${program} can't be started`, 'Run the verb as "npx golden …": it provides the engine.')
+    if (exitCode === 127)
+      throw new Failure('engine-missing', `${program} can't be started`, 'Run the verb as "npx golden …": it provides the engine.')
     return { exitCode }
   } finally {
     await claim?.engine(undefined)
@@ -226,7 +273,12 @@ interface EngineMessage {
   readonly '@message'?: string
   readonly type?: string
   readonly change?: { readonly resource?: { readonly addr?: string }; readonly action?: string }
-  readonly hook?: { readonly resource?: { readonly addr?: string }; readonly output?: string; readonly action?: string; readonly elapsed_seconds?: number }
+  readonly hook?: {
+    readonly resource?: { readonly addr?: string }
+    readonly output?: string
+    readonly action?: string
+    readonly elapsed_seconds?: number
+  }
   readonly diagnostic?: { readonly severity?: string; readonly summary?: string; readonly detail?: string; readonly address?: string }
 }
 
@@ -272,9 +324,17 @@ export class EngineListener {
         break
       }
       case 'diagnostic':
-        if (message.diagnostic?.severity === 'error') this.#errors.push({ summary: message.diagnostic.summary ?? '', detail: message.diagnostic.detail ?? '', address: message.diagnostic.address })
+        if (message.diagnostic?.severity === 'error')
+          this.#errors.push({
+            summary: message.diagnostic.summary ?? '',
+            detail: message.diagnostic.detail ?? '',
+            address: message.diagnostic.address,
+          })
         break
-      case 'apply_start': case 'apply_progress': case 'apply_complete': case 'refresh_start':
+      case 'apply_start':
+      case 'apply_progress':
+      case 'apply_complete':
+      case 'refresh_start':
         this.#note(message['@message'] ?? '')
     }
   }
@@ -287,18 +347,41 @@ export class EngineListener {
       const [text = '', hint = ''] = message.split(/\n→ /)
       return new Failure(code, text, hint.split('\n')[0] || 'Run the same command again: it goes on from there.')
     }
-    const texts = this.#errors.map(({ summary, detail, address }) => `${address === undefined ? '' : `${address}: `}${detail.trim() === '' ? summary : /precondition/i.test(summary) ? detail.trim() : `${summary}: ${detail.trim()}`}`)
+    const texts = this.#errors.map(
+      ({ summary, detail, address }) =>
+        `${address === undefined ? '' : `${address}: `}${detail.trim() === '' ? summary : /precondition/i.test(summary) ? detail.trim() : `${summary}: ${detail.trim()}`}`,
+    )
     const refused = this.#errors.some(({ summary }) => /precondition|cannot be destroyed/i.test(summary))
     const text = texts.length > 0 ? texts.join('\n') : this.#plain.slice(-20).join('\n')
     const locked = lockFailure(stack, `${what} of ${stack}`, text)
     if (locked !== undefined) return locked
-    if (saysUnanswered(text)) return new Failure('proxmox-unreachable', `${what} of ${stack}: Proxmox did not answer the provider:\n${text}`, 'Run the same command again: it looks first, and goes on from what it finds.', { lost: true })
-    if (exitCode > 128 && texts.length === 0) return new Failure('engine-killed', `${what} of ${stack}: the engine was ended from outside (exit code ${exitCode})${text === '' ? '' : `:\n${text}`}`, 'If nobody did that, the computer may have run out of memory. Run the same command again: it goes on from there.')
+    if (saysUnanswered(text))
+      return new Failure(
+        'proxmox-unreachable',
+        `${what} of ${stack}: Proxmox did not answer the provider:\n${text}`,
+        'Run the same command again: it looks first, and goes on from what it finds.',
+        { lost: true },
+      )
+    if (exitCode > 128 && texts.length === 0)
+      return new Failure(
+        'engine-killed',
+        `${what} of ${stack}: the engine was ended from outside (exit code ${exitCode})${text === '' ? '' : `:\n${text}`}`,
+        'If nobody did that, the computer may have run out of memory. Run the same command again: it goes on from there.',
+      )
     // Between the hook that took the protection off and the provider's DELETE another run has handed the VM the data.
-    if (/protection mode enabled/.test(text)) return new Failure('changed-meanwhile', `${what} of ${stack}: another run has just given the VM its data again, and Proxmox does not delete it:\n${text}`, 'See who else is at it ("npx golden status"), then run the same command again: it looks anew. The data is safe.')
+    if (/protection mode enabled/.test(text))
+      return new Failure(
+        'changed-meanwhile',
+        `${what} of ${stack}: another run has just given the VM its data again, and Proxmox does not delete it:\n${text}`,
+        'See who else is at it ("npx golden status"), then run the same command again: it looks anew. The data is safe.',
+      )
     if (saysFull(text)) return new Failure('storage-full', `${what} of ${stack}: a storage is full: ${text}`, storageFullHint)
     return refused
       ? new Failure('plan-refused', text, 'Nothing was changed.')
-      : new Failure('engine-failed', `${what} of ${stack} failed:\n${text}`, 'Mend what it names, then run the same command again: it goes on from there.')
+      : new Failure(
+          'engine-failed',
+          `${what} of ${stack} failed:\n${text}`,
+          'Mend what it names, then run the same command again: it goes on from there.',
+        )
   }
 }

@@ -21,8 +21,11 @@ export async function firewallState(proxmox: Proxmox): Promise<FirewallState> {
 /** What people have to know about it, if anything. */
 export function firewallNotice(state: FirewallState): string | undefined {
   switch (state) {
-    case 'on': return undefined
-    case 'off': return `Proxmox's datacenter firewall is off: only the guests' own firewalls are in force. "npx golden setup --enable-datacenter-firewall" shows what turning it on would close, and asks. ${firewallWarning}.`
-    case 'unknown': return 'Whether Proxmox\'s datacenter firewall is on, without which only the guests\' own firewalls are in force, is not for this token to see: "npx golden setup" tells.'
+    case 'on':
+      return undefined
+    case 'off':
+      return `Proxmox's datacenter firewall is off: only the guests' own firewalls are in force. "npx golden setup --enable-datacenter-firewall" shows what turning it on would close, and asks. ${firewallWarning}.`
+    case 'unknown':
+      return 'Whether Proxmox\'s datacenter firewall is on, without which only the guests\' own firewalls are in force, is not for this token to see: "npx golden setup" tells.'
   }
 }

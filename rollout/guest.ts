@@ -48,13 +48,18 @@ export function guestOf(proxmox: Proxmox, node: string, vmid: number, signal?: A
         throw error
       }
     },
-    wait: (onWait, timeoutMs) => proxmox.waitForAgent(node, vmid, { onWait, ...(timeoutMs === undefined ? {} : { timeoutMs }), ...options }),
+    wait: (onWait, timeoutMs) =>
+      proxmox.waitForAgent(node, vmid, { onWait, ...(timeoutMs === undefined ? {} : { timeoutMs }), ...options }),
     async call(verb) {
       const { exitCode, stdout, stderr } = await proxmox.agentExec(node, vmid, [program, verb], { timeoutMs: callTimeoutMs, ...options })
       if (exitCode === 0) return
       const reason = reasonIn(stdout) ?? (stderr.trim() || `exit code ${exitCode}`)
-      throw new Failure('slot-refused', `VM ${vmid} refused "slotctl ${verb}": ${reason}`, `Look at VM ${vmid}: "slotctl status" there, or its console in Proxmox. Then run the same command again.`)
-    }
+      throw new Failure(
+        'slot-refused',
+        `VM ${vmid} refused "slotctl ${verb}": ${reason}`,
+        `Look at VM ${vmid}: "slotctl status" there, or its console in Proxmox. Then run the same command again.`,
+      )
+    },
   }
 }
 

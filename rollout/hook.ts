@@ -18,17 +18,34 @@ export interface HookOptions {
 }
 
 /** @throws Failure `release-not-pinned` when deployment.json says something else by now, or what activation throws */
-export async function activateHook({ site, folder, proxmox, progress, signal }: HookOptions, group: string, slot: SlotName, releaseId: string): Promise<void> {
+export async function activateHook(
+  { site, folder, proxmox, progress, signal }: HookOptions,
+  group: string,
+  slot: SlotName,
+  releaseId: string,
+): Promise<void> {
   const pins = (await readPins(folder)).groups[group]
   if (pins?.slots[slot]?.id !== releaseId || pins.active !== slot) {
-    throw new Failure('release-not-pinned', `deployment.json does not pin release ${releaseId} as the active one of group ${group}`, 'Run "npx golden deploy".')
+    throw new Failure(
+      'release-not-pinned',
+      `deployment.json does not pin release ${releaseId} as the active one of group ${group}`,
+      'Run "npx golden deploy".',
+    )
   }
-  await activate({
-    proxmox, progress, signal,
-    places: placesOf(site, group, pins),
-    readDataDisk: async () => (await readPins(folder)).groups[group]?.dataDisk,
-    writeDataDisk: async (state) => { await updatePins(folder, group, (before) => withDataDisk(before, state)) }
-  }, slot, releaseId)
+  await activate(
+    {
+      proxmox,
+      progress,
+      signal,
+      places: placesOf(site, group, pins),
+      readDataDisk: async () => (await readPins(folder)).groups[group]?.dataDisk,
+      writeDataDisk: async (state) => {
+        await updatePins(folder, group, (before) => withDataDisk(before, state))
+      },
+    },
+    slot,
+    releaseId,
+  )
 }
 
 /** Works without pins too: what matters is who owns the disk. */
@@ -36,5 +53,8 @@ export async function releaseHook({ site, folder, proxmox, progress, signal }: H
   const pins = (await readPins(folder)).groups[group]
   const places = placesOf(site, group, pins)
   const place = await release({ proxmox, progress, signal, places }, slot)
-  if (place.at === 'nowhere' && pins?.dataDisk === 'made') progress.warn(`group ${group} has no data disk any more, neither in its depot nor in a slot. ${missingHint(places, await strayVolumes(proxmox, places))}`)
+  if (place.at === 'nowhere' && pins?.dataDisk === 'made')
+    progress.warn(
+      `group ${group} has no data disk any more, neither in its depot nor in a slot. ${missingHint(places, await strayVolumes(proxmox, places))}`,
+    )
 }

@@ -19,7 +19,9 @@ export async function strayVolumes(proxmox: Proxmox, { node, storage, depot, slo
       const config = await proxmox.get<Record<string, unknown>>(`/nodes/${node}/qemu/${vmid}/config`)
       const named = Object.values(config).map((value) => String(value).split(',')[0])
       const volumes = await proxmox.get<{ volid: string }[]>(`/nodes/${node}/storage/${storage}/content`, { content: 'images', vmid })
-      return volumes.filter(({ volid }) => !named.includes(volid) && !/cloudinit|-state-/.test(volid)).map(({ volid }) => ({ volume: volid, vmid }))
+      return volumes
+        .filter(({ volid }) => !named.includes(volid) && !/cloudinit|-state-/.test(volid))
+        .map(({ volid }) => ({ volume: volid, vmid }))
     } catch (error) {
       if (error instanceof ProxmoxError && error.status !== 0) return []
       throw error

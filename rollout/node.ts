@@ -8,11 +8,19 @@ import type { GroupPlaces } from './observe.ts'
  * Proxmox answers for a node that is off as it does while its own services restart, which is waited for: so this is
  * looked at before anything is asked of the node itself.
  */
-export async function groupNodeProblem(proxmox: Proxmox, { node, group }: Pick<GroupPlaces, 'node' | 'group'>, siteNode: string): Promise<Failure | undefined> {
+export async function groupNodeProblem(
+  proxmox: Proxmox,
+  { node, group }: Pick<GroupPlaces, 'node' | 'group'>,
+  siteNode: string,
+): Promise<Failure | undefined> {
   const problem = nodeProblem(node, await proxmox.get<{ node: string; status: string }[]>('/nodes'))
   if (problem === undefined || node === siteNode) return problem
   const what = problem.code === 'node-missing' ? 'is not in this cluster any more' : 'is away'
-  return new Failure(problem.code, `node ${node}, where deployment.json has group ${group}, ${what}`, `Bring that node back, then run the same command again. proxmox.node in site.ts counts for what is not deployed yet. If it is lost for good, restore depot and data from your backup on another node, and take the group's slots out of deployment.json.`)
+  return new Failure(
+    problem.code,
+    `node ${node}, where deployment.json has group ${group}, ${what}`,
+    `Bring that node back, then run the same command again. proxmox.node in site.ts counts for what is not deployed yet. If it is lost for good, restore depot and data from your backup on another node, and take the group's slots out of deployment.json.`,
+  )
 }
 
 /** @throws Failure `node-missing`, `node-offline` */

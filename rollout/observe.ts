@@ -25,11 +25,19 @@ export function placesOf(site: Site, groupName: string, pins: GroupPins | undefi
   const pinned = slotNames.flatMap((name) => pins?.slots[name] ?? [])
   checkSiteName(site, groupName, pins)
   if (group === undefined) {
-    throw new Failure('group-unknown', `site.ts has no group ${groupName}`, pins === undefined ? `It has: ${Object.keys(site.groups).join(', ')}.` : `It still runs by deployment.json: put it back into site.ts, then "npx golden destroy ${groupName}".`)
+    throw new Failure(
+      'group-unknown',
+      `site.ts has no group ${groupName}`,
+      pins === undefined
+        ? `It has: ${Object.keys(site.groups).join(', ')}.`
+        : `It still runs by deployment.json: put it back into site.ts, then "npx golden destroy ${groupName}".`,
+    )
   }
   const slot = (name: SlotName): GroupPlaces['slots'][SlotName] => {
     const vm = pins?.slots[name]?.vm
-    return vm === undefined ? { vmid: group.slots[name].vmid, name: slotVmName(site, groupName, name), pinned: false } : { vmid: vm.vmid, name: vm.name, pinned: true }
+    return vm === undefined
+      ? { vmid: group.slots[name].vmid, name: slotVmName(site, groupName, name), pinned: false }
+      : { vmid: vm.vmid, name: vm.name, pinned: true }
   }
   return {
     group: groupName,
@@ -40,7 +48,7 @@ export function placesOf(site: Site, groupName: string, pins: GroupPins | undefi
     dataGiB: group.dataGiB,
     depot: { vmid: pins?.depot ?? group.depot, name: depotVmName(site, groupName) },
     slots: { blue: slot('blue'), green: slot('green') },
-    throwAway: `${site.name}-${groupName}-delete`
+    throwAway: `${site.name}-${groupName}-delete`,
   }
 }
 
@@ -94,8 +102,9 @@ export type DiskPlace =
  * gone counts only where there is no other.
  */
 export function diskPlace(seen: GroupSeen): DiskPlace {
-  const all = ([['depot', seen.depot], ...slotNames.map((slot) => [slot, seen.slots[slot]] as const)] as const)
-    .flatMap(([at, vm]) => vm.there === true ? vm.disks.map((disk) => ({ at, disk })) : [])
+  const all = ([['depot', seen.depot], ...slotNames.map((slot) => [slot, seen.slots[slot]] as const)] as const).flatMap(([at, vm]) =>
+    vm.there === true ? vm.disks.map((disk) => ({ at, disk })) : [],
+  )
   const there = all.filter(({ disk }) => disk.gone !== true)
   const found = there.length > 0 ? there : all
   const [only, ...more] = found
@@ -117,7 +126,10 @@ export async function observePinned(proxmox: Proxmox, siteNode: string, { depot,
     const vm = slots[name]?.vm
     return vm === undefined ? { there: false } : knownAs({ ...vm, pinned: true }, await observeVm(proxmox, node, vm.vmid, 'scsi0'))
   }
-  return { depot: depot === undefined ? { there: false } : await observeVm(proxmox, node, depot, undefined), slots: { blue: await slot('blue'), green: await slot('green') } }
+  return {
+    depot: depot === undefined ? { there: false } : await observeVm(proxmox, node, depot, undefined),
+    slots: { blue: await slot('blue'), green: await slot('green') },
+  }
 }
 
 /**
@@ -155,14 +167,17 @@ async function lookAt(proxmox: Proxmox, node: string, vmid: number, root: string
       ...(lock === undefined ? {} : { lock: String(lock) }),
       ...(/:iso\/seed-/.test(String(config['scsi13'] ?? '')) ? { seed: String(config['scsi13']).split(',')[0] as string } : {}),
       ...(status.ha?.managed === 1 && status.ha.state !== 'ignored' ? { managed: true } : {}),
-      disks: running ? disks : await Promise.all(disks.map(async (disk) => await isGone(proxmox, node, disk) ? { ...disk, gone: true as const } : disk))
+      disks: running
+        ? disks
+        : await Promise.all(disks.map(async (disk) => ((await isGone(proxmox, node, disk)) ? { ...disk, gone: true as const } : disk))),
     }
   } catch (error) {
     if (!(error instanceof ProxmoxError)) throw error
     // Proxmox says the same of one that is nowhere and of one that is on another node.
-    if (error.status === 500 && /does not exist/.test(error.message)) return await isFree(proxmox, vmid) ? { there: false } : { there: 'elsewhere', ...await nodeOf(proxmox, vmid) }
+    if (error.status === 500 && /does not exist/.test(error.message))
+      return (await isFree(proxmox, vmid)) ? { there: false } : { there: 'elsewhere', ...(await nodeOf(proxmox, vmid)) }
     // To a token whose rights hang on a pool, a VMID that is free and one of somebody else's look alike.
-    if (error.status === 403) return { there: await isFree(proxmox, vmid) ? false : 'foreign' }
+    if (error.status === 403) return { there: (await isFree(proxmox, vmid)) ? false : 'foreign' }
     throw error
   }
 }
@@ -188,7 +203,9 @@ async function isGone(proxmox: Proxmox, node: string, { volume }: Disk): Promise
 /** Of what a VM is called the list knows late, and where it is at once. */
 async function nodeOf(proxmox: Proxmox, vmid: number): Promise<{ readonly node?: string }> {
   try {
-    const found = (await proxmox.get<{ vmid: number; node: string }[]>('/cluster/resources', { type: 'vm' })).find((one) => one.vmid === vmid)
+    const found = (await proxmox.get<{ vmid: number; node: string }[]>('/cluster/resources', { type: 'vm' })).find(
+      (one) => one.vmid === vmid,
+    )
     return found === undefined ? {} : { node: found.node }
   } catch (error) {
     // That it is elsewhere is known, and is what matters.
@@ -202,7 +219,9 @@ function diskOf(key: string, value: string | number | undefined, root: string | 
   const [volume = '', ...options] = value.split(',')
   if (options.includes('media=cdrom') || volume === 'none' || volume === 'cdrom' || /cloudinit/.test(volume)) return []
   const [, size, unit] = /^size=([\d.]+)([MGT])$/.exec(options.find((option) => option.startsWith('size=')) ?? '') ?? []
-  return [{ key, volume, ...(size === undefined ? {} : { gib: Number(size) * { M: 2 ** -10, G: 1, T: 2 ** 10 }[unit as 'M' | 'G' | 'T'] }) }]
+  return [
+    { key, volume, ...(size === undefined ? {} : { gib: Number(size) * { M: 2 ** -10, G: 1, T: 2 ** 10 }[unit as 'M' | 'G' | 'T'] }) },
+  ]
 }
 
 /** @throws Failure for a depot that is missing or not ours, and for a slot's VMID that somebody else uses */
@@ -216,11 +235,15 @@ export function checkDepot(places: GroupPlaces, { depot }: GroupSeen): void {
   const what = `the depot of group ${places.group}, VM ${places.depot.vmid}`
   if (depot.there === 'elsewhere') throw elsewhere(places, places.depot, depot.node)
   if (depot.there !== true || depot.name !== places.depot.name) {
-    const found = depot.there === true ? `is VM "${depot.name}"` : depot.there === 'foreign' ? 'is somebody else\'s VM' : 'does not exist'
+    const found = depot.there === true ? `is VM "${depot.name}"` : depot.there === 'foreign' ? "is somebody else's VM" : 'does not exist'
     const renamed = depot.there === true && depot.name.endsWith(`-${places.group}-depot`)
-    throw new Failure('depot-missing', `${what} "${places.depot.name}", ${found}`, renamed
-      ? 'If site.ts has got another name, put the old one back; if the VM has, give it the old one in Proxmox.'
-      : 'Run "npx golden setup": it makes missing depots and names VMIDs that are taken.')
+    throw new Failure(
+      'depot-missing',
+      `${what} "${places.depot.name}", ${found}`,
+      renamed
+        ? 'If site.ts has got another name, put the old one back; if the VM has, give it the old one in Proxmox.'
+        : 'Run "npx golden setup": it makes missing depots and names VMIDs that are taken.',
+    )
   }
   if (!depot.protected) throw new Failure('depot-unprotected', `${what}, is not protected`, 'Run "npx golden setup": it protects it again.')
   if (depot.running) throw new Failure('depot-running', `${what}, is running`, 'Stop it in Proxmox: a depot is never started.')
@@ -232,7 +255,11 @@ export function checkSlot(places: GroupPlaces, slot: SlotName, vm: VmSeen): void
   if (vm.there === 'elsewhere') throw elsewhere(places, wanted, vm.node)
   if (vm.there !== 'foreign') return
   if (vm.name === places.throwAway) {
-    throw new Failure('delete-data-interrupted', `deleting the data of group ${places.group} was interrupted: VM ${wanted.vmid} "${vm.name}" has been made for that`, `Run "npx golden delete-data ${places.group}": it goes on from there.`)
+    throw new Failure(
+      'delete-data-interrupted',
+      `deleting the data of group ${places.group} was interrupted: VM ${wanted.vmid} "${vm.name}" has been made for that`,
+      `Run "npx golden delete-data ${places.group}": it goes on from there.`,
+    )
   }
   throw taken(places, slot, vm.name)
 }
@@ -241,14 +268,26 @@ export function checkSlot(places: GroupPlaces, slot: SlotName, vm: VmSeen): void
 export function taken(places: GroupPlaces, slot: SlotName, name: string | undefined): Failure {
   const { vmid, name: wanted, pinned } = places.slots[slot]
   const setting = `groups.${places.group}.slots.${slot}.vmid in site.ts`
-  return new Failure('vmid-taken', `VMID ${vmid}, wanted for ${wanted}, is ${name === undefined ? 'a VM' : `VM "${name}"`} of somebody else`, pinned
-    ? `That VM was not touched. "npx golden destroy ${places.group}" leaves it alone and ends the release; then choose another ${setting}, and deploy. If it is this slot's VM, give it its name and pool back in Proxmox.`
-    : `Choose another ${setting}. That VM was not touched.`)
+  return new Failure(
+    'vmid-taken',
+    `VMID ${vmid}, wanted for ${wanted}, is ${name === undefined ? 'a VM' : `VM "${name}"`} of somebody else`,
+    pinned
+      ? `That VM was not touched. "npx golden destroy ${places.group}" leaves it alone and ends the release; then choose another ${setting}, and deploy. If it is this slot's VM, give it its name and pool back in Proxmox.`
+      : `Choose another ${setting}. That VM was not touched.`,
+  )
 }
 
-function elsewhere({ node, group }: GroupPlaces, { vmid, name }: { readonly vmid: number; readonly name: string }, found: string | undefined): Failure {
+function elsewhere(
+  { node, group }: GroupPlaces,
+  { vmid, name }: { readonly vmid: number; readonly name: string },
+  found: string | undefined,
+): Failure {
   const where = found === undefined ? 'in use, but not' : `on node ${found}, not`
   const back = `migrate it back to ${node}${found === undefined ? '' : ` ("qm migrate ${vmid} ${node}" on node ${found})`}`
   const setting = found === undefined ? 'correct proxmox.node in site.ts' : `set proxmox.node in site.ts to ${found}`
-  return new Failure('vm-elsewhere', `VMID ${vmid} (${name}) is ${where} on node ${node} (proxmox.node), where group ${group} has its depot and slots`, `If it is that VM, ${back}. If the group has not been deployed yet, ${setting} or choose another VMID.`)
+  return new Failure(
+    'vm-elsewhere',
+    `VMID ${vmid} (${name}) is ${where} on node ${node} (proxmox.node), where group ${group} has its depot and slots`,
+    `If it is that VM, ${back}. If the group has not been deployed yet, ${setting} or choose another VMID.`,
+  )
 }

@@ -13,7 +13,15 @@ export function lockedIn(vms: readonly (readonly [name: string, vmid: number | u
   for (const [name, vmid, vm] of vms) {
     if (vm.there !== true || vm.lock === undefined) continue
     const which = vmid === undefined ? 'VMID' : String(vmid)
-    if (vm.lock === 'suspended') return { kind: 'refuse', refusal: { code: 'vm-suspended', message: `${name}, VM ${which}, is hibernated: its disks are not to be touched before it goes on`, hint: `Resume it in Proxmox ("qm resume ${which}"), then run the same command again. Nothing was changed.` } }
+    if (vm.lock === 'suspended')
+      return {
+        kind: 'refuse',
+        refusal: {
+          code: 'vm-suspended',
+          message: `${name}, VM ${which}, is hibernated: its disks are not to be touched before it goes on`,
+          hint: `Resume it in Proxmox ("qm resume ${which}"), then run the same command again. Nothing was changed.`,
+        },
+      }
     return { kind: 'wait', for: `${name} is locked: ${vm.lock}`, timeoutMs: 3_600_000 }
   }
   return undefined
@@ -39,14 +47,22 @@ export function obstaclesIn(owner: number, { volume, snapshots, managed, jobs, r
     list.push({
       code: 'disk-in-snapshot',
       message: `${snapshots.length === 1 ? 'snapshot' : 'snapshots'} ${snapshots.join(', ')} of VM ${owner} ${snapshots.length === 1 ? 'holds' : 'hold'} the data disk ${volume}, and Proxmox hands over no disk that a snapshot refers to`,
-      hint: `Remove ${snapshots.length === 1 ? 'it' : 'them'}: ${snapshots.map((name) => `"qm delsnapshot ${owner} ${name}"`).join(', ')} on the node, or in the web interface.`
+      hint: `Remove ${snapshots.length === 1 ? 'it' : 'them'}: ${snapshots.map((name) => `"qm delsnapshot ${owner} ${name}"`).join(', ')} on the node, or in the web interface.`,
     })
   }
   for (const vmid of managed) {
-    list.push({ code: 'ha-managed', message: `VM ${vmid} is managed by HA, which starts, stops and moves VMs by itself: a disk can't be handed over under its hands`, hint: `Take it out: "ha-manager remove vm:${vmid}" on the node.` })
+    list.push({
+      code: 'ha-managed',
+      message: `VM ${vmid} is managed by HA, which starts, stops and moves VMs by itself: a disk can't be handed over under its hands`,
+      hint: `Take it out: "ha-manager remove vm:${vmid}" on the node.`,
+    })
   }
   if (jobs.length > 0 && !replicable) {
-    list.push({ code: 'replicated', message: `there ${jobs.length === 1 ? 'is replication job' : 'are replication jobs'} ${jobs.join(', ')}, but the data disk ${volume} is on a storage that can't be replicated, and Proxmox hands it to no VM with such a job`, hint: `Remove ${jobs.length === 1 ? 'it' : 'them'}: ${jobs.map((job) => `"pvesr delete ${job}"`).join(', ')} on the node.` })
+    list.push({
+      code: 'replicated',
+      message: `there ${jobs.length === 1 ? 'is replication job' : 'are replication jobs'} ${jobs.join(', ')}, but the data disk ${volume} is on a storage that can't be replicated, and Proxmox hands it to no VM with such a job`,
+      hint: `Remove ${jobs.length === 1 ? 'it' : 'them'}: ${jobs.map((job) => `"pvesr delete ${job}"`).join(', ')} on the node.`,
+    })
   }
   return list
 }
@@ -55,7 +71,11 @@ export function obstaclesIn(owner: number, { volume, snapshots, managed, jobs, r
 export function refusalOf(obstacles: readonly Refusal[] | undefined, nothing: string): Refusal | undefined {
   const [first] = obstacles ?? []
   if (first === undefined) return undefined
-  return { code: first.code, message: (obstacles ?? []).map(({ message }) => message).join('\n'), hint: `${(obstacles ?? []).map(({ hint }) => hint).join('\n')} Then run the same command again. ${nothing}` }
+  return {
+    code: first.code,
+    message: (obstacles ?? []).map(({ message }) => message).join('\n'),
+    hint: `${(obstacles ?? []).map(({ hint }) => hint).join('\n')} Then run the same command again. ${nothing}`,
+  }
 }
 
 /** What is in the way of handing the data disk to this VM; nothing where it is not on the other side of that. */
@@ -63,16 +83,26 @@ export async function findObstacles(proxmox: Proxmox, places: GroupPlaces, seen:
   const place = diskPlace(seen)
   if (place.at !== 'depot' && place.at !== 'blue' && place.at !== 'green') return []
   if (place.at === to || (place.at !== 'depot' && to !== 'depot')) return []
-  const vmidOf = (one: 'depot' | SlotName): number => one === 'depot' ? places.depot.vmid : places.slots[one].vmid
-  const vmOf = (one: 'depot' | SlotName): VmSeen => one === 'depot' ? seen.depot : seen.slots[one]
+  const vmidOf = (one: 'depot' | SlotName): number => (one === 'depot' ? places.depot.vmid : places.slots[one].vmid)
+  const vmOf = (one: 'depot' | SlotName): VmSeen => (one === 'depot' ? seen.depot : seen.slots[one])
   const owner = vmidOf(place.at)
   const both = [owner, vmidOf(to)]
-  const [snapshots, listed, jobs] = await Promise.all([snapshotsWith(proxmox, places.node, owner, place.disk), managedVms(proxmox), jobsOf(proxmox, both)])
+  const [snapshots, listed, jobs] = await Promise.all([
+    snapshotsWith(proxmox, places.node, owner, place.disk),
+    managedVms(proxmox),
+    jobsOf(proxmox, both),
+  ])
   const managed = both.filter((vmid, index) => {
     const vm = vmOf(index === 0 ? place.at : to)
     return listed.includes(vmid) || (vm.there === true && vm.managed === true)
   })
-  return obstaclesIn(owner, { volume: place.disk.volume, snapshots, managed, jobs, replicable: jobs.length === 0 || await isReplicable(proxmox, places.node, place.disk) })
+  return obstaclesIn(owner, {
+    volume: place.disk.volume,
+    snapshots,
+    managed,
+    jobs,
+    replicable: jobs.length === 0 || (await isReplicable(proxmox, places.node, place.disk)),
+  })
 }
 
 /** @throws Failure */
@@ -88,14 +118,14 @@ async function snapshotsWith(proxmox: Proxmox, node: string, vmid: number, disk:
     const config = await proxmox.get<Record<string, unknown>>(`${path}/${encodeURIComponent(name)}/config`)
     return Object.values(config).some((value) => String(value).split(',')[0] === disk.volume)
   }
-  const found = await Promise.all(names.map(async (name) => await holds(name) ? [name] : []))
+  const found = await Promise.all(names.map(async (name) => ((await holds(name)) ? [name] : [])))
   return found.flat()
 }
 
 /** HA's own list has VMIDs that no VM has any more, too. It takes Sys.Audit on `/`; without, a VM's own status tells. */
 async function managedVms(proxmox: Proxmox): Promise<number[]> {
   const list = await unlessRefused(proxmox.get<{ sid: string; state?: string }[]>('/cluster/ha/resources'))
-  return (list ?? []).flatMap(({ sid, state }) => state === 'ignored' ? [] : Number(/^vm:(\d+)$/.exec(sid)?.[1] ?? 0))
+  return (list ?? []).flatMap(({ sid, state }) => (state === 'ignored' ? [] : Number(/^vm:(\d+)$/.exec(sid)?.[1] ?? 0)))
 }
 
 async function jobsOf(proxmox: Proxmox, vmids: readonly number[]): Promise<string[]> {

@@ -45,7 +45,8 @@ const pauseMs = 2000
 const longestPauseMs = 60_000
 
 /** Waits until it is time for the next look at a guest. @param lookMs what the last one took */
-export const untilNextLook = (lookMs: number, signal: AbortSignal | undefined, leastMs = pauseMs): Promise<void> => delay(pauseAfter(lookMs, leastMs, longestPauseMs), undefined, { signal })
+export const untilNextLook = (lookMs: number, signal: AbortSignal | undefined, leastMs = pauseMs): Promise<void> =>
+  delay(pauseAfter(lookMs, leastMs, longestPauseMs), undefined, { signal })
 
 /**
  * A step of which nobody knows whether it was done: its answer was lost, or, when it was taken again after that, it was
@@ -74,12 +75,19 @@ export async function reconcile<Seen, Step>(loop: Loop<Seen, Step>): Promise<See
     const lookMs = performance.now() - began
     const decision = loop.decide(seen)
     switch (decision.kind) {
-      case 'done': return seen
-      case 'refuse': throw new Failure(decision.refusal.code, decision.refusal.message, decision.refusal.hint)
+      case 'done':
+        return seen
+      case 'refuse':
+        throw new Failure(decision.refusal.code, decision.refusal.message, decision.refusal.hint)
       case 'wait': {
-        if (waitingSince === undefined || waitingSince.what !== kindOfWait(decision.for)) waitingSince = { what: kindOfWait(decision.for), at: performance.now() }
+        if (waitingSince === undefined || waitingSince.what !== kindOfWait(decision.for))
+          waitingSince = { what: kindOfWait(decision.for), at: performance.now() }
         if (performance.now() - waitingSince.at > decision.timeoutMs) {
-          throw new Failure('wait-timeout', `waited ${Math.round(decision.timeoutMs / 1000)} s in vain: ${decision.for}`, 'Look at the VM in Proxmox, then run the same command again: it goes on from there.')
+          throw new Failure(
+            'wait-timeout',
+            `waited ${Math.round(decision.timeoutMs / 1000)} s in vain: ${decision.for}`,
+            'Look at the VM in Proxmox, then run the same command again: it goes on from there.',
+          )
         }
         loop.note(decision.for)
         await untilNextLook(lookMs, loop.signal, loop.pauseMs)
@@ -91,7 +99,12 @@ export async function reconcile<Seen, Step>(loop: Loop<Seen, Step>): Promise<See
         repeated = text === last ? repeated + 1 : 0
         last = text
         if (open?.text === text && (open.refused || repeated >= attempts)) throw open.error
-        if (repeated >= attempts) throw new Failure('no-progress', `"${decision.title}" had no effect`, 'Look at the task log in Proxmox, then run the same command again.')
+        if (repeated >= attempts)
+          throw new Failure(
+            'no-progress',
+            `"${decision.title}" had no effect`,
+            'Look at the task log in Proxmox, then run the same command again.',
+          )
         loop.note(decision.title)
         try {
           await loop.take(decision.step, seen)
@@ -101,7 +114,13 @@ export async function reconcile<Seen, Step>(loop: Loop<Seen, Step>): Promise<See
           if (isOutdated(error) && !isLost(error)) {
             last = ''
             outdated += 1
-            if (outdated >= outdatedAttempts) throw new Failure('changed-meanwhile', `"${decision.title}" was not done: each time somebody else had changed the VMs meanwhile (${(error as Failure).message})`, 'See in Proxmox\'s task log who is at them. When that has ended, run the same command again: it goes on from there.', { cause: error })
+            if (outdated >= outdatedAttempts)
+              throw new Failure(
+                'changed-meanwhile',
+                `"${decision.title}" was not done: each time somebody else had changed the VMs meanwhile (${(error as Failure).message})`,
+                "See in Proxmox's task log who is at them. When that has ended, run the same command again: it goes on from there.",
+                { cause: error },
+              )
             loop.note(`${decision.title}: somebody else has changed something meanwhile; looking again`)
             await delay(Math.min(loop.pauseMs ?? outdatedPauseMs, outdatedPauseMs), undefined, { signal: loop.signal })
             break

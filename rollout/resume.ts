@@ -12,7 +12,11 @@ const attempts = 3
  * @param work begins with a look at what there is, so that it can be begun again
  * @throws whatever it throws at last
  */
-export async function resume<T>({ proxmox, progress, signal }: { readonly proxmox: Proxmox; readonly progress: Progress; readonly signal: AbortSignal }, places: GroupPlaces, work: (attempt: number) => Promise<T>): Promise<T> {
+export async function resume<T>(
+  { proxmox, progress, signal }: { readonly proxmox: Proxmox; readonly progress: Progress; readonly signal: AbortSignal },
+  places: GroupPlaces,
+  work: (attempt: number) => Promise<T>,
+): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await work(attempt)

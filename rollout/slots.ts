@@ -26,7 +26,7 @@ export async function removeLeftover(proxmox: Proxmox, places: GroupPlaces, slot
   const path = `/nodes/${places.node}/qemu/${vmid}`
   let inTheMaking = false
   let stopped = false
-  for (let tries = 1; ;) {
+  for (let tries = 1; ; ) {
     const found = await unlocked(proxmox, places.node, vmid, signal)
     inTheMaking ||= found.inTheMaking
     if (found.vm.there === false) return stopped || tries > 1
@@ -56,9 +56,14 @@ function checkLeftover(places: GroupPlaces, slot: SlotName, vm: VmSeen, inTheMak
   const { vmid, name } = places.slots[slot]
   checkSlot(places, slot, vm)
   // Proxmox gives a clone its name at the very end: one that stopped before that has none.
-  if (vm.there !== true || (vm.name !== name && !(vm.name === '' && inTheMaking))) throw taken(places, slot, vm.there === true ? vm.name : undefined)
+  if (vm.there !== true || (vm.name !== name && !(vm.name === '' && inTheMaking)))
+    throw taken(places, slot, vm.there === true ? vm.name : undefined)
   if (vm.protected || vm.disks.length > 0) {
-    throw new Failure('vm-not-in-state', `VM ${vmid} (${name}) runs, but Terraform's state does not know it`, `Put the state back to where backend in site.ts says, or that setting to where the state is; or end the release with "npx golden destroy ${places.group}". The data is kept.`)
+    throw new Failure(
+      'vm-not-in-state',
+      `VM ${vmid} (${name}) runs, but Terraform's state does not know it`,
+      `Put the state back to where backend in site.ts says, or that setting to where the state is; or end the release with "npx golden destroy ${places.group}". The data is kept.`,
+    )
   }
   return vm
 }
@@ -72,7 +77,12 @@ async function unlocked(proxmox: Proxmox, node: string, vmid: number, signal: Ab
     const lock = vm.there === true ? vm.lock : undefined
     inTheMaking ??= lock === 'clone' || lock === 'create'
     if (lock === undefined) return { vm, inTheMaking }
-    if (performance.now() > until) throw new Failure('vm-locked', `VM ${vmid} stays locked (${lock})`, `Look at its tasks in Proxmox; "qm unlock ${vmid}" on the node removes a stale lock.`)
+    if (performance.now() > until)
+      throw new Failure(
+        'vm-locked',
+        `VM ${vmid} stays locked (${lock})`,
+        `Look at its tasks in Proxmox; "qm unlock ${vmid}" on the node removes a stale lock.`,
+      )
     await delay(1000, undefined, { signal })
   }
 }
@@ -88,12 +98,15 @@ async function removeLeftoverRules(proxmox: Proxmox, places: GroupPlaces, slot: 
     // nobody knows whether one is gone whose answer was lost.
     const [rule] = await proxmox.get<{ pos: number; digest: string }[]>(path)
     if (rule === undefined) return removed
-    await proxmox.del(`${path}/${rule.pos}`, { digest: rule.digest }).catch((error: unknown) => { if (!(isLost(error) || isOutdated(error)) || ++lost === removeTries) throw error })
+    await proxmox.del(`${path}/${rule.pos}`, { digest: rule.digest }).catch((error: unknown) => {
+      if (!(isLost(error) || isOutdated(error)) || ++lost === removeTries) throw error
+    })
   }
 }
 
 /** Addresses of a slot in the state, the VM's and all that hang on it. */
-export const ofSlot = (known: readonly string[], slot: SlotName): string[] => known.filter((address) => new RegExp(`\\.${slot}(_\\w+)?$`).test(address))
+export const ofSlot = (known: readonly string[], slot: SlotName): string[] =>
+  known.filter((address) => new RegExp(`\\.${slot}(_\\w+)?$`).test(address))
 
 /**
  * Makes the state agree with the host, one slot at a time, so that the engine can go on. What a run on another computer
@@ -101,7 +114,16 @@ export const ofSlot = (known: readonly string[], slot: SlotName): string[] => kn
  * @param known what the state has
  * @throws Failure `state-locked` when there is something to settle and another run is at work
  */
-export async function settleSlot(proxmox: Proxmox, places: GroupPlaces, slot: SlotName, engine: Engine, stack: string, known: readonly string[], note: (text: string) => void, signal: AbortSignal): Promise<void> {
+export async function settleSlot(
+  proxmox: Proxmox,
+  places: GroupPlaces,
+  slot: SlotName,
+  engine: Engine,
+  stack: string,
+  known: readonly string[],
+  note: (text: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
   const { vmid, name } = places.slots[slot]
   const vm = `proxmox_virtual_environment_vm.${slot}`
   const rules = `proxmox_virtual_environment_firewall_rules.${slot}_rules`
@@ -112,14 +134,17 @@ export async function settleSlot(proxmox: Proxmox, places: GroupPlaces, slot: Sl
   }
   const { there } = await observeVm(proxmox, places.node, vmid, 'scsi0')
   if (!known.includes(vm)) {
-    if (there === false || await newly(vm)) return
+    if (there === false || (await newly(vm))) return
     if (await removeLeftover(proxmox, places, slot, signal)) note(`removed what an interrupted run left of ${name}`)
   } else if (there === false) {
     // The provider can't find that out: Proxmox answers 403 for a VM that is in no pool any more.
-    await engine.forget(stack, [vm, rules, firewall].filter((address) => known.includes(address)))
+    await engine.forget(
+      stack,
+      [vm, rules, firewall].filter((address) => known.includes(address)),
+    )
     note(`${name} is not on the host any more`)
   } else if (!known.includes(rules)) {
     if (await newly(rules)) return
-    if (await removeLeftoverRules(proxmox, places, slot) > 0) note(`removed firewall rules that an interrupted run left of ${name}`)
+    if ((await removeLeftoverRules(proxmox, places, slot)) > 0) note(`removed firewall rules that an interrupted run left of ${name}`)
   }
 }

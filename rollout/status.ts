@@ -64,7 +64,17 @@ export interface SiteStatus {
   readonly groups: Readonly<Record<string, GroupStatus>>
 }
 
-export async function readStatus({ site, folder, proxmox, signal }: { readonly site: Site; readonly folder: string; readonly proxmox: Proxmox; readonly signal?: AbortSignal }): Promise<SiteStatus> {
+export async function readStatus({
+  site,
+  folder,
+  proxmox,
+  signal,
+}: {
+  readonly site: Site
+  readonly folder: string
+  readonly proxmox: Proxmox
+  readonly signal?: AbortSignal
+}): Promise<SiteStatus> {
   const deployment = await readPins(folder)
   const place = await lookAtPlace(proxmox, placeOf(site))
   const unpinned = Object.keys(site.groups).some((group) => deployment.groups[group]?.active === undefined)
@@ -78,12 +88,31 @@ export async function readStatus({ site, folder, proxmox, signal }: { readonly s
     const { seen, ...more } = await look(site, proxmox, group, pins)
     const vm = pins?.active === undefined ? undefined : seen.slots[pins.active]
     const release = pins?.active === undefined ? undefined : pins.slots[pins.active]
-    const guest = vm?.there === true && vm.running && release !== undefined ? await guestOf(proxmox, release.vm.node, release.vm.vmid, signal).status() : undefined
-    const handedIn = site.groups[group]?.roles.includes('serena') === true ? (await lookAtHandedIn({ site, folder, env: process.env, onlyWhatIsHere: true })).problems : []
-    groups[group] = describeGroup({ site, folder, group, seen, ...more, pins, guest, handedIn, changed: await changedIn(site, folder, group, release) })
+    const guest =
+      vm?.there === true && vm.running && release !== undefined
+        ? await guestOf(proxmox, release.vm.node, release.vm.vmid, signal).status()
+        : undefined
+    const handedIn =
+      site.groups[group]?.roles.includes('serena') === true
+        ? (await lookAtHandedIn({ site, folder, env: process.env, onlyWhatIsHere: true })).problems
+        : []
+    groups[group] = describeGroup({
+      site,
+      folder,
+      group,
+      seen,
+      ...more,
+      pins,
+      guest,
+      handedIn,
+      changed: await changedIn(site, folder, group, release),
+    })
   }
   const problems = place.problems.map(({ message, hint }) => `${message}. ${hint}`)
-  const warnings = [...place.notes, ...(place.imports === undefined ? [] : [`${place.imports.message}, so that no base can be made. ${place.imports.hint}`])]
+  const warnings = [
+    ...place.notes,
+    ...(place.imports === undefined ? [] : [`${place.imports.message}, so that no base can be made. ${place.imports.hint}`]),
+  ]
   const healthy = problems.length === 0 && Object.values(groups).every((one) => one.health === 'healthy')
   return { schema: 1, site: site.name, healthy, problems, warnings, proxmoxFirewall: await firewallState(proxmox), groups }
 }
@@ -96,7 +125,10 @@ const nothing: GroupSeen = { depot: { there: false }, slots: { blue: { there: fa
 async function look(site: Site, proxmox: Proxmox, group: string, pins: GroupPins | undefined): Promise<Look> {
   if (site.groups[group] === undefined && pins !== undefined) {
     const verb = pins.active === undefined ? 'delete-data' : 'destroy'
-    return { seen: await observePinned(proxmox, site.proxmox.node, pins), wrong: [`site.ts does not have this group any more: put it back, then "npx golden ${verb} ${group}" ends it`] }
+    return {
+      seen: await observePinned(proxmox, site.proxmox.node, pins),
+      wrong: [`site.ts does not have this group any more: put it back, then "npx golden ${verb} ${group}" ends it`],
+    }
   }
   const places = placesOf(site, group, pins)
   const away = await groupNodeProblem(proxmox, places, site.proxmox.node)
@@ -107,7 +139,9 @@ async function look(site: Site, proxmox: Proxmox, group: string, pins: GroupPins
   const facts = {
     seen,
     ...(isMissing ? { missing: missingHint(places, await strayVolumes(proxmox, places)) } : {}),
-    obstacles: (await findObstacles(proxmox, places, seen, place.at === 'depot' ? pins?.active ?? 'blue' : 'depot')).map(({ message, hint }) => `${message}. ${hint}`)
+    obstacles: (await findObstacles(proxmox, places, seen, place.at === 'depot' ? (pins?.active ?? 'blue') : 'depot')).map(
+      ({ message, hint }) => `${message}. ${hint}`,
+    ),
   }
   try {
     checkIdentity(places, seen)
@@ -120,7 +154,10 @@ async function look(site: Site, proxmox: Proxmox, group: string, pins: GroupPins
 
 /** A password manager is not asked each time somebody wants to see how things are: `deploy` is the one that asks it. */
 async function changedIn(site: Site, folder: string, group: string, release: Release | undefined): Promise<string[]> {
-  const asks = [...site.serena.users.map(({ password }) => password), ...(site.public.certificate === undefined ? [] : [site.public.certificate.key])].some(({ kind }) => kind === 'command')
+  const asks = [
+    ...site.serena.users.map(({ password }) => password),
+    ...(site.public.certificate === undefined ? [] : [site.public.certificate.key]),
+  ].some(({ kind }) => kind === 'command')
   return asks && release?.seed.roles.includes('serena') === true ? [] : secretDifferences(site, folder, group, release)
 }
 
@@ -145,7 +182,20 @@ interface GroupFacts {
 }
 
 /** Pure, but for a look at which files exist. */
-export function describeGroup({ site, folder, group, seen, away, wrong, missing, obstacles, pins, guest, handedIn = [], changed: secrets = [] }: GroupFacts): GroupStatus {
+export function describeGroup({
+  site,
+  folder,
+  group,
+  seen,
+  away,
+  wrong,
+  missing,
+  obstacles,
+  pins,
+  guest,
+  handedIn = [],
+  changed: secrets = [],
+}: GroupFacts): GroupStatus {
   const slot = pins?.active
   const release = slot === undefined ? undefined : pins?.slots[slot]
   const place = diskPlace(seen)
@@ -154,12 +204,33 @@ export function describeGroup({ site, folder, group, seen, away, wrong, missing,
   const problems = [...wrong, ...(guest?.problems ?? []), ...handedIn.map(({ path, message }) => `${path}: ${message}`)]
   const changed = [...differences(site, group, pins, seen), ...secrets]
   const certificates = certificatesOf(release?.given, new Date())
-  const warnings = [...(obstacles ?? []).map((obstacle) => `the data can't be handed over: ${obstacle}`), ...certificateWarnings(group, site.public.certificate?.chainFile, certificates)]
-  if ('disk' in place && place.disk.gone === true) problems.push(`the data disk ${place.disk.volume} is not on its storage. ${missing ?? ''}`)
+  const warnings = [
+    ...(obstacles ?? []).map((obstacle) => `the data can't be handed over: ${obstacle}`),
+    ...certificateWarnings(group, site.public.certificate?.chainFile, certificates),
+  ]
+  if ('disk' in place && place.disk.gone === true)
+    problems.push(`the data disk ${place.disk.volume} is not on its storage. ${missing ?? ''}`)
   if (place.at === 'several') problems.push(`more than one disk could be the data: ${place.list.join(', ')}`)
-  if (vm?.there === true && place.at !== slot) problems.push(place.at === 'nowhere' ? `there is no data disk${missing === undefined ? '' : `. ${missing}`}` : 'the slot does not own the data disk: run "npx golden deploy"')
-  if (release !== undefined && guest !== undefined && guest.release !== release.id) problems.push(`it runs release ${guest.release}, pinned is ${release.id}`)
-  const health = away === true && slot !== undefined ? 'unreachable' : vm?.there !== true ? 'absent' : !vm.running ? 'stopped' : guest === undefined ? 'unreachable' : guest.healthy && guest.active && problems.length === 0 ? 'healthy' : 'unhealthy'
+  if (vm?.there === true && place.at !== slot)
+    problems.push(
+      place.at === 'nowhere'
+        ? `there is no data disk${missing === undefined ? '' : `. ${missing}`}`
+        : 'the slot does not own the data disk: run "npx golden deploy"',
+    )
+  if (release !== undefined && guest !== undefined && guest.release !== release.id)
+    problems.push(`it runs release ${guest.release}, pinned is ${release.id}`)
+  const health =
+    away === true && slot !== undefined
+      ? 'unreachable'
+      : vm?.there !== true
+        ? 'absent'
+        : !vm.running
+          ? 'stopped'
+          : guest === undefined
+            ? 'unreachable'
+            : guest.healthy && guest.active && problems.length === 0
+              ? 'healthy'
+              : 'unhealthy'
   const service = release?.seed.service ?? site.groups[group]?.service ?? ''
   const withGrafana = roles.includes('logging') && guest?.missing.includes('grafana') !== true
   return {
@@ -181,23 +252,31 @@ export function describeGroup({ site, folder, group, seen, away, wrong, missing,
     missing: guest?.missing ?? [],
     dataDisk: { at: place.at, volume: 'disk' in place ? place.disk.volume : null },
     siteDiffers: changed.length > 0,
-    differences: changed
+    differences: changed,
   }
 }
 
-function urlsOf(site: Site, roles: readonly Role[], service: string, release: GroupPins['slots'][SlotName], withGrafana: boolean): Record<string, string> {
+function urlsOf(
+  site: Site,
+  roles: readonly Role[],
+  service: string,
+  release: GroupPins['slots'][SlotName],
+  withGrafana: boolean,
+): Record<string, string> {
   const { host, httpsPort } = release?.seed.public ?? site.public
   const transports = release?.seed.serena?.transports ?? site.serena.transports
   const base = `https://${host}${httpsPort === 443 ? '' : `:${httpsPort}`}`
   const paths = { 'streamable-http': '/mcp', sse: '/sse' }
   return {
     ...(roles.includes('serena') ? Object.fromEntries(transports.map((transport) => [transport, `${base}${paths[transport]}`])) : {}),
-    ...(withGrafana ? { grafana: `https://${service}:${release?.seed.logging?.port ?? site.logging.port}/` } : {})
+    ...(withGrafana ? { grafana: `https://${service}:${release?.seed.logging?.port ?? site.logging.port}/` } : {}),
   }
 }
 
 function credentialFiles(site: Site, folder: string, roles: readonly Role[], withGrafana: boolean): Record<string, string> {
-  const users = roles.includes('serena') ? site.serena.users.flatMap(({ name, password }) => password.kind === 'file' ? [[name, resolve(folder, password.path)]] : []) : []
+  const users = roles.includes('serena')
+    ? site.serena.users.flatMap(({ name, password }) => (password.kind === 'file' ? [[name, resolve(folder, password.path)]] : []))
+    : []
   const grafana = join(folder, 'secrets', 'grafana-admin-password')
   return { ...Object.fromEntries(users), ...(withGrafana && existsSync(grafana) ? { 'grafana:admin': grafana } : {}) }
 }
@@ -216,7 +295,7 @@ export function renderStatus(status: SiteStatus): string {
     ...one.certificates.map(({ name, ends, daysLeft }) => `  ends     ${name}: ${ends.slice(0, 10)}, ${daysLeft} days left`),
     ...one.problems.map((problem) => `  problem  ${problem}`),
     ...one.warnings.map((warning) => `  warning  ${warning}`),
-    ...one.differences.map((difference) => `  note     ${difference}`)
+    ...one.differences.map((difference) => `  note     ${difference}`),
   ])
   lines.push(...status.problems.map((problem) => `problem    ${problem}`))
   lines.push(...status.warnings.map((warning) => `warning    ${warning}`))

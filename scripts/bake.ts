@@ -13,10 +13,13 @@ export const verb: Verb = {
       const environment = await programEnvironment(open.site.engine, progress, signal)
       const { outcome, template } = await bake({ ...open, proxmox, environment, cacheDir: cacheFolder(env), progress, signal })
       const what = `${template.name} (${template.vmid}, fingerprint ${template.fingerprint.slice(0, 12)})`
-      result(outcome === 'unchanged' ? `Nothing to do: ${what} was baked from the same inputs.` : `Baked ${what}.\nNext: "npx golden deploy".`, { outcome, template })
+      result(
+        outcome === 'unchanged' ? `Nothing to do: ${what} was baked from the same inputs.` : `Baked ${what}.\nNext: "npx golden deploy".`,
+        { outcome, template },
+      )
       return 0
     } finally {
       proxmox.close()
     }
-  }
+  },
 }

@@ -15,13 +15,26 @@ export const verb: Verb = {
   summary: 'print the MCP settings for cline, claude-code or cursor',
   operands: `[${clientNames.join('|')}]`,
   options: { user: { type: 'string' }, 'show-password': { type: 'boolean' } },
-  optionHelp: { user: 'which of serena.users; default the first', 'show-password': 'put the real credentials in, instead of telling where they are' },
+  optionHelp: {
+    user: 'which of serena.users; default the first',
+    'show-password': 'put the real credentials in, instead of telling where they are',
+  },
   async run({ arguments: [client], flags, env, progress, result }) {
     const { site, folder } = await openSite(env)
     const name = clientNames.find((known) => known === client)
-    if (name === undefined) throw new Failure('client-unknown', client === undefined ? 'which client?' : `there are no settings for "${client}"`, `Say one of: ${clientNames.join(', ')}.`)
+    if (name === undefined)
+      throw new Failure(
+        'client-unknown',
+        client === undefined ? 'which client?' : `there are no settings for "${client}"`,
+        `Say one of: ${clientNames.join(', ')}.`,
+      )
     const user = site.serena.users.find((entry) => flags['user'] === undefined || entry.name === flags['user'])
-    if (user === undefined) throw new Failure('user-unknown', `serena.users has no "${String(flags['user'])}"`, `Say one of: ${site.serena.users.map((entry) => entry.name).join(', ')}.`)
+    if (user === undefined)
+      throw new Failure(
+        'user-unknown',
+        `serena.users has no "${String(flags['user'])}"`,
+        `Say one of: ${site.serena.users.map((entry) => entry.name).join(', ')}.`,
+      )
     const password = flags['show-password'] === true ? await resolveSecret(user.password, 'serena.users', folder, env) : undefined
     const credentials = password === undefined ? undefined : Buffer.from(`${user.name}:${password}`).toString('base64')
     const settings = clientSettings(site, name, credentials)
@@ -29,13 +42,19 @@ export const verb: Verb = {
     if (stale !== undefined) progress.warn(stale)
     const notes = [
       ...(stale === undefined ? [] : [stale]),
-      ...(password === undefined ? [`BASE64 stands for the base64 of "${user.name}:PASSWORD"; "npx golden client ${name} --show-password" puts it in.`] : []),
-      ...(site.public.certificate ? [] : [`The certificate is signed by the site's own CA: ${resolve(folder, 'secrets/ca.pem')}. Let the client trust it, e.g. NODE_EXTRA_CA_CERTS=${resolve(folder, 'secrets/ca.pem')}.`]),
-      ...lanNotes(site)
+      ...(password === undefined
+        ? [`BASE64 stands for the base64 of "${user.name}:PASSWORD"; "npx golden client ${name} --show-password" puts it in.`]
+        : []),
+      ...(site.public.certificate
+        ? []
+        : [
+            `The certificate is signed by the site's own CA: ${resolve(folder, 'secrets/ca.pem')}. Let the client trust it, e.g. NODE_EXTRA_CA_CERTS=${resolve(folder, 'secrets/ca.pem')}.`,
+          ]),
+      ...lanNotes(site),
     ]
     result([settings.text, '', ...notes.map((note) => `# ${note}`)].join('\n'), { client: name, settings: settings.document, notes })
     return 0
-  }
+  },
 }
 
 /** For a LAN whose router does not lead people inside to its public address. */
@@ -50,7 +69,10 @@ export function lanNotes(site: Site): string[] {
 
 /** A password that is new in the site folder is not the VM's before its next release. @returns what to say about that */
 async function notGiven(folder: string, user: string, password: string): Promise<string | undefined> {
-  const [group, pins] = Object.entries((await readPins(folder)).groups).find(([, { active, slots }]) => active !== undefined && slots[active]?.seed.roles.includes('serena')) ?? []
+  const [group, pins] =
+    Object.entries((await readPins(folder)).groups).find(
+      ([, { active, slots }]) => active !== undefined && slots[active]?.seed.roles.includes('serena'),
+    ) ?? []
   const release = pins?.active === undefined ? undefined : pins.slots[pins.active]
   if (group === undefined || release === undefined) return undefined
   const mend = `"npx golden destroy ${group}", then "npx golden deploy" gives it to the VM; the data is kept.`
@@ -58,7 +80,9 @@ async function notGiven(folder: string, user: string, password: string): Promise
   const key = await readGivenKey(folder)
   const { given } = release
   if (key === undefined || given === undefined || !isComparable(given, key)) return undefined
-  return given.digests[passwordOf(user)] === digestOf(key, release.id, passwordOf(user), password) ? undefined : `This password of ${user} is not the one that the VM has, which was given another one: ${mend}`
+  return given.digests[passwordOf(user)] === digestOf(key, release.id, passwordOf(user), password)
+    ? undefined
+    : `This password of ${user} is not the one that the VM has, which was given another one: ${mend}`
 }
 
 /** The URL that people's clients use, for one transport. */
@@ -76,7 +100,11 @@ export function clientSettings(site: Site, client: ClientName, credentials: stri
   switch (client) {
     case 'cline':
       // Without a type Cline means SSE.
-      return json({ mcpServers: { serena: { type: streamable ? 'streamableHttp' : 'sse', url, headers: { Authorization: authorization }, timeout: 300 } } })
+      return json({
+        mcpServers: {
+          serena: { type: streamable ? 'streamableHttp' : 'sse', url, headers: { Authorization: authorization }, timeout: 300 },
+        },
+      })
     case 'cursor':
       return json({ mcpServers: { serena: { url, headers: { Authorization: authorization } } } })
     case 'claude-code': {

@@ -12,7 +12,8 @@ const own: Terminal = { input: process.stdin, output: process.stderr }
 /** Asks on the terminal. @throws Failure `not-confirmed` for any other answer, or when nobody is there to ask; `cancelled` */
 export async function confirm(question: string, wanted: string, hint: string, terminal: Terminal = own): Promise<void> {
   if (terminal.input.isTTY !== true) throw new Failure('not-confirmed', 'there is no terminal to ask on', hint)
-  if ((await ask(question, { terminal })).trim() !== wanted) throw new Failure('not-confirmed', 'it was not confirmed', 'Nothing was changed.')
+  if ((await ask(question, { terminal })).trim() !== wanted)
+    throw new Failure('not-confirmed', 'it was not confirmed', 'Nothing was changed.')
 }
 
 export interface AskOptions {

@@ -12,11 +12,14 @@ export const verb: Verb = {
       const environment = await programEnvironment(open.site.engine, progress, signal)
       const groups = await deploy({ ...open, proxmox, environment, progress, signal })
       const changed = groups.some((group) => group.outcome === 'deployed')
-      const lines = groups.map((group) => `${group.group}: ${group.outcome === 'unchanged' ? 'nothing to do' : 'deployed'}, slot ${group.slot}, image ${group.image.name}${group.differences.map((difference) => `\n  ${difference}`).join('')}`)
+      const lines = groups.map(
+        (group) =>
+          `${group.group}: ${group.outcome === 'unchanged' ? 'nothing to do' : 'deployed'}, slot ${group.slot}, image ${group.image.name}${group.differences.map((difference) => `\n  ${difference}`).join('')}`,
+      )
       result(lines.join('\n') + (changed ? '\nNext: "npx golden status", "npx golden client claude-code".' : ''), { changed, groups })
       return 0
     } finally {
       proxmox.close()
     }
-  }
+  },
 }

@@ -18,23 +18,32 @@ export const verb: Verb = {
       await groupsToDestroy(open, only)
       await proxmox.get('/version')
       const what = names.length === 0 ? `all VMs of site ${open.site.name}` : `the VMs of ${names.join(', ')}`
-      if (flags['yes'] !== true) await confirm(`This removes ${what}; the data disks stay. Type yes: `, 'yes', 'Say --yes to go ahead without a question.')
+      if (flags['yes'] !== true)
+        await confirm(`This removes ${what}; the data disks stay. Type yes: `, 'yes', 'Say --yes to go ahead without a question.')
       const environment = await programEnvironment(open.site.engine, progress, signal)
       const groups = await destroy({ ...open, proxmox, environment, progress, signal }, only)
-      const lines = groups.map((group) => `${group.group}: ${group.outcome === 'absent' ? 'there was no VM' : 'destroyed'}; ${aboutData(group)}`)
-      result(`${lines.join('\n')}\n"npx golden deploy" brings it back with its data; "npx golden delete-data GROUP" deletes data.`, { groups })
+      const lines = groups.map(
+        (group) => `${group.group}: ${group.outcome === 'absent' ? 'there was no VM' : 'destroyed'}; ${aboutData(group)}`,
+      )
+      result(`${lines.join('\n')}\n"npx golden deploy" brings it back with its data; "npx golden delete-data GROUP" deletes data.`, {
+        groups,
+      })
       return 0
     } finally {
       proxmox.close()
     }
-  }
+  },
 }
 
 function aboutData({ dataDisk, data }: DestroyedGroup): string {
   switch (dataDisk) {
-    case 'kept': return `its data is kept: ${data?.volume ?? ''} in depot ${data?.depot ?? ''}`
-    case 'none': return 'it has no data'
-    case 'missing': return 'its data disk is MISSING, neither in its depot nor in a slot'
-    case 'several': return 'its depot has more than one disk, and nobody can say which one is the data'
+    case 'kept':
+      return `its data is kept: ${data?.volume ?? ''} in depot ${data?.depot ?? ''}`
+    case 'none':
+      return 'it has no data'
+    case 'missing':
+      return 'its data disk is MISSING, neither in its depot nor in a slot'
+    case 'several':
+      return 'its depot has more than one disk, and nobody can say which one is the data'
   }
 }

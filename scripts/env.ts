@@ -14,11 +14,17 @@ export const verb: Verb = {
       ...others,
       GOLDEN_SITE: folder,
       // The engine gets the token and Proxmox's CA from our wrapper, not from this output.
-      TERRAFORM_BINARY_NAME: resolve(import.meta.dirname, 'golden-tofu')
+      TERRAFORM_BINARY_NAME: resolve(import.meta.dirname, 'golden-tofu'),
     }
     // In front of what that shell has: npx, which calls this, has put folders of its own into PATH.
     const [programs = ''] = PATH.split(delimiter)
-    result([`export PATH=${shellWord(programs)}"\${PATH:+:$PATH}"`, ...Object.entries(variables).map(([name, value]) => `export ${name}=${shellWord(value)}`)].join('\n'), { ...variables, PATH: programs })
+    result(
+      [
+        `export PATH=${shellWord(programs)}"\${PATH:+:$PATH}"`,
+        ...Object.entries(variables).map(([name, value]) => `export ${name}=${shellWord(value)}`),
+      ].join('\n'),
+      { ...variables, PATH: programs },
+    )
     return 0
-  }
+  },
 }

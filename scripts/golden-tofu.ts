@@ -15,7 +15,22 @@ import { openProxmox } from './open.ts'
 import { programEnvironment } from './programs.ts'
 
 /** What never talks to Proxmox gets no token: it works before `golden setup` too. */
-const offline = new Set(['version', '-version', '--version', 'init', 'fmt', 'validate', 'providers', 'output', 'show', 'state', 'workspace', 'get', 'graph', 'force-unlock'])
+const offline = new Set([
+  'version',
+  '-version',
+  '--version',
+  'init',
+  'fmt',
+  'validate',
+  'providers',
+  'output',
+  'show',
+  'state',
+  'workspace',
+  'get',
+  'graph',
+  'force-unlock',
+])
 
 async function environmentFor(args: readonly string[]): Promise<{ engine: string; env: NodeJS.ProcessEnv }> {
   const command = args.find((word) => !word.startsWith('-chdir')) ?? 'version'
@@ -23,7 +38,14 @@ async function environmentFor(args: readonly string[]): Promise<{ engine: string
   if (offline.has(command)) {
     const site = await loadSite(siteFolder(process.env)).catch(() => undefined)
     const engine = site?.engine ?? 'tofu'
-    return { engine, env: { ...childEnvironment(process.env, (name) => /^(TF_(IN_AUTOMATION|INPUT|HTTP_.*)|AWS_.*|PG.*)$/.test(name)), ...(await programEnvironment(engine, silent, never)), TF_WORKSPACE: 'default' } }
+    return {
+      engine,
+      env: {
+        ...childEnvironment(process.env, (name) => /^(TF_(IN_AUTOMATION|INPUT|HTTP_.*)|AWS_.*|PG.*)$/.test(name)),
+        ...(await programEnvironment(engine, silent, never)),
+        TF_WORKSPACE: 'default',
+      },
+    }
   }
   const { proxmox, ...open } = await openProxmox(process.env, { progress: silent, signal: never })
   proxmox.close()
@@ -35,7 +57,9 @@ async function environmentFor(args: readonly string[]): Promise<{ engine: string
 function withMirror(args: readonly string[], env: NodeJS.ProcessEnv): string[] {
   const [command, what, ...rest] = args
   const config = env['TF_CLI_CONFIG_FILE']
-  return command === 'providers' && what === 'lock' && config !== undefined ? [command, what, `-fs-mirror=${join(dirname(config), 'providers')}`, ...rest] : [...args]
+  return command === 'providers' && what === 'lock' && config !== undefined
+    ? [command, what, `-fs-mirror=${join(dirname(config), 'providers')}`, ...rest]
+    : [...args]
 }
 
 /** As `golden deploy` does: in a stack's own folder, which provider it has to be is said by tools/ alone. */
@@ -51,7 +75,9 @@ try {
   const child = spawn(engine, withMirror(args, env), { env, stdio: 'inherit' })
   process.on('SIGINT', () => {})
   for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))
-  child.on('exit', (code) => { process.exitCode = code ?? 130 })
+  child.on('exit', (code) => {
+    process.exitCode = code ?? 130
+  })
 } catch (error) {
   if (!(error instanceof Failure)) throw error
   console.error(`error ${error.code}: ${error.message}\n→ ${error.hint}`)

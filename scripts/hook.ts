@@ -7,21 +7,30 @@ import { openProxmox } from './open.ts'
 import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
-  summary: 'hand a group\'s data disk over (called while stacks are applied)',
+  summary: "hand a group's data disk over (called while stacks are applied)",
   operands: 'activate|release GROUP SLOT RELEASE',
   async run(context) {
     const [hook, group, slot, release] = context.arguments
     const name = slotNames.find((one): one is SlotName => one === slot)
     if (group === undefined || name === undefined || release === undefined || (hook !== 'activate' && hook !== 'release')) {
-      throw new Failure('usage', 'hook wants activate or release, a group, a slot and a release id', 'It is called while stacks are applied: run "npx golden deploy".')
+      throw new Failure(
+        'usage',
+        'hook wants activate or release, a group, a slot and a release id',
+        'It is called while stacks are applied: run "npx golden deploy".',
+      )
     }
     const { proxmox, site, folder } = await openProxmox(context.env, context, true)
     const options = { site, folder, proxmox, progress: context.progress, signal: context.signal }
     try {
-      await claimSiteForHook(folder, context.env, () => hook === 'activate' ? activateHook(options, group, name, release) : releaseHook(options, group, name), context.signal)
+      await claimSiteForHook(
+        folder,
+        context.env,
+        () => (hook === 'activate' ? activateHook(options, group, name, release) : releaseHook(options, group, name)),
+        context.signal,
+      )
       return 0
     } finally {
       proxmox.close()
     }
-  }
+  },
 }

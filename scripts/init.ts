@@ -26,23 +26,32 @@ export const verb: Verb = {
     const site = await loadSite(folder)
     const file = join(folder, 'secrets', 'ca.pem')
     const hadAuthority = existsSync(file)
-    made.push(...await initSecrets(site, folder, new Date(), { newAuthority: flags['new-ca'] === true }))
+    made.push(...(await initSecrets(site, folder, new Date(), { newAuthority: flags['new-ca'] === true })))
     refuseHandedIn((await lookAtHandedIn({ site, folder, env, onlyWhatIsHere: true })).problems)
     const notes = authorityNotes(file, await readFile(file, 'utf8'), hadAuthority && made.includes(file))
     const list = made.map((file) => relative(folder, file))
     const next = made.includes(join(folder, 'site.ts'))
       ? `\nNext: edit ${join(folder, 'site.ts')} (addresses, storage, public name), run "npx golden init" again, then "npx golden setup".`
       : '\nNext: "npx golden setup".'
-    const text = list.length === 0 ? `Nothing to do: ${folder} has all that the site names.` : `Made in ${folder}:\n${list.map((file) => `  ${file}`).join('\n')}${next}`
+    const text =
+      list.length === 0
+        ? `Nothing to do: ${folder} has all that the site names.`
+        : `Made in ${folder}:\n${list.map((file) => `  ${file}`).join('\n')}${next}`
     result([text, ...notes].join('\n\n'), { folder, made: list, ...(notes.length === 0 ? {} : { notes }) })
     return 0
-  }
+  },
 }
 
 /** What there is to know about the CA, besides that it is there. */
 function authorityNotes(file: string, certificate: string, replaced: boolean): string[] {
-  if (replaced) return [`The CA is a new one, because one signs for the names that it was made for alone. Let every client trust ${file} instead of the one before (kept as ca-before.pem). VMs show their new certificates after "npx golden destroy && npx golden deploy"; logs wait until all are made anew.`]
-  if (permittedNames(certificate) === undefined) return [`${file} may sign for every name there is: it is from an earlier version. "npx golden init --new-ca" makes one for this site's names alone.`]
+  if (replaced)
+    return [
+      `The CA is a new one, because one signs for the names that it was made for alone. Let every client trust ${file} instead of the one before (kept as ca-before.pem). VMs show their new certificates after "npx golden destroy && npx golden deploy"; logs wait until all are made anew.`,
+    ]
+  if (permittedNames(certificate) === undefined)
+    return [
+      `${file} may sign for every name there is: it is from an earlier version. "npx golden init --new-ca" makes one for this site's names alone.`,
+    ]
   return []
 }
 
@@ -72,7 +81,12 @@ export async function initFolder(folder: string): Promise<string[]> {
  * when these names are not its own and nothing runs yet, or on demand.
  * @returns what was made, absolute paths
  */
-export async function initSecrets(site: Site, folder: string, now: Date, { newAuthority = false }: { readonly newAuthority?: boolean } = {}): Promise<string[]> {
+export async function initSecrets(
+  site: Site,
+  folder: string,
+  now: Date,
+  { newAuthority = false }: { readonly newAuthority?: boolean } = {},
+): Promise<string[]> {
   const at = (...parts: string[]): string => join(folder, 'secrets', ...parts)
   const made: string[] = []
   const once = async (path: string, content: () => string | Promise<string>): Promise<void> => {
@@ -80,10 +94,16 @@ export async function initSecrets(site: Site, folder: string, now: Date, { newAu
   }
   const wanted = certificateNames(site)
   const before = existsSync(at('ca.pem')) ? await readFile(at('ca.pem'), 'utf8') : undefined
-  if (before !== undefined && !newAuthority && !isCertificate(before)) throw new Failure('ca-unreadable', `${at('ca.pem')} is no certificate`, `Put it back from your backup. Without it, ${renewal}`)
+  if (before !== undefined && !newAuthority && !isCertificate(before))
+    throw new Failure('ca-unreadable', `${at('ca.pem')} is no certificate`, `Put it back from your backup. Without it, ${renewal}`)
   const outside = before === undefined || newAuthority ? [] : namesOutside(before, Object.values(wanted).flat())
   // People trust it: a new one is theirs to ask for. Before anything runs nobody does yet.
-  if (outside.length > 0 && await isDeployed(folder)) throw new Failure('ca-too-narrow', `the site's CA may not sign for ${outside.join(', ')}: it was made for ${permittedNames(before ?? '')?.join(', ')}`, `If the site is to have these names, ${renewal} Then "npx golden destroy" and "npx golden deploy": a running VM keeps its certificate.`)
+  if (outside.length > 0 && (await isDeployed(folder)))
+    throw new Failure(
+      'ca-too-narrow',
+      `the site's CA may not sign for ${outside.join(', ')}: it was made for ${permittedNames(before ?? '')?.join(', ')}`,
+      `If the site is to have these names, ${renewal} Then "npx golden destroy" and "npx golden deploy": a running VM keeps its certificate.`,
+    )
   if (before === undefined || newAuthority || outside.length > 0) {
     const fresh = await makeAuthority(`${site.name} serena-golden CA`, now, authorityNames(site))
     if (before !== undefined) await writeSecret(at('ca-before.pem'), before)
@@ -97,7 +117,11 @@ export async function initSecrets(site: Site, folder: string, now: Date, { newAu
     const key = at('tls', `${name}.key`)
     if (existsSync(path) && existsSync(key) && stillServes(await readFile(path, 'utf8'), authority, names, now)) return
     // The CA's key is needed only here: who keeps it elsewhere brings it back for this.
-    const pair = await makeServerCertificate({ certificate: authority, key: await authorityKey(at('ca.key'), authority, at('ca.pem')) }, names, now)
+    const pair = await makeServerCertificate(
+      { certificate: authority, key: await authorityKey(at('ca.key'), authority, at('ca.pem')) },
+      names,
+      now,
+    )
     await writeSecret(key, pair.key)
     await writeSecret(path, pair.certificate)
     made.push(path, key)
@@ -135,18 +159,27 @@ function certificateNames(site: Site): { readonly public?: Names; readonly loggi
   const logging = groupWithRole(site, 'logging')
   return {
     ...(serena && !site.public.certificate ? { public: [site.public.host, serena.group.service] } : {}),
-    ...(logging ? { logging: [logging.group.service, ...slotNames.map((slot) => logging.group.slots[slot].address)] } : {})
+    ...(logging ? { logging: [logging.group.service, ...slotNames.map((slot) => logging.group.slots[slot].address)] } : {}),
   }
 }
 
 /** All that the site is called by: more than its certificates have today, and nothing else. */
-const authorityNames = (site: Site): string[] => [site.public.host, ...Object.values(site.groups).flatMap((group) => [group.service, ...slotNames.map((slot) => group.slots[slot].address)])]
+const authorityNames = (site: Site): string[] => [
+  site.public.host,
+  ...Object.values(site.groups).flatMap((group) => [group.service, ...slotNames.map((slot) => group.slots[slot].address)]),
+]
 
-const isDeployed = async (folder: string): Promise<boolean> => Object.values((await readPins(folder)).groups).some((group) => Object.keys(group.slots).length > 0)
+const isDeployed = async (folder: string): Promise<boolean> =>
+  Object.values((await readPins(folder)).groups).some((group) => Object.keys(group.slots).length > 0)
 
 /** @throws Failure when there is none, or another one's */
 async function authorityKey(file: string, certificate: string, certificateFile: string): Promise<string> {
-  const unusable = (why: string): Failure => new Failure('ca-key-unusable', `a certificate has to be signed, but the CA's key ${file} ${why}`, `Put it back from your backup. If it is lost, ${renewal}`)
+  const unusable = (why: string): Failure =>
+    new Failure(
+      'ca-key-unusable',
+      `a certificate has to be signed, but the CA's key ${file} ${why}`,
+      `Put it back from your backup. If it is lost, ${renewal}`,
+    )
   if (!existsSync(file)) throw unusable('is not there')
   const key = await readFile(file, 'utf8')
   if (!isKeyOf(key, certificate)) throw unusable(`is no key, or not that of ${certificateFile}`)

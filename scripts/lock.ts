@@ -5,13 +5,22 @@ import { openSite } from './open.ts'
 import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
-  summary: 'resolve the container images\' tags to digests, take today\'s packages, and write images.lock.json',
+  summary: "resolve the container images' tags to digests, take today's packages, and write images.lock.json",
   async run({ env, progress, signal, result }) {
     const { site, folder } = await openSite(env)
     const { changes, packages } = await updateLock({ site, folder, progress, signal })
-    const lines = changes.map((change) => `${change.service}: ${change.image}:${change.tag} ${change.from === undefined ? 'is' : `${change.from.slice(0, 19)}… →`} ${change.to.slice(0, 19)}…`)
-    if (packages !== undefined) lines.push(`packages of the distribution: ${packages.from === undefined ? '' : `${packages.from} → `}${packages.to}`)
-    result(lines.length === 0 ? 'Nothing to do: every tag still means the digest that is locked, and the packages are of today.' : `${lines.join('\n')}\nWritten to ${lockFile(folder)}. Next: "npx golden bake".`, { file: lockFile(folder), changes, ...(packages === undefined ? {} : { packages }) })
+    const lines = changes.map(
+      (change) =>
+        `${change.service}: ${change.image}:${change.tag} ${change.from === undefined ? 'is' : `${change.from.slice(0, 19)}… →`} ${change.to.slice(0, 19)}…`,
+    )
+    if (packages !== undefined)
+      lines.push(`packages of the distribution: ${packages.from === undefined ? '' : `${packages.from} → `}${packages.to}`)
+    result(
+      lines.length === 0
+        ? 'Nothing to do: every tag still means the digest that is locked, and the packages are of today.'
+        : `${lines.join('\n')}\nWritten to ${lockFile(folder)}. Next: "npx golden bake".`,
+      { file: lockFile(folder), changes, ...(packages === undefined ? {} : { packages }) },
+    )
     return 0
-  }
+  },
 }

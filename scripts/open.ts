@@ -38,12 +38,31 @@ export interface Waiting {
  */
 export async function openProxmox(env: NodeJS.ProcessEnv, { progress, signal }: Waiting, hook = false): Promise<OpenProxmox> {
   const { site, folder } = await openSite(env)
-  const handed = hook && env['PROXMOX_VE_API_TOKEN']?.startsWith(`${site.proxmox.tokenId}=`) ? env['PROXMOX_VE_API_TOKEN'].slice(site.proxmox.tokenId.length + 1) : undefined
-  const secret = handed ?? await resolveSecret(site.proxmox.token, 'proxmox.token', folder, env)
+  const handed =
+    hook && env['PROXMOX_VE_API_TOKEN']?.startsWith(`${site.proxmox.tokenId}=`)
+      ? env['PROXMOX_VE_API_TOKEN'].slice(site.proxmox.tokenId.length + 1)
+      : undefined
+  const secret = handed ?? (await resolveSecret(site.proxmox.token, 'proxmox.token', folder, env))
   const token = { id: site.proxmox.tokenId, secret }
   const caFile = pinnedCa(site, folder)
-  const caPem = caFile === undefined ? undefined : await readHandedIn(caFile, 'pem-file', 'proxmox.caFile', 'Run "npx golden setup": it fetches it again.')
-  return { site, folder, token, caFile, proxmox: connect({ url: site.proxmox.url, auth: token, known: hook, say: progress.info, signal, ...(caPem === undefined ? {} : { caPem }) }) }
+  const caPem =
+    caFile === undefined
+      ? undefined
+      : await readHandedIn(caFile, 'pem-file', 'proxmox.caFile', 'Run "npx golden setup": it fetches it again.')
+  return {
+    site,
+    folder,
+    token,
+    caFile,
+    proxmox: connect({
+      url: site.proxmox.url,
+      auth: token,
+      known: hook,
+      say: progress.info,
+      signal,
+      ...(caPem === undefined ? {} : { caPem }),
+    }),
+  }
 }
 
 /** Without a pinned CA the system's are used: right for hosts with a public certificate. */

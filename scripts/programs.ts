@@ -10,11 +10,20 @@ import { plainLines } from '../tools/progress.ts'
  */
 export async function programEnvironment(engine: Engine, progress: Progress, signal: AbortSignal): Promise<Record<string, string>> {
   // Go asks the system there and ignores SSL_CERT_FILE (crypto/x509); we can't see what the keychain trusts.
-  if (process.platform === 'darwin') progress.info('on macOS Packer and the provider trust what the keychain trusts: if "npx golden setup" pinned a certificate, it has to be added there (docs/operations.md)')
+  if (process.platform === 'darwin')
+    progress.info(
+      'on macOS Packer and the provider trust what the keychain trusts: if "npx golden setup" pinned a certificate, it has to be added there (docs/operations.md)',
+    )
   try {
     const show = plainLines((line) => progress.info(line))
     // What is there already is not news.
-    return await toolEnvironment({ engine, signal, report: (event) => { if (event.type !== 'ready' || event.elapsedMs > 2000) show(event) } })
+    return await toolEnvironment({
+      engine,
+      signal,
+      report: (event) => {
+        if (event.type !== 'ready' || event.elapsedMs > 2000) show(event)
+      },
+    })
   } catch (error) {
     if (error instanceof ToolFailure) throw new Failure(error.code, error.message, error.hint, { cause: error })
     throw error

@@ -22,7 +22,11 @@ function cut(text: string, columns: number): string {
   let left = columns
   let end = ''
   for (const character of text.replaceAll(/\p{Cc}/gu, ' ')) {
-    left -= /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Extended_Pictographic}/u.test(character) ? 2 : 1
+    left -= /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Extended_Pictographic}/u.test(
+      character,
+    )
+      ? 2
+      : 1
     if (left < 0) break
     end += character
   }
@@ -44,7 +48,10 @@ export function renderer(screen: Screen, now: () => number = () => performance.n
       depth += 1
       const show = (): void => {
         // A line that wraps can't be taken back.
-        if (screen.isTTY) screen.write(`\r\x1b[K${cut(`${'  '.repeat(depth)}${duration(now() - began)}${latest === '' ? '' : ` · ${latest}`}`, (screen.columns?.() ?? 80) - 1)}`)
+        if (screen.isTTY)
+          screen.write(
+            `\r\x1b[K${cut(`${'  '.repeat(depth)}${duration(now() - began)}${latest === '' ? '' : ` · ${latest}`}`, (screen.columns?.() ?? 80) - 1)}`,
+          )
         else if (now() - shown >= heartbeatMs) {
           shown = now()
           line(`${title}: ${duration(now() - began)}${latest === '' ? '' : ` · ${latest}`}`)
@@ -58,7 +65,10 @@ export function renderer(screen: Screen, now: () => number = () => performance.n
         line(`${mark} ${title} (${duration(now() - began)})`)
       }
       try {
-        const value = await work((note) => { latest = note.split('\n')[0] ?? ''; show() })
+        const value = await work((note) => {
+          latest = note.split('\n')[0] ?? ''
+          show()
+        })
         end('✓')
         return value
       } catch (error) {
@@ -67,6 +77,6 @@ export function renderer(screen: Screen, now: () => number = () => performance.n
       }
     },
     info: (text) => line(text),
-    warn: (text) => line(`warning: ${text}`)
+    warn: (text) => line(`warning: ${text}`),
   }
 }

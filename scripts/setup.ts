@@ -21,33 +21,47 @@ export const verb: Verb = {
     fingerprint: { type: 'string' },
     'new-token': { type: 'boolean' },
     'enable-datacenter-firewall': { type: 'boolean' },
-    yes: { type: 'boolean' }
+    yes: { type: 'boolean' },
   },
   optionHelp: {
     print: 'print a shell script for the node instead; needs no login',
-    admin: 'administrator for this one run: user@realm (password from a prompt or PROXMOX_ADMIN_PASSWORD), or a token\'s id user@realm!name (secret from PROXMOX_ADMIN_TOKEN); default root@pam',
-    fingerprint: 'SHA-256 fingerprint that the host\'s certificate must have, whatever else is trusted; for runs without a terminal',
+    admin:
+      "administrator for this one run: user@realm (password from a prompt or PROXMOX_ADMIN_PASSWORD), or a token's id user@realm!name (secret from PROXMOX_ADMIN_TOKEN); default root@pam",
+    fingerprint: "SHA-256 fingerprint that the host's certificate must have, whatever else is trusted; for runs without a terminal",
     'new-token': 'make the token anew; whoever uses the old secret can do so no longer',
     'enable-datacenter-firewall': `turn Proxmox's datacenter firewall on, without which VM rules do nothing; shows first what that closes, and asks. ${firewallWarning}`,
-    yes: 'agree to what --enable-datacenter-firewall does without being asked'
+    yes: 'agree to what --enable-datacenter-firewall does without being asked',
   },
   async run(context) {
     const { site, folder } = await openSite(context.env)
     const tokenFile = tokenFileOf(site, folder)
     const secretMissing = site.proxmox.token.kind !== 'file' || existsSync(tokenFile) ? undefined : tokenFile
-    const wanted = { ...wantedSetup(site, { enableFirewall: context.flags['enable-datacenter-firewall'] === true, replaceToken: context.flags['new-token'] === true }), secretMissing }
+    const wanted = {
+      ...wantedSetup(site, {
+        enableFirewall: context.flags['enable-datacenter-firewall'] === true,
+        replaceToken: context.flags['new-token'] === true,
+      }),
+      secretMissing,
+    }
     if (context.flags['print'] === true) {
-      if (wanted.enableFirewall) await agreeToFirewall(firewallQuestion(wanted.management, { enabled: false, rules: [] }, undefined, undefined), context)
+      if (wanted.enableFirewall)
+        await agreeToFirewall(firewallQuestion(wanted.management, { enabled: false, rules: [] }, undefined, undefined), context)
       const places = { tokenFile, caFile: resolve(folder, site.proxmox.caFile) }
       const script = setupScript(wanted, places)
       context.result(script.trimEnd(), { script, ...places })
       return 0
     }
-    if (secretMissing !== undefined || wanted.replaceToken) requireHidden(folder, tokenFile, 'the token\'s secret (proxmox.token)')
+    if (secretMissing !== undefined || wanted.replaceToken) requireHidden(folder, tokenFile, "the token's secret (proxmox.token)")
     const admitted = administrator(context)
     const trust = await firstContact(site, folder, context)
     const auth = typeof admitted === 'string' ? await askPassword(admitted, context) : admitted
-    const admin = connect({ url: site.proxmox.url, auth, say: context.progress.info, signal: context.signal, ...(trust.caPem === undefined ? {} : { caPem: trust.caPem }) })
+    const admin = connect({
+      url: site.proxmox.url,
+      auth,
+      say: context.progress.info,
+      signal: context.signal,
+      ...(trust.caPem === undefined ? {} : { caPem: trust.caPem }),
+    })
     try {
       return await setup(admin, wanted, trust, site, folder, context)
     } catch (error) {
@@ -55,18 +69,31 @@ export const verb: Verb = {
     } finally {
       admin.close()
     }
-  }
+  },
 }
 
 /** What the site's own token would be told does not help an administrator. */
 function ofAdministrator(error: ProxmoxError, auth: Login | Token, site: Site): Failure {
   const [who, what] = 'secret' in auth ? [auth.id, 'token'] : [auth.username, 'password']
   if (error.code === 'not-authenticated' || error.code === 'login-refused') {
-    const hint = 'secret' in auth ? 'Check the token\'s id (user@realm!name) and the secret in PROXMOX_ADMIN_TOKEN.' : 'Check the user, with its realm (--admin root@pam, …@pve), and the password.'
-    return new Failure('admin-not-accepted', `Proxmox at ${site.proxmox.url} does not accept the ${what} of the administrator ${who}`, hint, { cause: error })
+    const hint =
+      'secret' in auth
+        ? "Check the token's id (user@realm!name) and the secret in PROXMOX_ADMIN_TOKEN."
+        : 'Check the user, with its realm (--admin root@pam, …@pve), and the password.'
+    return new Failure(
+      'admin-not-accepted',
+      `Proxmox at ${site.proxmox.url} does not accept the ${what} of the administrator ${who}`,
+      hint,
+      { cause: error },
+    )
   }
   if (error.code === 'permission-denied') {
-    return new Failure('admin-not-allowed', `${who} is not allowed to prepare this Proxmox: ${error.message}`, 'Use root@pam, or a user, or a token without privilege separation, with the role Administrator on /: "npx golden setup --admin …". What was done before stays; the next run goes on there.', { cause: error })
+    return new Failure(
+      'admin-not-allowed',
+      `${who} is not allowed to prepare this Proxmox: ${error.message}`,
+      'Use root@pam, or a user, or a token without privilege separation, with the role Administrator on /: "npx golden setup --admin …". What was done before stays; the next run goes on there.',
+      { cause: error },
+    )
   }
   return error
 }
@@ -84,7 +111,7 @@ export function wantedSetup(site: Site, choices: { enableFirewall: boolean; repl
     tokenId: proxmox.tokenId,
     depots: Object.entries(site.groups).map(([name, group]) => ({ vmid: group.depot, name: depotVmName(site, name) })),
     management: site.network.admin,
-    ...choices
+    ...choices,
   }
 }
 
@@ -100,27 +127,52 @@ async function setup(admin: Proxmox, wanted: SetupWanted, trust: Trust, site: Si
     throw new Failure(problem.code, problem.message, problem.hint)
   }
   if (wanted.enableFirewall && !observed.firewall.enabled) {
-    await agreeToFirewall(firewallQuestion(wanted.management, observed.firewall, await observeExposure(admin, wanted.node), trust.from), context)
+    await agreeToFirewall(
+      firewallQuestion(wanted.management, observed.firewall, await observeExposure(admin, wanted.node), trust.from),
+      context,
+    )
   }
   for (const note of plan.notes ?? []) progress.warn(note)
   let tokenFile: string | undefined
   if (plan.steps.length > 0) {
     await progress.step('prepare the host', async (note) => {
-      await applySetup(admin, plan, (step) => { note(step.title); progress.info(step.title) }, async (secret) => { tokenFile = await keepToken(site, folder, secret) }, signal, async () => {
-        note('an answer was lost: looking what there is')
-        return planSetup(tokenFile === undefined ? wanted : { ...wanted, replaceToken: false, secretMissing: undefined }, await observeSetup(admin, wanted))
-      })
+      await applySetup(
+        admin,
+        plan,
+        (step) => {
+          note(step.title)
+          progress.info(step.title)
+        },
+        async (secret) => {
+          tokenFile = await keepToken(site, folder, secret)
+        },
+        signal,
+        async () => {
+          note('an answer was lost: looking what there is')
+          return planSetup(
+            tokenFile === undefined ? wanted : { ...wanted, replaceToken: false, secretMissing: undefined },
+            await observeSetup(admin, wanted),
+          )
+        },
+      )
     })
   }
   const firewall = wanted.enableFirewall || observed.firewall.enabled
-  if (!firewall) progress.warn(`the datacenter firewall of this Proxmox is off, so the VMs' rules in Proxmox are not in force; the guests' own firewalls are. "npx golden setup --enable-datacenter-firewall" shows what turning it on would close, and asks. ${firewallWarning}.`)
-  const text = plan.steps.length === 0 ? 'Nothing to do: the host is prepared.' : `Done: ${plan.steps.length} steps.${tokenFile === undefined ? '' : ` The token's secret is in ${tokenFile}.`}\nNext: "npx golden lock", then "npx golden bake".`
+  if (!firewall)
+    progress.warn(
+      `the datacenter firewall of this Proxmox is off, so the VMs' rules in Proxmox are not in force; the guests' own firewalls are. "npx golden setup --enable-datacenter-firewall" shows what turning it on would close, and asks. ${firewallWarning}.`,
+    )
+  const text =
+    plan.steps.length === 0
+      ? 'Nothing to do: the host is prepared.'
+      : `Done: ${plan.steps.length} steps.${tokenFile === undefined ? '' : ` The token's secret is in ${tokenFile}.`}\nNext: "npx golden lock", then "npx golden bake".`
   result(text, { steps: plan.steps.map((step) => step.title), tokenFile, datacenterFirewall: firewall })
   return 0
 }
 
 /** Where the secret is kept: where the site expects it, or in a file beside it when the site reads it from elsewhere. */
-const tokenFileOf = (site: Site, folder: string): string => resolve(folder, site.proxmox.token.kind === 'file' ? site.proxmox.token.path : 'secrets/proxmox-token.new')
+const tokenFileOf = (site: Site, folder: string): string =>
+  resolve(folder, site.proxmox.token.kind === 'file' ? site.proxmox.token.path : 'secrets/proxmox-token.new')
 
 async function keepToken(site: Site, folder: string, secret: string): Promise<string> {
   const file = tokenFileOf(site, folder)
@@ -134,15 +186,26 @@ async function keepToken(site: Site, folder: string, secret: string): Promise<st
  */
 function administrator({ flags, env }: VerbContext): Login | Token | string {
   const username = typeof flags['admin'] === 'string' ? flags['admin'] : 'root@pam'
-  if (!/^[^@]+@[^@!]+(![^!]+)?$/.test(username)) throw new Failure('admin-malformed', `--admin ${username} has no realm`, 'It is user@realm, e.g. root@pam, or a token\'s id in quotes, e.g. \'root@pam!setup\'.')
+  if (!/^[^@]+@[^@!]+(![^!]+)?$/.test(username))
+    throw new Failure(
+      'admin-malformed',
+      `--admin ${username} has no realm`,
+      "It is user@realm, e.g. root@pam, or a token's id in quotes, e.g. 'root@pam!setup'.",
+    )
   if (username.includes('!')) {
     const secret = env['PROXMOX_ADMIN_TOKEN']
-    if (!secret) throw new Failure('admin-secret-missing', `the secret of ${username} is not given`, 'Set PROXMOX_ADMIN_TOKEN for this one command.')
+    if (!secret)
+      throw new Failure('admin-secret-missing', `the secret of ${username} is not given`, 'Set PROXMOX_ADMIN_TOKEN for this one command.')
     return { id: username, secret }
   }
   const password = env['PROXMOX_ADMIN_PASSWORD']
   if (password) return { username, password }
-  if (!process.stdin.isTTY) throw new Failure('admin-secret-missing', `there is no terminal to ask for the password of ${username}`, 'Set PROXMOX_ADMIN_PASSWORD for this one command, or use "npx golden setup --print".')
+  if (!process.stdin.isTTY)
+    throw new Failure(
+      'admin-secret-missing',
+      `there is no terminal to ask for the password of ${username}`,
+      'Set PROXMOX_ADMIN_PASSWORD for this one command, or use "npx golden setup --print".',
+    )
   return username
 }
 

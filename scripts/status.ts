@@ -14,5 +14,5 @@ export const verb: Verb = {
     } finally {
       proxmox.close()
     }
-  }
+  },
 }

@@ -48,19 +48,31 @@ export async function firstContact(site: Site, folder: string, { flags, progress
   const [certificate] = presented.chain
   const fingerprint = certificate.fingerprint256
   if (given !== undefined && given.replace(/:/g, '') !== fingerprint.replace(/:/g, '')) {
-    throw new Failure('fingerprint-differs', `the certificate of ${url} has SHA-256 fingerprint ${fingerprint}, not the one given`, 'Compare with the node: Proxmox, node, System, Certificates.')
+    throw new Failure(
+      'fingerprint-differs',
+      `the certificate of ${url} has SHA-256 fingerprint ${fingerprint}, not the one given`,
+      'Compare with the node: Proxmox, node, System, Certificates.',
+    )
   }
   if (pem !== undefined) {
-    const stands = isCertificate(pem) && await verifies(url, pem, signal)
+    const stands = isCertificate(pem) && (await verifies(url, pem, signal))
     if (stands || given === undefined) return { ...presented, caPem: pem, pinned: stands ? pem : undefined }
   }
   if (presented.trusted) return { ...presented, caPem: undefined, pinned: undefined }
   const problem = identityProblem(url, certificate)
   if (problem !== undefined) throw problem
   if (given === undefined) {
-    progress.info(`The certificate of ${url} has this SHA-256 fingerprint:\n  ${fingerprint}\nCompare it with the node: Proxmox, node, System, Certificates.`)
-    if (!process.stdin.isTTY) throw new Failure('fingerprint-not-confirmed', 'nobody is here to confirm it', `Run "npx golden setup --fingerprint ${fingerprint}" once you have compared it.`)
-    if ((await ask('Is it the same? Type yes: ', { signal, hint: 'Run the same command again.' })).trim().toLowerCase() !== 'yes') throw new Failure('fingerprint-not-confirmed', 'the certificate was not confirmed', 'Nothing was changed.')
+    progress.info(
+      `The certificate of ${url} has this SHA-256 fingerprint:\n  ${fingerprint}\nCompare it with the node: Proxmox, node, System, Certificates.`,
+    )
+    if (!process.stdin.isTTY)
+      throw new Failure(
+        'fingerprint-not-confirmed',
+        'nobody is here to confirm it',
+        `Run "npx golden setup --fingerprint ${fingerprint}" once you have compared it.`,
+      )
+    if ((await ask('Is it the same? Type yes: ', { signal, hint: 'Run the same command again.' })).trim().toLowerCase() !== 'yes')
+      throw new Failure('fingerprint-not-confirmed', 'the certificate was not confirmed', 'Nothing was changed.')
   }
   return { ...presented, caPem: pemOf(presented.chain), pinned: undefined }
 }
@@ -75,15 +87,23 @@ export async function pin(admin: Proxmox, site: Site, folder: string, trust: Tru
   if (trust.pinned !== undefined && pinsCas(trust.pinned)) return
   const { url, node } = site.proxmox
   const chosen = choosePin(trust.chain, await knownCertificates(admin, node))
-  const name = chosen.certificate.subject.split('\n').find((line) => line.startsWith('CN='))?.slice(3) ?? 'without a name'
-  if (chosen.kind === 'ca' && await verifies(url, chosen.pem, signal)) {
+  const name =
+    chosen.certificate.subject
+      .split('\n')
+      .find((line) => line.startsWith('CN='))
+      ?.slice(3) ?? 'without a name'
+  if (chosen.kind === 'ca' && (await verifies(url, chosen.pem, signal))) {
     await writeSecret(file, chosen.pem)
     progress.info(`pinned in ${file}: ${name}, the CA of the certificate of ${url}, which may be renewed from now on`)
     return
   }
   if (trust.pinned === undefined) await writeSecret(file, pemOf(trust.chain))
-  const why = trust.chain[0].checkIssued(trust.chain[0]) ? 'has signed itself' : 'was signed by a CA that the host neither presents nor tells of'
-  progress.warn(`the certificate of ${url} ${why}, so that it is pinned itself: once it is another one, nothing is trusted until "npx golden setup --fingerprint …" is run again. ${why === 'has signed itself' ? 'Proxmox\'s own certificates do not have that drawback.' : `Give the node the whole chain (Proxmox, ${node}, System, Certificates), or put that CA into ${file}.`}`)
+  const why = trust.chain[0].checkIssued(trust.chain[0])
+    ? 'has signed itself'
+    : 'was signed by a CA that the host neither presents nor tells of'
+  progress.warn(
+    `the certificate of ${url} ${why}, so that it is pinned itself: once it is another one, nothing is trusted until "npx golden setup --fingerprint …" is run again. ${why === 'has signed itself' ? "Proxmox's own certificates do not have that drawback." : `Give the node the whole chain (Proxmox, ${node}, System, Certificates), or put that CA into ${file}.`}`,
+  )
 }
 
 const secureTo = (url: string): ConnectionOptions => {
@@ -92,14 +112,24 @@ const secureTo = (url: string): ConnectionOptions => {
 }
 
 const unreachable = (url: string, cause: Error): Failure =>
-  new Failure('proxmox-unreachable', `Proxmox does not answer at ${url}: ${cause.message}`, 'Check proxmox.url in site.ts, the network, and that the host is up.', { cause })
+  new Failure(
+    'proxmox-unreachable',
+    `Proxmox does not answer at ${url}: ${cause.message}`,
+    'Check proxmox.url in site.ts, the network, and that the host is up.',
+    { cause },
+  )
 
 /** Nothing is sent over this connection. */
 async function look(url: string, signal: AbortSignal): Promise<Presented> {
   const { promise, resolve: done, reject } = Promise.withResolvers<Presented>()
   const socket = tlsConnect({ ...secureTo(url), rejectUnauthorized: false }, () => {
     const chain: Buffer[] = []
-    for (let peer = socket.getPeerCertificate(true); peer.raw && !chain.some((raw) => raw.equals(peer.raw)); peer = peer.issuerCertificate ?? peer) chain.push(peer.raw)
+    for (
+      let peer = socket.getPeerCertificate(true);
+      peer.raw && !chain.some((raw) => raw.equals(peer.raw));
+      peer = peer.issuerCertificate ?? peer
+    )
+      chain.push(peer.raw)
     const [first, ...rest] = chain.map((raw) => new X509Certificate(raw))
     if (first === undefined) reject(new Failure('proxmox-unreachable', `${url} presents no certificate`, 'Check proxmox.url in site.ts.'))
     else done({ chain: [first, ...rest], trusted: socket.authorized, from: socket.localAddress ?? '' })
@@ -136,10 +166,19 @@ async function verifies(url: string, pem: string, signal: AbortSignal): Promise<
 async function verifiedOnce(url: string, pem: string, signal: AbortSignal): Promise<boolean> {
   const { promise, resolve: done, reject } = Promise.withResolvers<boolean>()
   // Not rejected by the connection itself, so that each error of it is one of the line.
-  const socket = tlsConnect({ ...secureTo(url), ca: pem, rejectUnauthorized: false, allowPartialTrustChain: true, checkServerIdentity: (_host, certificate) => identityProblem(url, new X509Certificate(certificate.raw)) }, () => {
-    done(socket.authorized)
-    socket.end()
-  })
+  const socket = tlsConnect(
+    {
+      ...secureTo(url),
+      ca: pem,
+      rejectUnauthorized: false,
+      allowPartialTrustChain: true,
+      checkServerIdentity: (_host, certificate) => identityProblem(url, new X509Certificate(certificate.raw)),
+    },
+    () => {
+      done(socket.authorized)
+      socket.end()
+    },
+  )
   socket.on('error', (cause) => reject(unreachable(url, cause)))
   socket.on('timeout', () => socket.destroy(new Error('no answer in time')))
   try {

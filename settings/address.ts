@@ -48,7 +48,8 @@ export function isOneMachine(address: string): boolean {
 const privateNetworks = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16']
 
 /** All of it in the ranges that everybody may use at home (RFC 1918). */
-export const isPrivate = ({ first, last }: Network): boolean => privateNetworks.some((text) => {
-  const network = parseNetwork(text)
-  return network !== undefined && network.first <= first && last <= network.last
-})
+export const isPrivate = ({ first, last }: Network): boolean =>
+  privateNetworks.some((text) => {
+    const network = parseNetwork(text)
+    return network !== undefined && network.first <= first && last <= network.last
+  })

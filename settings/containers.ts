@@ -21,7 +21,7 @@ export interface ContainerNetworks {
 export function containerNetworks(network: string = defaultContainers): ContainerNetworks {
   const [first = ''] = network.split('/')
   const base = first.split('.').reduce((number, part) => number * 256 + Number(part), 0)
-  const at = (offset: number): string => [24, 16, 8, 0].map(shift => Math.floor((base + offset) / 2 ** shift) % 256).join('.')
+  const at = (offset: number): string => [24, 16, 8, 0].map((shift) => Math.floor((base + offset) / 2 ** shift) % 256).join('.')
   return {
     all: `${at(0)}/24`,
     serena: `${at(0)}/28`,

@@ -12,15 +12,19 @@ export function gitProblem(text: string): string | undefined {
   const [, helper, scheme, userinfo] = /^((?:[a-z0-9]+::)*)([a-z][a-z0-9+.-]*):\/\/(?:([^/?#]*)@)?/i.exec(text) ?? []
   const overSsh = scheme === undefined ? /^[^/:]+:(?!:)/.test(text) : /ssh/i.test(scheme)
   if (overSsh && userinfo?.includes(':') !== true) return `can't be cloned over SSH: the VM has no key, and knows no hosts. ${leaveOut}`
-  if (userinfo !== undefined && (/^https?$/i.test(scheme ?? '') || userinfo.includes(':'))) return `must hold no credentials: they would be readable in deployment.json. ${leaveOut}`
-  if (/^[a-z0-9]+::/i.test(text) || (helper !== undefined && helper !== '')) return 'must be a plain URL: the VM has none of git\'s helpers for other transports'
-  if (scheme === undefined) return `must begin with https://, http:// or git://: the VM sees no folder of yours, and guesses no scheme. ${leaveOut}`
+  if (userinfo !== undefined && (/^https?$/i.test(scheme ?? '') || userinfo.includes(':')))
+    return `must hold no credentials: they would be readable in deployment.json. ${leaveOut}`
+  if (/^[a-z0-9]+::/i.test(text) || (helper !== undefined && helper !== ''))
+    return "must be a plain URL: the VM has none of git's helpers for other transports"
+  if (scheme === undefined)
+    return `must begin with https://, http:// or git://: the VM sees no folder of yours, and guesses no scheme. ${leaveOut}`
   if (/^file$/i.test(scheme)) return `must not be a file: the VM sees none of yours. ${leaveOut}`
   if (ports[`${scheme}:`] === undefined) return 'must begin with https://, http:// or git:// (in lower case): the VM can get nothing else'
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url === undefined || url.hostname === '') return 'must be a URL like https://git.example.org/me/project.git'
   if (url.port === '0' || /^[a-z]+:\/\/[^/?#]*:(?:[/?#]|$)/.test(text)) return 'has no port after its colon'
-  if (text.includes('#')) return 'must have no #…: git would take it for a part of the path. The branch that its host names as the default is cloned'
+  if (text.includes('#'))
+    return 'must have no #…: git would take it for a part of the path. The branch that its host names as the default is cloned'
   if (text.includes('?')) return `must have no ?…: a token in it would be readable in deployment.json. ${leaveOut}`
   if (url.pathname === '' || url.pathname === '/') return 'names a host, but no repository on it'
   const host = url.hostname
@@ -33,5 +37,5 @@ export function gitProblem(text: string): string | undefined {
 export function gitHost(text: string): { readonly host: string; readonly port: number } | undefined {
   if (gitProblem(text) !== undefined) return undefined
   const { protocol, hostname, port } = new URL(text)
-  return { host: hostname, port: port === '' ? ports[protocol] ?? 0 : Number(port) }
+  return { host: hostname, port: port === '' ? (ports[protocol] ?? 0) : Number(port) }
 }

@@ -27,7 +27,13 @@ export interface Look {
 }
 
 /** Everything of the role `serena`, and all that is wrong with it. */
-export async function lookAtHandedIn({ site, folder, env, onlyWhatIsHere = false, now = new Date() }: Look): Promise<{ readonly found: HandedIn; readonly problems: readonly HandedInProblem[] }> {
+export async function lookAtHandedIn({
+  site,
+  folder,
+  env,
+  onlyWhatIsHere = false,
+  now = new Date(),
+}: Look): Promise<{ readonly found: HandedIn; readonly problems: readonly HandedInProblem[] }> {
   const problems: HandedInProblem[] = []
   const attempt = async (path: string, ref: SecretRef | undefined, read: () => Promise<string>): Promise<string | undefined> => {
     if (onlyWhatIsHere && ref?.kind === 'command') return undefined
@@ -35,7 +41,8 @@ export async function lookAtHandedIn({ site, folder, env, onlyWhatIsHere = false
       return await read()
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure
-      if (!onlyWhatIsHere || failure.code !== 'secret-unavailable') problems.push({ path, message: failure.message.replace(`${path} = `, ''), failure })
+      if (!onlyWhatIsHere || failure.code !== 'secret-unavailable')
+        problems.push({ path, message: failure.message.replace(`${path} = `, ''), failure })
       return undefined
     }
   }
@@ -48,10 +55,15 @@ export async function lookAtHandedIn({ site, folder, env, onlyWhatIsHere = false
   const own = site.public.certificate
   if (own === undefined) return { found: { users }, problems }
   const chainPath = 'public.certificate.chainFile'
-  const chain = await attempt(chainPath, undefined, () => readHandedIn(resolve(folder, own.chainFile), 'pem', `${chainPath} = '${own.chainFile}'`, 'Put the certificate with its chain there.'))
+  const chain = await attempt(chainPath, undefined, () =>
+    readHandedIn(resolve(folder, own.chainFile), 'pem', `${chainPath} = '${own.chainFile}'`, 'Put the certificate with its chain there.'),
+  )
   const key = await attempt('public.certificate.key', own.key, () => resolveSecret(own.key, 'public.certificate.key', folder, env, 'pem'))
   const checked = checkOwnCertificate(chain, key, site.public.host, now)
-  return { found: { users, ...(checked.pair === undefined ? {} : { publicTls: checked.pair }) }, problems: [...problems, ...checked.problems] }
+  return {
+    found: { users, ...(checked.pair === undefined ? {} : { publicTls: checked.pair }) },
+    problems: [...problems, ...checked.problems],
+  }
 }
 
 /** @throws Failure, when there is any problem: its own where it is alone; else all at once, as `handed-in-unfit` or as what all of them are */
@@ -61,5 +73,9 @@ export function refuseHandedIn(problems: readonly HandedInProblem[]): void {
   if (problems.length === 1 && first.failure !== undefined) throw first.failure
   const list = problems.map(({ path, message }) => `  ${path}: ${message}`).join('\n')
   const alike = problems.every(({ failure }) => failure !== undefined && failure.code === first.failure?.code) ? first.failure : undefined
-  throw new Failure(alike?.code ?? 'handed-in-unfit', `what site.ts names can't be used as it is:\n${list}`, alike?.hint ?? 'Nothing was changed in Proxmox. Mend it, then run the same command again.')
+  throw new Failure(
+    alike?.code ?? 'handed-in-unfit',
+    `what site.ts names can't be used as it is:\n${list}`,
+    alike?.hint ?? 'Nothing was changed in Proxmox. Mend it, then run the same command again.',
+  )
 }

@@ -16,10 +16,12 @@ export function siteFolder(env: NodeJS.ProcessEnv): string {
   const given = env['GOLDEN_SITE']
   if (given === undefined) return join(project, 'site')
   const unclear = (why: string, hint: string): Failure => new Failure('site-folder-unclear', `GOLDEN_SITE ${why}`, hint)
-  if (given.trim() === '') throw unclear('is set, but empty', `Give it the path of your site folder, or unset it: then it is ${join(project, 'site')}.`)
+  if (given.trim() === '')
+    throw unclear('is set, but empty', `Give it the path of your site folder, or unset it: then it is ${join(project, 'site')}.`)
   if (given !== given.trim()) throw unclear(`begins or ends with a blank: "${given}"`, 'Give it the path alone.')
   // Only shells know what that means, and not between quotes.
-  if (given.startsWith('~')) throw unclear(`is "${given}", and no shell has replaced the ~`, 'Write the path in full, or $HOME instead of ~.')
+  if (given.startsWith('~'))
+    throw unclear(`is "${given}", and no shell has replaced the ~`, 'Write the path in full, or $HOME instead of ~.')
   return resolve(given)
 }
 
@@ -30,7 +32,9 @@ function resolveOurselves(): void {
   hooked = true
   registerHooks({
     resolve: (specifier, context, next) =>
-      specifier === 'serena-golden' ? { url: pathToFileURL(join(project, 'settings/index.ts')).href, shortCircuit: true } : next(specifier, context)
+      specifier === 'serena-golden'
+        ? { url: pathToFileURL(join(project, 'settings/index.ts')).href, shortCircuit: true }
+        : next(specifier, context),
   })
 }
 
@@ -45,7 +49,7 @@ async function withNotedVariables<T>(load: () => Promise<T>): Promise<T> {
     get: (target, name) => {
       if (typeof name === 'string') variables.add(name)
       return Reflect.get(target, name) as unknown
-    }
+    },
   })
   try {
     return await load()
@@ -58,8 +62,11 @@ const firstLine = (text: string): string => text.split('\n').find((line) => line
 
 /** The file with the line, and the column where that is known: Node names them in the stack, and of what does not parse before it. */
 function placeIn(file: string, cause: unknown): string {
-  const stack = cause instanceof Error ? cause.stack ?? '' : ''
-  const at = [pathToFileURL(file).href, file].map((name) => stack.indexOf(`${name}:`)).filter((index) => index >= 0).sort((a, b) => a - b)[0]
+  const stack = cause instanceof Error ? (cause.stack ?? '') : ''
+  const at = [pathToFileURL(file).href, file]
+    .map((name) => stack.indexOf(`${name}:`))
+    .filter((index) => index >= 0)
+    .sort((a, b) => a - b)[0]
   const [, line] = /\.ts((?::\d+){1,2})/.exec(at === undefined ? '' : stack.slice(at)) ?? []
   return `${file}${line ?? ''}`
 }
@@ -70,7 +77,12 @@ function placeIn(file: string, cause: unknown): string {
  */
 export async function loadSite(folder: string): Promise<Site> {
   const file = join(folder, 'site.ts')
-  if (!existsSync(file)) throw new Failure('site-missing', `there is no site file ${file}`, 'Run "npx golden init" to make one, or point GOLDEN_SITE to your site folder.')
+  if (!existsSync(file))
+    throw new Failure(
+      'site-missing',
+      `there is no site file ${file}`,
+      'Run "npx golden init" to make one, or point GOLDEN_SITE to your site folder.',
+    )
   return loadSiteFile(file)
 }
 
@@ -81,11 +93,21 @@ export async function loadSiteFile(file: string): Promise<Site> {
   try {
     input = (await withNotedVariables(() => import(pathToFileURL(file).href) as Promise<{ default?: unknown }>)).default
   } catch (cause) {
-    throw new Failure('site-unreadable', `${placeIn(file, cause)} can't be read: ${cause instanceof Error ? firstLine(cause.message) : String(cause)}`, 'Mend the file; compare it with site.example.ts.', { cause })
+    throw new Failure(
+      'site-unreadable',
+      `${placeIn(file, cause)} can't be read: ${cause instanceof Error ? firstLine(cause.message) : String(cause)}`,
+      'Mend the file; compare it with site.example.ts.',
+      { cause },
+    )
   }
-  if (input === undefined) throw new Failure('site-unreadable', `${file} has no default export`, 'It has to say: export default defineSite({ … })')
+  if (input === undefined)
+    throw new Failure('site-unreadable', `${file} has no default export`, 'It has to say: export default defineSite({ … })')
   const parsed = parseSite(input)
   if (parsed.ok) return parsed.site
   const list = parsed.problems.map((problem) => `  ${problem.path}: ${problem.message}`).join('\n')
-  throw new Failure('site-invalid', `${file} has ${parsed.problems.length === 1 ? 'a problem' : `${parsed.problems.length} problems`}:\n${list}`, `Mend ${parsed.problems.length === 1 ? 'it' : 'them'} in ${file}.`)
+  throw new Failure(
+    'site-invalid',
+    `${file} has ${parsed.problems.length === 1 ? 'a problem' : `${parsed.problems.length} problems`}:\n${list}`,
+    `Mend ${parsed.problems.length === 1 ? 'it' : 'them'} in ${file}.`,
+  )
 }

@@ -23,11 +23,19 @@ function part(value: unknown, ...keys: readonly string[]): unknown {
   return at
 }
 
-const entriesOf = (value: unknown): [string, unknown][] => typeof value === 'object' && value !== null ? Object.entries(value) : []
+const entriesOf = (value: unknown): [string, unknown][] => (typeof value === 'object' && value !== null ? Object.entries(value) : [])
 
 /** What the schema can't say: addresses inside the subnet, nothing used twice, one group a role. */
 export function relationProblems(site: Loose): SiteProblem[] {
-  return [...addressProblems(site), ...vmidProblems(site), ...macProblems(site), ...roleProblems(site), ...nameProblems(site), ...settingProblems(site), ...gitProblems(site)]
+  return [
+    ...addressProblems(site),
+    ...vmidProblems(site),
+    ...macProblems(site),
+    ...roleProblems(site),
+    ...nameProblems(site),
+    ...settingProblems(site),
+    ...gitProblems(site),
+  ]
 }
 
 function addressProblems(site: Loose): SiteProblem[] {
@@ -53,7 +61,8 @@ function addressProblems(site: Loose): SiteProblem[] {
   }
   const url = part(site, 'proxmox', 'url')
   if (typeof url === 'string' && URL.canParse(url)) reserve('proxmox.url', new URL(url).hostname)
-  for (const list of ['nameservers', 'ntp']) for (const [index, value] of entriesOf(part(site, 'network', list))) reserve(`network.${list}.${index}`, value)
+  for (const list of ['nameservers', 'ntp'])
+    for (const [index, value] of entriesOf(part(site, 'network', list))) reserve(`network.${list}.${index}`, value)
   take('image.build.address', part(site, 'image', 'build', 'address'))
   for (const [name, group] of entriesOf(site.groups)) {
     take(`groups.${name}.service`, part(group, 'service'))
@@ -74,7 +83,8 @@ function vmidProblems(site: Loose): SiteProblem[] {
     const holder = holders.get(value)
     if (holder !== undefined) problems.push({ path, message: `VMID ${value} is already used by ${holder}` })
     else holders.set(value, path)
-    if (value >= first && value <= last) problems.push({ path, message: `VMID ${value} is in proxmox.templates ${first}–${last}, where templates get theirs` })
+    if (value >= first && value <= last)
+      problems.push({ path, message: `VMID ${value} is in proxmox.templates ${first}–${last}, where templates get theirs` })
   }
   for (const [name, group] of entriesOf(site.groups)) {
     take(`groups.${name}.depot`, part(group, 'depot'))
@@ -86,14 +96,18 @@ function vmidProblems(site: Loose): SiteProblem[] {
 /** 24 bits are few enough to meet by chance. */
 function macProblems(site: Loose): SiteProblem[] {
   const holders = new Map<string, string>()
-  return entriesOf(site.groups).flatMap(([name, group]) => slotNames.flatMap((slot) => {
-    const [vmid, address] = [part(group, 'slots', slot, 'vmid'), part(group, 'slots', slot, 'address')]
-    if (typeof vmid !== 'number' || typeof address !== 'string') return []
-    const path = `groups.${name}.slots.${slot}.vmid`
-    const holder = holders.get(macOf(vmid, address))
-    holders.set(macOf(vmid, address), path)
-    return holder === undefined ? [] : [{ path, message: `the MAC address made of it and of its address is that of ${holder}, too: take another VMID` }]
-  }))
+  return entriesOf(site.groups).flatMap(([name, group]) =>
+    slotNames.flatMap((slot) => {
+      const [vmid, address] = [part(group, 'slots', slot, 'vmid'), part(group, 'slots', slot, 'address')]
+      if (typeof vmid !== 'number' || typeof address !== 'string') return []
+      const path = `groups.${name}.slots.${slot}.vmid`
+      const holder = holders.get(macOf(vmid, address))
+      holders.set(macOf(vmid, address), path)
+      return holder === undefined
+        ? []
+        : [{ path, message: `the MAC address made of it and of its address is that of ${holder}, too: take another VMID` }]
+    }),
+  )
 }
 
 function roleProblems(site: Loose): SiteProblem[] {
@@ -105,7 +119,8 @@ function roleProblems(site: Loose): SiteProblem[] {
     if (new Set(list).size !== list.length) problems.push({ path: `groups.${name}.roles`, message: 'names a role twice' })
     for (const role of new Set<unknown>(list)) {
       const holder = holders.get(role)
-      if (holder !== undefined) problems.push({ path: `groups.${name}.roles`, message: `role ${String(role)} is already in group ${holder}` })
+      if (holder !== undefined)
+        problems.push({ path: `groups.${name}.roles`, message: `role ${String(role)} is already in group ${holder}` })
       else holders.set(role, name)
     }
   }
@@ -118,7 +133,11 @@ function nameProblems(site: Loose): SiteProblem[] {
     const entries = part(site, 'serena', list)
     if (!Array.isArray(entries)) return []
     const names = entries.map((entry) => part(entry, 'name'))
-    return names.flatMap((name, index) => name !== undefined && names.indexOf(name) < index ? [{ path: `serena.${list}.${index}.name`, message: `${String(name)} is there twice` }] : [])
+    return names.flatMap((name, index) =>
+      name !== undefined && names.indexOf(name) < index
+        ? [{ path: `serena.${list}.${index}.name`, message: `${String(name)} is there twice` }]
+        : [],
+    )
   })
 }
 
@@ -126,23 +145,51 @@ function settingProblems(site: Loose): SiteProblem[] {
   const problems: SiteProblem[] = []
   const siteName = part(site, 'name')
   const pool = part(site, 'proxmox', 'pool') ?? 'golden'
-  if (part(site, 'proxmox', 'depotPool') === pool) problems.push({ path: 'proxmox.depotPool', message: 'must be another pool than proxmox.pool: the token may do less there' })
+  if (part(site, 'proxmox', 'depotPool') === pool)
+    problems.push({ path: 'proxmox.depotPool', message: 'must be another pool than proxmox.pool: the token may do less there' })
   const disks = part(site, 'proxmox', 'storage', 'disks') ?? 'local-lvm'
-  if (part(site, 'proxmox', 'storage', 'iso') === disks) problems.push({ path: 'proxmox.storage.iso', message: 'must be another storage than proxmox.storage.disks: the token may delete files there' })
+  if (part(site, 'proxmox', 'storage', 'iso') === disks)
+    problems.push({
+      path: 'proxmox.storage.iso',
+      message: 'must be another storage than proxmox.storage.disks: the token may delete files there',
+    })
   const loggingPort = Number(part(site, 'logging', 'port'))
-  if ([22, 80, 443].includes(loggingPort)) problems.push({ path: 'logging.port', message: 'must not be 22, 80 or 443: routers forward those' })
-  if (loggingPort < unprivilegedPorts) problems.push({ path: 'logging.port', message: `must be above ${unprivilegedPorts}: nginx runs without root, and may have no lower one` })
+  if ([22, 80, 443].includes(loggingPort))
+    problems.push({ path: 'logging.port', message: 'must not be 22, 80 or 443: routers forward those' })
+  if (loggingPort < unprivilegedPorts)
+    problems.push({
+      path: 'logging.port',
+      message: `must be above ${unprivilegedPorts}: nginx runs without root, and may have no lower one`,
+    })
   const { httpsPort = 443, httpPort = 80 } = (part(site, 'public') ?? {}) as { httpsPort?: unknown; httpPort?: unknown }
-  if (httpsPort === httpPort) problems.push({ path: 'public.httpPort', message: 'must not be public.httpsPort: a router forwards a port to one place' })
-  if (takenPorts.includes(loggingPort)) problems.push({ path: 'logging.port', message: `must not be ${takenPorts.join(' or ')}: the log agent and nginx listen there in every VM` })
+  if (httpsPort === httpPort)
+    problems.push({ path: 'public.httpPort', message: 'must not be public.httpsPort: a router forwards a port to one place' })
+  if (takenPorts.includes(loggingPort))
+    problems.push({
+      path: 'logging.port',
+      message: `must not be ${takenPorts.join(' or ')}: the log agent and nginx listen there in every VM`,
+    })
   for (const [name, group] of entriesOf(site.groups)) {
     // The longest name that is made of both ends in `-delete`.
-    if (typeof siteName === 'string' && `${siteName}-${name}-delete`.length > hostNameLength) problems.push({ path: `groups.${name}`, message: `the names of site and group are too long together: VMs are called like ${siteName}-${name}-delete, with ${hostNameLength} characters at most` })
+    if (typeof siteName === 'string' && `${siteName}-${name}-delete`.length > hostNameLength)
+      problems.push({
+        path: `groups.${name}`,
+        message: `the names of site and group are too long together: VMs are called like ${siteName}-${name}-delete, with ${hostNameLength} characters at most`,
+      })
     const memory = part(group, 'memoryMiB') ?? 4096
     const limit = part(site, 'serena', 'memoryMiB') ?? 2560
     const runsSerena = part(group, 'roles')
-    if (Array.isArray(runsSerena) && runsSerena.includes('serena') && typeof memory === 'number' && typeof limit === 'number' && limit + systemMiB > memory) {
-      problems.push({ path: `groups.${name}.memoryMiB`, message: `${memory} MiB are too few for one Serena process of serena.memoryMiB ${limit} and ${systemMiB} for the rest` })
+    if (
+      Array.isArray(runsSerena) &&
+      runsSerena.includes('serena') &&
+      typeof memory === 'number' &&
+      typeof limit === 'number' &&
+      limit + systemMiB > memory
+    ) {
+      problems.push({
+        path: `groups.${name}.memoryMiB`,
+        message: `${memory} MiB are too few for one Serena process of serena.memoryMiB ${limit} and ${systemMiB} for the rest`,
+      })
     }
   }
   return [...problems, ...containerProblems(site), ...ruleProblems(site), ...backendProblems(site)]
@@ -162,18 +209,28 @@ function containerProblems(site: Loose): SiteProblem[] {
   const containers = part(site, 'network', 'containers') ?? defaultContainers
   const inside = typeof containers === 'string' ? parseNetwork(containers) : undefined
   if (inside === undefined) return []
-  const of = (setting: string): [string, unknown][] => entriesOf(part(site, 'network', setting)).map(([index, value]) => [`network.${setting}.${index}`, value])
+  const of = (setting: string): [string, unknown][] =>
+    entriesOf(part(site, 'network', setting)).map(([index, value]) => [`network.${setting}.${index}`, value])
   const addresses: [string, unknown][] = [
     ['network.subnet', part(site, 'network', 'subnet')],
-    ...of('nameservers'), ...of('ntp'), ...of('admin'),
+    ...of('nameservers'),
+    ...of('ntp'),
+    ...of('admin'),
     ...of('outgoing').map(([path, value]): [string, unknown] => [`${path}.to`, part(value, 'to')]),
-    ...sources(site).map(({ path, host }): [string, unknown] => [path, host])
+    ...sources(site).map(({ path, host }): [string, unknown] => [path, host]),
   ]
   return addresses.flatMap(([path, value]) => {
     const network = typeof value === 'string' ? parseNetwork(value) : undefined
     // A wider one, such as 172.16.0.0/12, is mostly people and hosts that are elsewhere in it.
     const inTheWay = network !== undefined && overlap(network, inside) && (network.prefix >= inside.prefix || path === 'network.subnet')
-    return inTheWay ? [{ path, message: `${String(value)} overlaps ${String(containers)}, which the VMs use inside for their containers: set network.containers to another network` }] : []
+    return inTheWay
+      ? [
+          {
+            path,
+            message: `${String(value)} overlaps ${String(containers)}, which the VMs use inside for their containers: set network.containers to another network`,
+          },
+        ]
+      : []
   })
 }
 
@@ -199,9 +256,21 @@ function gitProblems(site: Loose): SiteProblem[] {
     const isWay = (way: unknown): boolean => {
       const to = part(way, 'to')
       const network = typeof to === 'string' ? parseNetwork(to) : undefined
-      return part(way, 'port') === port && (part(way, 'protocol') ?? 'tcp') === 'tcp' && network !== undefined && (isIP(host) === 0 || contains(network, host))
+      return (
+        part(way, 'port') === port &&
+        (part(way, 'protocol') ?? 'tcp') === 'tcp' &&
+        network !== undefined &&
+        (isIP(host) === 0 || contains(network, host))
+      )
     }
-    return ways.some(isWay) ? [] : [{ path, message: `can't be reached: nothing in network.outgoing lets the VMs out to ${host}, port ${port}. Add { to: '${isIP(host) === 0 ? 'ADDRESS/PREFIX' : `${host}/32`}', port: ${port} } there` }]
+    return ways.some(isWay)
+      ? []
+      : [
+          {
+            path,
+            message: `can't be reached: nothing in network.outgoing lets the VMs out to ${host}, port ${port}. Add { to: '${isIP(host) === 0 ? 'ADDRESS/PREFIX' : `${host}/32`}', port: ${port} } there`,
+          },
+        ]
   })
 }
 
@@ -214,7 +283,14 @@ function ruleProblems(site: Loose): SiteProblem[] {
   return Object.entries(lists).flatMap(([setting, others]) => {
     const list = part(site, 'network', setting)
     const length = Array.isArray(list) ? [...list, ...others].join(',').length : 0
-    return length <= ruleLength ? [] : [{ path: `network.${setting}`, message: `has too many entries for one rule of Proxmox's firewall: ${length} characters of ${ruleLength}. Put networks together` }]
+    return length <= ruleLength
+      ? []
+      : [
+          {
+            path: `network.${setting}`,
+            message: `has too many entries for one rule of Proxmox's firewall: ${length} characters of ${ruleLength}. Put networks together`,
+          },
+        ]
   })
 }
 
@@ -222,14 +298,23 @@ const secretKey = /password|secret|token|private_key|customer_key|access_key/i
 
 /** The stacks are written with these settings to disk, and the state's place is no place for a password. */
 function backendProblems(site: Loose): SiteProblem[] {
-  const variables: Readonly<Record<string, string>> = { http: 'TF_HTTP_USERNAME and TF_HTTP_PASSWORD', s3: 'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY', pg: 'PG_CONN_STR' }
+  const variables: Readonly<Record<string, string>> = {
+    http: 'TF_HTTP_USERNAME and TF_HTTP_PASSWORD',
+    s3: 'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY',
+    pg: 'PG_CONN_STR',
+  }
   const variable = variables[String(part(site, 'backend', 'type'))]
   if (variable === undefined) return []
-  const look = (path: string, value: unknown): SiteProblem[] => entriesOf(value).flatMap(([key, inner]) => {
-    const here = `${path}.${key}`
-    if (typeof inner === 'object') return look(here, inner)
-    const isSecret = (secretKey.test(key) && !/_file$/i.test(key)) || (typeof inner === 'string' && (/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*:[^/?#]*@/i.test(inner) || /(^|[\s?&])password=/i.test(inner)))
-    return isSecret ? [{ path: here, message: `must not be in the site file, because it holds a secret: set ${variable} in the environment instead` }] : []
-  })
+  const look = (path: string, value: unknown): SiteProblem[] =>
+    entriesOf(value).flatMap(([key, inner]) => {
+      const here = `${path}.${key}`
+      if (typeof inner === 'object') return look(here, inner)
+      const isSecret =
+        (secretKey.test(key) && !/_file$/i.test(key)) ||
+        (typeof inner === 'string' && (/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*:[^/?#]*@/i.test(inner) || /(^|[\s?&])password=/i.test(inner)))
+      return isSecret
+        ? [{ path: here, message: `must not be in the site file, because it holds a secret: set ${variable} in the environment instead` }]
+        : []
+    })
   return look('backend.config', part(site, 'backend', 'config'))
 }

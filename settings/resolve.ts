@@ -10,9 +10,12 @@ import type { SecretRef } from './secret.ts'
 /** How a reference looks in messages; never the secret itself. */
 export function nameSecret(ref: SecretRef): string {
   switch (ref.kind) {
-    case 'file': return `fromFile('${ref.path}')`
-    case 'env': return `fromEnv('${ref.name}')`
-    case 'command': return `fromCommand('${ref.command[0]}', …)`
+    case 'file':
+      return `fromFile('${ref.path}')`
+    case 'env':
+      return `fromEnv('${ref.name}')`
+    case 'command':
+      return `fromCommand('${ref.command[0]}', …)`
   }
 }
 
@@ -21,14 +24,25 @@ export function nameSecret(ref: SecretRef): string {
  * @param kind what it has to be: one line, or text in PEM
  * @throws Failure `secret-unavailable`, `secret-unfit`
  */
-export async function resolveSecret(ref: SecretRef, setting: string, folder: string, env: NodeJS.ProcessEnv = process.env, kind: 'line' | 'pem' = 'line'): Promise<string> {
+export async function resolveSecret(
+  ref: SecretRef,
+  setting: string,
+  folder: string,
+  env: NodeJS.ProcessEnv = process.env,
+  kind: 'line' | 'pem' = 'line',
+): Promise<string> {
   const named = `${setting} = ${nameSecret(ref)}`
-  const unavailable = (why: string, hint: string, cause?: unknown): Failure => new Failure('secret-unavailable', `${named}: ${why}`, hint, { cause })
+  const unavailable = (why: string, hint: string, cause?: unknown): Failure =>
+    new Failure('secret-unavailable', `${named}: ${why}`, hint, { cause })
   switch (ref.kind) {
     case 'file': {
       const path = resolve(folder, ref.path)
       const bytes = await readFile(path).catch((cause: unknown) => {
-        throw unavailable(`${path} can't be read`, 'Run "npx golden init" (makes missing passwords and keys) or "npx golden setup" (makes the token), or put the secret there.', cause)
+        throw unavailable(
+          `${path} can't be read`,
+          'Run "npx golden init" (makes missing passwords and keys) or "npx golden setup" (makes the token), or put the secret there.',
+          cause,
+        )
       })
       return fit(named, bytes, kind)
     }
@@ -39,11 +53,18 @@ export async function resolveSecret(ref: SecretRef, setting: string, folder: str
     }
     case 'command': {
       const [program, ...args] = ref.command
-      const { stdout } = await promisify(execFile)(program, args, { cwd: folder, env, maxBuffer: 1 << 20, encoding: 'buffer' }).catch((cause: unknown) => {
-        // The program's own words may quote the secret's place, never the arguments: those may be private.
-        const failure = cause as { code?: unknown; stderr?: Buffer }
-        throw unavailable(failure.code === 'ENOENT' ? `${program} is not installed` : `${program} failed: ${(failure.stderr?.toString('utf8') ?? '').trim().split('\n').at(-1) ?? ''}`, 'Run that program by hand in the site folder.')
-      })
+      const { stdout } = await promisify(execFile)(program, args, { cwd: folder, env, maxBuffer: 1 << 20, encoding: 'buffer' }).catch(
+        (cause: unknown) => {
+          // The program's own words may quote the secret's place, never the arguments: those may be private.
+          const failure = cause as { code?: unknown; stderr?: Buffer }
+          throw unavailable(
+            failure.code === 'ENOENT'
+              ? `${program} is not installed`
+              : `${program} failed: ${(failure.stderr?.toString('utf8') ?? '').trim().split('\n').at(-1) ?? ''}`,
+            'Run that program by hand in the site folder.',
+          )
+        },
+      )
       return fit(named, stdout, kind)
     }
   }
@@ -54,7 +75,12 @@ export async function resolveSecret(ref: SecretRef, setting: string, folder: str
  * @param named what messages call it, e.g. its path
  * @throws Failure `secret-unavailable`, `secret-unfit`
  */
-export async function readHandedIn(file: string, kind: TextKind, named: string = file, hint = 'Run "npx golden init": it makes what is missing and replaces nothing.'): Promise<string> {
+export async function readHandedIn(
+  file: string,
+  kind: TextKind,
+  named: string = file,
+  hint = 'Run "npx golden init": it makes what is missing and replaces nothing.',
+): Promise<string> {
   const bytes = await readFile(file).catch((cause: unknown) => {
     throw new Failure('secret-unavailable', `${named === file ? file : `${named}: ${file}`} can't be read`, hint, { cause })
   })

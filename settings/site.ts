@@ -16,41 +16,67 @@ export { roles, slotNames, transports, type Role, type SlotName, type Transport 
 export type { SiteProblem } from './relations.ts'
 
 /** With the words of a function that says what is wrong, if anything is. */
-const checked = <Schema extends z.ZodType<string>>(schema: Schema, problem: (text: string) => string | undefined): Schema => schema.superRefine((text, context) => {
-  const message = problem(text)
-  if (message !== undefined) context.addIssue({ code: 'custom', message })
-})
+const checked = <Schema extends z.ZodType<string>>(schema: Schema, problem: (text: string) => string | undefined): Schema =>
+  schema.superRefine((text, context) => {
+    const message = problem(text)
+    if (message !== undefined) context.addIssue({ code: 'custom', message })
+  })
 const address = z.string().refine(isOneMachine, 'must be the IPv4 address of one machine, like 192.168.1.50')
-const network = z.string().refine((text) => parseNetwork(text) !== undefined, 'must be an IPv4 network like 192.168.1.0/24, without host bits')
-const name = z.string().regex(/^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$/, 'must be lower-case letters, digits and hyphens, starting with a letter, 32 at most')
+const network = z
+  .string()
+  .refine((text) => parseNetwork(text) !== undefined, 'must be an IPv4 network like 192.168.1.0/24, without host bits')
+const name = z
+  .string()
+  .regex(/^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$/, 'must be lower-case letters, digits and hyphens, starting with a letter, 32 at most')
 const vmid = z.int().min(100).max(999_999_999)
 const port = z.int().min(1).max(65_535)
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-case hexadecimal')
 const storageId = z.string().regex(/^[A-Za-z][A-Za-z0-9._-]*[A-Za-z0-9]$/, 'must be a Proxmox storage id')
 /** PVE's `pve-node`. A host name with a domain is refused by every call. */
-const nodeName = z.string().regex(/^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$/, 'must be the node\'s short name as Proxmox shows it, such as pve, without a domain')
+const nodeName = z
+  .string()
+  .regex(/^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$/, "must be the node's short name as Proxmox shows it, such as pve, without a domain")
 const poolId = z.string().regex(/^[A-Za-z0-9._-]+$/, 'must be a Proxmox pool id')
 // 64 is what a certificate's common name holds (RFC 5280, ub-common-name).
-const hostName = z.string().regex(/^(?=.{1,64}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/, 'must be a host name in lower case, or an address, 64 characters at most')
+const hostName = z
+  .string()
+  .regex(
+    /^(?=.{1,64}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/,
+    'must be a host name in lower case, or an address, 64 characters at most',
+  )
   // Clients take what ends in a number for an address, and 1.2.3 for 1.2.0.3 (URL standard, "ends in a number").
-  .refine((text) => !/(^|\.)(\d+|0x[0-9a-f]*)$/.test(text) || isOneMachine(text), 'must be a host name or an IPv4 address, and this is neither')
+  .refine(
+    (text) => !/(^|\.)(\d+|0x[0-9a-f]*)$/.test(text) || isOneMachine(text),
+    'must be a host name or an IPv4 address, and this is neither',
+  )
 /** It becomes the name of a folder and a line of a file in the build VM. */
-const registryHost = z.string().regex(/^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:[1-9][0-9]{0,4})?$/i, 'must be HOST or HOST:PORT')
+const registryHost = z
+  .string()
+  .regex(/^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:[1-9][0-9]{0,4})?$/i, 'must be HOST or HOST:PORT')
 /** The message must not say again what may be a password. */
-const apiUrl = z.string().refine((text) => /^https:\/\/(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?\/?$/i.test(text) && URL.canParse(text), 'must be https://HOST:8006, without credentials, path, ? or #')
+const apiUrl = z
+  .string()
+  .refine(
+    (text) => /^https:\/\/(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?\/?$/i.test(text) && URL.canParse(text),
+    'must be https://HOST:8006, without credentials, path, ? or #',
+  )
 const sshKey = checked(z.string().trim(), sshKeyProblem)
 const gitSource = checked(z.string().min(1), gitProblem)
-const secret = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('file'), path: z.string().min(1) }),
-  z.strictObject({ kind: z.literal('env'), name: z.string().min(1) }),
-  z.strictObject({ kind: z.literal('command'), command: z.tuple([z.string().min(1)], z.string()) })
-], 'must be fromFile(…), fromEnv(…) or fromCommand(…): a secret itself does not belong in the site file')
+const secret = z.discriminatedUnion(
+  'kind',
+  [
+    z.strictObject({ kind: z.literal('file'), path: z.string().min(1) }),
+    z.strictObject({ kind: z.literal('env'), name: z.string().min(1) }),
+    z.strictObject({ kind: z.literal('command'), command: z.tuple([z.string().min(1)], z.string()) }),
+  ],
+  'must be fromFile(…), fromEnv(…) or fromCommand(…): a secret itself does not belong in the site file',
+)
 
 const slot = z.strictObject({
   /** Fixed VMID of this slot; must be free or already this slot's. */
   vmid,
   /** Fixed private address of this slot. */
-  address
+  address,
 })
 
 const group = z.strictObject({
@@ -64,16 +90,18 @@ const group = z.strictObject({
   dataGiB: z.int().min(1).max(65_536).default(32),
   /** VMID of the depot: a protected VM that is never started and owns the data disk while no slot does. */
   depot: vmid,
-  slots: z.strictObject({ blue: slot, green: slot })
+  slots: z.strictObject({ blue: slot, green: slot }),
 })
 
-const base = z.strictObject({
-  os: z.enum(['ubuntu-24.04', 'debian-13']),
-  /** Where Proxmox downloads the cloud image from, or (`file`) a file on this computer that is uploaded. */
-  url: z.url({ protocol: /^https?$/ }).optional(),
-  file: z.string().min(1).optional(),
-  sha256
-}).refine((value) => (value.url === undefined) !== (value.file === undefined), 'needs exactly one of url and file')
+const base = z
+  .strictObject({
+    os: z.enum(['ubuntu-24.04', 'debian-13']),
+    /** Where Proxmox downloads the cloud image from, or (`file`) a file on this computer that is uploaded. */
+    url: z.url({ protocol: /^https?$/ }).optional(),
+    file: z.string().min(1).optional(),
+    sha256,
+  })
+  .refine((value) => (value.url === undefined) !== (value.file === undefined), 'needs exactly one of url and file')
 
 const schema = z.strictObject({
   /** Names this installation in VM names, tags and Terraform state. */
@@ -86,42 +114,55 @@ const schema = z.strictObject({
     /** What the API is verified with: the CA that `golden setup` asks the host for, after it has shown the certificate's fingerprint. */
     caFile: z.string().default('secrets/proxmox-ca.pem'),
     /** `user@realm!name` of the API token. */
-    tokenId: z.string().regex(/^[^@!\s]+@[^@!\s]+![A-Za-z][A-Za-z0-9._-]*$/, 'must be like golden@pve!golden').default('golden@pve!golden'),
+    tokenId: z
+      .string()
+      .regex(/^[^@!\s]+@[^@!\s]+![A-Za-z][A-Za-z0-9._-]*$/, 'must be like golden@pve!golden')
+      .default('golden@pve!golden'),
     /** The token's secret, as `golden setup` writes it. */
     token: secret.default({ kind: 'file', path: 'secrets/proxmox-token' }),
     /** Pool of templates and slots. */
     pool: poolId.default('golden'),
     /** Pool of the depots; the token may do little there. */
     depotPool: poolId.default('golden-depots'),
-    storage: z.strictObject({
-      /** Where VM disks live: LVM-thin, ZFS, Ceph RBD, Btrfs, a directory, NFS or SMB/CIFS. */
-      disks: storageId.default('local-lvm'),
-      /** Directory storage for seeds and imports, made by `golden setup`. No disk may live there. */
-      iso: storageId.default('golden-iso'),
-      /** The folder of that storage on the node, used when setup makes it. */
-      isoPath: z.string().startsWith('/').default('/var/lib/golden-iso')
-    }).prefault({}),
+    storage: z
+      .strictObject({
+        /** Where VM disks live: LVM-thin, ZFS, Ceph RBD, Btrfs, a directory, NFS or SMB/CIFS. */
+        disks: storageId.default('local-lvm'),
+        /** Directory storage for seeds and imports, made by `golden setup`. No disk may live there. */
+        iso: storageId.default('golden-iso'),
+        /** The folder of that storage on the node, used when setup makes it. */
+        isoPath: z.string().startsWith('/').default('/var/lib/golden-iso'),
+      })
+      .prefault({}),
     /** A bridge of the node, or a vnet of SDN. */
     bridge: z.string().min(1).default('vmbr0'),
     vlan: z.int().min(1).max(4094).optional(),
     /** Templates get VMIDs from this range. */
     templates: z.strictObject({ first: vmid, last: vmid }).default(templateRange),
     /** A SOCKS5 proxy through which this computer reaches the VMs' LAN, if it is not in it. Proxmox's API is reached directly. */
-    socksProxy: z.strictObject({ host: z.string().min(1), port }).optional()
+    socksProxy: z.strictObject({ host: z.string().min(1), port }).optional(),
   }),
   network: z.strictObject({
     /** The LAN in which all VMs of the site have their addresses. */
-    subnet: network.refine((text) => { const found = parseNetwork(text); return found !== undefined && found.prefix >= 8 && isOneMachine(text.split('/')[0] ?? '') }, 'must be a network of machines, a /8 at most'),
+    subnet: network.refine((text) => {
+      const found = parseNetwork(text)
+      return found !== undefined && found.prefix >= 8 && isOneMachine(text.split('/')[0] ?? '')
+    }, 'must be a network of machines, a /8 at most'),
     gateway: address,
     nameservers: z.array(address).min(1),
     /** NTP servers by address; none: the VMs go by the clock that Proxmox gives them, and nothing is let out for it. */
     ntp: z.array(address).default([]),
     /** What the containers use inside of each VM: a private network of a /23 at least that nothing else of the site is in. */
-    containers: network.refine((text) => { const found = parseNetwork(text); return found !== undefined && found.prefix <= 23 && isPrivate(found) }, 'must be a /23 or larger in 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16').default(defaultContainers),
+    containers: network
+      .refine((text) => {
+        const found = parseNetwork(text)
+        return found !== undefined && found.prefix <= 23 && isPrivate(found)
+      }, 'must be a /23 or larger in 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16')
+      .default(defaultContainers),
     /** Who may use SSH, Grafana and the VMs' own addresses. */
     admin: z.array(network).min(1),
     /** What VMs and their containers may reach besides DNS: git hosts and the like. */
-    outgoing: z.array(z.strictObject({ to: network, port, protocol: z.enum(['tcp', 'udp']).default('tcp') })).default([])
+    outgoing: z.array(z.strictObject({ to: network, port, protocol: z.enum(['tcp', 'udp']).default('tcp') })).default([]),
   }),
   public: z.strictObject({
     /** The name (or address) in people's MCP settings; in the certificate and nginx's server_name. */
@@ -130,7 +171,7 @@ const schema = z.strictObject({
     httpsPort: port.default(443),
     httpPort: port.default(80),
     /** Own certificate instead of the one that `golden init` makes. */
-    certificate: z.strictObject({ chainFile: z.string().min(1), key: secret }).optional()
+    certificate: z.strictObject({ chainFile: z.string().min(1), key: secret }).optional(),
   }),
   image: z.strictObject({
     base,
@@ -141,10 +182,10 @@ const schema = z.strictObject({
       memoryMiB: z.int().min(1024).default(2048),
       diskGiB: z.int().min(4).default(16),
       /** How long Packer waits for SSH, in minutes. */
-      sshTimeoutMinutes: z.int().min(1).max(120).default(15)
+      sshTimeoutMinutes: z.int().min(1).max(120).default(15),
     }),
     /** Registries with a CA of their own, for baking only; nothing of it stays in the image. */
-    registries: z.array(z.strictObject({ host: registryHost, caFile: z.string().min(1) })).default([])
+    registries: z.array(z.strictObject({ host: registryHost, caFile: z.string().min(1) })).default([]),
   }),
   serena: z.strictObject({
     /** One process each: `streamable-http` at /mcp, `sse` at /sse. */
@@ -155,36 +196,56 @@ const schema = z.strictObject({
     shell: z.boolean().default(false),
     memoryMiB: z.int().min(512).default(2560),
     /** Made at the first activation: cloned from `git`, or an empty folder. */
-    projects: z.array(z.strictObject({ name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be a plain folder name'), git: gitSource.optional() })).default([]),
+    projects: z
+      .array(
+        z.strictObject({
+          name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be a plain folder name'),
+          git: gitSource.optional(),
+        }),
+      )
+      .default([]),
     /** Who may connect, by Basic auth. */
-    users: z.array(z.strictObject({ name: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be letters, digits, dots, hyphens and underscores'), password: secret })).min(1)
+    users: z
+      .array(
+        z.strictObject({
+          name: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be letters, digits, dots, hyphens and underscores'),
+          password: secret,
+        }),
+      )
+      .min(1),
   }),
-  logging: z.strictObject({
-    retentionDays: z.int().min(1).max(3650).default(30),
-    /**
-     * What brings the log lines to Loki. `otelcol`, the OpenTelemetry Collector, loses nothing that there is room for;
-     * `promtail` has reached its end of life and does (docs/logging.md).
-     */
-    agent: z.enum(['otelcol', 'promtail']).default('otelcol'),
-    /** The port of Grafana and of Loki's push on the logging service address; never forwarded by a router. */
-    port: port.default(8443)
-  }).prefault({}),
-  ssh: z.strictObject({
-    /** Keys of the people who work on the projects (git push, SFTP, rsync); user `projects`, owns the projects and nothing else. */
-    projectKeys: z.array(sshKey).default([]),
-    /** Keys of administrators; user `admin` with sudo. None by default. */
-    adminKeys: z.array(sshKey).default([])
-  }).prefault({}),
+  logging: z
+    .strictObject({
+      retentionDays: z.int().min(1).max(3650).default(30),
+      /**
+       * What brings the log lines to Loki. `otelcol`, the OpenTelemetry Collector, loses nothing that there is room for;
+       * `promtail` has reached its end of life and does (docs/logging.md).
+       */
+      agent: z.enum(['otelcol', 'promtail']).default('otelcol'),
+      /** The port of Grafana and of Loki's push on the logging service address; never forwarded by a router. */
+      port: port.default(8443),
+    })
+    .prefault({}),
+  ssh: z
+    .strictObject({
+      /** Keys of the people who work on the projects (git push, SFTP, rsync); user `projects`, owns the projects and nothing else. */
+      projectKeys: z.array(sshKey).default([]),
+      /** Keys of administrators; user `admin` with sudo. None by default. */
+      adminKeys: z.array(sshKey).default([]),
+    })
+    .prefault({}),
   groups: z.record(name, group),
   /** Where Terraform's state lives. @default a file in the site folder */
-  backend: z.discriminatedUnion('type', [
-    z.strictObject({ type: z.literal('local') }),
-    z.strictObject({ type: z.literal('http'), config: z.record(z.string(), z.unknown()) }),
-    z.strictObject({ type: z.literal('s3'), config: z.record(z.string(), z.unknown()) }),
-    z.strictObject({ type: z.literal('pg'), config: z.record(z.string(), z.unknown()) })
-  ]).default({ type: 'local' }),
+  backend: z
+    .discriminatedUnion('type', [
+      z.strictObject({ type: z.literal('local') }),
+      z.strictObject({ type: z.literal('http'), config: z.record(z.string(), z.unknown()) }),
+      z.strictObject({ type: z.literal('s3'), config: z.record(z.string(), z.unknown()) }),
+      z.strictObject({ type: z.literal('pg'), config: z.record(z.string(), z.unknown()) }),
+    ])
+    .default({ type: 'local' }),
   /** The program behind CDKTF. @default 'tofu', pinned by tools/ */
-  engine: z.enum(['tofu', 'terraform']).default('tofu')
+  engine: z.enum(['tofu', 'terraform']).default('tofu'),
 })
 
 /** A checked site with all defaults filled in. */
@@ -232,7 +293,12 @@ export function groupWithRole(site: Site, role: Role): { name: string; group: Gr
 }
 
 /** What of the Proxmox host the site makes use of. */
-export const placeOf = ({ proxmox }: Site): PlaceWanted => ({ node: proxmox.node, disks: proxmox.storage.disks, iso: proxmox.storage.iso, bridge: proxmox.bridge })
+export const placeOf = ({ proxmox }: Site): PlaceWanted => ({
+  node: proxmox.node,
+  disks: proxmox.storage.disks,
+  iso: proxmox.storage.iso,
+  bridge: proxmox.bridge,
+})
 
 /** Name of a slot's VM, also its host name: `home-serena-blue`. */
 export const slotVmName = (site: Site, groupName: string, slotName: SlotName): string => `${site.name}-${groupName}-${slotName}`

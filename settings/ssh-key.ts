@@ -2,7 +2,9 @@
 import { createPublicKey } from 'node:crypto'
 
 const nistCurves: Readonly<Record<string, { readonly crv: string; readonly bytes: number }>> = {
-  nistp256: { crv: 'P-256', bytes: 32 }, nistp384: { crv: 'P-384', bytes: 48 }, nistp521: { crv: 'P-521', bytes: 66 }
+  nistp256: { crv: 'P-256', bytes: 32 },
+  nistp384: { crv: 'P-384', bytes: 48 },
+  nistp521: { crv: 'P-521', bytes: 66 },
 }
 /** sshd takes no shorter ones (RequiredRSASize in sshd_config.d/10-golden.conf). */
 export const rsaBits = 2048
@@ -29,7 +31,7 @@ export function sshKeyProblem(line: string): string | undefined {
 /** The fields of a blob, each with its length before it. */
 function split(blob: Buffer): Buffer[] | undefined {
   const fields: Buffer[] = []
-  for (let at = 0; at < blob.length;) {
+  for (let at = 0; at < blob.length; ) {
     if (at + 4 > blob.length) return undefined
     const end = at + 4 + blob.readUInt32BE(at)
     if (end > blob.length) return undefined
@@ -43,20 +45,25 @@ type Check = (fields: readonly Buffer[]) => string | undefined
 
 const notWhole = 'is not whole: its middle part is not what its type has'
 
-const ed25519 = (more: number): Check => (fields) => fields.length === 1 + more && fields[0]?.length === 32 ? undefined : notWhole
+const ed25519 =
+  (more: number): Check =>
+  (fields) =>
+    fields.length === 1 + more && fields[0]?.length === 32 ? undefined : notWhole
 
-const ecdsa = (curve: string, more: number): Check => ([name, point, ...others]) => {
-  const known = nistCurves[curve]
-  if (known === undefined || name?.toString('latin1') !== curve || others.length !== more) return notWhole
-  if (point?.length !== 1 + 2 * known.bytes || point[0] !== 4) return notWhole
-  const half = (at: number): string => point.subarray(1 + at * known.bytes, 1 + (at + 1) * known.bytes).toString('base64url')
-  try {
-    createPublicKey({ format: 'jwk', key: { kty: 'EC', crv: known.crv, x: half(0), y: half(1) } })
-    return undefined
-  } catch {
-    return 'is not whole: it is no point of its curve'
+const ecdsa =
+  (curve: string, more: number): Check =>
+  ([name, point, ...others]) => {
+    const known = nistCurves[curve]
+    if (known === undefined || name?.toString('latin1') !== curve || others.length !== more) return notWhole
+    if (point?.length !== 1 + 2 * known.bytes || point[0] !== 4) return notWhole
+    const half = (at: number): string => point.subarray(1 + at * known.bytes, 1 + (at + 1) * known.bytes).toString('base64url')
+    try {
+      createPublicKey({ format: 'jwk', key: { kty: 'EC', crv: known.crv, x: half(0), y: half(1) } })
+      return undefined
+    } catch {
+      return 'is not whole: it is no point of its curve'
+    }
   }
-}
 
 /** The bits of a number that is not negative, as `mpint` of RFC 4251. */
 function bits(number: Buffer | undefined): number | undefined {
@@ -70,7 +77,9 @@ function bits(number: Buffer | undefined): number | undefined {
 const rsa: Check = ([exponent, modulus, ...others]) => {
   const size = bits(modulus)
   if (others.length > 0 || size === undefined || bits(exponent) === undefined) return notWhole
-  return size >= rsaBits ? undefined : `is an RSA key of ${size} bits: sshd takes ${rsaBits} and more. Make a new one: ssh-keygen -t ed25519`
+  return size >= rsaBits
+    ? undefined
+    : `is an RSA key of ${size} bits: sshd takes ${rsaBits} and more. Make a new one: ssh-keygen -t ed25519`
 }
 
 const parts: Readonly<Record<string, Check>> = {
@@ -80,5 +89,5 @@ const parts: Readonly<Record<string, Check>> = {
   'ecdsa-sha2-nistp384': ecdsa('nistp384', 0),
   'ecdsa-sha2-nistp521': ecdsa('nistp521', 0),
   'sk-ssh-ed25519@openssh.com': ed25519(1),
-  'sk-ecdsa-sha2-nistp256@openssh.com': ecdsa('nistp256', 1)
+  'sk-ecdsa-sha2-nistp256@openssh.com': ecdsa('nistp256', 1),
 }

@@ -12,7 +12,9 @@ export interface AppProps extends Pick<GroupStackProps, 'folder' | 'project' | '
 
 /** A stack for each group, added to the app; each depends on the one before, so that they go one after another. */
 export function addStacks(app: App, { site, deployment = noDeployment, ...places }: AppProps): GroupStack[] {
-  const stacks = groupOrder(site, deployment).map((group) => new GroupStack(app, { site, group, pins: deployment.groups[group], ...places }))
+  const stacks = groupOrder(site, deployment).map(
+    (group) => new GroupStack(app, { site, group, pins: deployment.groups[group], ...places }),
+  )
   for (const [index, stack] of stacks.entries()) {
     const before = stacks[index - 1]
     if (before !== undefined) stack.addDependency(before)

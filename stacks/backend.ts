@@ -18,7 +18,7 @@ class SiteBackend extends TerraformBackend {
   }
 
   override getRemoteStateDataSource(): TerraformRemoteState {
-    throw new Error('stacks of this project do not read each other\'s state')
+    throw new Error("stacks of this project do not read each other's state")
   }
 }
 
@@ -32,11 +32,20 @@ export function addBackend(stack: Construct, stackName: string, backend: Site['b
   else new SiteBackend(stack, backend.type, configFor(stackName, backend.type, backend.config))
 }
 
-function configFor(stackName: string, type: 'http' | 's3' | 'pg', config: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+function configFor(
+  stackName: string,
+  type: 'http' | 's3' | 'pg',
+  config: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> {
   const below = (value: unknown): string => `${String(value ?? '').replace(/\/+$/, '')}/${stackName}`
   switch (type) {
-    case 'http': return Object.fromEntries(Object.entries(config).map(([key, value]) => [key, /^(address|lock_address|unlock_address)$/.test(key) ? below(value) : value]))
-    case 's3': return { ...config, key: `${below(config['key'] ?? 'serena-golden')}.tfstate` }
-    case 'pg': return { ...config, schema_name: `${String(config['schema_name'] ?? 'golden')}_${stackName.replaceAll('-', '_')}` }
+    case 'http':
+      return Object.fromEntries(
+        Object.entries(config).map(([key, value]) => [key, /^(address|lock_address|unlock_address)$/.test(key) ? below(value) : value]),
+      )
+    case 's3':
+      return { ...config, key: `${below(config['key'] ?? 'serena-golden')}.tfstate` }
+    case 'pg':
+      return { ...config, schema_name: `${String(config['schema_name'] ?? 'golden')}_${stackName.replaceAll('-', '_')}` }
   }
 }

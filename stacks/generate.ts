@@ -12,7 +12,11 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
 /** What the stacks use. */
-export const resourceTypes = ['proxmox_virtual_environment_vm', 'proxmox_virtual_environment_firewall_options', 'proxmox_virtual_environment_firewall_rules'] as const
+export const resourceTypes = [
+  'proxmox_virtual_environment_vm',
+  'proxmox_virtual_environment_firewall_options',
+  'proxmox_virtual_environment_firewall_rules',
+] as const
 const source = 'registry.terraform.io/bpg/proxmox'
 const schemaFile = join(import.meta.dirname, 'provider-schema.json')
 const bindingsFolder = join(import.meta.dirname, 'bindings')
@@ -27,19 +31,28 @@ export interface FilteredSchema {
 
 interface ProviderSchemas {
   readonly format_version: string
-  readonly provider_schemas: Readonly<Record<string, { readonly provider: unknown; readonly resource_schemas: Readonly<Record<string, unknown>> }>>
+  readonly provider_schemas: Readonly<
+    Record<string, { readonly provider: unknown; readonly resource_schemas: Readonly<Record<string, unknown>> }>
+  >
 }
 
 /** @param full what `tofu providers schema -json` prints (Terraform's "JSON provider schema" format) */
 export function filterSchema(full: ProviderSchemas): FilteredSchema['schema'] {
-  const [proxmox] = Object.entries(full.provider_schemas).filter(([name]) => name.endsWith('/bpg/proxmox')).map(([, schema]) => schema)
+  const [proxmox] = Object.entries(full.provider_schemas)
+    .filter(([name]) => name.endsWith('/bpg/proxmox'))
+    .map(([, schema]) => schema)
   if (proxmox === undefined) throw new Error('the schema has no provider bpg/proxmox')
-  const resource_schemas = Object.fromEntries(resourceTypes.map((type) => {
-    const schema = proxmox.resource_schemas[type]
-    if (schema === undefined) throw new Error(`the provider has no resource ${type}`)
-    return [type, withoutProse(schema)]
-  }))
-  return { format_version: full.format_version, provider_schemas: { [source]: { provider: withoutProse(proxmox.provider), resource_schemas } } }
+  const resource_schemas = Object.fromEntries(
+    resourceTypes.map((type) => {
+      const schema = proxmox.resource_schemas[type]
+      if (schema === undefined) throw new Error(`the provider has no resource ${type}`)
+      return [type, withoutProse(schema)]
+    }),
+  )
+  return {
+    format_version: full.format_version,
+    provider_schemas: { [source]: { provider: withoutProse(proxmox.provider), resource_schemas } },
+  }
 }
 
 const prose = new Set(['description', 'description_kind', 'deprecated', 'deprecation_message'])
@@ -48,15 +61,24 @@ const prose = new Set(['description', 'description_kind', 'deprecated', 'depreca
 function withoutProse(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutProse)
   if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).filter(([key, part]) => !prose.has(key) || typeof part === 'object').map(([key, part]) => [key, withoutProse(part)]))
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([key, part]) => !prose.has(key) || typeof part === 'object')
+      .map(([key, part]) => [key, withoutProse(part)]),
+  )
 }
 
 export const readFilteredSchema = (): FilteredSchema => JSON.parse(readFileSync(schemaFile, 'utf8')) as FilteredSchema
 
 /** Makes the bindings unless they are there already. Safe when several processes do it at once. */
 export async function ensureBindings(): Promise<void> {
-  const generator = JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')) as { devDependencies: Record<string, string> }
-  const key = createHash('sha256').update(readFileSync(schemaFile)).update(`${layout} ${generator.devDependencies['@cdktn/provider-generator']}`).digest('hex')
+  const generator = JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')) as {
+    devDependencies: Record<string, string>
+  }
+  const key = createHash('sha256')
+    .update(readFileSync(schemaFile))
+    .update(`${layout} ${generator.devDependencies['@cdktn/provider-generator']}`)
+    .digest('hex')
   const upToDate = (): boolean => existsSync(join(bindingsFolder, key))
   if (upToDate()) return
   const folder = await mkdtemp(`${bindingsFolder}-`)

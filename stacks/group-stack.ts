@@ -46,7 +46,14 @@ export class GroupStack extends TerraformStack {
     // A condition has to refer to something.
     const pinned = new TerraformLocal(this, 'pinned', false)
     new DataResource(this, 'needs_pin', {
-      lifecycle: { precondition: [{ condition: pinned.expression, errorMessage: `Group ${group} has no release in deployment.json yet: run "npx golden deploy", which pins the newest image and applies it.` }] }
+      lifecycle: {
+        precondition: [
+          {
+            condition: pinned.expression,
+            errorMessage: `Group ${group} has no release in deployment.json yet: run "npx golden deploy", which pins the newest image and applies it.`,
+          },
+        ],
+      },
     })
   }
 
@@ -74,7 +81,21 @@ export class GroupStack extends TerraformStack {
       cpu: { cores: wanted.cores, type: 'x86-64-v2-AES' },
       memory: { dedicated: wanted.memoryMiB },
       // The provider calls it an attribute, so that all of it has to be there; what is not ours to say has its defaults.
-      networkDevice: [{ bridge: wanted.bridge, macAddress: wanted.mac, model: 'virtio', firewall: true, vlanId: wanted.vlan ?? 0, enabled: true, disconnected: false, mtu: 0, queues: 0, rateLimit: 0, trunks: '' }],
+      networkDevice: [
+        {
+          bridge: wanted.bridge,
+          macAddress: wanted.mac,
+          model: 'virtio',
+          firewall: true,
+          vlanId: wanted.vlan ?? 0,
+          enabled: true,
+          disconnected: false,
+          mtu: 0,
+          queues: 0,
+          rateLimit: 0,
+          trunks: '',
+        },
+      ],
       // A first boot without hardware help takes minutes. After this the provider goes on without the VM's addresses, of
       // which nobody here makes use; the activation waits for the guest itself, and knows what to do when it is silent.
       agent: { enabled: true, timeout: '5m' },
@@ -86,27 +107,39 @@ export class GroupStack extends TerraformStack {
         // The data disk comes and goes behind Terraform's back, and so does the owner's protection. Any change of a
         // disk block would make the provider delete every disk that it does not know.
         ignoreChanges: ['disk', 'protection'],
-        precondition: [{
-          condition: `\${${ledger.fqn}.output.digest == "${digest}"}`,
-          errorMessage: `Slot ${slot} of group ${group} runs another release than deployment.json says. A running slot is never edited: restore its entry in deployment.json, or end the release with "npx golden destroy ${group}" first. The data is kept.`
-        }]
-      }
+        precondition: [
+          {
+            condition: `\${${ledger.fqn}.output.digest == "${digest}"}`,
+            errorMessage: `Slot ${slot} of group ${group} runs another release than deployment.json says. A running slot is never edited: restore its entry in deployment.json, or end the release with "npx golden destroy ${group}" first. The data is kept.`,
+          },
+        ],
+      },
     })
     const replaced = { replaceTriggeredBy: [`${vm.terraformResourceType}.${vm.friendlyUniqueId}.id`] }
-    const options = new VirtualEnvironmentFirewallOptions(this, `${slot}_firewall`, { nodeName: wanted.node, vmId: vm.vmId, ...proxmoxFirewallOptions, lifecycle: replaced })
-    const rules = new VirtualEnvironmentFirewallRules(this, `${slot}_rules`, { nodeName: wanted.node, vmId: vm.vmId, rule: proxmoxRules(flows), lifecycle: replaced })
+    const options = new VirtualEnvironmentFirewallOptions(this, `${slot}_firewall`, {
+      nodeName: wanted.node,
+      vmId: vm.vmId,
+      ...proxmoxFirewallOptions,
+      lifecycle: replaced,
+    })
+    const rules = new VirtualEnvironmentFirewallRules(this, `${slot}_rules`, {
+      nodeName: wanted.node,
+      vmId: vm.vmId,
+      rule: proxmoxRules(flows),
+      lifecycle: replaced,
+    })
     // Apart from the activation: an engine runs no destroy-time hook of what failed half-way, and just then the VM may
     // own the data.
     const owner = new DataResource(this, `${slot}_owner`, {
       input: { vm: vm.id },
       triggersReplace: { vm: vm.id, active },
       dependsOn: [ledger, vm, options, rules],
-      provisioners: [this.#hook('destroy', 'release', slot, release)]
+      provisioners: [this.#hook('destroy', 'release', slot, release)],
     })
     new DataResource(this, `${slot}_activation`, {
       triggersReplace: { owner: owner.id },
       dependsOn: [owner],
-      provisioners: active ? [this.#hook('create', 'activate', slot, release)] : []
+      provisioners: active ? [this.#hook('create', 'activate', slot, release)] : [],
     })
   }
 
@@ -118,7 +151,7 @@ export class GroupStack extends TerraformStack {
       when,
       workingDir: project,
       command: `exec ${shellWord(node)} golden.ts hook ${hook} ${group} ${slot} ${release.id}`,
-      environment: { GOLDEN_SITE: folder }
+      environment: { GOLDEN_SITE: folder },
     }
   }
 }

@@ -8,7 +8,9 @@ import { buildRoot } from '../lab/debian/root.ts'
 import { ensureTools, ToolFailure } from '../tools/index.ts'
 import { plainLines } from '../tools/progress.ts'
 
-const say = (line: string): void => { process.stderr.write(`${line}\n`) }
+const say = (line: string): void => {
+  process.stderr.write(`${line}\n`)
+}
 const abort = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => abort.abort(new Error(`stopped by ${name}`)))
 const began = performance.now()
@@ -24,10 +26,16 @@ try {
   } else {
     say('not root: tests that need network namespaces or a Debian root are skipped by name')
   }
-  await ensureTools(['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox', ...(withJournal ? ['otelcol', 'promtail', 'loki'] as const : [])], {
-    signal: abort.signal,
-    report: plainLines(say)
-  })
+  await ensureTools(
+    [
+      'packer',
+      'packer-plugin-proxmox',
+      'tofu',
+      'terraform-provider-proxmox',
+      ...(withJournal ? (['otelcol', 'promtail', 'loki'] as const) : []),
+    ],
+    { signal: abort.signal, report: plainLines(say) },
+  )
   say(`ready to test after ${Math.round((performance.now() - began) / 1000)} s`)
 } catch (error) {
   if (!(error instanceof ToolFailure)) throw error

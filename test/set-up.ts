@@ -17,8 +17,8 @@ export const testLock: Lock = {
     serena: { image: 'ghcr.io/oraios/serena', digest: digest('1') },
     nginx: { image: 'docker.io/library/nginx', digest: digest('2') },
     otelcol: { image: 'docker.io/otel/opentelemetry-collector-contrib', digest: digest('3') },
-    loki: { image: 'docker.io/grafana/loki', digest: digest('4') }
-  }
+    loki: { image: 'docker.io/grafana/loki', digest: digest('4') },
+  },
 }
 
 export interface SetUp {
@@ -38,7 +38,14 @@ export async function setUp(lab: Lab, site: Site, folder: string): Promise<SetUp
   const root = connect({ url: lab.connection.apiUrl, caPem, auth: { id, secret } })
   const wanted = wantedSetup(site, { enableFirewall: false, replaceToken: false })
   const token = { id: site.proxmox.tokenId, secret: '' }
-  await applySetup(root, planSetup(wanted, await observeSetup(root, wanted)), () => {}, async (made) => { token.secret = made })
+  await applySetup(
+    root,
+    planSetup(wanted, await observeSetup(root, wanted)),
+    () => {},
+    async (made) => {
+      token.secret = made
+    },
+  )
   return { caFile, token, root, proxmox: connect({ url: lab.connection.apiUrl, caPem, auth: token }) }
 }
 
@@ -46,16 +53,18 @@ export async function setUp(lab: Lab, site: Site, folder: string): Promise<SetUp
 export const watched = (progress: Progress, watch: (text: string) => void): Progress => ({
   step: (title, run) => {
     watch(title)
-    return progress.step(title, (note) => run((text) => {
-      watch(text)
-      note(text)
-    }))
+    return progress.step(title, (note) =>
+      run((text) => {
+        watch(text)
+        note(text)
+      }),
+    )
   },
   info: (text) => {
     watch(text)
     progress.info(text)
   },
-  warn: progress.warn
+  warn: progress.warn,
 })
 
 /** A renderer that writes everything down, in order. */
@@ -66,10 +75,16 @@ export function recorder(): { readonly shown: string[]; readonly progress: Progr
     progress: {
       step: async (title, run) => {
         shown.push(title)
-        return run((note) => { shown.push(`  ${note}`) })
+        return run((note) => {
+          shown.push(`  ${note}`)
+        })
       },
-      info: (text) => { shown.push(text) },
-      warn: (text) => { shown.push(`warning: ${text}`) }
-    }
+      info: (text) => {
+        shown.push(text)
+      },
+      warn: (text) => {
+        shown.push(`warning: ${text}`)
+      },
+    },
   }
 }

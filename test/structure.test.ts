@@ -18,7 +18,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   stacks: ['core', 'proxmox', 'settings', 'images', 'releases'],
   rollout: ['core', 'proxmox', 'settings', 'images', 'releases'],
   scripts: ['core', 'proxmox', 'tools', 'settings', 'images', 'releases', 'packer', 'stacks', 'rollout'],
-  demo: ['core', 'proxmox', 'tools', 'settings', 'images', 'releases', 'packer', 'stacks', 'rollout', 'scripts', 'lab']
+  demo: ['core', 'proxmox', 'tools', 'settings', 'images', 'releases', 'packer', 'stacks', 'rollout', 'scripts', 'lab'],
 }
 
 interface Import {
@@ -30,25 +30,33 @@ interface Import {
 
 /** What a source imports of this project, by paths from the project's folder. */
 function importsOf(file: string, source: string): Import[] {
-  const found = source.matchAll(/(?:^|\n)(?:import|export)(\s+type)?\b[^'"\n]*?from\s+'(\.[^']+)'|\bimport\(\s*'(\.[^']+)'\s*\)|(?:^|\n)import\s+'(\.[^']+)'/g)
-  return [...found].map(([, types, one, two, three]) => ({ file, target: relative(root, resolve(root, dirname(file), one ?? two ?? three ?? '')), typesOnly: types !== undefined }))
+  const found = source.matchAll(
+    /(?:^|\n)(?:import|export)(\s+type)?\b[^'"\n]*?from\s+'(\.[^']+)'|\bimport\(\s*'(\.[^']+)'\s*\)|(?:^|\n)import\s+'(\.[^']+)'/g,
+  )
+  return [...found].map(([, types, one, two, three]) => ({
+    file,
+    target: relative(root, resolve(root, dirname(file), one ?? two ?? three ?? '')),
+    typesOnly: types !== undefined,
+  }))
 }
 
-const roomOf = (path: string): string => path.includes('/') ? path.slice(0, path.indexOf('/')) : ''
+const roomOf = (path: string): string => (path.includes('/') ? path.slice(0, path.indexOf('/')) : '')
 
 /** Imports that go where their room may not. */
 function wrongArrows(imports: readonly Import[]): string[] {
-  return imports.filter(({ file, target }) => {
-    const [from, to] = [roomOf(file), roomOf(target)]
-    if (from === to || from === '' || to === '') return false
-    return !(allowed[from] ?? []).includes(to)
-  }).map(({ file, target }) => `${file} → ${target}`)
+  return imports
+    .filter(({ file, target }) => {
+      const [from, to] = [roomOf(file), roomOf(target)]
+      if (from === to || from === '' || to === '') return false
+      return !(allowed[from] ?? []).includes(to)
+    })
+    .map(({ file, target }) => `${file} → ${target}`)
 }
 
 /** Files that import each other, by whatever way: each circle once. */
 function circles(imports: readonly Import[]): string[] {
   const next = new Map<string, string[]>()
-  for (const { file, target, typesOnly } of imports) if (!typesOnly) next.set(file, [...next.get(file) ?? [], target])
+  for (const { file, target, typesOnly } of imports) if (!typesOnly) next.set(file, [...(next.get(file) ?? []), target])
   const state = new Map<string, 'open' | 'done'>()
   const found: string[] = []
   const visit = (file: string, path: readonly string[]): void => {
@@ -65,11 +73,19 @@ function circles(imports: readonly Import[]): string[] {
   return found
 }
 
-const files = globSync('{*.ts,{' + Object.keys(allowed).join(',') + '}/**/*.ts}', { cwd: root, exclude: ['stacks/bindings/**', '**/node_modules/**'] })
+const files = globSync('{*.ts,{' + Object.keys(allowed).join(',') + '}/**/*.ts}', {
+  cwd: root,
+  exclude: ['stacks/bindings/**', '**/node_modules/**'],
+})
 const imports = files.flatMap((file) => importsOf(file, readFileSync(join(root, file), 'utf8')))
 
 test('every room is in the table, and there are no others', () => {
-  const rooms = new Set(globSync('*/**/*.ts', { cwd: root, exclude: ['node_modules/**', 'test/**', 'bench/**', 'site/**', 'cdktf.out/**', 'stacks/bindings/**', '**/node_modules/**'] }).map(roomOf))
+  const rooms = new Set(
+    globSync('*/**/*.ts', {
+      cwd: root,
+      exclude: ['node_modules/**', 'test/**', 'bench/**', 'site/**', 'cdktf.out/**', 'stacks/bindings/**', '**/node_modules/**'],
+    }).map(roomOf),
+  )
   expect([...rooms].sort()).toEqual(Object.keys(allowed).sort())
   expect(imports.length).toBeGreaterThan(500)
 })

@@ -56,7 +56,9 @@ if (!hasPackages || !made.every(isThere)) {
     npm(`rebuild --ignore-scripts=false ${withScripts.join(' ')}`, ['rebuild', '--ignore-scripts=false', ...withScripts])
     const generated = spawnSync(join(root, 'node_modules/node/bin/node'), ['stacks/generate.ts'], { cwd: root, stdio: ['ignore', 2, 2] })
     if (generated.status !== 0) {
-      console.error(`setup: "node_modules/node/bin/node stacks/generate.ts" failed (${generated.error?.message ?? `exit code ${generated.status}`}). Run it by hand in ${root} to see why.`)
+      console.error(
+        `setup: "node_modules/node/bin/node stacks/generate.ts" failed (${generated.error?.message ?? `exit code ${generated.status}`}). Run it by hand in ${root} to see why.`,
+      )
       process.exit(1)
     }
   }

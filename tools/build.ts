@@ -21,10 +21,16 @@ export const MODULES = join(import.meta.dirname, 'go')
 export function buildArguments(go: GoBuild, target: string): readonly string[] {
   const variables = Object.entries(go.variables ?? {}).map(([name, value]) => ` -X ${name}=${value}`)
   return [
-    'build', '-mod=readonly', '-trimpath', '-buildvcs=false', '-v',
+    'build',
+    '-mod=readonly',
+    '-trimpath',
+    '-buildvcs=false',
+    '-v',
     `-ldflags=-s -w${variables.join('')}`,
     ...(go.tags === undefined ? [] : [`-tags=${go.tags.join(',')}`]),
-    '-o', target, go.package,
+    '-o',
+    target,
+    go.package,
   ]
 }
 
@@ -113,7 +119,8 @@ async function requireHeader(need: NonNullable<GoBuild['cgoHeader']>, compiler: 
 }
 
 function nextStep(said: string, go: GoBuild): string {
-  if (/no space left on device/.test(said)) return 'Make room: a cold build of everything needs about 13 GB in Go\'s caches and in /tmp.'
-  if (/dial tcp|no such host|i\/o timeout|TLS handshake/.test(said)) return 'Check this computer\'s way to the Go module proxy (go env GOPROXY).'
+  if (/no space left on device/.test(said)) return "Make room: a cold build of everything needs about 13 GB in Go's caches and in /tmp."
+  if (/dial tcp|no such host|i\/o timeout|TLS handshake/.test(said))
+    return "Check this computer's way to the Go module proxy (go env GOPROXY)."
   return `Run it by hand in tools/go/${go.module} to see more: go build -mod=readonly ${go.package}`
 }

@@ -76,7 +76,10 @@ async function sweep(root: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => [])) {
     const pid = Number.parseInt(name, 10)
     const path = join(folder, name)
-    const age = await stat(path).then((file) => Date.now() - file.mtimeMs, () => 0)
+    const age = await stat(path).then(
+      (file) => Date.now() - file.mtimeMs,
+      () => 0,
+    )
     if ((Number.isNaN(pid) || !isRunning(pid)) && age > 60_000) await rm(path, { recursive: true, force: true })
   }
 }

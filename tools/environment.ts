@@ -43,7 +43,10 @@ export async function prepareEnvironment(options: EnvironmentOptions = {}): Prom
   const cache = options.cacheDir ?? toolCache()
   const name = options.engine ?? 'tofu'
   const found = name === 'terraform' ? await findTerraform(options.searchPath ?? process.env['PATH'] ?? '', cache) : undefined
-  const tools = await ensureTools(['packer', 'packer-plugin-proxmox', 'terraform-provider-proxmox', ...(found ? [] : ['tofu' as const])], { ...options, cacheDir: cache })
+  const tools = await ensureTools(['packer', 'packer-plugin-proxmox', 'terraform-provider-proxmox', ...(found ? [] : ['tofu' as const])], {
+    ...options,
+    cacheDir: cache,
+  })
   const engine = found ?? { path: tools.tofu.path, version: tools.tofu.version }
   const parts = {
     packer: tools.packer.path,
@@ -128,7 +131,12 @@ async function installPlugin(packer: Tool, plugin: Tool, folder: string): Promis
   const argv = ['plugins', 'install', '--path', plugin.path, 'github.com/hashicorp/proxmox']
   await run(packer.path, argv, { env, timeout: 120_000 }).catch((error: Error & { stderr?: string }) => {
     const why = (error.stderr ?? '').trim() || error.message
-    throw new ToolFailure('plugin-not-installable', `packer refuses its Proxmox plugin ${plugin.version}: ${why}`, 'Take other programs of these names off PATH.', { cause: error })
+    throw new ToolFailure(
+      'plugin-not-installable',
+      `packer refuses its Proxmox plugin ${plugin.version}: ${why}`,
+      'Take other programs of these names off PATH.',
+      { cause: error },
+    )
   })
 }
 

@@ -34,10 +34,16 @@ export async function findGo(folder: string): Promise<Go> {
 }
 
 /** Where modules come from, and where Go keeps things; not what it builds, and for which computer. */
-const own = /^(GOPROXY|GOSUMDB|GONOSUMDB|GONOPROXY|GOPRIVATE|GOINSECURE|GOVCS|GOAUTH|NETRC|GOPATH|GOROOT|GOCACHE|GOMODCACHE|GOTMPDIR|GOTOOLCHAIN|GOMAXPROCS|GOENV|CC|PKG_CONFIG_PATH)$/
+const own =
+  /^(GOPROXY|GOSUMDB|GONOSUMDB|GONOPROXY|GOPRIVATE|GOINSECURE|GOVCS|GOAUTH|NETRC|GOPATH|GOROOT|GOCACHE|GOMODCACHE|GOTMPDIR|GOTOOLCHAIN|GOMAXPROCS|GOENV|CC|PKG_CONFIG_PATH)$/
 
 /** A go.work or GOFLAGS of the user's must not change what is built; their proxy and caches are used as they are. */
 export function goEnvironment(cgo = false): NodeJS.ProcessEnv {
   // Flags that are set to nothing count as not set, and then those of "go env -w" do.
-  return { ...childEnvironment(process.env, (name) => own.test(name)), CGO_ENABLED: cgo ? '1' : '0', GOWORK: 'off', GOFLAGS: '-mod=readonly' }
+  return {
+    ...childEnvironment(process.env, (name) => own.test(name)),
+    CGO_ENABLED: cgo ? '1' : '0',
+    GOWORK: 'off',
+    GOFLAGS: '-mod=readonly',
+  }
 }

@@ -82,7 +82,10 @@ async function read(path: string): Promise<Holder | undefined> {
 
 async function isAlive(path: string, holder: Holder): Promise<boolean> {
   if (holder.host !== hostname()) {
-    const age = await stat(path).then((file) => Date.now() - file.mtimeMs, () => Infinity)
+    const age = await stat(path).then(
+      (file) => Date.now() - file.mtimeMs,
+      () => Infinity,
+    )
     return age < FOREIGN_LOCK_MS
   }
   return isRunning(holder.pid) && (await birth(holder.pid)) === holder.born

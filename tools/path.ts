@@ -37,7 +37,12 @@ export async function executables(command: string, path: string, ownCache: strin
   for (const folder of new Set(path.split(':').filter((entry) => entry.startsWith('/')))) {
     if (`${folder}/`.startsWith(`${ownCache}/`)) continue
     const file = join(folder, command)
-    const usable = await access(file, constants.X_OK).then(() => stat(file)).then((info) => info.isFile(), () => false)
+    const usable = await access(file, constants.X_OK)
+      .then(() => stat(file))
+      .then(
+        (info) => info.isFile(),
+        () => false,
+      )
     if (usable) found.push(file)
   }
   return found

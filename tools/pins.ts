@@ -153,12 +153,7 @@ export const PINS: Readonly<Record<ToolName, Pin>> = {
         entry: 'loki-linux-amd64',
       },
     },
-    go: {
-      module: 'loki',
-      package: 'github.com/grafana/loki/v3/cmd/loki',
-      variables: { [lokiVersion]: '3.7.8' },
-      tags: ['netgo'],
-    },
+    go: { module: 'loki', package: 'github.com/grafana/loki/v3/cmd/loki', variables: { [lokiVersion]: '3.7.8' }, tags: ['netgo'] },
   },
 }
 

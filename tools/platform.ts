@@ -6,5 +6,9 @@ export function currentPlatform(os: string = process.platform, cpu: string = pro
   const arch = cpu === 'x64' ? 'amd64' : cpu
   const name = `${os}_${arch}`
   if (name === 'linux_amd64' || name === 'linux_arm64' || name === 'darwin_amd64' || name === 'darwin_arm64') return name
-  throw new ToolFailure('unsupported-platform', `${os} on ${cpu} is not supported`, 'Use Linux or macOS on an x86-64 or ARM64 computer (on Windows: WSL 2).')
+  throw new ToolFailure(
+    'unsupported-platform',
+    `${os} on ${cpu} is not supported`,
+    'Use Linux or macOS on an x86-64 or ARM64 computer (on Windows: WSL 2).',
+  )
 }

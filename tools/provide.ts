@@ -32,7 +32,10 @@ export async function provideFromHere(name: ToolName, pin: Pin, around: Surround
   const released = releaseEntryOf(name, pin, around)
   if (released !== undefined && (await lookUp(released)) !== undefined) return inCache(name, pin, released, 'release')
 
-  const built = await findGo(join(MODULES, pin.go.module)).then((go) => buildEntry(name, pin, go, around), () => undefined)
+  const built = await findGo(join(MODULES, pin.go.module)).then(
+    (go) => buildEntry(name, pin, go, around),
+    () => undefined,
+  )
   if (built !== undefined && (await lookUp(built)) !== undefined) return inCache(name, pin, built, 'built')
   return undefined
 }
@@ -59,7 +62,12 @@ export async function provideWithoutBuild(name: ToolName, pin: Pin, around: Surr
         const onBytes = (received: number, total?: number): void => {
           arrived = `${megabytes(received)}${total === undefined ? '' : ` of ${megabytes(total)}`} MB downloaded`
         }
-        await withProgress(around.report, name, () => arrived, () => downloadRelease(release, folder, target, { onBytes, signal: around.signal }))
+        await withProgress(
+          around.report,
+          name,
+          () => arrived,
+          () => downloadRelease(release, folder, target, { onBytes, signal: around.signal }),
+        )
         await verify(name, pin, target)
         return { version: pin.version, origin: 'release', from: release.url, sha256: release.sha256 }
       },
@@ -86,8 +94,15 @@ export async function provideByBuild(name: ToolName, pin: Pin, around: Surroundi
       around.report({ type: 'began', tool: name, action: 'build', text: `building ${pin.go.package} ${pin.version} with ${go.family}` })
       const target = await binary(folder, name, pin)
       let step = 'looking at its modules'
-      const onStep = (text: string): void => { step = text }
-      await withProgress(around.report, name, () => step, () => build(pin.go, go, target, join(folder, 'work'), { onStep, signal: around.signal }))
+      const onStep = (text: string): void => {
+        step = text
+      }
+      await withProgress(
+        around.report,
+        name,
+        () => step,
+        () => build(pin.go, go, target, join(folder, 'work'), { onStep, signal: around.signal }),
+      )
       await verify(name, pin, target)
       return { version: pin.version, origin: 'built', from: pin.go.package, go: go.family }
     },
@@ -110,8 +125,12 @@ async function binary(folder: string, name: ToolName, pin: Pin): Promise<string>
   return join(folder, 'bin', fileName(name, pin))
 }
 
-const inCache = (name: ToolName, pin: Pin, entry: Entry, origin: Origin): Tool =>
-  ({ name, version: pin.version, path: join(entryFolder(entry), 'bin', fileName(name, pin)), origin })
+const inCache = (name: ToolName, pin: Pin, entry: Entry, origin: Origin): Tool => ({
+  name,
+  version: pin.version,
+  path: join(entryFolder(entry), 'bin', fileName(name, pin)),
+  origin,
+})
 
 /** A program that doesn't start, or is another version than its file name said, is better found out now. */
 async function verify(name: ToolName, pin: Pin, path: string): Promise<void> {
@@ -119,7 +138,11 @@ async function verify(name: ToolName, pin: Pin, path: string): Promise<void> {
   // Ours, and perhaps still cold: it gets all the time it needs.
   const version = await askVersion(path, pin.ask, 60_000)
   if (version !== pin.version) {
-    throw new ToolFailure('wrong-version', `${name} should be ${pin.version}, but says ${version ?? 'nothing'}`, 'Correct the pins in tools/pins.ts and tools/go.')
+    throw new ToolFailure(
+      'wrong-version',
+      `${name} should be ${pin.version}, but says ${version ?? 'nothing'}`,
+      'Correct the pins in tools/pins.ts and tools/go.',
+    )
   }
 }
 

@@ -65,7 +65,9 @@ async function download(url: string, target: string, options: DownloadOptions): 
     options.signal?.throwIfAborted()
     const { message, cause } = error as Error
     const why = cause instanceof Error && cause.message !== '' ? cause.message : message
-    throw new ToolFailure('release-unreachable', `${url}: ${why}`, 'Check this computer\'s way to the internet, or HTTPS_PROXY.', { cause: error })
+    throw new ToolFailure('release-unreachable', `${url}: ${why}`, "Check this computer's way to the internet, or HTTPS_PROXY.", {
+      cause: error,
+    })
   } finally {
     await dispatcher.destroy()
   }

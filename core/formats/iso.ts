@@ -40,7 +40,10 @@ export function renderIso(label: string, files: ReadonlyMap<string, Uint8Array |
   if (!/^[A-Za-z0-9_-]{1,16}$/.test(label)) throw new Error(`not a volume label: ${label}`)
   const root = plant(files)
   const folders = { plain: inPathOrder(root, 'plain'), joliet: inPathOrder(root, 'joliet') }
-  const tables = { plain: folders.plain.map((folder) => pathEntry(folder, 'plain')), joliet: folders.joliet.map((folder) => pathEntry(folder, 'joliet')) }
+  const tables = {
+    plain: folders.plain.map((folder) => pathEntry(folder, 'plain')),
+    joliet: folders.joliet.map((folder) => pathEntry(folder, 'joliet')),
+  }
   const tableBytes = { plain: total(tables.plain), joliet: total(tables.joliet) }
 
   // 16 system sectors, two volume descriptors and their end, four path tables, the folders of both trees, the files.
@@ -50,7 +53,10 @@ export function renderIso(label: string, files: ReadonlyMap<string, Uint8Array |
     next += Math.ceil(bytes / sector)
     return extent
   }
-  const tableAt = { plain: { little: take(tableBytes.plain), big: take(tableBytes.plain) }, joliet: { little: take(tableBytes.joliet), big: take(tableBytes.joliet) } }
+  const tableAt = {
+    plain: { little: take(tableBytes.plain), big: take(tableBytes.plain) },
+    joliet: { little: take(tableBytes.joliet), big: take(tableBytes.joliet) },
+  }
   for (const tree of ['plain', 'joliet'] as const) {
     for (const folder of folders[tree]) {
       folder.place[tree].bytes = layOut(folder, tree).length
@@ -75,15 +81,19 @@ export function renderIso(label: string, files: ReadonlyMap<string, Uint8Array |
 
 function plant(files: ReadonlyMap<string, Uint8Array | string>): Folder {
   const sapling = (name: string, parent: Folder | undefined): Folder => ({
-    kind: 'folder', name, parent, entries: [],
-    place: { plain: { extent: 0, bytes: 0, number: 0 }, joliet: { extent: 0, bytes: 0, number: 0 } }
+    kind: 'folder',
+    name,
+    parent,
+    entries: [],
+    place: { plain: { extent: 0, bytes: 0, number: 0 }, joliet: { extent: 0, bytes: 0, number: 0 } },
   })
   const root = sapling('', undefined)
   for (const [path, content] of [...files].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const parts = path.split('/')
     const name = parts.pop() ?? ''
     // ECMA-119 allows eight levels; 64 is Joliet's limit, and leaves room for Rock Ridge in one record.
-    if (parts.length > 7 || [...parts, name].some((part) => !/^[A-Za-z0-9._-]{1,60}$/.test(part) || /^\.+$/.test(part))) throw new Error(`not a path for an ISO image: ${path}`)
+    if (parts.length > 7 || [...parts, name].some((part) => !/^[A-Za-z0-9._-]{1,60}$/.test(part) || /^\.+$/.test(part)))
+      throw new Error(`not a path for an ISO image: ${path}`)
     let folder = root
     for (const part of parts) {
       let inner = folder.entries.find((entry) => entry.name === part)
@@ -107,7 +117,10 @@ const total = (parts: readonly Buffer[]): number => parts.reduce((sum, part) => 
 function identified(folder: Folder, tree: Tree): { id: Buffer; entry: File | Folder }[] {
   const taken = new Set<string>()
   return folder.entries
-    .map((entry) => ({ id: tree === 'plain' ? Buffer.from(plainName(entry, taken), 'latin1') : ucs2(entry.kind === 'file' ? `${entry.name};1` : entry.name), entry }))
+    .map((entry) => ({
+      id: tree === 'plain' ? Buffer.from(plainName(entry, taken), 'latin1') : ucs2(entry.kind === 'file' ? `${entry.name};1` : entry.name),
+      entry,
+    }))
     .sort((a, b) => Buffer.compare(a.id, b.id))
 }
 
@@ -162,7 +175,8 @@ function pathEntry(folder: Folder, tree: Tree, big = false): Buffer {
 function layOut(folder: Folder, tree: Tree): Buffer {
   const here = folder.place[tree]
   const above = (folder.parent ?? folder).place[tree]
-  const rocks = (entry: File | Folder, extra: Buffer[] = []): Buffer => (tree === 'plain' ? Buffer.concat([...extra, attributes(entry), ...stamps]) : Buffer.alloc(0))
+  const rocks = (entry: File | Folder, extra: Buffer[] = []): Buffer =>
+    tree === 'plain' ? Buffer.concat([...extra, attributes(entry), ...stamps]) : Buffer.alloc(0)
   const records = [
     record(Buffer.from([0]), here.extent, here.bytes, true, rocks(folder, folder.parent === undefined ? susp : [])),
     record(Buffer.from([1]), above.extent, above.bytes, true, rocks(folder.parent ?? folder)),
@@ -171,7 +185,7 @@ function layOut(folder: Folder, tree: Tree): Buffer {
       return entry.kind === 'file'
         ? record(id, entry.extent, entry.content.length, false, system)
         : record(id, entry.place[tree].extent, entry.place[tree].bytes, true, system)
-    })
+    }),
   ]
   const parts: Buffer[] = []
   let at = 0
@@ -207,7 +221,10 @@ function record(id: Buffer, extent: number, bytes: number, folder: boolean, syst
 }
 
 /** SUSP's SP (skip nothing) and ER, which names Rock Ridge; Linux looks for both in the root's first record. */
-const susp = [Buffer.from([...Buffer.from('SP'), 7, 1, 0xbe, 0xef, 0]), Buffer.from([...Buffer.from('ER'), 18, 1, 10, 0, 0, 1, ...Buffer.from('RRIP_1991A')])]
+const susp = [
+  Buffer.from([...Buffer.from('SP'), 7, 1, 0xbe, 0xef, 0]),
+  Buffer.from([...Buffer.from('ER'), 18, 1, 10, 0, 0, 1, ...Buffer.from('RRIP_1991A')]),
+]
 
 /** RRIP 4.1.4 NM */
 const alternateName = (name: string): Buffer => Buffer.from([...Buffer.from('NM'), 5 + name.length, 1, 0, ...Buffer.from(name)])
@@ -215,7 +232,13 @@ const alternateName = (name: string): Buffer => Buffer.from([...Buffer.from('NM'
 /** RRIP 4.1.1 PX: mode, links, user and group (root). */
 function attributes(entry: File | Folder): Buffer {
   const links = entry.kind === 'file' ? 1 : 2 + entry.entries.filter((inner) => inner.kind === 'folder').length
-  return Buffer.concat([Buffer.from([...Buffer.from('PX'), 36, 1]), both32(entry.kind === 'file' ? fileMode : folderMode), both32(links), both32(0), both32(0)])
+  return Buffer.concat([
+    Buffer.from([...Buffer.from('PX'), 36, 1]),
+    both32(entry.kind === 'file' ? fileMode : folderMode),
+    both32(links),
+    both32(0),
+    both32(0),
+  ])
 }
 
 /** RRIP 4.1.6 TF: modified, read, attributes changed. */
@@ -242,7 +265,14 @@ function both16(value: number): Buffer {
 }
 
 /** ECMA-119 8.4 (primary) and 8.5 (supplementary, with Joliet's escape sequence for UCS-2 level 3). */
-function descriptor(tree: Tree, label: string, sectors: number, root: Folder, tableBytes: number, tableAt: { little: number; big: number }): Buffer {
+function descriptor(
+  tree: Tree,
+  label: string,
+  sectors: number,
+  root: Folder,
+  tableBytes: number,
+  tableAt: { little: number; big: number },
+): Buffer {
   const raw = Buffer.alloc(sector)
   const text = (value: string, at: number, length: number): void => {
     const blank = tree === 'plain' ? Buffer.alloc(length, ' ') : ucs2(' '.repeat(length >> 1))

@@ -20,7 +20,8 @@ const block = 512
 function header(path: string, mode: number, size: number): Buffer {
   const { prefix, name } = split(path)
   const bytes = Buffer.alloc(block)
-  const octal = (value: number, at: number, length: number): void => void bytes.write(value.toString(8).padStart(length - 1, '0') + '\0', at, 'ascii')
+  const octal = (value: number, at: number, length: number): void =>
+    void bytes.write(value.toString(8).padStart(length - 1, '0') + '\0', at, 'ascii')
   bytes.write(name, 0)
   octal(mode, 100, 8)
   octal(0, 108, 8)

@@ -26,9 +26,10 @@ export async function openMcp(target: McpTarget, timeoutMs = 300_000): Promise<M
   const trusted = trustingFetch(target.caPem)
   const headers = { Authorization: `Basic ${Buffer.from(`${target.user}:${target.password}`).toString('base64')}` }
   const url = new URL(target.url)
-  const transport = target.transport === 'sse'
-    ? new SSEClientTransport(url, { fetch: trusted.fetch, requestInit: { headers } })
-    : new StreamableHTTPClientTransport(url, { fetch: trusted.fetch, requestInit: { headers } })
+  const transport =
+    target.transport === 'sse'
+      ? new SSEClientTransport(url, { fetch: trusted.fetch, requestInit: { headers } })
+      : new StreamableHTTPClientTransport(url, { fetch: trusted.fetch, requestInit: { headers } })
   const client = new Client({ name: 'serena-golden-check', version: '1' })
   const close = async (): Promise<void> => {
     await client.close()
@@ -46,7 +47,7 @@ export async function openMcp(target: McpTarget, timeoutMs = 300_000): Promise<M
         if (result.isError === true) throw new Error(`${name}: ${text}`)
         return text
       },
-      close
+      close,
     }
   } catch (error) {
     await close().catch(() => {})
@@ -64,7 +65,14 @@ export async function workOnProject(session: McpSession, project: string, mark: 
   }
   await session.call('activate_project', { project, session: 'golden-check' })
   const file = `check_${mark}.py`
-  await session.call('create_text_file', { relative_path: file, content: `class Greeter_${mark}:\n    def greet(self) -> str:\n        return "${mark}"\n` })
+  await session.call('create_text_file', {
+    relative_path: file,
+    content: `class Greeter_${mark}:\n    def greet(self) -> str:\n        return "${mark}"\n`,
+  })
   expect('read_file', await session.call('read_file', { relative_path: file }), `Greeter_${mark}`)
-  expect('find_symbol', await session.call('find_symbol', { name_path_pattern: `Greeter_${mark}/greet`, relative_path: file, include_body: true }), mark)
+  expect(
+    'find_symbol',
+    await session.call('find_symbol', { name_path_pattern: `Greeter_${mark}/greet`, relative_path: file, include_body: true }),
+    mark,
+  )
 }

@@ -22,13 +22,19 @@ export interface WebRequest {
 export function ask(url: string, options: WebRequest = {}): Promise<WebAnswer> {
   const { promise, resolve, reject } = Promise.withResolvers<WebAnswer>()
   const send = url.startsWith('https:') ? httpsRequest : httpRequest
-  const request = send(url, { method: options.method ?? 'GET', headers: { ...options.headers }, agent: false, ...(options.caPem ? { ca: options.caPem } : {}) }, (response) => {
-    let body = ''
-    response.setEncoding('utf8')
-    response.on('data', (part: string) => { body += part })
-    response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }))
-    response.on('error', reject)
-  })
+  const request = send(
+    url,
+    { method: options.method ?? 'GET', headers: { ...options.headers }, agent: false, ...(options.caPem ? { ca: options.caPem } : {}) },
+    (response) => {
+      let body = ''
+      response.setEncoding('utf8')
+      response.on('data', (part: string) => {
+        body += part
+      })
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }))
+      response.on('error', reject)
+    },
+  )
   request.setTimeout(options.timeoutMs ?? 30_000, () => request.destroy(new Error('no answer in time')))
   request.on('error', reject)
   request.end(options.body)

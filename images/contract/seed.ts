@@ -42,7 +42,7 @@ export interface Seed {
   /** Present with the role `logging`. */
   logging?: { retentionDays: number; port: number }
   /** Where log lines are pushed to, and by which agent; absent when the site has no logging. */
-  loki?: { host: string; port: number; user: 'promtail'; /** @default 'promtail', which older seeds mean */ agent?: 'otelcol' | 'promtail' }
+  loki?: { host: string; port: number; user: 'promtail' /** @default 'promtail', which older seeds mean */; agent?: 'otelcol' | 'promtail' }
   ssh: { projectKeys: string[]; adminKeys: string[] }
 }
 

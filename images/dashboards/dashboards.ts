@@ -38,12 +38,38 @@ function overview(): Dashboard {
     .withPanel(graph('Requests by status', 'reqps', `sum by (status) (rate(${nginx} | json status="status" [$__auto]))`, '{{status}}'))
     .withPanel(graph('Requests by user', 'reqps', `sum by (user) (rate(${nginx} | json user="user" | user != "" [$__auto]))`, '{{user}}'))
     .withPanel(
-      graph('Time of a call, 95 %', 's', `quantile_over_time(0.95, ${nginx} | json path="path", seconds="seconds" | path="/mcp" | unwrap seconds [$__auto]) by (host)`, '{{host}}'),
+      graph(
+        'Time of a call, 95 %',
+        's',
+        `quantile_over_time(0.95, ${nginx} | json path="path", seconds="seconds" | path="/mcp" | unwrap seconds [$__auto]) by (host)`,
+        '{{host}}',
+      ),
     )
-    .withPanel(graph('Refused: wrong password, too many requests', 'short', `sum by (status) (count_over_time(${nginx} | json status="status" | status=~"401|429" [$__auto]))`, '{{status}}'))
+    .withPanel(
+      graph(
+        'Refused: wrong password, too many requests',
+        'short',
+        `sum by (status) (count_over_time(${nginx} | json status="status" | status=~"401|429" [$__auto]))`,
+        '{{status}}',
+      ),
+    )
     .withRow(new RowBuilder('Services'))
-    .withPanel(graph('Lines by container', 'short', 'sum by (container_name) (count_over_time({container_name=~".+", host=~"$host"} [$__auto]))', '{{container_name}}'))
-    .withPanel(graph('Errors in the journal', 'short', 'sum by (host, unit) (count_over_time({job="journal", host=~"$host", level=~"err|error|crit|alert|emerg"} [$__auto]))', '{{host}} {{unit}}'))
+    .withPanel(
+      graph(
+        'Lines by container',
+        'short',
+        'sum by (container_name) (count_over_time({container_name=~".+", host=~"$host"} [$__auto]))',
+        '{{container_name}}',
+      ),
+    )
+    .withPanel(
+      graph(
+        'Errors in the journal',
+        'short',
+        'sum by (host, unit) (count_over_time({job="journal", host=~"$host", level=~"err|error|crit|alert|emerg"} [$__auto]))',
+        '{{host}} {{unit}}',
+      ),
+    )
     .withRow(new RowBuilder('Lines'))
     .withPanel(logs('Serena', '{container_name=~"serena_mcp.*", host=~"$host"}'))
     .withPanel(logs('nginx', `${nginx} | json | line_format "{{.remote}} {{.user}} {{.method}} {{.path}} {{.status}} {{.seconds}}s"`))

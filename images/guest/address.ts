@@ -5,7 +5,7 @@ import { networkInterfaces } from 'node:os'
 import { claimFile } from './places.ts'
 
 export const holds = (address: string): boolean =>
-  Object.values(networkInterfaces()).some(list => list?.some(entry => entry.address === address))
+  Object.values(networkInterfaces()).some((list) => list?.some((entry) => entry.address === address))
 
 const mayHold = (): boolean => existsSync(claimFile)
 

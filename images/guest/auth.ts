@@ -15,7 +15,7 @@ export function authServer(authenticator: Authenticator): Server {
     const realm = (asked.url ?? '').slice(1)
     if (realm === 'health') return void answer.writeHead(204).end()
     authenticator.check(realm, String(asked.headers['x-golden-address']), asked.headers.authorization).then(
-      verdict => {
+      (verdict) => {
         if (verdict.is === 'known') answer.writeHead(204)
         else if (verdict.is === 'unknown') answer.writeHead(401)
         else answer.writeHead(403, { 'retry-after': String(verdict.seconds) })
@@ -36,13 +36,21 @@ export function readAuthenticator(folder: string, prefix = ''): Authenticator {
     return existsSync(file) ? readFileSync(file, 'utf8') : undefined
   }
   const probe = read('probe')
-  const realms = new Map(['serena', 'loki'].flatMap(realm => {
-    const text = read(realm)
-    return text === undefined ? [] : [[realm, parseUsers(text)] as const]
-  }))
+  const realms = new Map(
+    ['serena', 'loki'].flatMap((realm) => {
+      const text = read(realm)
+      return text === undefined ? [] : [[realm, parseUsers(text)] as const]
+    }),
+  )
   // One core stays free for whoever has been let in.
   const lanes = Math.min(4, Math.max(1, availableParallelism() - 1))
-  return makeAuthenticator({ realms, ...(probe === undefined ? {} : { probe }), verify: verifyPassword, now: () => performance.now(), lanes })
+  return makeAuthenticator({
+    realms,
+    ...(probe === undefined ? {} : { probe }),
+    verify: verifyPassword,
+    now: () => performance.now(),
+    lanes,
+  })
 }
 
 if (import.meta.main) {

@@ -4,7 +4,18 @@
  */
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import type { ImageRecord } from '../contract/seed.ts'
 import { imageRecordFile, owner, probeFile, run, seedFolder, type RenderedFile } from './places.ts'
@@ -16,7 +27,7 @@ const labels = ['/dev/disk/by-label/cidata', '/dev/disk/by-label/CIDATA']
 function main(): void {
   mkdirSync(run, { recursive: true, mode: 0o755 })
   chmodSync(run, 0o755)
-  const device = labels.find(label => existsSync(label))
+  const device = labels.find((label) => existsSync(label))
   if (device === undefined) {
     console.log('no seed CD: nothing to do')
     return

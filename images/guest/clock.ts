@@ -20,7 +20,7 @@ export function keepClock(): void {
   if (!existsSync(hardwareClock)) return
   const wanted = correction(Date.now(), Number.parseInt(readFileSync(hardwareClock, 'utf8'), 10))
   if (wanted === undefined) return
-  console.log('the clock is not the host\'s any more: setting it')
+  console.log("the clock is not the host's any more: setting it")
   spawnSync('date', ['--utc', `--set=@${wanted / 1000}`], { stdio: ['ignore', 'ignore', 'inherit'] })
 }
 

@@ -12,7 +12,9 @@ import { git, prepareRepository } from './project.ts'
 export const withoutSecret = (url: string): string => url.replace(/^([a-z+]+:\/\/)[^/@]*@/i, '$1')
 
 /** Whether somebody has committed something; asked of the files, because the project's own git settings are anybody's. */
-const hasCommit = (project: string): boolean => existsSync(join(project, '.git', 'packed-refs')) || (existsSync(join(project, '.git', 'refs', 'heads')) && readdirSync(join(project, '.git', 'refs', 'heads')).length > 0)
+const hasCommit = (project: string): boolean =>
+  existsSync(join(project, '.git', 'packed-refs')) ||
+  (existsSync(join(project, '.git', 'refs', 'heads')) && readdirSync(join(project, '.git', 'refs', 'heads')).length > 0)
 
 /**
  * The clone is made where nobody else can write, and its files come to the project by that clone's settings: those that
@@ -35,7 +37,8 @@ function fetchProject(name: string, url: string): string | undefined {
       git(made, ['remote', 'set-url', 'origin', plain])
       prepareRepository(made)
       const there = inTheWay(made, project)
-      if (there.length > 0) return `project ${name}: ${plain} was not checked out over files that are there and differ: ${listed(there)}; move them away, or push the repository instead`
+      if (there.length > 0)
+        return `project ${name}: ${plain} was not checked out over files that are there and differ: ${listed(there)}; move them away, or push the repository instead`
       git(made, [`--work-tree=${project}`, 'checkout', '--quiet', '--force'], 300_000)
       // Fetching takes minutes, in which somebody may have pushed.
       if (hasCommit(project)) return undefined
@@ -62,15 +65,18 @@ function inTheWay(made: string, project: string): string[] {
   here('read-tree', 'HEAD')
   try {
     here('update-index', '-q', '--refresh')
-  } catch { /* it says by its exit code that there is something */ }
-  const paths = (text: string): string[] => text.split('\0').filter(path => path !== '')
+  } catch {
+    /* it says by its exit code that there is something */
+  }
+  const paths = (text: string): string[] => text.split('\0').filter((path) => path !== '')
   const differ = paths(here('diff-files', '-z', '--name-only', '--diff-filter=MT'))
-  const folders = paths(here('diff-files', '-z', '--name-only', '--diff-filter=D')).filter(path => existsSync(join(project, path)))
+  const folders = paths(here('diff-files', '-z', '--name-only', '--diff-filter=D')).filter((path) => existsSync(join(project, path)))
   const files = paths(here('ls-files', '-z', '--killed'))
-  return [...new Set([...differ, ...folders, ...files])].filter(path => !own.test(path)).sort()
+  return [...new Set([...differ, ...folders, ...files])].filter((path) => !own.test(path)).sort()
 }
 
-const listed = (paths: readonly string[]): string => paths.slice(0, 3).join(', ') + (paths.length > 3 ? ` and ${paths.length - 3} more` : '')
+const listed = (paths: readonly string[]): string =>
+  paths.slice(0, 3).join(', ') + (paths.length > 3 ? ` and ${paths.length - 3} more` : '')
 
 const wanted = JSON.parse(readFileSync(wantedProjects, 'utf8')) as { name: string; git: string }[]
 const report: string[] = []

@@ -14,10 +14,16 @@ const normal = 4 * 1024 ** 2
 export function deliveryProblems(metrics: string): string[] {
   const waiting = sum(metrics, 'otelcol_exporter_queue_size')
   const room = sum(metrics, 'otelcol_exporter_queue_capacity')
-  const lost = sum(metrics, 'otelcol_exporter_send_failed_log_records(?:_total)?') + sum(metrics, 'otelcol_exporter_enqueue_failed_log_records(?:_total)?')
+  const lost =
+    sum(metrics, 'otelcol_exporter_send_failed_log_records(?:_total)?') +
+    sum(metrics, 'otelcol_exporter_enqueue_failed_log_records(?:_total)?')
   const mib = (bytes: number): string => (bytes / 1024 ** 2).toFixed(0)
   return [
-    ...(waiting > normal ? [`${mib(waiting)} MiB of log lines wait for Loki, and there is room for ${mib(room)}: what comes when that is full waits in Docker's files, of which the oldest go`] : []),
+    ...(waiting > normal
+      ? [
+          `${mib(waiting)} MiB of log lines wait for Loki, and there is room for ${mib(room)}: what comes when that is full waits in Docker's files, of which the oldest go`,
+        ]
+      : []),
     ...(lost > 0 ? [`Loki has refused ${lost} log lines for good since the log agent started: "docker logs otelcol" says why`] : []),
   ]
 }

@@ -12,19 +12,22 @@ export type DataDisk = 'absent' | 'blank' | 'foreign' | 'ready' | 'mounted'
  */
 export function classify(exitCode: number | null, output: string): 'blank' | 'foreign' | 'ready' {
   if (exitCode === 2 && output.trim() === '') return 'blank'
-  const facts = new Map(output.split('\n').map(line => line.split('=', 2) as [string, string]))
+  const facts = new Map(output.split('\n').map((line) => line.split('=', 2) as [string, string]))
   return exitCode === 0 && facts.get('TYPE') === 'ext4' && facts.get('LABEL') === dataLabel ? 'ready' : 'foreign'
 }
 
 export function isMounted(): boolean {
-  return readFileSync('/proc/self/mountinfo', 'utf8').split('\n').some(line => line.split(' ')[4] === dataFolder)
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .some((line) => line.split(' ')[4] === dataFolder)
 }
 
 /**
  * Whether the kernel still writes to the disk. It does as long as any mount shows a part of it: a container that did
  * not stop has one of its own, which no list of ours has. Each ext4 in use has a folder in sysfs.
  */
-export const isHeld = (): boolean => isMounted() || (existsSync(dataDevice) && existsSync(`/sys/fs/ext4/${basename(realpathSync(dataDevice))}`))
+export const isHeld = (): boolean =>
+  isMounted() || (existsSync(dataDevice) && existsSync(`/sys/fs/ext4/${basename(realpathSync(dataDevice))}`))
 
 export function dataDisk(): DataDisk {
   if (!existsSync(dataDevice)) return 'absent'
@@ -40,7 +43,8 @@ export function dataDisk(): DataDisk {
 export function format(): { code: string; message: string } | undefined {
   const state = dataDisk()
   if (state === 'absent') return { code: 'disk-absent', message: `there is no disk with the serial golden-data (${dataDevice})` }
-  if (state !== 'blank') return { code: 'disk-not-blank', message: `the data disk is ${state}: only a disk without any signature is formatted` }
+  if (state !== 'blank')
+    return { code: 'disk-not-blank', message: `the data disk is ${state}: only a disk without any signature is formatted` }
   const made = spawnSync('mkfs.ext4', ['-q', '-L', dataLabel, '-m', '1', dataDevice], { encoding: 'utf8' })
   if (made.status !== 0) return { code: 'format-failed', message: `mkfs.ext4: ${made.stderr.trim() || made.error?.message}` }
   spawnSync('udevadm', ['settle', '--timeout=30'])

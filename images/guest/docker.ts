@@ -10,7 +10,7 @@ export interface DockerContainer {
 
 function call(method: 'GET' | 'POST', path: string): Promise<{ status: number; body: string }> {
   return new Promise((resolve, reject) => {
-    const sent = request({ socketPath: '/run/docker.sock', method, path, timeout: 90_000 }, response => {
+    const sent = request({ socketPath: '/run/docker.sock', method, path, timeout: 90_000 }, (response) => {
       let body = ''
       response.setEncoding('utf8')
       response.on('data', (part: string) => (body += part))
@@ -29,7 +29,7 @@ export async function listContainers(): Promise<DockerContainer[] | undefined> {
     const answer = await call('GET', '/containers/json?all=1')
     if (answer.status !== 200) return undefined
     const list = JSON.parse(answer.body) as { Id: string; Names: string[]; State: string }[]
-    return list.map(entry => ({ id: entry.Id, name: (entry.Names[0] ?? '').replace(/^\//, ''), state: entry.State }))
+    return list.map((entry) => ({ id: entry.Id, name: (entry.Names[0] ?? '').replace(/^\//, ''), state: entry.State }))
   } catch {
     return undefined
   }

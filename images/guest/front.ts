@@ -53,8 +53,23 @@ export const readProbe = (): string => (existsSync(probeFile) ? readFileSync(pro
 export function fronts(seed: Seed): Front[] {
   const list: Front[] = []
   // Serena refuses these without starting a session.
-  if (seed.roles.includes('serena') && seed.serena) list.push({ role: 'serena', port: 443, name: seed.public.host, method: 'GET', path: seed.serena.transports.includes('streamable-http') ? '/mcp' : '/messages/' })
-  if (seed.roles.includes('logging') && seed.logging) list.push({ role: 'logging', port: seed.logging.port, name: seed.service, method: 'POST', path: '/loki/api/v1/push', body: '{"streams":[]}' })
+  if (seed.roles.includes('serena') && seed.serena)
+    list.push({
+      role: 'serena',
+      port: 443,
+      name: seed.public.host,
+      method: 'GET',
+      path: seed.serena.transports.includes('streamable-http') ? '/mcp' : '/messages/',
+    })
+  if (seed.roles.includes('logging') && seed.logging)
+    list.push({
+      role: 'logging',
+      port: seed.logging.port,
+      name: seed.service,
+      method: 'POST',
+      path: '/loki/api/v1/push',
+      body: '{"streams":[]}',
+    })
   return list
 }
 
@@ -68,7 +83,8 @@ export const letsIn = ({ roles }: Pick<Seed, 'roles'>, seen: readonly FrontSeen[
   seen.every(({ role, problems }) => problems.length === 0 || (role === 'logging' && roles.includes('serena')))
 
 /** What is wrong with every way in. */
-export const frontProblems = async (seed: Seed, probe: string): Promise<string[]> => (await lookAtFronts(seed, probe)).flatMap(({ problems }) => problems)
+export const frontProblems = async (seed: Seed, probe: string): Promise<string[]> =>
+  (await lookAtFronts(seed, probe)).flatMap(({ problems }) => problems)
 
 /** Cheap enough for every few seconds. */
 export async function lookAtFronts(seed: Seed, probe: string, now = new Date(), timeoutMs = 15_000): Promise<FrontSeen[]> {
@@ -80,9 +96,9 @@ export async function lookAtFronts(seed: Seed, probe: string, now = new Date(), 
     } catch (error) {
       return [`${where}: no connection for ${front.name}: ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}`]
     }
-    return [...certificateProblems(front.name, reply.certificate, now), ...answerProblems(reply)].map(problem => `${where}: ${problem}`)
+    return [...certificateProblems(front.name, reply.certificate, now), ...answerProblems(reply)].map((problem) => `${where}: ${problem}`)
   }
-  return Promise.all(fronts(seed).map(async front => ({ role: front.role, problems: await problemsOf(front) })))
+  return Promise.all(fronts(seed).map(async (front) => ({ role: front.role, problems: await problemsOf(front) })))
 }
 
 /** Names and dates; that its key is the right one shows in that there was an answer. */
@@ -92,7 +108,8 @@ export function certificateProblems(name: string, certificate: X509Certificate |
   // Clients have not looked at the common name for years.
   const covered = isIP(name) === 0 ? certificate.checkHost(name, { subject: 'never' }) : certificate.checkIP(name)
   if (covered === undefined) problems.push(`the certificate is not for ${name}, but for ${certificate.subjectAltName ?? 'no name at all'}`)
-  if (now < certificate.validFromDate) problems.push(`the certificate begins on ${certificate.validFromDate.toISOString()}; this VM's clock says ${now.toISOString()}`)
+  if (now < certificate.validFromDate)
+    problems.push(`the certificate begins on ${certificate.validFromDate.toISOString()}; this VM's clock says ${now.toISOString()}`)
   if (now > certificate.validToDate) problems.push(`the certificate ended on ${certificate.validToDate.toISOString()}`)
   return problems
 }
@@ -120,11 +137,17 @@ export async function sessionProblems(seed: Seed, probe: string, timeoutMs = 30_
 }
 
 async function streamableProblem(door: Door): Promise<string | undefined> {
-  const opening = { jsonrpc: '2.0', id: 1, method: 'initialize', params: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'golden-watch', version: '1' } } }
+  const opening = {
+    jsonrpc: '2.0',
+    id: 1,
+    method: 'initialize',
+    params: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'golden-watch', version: '1' } },
+  }
   const headers = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' }
   const opened = await ask(door, { method: 'POST', path: '/mcp', headers, body: JSON.stringify(opening), until: '"serverInfo"' })
   const session = opened.headers['mcp-session-id']
-  if (opened.status !== 200 || !opened.body.includes('"serverInfo"')) return `initialize is answered with ${opened.status} ${opened.body.slice(0, 200).trim()}`
+  if (opened.status !== 200 || !opened.body.includes('"serverInfo"'))
+    return `initialize is answered with ${opened.status} ${opened.body.slice(0, 200).trim()}`
   if (session === undefined) return undefined // a server without sessions has none to end
   const ended = await ask(door, { method: 'DELETE', path: '/mcp', headers: { 'mcp-session-id': String(session) } })
   return ended.status < 300 ? undefined : `the end of a session is answered with ${ended.status}`
@@ -132,7 +155,9 @@ async function streamableProblem(door: Door): Promise<string | undefined> {
 
 async function sseProblem(door: Door): Promise<string | undefined> {
   const opened = await ask(door, { method: 'GET', path: '/sse', headers: { accept: 'text/event-stream' }, until: '/messages/' })
-  return opened.status === 200 && opened.body.includes('/messages/') ? undefined : `it is answered with ${opened.status} ${opened.body.slice(0, 200).trim()}`
+  return opened.status === 200 && opened.body.includes('/messages/')
+    ? undefined
+    : `it is answered with ${opened.status} ${opened.body.slice(0, 200).trim()}`
 }
 
 /** Asks nginx on this host, as the health check, for the name that clients ask for. */
@@ -149,9 +174,13 @@ function ask(door: Door, asked: Asked): Promise<Reply> {
       ...(isIP(door.name) === 0 ? { servername: door.name } : {}),
       rejectUnauthorized: false,
       auth: `${probeUser}:${door.probe}`,
-      headers: { ...asked.headers, host: door.name, ...(asked.body === undefined ? {} : { 'content-length': Buffer.byteLength(asked.body) }) },
+      headers: {
+        ...asked.headers,
+        host: door.name,
+        ...(asked.body === undefined ? {} : { 'content-length': Buffer.byteLength(asked.body) }),
+      },
     })
-    sent.on('response', response => {
+    sent.on('response', (response) => {
       const certificate = (response.socket as TLSSocket).getPeerX509Certificate()
       let body = ''
       const done = (): void => {

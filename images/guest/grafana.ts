@@ -10,7 +10,16 @@ export function grafanaProvisioning(seed: Pick<Seed, 'containers'>): { path: str
     apiVersion: 1,
     datasources: [
       // The dashboards name this uid.
-      { name: 'Loki', uid: 'loki', type: 'loki', access: 'proxy', url: `http://${containerNetworks(seed.containers).loki}:3100`, isDefault: true, editable: false, jsonData: { maxLines: 1000 } },
+      {
+        name: 'Loki',
+        uid: 'loki',
+        type: 'loki',
+        access: 'proxy',
+        url: `http://${containerNetworks(seed.containers).loki}:3100`,
+        isDefault: true,
+        editable: false,
+        jsonData: { maxLines: 1000 },
+      },
     ],
   }
   const dashboards = {

@@ -13,11 +13,15 @@ export async function trouble({ name, probe }: Container): Promise<string | unde
 const freshMs = 60_000
 
 /** For who asks every few seconds: what was good in the last minute is only asked whether it is there. */
-export function thriftily(ask = trouble, now: () => number = () => performance.now()): (container: Container) => Promise<string | undefined> {
+export function thriftily(
+  ask = trouble,
+  now: () => number = () => performance.now(),
+): (container: Container) => Promise<string | undefined> {
   const good = new Map<string, number>()
-  return async container => {
+  return async (container) => {
     const before = good.get(container.name)
-    if (container.name === 'loki' && before !== undefined && now() - before < freshMs) return (await answers(container.probe)) ? undefined : ''
+    if (container.name === 'loki' && before !== undefined && now() - before < freshMs)
+      return (await answers(container.probe)) ? undefined : ''
     const found = await ask(container)
     if (found === undefined) good.set(container.name, now())
     else good.delete(container.name)

@@ -41,14 +41,16 @@ export function recordOf(entry: JournalEntry): string {
   const micros = BigInt(entry.__REALTIME_TIMESTAMP)
   const seconds = new Date(Number(micros / 1000n)).toISOString().slice(0, 19)
   const message = textOf(entry.MESSAGE) ?? ''
-  return JSON.stringify({
-    time: `${seconds}.${String(micros % 1_000_000n).padStart(6, '0')}Z`,
-    cursor: entry.__CURSOR,
-    unit: textOf(entry._SYSTEMD_UNIT)?.replace(/^(session|docker|run|init|user)[-@].*\.(scope|service)$/, '$1.$2'),
-    identifier: textOf(entry.SYSLOG_IDENTIFIER),
-    level: levels[Number(textOf(entry.PRIORITY) ?? 'none')],
-    line: message.length > longestMessage ? `${message.slice(0, longestMessage)}… (${message.length} characters)` : message,
-  }) + '\n'
+  return (
+    JSON.stringify({
+      time: `${seconds}.${String(micros % 1_000_000n).padStart(6, '0')}Z`,
+      cursor: entry.__CURSOR,
+      unit: textOf(entry._SYSTEMD_UNIT)?.replace(/^(session|docker|run|init|user)[-@].*\.(scope|service)$/, '$1.$2'),
+      identifier: textOf(entry.SYSLOG_IDENTIFIER),
+      level: levels[Number(textOf(entry.PRIORITY) ?? 'none')],
+      line: message.length > longestMessage ? `${message.slice(0, longestMessage)}… (${message.length} characters)` : message,
+    }) + '\n'
+  )
 }
 
 /** The cursor of the last whole line of a file's end, and how many bytes of a line that was not finished are behind it. */
@@ -114,15 +116,24 @@ export class JournalCopy {
 
   private follow(cursor: string | undefined): void {
     const [file = '', ...first] = this.program
-    const child = spawn(file, [
-      ...first, '--output=json', '--all', '--output-fields=MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_SYSTEMD_UNIT', '--follow', '--no-tail',
-      ...(cursor === undefined ? [] : [`--after-cursor=${cursor}`]),
-    ], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(
+      file,
+      [
+        ...first,
+        '--output=json',
+        '--all',
+        '--output-fields=MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_SYSTEMD_UNIT',
+        '--follow',
+        '--no-tail',
+        ...(cursor === undefined ? [] : [`--after-cursor=${cursor}`]),
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    )
     this.child = child
-    child.on('error', error => console.error(`journalctl: ${error.message}`))
+    child.on('error', (error) => console.error(`journalctl: ${error.message}`))
     let failed = false
     const lines = createInterface({ input: child.stdout })
-    lines.on('line', line => {
+    lines.on('line', (line) => {
       // What comes after a record that was not written is the next one's.
       if (failed) return
       try {
@@ -145,7 +156,7 @@ export class JournalCopy {
     try {
       return recordOf(JSON.parse(line) as JournalEntry)
     } catch {
-      this.say(new Error('a record can\'t be read and is left out')) // without the parser's words: they quote it
+      this.say(new Error("a record can't be read and is left out")) // without the parser's words: they quote it
       return undefined
     }
   }
@@ -174,7 +185,7 @@ export class JournalCopy {
   private append(record: string): void {
     if (this.size > fileBytes) this.rotate()
     // The last room of a disk takes a part of a record.
-    for (let rest = Buffer.from(record); rest.length > 0;) {
+    for (let rest = Buffer.from(record); rest.length > 0; ) {
       const written = writeSync(this.file, rest)
       this.size += written
       rest = rest.subarray(written)

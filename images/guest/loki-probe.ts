@@ -12,8 +12,16 @@ export async function lokiProblem(base: string, now = Date.now()): Promise<strin
   const line = `probe ${now}-${process.pid}`
   const stamp = `${now}000000`
   try {
-    const taken = await post(`${base}/loki/api/v1/push`, JSON.stringify({ streams: [{ stream: probeLabels, values: [[stamp, line]] }] })).then(() => true, ofLimits)
-    const parameters = new URLSearchParams({ query: `{job="${probeLabels.job}"} |= "${line}"`, start: stamp, end: String(BigInt(stamp) + 1_000_000n), limit: '1' })
+    const taken = await post(
+      `${base}/loki/api/v1/push`,
+      JSON.stringify({ streams: [{ stream: probeLabels, values: [[stamp, line]] }] }),
+    ).then(() => true, ofLimits)
+    const parameters = new URLSearchParams({
+      query: `{job="${probeLabels.job}"} |= "${line}"`,
+      start: stamp,
+      end: String(BigInt(stamp) + 1_000_000n),
+      limit: '1',
+    })
     const found = await fetchText(`${base}/loki/api/v1/query_range?${parameters}`, 10_000)
     return !taken || found.includes(line) ? undefined : 'a line that was pushed is not found'
   } catch (error) {

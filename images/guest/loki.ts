@@ -15,7 +15,13 @@ export function lokiConfiguration(seed: Seed): string | undefined {
   const window = Math.min(7, seed.logging.retentionDays) * 24
   const configuration = {
     auth_enabled: false,
-    server: { http_listen_address: '0.0.0.0', http_listen_port: 3100, grpc_listen_address: '127.0.0.1', grpc_listen_port: 9095, log_level: 'warn' },
+    server: {
+      http_listen_address: '0.0.0.0',
+      http_listen_port: 3100,
+      grpc_listen_address: '127.0.0.1',
+      grpc_listen_port: 9095,
+      log_level: 'warn',
+    },
     common: {
       path_prefix: '/var/lib/loki',
       instance_addr: '127.0.0.1',
@@ -32,7 +38,9 @@ export function lokiConfiguration(seed: Seed): string | undefined {
     // Chunks that are still open may be as old as that: they are always asked (3 h by default).
     querier: { query_ingesters_within: '0s' },
     schema_config: {
-      configs: [{ from: '2024-04-01', store: 'tsdb', object_store: 'filesystem', schema: 'v13', index: { prefix: 'index_', period: '24h' } }],
+      configs: [
+        { from: '2024-04-01', store: 'tsdb', object_store: 'filesystem', schema: 'v13', index: { prefix: 'index_', period: '24h' } },
+      ],
     },
     limits_config: {
       retention_period: retention,
@@ -51,7 +59,12 @@ export function lokiConfiguration(seed: Seed): string | undefined {
       volume_enabled: true,
       allow_structured_metadata: true,
     },
-    compactor: { working_directory: '/var/lib/loki/compactor', retention_enabled: true, retention_delete_delay: '20m', delete_request_store: 'filesystem' },
+    compactor: {
+      working_directory: '/var/lib/loki/compactor',
+      retention_enabled: true,
+      retention_delete_delay: '20m',
+      delete_request_store: 'filesystem',
+    },
     analytics: { reporting_enabled: false },
   }
   return JSON.stringify(configuration, null, 2) + '\n'

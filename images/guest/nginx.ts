@@ -132,7 +132,7 @@ ${upstreams.join('\n')}
   server {
     listen 80 default_server;
 ${refusalLocations}    location / { return 444; }
-  }${names.map(name => toHttps(name, name === host ? port : '')).join('')}
+  }${names.map((name) => toHttps(name, name === host ? port : '')).join('')}
   server {
     listen 443 ssl default_server;
     ${tls}
@@ -213,7 +213,7 @@ const lokiPush = (address: string): string => `      if ($request_method != POST
 
 function loggingServer(seed: Seed, port: number, image: ImageRecord): string {
   const at = containerNetworks(seed.containers)
-  const grafana = presentContainers(seed, image).some(container => container.name === 'grafana')
+  const grafana = presentContainers(seed, image).some((container) => container.name === 'grafana')
   const front = grafana
     ? `    location / {
       limit_req zone=page burst=500 nodelay;

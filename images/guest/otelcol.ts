@@ -41,7 +41,14 @@ export function otelcolConfiguration(seed: Seed): string | undefined {
         directory: otelcolFolder,
         // A file that a power failure has torn is put aside. The positions are in another one.
         recreate: true,
-        compaction: { on_start: true, on_rebound: true, directory: otelcolFolder, rebound_needed_threshold_mib: 64, rebound_trigger_threshold_mib: 16, cleanup_on_start: true },
+        compaction: {
+          on_start: true,
+          on_rebound: true,
+          directory: otelcolFolder,
+          rebound_needed_threshold_mib: 64,
+          rebound_trigger_threshold_mib: 16,
+          cleanup_on_start: true,
+        },
       },
     },
     receivers: {
@@ -51,8 +58,15 @@ export function otelcolConfiguration(seed: Seed): string | undefined {
         include_file_path: true,
         resource: { ...resource, job: 'containers' },
         operators: [
-          { type: 'json_parser', timestamp: { parse_from: 'attributes.time', layout_type: 'gotime', layout: '2006-01-02T15:04:05.999999999Z07:00' } },
-          { type: 'add', field: 'attributes.source', value: 'EXPR(split(attributes["log.file.path"], "-json.log")[0] + attributes.stream)' },
+          {
+            type: 'json_parser',
+            timestamp: { parse_from: 'attributes.time', layout_type: 'gotime', layout: '2006-01-02T15:04:05.999999999Z07:00' },
+          },
+          {
+            type: 'add',
+            field: 'attributes.source',
+            value: 'EXPR(split(attributes["log.file.path"], "-json.log")[0] + attributes.stream)',
+          },
           {
             type: 'recombine',
             combine_field: 'attributes.log',
@@ -77,9 +91,17 @@ export function otelcolConfiguration(seed: Seed): string | undefined {
         include: [`${journalFolder}/*`],
         resource: { ...resource, job: 'journal' },
         operators: [
-          { type: 'json_parser', timestamp: { parse_from: 'attributes.time', layout_type: 'gotime', layout: '2006-01-02T15:04:05.999999999Z07:00' } },
+          {
+            type: 'json_parser',
+            timestamp: { parse_from: 'attributes.time', layout_type: 'gotime', layout: '2006-01-02T15:04:05.999999999Z07:00' },
+          },
           { type: 'move', from: 'attributes.line', to: 'body' },
-          ...['unit', 'identifier', 'level'].map(name => ({ type: 'move', from: `attributes.${name}`, to: `resource.${name}`, if: `attributes.${name} != nil` })),
+          ...['unit', 'identifier', 'level'].map((name) => ({
+            type: 'move',
+            from: `attributes.${name}`,
+            to: `resource.${name}`,
+            if: `attributes.${name} != nil`,
+          })),
           { type: 'remove', field: 'attributes' },
         ],
       },

@@ -29,7 +29,8 @@ export function parseUsers(text: string): Map<string, PasswordHash> {
   const users = new Map<string, PasswordHash>()
   for (const [index, line] of text.split('\n').entries()) {
     if (line === '') continue
-    const [, user = '', ln, r, p, salt = '', hash = ''] = /^([^:]+):\$scrypt\$ln=(\d+),r=(\d+),p=(\d+)\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)$/.exec(line) ?? []
+    const [, user = '', ln, r, p, salt = '', hash = ''] =
+      /^([^:]+):\$scrypt\$ln=(\d+),r=(\d+),p=(\d+)\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)$/.exec(line) ?? []
     if (user === '') throw new Error(`line ${index + 1} of the users is no user:$scrypt$…`)
     users.set(user, { ln: Number(ln), r: Number(r), p: Number(p), salt: Buffer.from(salt, 'base64'), hash: Buffer.from(hash, 'base64') })
   }
@@ -37,10 +38,13 @@ export function parseUsers(text: string): Map<string, PasswordHash> {
 }
 
 /** Off the event loop, in Node's threads. */
-export const verifyPassword = async (password: Buffer, known: PasswordHash): Promise<boolean> => timingSafeEqual(await derive(password, known), known.hash)
+export const verifyPassword = async (password: Buffer, known: PasswordHash): Promise<boolean> =>
+  timingSafeEqual(await derive(password, known), known.hash)
 
 function derive(password: Buffer, { ln, r, p, salt, hash }: PasswordHash): Promise<Buffer> {
   // Node's own limit is just below what 2^14 needs.
   const options: ScryptOptions = { N: 2 ** ln, r, p, maxmem: 256 * 2 ** ln * r }
-  return new Promise((resolve, reject) => scrypt(password, salt, hash.length, options, (error, key) => (error ? reject(error) : resolve(key))))
+  return new Promise((resolve, reject) =>
+    scrypt(password, salt, hash.length, options, (error, key) => (error ? reject(error) : resolve(key))),
+  )
 }

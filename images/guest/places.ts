@@ -65,7 +65,8 @@ export interface Container {
 export function wantedContainers(seed: Seed): Container[] {
   const at = containerNetworks(seed.containers)
   const list: Container[] = [{ name: 'nginx_proxy', service: 'nginx', unit: 'edge', probe: 'http://127.0.0.1:8099/health' }]
-  if (seed.loki?.agent === 'otelcol') list.push({ name: 'otelcol', service: 'otelcol', unit: 'edge', probe: 'http://127.0.0.1:9080/metrics' })
+  if (seed.loki?.agent === 'otelcol')
+    list.push({ name: 'otelcol', service: 'otelcol', unit: 'edge', probe: 'http://127.0.0.1:9080/metrics' })
   else if (seed.loki) list.push({ name: 'promtail', service: 'promtail', unit: 'edge', probe: 'http://127.0.0.1:9080/ready' })
   if (seed.roles.includes('serena') && seed.serena) {
     // Serena answers every unknown path with 404: enough to see that its HTTP server lives.
@@ -85,7 +86,7 @@ export function wantedContainers(seed: Seed): Container[] {
 
 /** Those that can run: the image's lock has an image for them. */
 export function presentContainers(seed: Seed, image: ImageRecord): Container[] {
-  return wantedContainers(seed).filter(container => image.services[container.service] !== undefined)
+  return wantedContainers(seed).filter((container) => image.services[container.service] !== undefined)
 }
 
 /**
@@ -93,7 +94,8 @@ export function presentContainers(seed: Seed, image: ImageRecord): Container[] {
  * the logs must not take Serena away from its users.
  */
 export const isEssential = (seed: Seed, container: Container): boolean =>
-  container.name === 'nginx_proxy' || container.unit === (seed.roles.includes('serena') ? 'serena' : 'logging') && container.name !== 'grafana'
+  container.name === 'nginx_proxy' ||
+  (container.unit === (seed.roles.includes('serena') ? 'serena' : 'logging') && container.name !== 'grafana')
 
 /** A file that a rendering asks for. */
 export interface RenderedFile {

@@ -6,8 +6,20 @@ import { projectSettingsFile } from './serena.ts'
 
 /** @returns what it prints. @throws Error with git's own words */
 export function git(cwd: string, args: readonly string[], timeoutMs?: number): string {
-  const env = { PATH: process.env['PATH'], HOME: '/nonexistent', GIT_CONFIG_NOSYSTEM: '1', GIT_CONFIG_GLOBAL: '/dev/null', GIT_TERMINAL_PROMPT: '0' }
-  const result = spawnSync('git', args, { cwd, encoding: 'utf8', env, maxBuffer: 1 << 28, ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }) })
+  const env = {
+    PATH: process.env['PATH'],
+    HOME: '/nonexistent',
+    GIT_CONFIG_NOSYSTEM: '1',
+    GIT_CONFIG_GLOBAL: '/dev/null',
+    GIT_TERMINAL_PROMPT: '0',
+  }
+  const result = spawnSync('git', args, {
+    cwd,
+    encoding: 'utf8',
+    env,
+    maxBuffer: 1 << 28,
+    ...(timeoutMs === undefined ? {} : { timeout: timeoutMs }),
+  })
   if (result.status !== 0) throw new Error(result.error?.message ?? result.stderr.trim().split('\n').at(-1) ?? '')
   return result.stdout
 }

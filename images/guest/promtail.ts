@@ -53,7 +53,12 @@ export function promtailConfiguration(seed: Seed): string | undefined {
           { source_labels: ['__journal_syslog_identifier'], target_label: 'identifier' },
           { source_labels: ['__journal_priority_keyword'], target_label: 'level' },
           // Units with a number of their own each (logins, containers) are one stream.
-          { source_labels: ['unit'], regex: '(session|docker|run|init|user)[-@].*\\.(scope|service)', replacement: '$1.$2', target_label: 'unit' },
+          {
+            source_labels: ['unit'],
+            regex: '(session|docker|run|init|user)[-@].*\\.(scope|service)',
+            replacement: '$1.$2',
+            target_label: 'unit',
+          },
         ],
       },
     ],

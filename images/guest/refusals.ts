@@ -7,7 +7,10 @@
 /** `error` and `error_description` by status. */
 const texts: Readonly<Record<number, readonly [error: string, description: string]>> = {
   400: ['invalid_request', 'The request is not valid HTTP, its header fields are too large, or it came without TLS.'],
-  401: ['access_denied', 'The user name and password were not accepted, or are missing. Check the Authorization header (HTTP Basic) in the settings of this client.'],
+  401: [
+    'access_denied',
+    'The user name and password were not accepted, or are missing. Check the Authorization header (HTTP Basic) in the settings of this client.',
+  ],
   404: ['not_found', 'There is nothing here. Serena is at /mcp or, if the site has it, at /sse.'],
   405: ['method_not_allowed', 'This method is not allowed here.'],
   408: ['invalid_request', 'The request took too long to arrive.'],
@@ -31,7 +34,9 @@ const oauthPaths = '^/((mcp|sse)/)?(\\.well-known/(oauth|openid)|(register|autho
 export function refusalMaps(): string {
   return `  map $status $golden_refusal {
     default ${body(...texts[500]!)};
-${Object.entries(texts).map(([status, text]) => `    ${status} ${body(...text)};\n`).join('')}  }
+${Object.entries(texts)
+  .map(([status, text]) => `    ${status} ${body(...text)};\n`)
+  .join('')}  }
   # Seconds that golden-auth asks to wait, or a few.
   map $golden_wait $golden_after { default $golden_wait; "" 2; }
   map $status $golden_retry { default ""; 429 $golden_after; 503 $golden_after; }

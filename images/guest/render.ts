@@ -21,7 +21,19 @@ export class SeedProblem extends Error {
 export function parseSeed(text: string): Seed {
   const seed = JSON.parse(text) as Seed
   if (seed.schema !== 1) throw new SeedProblem(`seed.json has schema ${String(seed.schema)}; this image knows 1`)
-  for (const field of ['release', 'group', 'slot', 'hostname', 'address', 'prefix', 'service', 'public', 'image', 'roles', 'ssh'] as const) {
+  for (const field of [
+    'release',
+    'group',
+    'slot',
+    'hostname',
+    'address',
+    'prefix',
+    'service',
+    'public',
+    'image',
+    'roles',
+    'ssh',
+  ] as const) {
     if (seed[field] === undefined) throw new SeedProblem(`seed.json has no ${field}`)
   }
   return seed
@@ -46,7 +58,7 @@ export function renderFiles(seed: Seed, image: ImageRecord, contents: SeedConten
     add('nginx/tls/public.pem', secret(seedFiles.publicCertificate), owner.nginx, 0o400)
     add('nginx/tls/public.key', secret(seedFiles.publicKey), owner.nginx, 0o400)
     add('auth/serena', secret(seedFiles.serenaUsers), owner.root, 0o400)
-    const wanted = (seed.serena?.projects ?? []).filter(project => project.git !== undefined)
+    const wanted = (seed.serena?.projects ?? []).filter((project) => project.git !== undefined)
     // A URL may hold a token.
     if (wanted.length > 0) files.push({ path: wantedProjects, content: JSON.stringify(wanted), owner: owner.serena, mode: 0o400 })
   }
@@ -83,7 +95,7 @@ export function renderFiles(seed: Seed, image: ImageRecord, contents: SeedConten
   return files
 }
 
-const lines = (list: readonly string[]): string => list.map(line => line.trim() + '\n').join('')
+const lines = (list: readonly string[]): string => list.map((line) => line.trim() + '\n').join('')
 
 /** What compose.yaml calls the images of the lock: `SERENA_IMAGE` and so on. */
 export const imageVariables = (services: ImageRecord['services']): Record<string, string> =>
@@ -113,7 +125,11 @@ export function dockerSettings(found: string, seed: Pick<Seed, 'containers'>): s
 /** For compose.yaml and for the units: images by digest, limits, and which containers each unit starts. */
 export function composeEnvironment(seed: Seed, image: ImageRecord): string {
   const present = presentContainers(seed, image)
-  const of = (unit: string): string => present.filter(container => container.unit === unit).map(container => container.name).join(' ')
+  const of = (unit: string): string =>
+    present
+      .filter((container) => container.unit === unit)
+      .map((container) => container.name)
+      .join(' ')
   const values: Record<string, string> = {
     ...networkVariables(seed.containers),
     GOLDEN_EDGE: of('edge'),
@@ -127,5 +143,7 @@ export function composeEnvironment(seed: Seed, image: ImageRecord): string {
   }
   if (seed.logging) values['GRAFANA_URL'] = `https://${seed.service}:${seed.logging.port}/`
   // Quoted so that systemd's and Compose's readers both take the value as it is.
-  return Object.entries(values).map(([name, value]) => `${name}="${value}"\n`).join('')
+  return Object.entries(values)
+    .map(([name, value]) => `${name}="${value}"\n`)
+    .join('')
 }

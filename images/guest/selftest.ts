@@ -18,24 +18,32 @@ export interface Check {
 
 /** The status code of an answer, or why there was none. The certificate is checked from outside, by who knows its CA. */
 function statusOf(options: { https: boolean; port: number; path: string; host: string }): Promise<string> {
-  return new Promise(resolve => {
-    const common = { host: '127.0.0.1', port: options.port, path: options.path, agent: false, timeout: 15_000, headers: { host: options.host } }
+  return new Promise((resolve) => {
+    const common = {
+      host: '127.0.0.1',
+      port: options.port,
+      path: options.path,
+      agent: false,
+      timeout: 15_000,
+      headers: { host: options.host },
+    }
     const named = isIP(options.host) ? {} : { servername: options.host }
     const sent = options.https ? httpsRequest({ ...common, rejectUnauthorized: false, ...named }) : httpRequest(common)
-    sent.on('response', response => {
+    sent.on('response', (response) => {
       response.resume()
       resolve(String(response.statusCode))
       sent.destroy()
     })
     sent.on('timeout', () => sent.destroy(new Error('timeout')))
-    sent.on('error', error => resolve(error.message))
+    sent.on('error', (error) => resolve(error.message))
     sent.end()
   })
 }
 
 const succeeds = (program: string, args: string[]): boolean => spawnSync(program, args).status === 0
 
-const canWrite = (uid: number, path: string): boolean => succeeds('setpriv', ['--reuid', String(uid), '--clear-groups', '--regid', String(uid), 'test', '-w', path])
+const canWrite = (uid: number, path: string): boolean =>
+  succeeds('setpriv', ['--reuid', String(uid), '--clear-groups', '--regid', String(uid), 'test', '-w', path])
 
 export async function selftest(slot: Slot): Promise<Check[]> {
   const checks: Check[] = []
@@ -44,14 +52,22 @@ export async function selftest(slot: Slot): Promise<Check[]> {
   }
   const { seed } = slot
   const status = describe(slot, await observe(slot))
-  const edge = new Set<string>(presentContainers(seed, slot.image).filter(container => container.unit === 'edge').map(container => container.name))
+  const edge = new Set<string>(
+    presentContainers(seed, slot.image)
+      .filter((container) => container.unit === 'edge')
+      .map((container) => container.name),
+  )
   for (const [name, service] of Object.entries(status.services)) {
     const expected = status.active || edge.has(name)
     if (expected) add(`${name} answers`, service.state === 'running', service.state)
     else add(`${name} is not running without the data disk`, service.state === 'absent' || service.state === 'stopped', service.state)
   }
   add('the firewall table is loaded', succeeds('nft', ['list', 'table', 'inet', 'golden']))
-  add('the SSH server runs with the host key of the seed', existsSync(`${run}/ssh/ssh_host_ed25519_key`) && (succeeds('systemctl', ['is-active', '--quiet', 'ssh.service']) || succeeds('systemctl', ['is-active', '--quiet', 'ssh.socket'])))
+  add(
+    'the SSH server runs with the host key of the seed',
+    existsSync(`${run}/ssh/ssh_host_ed25519_key`) &&
+      (succeeds('systemctl', ['is-active', '--quiet', 'ssh.service']) || succeeds('systemctl', ['is-active', '--quiet', 'ssh.socket'])),
+  )
   if (seed.roles.includes('serena')) {
     const { host } = seed.public
     const path = seed.serena?.transports.includes('streamable-http') ? '/mcp' : '/sse'
@@ -66,7 +82,7 @@ export async function selftest(slot: Slot): Promise<Check[]> {
   }
   if (seed.roles.includes('logging') && seed.logging) {
     const push = await statusOf({ https: true, port: seed.logging.port, path: '/loki/api/v1/push', host: seed.service })
-    add('Loki\'s push asks for a password', push === '401' || push === '403', push)
+    add("Loki's push asks for a password", push === '401' || push === '403', push)
     const query = await statusOf({ https: true, port: seed.logging.port, path: '/loki/api/v1/labels', host: seed.service })
     add('of Loki nothing but the push is offered', query === '404', query)
   }

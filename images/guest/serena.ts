@@ -51,7 +51,7 @@ export function serenaConfiguration(settings: NonNullable<Seed['serena']>, proje
     base_modes: ['interactive', 'editing'],
     token_count_estimator: 'CHAR_COUNT',
     trusted_project_path_patterns: [],
-    projects: projects.map(name => `${root}/${name}`),
+    projects: projects.map((name) => `${root}/${name}`),
   }
   return JSON.stringify(configuration, null, 2) + '\n'
 }

@@ -28,17 +28,25 @@ export function nextLimits(before: Limits, wantedHours: number, used: number, sh
   const { retentionHours } = before
   return {
     takes: part < (before.takes ? 1 : 0.95),
-    retentionHours: part > 0.8 ? Math.max(Math.min(shortestHours, wantedHours), Math.floor(retentionHours * 0.75)) : part < 0.6 ? Math.min(wantedHours, Math.ceil(retentionHours / 0.75)) : retentionHours,
+    retentionHours:
+      part > 0.8
+        ? Math.max(Math.min(shortestHours, wantedHours), Math.floor(retentionHours * 0.75))
+        : part < 0.6
+          ? Math.min(wantedHours, Math.ceil(retentionHours / 0.75))
+          : retentionHours,
   }
 }
 
 /** What Loki reads again every few seconds. 0 refuses every push for now, with 429: the agents try again. */
 export const overridesOf = ({ retentionHours, takes }: Limits): string =>
-  JSON.stringify({ overrides: { fake: { retention_period: `${retentionHours}h`, ...(takes ? {} : { ingestion_rate_mb: 0, ingestion_burst_size_mb: 0 }) } } }) + '\n'
+  JSON.stringify({
+    overrides: { fake: { retention_period: `${retentionHours}h`, ...(takes ? {} : { ingestion_rate_mb: 0, ingestion_burst_size_mb: 0 }) } },
+  }) + '\n'
 
 /** The same, read back; `{}` is what a boot renders (render.ts). Pure. @throws what is no JSON of this shape */
 export function limitsOf(overrides: string, wantedHours: number): Limits {
-  const { fake } = (JSON.parse(overrides) as { overrides?: { fake?: { retention_period?: string; ingestion_rate_mb?: number } } }).overrides ?? {}
+  const { fake } =
+    (JSON.parse(overrides) as { overrides?: { fake?: { retention_period?: string; ingestion_rate_mb?: number } } }).overrides ?? {}
   if (fake === undefined) return { retentionHours: wantedHours, takes: true }
   const retentionHours = Number(/^(\d+)h$/.exec(fake.retention_period ?? '')?.[1])
   if (!(retentionHours > 0)) throw new Error('no retention')
@@ -49,7 +57,11 @@ export function limitsOf(overrides: string, wantedHours: number): Limits {
 export function shareProblems(limits: Limits, wantedHours: number, share: number): string[] {
   const gib = (share / 1024 ** 3).toFixed(1)
   return [
-    ...(limits.retentionHours < wantedHours ? [`Loki keeps ${(limits.retentionHours / 24).toFixed(1)} days instead of ${wantedHours / 24}: its share of the data disk, ${gib} GiB, is nearly full`] : []),
+    ...(limits.retentionHours < wantedHours
+      ? [
+          `Loki keeps ${(limits.retentionHours / 24).toFixed(1)} days instead of ${wantedHours / 24}: its share of the data disk, ${gib} GiB, is nearly full`,
+        ]
+      : []),
     ...(limits.takes ? [] : [`Loki takes no lines until there is room in its share of the data disk, ${gib} GiB; they wait in their VMs`]),
   ]
 }
@@ -73,7 +85,14 @@ export interface ShareHost {
   readonly chown: (path: string, uid: number, gid: number) => void
 }
 
-const thisHost: ShareHost = { dataFolder, overrides: lokiOverrides, report: shareReport, run: promisify(execFile), statfs: statfsSync, chown: chownSync }
+const thisHost: ShareHost = {
+  dataFolder,
+  overrides: lokiOverrides,
+  report: shareReport,
+  run: promisify(execFile),
+  statfs: statfsSync,
+  chown: chownSync,
+}
 
 /** Called every few seconds while the data disk is there; looks once a minute. What Loki reads is what counts: this program may be a new one. */
 export class Share {

@@ -65,7 +65,14 @@ async function stillRunning(): Promise<string> {
 }
 
 async function yieldDisk(slot: Slot): Promise<object> {
-  const stopped = systemctl('stop', 'golden-active.target', 'golden-address.service', 'golden-serena.service', 'golden-logging.service', 'golden-projects.service')
+  const stopped = systemctl(
+    'stop',
+    'golden-active.target',
+    'golden-address.service',
+    'golden-serena.service',
+    'golden-logging.service',
+    'golden-projects.service',
+  )
   if (!stopped.ok) throw new Refusal('stop-failed', stopped.reason)
   for (let attempt = 1; isHeld(); attempt++) {
     if (attempt > 10) throw new Refusal('disk-busy', `the data disk is still in use: ${await stillRunning()}`)
@@ -83,14 +90,18 @@ async function logs(slot: Slot, query: string, minutes: number, limit: number): 
   if (!slot.seed.roles.includes('logging')) throw new Refusal('no-loki', 'this VM has no Loki: ask the slot with the role logging')
   const start = (BigInt(Date.now()) - BigInt(Math.round(minutes * 60_000))) * 1_000_000n
   const parameters = new URLSearchParams({ query, start: String(start), limit: String(limit), direction: 'backward' })
-  const text = await fetchText(`http://${containerNetworks(slot.seed.containers).loki}:3100/loki/api/v1/query_range?${parameters}`).catch((error: Error) => {
-    throw new Refusal('query-failed', `Loki: ${error.message}`)
-  })
-  const answer = JSON.parse(text) as { data: { resultType: string; result: { stream?: object; metric?: object; values: [string | number, string][] }[] } }
+  const text = await fetchText(`http://${containerNetworks(slot.seed.containers).loki}:3100/loki/api/v1/query_range?${parameters}`).catch(
+    (error: Error) => {
+      throw new Refusal('query-failed', `Loki: ${error.message}`)
+    },
+  )
+  const answer = JSON.parse(text) as {
+    data: { resultType: string; result: { stream?: object; metric?: object; values: [string | number, string][] }[] }
+  }
   return {
     schema: 1,
     type: answer.data.resultType,
-    streams: answer.data.result.map(entry => ({ labels: entry.stream ?? entry.metric ?? {}, entries: entry.values })),
+    streams: answer.data.result.map((entry) => ({ labels: entry.stream ?? entry.metric ?? {}, entries: entry.values })),
   }
 }
 
@@ -121,7 +132,7 @@ async function perform(args: readonly string[]): Promise<{ answer: object; ok: b
       return { answer: await yieldDisk(slot), ok: true }
     case 'selftest': {
       const checks = await selftest(slot)
-      const ok = checks.every(check => check.ok)
+      const ok = checks.every((check) => check.ok)
       return { answer: { schema: 1, ok, checks }, ok }
     }
     case 'logs':

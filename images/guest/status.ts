@@ -6,7 +6,17 @@ import { dataDisk, type DataDisk } from './disk.ts'
 import { listContainers, type DockerContainer } from './docker.ts'
 import { frontProblems, readProbe } from './front.ts'
 import { trouble } from './health.ts'
-import { addressReport, cloneReport, presentContainers, restartReport, sessionReport, shareReport, wantedContainers, type Container, type ContainerName } from './places.ts'
+import {
+  addressReport,
+  cloneReport,
+  presentContainers,
+  restartReport,
+  sessionReport,
+  shareReport,
+  wantedContainers,
+  type Container,
+  type ContainerName,
+} from './places.ts'
 import { fetchText } from './probe.ts'
 import type { Slot } from './slot.ts'
 import { isFullForLoki, lacksOnlyRoom, rooms, spaceProblems } from './space.ts'
@@ -56,7 +66,7 @@ export interface Observation {
 
 /** The state of one container: pure. */
 export function stateOf(container: Container, seen: Observation): ServiceState {
-  const found = seen.containers?.find(entry => entry.name === container.name)
+  const found = seen.containers?.find((entry) => entry.name === container.name)
   if (!found) return 'absent'
   if (found.state === 'running') {
     if (seen.answering.has(container.name)) return 'running'
@@ -70,24 +80,26 @@ export function describe(slot: Slot, seen: Observation): Status {
   const { seed, image } = slot
   const present = presentContainers(seed, image)
   const active = seen.disk === 'mounted'
-  const services = Object.fromEntries(present.map(container => [container.name, { state: stateOf(container, seen) }]))
-  const missing = wantedContainers(seed).filter(container => image.services[container.service] === undefined).map(container => container.name)
-  const expected = present.filter(container => active || container.unit === 'edge')
-  const silent = expected.filter(container => services[container.name]?.state !== 'running')
+  const services = Object.fromEntries(present.map((container) => [container.name, { state: stateOf(container, seen) }]))
+  const missing = wantedContainers(seed)
+    .filter((container) => image.services[container.service] === undefined)
+    .map((container) => container.name)
+  const expected = present.filter((container) => active || container.unit === 'edge')
+  const silent = expected.filter((container) => services[container.name]?.state !== 'running')
   // One that was never made is its unit's failure, whatever the disk.
   const roomless = silent.filter(({ name }) => services[name]?.state !== 'absent' && lacksOnlyRoom(name, seen.fullForLoki === true))
   const held = seen.addresses.includes(seed.service)
   const problems = [...(seen.warnings ?? []), ...seen.cloneProblems, ...(held ? [] : seen.addressProblems)]
   if (seen.containers === undefined) problems.push('Docker does not answer')
-  if (seen.disk === 'foreign') problems.push('the data disk holds something that is not this project\'s file system; it is left alone')
-  if (missing.some(name => name !== 'grafana')) problems.push(`the image has no container image for ${missing.join(', ')}`)
+  if (seen.disk === 'foreign') problems.push("the data disk holds something that is not this project's file system; it is left alone")
+  if (missing.some((name) => name !== 'grafana')) problems.push(`the image has no container image for ${missing.join(', ')}`)
   if (held && !active) problems.push('the service address is still here without the data disk')
   for (const container of silent) {
     const reason = roomless.includes(container) ? 'the data disk has no room for it' : seen.reasons?.get(container.name)
     problems.push(`${container.name} is ${services[container.name]?.state}${reason === undefined ? '' : ` (${reason})`}`)
   }
   // Where nginx itself does not answer, that is said already.
-  const front = services['nginx_proxy']?.state === 'running' ? seen.frontProblems ?? [] : []
+  const front = services['nginx_proxy']?.state === 'running' ? (seen.frontProblems ?? []) : []
   problems.push(...front)
   return {
     schema: 1,
@@ -110,14 +122,14 @@ export function describe(slot: Slot, seen: Observation): Status {
 export async function observe(slot: Slot): Promise<Observation> {
   const present = presentContainers(slot.seed, slot.image)
   const containers = await listContainers()
-  const running = present.filter(container => containers?.some(entry => entry.name === container.name && entry.state === 'running'))
+  const running = present.filter((container) => containers?.some((entry) => entry.name === container.name && entry.state === 'running'))
   const [results, front] = await Promise.all([
-    Promise.all(running.map(async container => [container.name, await trouble(container)] as const)),
-    running.some(container => container.name === 'nginx_proxy') ? frontProblems(slot.seed, readProbe()) : [],
+    Promise.all(running.map(async (container) => [container.name, await trouble(container)] as const)),
+    running.some((container) => container.name === 'nginx_proxy') ? frontProblems(slot.seed, readProbe()) : [],
   ])
   const found = new Map(results)
-  const agent = running.find(container => container.name === 'otelcol')
-  const figures = agent && await fetchText(agent.probe, 5000).catch(() => undefined)
+  const agent = running.find((container) => container.name === 'otelcol')
+  const figures = agent && (await fetchText(agent.probe, 5000).catch(() => undefined))
   return {
     disk: dataDisk(),
     containers,
@@ -125,7 +137,7 @@ export async function observe(slot: Slot): Promise<Observation> {
     reasons: new Map([...found].filter((entry): entry is [ContainerName, string] => entry[1] !== undefined && entry[1] !== '')),
     warnings: [...spaceProblems(rooms()), ...readList(shareReport), ...(figures === undefined ? [] : deliveryProblems(figures))],
     fullForLoki: isFullForLoki(),
-    addresses: Object.values(networkInterfaces()).flatMap(list => (list ?? []).map(entry => entry.address)),
+    addresses: Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map((entry) => entry.address)),
     cloneProblems: readList(cloneReport),
     addressProblems: readList(addressReport),
     frontProblems: [...front, ...readList(sessionReport)],

@@ -16,7 +16,17 @@ import { listContainers, restartContainer } from './docker.ts'
 import { letsIn, lookAtFronts, readProbe, sessionProblems, type FrontSeen } from './front.ts'
 import { thriftily } from './health.ts'
 import { JournalCopy } from './journal.ts'
-import { addressReport, authSocket, claimFile, isEssential, journalFolder, presentContainers, restartReport, sessionReport, type Container } from './places.ts'
+import {
+  addressReport,
+  authSocket,
+  claimFile,
+  isEssential,
+  journalFolder,
+  presentContainers,
+  restartReport,
+  sessionReport,
+  type Container,
+} from './places.ts'
 import { pauseAfter } from './pace.ts'
 import { answers } from './probe.ts'
 import { decide, forget, hold, slownessOf, type Patience } from './patience.ts'
@@ -38,11 +48,11 @@ const agentPort = '/dev/virtio-ports/org.qemu.guest_agent.0'
 
 async function round(seed: Seed, containers: readonly Container[], patience: Patience, front: Fronts, slowness: number): Promise<void> {
   const active = isMounted()
-  const expected = containers.filter(container => active || container.unit === 'edge')
+  const expected = containers.filter((container) => active || container.unit === 'edge')
   const docker = await listContainers()
   let good = docker !== undefined
   for (const container of expected) {
-    const state = docker?.find(entry => entry.name === container.name)?.state
+    const state = docker?.find((entry) => entry.name === container.name)?.state
     // A container that its unit has not made yet, or that the unit is stopping, is the unit's business.
     if (state === undefined || state === 'created') {
       forget(patience, container.name)
@@ -74,7 +84,10 @@ async function round(seed: Seed, containers: readonly Container[], patience: Pat
   writeFileSync(restartReport, JSON.stringify([...patience].filter(([, entry]) => entry.restarts > 0).map(([name]) => name)))
   // Told by `slotctl status`: otherwise one would only see that the slot does not get ready.
   const taken = active && good && !claim(seed.service) && existsSync(claimFile)
-  writeFileSync(addressReport, JSON.stringify(taken ? [`another machine in the network answers for the service address ${seed.service}`] : []))
+  writeFileSync(
+    addressReport,
+    JSON.stringify(taken ? [`another machine in the network answers for the service address ${seed.service}`] : []),
+  )
 }
 
 /** What was seen of nginx as its clients use it, and when it is next looked at (milliseconds since the boot). */
@@ -123,7 +136,7 @@ function keepFirewall(): void {
     spawnSync('/usr/local/sbin/golden-firewall', { stdio: 'inherit' })
   }
   if (tables.includes('table ip nat') || spawnSync('systemctl', ['is-active', '--quiet', 'docker.service']).status !== 0) return
-  console.log('Docker\'s rules are gone: restarting it; the containers go on (live-restore)')
+  console.log("Docker's rules are gone: restarting it; the containers go on (live-restore)")
   spawnSync('systemctl', ['restart', 'docker.service'], { stdio: 'inherit' })
 }
 

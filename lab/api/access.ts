@@ -15,7 +15,8 @@ const realms = [
 ]
 
 const stateOf = (call: Call): State => call.context.state
-const userOf = (call: Call): User => stateOf(call).access.value.users[call.params.userid as string] ?? fail(`no such user ('${call.params.userid}')`)
+const userOf = (call: Call): User =>
+  stateOf(call).access.value.users[call.params.userid as string] ?? fail(`no such user ('${call.params.userid}')`)
 const save = (call: Call): null => {
   stateOf(call).access.save()
   return null
@@ -40,7 +41,12 @@ function capabilities(state: State, user: string): Record<string, Record<string,
     dc: { path: '/', pattern: /^(Sys\.(Audit|Modify)|SDN\.)/ },
   }
   return Object.fromEntries(
-    Object.entries(areas).map(([area, { path, pattern }]) => [area, Object.fromEntries([...permissionsOn(state, user, path).keys()].filter((privilege) => pattern.test(privilege)).map((privilege) => [privilege, 1]))]),
+    Object.entries(areas).map(([area, { path, pattern }]) => [
+      area,
+      Object.fromEntries(
+        [...permissionsOn(state, user, path).keys()].filter((privilege) => pattern.test(privilege)).map((privilege) => [privilege, 1]),
+      ),
+    ]),
   )
 }
 
@@ -48,17 +54,43 @@ function permissions(call: Call): unknown {
   const state = stateOf(call)
   const { userid, path } = call.params
   const authId = userid ?? call.caller.authId
-  if (userid !== undefined && userid !== call.caller.authId && userid.split('!')[0] !== call.caller.userid) call.caller.require('/access', 'Sys.Audit')
-  const members = Object.values(state.pools.value).flatMap(({ vms, storages }) => [...vms.map((vmid) => `/vms/${vmid}`), ...storages.map((id) => `/storage/${id}`)])
-  const paths = path === undefined
-    ? [...new Set(['/', '/access', '/access/groups', '/nodes', '/pool', '/sdn', '/storage', '/vms', ...state.access.value.acls.map((acl) => acl.path), ...members])]
-    : [path]
-  const shown = paths.map((at) => [at, Object.fromEntries([...permissionsOn(state, authId, at)].map(([privilege, propagate]) => [privilege, propagate ? 1 : 0]))] as const)
+  if (userid !== undefined && userid !== call.caller.authId && userid.split('!')[0] !== call.caller.userid)
+    call.caller.require('/access', 'Sys.Audit')
+  const members = Object.values(state.pools.value).flatMap(({ vms, storages }) => [
+    ...vms.map((vmid) => `/vms/${vmid}`),
+    ...storages.map((id) => `/storage/${id}`),
+  ])
+  const paths =
+    path === undefined
+      ? [
+          ...new Set([
+            '/',
+            '/access',
+            '/access/groups',
+            '/nodes',
+            '/pool',
+            '/sdn',
+            '/storage',
+            '/vms',
+            ...state.access.value.acls.map((acl) => acl.path),
+            ...members,
+          ]),
+        ]
+      : [path]
+  const shown = paths.map(
+    (at) =>
+      [
+        at,
+        Object.fromEntries([...permissionsOn(state, authId, at)].map(([privilege, propagate]) => [privilege, propagate ? 1 : 0])),
+      ] as const,
+  )
   return Object.fromEntries(path === undefined ? shown.filter(([, privileges]) => Object.keys(privileges).length > 0) : shown)
 }
 
 const isAclPath = (path: string): boolean =>
-  /^\/(access(\/groups(\/[\w.-]+)?|\/realm(\/[\w.-]+)?)?|mapping(\/\w+(\/[\w.-]+)?)?|nodes(\/[\w.-]+)?|pool(\/[\w.-]+){0,3}|sdn(\/(zones|controllers|dns|ipams|fabrics)(\/[\w.-]+){0,3})?|storage(\/[\w.-]+)?|vms(\/[1-9]\d{2,})?)?$/.test(path)
+  /^\/(access(\/groups(\/[\w.-]+)?|\/realm(\/[\w.-]+)?)?|mapping(\/\w+(\/[\w.-]+)?)?|nodes(\/[\w.-]+)?|pool(\/[\w.-]+){0,3}|sdn(\/(zones|controllers|dns|ipams|fabrics)(\/[\w.-]+){0,3})?|storage(\/[\w.-]+)?|vms(\/[1-9]\d{2,})?)?$/.test(
+    path,
+  )
 
 function changeAcl(call: Call): null {
   const { path = '', roles = '', users, groups, tokens, propagate } = call.params
@@ -82,7 +114,8 @@ function changeAcl(call: Call): null {
       if (kind === 'user' && known.users[id] === undefined) fail(`ACL update failed: user '${id}' does not exist`)
       if (kind === 'group' && known.groups[id] === undefined) fail(`ACL update failed: group '${id}' does not exist`)
       const [owner = '', token = ''] = id.split('!')
-      if (kind === 'token' && known.users[owner]?.tokens[token] === undefined) fail(`ACL update failed: no such token '${token}' for user '${owner}'`)
+      if (kind === 'token' && known.users[owner]?.tokens[token] === undefined)
+        fail(`ACL update failed: no such token '${token}' for user '${owner}'`)
       acls = acls.filter((acl) => !(acl.path === clean && acl.kind === kind && acl.id === id && acl.role === role))
       if (call.params.delete !== '1') acls.push({ path: clean, kind, id, role, propagate: propagate !== '0' })
     }
@@ -107,14 +140,15 @@ function requireGrantable(call: Call, path: string, role: string): void {
   for (const privilege of privileges) {
     const propagates = held.get(privilege)
     if (propagates === undefined) refuse(`${what} - requires 'Permissions.Modify' or superset of privileges.`)
-    if (!remove && call.params.propagate !== '0' && propagates === false) refuse(`${what} with propagation - requires 'Permissions.Modify' or propagated superset of privileges.`)
+    if (!remove && call.params.propagate !== '0' && propagates === false)
+      refuse(`${what} with propagation - requires 'Permissions.Modify' or propagated superset of privileges.`)
   }
 }
 
 function listAcls(call: Call): unknown {
   const all = call.caller.has('/access', 'Sys.Audit')
-  return stateOf(call).access.value.acls
-    .filter((acl) => all || call.caller.has(acl.path, 'Permissions.Modify'))
+  return stateOf(call)
+    .access.value.acls.filter((acl) => all || call.caller.has(acl.path, 'Permissions.Modify'))
     .map((acl) => ({ path: acl.path, type: acl.kind, ugid: acl.id, roleid: acl.role, propagate: acl.propagate ? 1 : 0 }))
 }
 
@@ -169,28 +203,49 @@ function createUser(call: Call): null {
   const realm = userid.split('@').at(-1)
   if (!realms.some((known) => known.realm === realm)) fail(`create user failed: domain '${realm}' does not exist`)
   if (users[userid] !== undefined) fail(`create user failed: user '${userid}' already exists`)
-  const user: User = { enable: true, expire: 0, groups: [], tokens: {}, ...(password === undefined ? {} : { passwordHash: hashPassword(password) }) }
+  const user: User = {
+    enable: true,
+    expire: 0,
+    groups: [],
+    tokens: {},
+    ...(password === undefined ? {} : { passwordHash: hashPassword(password) }),
+  }
   change(user, call.params)
   users[userid] = user
   return save(call)
 }
 
 const shownUser = (user: User): Record<string, unknown> => ({
-  enable: user.enable ? 1 : 0, expire: user.expire,
+  enable: user.enable ? 1 : 0,
+  expire: user.expire,
   ...Object.fromEntries(profile.filter((key) => user[key] !== undefined).map((key) => [key, user[key]])),
 })
-const shownToken = (token: Token): Record<string, unknown> =>
-  ({ expire: token.expire, privsep: token.privsep ? 1 : 0, ...(token.comment === undefined ? {} : { comment: token.comment }) })
-const tokenOf = (call: Call): Token => userOf(call).tokens[call.params.tokenid as string] ?? fail(`no such token '${call.params.tokenid}' for user '${call.params.userid}'`)
+const shownToken = (token: Token): Record<string, unknown> => ({
+  expire: token.expire,
+  privsep: token.privsep ? 1 : 0,
+  ...(token.comment === undefined ? {} : { comment: token.comment }),
+})
+const tokenOf = (call: Call): Token =>
+  userOf(call).tokens[call.params.tokenid as string] ?? fail(`no such token '${call.params.tokenid}' for user '${call.params.userid}'`)
 
 function listUsers(call: Call): unknown {
   const { users } = stateOf(call).access.value
   const everyone = call.caller.hasAny('/access/groups', 'User.Modify', 'Sys.Audit')
   return Object.entries(users)
-    .filter(([userid, user]) => (everyone || userid === call.caller.userid) && (call.params.enabled === undefined || (call.params.enabled === '1') === user.enable))
+    .filter(
+      ([userid, user]) =>
+        (everyone || userid === call.caller.userid) && (call.params.enabled === undefined || (call.params.enabled === '1') === user.enable),
+    )
     .map(([userid, user]) => ({
-      userid, ...shownUser(user), 'realm-type': userid.split('@').at(-1),
-      ...(call.params.full === '1' ? { groups: user.groups.join(','), tokens: Object.entries(user.tokens).map(([tokenid, token]) => ({ tokenid, ...shownToken(token) })) } : {}),
+      userid,
+      ...shownUser(user),
+      'realm-type': userid.split('@').at(-1),
+      ...(call.params.full === '1'
+        ? {
+            groups: user.groups.join(','),
+            tokens: Object.entries(user.tokens).map(([tokenid, token]) => ({ tokenid, ...shownToken(token) })),
+          }
+        : {}),
     }))
 }
 
@@ -210,10 +265,16 @@ function createToken(call: Call): unknown {
   if (user.tokens[tokenid] !== undefined) throw parameterError({ tokenid: 'Token already exists.' })
   const value = randomUUID()
   const separated = privsep !== '0'
-  user.tokens[tokenid] = { secretHash: hashSecret(value), expire: Number(expire ?? user.expire), privsep: separated, ...(comment === undefined ? {} : { comment }) }
+  user.tokens[tokenid] = {
+    secretHash: hashSecret(value),
+    expire: Number(expire ?? user.expire),
+    privsep: separated,
+    ...(comment === undefined ? {} : { comment }),
+  }
   save(call)
   return {
-    'full-tokenid': `${userid}!${tokenid}`, value,
+    'full-tokenid': `${userid}!${tokenid}`,
+    value,
     info: { ...(comment === undefined ? {} : { comment }), ...(expire === undefined ? {} : { expire }), privsep: separated ? '1' : '0' },
   }
 }
@@ -254,19 +315,29 @@ export const accessHandlers: Handlers = {
   'PUT /access/acl': changeAcl,
   'GET /access/roles': (call) => [
     ...Object.entries(builtInRoles).map(([roleid, privileges]) => ({ roleid, privs: privileges.join(','), special: 1 })),
-    ...Object.entries(stateOf(call).access.value.roles).map(([roleid, privileges]) => ({ roleid, privs: privileges.join(','), special: 0 })),
+    ...Object.entries(stateOf(call).access.value.roles).map(([roleid, privileges]) => ({
+      roleid,
+      privs: privileges.join(','),
+      special: 0,
+    })),
   ],
   'POST /access/roles': createRole,
   'GET /access/roles/{roleid}': (call) => {
     const { roleid = '' } = call.params
-    return Object.fromEntries((rolePrivileges(stateOf(call), roleid) ?? fail(`role '${roleid}' does not exist`)).map((privilege) => [privilege, 1]))
+    return Object.fromEntries(
+      (rolePrivileges(stateOf(call), roleid) ?? fail(`role '${roleid}' does not exist`)).map((privilege) => [privilege, 1]),
+    )
   },
   'PUT /access/roles/{roleid}': updateRole,
   'DELETE /access/roles/{roleid}': deleteRole,
   'GET /access/groups': (call) =>
     Object.entries(stateOf(call).access.value.groups)
       .filter(([groupid]) => call.caller.hasAny(`/access/groups/${groupid}`, 'User.Modify', 'Sys.Audit', 'Group.Allocate'))
-      .map(([groupid, { comment }]) => ({ groupid, users: members(stateOf(call), groupid).join(','), ...(comment === undefined ? {} : { comment }) })),
+      .map(([groupid, { comment }]) => ({
+        groupid,
+        users: members(stateOf(call), groupid).join(','),
+        ...(comment === undefined ? {} : { comment }),
+      })),
   'POST /access/groups': (call) => {
     const { groupid = '', comment } = call.params
     const { groups } = stateOf(call).access.value
@@ -291,7 +362,8 @@ export const accessHandlers: Handlers = {
   'GET /access/users': listUsers,
   'POST /access/users': createUser,
   'GET /access/users/{userid}': (call) => ({
-    ...shownUser(userOf(call)), groups: userOf(call).groups,
+    ...shownUser(userOf(call)),
+    groups: userOf(call).groups,
     tokens: Object.fromEntries(Object.entries(userOf(call).tokens).map(([tokenid, token]) => [tokenid, shownToken(token)])),
   }),
   'PUT /access/users/{userid}': (call) => {
@@ -299,7 +371,8 @@ export const accessHandlers: Handlers = {
     return save(call)
   },
   'DELETE /access/users/{userid}': deleteUser,
-  'GET /access/users/{userid}/token': (call) => Object.entries(userOf(call).tokens).map(([tokenid, token]) => ({ tokenid, ...shownToken(token) })),
+  'GET /access/users/{userid}/token': (call) =>
+    Object.entries(userOf(call).tokens).map(([tokenid, token]) => ({ tokenid, ...shownToken(token) })),
   'GET /access/users/{userid}/token/{tokenid}': (call) => shownToken(tokenOf(call)),
   'POST /access/users/{userid}/token/{tokenid}': createToken,
   'PUT /access/users/{userid}/token/{tokenid}': updateToken,
@@ -307,4 +380,6 @@ export const accessHandlers: Handlers = {
 }
 
 const members = (state: State, groupid: string): string[] =>
-  Object.entries(state.access.value.users).filter(([, user]) => user.groups.includes(groupid)).map(([userid]) => userid)
+  Object.entries(state.access.value.users)
+    .filter(([, user]) => user.groups.includes(groupid))
+    .map(([userid]) => userid)

@@ -61,9 +61,14 @@ export function permissionsOn(state: State, authId: string, path: string): Permi
   const roles = withPools(state, authId, path, rolesAt(state, authId, path))
   const privileges = new Map<string, boolean>()
   for (const [role, propagate] of roles) {
-    for (const privilege of withAgents(rolePrivileges(state, role) ?? [])) privileges.set(privilege, (privileges.get(privilege) ?? false) || propagate)
+    for (const privilege of withAgents(rolePrivileges(state, role) ?? []))
+      privileges.set(privilege, (privileges.get(privilege) ?? false) || propagate)
   }
   if (tokenid === undefined) return privileges
   const ofUser = permissionsOn(state, userid, path)
-  return new Map([...privileges].filter(([privilege]) => ofUser.has(privilege)).map(([privilege, propagate]) => [privilege, propagate && ofUser.get(privilege) === true]))
+  return new Map(
+    [...privileges]
+      .filter(([privilege]) => ofUser.has(privilege))
+      .map(([privilege, propagate]) => [privilege, propagate && ofUser.get(privilege) === true]),
+  )
 }

@@ -27,7 +27,11 @@ const usable = (user: User | undefined): user is User => user !== undefined && u
 const sign = (state: State, text: string): string => createHmac('sha256', state.access.value.ticketKey).update(text).digest('base64url')
 const same = (a: string, b: string): boolean => a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b))
 
-export interface Ticket { readonly username: string; readonly ticket: string; readonly CSRFPreventionToken: string }
+export interface Ticket {
+  readonly username: string
+  readonly ticket: string
+  readonly CSRFPreventionToken: string
+}
 
 function makeTicket(state: State, username: string): Ticket {
   const stamp = now().toString(16).toUpperCase().padStart(8, '0')
@@ -54,23 +58,31 @@ function validCsrf(state: State, username: string, token: string): boolean {
 /** A password (or a ticket that is still good) for a ticket. @throws ApiError 401 */
 export function login(state: State, username: string, password: string): Ticket {
   const user = state.access.value.users[username]
-  const right = usable(user) && ((user.passwordHash !== undefined && passwordMatches(user.passwordHash, password)) || ticketUser(state, password) === username)
+  const right =
+    usable(user) &&
+    ((user.passwordHash !== undefined && passwordMatches(user.passwordHash, password)) || ticketUser(state, password) === username)
   if (!right) throw new ApiError(401, 'authentication failure')
   return makeTicket(state, username)
 }
 
 /** Who sends these headers. @throws ApiError 401 without a body */
-export function authenticate(state: State, headers: { authorization?: string | undefined; cookie?: string | undefined; csrf?: string | undefined }, method: string): Caller {
+export function authenticate(
+  state: State,
+  headers: { authorization?: string | undefined; cookie?: string | undefined; csrf?: string | undefined },
+  method: string,
+): Caller {
   const token = /^PVEAPIToken=(.*)$/.exec(headers.authorization ?? '')?.[1]
   if (token !== undefined) {
     const [, userid = '', tokenid = '', secret = ''] = /^([^\s!=]+@[^\s!=]+)!([^\s=]+)=(.+)$/.exec(token) ?? []
     const user = state.access.value.users[userid]
     const known = user?.tokens[tokenid]
-    const right = usable(user) && known !== undefined && (known.expire === 0 || known.expire > now()) && same(known.secretHash, hashSecret(secret))
+    const right =
+      usable(user) && known !== undefined && (known.expire === 0 || known.expire > now()) && same(known.secretHash, hashSecret(secret))
     if (!right) throw unauthorized('Authentication failed!')
     return createCaller(state, userid, tokenid)
   }
-  const cookie = /(?:^|[;\s])PVEAuthCookie=([^;\s]*)/.exec(headers.cookie ?? '')?.[1] ?? /^PVEAuthCookie=(\S+)$/.exec(headers.authorization ?? '')?.[1]
+  const cookie =
+    /(?:^|[;\s])PVEAuthCookie=([^;\s]*)/.exec(headers.cookie ?? '')?.[1] ?? /^PVEAuthCookie=(\S+)$/.exec(headers.authorization ?? '')?.[1]
   if (cookie === undefined || cookie === '') throw unauthorized('No ticket')
   const userid = ticketUser(state, decodeURIComponent(cookie))
   if (userid === undefined) throw unauthorized('permission denied - invalid PVE ticket')

@@ -54,7 +54,19 @@ export function paramFor(params: Readonly<Record<string, Param>>, name: string):
 
 /** Highest index of each numbered VM option (PVE::QemuServer's MAX_ constants). */
 export const numberedLimits: Readonly<Record<string, number>> = {
-  ide: 3, scsi: 30, virtio: 15, sata: 5, net: 31, ipconfig: 31, serial: 3, usb: 13, hostpci: 15, numa: 7, parallel: 2, unused: 255, virtiofs: 9,
+  ide: 3,
+  scsi: 30,
+  virtio: 15,
+  sata: 5,
+  net: 31,
+  ipconfig: 31,
+  serial: 3,
+  usb: 13,
+  hostpci: 15,
+  numa: 7,
+  parallel: 2,
+  unused: 255,
+  virtiofs: 9,
 }
 
 /**
@@ -123,9 +135,10 @@ export function parsePropertyString(format: PropertyFormat, value: string, path 
     const property = Object.hasOwn(format, key) ? format[key] : undefined
     if (property?.type === 'boolean') content = booleanWord(content)
     values[key] = content
-    const complaint = property === undefined
-      ? 'property is not defined in schema and the schema does not allow additional properties'
-      : complaintAbout(property, content, `${path}.${key}`)
+    const complaint =
+      property === undefined
+        ? 'property is not defined in schema and the schema does not allow additional properties'
+        : complaintAbout(property, content, `${path}.${key}`)
     if (complaint !== undefined) problems.push(`${path}.${key}: ${complaint.replace(/\n$/, '')}`)
   }
   for (const [key, property] of Object.entries(format)) {
@@ -137,5 +150,4 @@ export function parsePropertyString(format: PropertyFormat, value: string, path 
 }
 
 /** Inside property strings PVE also takes words for booleans. */
-const booleanWord = (word: string): string =>
-  /^(1|on|yes|true)$/i.test(word) ? '1' : /^(0|off|no|false)$/i.test(word) ? '0' : word
+const booleanWord = (word: string): string => (/^(1|on|yes|true)$/i.test(word) ? '1' : /^(0|off|no|false)$/i.test(word) ? '0' : word)

@@ -21,8 +21,7 @@ export const fail = (message: string): never => {
 }
 
 /** A 400 with one message for each parameter. */
-export const parameterError = (errors: Record<string, string>): ApiError =>
-  new ApiError(400, 'Parameter verification failed.', { errors })
+export const parameterError = (errors: Record<string, string>): ApiError => new ApiError(400, 'Parameter verification failed.', { errors })
 
 /** A 403; `what` is e.g. `/vms/100, VM.Config.CPU`, or nothing when one of several checks would have done. */
 export const permissionError = (what?: string): ApiError =>
@@ -32,7 +31,9 @@ export const permissionError = (what?: string): ApiError =>
 export function taskErrorText(error: unknown): string {
   if (error instanceof ApiError) {
     if (error.errors !== undefined) {
-      return `400 ${error.message}\n${Object.entries(error.errors).map(([name, text]) => `${name}: ${text}`).join('\n')}`
+      return `400 ${error.message}\n${Object.entries(error.errors)
+        .map(([name, text]) => `${name}: ${text}`)
+        .join('\n')}`
     }
     return error.status === 500 ? error.message : `${error.status} ${error.message}`
   }

@@ -31,7 +31,8 @@ const clusterScope: Scope = {
 }
 
 function requireDigest(call: Call, part: unknown): void {
-  if (call.params.digest !== undefined && call.params.digest !== digestOf(part)) fail('detected modified configuration - file changed by other user? Try again.')
+  if (call.params.digest !== undefined && call.params.digest !== digestOf(part))
+    fail('detected modified configuration - file changed by other user? Try again.')
 }
 
 /** PVE refuses a rule that can't mean anything. */
@@ -40,7 +41,8 @@ function requireSensible(rule: Readonly<FirewallRuleDocument>): void {
     const text = "missing 'proto' property - 'dport' and 'sport' need it"
     throw parameterError({ proto: text })
   }
-  if (rule.type !== 'group' && rule.macro === undefined && !/^(ACCEPT|DROP|REJECT)$/.test(rule.action ?? '')) throw parameterError({ action: `unknown action '${rule.action ?? ''}'` })
+  if (rule.type !== 'group' && rule.macro === undefined && !/^(ACCEPT|DROP|REJECT)$/.test(rule.action ?? ''))
+    throw parameterError({ action: `unknown action '${rule.action ?? ''}'` })
 }
 
 /** The rule's parts that the caller names, empty ones included. */
@@ -53,30 +55,47 @@ function shownRule(rules: readonly FirewallRuleDocument[], pos: number): Record<
 }
 
 function handlersFor(base: string, scope: Scope): Record<string, Handler> {
-  const read = (work: (document: FirewallDocument, call: Call) => unknown): Handler => (call) => work(scope.document(call), call)
-  const write = (work: (document: FirewallDocument, call: Call) => void): Handler => async (call) => {
-    const document = scope.document(call)
-    work(document, call)
-    scope.save(call, document)
-    await applyFirewall(call.context)
-    return null
-  }
+  const read =
+    (work: (document: FirewallDocument, call: Call) => unknown): Handler =>
+    (call) =>
+      work(scope.document(call), call)
+  const write =
+    (work: (document: FirewallDocument, call: Call) => void): Handler =>
+    async (call) => {
+      const document = scope.document(call)
+      work(document, call)
+      scope.save(call, document)
+      await applyFirewall(call.context)
+      return null
+    }
   const setOf = (document: FirewallDocument, name: string) => document.ipsets[name] ?? fail(`no such IPSet '${name}'`)
   const entryOf = (document: FirewallDocument, call: Call) =>
-    setOf(document, call.params.name as string).entries.find((entry) => entry.cidr === call.params.cidr) ?? fail(`no such IP/Network or Alias '${call.params.cidr}' in IPSet`)
+    setOf(document, call.params.name as string).entries.find((entry) => entry.cidr === call.params.cidr) ??
+    fail(`no such IP/Network or Alias '${call.params.cidr}' in IPSet`)
   const aliasOf = (document: FirewallDocument, name: string) => document.aliases[name] ?? fail(`no such alias '${name}'`)
-  const shownEntry = (entry: { cidr: string; nomatch?: boolean; comment?: string }, entries: unknown) =>
-    ({ cidr: entry.cidr, ...(entry.comment === undefined ? {} : { comment: entry.comment }), ...(entry.nomatch ? { nomatch: 1 } : {}), digest: digestOf(entries) })
+  const shownEntry = (entry: { cidr: string; nomatch?: boolean; comment?: string }, entries: unknown) => ({
+    cidr: entry.cidr,
+    ...(entry.comment === undefined ? {} : { comment: entry.comment }),
+    ...(entry.nomatch ? { nomatch: 1 } : {}),
+    digest: digestOf(entries),
+  })
   const shownAlias = (document: FirewallDocument, name: string) => {
     const { cidr, comment } = aliasOf(document, name)
-    return { name, cidr, ipversion: cidr.includes(':') ? 6 : 4, ...(comment === undefined ? {} : { comment }), digest: digestOf(document.aliases) }
+    return {
+      name,
+      cidr,
+      ipversion: cidr.includes(':') ? 6 : 4,
+      ...(comment === undefined ? {} : { comment }),
+      digest: digestOf(document.aliases),
+    }
   }
   return {
     [`GET ${base}`]: () => ['aliases', 'ipset', 'options', 'refs', 'rules'].map((name) => ({ name })),
     [`GET ${base}/options`]: read((document) => ({ ...typed(document.options), digest: digestOf(document.options) })),
     [`PUT ${base}/options`]: write((document, call) => {
       requireDigest(call, document.options)
-      for (const [key, value] of Object.entries(call.params)) if (!['node', 'vmid', 'delete', 'digest'].includes(key)) document.options[key] = value
+      for (const [key, value] of Object.entries(call.params))
+        if (!['node', 'vmid', 'delete', 'digest'].includes(key)) document.options[key] = value
       for (const key of splitList(call.params.delete ?? '')) delete document.options[key]
     }),
     [`GET ${base}/rules`]: read((document) => document.rules.map((_, pos) => shownRule(document.rules, pos))),
@@ -114,7 +133,12 @@ function handlersFor(base: string, scope: Scope): Record<string, Handler> {
       document.rules.splice(pos, 1)
     }),
     [`GET ${base}/ipset`]: read((document) =>
-      Object.entries(document.ipsets).map(([name, { comment }]) => ({ name, ...(comment === undefined ? {} : { comment }), digest: digestOf(document.ipsets) }))),
+      Object.entries(document.ipsets).map(([name, { comment }]) => ({
+        name,
+        ...(comment === undefined ? {} : { comment }),
+        digest: digestOf(document.ipsets),
+      })),
+    ),
     [`POST ${base}/ipset`]: write((document, call) => {
       const { name = '', rename, comment } = call.params
       if (rename !== undefined) {
@@ -145,7 +169,9 @@ function handlersFor(base: string, scope: Scope): Record<string, Handler> {
       if (found.entries.length > 0 && call.params.force !== '1') fail(`IPSet '${name}' is not empty`)
       delete document.ipsets[name]
     }),
-    [`GET ${base}/ipset/{name}/{cidr}`]: read((document, call) => shownEntry(entryOf(document, call), setOf(document, call.params.name as string).entries)),
+    [`GET ${base}/ipset/{name}/{cidr}`]: read((document, call) =>
+      shownEntry(entryOf(document, call), setOf(document, call.params.name as string).entries),
+    ),
     [`PUT ${base}/ipset/{name}/{cidr}`]: write((document, call) => {
       const entry = entryOf(document, call)
       if (call.params.comment !== undefined) entry.comment = call.params.comment
@@ -167,14 +193,31 @@ function handlersFor(base: string, scope: Scope): Record<string, Handler> {
       const { comment } = aliasOf(document, name)
       const kept = call.params.comment ?? comment
       delete document.aliases[name]
-      document.aliases[(call.params.rename ?? name).toLowerCase()] = { cidr: call.params.cidr as string, ...(kept === undefined ? {} : { comment: kept }) }
+      document.aliases[(call.params.rename ?? name).toLowerCase()] = {
+        cidr: call.params.cidr as string,
+        ...(kept === undefined ? {} : { comment: kept }),
+      }
     }),
     [`DELETE ${base}/aliases/{name}`]: write((document, call) => {
       delete document.aliases[(call.params.name as string).toLowerCase()]
     }),
     [`GET ${base}/refs`]: read((document, call) => [
-      ...(call.params.type === 'ipset' ? [] : Object.entries(document.aliases).map(([name, { comment }]) => ({ type: 'alias', name, ref: `guest/${name}`, ...(comment === undefined ? {} : { comment }) }))),
-      ...(call.params.type === 'alias' ? [] : Object.entries(document.ipsets).map(([name, { comment }]) => ({ type: 'ipset', name, ref: `+guest/${name}`, ...(comment === undefined ? {} : { comment }) }))),
+      ...(call.params.type === 'ipset'
+        ? []
+        : Object.entries(document.aliases).map(([name, { comment }]) => ({
+            type: 'alias',
+            name,
+            ref: `guest/${name}`,
+            ...(comment === undefined ? {} : { comment }),
+          }))),
+      ...(call.params.type === 'alias'
+        ? []
+        : Object.entries(document.ipsets).map(([name, { comment }]) => ({
+            type: 'ipset',
+            name,
+            ref: `+guest/${name}`,
+            ...(comment === undefined ? {} : { comment }),
+          }))),
     ]),
   }
 }

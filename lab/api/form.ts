@@ -5,7 +5,10 @@ import { ApiError } from './errors.ts'
 import type { RawParams } from './check.ts'
 
 const decode = (text: string): string => {
-  const bytes = Buffer.from(text.replaceAll('+', ' ').replace(/%([0-9a-fA-F]{2})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16))), 'latin1')
+  const bytes = Buffer.from(
+    text.replaceAll('+', ' ').replace(/%([0-9a-fA-F]{2})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16))),
+    'latin1',
+  )
   return bytes.toString('utf8')
 }
 
@@ -36,7 +39,9 @@ export function parseJson(text: string): RawParams {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) throw new ApiError(400, 'Bad Request')
   const scalar = (value: unknown): string => (value === true ? '1' : value === false ? '0' : String(value))
   return Object.fromEntries(
-    Object.entries(body).filter(([, value]) => value !== null).map(([key, value]) => [key, Array.isArray(value) ? value.map(scalar) : scalar(value)]),
+    Object.entries(body)
+      .filter(([, value]) => value !== null)
+      .map(([key, value]) => [key, Array.isArray(value) ? value.map(scalar) : scalar(value)]),
   )
 }
 
@@ -52,7 +57,10 @@ export async function readBody(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString('utf8')
 }
 
-export interface Upload { readonly params: RawParams; readonly bytes: number }
+export interface Upload {
+  readonly params: RawParams
+  readonly bytes: number
+}
 
 /**
  * An upload: form fields, then one part named `filename` with a file name, which is streamed to `target`.

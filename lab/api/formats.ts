@@ -3,18 +3,23 @@ import { isIP, isIPv4, isIPv6 } from 'node:net'
 
 type Format = (value: string) => string | undefined
 
-const matching = (pattern: RegExp, complaint: string): Format => (value) => (pattern.test(value) ? undefined : `${complaint}\n`)
+const matching =
+  (pattern: RegExp, complaint: string): Format =>
+  (value) =>
+    pattern.test(value) ? undefined : `${complaint}\n`
 
 /** Splits one of PVE's lists: comma, semicolon, NUL or white space. */
 export const splitList = (value: string): string[] => value.split(/[,;\0\s]+/).filter((item) => item !== '')
 
-const each = (format: Format): Format => (value) => {
-  for (const item of splitList(value)) {
-    const complaint = format(item)
-    if (complaint !== undefined) return complaint
+const each =
+  (format: Format): Format =>
+  (value) => {
+    for (const item of splitList(value)) {
+      const complaint = format(item)
+      if (complaint !== undefined) return complaint
+    }
+    return undefined
   }
-  return undefined
-}
 
 const anything: Format = () => undefined
 const dnsLabel = '[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?'
@@ -32,17 +37,23 @@ const poolId: Format = (v) =>
 const storageId: Format = (v) => (/^[a-z][a-z0-9\-_.]*[a-z0-9]$/i.test(v) ? undefined : `storage ID '${v}' contains illegal characters\n`)
 const vmid: Format = (v) => (/^[1-9][0-9]{2,8}$/.test(v) ? undefined : 'value does not look like a valid VM ID\n')
 const volumeId: Format = (v) => (/^[a-z][a-z0-9\-_.]*[a-z0-9]:.+$/i.test(v) ? undefined : `unable to parse volume ID '${v}'\n`)
-const address: Format = (v) => (isIP(v) !== 0 || new RegExp(`^(${dnsLabel}\\.)*${dnsLabel}$`).test(v) ? undefined : 'value does not look like a valid address: ' + v + '\n')
-const cidr = (version: 4 | 6): Format => (v) => {
-  const [ip = '', length = ''] = v.split('/')
-  const right = version === 4 ? isIPv4(ip) && +length >= 0 && +length <= 32 : isIPv6(ip) && +length >= 0 && +length <= 128
-  return right && /^\d+$/.test(length) ? undefined : `value does not look like a valid IPv${version} network\n`
-}
+const address: Format = (v) =>
+  isIP(v) !== 0 || new RegExp(`^(${dnsLabel}\\.)*${dnsLabel}$`).test(v)
+    ? undefined
+    : 'value does not look like a valid address: ' + v + '\n'
+const cidr =
+  (version: 4 | 6): Format =>
+  (v) => {
+    const [ip = '', length = ''] = v.split('/')
+    const right = version === 4 ? isIPv4(ip) && +length >= 0 && +length <= 32 : isIPv6(ip) && +length >= 0 && +length <= 128
+    return right && /^\d+$/.test(length) ? undefined : `value does not look like a valid IPv${version} network\n`
+  }
 const ipOrCidr: Format = (v) =>
-  isIP(v) !== 0 || cidr(4)(v) === undefined || cidr(6)(v) === undefined ? undefined : `value does not look like a valid IP address or CIDR network\n`
+  isIP(v) !== 0 || cidr(4)(v) === undefined || cidr(6)(v) === undefined
+    ? undefined
+    : `value does not look like a valid IP address or CIDR network\n`
 const privilege: Format = (v) => (/^[A-Za-z.]+$/.test(v) ? undefined : `invalid privilege '${v}'\n`)
-const bootDevice: Format = (v) =>
-  /^(net|ide|scsi|virtio|sata|usb|hostpci)\d+$/.test(v) ? undefined : `invalid boot device '${v}'\n`
+const bootDevice: Format = (v) => (/^(net|ide|scsi|virtio|sata|usb|hostpci)\d+$/.test(v) ? undefined : `invalid boot device '${v}'\n`)
 
 export const formats = {
   'pve-vmid': vmid,
@@ -72,8 +83,7 @@ export const formats = {
   'pve-realm': matching(/^[A-Za-z][A-Za-z0-9.\-_]+$/, 'value does not look like a valid realm'),
   'email-opt': (v: string) => (v === '' || /^[^\s@]+@[^\s@]+$/.test(v) ? undefined : 'value does not look like a valid email address\n'),
   'pve-tag-list': each(matching(/^[a-z0-9_][a-z0-9_\-+.]*$/i, 'invalid characters in tag')),
-  urlencoded: (v: string) =>
-    /^[-%a-zA-Z0-9_.!~*'()]*\n?$/.test(v) ? undefined : `invalid urlencoded string: ${v}\n`,
+  urlencoded: (v: string) => (/^[-%a-zA-Z0-9_.!~*'()]*\n?$/.test(v) ? undefined : `invalid urlencoded string: ${v}\n`),
   'address-list': each(address),
   'pve-volume-id': volumeId,
   'pve-volume-id-or-qm-path': anything, // `none`, `cdrom`, `STORAGE:SIZE`, a volume, a path
@@ -81,7 +91,9 @@ export const formats = {
   'pve-bridge-id': matching(/^[-_.\w\d]+$/, 'invalid bridge'),
   'mac-addr': (v: string) => {
     if (!/^[a-f0-9][02468ace](:[a-f0-9]{2}){5}$/i.test(v)) {
-      return /^[a-f0-9]{2}(:[a-f0-9]{2}){5}$/i.test(v) ? 'value is not a unicast MAC address\n' : 'value does not look like a valid unicast MAC address\n'
+      return /^[a-f0-9]{2}(:[a-f0-9]{2}){5}$/i.test(v)
+        ? 'value is not a unicast MAC address\n'
+        : 'value does not look like a valid unicast MAC address\n'
     }
     return undefined
   },
@@ -99,7 +111,9 @@ export const formats = {
   'pve-qm-bootdisk': anything,
   'pve-qm-ide': anything,
   'pve-vm-cpu-conf': (v: string) =>
-    /^(cputype=)?[a-zA-Z0-9_.-]+(,(flags|hidden|hv-vendor-id|phys-bits|guest-phys-bits|reported-model)=[^,]+)*$/.test(v) ? undefined : 'unable to parse CPU configuration\n',
+    /^(cputype=)?[a-zA-Z0-9_.-]+(,(flags|hidden|hv-vendor-id|phys-bits|guest-phys-bits|reported-model)=[^,]+)*$/.test(v)
+      ? undefined
+      : 'unable to parse CPU configuration\n',
   'pve-qm-smbios1': matching(/^(\w+=[^,]*)(,\w+=[^,]*)*$/, 'unable to parse smbios1 options'),
   'pve-qm-ipconfig': (v: string) => {
     for (const part of v.split(',')) {
@@ -119,13 +133,16 @@ export const formats = {
   'pve-qm-hostpci': anything,
   'pve-startup-order': anything,
   'pve-cpuset': anything,
-  'IPorCIDR': ipOrCidr,
-  'IPorCIDRorAlias': (v: string) => (/^(dc\/|guest\/)?[A-Za-z][A-Za-z0-9\-_]+$/.test(v) ? undefined : ipOrCidr(v)),
+  IPorCIDR: ipOrCidr,
+  IPorCIDRorAlias: (v: string) => (/^(dc\/|guest\/)?[A-Za-z][A-Za-z0-9\-_]+$/.test(v) ? undefined : ipOrCidr(v)),
   // Clients send empty values for what a rule does not have.
   'pve-fw-addr-spec': (v: string) => {
     for (const item of v.split(',').filter((part) => part !== '')) {
       const range = item.split('-')
-      const right = /^[+]?((dc|guest)\/)?[A-Za-z][A-Za-z0-9\-_]+$/.test(item) || ipOrCidr(item) === undefined || (range.length === 2 && range.every((end) => isIP(end) !== 0))
+      const right =
+        /^[+]?((dc|guest)\/)?[A-Za-z][A-Za-z0-9\-_]+$/.test(item) ||
+        ipOrCidr(item) === undefined ||
+        (range.length === 2 && range.every((end) => isIP(end) !== 0))
       if (!right) return `invalid address specification '${item}'\n`
     }
     return undefined
@@ -145,7 +162,9 @@ export const formats = {
 function portSpec(value: string): string | undefined {
   for (const item of value.split(',').filter((part) => part !== '')) {
     const ports = item.split(':')
-    const right = ports.length <= 2 && ports.every((port) => /^\d+$/.test(port) ? +port <= 65535 : ports.length === 1 && /^[a-z][a-z0-9-]*$/.test(port))
+    const right =
+      ports.length <= 2 &&
+      ports.every((port) => (/^\d+$/.test(port) ? +port <= 65535 : ports.length === 1 && /^[a-z][a-z0-9-]*$/.test(port)))
     if (!right) return `invalid port '${item}'\n`
   }
   return undefined

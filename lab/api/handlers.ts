@@ -16,6 +16,18 @@ import { vmHandlers } from './vm/handlers.ts'
 import { powerHandlers } from './vm/power.ts'
 
 export const handlers: Handlers = {
-  ...accessHandlers, ...poolHandlers, ...nodeHandlers, ...taskHandlers, ...storageHandlers, ...contentHandlers, ...allocateHandlers, ...uploadHandlers, ...firewallHandlers,
-  ...haHandlers, ...replicationHandlers, ...vmHandlers, ...powerHandlers, ...agentHandlers,
+  ...accessHandlers,
+  ...poolHandlers,
+  ...nodeHandlers,
+  ...taskHandlers,
+  ...storageHandlers,
+  ...contentHandlers,
+  ...allocateHandlers,
+  ...uploadHandlers,
+  ...firewallHandlers,
+  ...haHandlers,
+  ...replicationHandlers,
+  ...vmHandlers,
+  ...powerHandlers,
+  ...agentHandlers,
 }

@@ -20,9 +20,18 @@ export function createListing(context: () => Context, lagMs: number): Listing {
   let seen = new Map<number, Seen>()
   const look = async (): Promise<void> => {
     const now = new Map<number, Seen>()
-    for (const [vmid, { value: { config } }] of [...context().state.vms]) {
+    for (const [
+      vmid,
+      {
+        value: { config },
+      },
+    ] of [...context().state.vms]) {
       // Of one that goes meanwhile there is nothing to tell; one that is being made shows once it is done.
-      if (config.lock !== 'create' && config.lock !== 'clone') await vmStatus(context(), vmid).then((status) => now.set(vmid, status), () => undefined)
+      if (config.lock !== 'create' && config.lock !== 'clone')
+        await vmStatus(context(), vmid).then(
+          (status) => now.set(vmid, status),
+          () => undefined,
+        )
     }
     seen = now
   }

@@ -35,8 +35,5 @@ export function createLocks(timeoutMs: number): Locks {
       release()
     }
   }
-  return {
-    withVm: (vmid, work) => run(vmid, true, work),
-    withVmShared: (vmid, work) => run(vmid, false, work),
-  }
+  return { withVm: (vmid, work) => run(vmid, true, work), withVmShared: (vmid, work) => run(vmid, false, work) }
 }

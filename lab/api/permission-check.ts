@@ -65,7 +65,8 @@ export function checkPermission(state: State, check: Check, caller: Caller, give
     }
     case 'userGroup': {
       if (caller.hasAny('/access/groups', ...check.privileges)) return
-      const groups = check.groupsParam === 'create' ? splitList(value('groups') ?? '') : (state.access.value.users[value('userid') ?? '']?.groups ?? [])
+      const groups =
+        check.groupsParam === 'create' ? splitList(value('groups') ?? '') : (state.access.value.users[value('userid') ?? '']?.groups ?? [])
       if (!groups.some((group) => caller.hasAny(`/access/groups/${group}`, ...check.privileges))) {
         throw permissionError(`/access/groups, ${check.privileges.join('|')}`)
       }

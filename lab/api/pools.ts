@@ -19,8 +19,15 @@ async function members(call: Call, id: string): Promise<unknown[]> {
   const vms = params.type === undefined || params.type === 'qemu' ? pool.vms : []
   const storages = params.type === undefined || params.type === 'storage' ? pool.storages : []
   return [
-    ...(await Promise.all(vms.filter((vmid) => context.state.vms.has(vmid)).sort((a, b) => a - b).map((vmid) => vmResource(context, vmid, false)))),
-    ...(await Promise.all(storages.filter((name) => context.state.storages.value[name] !== undefined).map((name) => storageResource(context, name)))),
+    ...(await Promise.all(
+      vms
+        .filter((vmid) => context.state.vms.has(vmid))
+        .sort((a, b) => a - b)
+        .map((vmid) => vmResource(context, vmid, false)),
+    )),
+    ...(await Promise.all(
+      storages.filter((name) => context.state.storages.value[name] !== undefined).map((name) => storageResource(context, name)),
+    )),
   ]
 }
 
@@ -37,7 +44,10 @@ async function list(call: Call): Promise<unknown> {
     caller.require(`/pool/${poolid}`, 'Pool.Audit')
     return [{ poolid, ...comment(call, poolid), members: await members(call, poolid) }]
   }
-  return Object.keys(context.state.pools.value).sort().filter((id) => caller.has(`/pool/${id}`, 'Pool.Audit')).map((id) => ({ poolid: id, ...comment(call, id) }))
+  return Object.keys(context.state.pools.value)
+    .sort()
+    .filter((id) => caller.has(`/pool/${id}`, 'Pool.Audit'))
+    .map((id) => ({ poolid: id, ...comment(call, id) }))
 }
 
 function update(call: Call): null {
@@ -56,7 +66,8 @@ function update(call: Call): null {
     const before = poolOf(context, vmid)
     if (before === id) fail(`update pools failed: VM ${vmid} is already a pool member`)
     if (before !== undefined) {
-      if (params['allow-move'] !== '1') fail(`update pools failed: VM ${vmid} belongs already to pool '${before}' and 'allow-move' is not set`)
+      if (params['allow-move'] !== '1')
+        fail(`update pools failed: VM ${vmid} belongs already to pool '${before}' and 'allow-move' is not set`)
       caller.require(`/pool/${before}`, 'Pool.Allocate')
     }
     joinPool(context, id, vmid)

@@ -2,7 +2,10 @@
 import type { Call, Context, Handlers } from './context.ts'
 import { fail, permissionError } from './errors.ts'
 
-export const jobsOf = (context: Context, vmid: number): string[] => Object.entries(context.state.replication.value).filter(([, job]) => job.guest === vmid).map(([id]) => id)
+export const jobsOf = (context: Context, vmid: number): string[] =>
+  Object.entries(context.state.replication.value)
+    .filter(([, job]) => job.guest === vmid)
+    .map(([id]) => id)
 
 export function forgetJobs(context: Context, vmid: number): void {
   for (const id of jobsOf(context, vmid)) delete context.state.replication.value[id]

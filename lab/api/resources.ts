@@ -20,7 +20,15 @@ export async function vmResource(context: Context, vmid: number, withPool = true
 export async function storageResource(context: Context, id: string): Promise<Record<string, unknown>> {
   const { total, used, type, content, shared, active } = await storageStatus(context, id)
   return {
-    id: `storage/${context.node}/${id}`, node: context.node, type: 'storage', storage: id, status: active === 1 ? 'available' : 'unknown',
-    plugintype: type, content, shared, disk: used, maxdisk: total,
+    id: `storage/${context.node}/${id}`,
+    node: context.node,
+    type: 'storage',
+    storage: id,
+    status: active === 1 ? 'available' : 'unknown',
+    plugintype: type,
+    content,
+    shared,
+    disk: used,
+    maxdisk: total,
   }
 }

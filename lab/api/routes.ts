@@ -11,7 +11,11 @@ export interface Route {
   readonly pathParams: Record<string, string>
 }
 
-interface Entry { readonly key: string; readonly verb: string; readonly parts: readonly string[] }
+interface Entry {
+  readonly key: string
+  readonly verb: string
+  readonly parts: readonly string[]
+}
 
 const entries: Entry[] = Object.keys(methods).map((key) => {
   const [verb = '', path = ''] = key.split(' ')

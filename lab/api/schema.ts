@@ -45,7 +45,13 @@ export type Check =
   | { readonly kind: 'everybody' } // any authenticated caller; the handler may check more
   | { readonly kind: 'world' } // no authentication
   | { readonly kind: 'rootOnly' }
-  | { readonly kind: 'perm'; readonly path: string; readonly privileges: readonly string[]; readonly any: boolean; readonly ifGiven?: string }
+  | {
+      readonly kind: 'perm'
+      readonly path: string
+      readonly privileges: readonly string[]
+      readonly any: boolean
+      readonly ifGiven?: string
+    }
   | { readonly kind: 'and' | 'or'; readonly of: readonly Check[] }
   | { readonly kind: 'aclOf'; readonly path: string } // may change permissions on that path
   | { readonly kind: 'self' } // the parameter userid is the caller
@@ -57,8 +63,13 @@ export const world: Check = { kind: 'world' }
 export const rootOnly: Check = { kind: 'rootOnly' }
 export const all = (path: string, ...privileges: string[]): Check => ({ kind: 'perm', path, privileges, any: false })
 export const any = (path: string, ...privileges: string[]): Check => ({ kind: 'perm', path, privileges, any: true })
-export const ifGiven = (param: string, path: string, ...privileges: string[]): Check =>
-  ({ kind: 'perm', path, privileges, any: false, ifGiven: param })
+export const ifGiven = (param: string, path: string, ...privileges: string[]): Check => ({
+  kind: 'perm',
+  path,
+  privileges,
+  any: false,
+  ifGiven: param,
+})
 export const and = (...of: Check[]): Check => ({ kind: 'and', of })
 export const or = (...of: Check[]): Check => ({ kind: 'or', of })
 

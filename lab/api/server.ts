@@ -33,7 +33,12 @@ export interface ApiServer {
   close(): Promise<void>
 }
 
-interface Answer { readonly status: number; readonly reason: string; readonly body: string | undefined; readonly contentType?: string }
+interface Answer {
+  readonly status: number
+  readonly reason: string
+  readonly body: string | undefined
+  readonly contentType?: string
+}
 
 const verbs = new Set(['GET', 'POST', 'PUT', 'DELETE'])
 const openPaths = new Set(['GET /access/domains', 'GET /access/ticket', 'POST /access/ticket'])
@@ -42,19 +47,24 @@ export async function startApiServer(context: Context, options: ServerOptions): 
   const sockets = new Set<Duplex>()
   let port = options.port
   let back: NodeJS.Timeout | undefined
-  const hangUp = (): void => { for (const socket of sockets) socket.destroy() }
+  const hangUp = (): void => {
+    for (const socket of sockets) socket.destroy()
+  }
   const leave = (ms: number): void => {
     server.close()
     hangUp()
     clearTimeout(back)
     back = setTimeout(() => server.listen(port, '127.0.0.1'), ms)
   }
-  const server: Server = createServer({ key: options.key, cert: options.cert, minVersion: 'TLSv1.2', keepAliveTimeout: 5000 }, (request, response) => {
-    void serve(context, options, leave, request, response).catch((error: unknown) => {
-      context.log(`api: ${request.method ?? ''} ${request.url ?? ''}: ${String(error)}`)
-      response.destroy()
-    })
-  })
+  const server: Server = createServer(
+    { key: options.key, cert: options.cert, minVersion: 'TLSv1.2', keepAliveTimeout: 5000 },
+    (request, response) => {
+      void serve(context, options, leave, request, response).catch((error: unknown) => {
+        context.log(`api: ${request.method ?? ''} ${request.url ?? ''}: ${String(error)}`)
+        response.destroy()
+      })
+    },
+  )
   server.on('connection', (socket) => {
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
@@ -77,7 +87,13 @@ export async function startApiServer(context: Context, options: ServerOptions): 
   }
 }
 
-async function serve(context: Context, options: ServerOptions, leave: (ms: number) => void, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function serve(
+  context: Context,
+  options: ServerOptions,
+  leave: (ms: number) => void,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const verb = request.method ?? 'GET'
   const [rawPath = '', ...query] = (request.url ?? '/').split('?')
   const found = /^\/api2\/(json|extjs)(\/.*)?$/.exec(rawPath)
@@ -89,9 +105,10 @@ async function serve(context: Context, options: ServerOptions, leave: (ms: numbe
     if (fault !== undefined && (await beforeFault(fault, leave, request))) return
     if (found === null) throw new ApiError(404, `no such file '${rawPath}'`)
     const { data, attributes } = await handle(context, verb, path, query.join('?'), request)
-    answer = data instanceof PlainText
-      ? { status: 200, reason: 'OK', body: data.text, contentType: 'text/plain' }
-      : { status: 200, reason: 'OK', body: JSON.stringify({ data: data ?? null, ...attributes, ...(extjs ? { success: 1 } : {}) }) }
+    answer =
+      data instanceof PlainText
+        ? { status: 200, reason: 'OK', body: data.text, contentType: 'text/plain' }
+        : { status: 200, reason: 'OK', body: JSON.stringify({ data: data ?? null, ...attributes, ...(extjs ? { success: 1 } : {}) }) }
   } catch (error) {
     const failure = error instanceof ApiError ? error : new ApiError(500, error instanceof Error ? error.message : taskErrorText(error))
     if (failure.status === 401) await sleep(options.authDelayMs)
@@ -129,7 +146,13 @@ function decodePath(path: string): string {
   }
 }
 
-async function handle(context: Context, verb: string, path: string, query: string, request: IncomingMessage): Promise<{ data: unknown; attributes: Record<string, unknown> }> {
+async function handle(
+  context: Context,
+  verb: string,
+  path: string,
+  query: string,
+  request: IncomingMessage,
+): Promise<{ data: unknown; attributes: Record<string, unknown> }> {
   if (!verbs.has(verb)) throw new ApiError(501, `method '${verb}' not available`)
   const clean = path.replace(/\/+$/, '') || '/'
   const caller = identify(context, verb, clean, request)
@@ -140,7 +163,10 @@ async function handle(context: Context, verb: string, path: string, query: strin
     const given: RawParams = { ...raw, ...route.pathParams }
     checkPermission(context.state, route.method.check, caller, given)
     if (route.pathParams.node !== undefined && route.pathParams.node !== context.node && route.pathParams.node !== 'localhost') {
-      throw new ApiError(500, `hostname lookup '${route.pathParams.node}' failed - failed to get address info for: ${route.pathParams.node}: Name or service not known`)
+      throw new ApiError(
+        500,
+        `hostname lookup '${route.pathParams.node}' failed - failed to get address info for: ${route.pathParams.node}: Name or service not known`,
+      )
     }
     const { values, lists } = checkParams(route.method.params, given)
     const attributes: Record<string, unknown> = {}
@@ -156,12 +182,22 @@ function identify(context: Context, verb: string, path: string, request: Incomin
   if (openPaths.has(`${verb} ${path}`)) return createCaller(context.state, 'nobody')
   return authenticate(
     context.state,
-    { authorization: request.headers.authorization, cookie: request.headers.cookie, csrf: request.headers.csrfpreventiontoken as string | undefined },
+    {
+      authorization: request.headers.authorization,
+      cookie: request.headers.cookie,
+      csrf: request.headers.csrfpreventiontoken as string | undefined,
+    },
     verb,
   )
 }
 
-async function readParams(context: Context, verb: string, path: string, query: string, request: IncomingMessage): Promise<{ raw: RawParams; upload?: { path: string; bytes: number } }> {
+async function readParams(
+  context: Context,
+  verb: string,
+  path: string,
+  query: string,
+  request: IncomingMessage,
+): Promise<{ raw: RawParams; upload?: { path: string; bytes: number } }> {
   const length = Number(request.headers['content-length'] ?? 0)
   const hasBody = length > 0 || request.headers['transfer-encoding'] !== undefined
   if (verb !== 'POST' && verb !== 'PUT') {
@@ -201,7 +237,9 @@ function failed(failure: ApiError, extjs: boolean): Answer {
 function send(response: ServerResponse, answer: Answer, verb: string): void {
   if (response.destroyed) return
   // A reason phrase is bytes: UTF-8 goes out as such, control characters do not.
-  response.statusMessage = Buffer.from(answer.reason, 'utf8').toString('latin1').replace(/[^\t\x20-\x7e\x80-\xff]/g, ' ')
+  response.statusMessage = Buffer.from(answer.reason, 'utf8')
+    .toString('latin1')
+    .replace(/[^\t\x20-\x7e\x80-\xff]/g, ' ')
   response.statusCode = answer.status
   response.setHeader('Cache-Control', 'max-age=0')
   response.setHeader('Pragma', 'no-cache')

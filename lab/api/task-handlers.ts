@@ -5,7 +5,8 @@ import { parameterError } from './errors.ts'
 import { splitList } from './formats.ts'
 import { PlainText } from './plain-text.ts'
 
-const upidPattern = /^UPID:([a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?):([0-9A-Fa-f]{8}):([0-9A-Fa-f]{8,9}):([0-9A-Fa-f]{8}):([^:\s]+):([^:\s]*):([^:\s]+):$/
+const upidPattern =
+  /^UPID:([a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?):([0-9A-Fa-f]{8}):([0-9A-Fa-f]{8,9}):([0-9A-Fa-f]{8}):([^:\s]+):([^:\s]*):([^:\s]+):$/
 
 /** The user of a UPID may be a token. */
 function owner(user: string): { user: string; tokenid?: string } {
@@ -27,13 +28,23 @@ function find(call: Call, privilege: string): TaskRecord | undefined {
 const noSuchTask = () => parameterError({ upid: 'no such task' })
 
 const common = (call: Call, task: TaskRecord): Record<string, unknown> => ({
-  upid: task.upid, node: call.context.node, pid: task.pid, pstart: task.pstart, starttime: task.starttime, type: task.type, id: task.id,
+  upid: task.upid,
+  node: call.context.node,
+  pid: task.pid,
+  pstart: task.pstart,
+  starttime: task.starttime,
+  type: task.type,
+  id: task.id,
 })
 
 function status(call: Call): unknown {
   const task = find(call, 'Sys.Audit')
   if (task === undefined) throw noSuchTask()
-  return { ...common(call, task), ...owner(task.user), ...(task.status === undefined ? { status: 'running' } : { status: 'stopped', exitstatus: task.status }) }
+  return {
+    ...common(call, task),
+    ...owner(task.user),
+    ...(task.status === undefined ? { status: 'running' } : { status: 'stopped', exitstatus: task.status }),
+  }
 }
 
 function log(call: Call): unknown {
@@ -73,10 +84,13 @@ function list(call: Call): unknown {
   })
   if (chosen.length > 0) call.attributes.total = chosen.length
   const start = Number(params.start ?? 0)
-  return chosen.slice(start, start + Number(params.limit ?? 50)).map((task) =>
-    task.status === undefined
-      ? { ...common(call, task), user: task.user, status: 'RUNNING', saved: '0' }
-      : { ...common(call, task), ...owner(task.user), status: task.status, endtime: task.endtime })
+  return chosen
+    .slice(start, start + Number(params.limit ?? 50))
+    .map((task) =>
+      task.status === undefined
+        ? { ...common(call, task), user: task.user, status: 'RUNNING', saved: '0' }
+        : { ...common(call, task), ...owner(task.user), status: task.status, endtime: task.endtime },
+    )
 }
 
 export const taskHandlers: Handlers = {
@@ -92,8 +106,15 @@ export const taskHandlers: Handlers = {
   },
   'GET /cluster/tasks': (call) => {
     const audit = call.caller.has('/', 'Sys.Audit')
-    return call.context.tasks.list().filter((task) => audit || task.user.split('!')[0] === call.caller.userid).slice(0, 50).map((task) => ({
-      ...common(call, task), ...owner(task.user), saved: task.status === undefined ? '0' : '1', ...(task.status === undefined ? {} : { status: task.status, endtime: task.endtime }),
-    }))
+    return call.context.tasks
+      .list()
+      .filter((task) => audit || task.user.split('!')[0] === call.caller.userid)
+      .slice(0, 50)
+      .map((task) => ({
+        ...common(call, task),
+        ...owner(task.user),
+        saved: task.status === undefined ? '0' : '1',
+        ...(task.status === undefined ? {} : { status: task.status, endtime: task.endtime }),
+      }))
   },
 }

@@ -23,12 +23,41 @@ const debian: RootSpec = {
   variant: 'minbase',
   packages: [
     // boot
-    'linux-image-cloud-amd64', 'initramfs-tools', 'zstd', 'grub-pc-bin', 'grub2-common', 'grub-common', 'systemd-sysv', 'udev', 'kmod',
+    'linux-image-cloud-amd64',
+    'initramfs-tools',
+    'zstd',
+    'grub-pc-bin',
+    'grub2-common',
+    'grub-common',
+    'systemd-sysv',
+    'udev',
+    'kmod',
     // what Debian's cloud images bring for network, time and first boot
-    'netplan.io', 'systemd-resolved', 'systemd-timesyncd', 'libpam-systemd', 'dbus', 'cloud-init', 'cloud-guest-utils', 'fdisk', 'e2fsprogs',
-    'qemu-guest-agent', 'openssh-server', 'openssh-client', 'sudo', 'iproute2', 'iputils-ping', 'nftables',
+    'netplan.io',
+    'systemd-resolved',
+    'systemd-timesyncd',
+    'libpam-systemd',
+    'dbus',
+    'cloud-init',
+    'cloud-guest-utils',
+    'fdisk',
+    'e2fsprogs',
+    'qemu-guest-agent',
+    'openssh-server',
+    'openssh-client',
+    'sudo',
+    'iproute2',
+    'iputils-ping',
+    'nftables',
     // tools a person or a provisioner expects
-    'python3', 'ca-certificates', 'curl', 'apt-utils', 'procps', 'less', 'bash-completion', 'dosfstools',
+    'python3',
+    'ca-certificates',
+    'curl',
+    'apt-utils',
+    'procps',
+    'less',
+    'bash-completion',
+    'dosfstools',
   ],
   customize: 'base/customize.sh',
   environment: { ROOT_UUID: UUID },
@@ -40,9 +69,15 @@ const specs: Readonly<Record<BaseShape, RootSpec>> = {
   ubuntu: {
     ...debian,
     packages: [
-      ...debian.packages.filter(name => name !== 'qemu-guest-agent'),
+      ...debian.packages.filter((name) => name !== 'qemu-guest-agent'),
       // what Ubuntu's has besides, and Debian has packages for
-      'apparmor', 'cron', 'rsyslog', 'unattended-upgrades', 'sysstat', 'multipath-tools', 'open-iscsi',
+      'apparmor',
+      'cron',
+      'rsyslog',
+      'unattended-upgrades',
+      'sysstat',
+      'multipath-tools',
+      'open-iscsi',
     ],
     customize: 'base/ubuntu.sh',
   },
@@ -59,23 +94,41 @@ export async function buildBase(options: BuildOptions & { readonly shape?: BaseS
   const cacheDir = options.cacheDir ?? defaultCacheDir()
   const shape = options.shape ?? 'debian'
   const spec = specs[shape]
-  const inputs = [STAMP, SUITE, mirrorOf(options.mirror), await inputsOf(spec), await textsIn(join(here, 'base/rootfs')), await readFile(join(here, 'disk.ts'), 'utf8'), MEBIBYTES]
+  const inputs = [
+    STAMP,
+    SUITE,
+    mirrorOf(options.mirror),
+    await inputsOf(spec),
+    await textsIn(join(here, 'base/rootfs')),
+    await readFile(join(here, 'disk.ts'), 'utf8'),
+    MEBIBYTES,
+  ]
   if (shape === 'ubuntu') inputs.push(await readFile(join(here, 'base/customize.sh'), 'utf8'), await textsIn(join(here, 'base/ubuntu')))
-  const folder = await cached({ cacheDir, name: shape === 'debian' ? 'base' : `base-${shape}`, inputs }, async part => {
-    const tree = join(part, 'tree')
-    const raw = join(part, 'disk.raw')
-    const file = join(part, names[shape])
-    await bootstrap(spec, tree, options)
-    // Nothing is newer than the stamp, as in mmdebstrap's own archives.
-    await command([...confined, 'find', tree, '-newermt', `@${EPOCH}`, '-exec', 'touch', '--no-dereference', `--date=@${EPOCH}`, '{}', '+'], { signal: options.signal })
-    options.log('  making the disk')
-    await makeDisk({ tree, file: raw, mebibytes: MEBIBYTES, uuid: UUID, signal: options.signal })
-    options.log('  compressing')
-    await command([...confined, 'qemu-img', 'convert', '-c', '-O', 'qcow2', '-o', 'compression_type=zstd', raw, file], { signal: options.signal })
-    await rm(raw)
-    await rm(tree, { recursive: true })
-    await writeFile(`${file}.sha256`, `${await sha256Of(file)}  ${names[shape]}\n`)
-  }, options.log, options.signal)
+  const folder = await cached(
+    { cacheDir, name: shape === 'debian' ? 'base' : `base-${shape}`, inputs },
+    async (part) => {
+      const tree = join(part, 'tree')
+      const raw = join(part, 'disk.raw')
+      const file = join(part, names[shape])
+      await bootstrap(spec, tree, options)
+      // Nothing is newer than the stamp, as in mmdebstrap's own archives.
+      await command(
+        [...confined, 'find', tree, '-newermt', `@${EPOCH}`, '-exec', 'touch', '--no-dereference', `--date=@${EPOCH}`, '{}', '+'],
+        { signal: options.signal },
+      )
+      options.log('  making the disk')
+      await makeDisk({ tree, file: raw, mebibytes: MEBIBYTES, uuid: UUID, signal: options.signal })
+      options.log('  compressing')
+      await command([...confined, 'qemu-img', 'convert', '-c', '-O', 'qcow2', '-o', 'compression_type=zstd', raw, file], {
+        signal: options.signal,
+      })
+      await rm(raw)
+      await rm(tree, { recursive: true })
+      await writeFile(`${file}.sha256`, `${await sha256Of(file)}  ${names[shape]}\n`)
+    },
+    options.log,
+    options.signal,
+  )
   const file = join(folder, names[shape])
   return { file, sha256: (await readFile(`${file}.sha256`, 'utf8')).slice(0, 64) }
 }
@@ -89,6 +142,9 @@ async function sha256Of(file: string): Promise<string> {
 /** Path and text of every file below a folder, in a stable order. */
 async function textsIn(folder: string): Promise<[string, string][]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true })
-  const paths = entries.filter(entry => entry.isFile()).map(entry => join(entry.parentPath, entry.name)).sort()
-  return Promise.all(paths.map(async path => [path.slice(folder.length), await readFile(path, 'utf8')] as [string, string]))
+  const paths = entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort()
+  return Promise.all(paths.map(async (path) => [path.slice(folder.length), await readFile(path, 'utf8')] as [string, string]))
 }

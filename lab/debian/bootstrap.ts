@@ -28,14 +28,22 @@ export interface RootSpec {
 
 /** Docs that no service reads; licences stay. */
 export const DOCS: readonly string[] = [
-  '/usr/share/man/*', '/usr/share/info/*', '/usr/share/locale/*', '/usr/share/i18n/*', '/usr/share/lintian/*',
-  '/usr/share/doc/*/changelog*', '/usr/share/doc/*/NEWS*', '/usr/share/doc/*/README*', '/usr/share/doc/*/examples/*',
+  '/usr/share/man/*',
+  '/usr/share/info/*',
+  '/usr/share/locale/*',
+  '/usr/share/i18n/*',
+  '/usr/share/lintian/*',
+  '/usr/share/doc/*/changelog*',
+  '/usr/share/doc/*/NEWS*',
+  '/usr/share/doc/*/README*',
+  '/usr/share/doc/*/examples/*',
 ]
 
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 
 export function requireRoot(what: string): void {
-  if (process.getuid?.() !== 0) throw new DebianFailure('not-root', `${what} must run as root: it makes a root file system`, 'run the same with sudo')
+  if (process.getuid?.() !== 0)
+    throw new DebianFailure('not-root', `${what} must run as root: it makes a root file system`, 'run the same with sudo')
 }
 
 /**
@@ -45,7 +53,11 @@ export function requireRoot(what: string): void {
 export async function bootstrap(spec: RootSpec, target: string, { log, mirror, signal }: BuildOptions): Promise<void> {
   requireRoot('mmdebstrap')
   if (!existsSync(KEYRING)) {
-    throw new DebianFailure('program-missing', `${KEYRING} is missing: packages can't be verified`, 'apt-get install debian-archive-keyring mmdebstrap')
+    throw new DebianFailure(
+      'program-missing',
+      `${KEYRING} is missing: packages can't be verified`,
+      'apt-get install debian-archive-keyring mmdebstrap',
+    )
   }
   const { main, security } = mirrorOf(mirror)
   const temporary = `${target}.tmp`
@@ -53,26 +65,42 @@ export async function bootstrap(spec: RootSpec, target: string, { log, mirror, s
   const sources = [`${main} ${SUITE}`, `${main} ${SUITE}-updates`, `${security} ${SUITE}-security`]
   const wanted = /^I: (running|downloading|extracting|installing|cleaning)|^E:|^Setting up linux-image/
   try {
-    await command([
-      ...confined, 'mmdebstrap', '--mode=root', '--format=directory', `--variant=${spec.variant}`,
-      '--architectures=amd64',
-      '--aptopt=APT::Install-Recommends "false"',
-      // The cache may be in a home folder that the user _apt cannot enter.
-      '--aptopt=APT::Sandbox::User "root"',
-      ...(spec.exclude ?? []).map(pattern => `--dpkgopt=path-exclude=${pattern}`),
-      ...(spec.keepLists ? ['--skip=cleanup/apt/lists'] : []),
-      // A root of packages that are only unpacked ends with the extract hooks.
-      ...(spec.customize ? [`--${spec.variant === 'extract' ? 'extract' : 'customize'}-hook=sh ${quote(join(here, spec.customize))} "$1"`] : []),
-      `--include=${spec.packages.join(',')}`,
-      SUITE, target, ...sources.map(source => `deb [signed-by=${KEYRING}] ${source} main`),
-    ], {
-      env: { SOURCE_DATE_EPOCH: String(EPOCH), TMPDIR: temporary, MIRROR: main, SECURITY_MIRROR: security, SUITE, ...spec.environment },
-      onLine: line => wanted.test(line) && log(`  ${line.replace(/^I: /, '')}`),
-      signal,
-    })
+    await command(
+      [
+        ...confined,
+        'mmdebstrap',
+        '--mode=root',
+        '--format=directory',
+        `--variant=${spec.variant}`,
+        '--architectures=amd64',
+        '--aptopt=APT::Install-Recommends "false"',
+        // The cache may be in a home folder that the user _apt cannot enter.
+        '--aptopt=APT::Sandbox::User "root"',
+        ...(spec.exclude ?? []).map((pattern) => `--dpkgopt=path-exclude=${pattern}`),
+        ...(spec.keepLists ? ['--skip=cleanup/apt/lists'] : []),
+        // A root of packages that are only unpacked ends with the extract hooks.
+        ...(spec.customize
+          ? [`--${spec.variant === 'extract' ? 'extract' : 'customize'}-hook=sh ${quote(join(here, spec.customize))} "$1"`]
+          : []),
+        `--include=${spec.packages.join(',')}`,
+        SUITE,
+        target,
+        ...sources.map((source) => `deb [signed-by=${KEYRING}] ${source} main`),
+      ],
+      {
+        env: { SOURCE_DATE_EPOCH: String(EPOCH), TMPDIR: temporary, MIRROR: main, SECURITY_MIRROR: security, SUITE, ...spec.environment },
+        onLine: (line) => wanted.test(line) && log(`  ${line.replace(/^I: /, '')}`),
+        signal,
+      },
+    )
   } catch (error) {
     if (!(error instanceof DebianFailure) || error.code !== 'build-failed') throw error
-    throw new DebianFailure('bootstrap-failed', error.message, `is ${main} reachable from here? GOLDEN_DEBIAN_MIRROR names another mirror`, { cause: error })
+    throw new DebianFailure(
+      'bootstrap-failed',
+      error.message,
+      `is ${main} reachable from here? GOLDEN_DEBIAN_MIRROR names another mirror`,
+      { cause: error },
+    )
   } finally {
     await rm(temporary, { recursive: true, force: true })
   }

@@ -10,7 +10,10 @@ import { buildContainers } from './containers.ts'
 import { DebianFailure } from './failure.ts'
 import { buildRoot } from './root.ts'
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { loki: { type: 'string' }, otelcol: { type: 'string' }, promtail: { type: 'string' } } })
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { loki: { type: 'string' }, otelcol: { type: 'string' }, promtail: { type: 'string' } },
+})
 const what = positionals[0] ?? 'all'
 const abort = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => abort.abort(new Error(`stopped by ${name}`)))
@@ -20,7 +23,11 @@ const builders: Readonly<Record<string, () => Promise<unknown>>> = {
   base: () => buildBase(options),
   ubuntu: () => buildBase({ ...options, shape: 'ubuntu' }),
   root: () => buildRoot(options),
-  containers: async () => buildContainers({ ...options, tools: { loki: await program('loki'), otelcol: await program('otelcol'), promtail: await program('promtail') } }),
+  containers: async () =>
+    buildContainers({
+      ...options,
+      tools: { loki: await program('loki'), otelcol: await program('otelcol'), promtail: await program('promtail') },
+    }),
 }
 
 async function program(name: 'loki' | 'otelcol' | 'promtail'): Promise<string> {
@@ -28,15 +35,22 @@ async function program(name: 'loki' | 'otelcol' | 'promtail'): Promise<string> {
   if (given !== undefined) return given
   const { code, stdout } = await command(['sh', '-c', 'command -v "$1"', 'sh', name], { accept: [1, 127] })
   if (code === 0) return stdout.trim()
-  throw new DebianFailure('program-missing', `there is no program "${name}" on PATH, which goes into its container image`, `give its file: node lab/debian/build.ts containers --${name} FILE`)
+  throw new DebianFailure(
+    'program-missing',
+    `there is no program "${name}" on PATH, which goes into its container image`,
+    `give its file: node lab/debian/build.ts containers --${name} FILE`,
+  )
 }
 
 if (what !== 'all' && !Object.hasOwn(builders, what)) {
-  console.error(`usage: node lab/debian/build.ts [${[...Object.keys(builders), 'all'].join('|')}] [--loki FILE --otelcol FILE --promtail FILE]`)
+  console.error(
+    `usage: node lab/debian/build.ts [${[...Object.keys(builders), 'all'].join('|')}] [--loki FILE --otelcol FILE --promtail FILE]`,
+  )
   process.exitCode = 2
 } else {
   try {
-    for (const [name, build] of Object.entries(builders)) if (what === name || (what === 'all' && name !== 'ubuntu')) console.log(name, await build())
+    for (const [name, build] of Object.entries(builders))
+      if (what === name || (what === 'all' && name !== 'ubuntu')) console.log(name, await build())
   } catch (error) {
     process.exitCode = 1
     if (error instanceof DebianFailure) console.error(`error ${error.code}: ${error.message}\n→ ${error.next}`)

@@ -27,7 +27,12 @@ export function cachePath({ cacheDir, name, inputs }: CacheEntry): string {
  * complete and is removed when `build` fails; what killed processes left is removed first. Of two processes that
  * want the same entry one builds, the other waits.
  */
-export async function cached(entry: CacheEntry, build: (folder: string) => Promise<void>, log: (line: string) => void, signal?: AbortSignal): Promise<string> {
+export async function cached(
+  entry: CacheEntry,
+  build: (folder: string) => Promise<void>,
+  log: (line: string) => void,
+  signal?: AbortSignal,
+): Promise<string> {
   const final = cachePath(entry)
   if (existsSync(final)) {
     await utimes(final, new Date(), new Date()).catch(() => {}) // it may be somebody else's: then they say when it was used
@@ -64,7 +69,12 @@ async function lock(path: string, onWait: () => void, signal?: AbortSignal): Pro
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     }
     const holder = Number(await readFile(join(path, 'pid'), 'utf8').catch(() => '0'))
-    const age = Date.now() - (await stat(path).then(made => made.mtimeMs, () => Date.now()))
+    const age =
+      Date.now() -
+      (await stat(path).then(
+        (made) => made.mtimeMs,
+        () => Date.now(),
+      ))
     // Without a pid it may have been made just now.
     if (holder ? !isRunning(holder) : age > 5000) await rm(path, { recursive: true, force: true })
     else {
@@ -87,7 +97,12 @@ async function prune(folder: string, name: string): Promise<void> {
   for (const other of await readdir(folder)) {
     if (other.slice(0, -17) !== name || !/-[0-9a-f]{16}$/.test(other)) continue
     const path = join(folder, other)
-    const unused = Date.now() - (await stat(path).then(entry => entry.mtimeMs, () => Date.now()))
+    const unused =
+      Date.now() -
+      (await stat(path).then(
+        (entry) => entry.mtimeMs,
+        () => Date.now(),
+      ))
     if (unused > UNUSED_MS) await rm(path, { recursive: true, force: true })
   }
 }

@@ -43,7 +43,9 @@ async function isGood({ caFile, certificateFile, keyFile }: CertificateFiles, ad
     const [ca, certificate] = [new X509Certificate(await readFile(caFile)), new X509Certificate(await readFile(certificateFile))]
     await readFile(keyFile)
     const month = 30 * 24 * 3600 * 1000
-    return certificate.checkIP(address) === address && certificate.verify(ca.publicKey) && Date.parse(certificate.validTo) - Date.now() > month
+    return (
+      certificate.checkIP(address) === address && certificate.verify(ca.publicKey) && Date.parse(certificate.validTo) - Date.now() > month
+    )
   } catch {
     return false // missing or unreadable: made anew
   }

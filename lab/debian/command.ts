@@ -31,8 +31,21 @@ export interface CommandResult {
  * (`PR_SET_PDEATHSIG`, prctl(2); the end of a pid namespace, pid_namespaces(7)).
  */
 export const confined: readonly string[] = [
-  'nice', '-n', '10', 'setpriv', '--pdeathsig', 'KILL',
-  'unshare', '--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', '--mount-proc', '--',
+  'nice',
+  '-n',
+  '10',
+  'setpriv',
+  '--pdeathsig',
+  'KILL',
+  'unshare',
+  '--mount',
+  '--propagation',
+  'private',
+  '--pid',
+  '--fork',
+  '--kill-child',
+  '--mount-proc',
+  '--',
 ]
 
 /** Resolves with the program's output; rejects with a DebianFailure that quotes the end of its errors. */
@@ -64,12 +77,21 @@ export async function command(argv: readonly string[], options: CommandOptions =
     options.signal?.throwIfAborted()
     if (code !== 0 && !options.accept?.includes(code)) {
       const tail = (stderr.trim() || stdout.trim()).split('\n').slice(-6).join('\n  ')
-      throw new DebianFailure('build-failed', `${shown.slice(0, 3).join(' ')} … ended with ${code}:\n  ${tail}`, 'look at the lines above; run the same again once that is mended')
+      throw new DebianFailure(
+        'build-failed',
+        `${shown.slice(0, 3).join(' ')} … ended with ${code}:\n  ${tail}`,
+        'look at the lines above; run the same again once that is mended',
+      )
     }
     return { code, stdout, stderr }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
-      throw new DebianFailure('program-missing', `there is no program "${program}" on PATH`, 'npm run lab installs the packages it needs as root; else: lab/debian/packages.ts lists them', { cause: error })
+      throw new DebianFailure(
+        'program-missing',
+        `there is no program "${program}" on PATH`,
+        'npm run lab installs the packages it needs as root; else: lab/debian/packages.ts lists them',
+        { cause: error },
+      )
     }
     throw error
   } finally {

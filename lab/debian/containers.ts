@@ -63,7 +63,11 @@ const recipes: Readonly<Record<ContainerName, Recipe>> = {
       User: '1000:1000',
       Env: [
         `PATH=/opt/serena/bin:/opt/golden/language-servers/bin:/opt/golden/node/bin:${PATH}`,
-        'LANG=C.UTF-8', 'PYTHONUNBUFFERED=1', 'PYTHONDONTWRITEBYTECODE=1', 'SERENA_HOME=/workspaces/serena/config', 'SERENA_USAGE_REPORTING=false',
+        'LANG=C.UTF-8',
+        'PYTHONUNBUFFERED=1',
+        'PYTHONDONTWRITEBYTECODE=1',
+        'SERENA_HOME=/workspaces/serena/config',
+        'SERENA_USAGE_REPORTING=false',
       ],
       Cmd: ['serena', 'start-mcp-server', '--transport', 'streamable-http', '--host', '0.0.0.0', '--port', '9121'],
       WorkingDir: '/workspaces/serena',
@@ -73,13 +77,23 @@ const recipes: Readonly<Record<ContainerName, Recipe>> = {
   },
   nginx: {
     tag: '1.26',
-    root: { variant: 'extract', packages: ['base-files', 'nginx', 'libnginx-mod-http-js', 'netbase', 'tzdata'], exclude: SLIM, customize: 'containers/nginx.sh' },
+    root: {
+      variant: 'extract',
+      packages: ['base-files', 'nginx', 'libnginx-mod-http-js', 'netbase', 'tzdata'],
+      exclude: SLIM,
+      customize: 'containers/nginx.sh',
+    },
     config: { Env: [`PATH=${PATH}`], Cmd: ['nginx', '-g', 'daemon off;'], ExposedPorts: { '80/tcp': {} }, StopSignal: 'SIGQUIT' },
   },
   // As the official one: from scratch.
   otelcol: {
     tag: '0.165.0',
-    config: { User: '10001', Env: [`PATH=${PATH}`], Entrypoint: ['/otelcol-contrib'], Cmd: ['--config', '/etc/otelcol-contrib/config.yaml'] },
+    config: {
+      User: '10001',
+      Env: [`PATH=${PATH}`],
+      Entrypoint: ['/otelcol-contrib'],
+      Cmd: ['--config', '/etc/otelcol-contrib/config.yaml'],
+    },
     program: { from: 'otelcol', to: 'otelcol-contrib' },
     finish: withTemporaryFolder,
   },
@@ -96,9 +110,15 @@ const recipes: Readonly<Record<ContainerName, Recipe>> = {
   },
   loki: {
     tag: '3.7.8',
-    config: { User: '10001', Env: ['PATH=/usr/bin'], Entrypoint: ['/usr/bin/loki'], Cmd: ['-config.file=/etc/loki/local-config.yaml'], ExposedPorts: { '3100/tcp': {} } },
+    config: {
+      User: '10001',
+      Env: ['PATH=/usr/bin'],
+      Entrypoint: ['/usr/bin/loki'],
+      Cmd: ['-config.file=/etc/loki/local-config.yaml'],
+      ExposedPorts: { '3100/tcp': {} },
+    },
     program: { from: 'loki', to: 'usr/bin/loki' },
-    finish: async tree => {
+    finish: async (tree) => {
       await mkdir(join(tree, 'etc'), { recursive: true })
       await withTemporaryFolder(tree)
       await writeFile(join(tree, 'etc/passwd'), 'root:x:0:0:root:/root:/sbin/nologin\nloki:x:10001:10001:Loki:/tmp:/sbin/nologin\n')
@@ -121,9 +141,15 @@ export async function buildContainers(options: ContainersOptions): Promise<Conta
     layouts[name] = layout
     images[name] = { digest: image.digest, ref: `${name}@${image.digest}`, tag: image.tag }
   }
-  const layoutDir = await cached({ cacheDir, name: 'containers', inputs: layouts }, async part => {
-    for (const [name, layout] of Object.entries(layouts)) await symlink(join('..', layout.slice(join(cacheDir, 'debian').length + 1)), join(part, name))
-  }, () => {}, options.signal)
+  const layoutDir = await cached(
+    { cacheDir, name: 'containers', inputs: layouts },
+    async (part) => {
+      for (const [name, layout] of Object.entries(layouts))
+        await symlink(join('..', layout.slice(join(cacheDir, 'debian').length + 1)), join(part, name))
+    },
+    () => {},
+    options.signal,
+  )
   return { layoutDir, images: images as Containers['images'] }
 }
 
@@ -131,26 +157,40 @@ async function buildContainer(name: ContainerName, options: ContainersOptions, c
   const { root, config, program, finish, tag } = recipes[name]
   const source = program && options.tools[program.from]
   const inputs = [
-    STAMP, SUITE, mirrorOf(options.mirror), tag, config, root ? await inputsOf(root) : '', source ? await sha256Of(source) : '',
-    String(finish), RUNTIME, finish === installSerena ? await readFile(REQUIREMENTS, 'utf8') : '', await readFile(join(here, 'oci.ts'), 'utf8'),
+    STAMP,
+    SUITE,
+    mirrorOf(options.mirror),
+    tag,
+    config,
+    root ? await inputsOf(root) : '',
+    source ? await sha256Of(source) : '',
+    String(finish),
+    RUNTIME,
+    finish === installSerena ? await readFile(REQUIREMENTS, 'utf8') : '',
+    await readFile(join(here, 'oci.ts'), 'utf8'),
   ]
-  return cached({ cacheDir, name: `image-${name}`, inputs }, async part => {
-    const tree = join(part, 'tree')
-    if (root) {
-      await bootstrap(root, tree, options)
-      for (const folder of RUNTIME) await rm(join(tree, folder), { recursive: true, force: true })
-      for (const folder of ['dev', 'proc', 'sys', 'run']) await mkdir(join(tree, folder), { recursive: true })
-    } else await mkdir(tree)
-    if (program && source) {
-      await mkdir(join(tree, program.to, '..'), { recursive: true })
-      await copyFile(source, join(tree, program.to))
-      await chmod(join(tree, program.to), 0o755)
-    }
-    await finish?.(tree, options)
-    options.log('  writing the image')
-    await writeImage({ tree, layout: part, tag, config, epoch: EPOCH })
-    await rm(tree, { recursive: true })
-  }, options.log, options.signal)
+  return cached(
+    { cacheDir, name: `image-${name}`, inputs },
+    async (part) => {
+      const tree = join(part, 'tree')
+      if (root) {
+        await bootstrap(root, tree, options)
+        for (const folder of RUNTIME) await rm(join(tree, folder), { recursive: true, force: true })
+        for (const folder of ['dev', 'proc', 'sys', 'run']) await mkdir(join(tree, folder), { recursive: true })
+      } else await mkdir(tree)
+      if (program && source) {
+        await mkdir(join(tree, program.to, '..'), { recursive: true })
+        await copyFile(source, join(tree, program.to))
+        await chmod(join(tree, program.to), 0o755)
+      }
+      await finish?.(tree, options)
+      options.log('  writing the image')
+      await writeImage({ tree, layout: part, tag, config, epoch: EPOCH })
+      await rm(tree, { recursive: true })
+    },
+    options.log,
+    options.signal,
+  )
 }
 
 async function withTemporaryFolder(tree: string): Promise<void> {
@@ -198,11 +238,26 @@ done`
 /** The user's own index, proxy and certificates for pip, also in the root. */
 function pipSettings(): { env: Record<string, string>; binds: Bind[] } {
   const env: Record<string, string> = { PIP_DISABLE_PIP_VERSION_CHECK: '1' }
-  for (const key of ['PIP_INDEX_URL', 'PIP_EXTRA_INDEX_URL', 'PIP_TRUSTED_HOST', 'PIP_DEFAULT_TIMEOUT', 'PIP_PROXY', 'http_proxy', 'https_proxy', 'no_proxy', 'HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY']) {
+  for (const key of [
+    'PIP_INDEX_URL',
+    'PIP_EXTRA_INDEX_URL',
+    'PIP_TRUSTED_HOST',
+    'PIP_DEFAULT_TIMEOUT',
+    'PIP_PROXY',
+    'http_proxy',
+    'https_proxy',
+    'no_proxy',
+    'HTTP_PROXY',
+    'HTTPS_PROXY',
+    'NO_PROXY',
+  ]) {
     const value = process.env[key]
     if (value !== undefined) env[key] = value
   }
-  return { env: { ...env, PIP_CERT: '/run/ca.crt' }, binds: [{ from: process.env['PIP_CERT'] ?? '/etc/ssl/certs/ca-certificates.crt', to: '/run/ca.crt' }] }
+  return {
+    env: { ...env, PIP_CERT: '/run/ca.crt' },
+    binds: [{ from: process.env['PIP_CERT'] ?? '/etc/ssl/certs/ca-certificates.crt', to: '/run/ca.crt' }],
+  }
 }
 
 async function sha256Of(file: string): Promise<string> {

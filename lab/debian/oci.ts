@@ -54,37 +54,59 @@ export async function writeImage({ tree, layout, tag, config, epoch }: ImageOpti
   const { diffId, layer } = await writeLayer(tree, blobs, epoch)
   const created = new Date(epoch * 1000).toISOString().replace('.000Z', 'Z')
   const image = {
-    created, architecture: 'amd64', os: 'linux', config,
+    created,
+    architecture: 'amd64',
+    os: 'linux',
+    config,
     rootfs: { type: 'layers', diff_ids: [diffId] },
     history: [{ created, created_by: 'serena-golden lab' }],
   }
   const manifest = await writeJson(blobs, MANIFEST, {
-    schemaVersion: 2, mediaType: MANIFEST, config: await writeJson(blobs, CONFIG, image), layers: [layer],
+    schemaVersion: 2,
+    mediaType: MANIFEST,
+    config: await writeJson(blobs, CONFIG, image),
+    layers: [layer],
   })
   await writeFile(join(layout, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}')
-  await writeFile(join(layout, 'index.json'), JSON.stringify({
-    schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json',
-    manifests: [{ ...manifest, annotations: { 'org.opencontainers.image.ref.name': tag }, platform: { architecture: 'amd64', os: 'linux' } }],
-  }))
+  await writeFile(
+    join(layout, 'index.json'),
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: 'application/vnd.oci.image.index.v1+json',
+      manifests: [
+        { ...manifest, annotations: { 'org.opencontainers.image.ref.name': tag }, platform: { architecture: 'amd64', os: 'linux' } },
+      ],
+    }),
+  )
   return manifest.digest
 }
 
 /** All blobs of a layout's images, with the manifest each image starts at. */
 export async function readLayout(layout: string): Promise<{ tag: string; digest: string; blobs: string[] }[]> {
-  const index = JSON.parse(await readFile(join(layout, 'index.json'), 'utf8')) as { manifests: (Descriptor & { annotations: Record<string, string> })[] }
-  return Promise.all(index.manifests.map(async ({ digest, annotations }) => {
-    const manifest = JSON.parse(await readFile(blobPath(layout, digest), 'utf8')) as { config: Descriptor; layers: Descriptor[] }
-    return { tag: annotations['org.opencontainers.image.ref.name'] ?? 'latest', digest, blobs: [digest, manifest.config.digest, ...manifest.layers.map(layer => layer.digest)] }
-  }))
+  const index = JSON.parse(await readFile(join(layout, 'index.json'), 'utf8')) as {
+    manifests: (Descriptor & { annotations: Record<string, string> })[]
+  }
+  return Promise.all(
+    index.manifests.map(async ({ digest, annotations }) => {
+      const manifest = JSON.parse(await readFile(blobPath(layout, digest), 'utf8')) as { config: Descriptor; layers: Descriptor[] }
+      return {
+        tag: annotations['org.opencontainers.image.ref.name'] ?? 'latest',
+        digest,
+        blobs: [digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)],
+      }
+    }),
+  )
 }
 
 export const blobPath = (layout: string, digest: string): string => join(layout, 'blobs', ...digest.split(':'))
 
 async function writeLayer(tree: string, blobs: string, epoch: number): Promise<{ diffId: string; layer: Descriptor }> {
   // GNU's format has no time stamps of its own making, and names of any length.
-  const tar = spawn('tar', [
-    '--create', '--format=gnu', '--sort=name', '--numeric-owner', `--mtime=@${epoch}`, '--clamp-mtime', '--directory', tree, '.',
-  ], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, LC_ALL: 'C' } })
+  const tar = spawn(
+    'tar',
+    ['--create', '--format=gnu', '--sort=name', '--numeric-owner', `--mtime=@${epoch}`, '--clamp-mtime', '--directory', tree, '.'],
+    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, LC_ALL: 'C' } },
+  )
   let errors = ''
   tar.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
   const ended = once(tar, 'close') as Promise<[number | null]>
@@ -92,9 +114,12 @@ async function writeLayer(tree: string, blobs: string, epoch: number): Promise<{
   const content = createHash('sha256')
   const compressed = createHash('sha256')
   await pipeline(
-    tar.stdout, tap(content), pieces(1024 * 1024),
+    tar.stdout,
+    tap(content),
+    pieces(1024 * 1024),
     createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: LEVEL, [constants.ZSTD_c_checksumFlag]: 1 } }),
-    tap(compressed), createWriteStream(partial),
+    tap(compressed),
+    createWriteStream(partial),
   )
   const [code] = await ended
   if (code !== 0) throw new Error(`tar of ${tree} ended with ${code}: ${errors.trim()}`)
@@ -111,12 +136,13 @@ async function writeJson(blobs: string, mediaType: string, value: unknown): Prom
   return { mediaType, digest: `sha256:${hash}`, size: bytes.length }
 }
 
-const tap = (hash: ReturnType<typeof createHash>) => new Transform({
-  transform(chunk: Buffer, _encoding, done) {
-    hash.update(chunk)
-    done(null, chunk)
-  },
-})
+const tap = (hash: ReturnType<typeof createHash>) =>
+  new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      hash.update(chunk)
+      done(null, chunk)
+    },
+  })
 
 /** Pieces of one size: what zstd writes depends on where its input was cut, and a pipe cuts it anywhere. */
 const pieces = (size: number) => {

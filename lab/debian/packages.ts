@@ -49,7 +49,7 @@ const policyMark = '# serena-golden lab, process'
 export function missingPackages(packages: readonly string[]): string[] {
   const query = spawnSync('dpkg-query', ['-W', '-f', '${Package} ${db:Status-Status}\n', ...packages], { encoding: 'utf8' })
   const lines = new Set((query.stdout ?? '').split('\n'))
-  return packages.filter(name => !lines.has(`${name} installed`))
+  return packages.filter((name) => !lines.has(`${name} installed`))
 }
 
 /**
@@ -141,14 +141,14 @@ async function apt(args: readonly string[], log: (line: string) => void): Promis
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const errors: string[] = []
-  createInterface({ input: child.stdout }).on('line', line => {
+  createInterface({ input: child.stdout }).on('line', (line) => {
     if (/^(Setting up|Need to get) /.test(line)) log(line)
   })
-  createInterface({ input: child.stderr }).on('line', line => {
+  createInterface({ input: child.stderr }).on('line', (line) => {
     if (/^(E|W|dpkg): /.test(line)) errors.push(line)
   })
   return await new Promise((resolve, reject) => {
     child.once('error', reject)
-    child.once('close', code => resolve({ code: code ?? 1, errors }))
+    child.once('close', (code) => resolve({ code: code ?? 1, errors }))
   })
 }

@@ -41,15 +41,28 @@ export async function startRegistry(options: RegistryOptions): Promise<Registry>
   const storage = join(folder, 'storage')
   await fillStorage(layoutDir, storage)
   const config = join(folder, 'config.json')
-  await writeFile(config, JSON.stringify({ // JSON is YAML
-    version: 0.1,
-    log: { level: 'info', formatter: 'text', accesslog: { disabled: true } },
-    storage: { filesystem: { rootdirectory: '/srv/storage' }, maintenance: { uploadpurging: { enabled: false }, readonly: { enabled: true } } },
-    http: { addr: `${address}:${port}`, secret: 'only uploads use it and there are none', tls: { certificate: '/srv/tls.pem', key: '/srv/tls.key' } },
-  }))
+  await writeFile(
+    config,
+    JSON.stringify({
+      // JSON is YAML
+      version: 0.1,
+      log: { level: 'info', formatter: 'text', accesslog: { disabled: true } },
+      storage: {
+        filesystem: { rootdirectory: '/srv/storage' },
+        maintenance: { uploadpurging: { enabled: false }, readonly: { enabled: true } },
+      },
+      http: {
+        addr: `${address}:${port}`,
+        secret: 'only uploads use it and there are none',
+        tls: { certificate: '/srv/tls.pem', key: '/srv/tls.key' },
+      },
+    }),
+  )
   const binds: Bind[] = [
-    { from: storage, to: '/srv/storage' }, { from: config, to: '/srv/config.json' },
-    { from: certificateFile, to: '/srv/tls.pem' }, { from: keyFile, to: '/srv/tls.key' },
+    { from: storage, to: '/srv/storage' },
+    { from: config, to: '/srv/config.json' },
+    { from: certificateFile, to: '/srv/tls.pem' },
+    { from: keyFile, to: '/srv/tls.key' },
   ]
   const child = spawnInRoot(root, ['docker-registry', 'serve', '/srv/config.json'], { enter, binds })
   const ended = once(child, 'close')
@@ -114,27 +127,55 @@ async function linkOrCopy(from: string, to: string): Promise<void> {
 async function listening(child: ChildProcess, signal?: AbortSignal): Promise<void> {
   const last: string[] = []
   await new Promise<void>((resolve, reject) => {
-    const fail = (cause: unknown) => reject(new DebianFailure(
-      'registry-failed', `the lab's registry did not start: ${last.slice(-3).join('; ') || String(cause)}`,
-      'is another lab running with the same subnet? Stop it, or choose another subnet', { cause },
-    ))
+    const fail = (cause: unknown) =>
+      reject(
+        new DebianFailure(
+          'registry-failed',
+          `the lab's registry did not start: ${last.slice(-3).join('; ') || String(cause)}`,
+          'is another lab running with the same subnet? Stop it, or choose another subnet',
+          { cause },
+        ),
+      )
     for (const stream of [child.stdout, child.stderr]) {
-      if (stream) createInterface({ input: stream }).on('line', line => {
-        last.push(line)
-        if (last.length > 20) last.shift()
-        if (line.includes('listening on')) resolve()
-      })
+      if (stream)
+        createInterface({ input: stream }).on('line', (line) => {
+          last.push(line)
+          if (last.length > 20) last.shift()
+          if (line.includes('listening on')) resolve()
+        })
     }
     child.once('error', fail)
-    child.once('close', code => fail(`it ended with ${code}`))
+    child.once('close', (code) => fail(`it ended with ${code}`))
     signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
   })
 }
 
 /** Asks from where the guests are, with the certificate that they will be given. */
 async function answers(root: Root, enter: readonly string[], url: string, caFile: string): Promise<void> {
-  const { stdout, stderr } = await inRoot(root, ['curl', '--silent', '--show-error', '--noproxy', '*', '--max-time', '20', '--cacert', '/run/ca.pem', '--output', '/dev/null', '--write-out', '%{http_code}', url], {
-    enter, binds: [{ from: caFile, to: '/run/ca.pem' }], accept: [1, 2, 6, 7, 28, 35, 51, 58, 60],
-  })
-  if (stdout !== '200') throw new DebianFailure('registry-failed', `${url} does not answer as it should: ${stderr.trim() || stdout}`, 'run it again; if it stays, remove the folder "registry" in the lab\'s state folder')
+  const { stdout, stderr } = await inRoot(
+    root,
+    [
+      'curl',
+      '--silent',
+      '--show-error',
+      '--noproxy',
+      '*',
+      '--max-time',
+      '20',
+      '--cacert',
+      '/run/ca.pem',
+      '--output',
+      '/dev/null',
+      '--write-out',
+      '%{http_code}',
+      url,
+    ],
+    { enter, binds: [{ from: caFile, to: '/run/ca.pem' }], accept: [1, 2, 6, 7, 28, 35, 51, 58, 60] },
+  )
+  if (stdout !== '200')
+    throw new DebianFailure(
+      'registry-failed',
+      `${url} does not answer as it should: ${stderr.trim() || stdout}`,
+      'run it again; if it stays, remove the folder "registry" in the lab\'s state folder',
+    )
 }

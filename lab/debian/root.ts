@@ -13,9 +13,37 @@ import { defaultCacheDir, mirrorOf, STAMP, SUITE, type BuildOptions } from './se
 const spec: RootSpec = {
   variant: 'minbase',
   packages: [
-    'systemd', 'udev', 'procps', 'iproute2', 'iputils-arping', 'nftables', 'e2fsprogs', 'ca-certificates', 'openssl', 'curl',
-    'nginx', 'libnginx-mod-http-js', 'apache2-utils', 'docker-registry', 'skopeo', 'cloud-init', 'netplan.io', 'docker.io', 'docker-cli', 'docker-compose',
-    'openssh-client', 'openssh-server', 'git', 'rsync', 'sudo', 'python3', 'python3-venv', 'python3-pip', 'python3-setuptools', 'zstd', 'xz-utils',
+    'systemd',
+    'udev',
+    'procps',
+    'iproute2',
+    'iputils-arping',
+    'nftables',
+    'e2fsprogs',
+    'ca-certificates',
+    'openssl',
+    'curl',
+    'nginx',
+    'libnginx-mod-http-js',
+    'apache2-utils',
+    'docker-registry',
+    'skopeo',
+    'cloud-init',
+    'netplan.io',
+    'docker.io',
+    'docker-cli',
+    'docker-compose',
+    'openssh-client',
+    'openssh-server',
+    'git',
+    'rsync',
+    'sudo',
+    'python3',
+    'python3-venv',
+    'python3-pip',
+    'python3-setuptools',
+    'zstd',
+    'xz-utils',
   ],
   exclude: [...DOCS, '/usr/share/doc/*'],
 }
@@ -33,10 +61,15 @@ export interface Root {
 
 /** Builds the root or finds it in the cache. Needs root and mmdebstrap; 2 minutes, 900 MB. */
 export async function buildRoot(options: BuildOptions): Promise<Root> {
-  const folder = await cached(await entryOf(options), async part => {
-    await bootstrap(spec, join(part, 'tree'), options)
-    await mkdir(join(part, 'scratch'))
-  }, options.log, options.signal)
+  const folder = await cached(
+    await entryOf(options),
+    async (part) => {
+      await bootstrap(spec, join(part, 'tree'), options)
+      await mkdir(join(part, 'scratch'))
+    },
+    options.log,
+    options.signal,
+  )
   return { folder }
 }
 
@@ -91,20 +124,42 @@ umount -l .
 exec chroot . "$@"`
 
 /** The whole command line that runs `program` in the root. */
-export function enterRoot(root: Root, program: readonly string[], { binds = [], enter = [] }: Pick<InRootOptions, 'binds' | 'enter'> = {}): string[] {
+export function enterRoot(
+  root: Root,
+  program: readonly string[],
+  { binds = [], enter = [] }: Pick<InRootOptions, 'binds' | 'enter'> = {},
+): string[] {
   requireRoot("a program of the lab's Debian root")
   return [
-    ...enter, 'setpriv', '--pdeathsig', 'KILL',
-    'unshare', '--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child', '--',
-    'sh', '-c', ENTER_SCRIPT, 'enter-root', root.folder,
+    ...enter,
+    'setpriv',
+    '--pdeathsig',
+    'KILL',
+    'unshare',
+    '--mount',
+    '--propagation',
+    'private',
+    '--pid',
+    '--fork',
+    '--kill-child',
+    '--',
+    'sh',
+    '-c',
+    ENTER_SCRIPT,
+    'enter-root',
+    root.folder,
     ...binds.flatMap(({ from, to, writable }) => [writable ? 'rw' : 'ro', from, to]),
-    '--', ...program,
+    '--',
+    ...program,
   ]
 }
 
 /** What programs in the root see of this process's environment: nothing but a path and what is passed. */
 const environment = (env: InRootOptions['env']): NodeJS.ProcessEnv => ({
-  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root', LC_ALL: 'C.UTF-8', ...env,
+  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  HOME: '/root',
+  LC_ALL: 'C.UTF-8',
+  ...env,
 })
 
 /**
@@ -123,7 +178,11 @@ export async function inRoot(root: Root, program: readonly string[], options: In
 }
 
 /** Starts a program of the root that goes on running. Killing the child (SIGKILL too) ends it and all it started. */
-export function spawnInRoot(root: Root, program: readonly string[], options: Pick<InRootOptions, 'binds' | 'enter' | 'env'> & { stdio?: StdioOptions } = {}): ChildProcess {
+export function spawnInRoot(
+  root: Root,
+  program: readonly string[],
+  options: Pick<InRootOptions, 'binds' | 'enter' | 'env'> & { stdio?: StdioOptions } = {},
+): ChildProcess {
   const [file = '', ...args] = enterRoot(root, program, options)
   return spawn(file, args, { stdio: options.stdio ?? ['ignore', 'pipe', 'pipe'], env: environment(options.env) })
 }

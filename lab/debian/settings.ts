@@ -41,7 +41,8 @@ export interface Mirror {
  */
 export function mirrorOf(mirror: string | undefined, environment: NodeJS.ProcessEnv = process.env): Mirror {
   const main = (mirror ?? environment['GOLDEN_DEBIAN_MIRROR'] ?? 'http://deb.debian.org/debian').replace(/\/+$/, '')
-  const security = environment['GOLDEN_DEBIAN_SECURITY_MIRROR']
-    ?? (main.endsWith('/debian') ? `${main}-security` : 'http://deb.debian.org/debian-security')
+  const security =
+    environment['GOLDEN_DEBIAN_SECURITY_MIRROR'] ??
+    (main.endsWith('/debian') ? `${main}-security` : 'http://deb.debian.org/debian-security')
   return { main, security: security.replace(/\/+$/, '') }
 }

@@ -35,7 +35,10 @@ export async function startControl(options: ControlOptions): Promise<Closable> {
     request.setEncoding('utf8')
     request.on('data', (chunk: string) => (body += chunk))
     request.on('end', () => {
-      carryOut(options, route, body).then((result) => answer(200, result ?? {}), (error: unknown) => answer(400, { error: error instanceof Error ? error.message : String(error) }))
+      carryOut(options, route, body).then(
+        (result) => answer(200, result ?? {}),
+        (error: unknown) => answer(400, { error: error instanceof Error ? error.message : String(error) }),
+      )
     })
   })
   await new Promise<void>((resolve, reject) => {
@@ -91,9 +94,22 @@ const probeMs = 4000
 /** Whether a TCP connection is accepted: from `admin` or `stranger` (in the LAN) to a host, or from `internet` to the router. */
 async function probe(network: LabNetwork, { from, host, port }: Record<string, unknown>): Promise<boolean> {
   if (typeof port !== 'number' || typeof host !== 'string') throw new Error('`host` has to be an address and `port` a number')
-  const dial = from === 'internet' ? network.dialRouter(port) : from === 'stranger' ? network.dialStranger(host, port) : from === 'admin' ? network.dial(host, port) : undefined
+  const dial =
+    from === 'internet'
+      ? network.dialRouter(port)
+      : from === 'stranger'
+        ? network.dialStranger(host, port)
+        : from === 'admin'
+          ? network.dial(host, port)
+          : undefined
   if (dial === undefined) throw new Error('`from` has to be admin, stranger or internet')
   const late = new Promise<false>((done) => setTimeout(() => done(false), probeMs).unref())
-  const reached = dial.then((connection) => { connection.destroy(); return true }, () => false)
+  const reached = dial.then(
+    (connection) => {
+      connection.destroy()
+      return true
+    },
+    () => false,
+  )
   return Promise.race([reached, late])
 }

@@ -2,7 +2,10 @@
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import type { Closable } from './join.ts'
 
-export interface Listener extends Closable { readonly host: string; readonly port: number }
+export interface Listener extends Closable {
+  readonly host: string
+  readonly port: number
+}
 
 /**
  * Listens on 127.0.0.1. Closing it ends its connections too.

@@ -6,6 +6,9 @@ import { listen, type Listener } from './listen.ts'
 export function startRouterPort(dial: () => Promise<Duplex>, port = 0): Promise<Listener> {
   return listen((socket) => {
     // Nobody there: the connection is reset, as by a router that forwards to a host that is down.
-    dial().then((remote) => join(socket, remote), () => socket.resetAndDestroy())
+    dial().then(
+      (remote) => join(socket, remote),
+      () => socket.resetAndDestroy(),
+    )
   }, port)
 }

@@ -8,7 +8,9 @@ type Dial = (host: string, port: number) => Promise<Duplex>
 
 /** Listens on 127.0.0.1 (a free port when `port` is 0). */
 export function startSocksProxy(dial: Dial, port = 0): Promise<Listener> {
-  return listen((socket) => { void serve(socket, dial).catch(() => socket.destroy()) }, port)
+  return listen((socket) => {
+    void serve(socket, dial).catch(() => socket.destroy())
+  }, port)
 }
 
 /** Takes exactly so many bytes from a socket; what comes too early goes back. */

@@ -141,7 +141,8 @@ function rockRidgeName(image: Buffer, entry: DirectoryRecord, skip: number): str
       const length = area[at + 2] ?? 0
       if (length < 4 || signature === 'ST') break
       if (signature === 'NM') parts.push(area.subarray(at + 5, at + length))
-      if (signature === 'CE') areas.push(slice(image, area.readUInt32LE(at + 4) * SECTOR + area.readUInt32LE(at + 12), area.readUInt32LE(at + 20)))
+      if (signature === 'CE')
+        areas.push(slice(image, area.readUInt32LE(at + 4) * SECTOR + area.readUInt32LE(at + 12), area.readUInt32LE(at + 20)))
       at += length
     }
   }
@@ -153,5 +154,7 @@ function plainName(name: Buffer): string {
 }
 
 function utf16be(bytes: Buffer): string {
-  return Buffer.from(bytes.subarray(0, bytes.length & ~1)).swap16().toString('utf16le')
+  return Buffer.from(bytes.subarray(0, bytes.length & ~1))
+    .swap16()
+    .toString('utf16le')
 }

@@ -13,7 +13,7 @@ export interface AddressRange {
 export function parseAddress(text: string): { family: Family; value: bigint } {
   if (/^\d{1,3}(\.\d{1,3}){3}$/.test(text)) {
     const bytes = text.split('.').map(Number)
-    if (bytes.every(byte => byte <= 255)) return { family: 4, value: bytes.reduce((sum, byte) => sum * 256n + BigInt(byte), 0n) }
+    if (bytes.every((byte) => byte <= 255)) return { family: 4, value: bytes.reduce((sum, byte) => sum * 256n + BigInt(byte), 0n) }
   }
   const value = text.includes(':') ? parseSix(text) : undefined
   if (value === undefined) throw new Error(`'${text}' is not an IP address`)
@@ -29,8 +29,8 @@ function parseSix(text: string): bigint | undefined {
   }
   const halves = text.split('::')
   if (halves.length > 2) return undefined
-  const groups = halves.map(half => (half === '' ? [] : half.split(':')))
-  if (!groups.flat().every(group => /^[0-9a-f]{1,4}$/i.test(group))) return undefined
+  const groups = halves.map((half) => (half === '' ? [] : half.split(':')))
+  if (!groups.flat().every((group) => /^[0-9a-f]{1,4}$/i.test(group))) return undefined
   const [head = [], tail] = groups
   const zeros = 8 - head.length - (tail?.length ?? 0)
   if (tail === undefined ? zeros !== 0 : zeros < 1) return undefined
@@ -40,7 +40,7 @@ function parseSix(text: string): bigint | undefined {
 
 /** As nft and ip read it; IPv6 without `::`. */
 export function formatAddress(value: bigint, family: Family): string {
-  if (family === 4) return [24n, 16n, 8n, 0n].map(shift => (value >> shift) & 255n).join('.')
+  if (family === 4) return [24n, 16n, 8n, 0n].map((shift) => (value >> shift) & 255n).join('.')
   return Array.from({ length: 8 }, (_, i) => ((value >> BigInt(112 - 16 * i)) & 0xffffn).toString(16)).join(':')
 }
 
@@ -75,7 +75,7 @@ export function formatRange(range: AddressRange): string {
 export function rangesOf(entries: readonly { range: AddressRange; nomatch: boolean }[], family: Family): AddressRange[] {
   const size = (range: AddressRange) => range.last - range.first
   const widestFirst = entries
-    .filter(entry => entry.range.family === family)
+    .filter((entry) => entry.range.family === family)
     .sort((a, b) => (size(a.range) < size(b.range) ? 1 : size(a.range) > size(b.range) ? -1 : Number(a.nomatch) - Number(b.nomatch)))
   let ranges: AddressRange[] = []
   for (const { range, nomatch } of widestFirst) {
@@ -93,7 +93,7 @@ export function rangesOf(entries: readonly { range: AddressRange; nomatch: boole
 }
 
 function subtract(ranges: readonly AddressRange[], hole: AddressRange): AddressRange[] {
-  return ranges.flatMap(range => {
+  return ranges.flatMap((range) => {
     if (hole.last < range.first || hole.first > range.last) return [range]
     const parts: AddressRange[] = []
     if (range.first < hole.first) parts.push({ ...range, last: hole.first - 1n })

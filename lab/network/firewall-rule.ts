@@ -19,17 +19,43 @@ const macros: Readonly<Record<string, readonly Service[]>> = {
   SSH: [{ proto: 'tcp', dport: '22' }],
   HTTP: [{ proto: 'tcp', dport: '80' }],
   HTTPS: [{ proto: 'tcp', dport: '443' }],
-  Web: [{ proto: 'tcp', dport: '80' }, { proto: 'tcp', dport: '443' }],
-  DNS: [{ proto: 'udp', dport: '53' }, { proto: 'tcp', dport: '53' }],
+  Web: [
+    { proto: 'tcp', dport: '80' },
+    { proto: 'tcp', dport: '443' },
+  ],
+  DNS: [
+    { proto: 'udp', dport: '53' },
+    { proto: 'tcp', dport: '53' },
+  ],
   NTP: [{ proto: 'udp', dport: '123' }],
-  Ping: [{ proto: 'icmp', icmp: 'echo-request' }, { proto: 'icmpv6', icmp: 'echo-request' }],
+  Ping: [
+    { proto: 'icmp', icmp: 'echo-request' },
+    { proto: 'icmpv6', icmp: 'echo-request' },
+  ],
 }
 
 const serviceNames: Readonly<Record<string, number>> = { ssh: 22, domain: 53, http: 80, ntp: 123, https: 443 }
 const withPorts = ['tcp', 'udp', 'udplite', 'sctp', 'dccp']
-const otherProtocols: Readonly<Record<string, string>> = { icmp: 'icmp', icmpv6: 'icmpv6', 'ipv6-icmp': 'icmpv6', esp: 'esp', ah: 'ah', gre: 'gre', igmp: 'igmp' }
+const otherProtocols: Readonly<Record<string, string>> = {
+  icmp: 'icmp',
+  icmpv6: 'icmpv6',
+  'ipv6-icmp': 'icmpv6',
+  esp: 'esp',
+  ah: 'ah',
+  gre: 'gre',
+  igmp: 'igmp',
+}
 const icmpTypes: Readonly<Record<string, readonly string[]>> = {
-  icmp: ['echo-reply', 'destination-unreachable', 'redirect', 'echo-request', 'router-advertisement', 'router-solicitation', 'time-exceeded', 'parameter-problem'],
+  icmp: [
+    'echo-reply',
+    'destination-unreachable',
+    'redirect',
+    'echo-request',
+    'router-advertisement',
+    'router-solicitation',
+    'time-exceeded',
+    'parameter-problem',
+  ],
   icmpv6: ['echo-reply', 'destination-unreachable', 'packet-too-big', 'echo-request', 'time-exceeded', 'parameter-problem'],
 }
 
@@ -42,24 +68,27 @@ export function matchesOf(rule: FirewallRule, names: Names): string[] {
   const dest = rule.dest === undefined ? undefined : resolveAddresses(rule.dest, names)
   const services = servicesOf(rule)
   if (source === undefined && dest === undefined) return services
-  const places = ([4, 6] as const).flatMap(family => {
+  const places = ([4, 6] as const).flatMap((family) => {
     const parts: string[] = []
-    for (const [side, ranges] of [['saddr', source], ['daddr', dest]] as const) {
+    for (const [side, ranges] of [
+      ['saddr', source],
+      ['daddr', dest],
+    ] as const) {
       if (ranges === undefined) continue
-      const elements = ranges.filter(range => range.family === family).map(formatRange)
+      const elements = ranges.filter((range) => range.family === family).map(formatRange)
       if (elements.length === 0) return [] // an empty set matches nothing
       parts.push(`${family === 4 ? 'ip' : 'ip6'} ${side} { ${elements.join(', ')} }`)
     }
     return [parts.join(' ')]
   })
-  return places.flatMap(place => services.map(service => `${place} ${service}`.trim()))
+  return places.flatMap((place) => services.map((service) => `${place} ${service}`.trim()))
 }
 
 function servicesOf(rule: FirewallRule): string[] {
   if (rule.macro !== undefined) {
-    const name = Object.keys(macros).find(known => known.toLowerCase() === rule.macro!.toLowerCase())
+    const name = Object.keys(macros).find((known) => known.toLowerCase() === rule.macro!.toLowerCase())
     if (name === undefined) throw new IgnoredRule(`the lab does not know the macro '${rule.macro}'`)
-    return macros[name]!.map(service => serviceMatch(service.proto, service.dport, rule.sport, service.icmp))
+    return macros[name]!.map((service) => serviceMatch(service.proto, service.dport, rule.sport, service.icmp))
   }
   if (rule.proto === undefined) {
     if (rule.dport !== undefined || rule.sport !== undefined) throw new IgnoredRule('a port without a protocol')
@@ -70,8 +99,11 @@ function servicesOf(rule: FirewallRule): string[] {
 
 function serviceMatch(proto: string, dport: string | undefined, sport: string | undefined, icmp: string | undefined): string {
   if (withPorts.includes(proto)) {
-    const ports = [dport === undefined ? '' : `${proto} dport ${portSet(dport)}`, sport === undefined ? '' : `${proto} sport ${portSet(sport)}`]
-    return ports.filter(part => part !== '').join(' ') || `meta l4proto ${proto}`
+    const ports = [
+      dport === undefined ? '' : `${proto} dport ${portSet(dport)}`,
+      sport === undefined ? '' : `${proto} sport ${portSet(sport)}`,
+    ]
+    return ports.filter((part) => part !== '').join(' ') || `meta l4proto ${proto}`
   }
   const name = otherProtocols[proto] ?? (/^\d{1,3}$/.test(proto) && Number(proto) < 256 ? proto : undefined)
   if (name === undefined) throw new IgnoredRule(`unknown protocol '${proto}'`)
@@ -91,7 +123,7 @@ function portSet(text: string): string {
     if (!(value <= 65535)) throw new IgnoredRule(`'${text}' is not a list of ports`)
     return value
   }
-  const elements = text.split(',').map(part => {
+  const elements = text.split(',').map((part) => {
     const [from, to, ...rest] = part.trim().split(/[:-]/)
     if (rest.length > 0) throw new IgnoredRule(`'${text}' is not a list of ports`)
     if (to === undefined) return { first: number(from!), last: number(from!) }
@@ -113,14 +145,15 @@ function portSet(text: string): string {
 function resolveAddresses(text: string, names: Names): AddressRange[] {
   const entries = text.startsWith('+')
     ? ipsetEntries(text.slice(1), names)
-    : text.split(',').map(word => ({ range: addressOrAlias(word.trim(), names), nomatch: false }))
-  return ([4, 6] as const).flatMap(family => rangesOf(entries, family))
+    : text.split(',').map((word) => ({ range: addressOrAlias(word.trim(), names), nomatch: false }))
+  return ([4, 6] as const).flatMap((family) => rangesOf(entries, family))
 }
 
 /** `dc/name` and `guest/name` say where to look; a bare name is the guest's, else the datacenter's. */
 function lookUp<T>(name: string, names: Names, of: (scope: FirewallScope) => Readonly<Record<string, T>>): T | undefined {
   const [scope, bare] = name.includes('/') ? (name.split('/', 2) as [string, string]) : [undefined, name]
-  const scopes = scope === 'dc' ? [names.cluster] : scope === 'guest' ? [names.guest] : scope === undefined ? [names.guest, names.cluster] : []
+  const scopes =
+    scope === 'dc' ? [names.cluster] : scope === 'guest' ? [names.guest] : scope === undefined ? [names.guest, names.cluster] : []
   for (const candidate of scopes) {
     const found = Object.entries(of(candidate)).find(([key]) => key.toLowerCase() === bare.toLowerCase())
     if (found) return found[1]
@@ -129,7 +162,7 @@ function lookUp<T>(name: string, names: Names, of: (scope: FirewallScope) => Rea
 }
 
 function addressOrAlias(word: string, names: Names): AddressRange {
-  const alias = /^((dc|guest)\/)?[a-z][a-z0-9_-]+$/i.test(word) ? lookUp(word, names, scope => scope.aliases) : undefined
+  const alias = /^((dc|guest)\/)?[a-z][a-z0-9_-]+$/i.test(word) ? lookUp(word, names, (scope) => scope.aliases) : undefined
   try {
     return parseCidr(alias ?? word)
   } catch {
@@ -138,9 +171,9 @@ function addressOrAlias(word: string, names: Names): AddressRange {
 }
 
 function ipsetEntries(name: string, names: Names): { range: AddressRange; nomatch: boolean }[] {
-  const set = lookUp(name, names, scope => scope.ipsets)
+  const set = lookUp(name, names, (scope) => scope.ipsets)
   if (set === undefined) throw new IgnoredRule(`no IP set '${name}'`)
-  return set.map(entry => ({ range: addressOrAlias(entry.cidr, names), nomatch: entry.nomatch }))
+  return set.map((entry) => ({ range: addressOrAlias(entry.cidr, names), nomatch: entry.nomatch }))
 }
 
 /**
@@ -154,14 +187,19 @@ export function senderAddresses(slot: string, mac: string, names: Names): ((fami
   const entries = [
     { range: parseCidr('fe80::/10'), nomatch: true },
     { range: parseCidr(linkLocal(mac)), nomatch: false },
-    ...(own ?? []).map(entry => ({ range: addressOrAlias(entry.cidr, names), nomatch: entry.nomatch })),
+    ...(own ?? []).map((entry) => ({ range: addressOrAlias(entry.cidr, names), nomatch: entry.nomatch })),
   ]
-  return family => rangesOf(entries, family)
+  return (family) => rangesOf(entries, family)
 }
 
 /** RFC 4291, appendix A. */
 function linkLocal(mac: string): string {
-  const bytes = mac.split(':').map(byte => Number.parseInt(byte, 16))
-  const groups = [[bytes[0]! ^ 2, bytes[1]!], [bytes[2]!, 0xff], [0xfe, bytes[3]!], [bytes[4]!, bytes[5]!]]
+  const bytes = mac.split(':').map((byte) => Number.parseInt(byte, 16))
+  const groups = [
+    [bytes[0]! ^ 2, bytes[1]!],
+    [bytes[2]!, 0xff],
+    [0xfe, bytes[3]!],
+    [bytes[4]!, bytes[5]!],
+  ]
   return `fe80::${groups.map(([high, low]) => ((high! << 8) | low!).toString(16)).join(':')}`
 }

@@ -48,7 +48,11 @@ export function compileFirewall(state: FirewallState, nics: readonly FirewallNic
     chains.push(...chain(`in-${port.link}`, guestRules(port, names, 'in', ignored)))
   })
   const jumps = (factor: number, direction: string) =>
-    guarded.length === 0 ? [] : [`meta mark and ${factor * 0xffff} vmap { ${guarded.map(({ link }, index) => `${factor * (index + 1)} : jump ${direction}-${link}`).join(', ')} }`]
+    guarded.length === 0
+      ? []
+      : [
+          `meta mark and ${factor * 0xffff} vmap { ${guarded.map(({ link }, index) => `${factor * (index + 1)} : jump ${direction}-${link}`).join(', ')} }`,
+        ]
   const script = [
     ...reset,
     'table bridge guests {',
@@ -72,7 +76,7 @@ export function compileFirewall(state: FirewallState, nics: readonly FirewallNic
 }
 
 function chain(name: string, lines: readonly string[]): string[] {
-  return [`  chain ${name} {`, ...lines.map(line => `    ${line}`), '  }']
+  return [`  chain ${name} {`, ...lines.map((line) => `    ${line}`), '  }']
 }
 
 /** What Proxmox does with ebtables: a guest may only send with its own MAC, and ARP only for its own addresses. */
@@ -119,7 +123,10 @@ function guestRules(port: FirewallNic, names: Names, direction: 'in' | 'out', ig
     }
   }
   if (options.ndp !== '0') {
-    const types = direction === 'in' ? 'nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert' : 'nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert'
+    const types =
+      direction === 'in'
+        ? 'nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert'
+        : 'nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert'
     lines.push(`icmpv6 type { ${types} } ${accept}`)
   }
   rules.forEach((rule, position) => {
@@ -137,7 +144,11 @@ function guestRules(port: FirewallNic, names: Names, direction: 'in' | 'out', ig
   const policy = (direction === 'in' ? options.policy_in : options.policy_out) ?? (direction === 'in' ? 'DROP' : 'ACCEPT')
   if (policy === 'ACCEPT') return [...lines, accept]
   // Proxmox's drop and reject policies let through what path MTU discovery needs.
-  lines.push(`icmp type destination-unreachable icmp code frag-needed ${accept}`, `icmp type time-exceeded ${accept}`, `icmpv6 type { packet-too-big, time-exceeded } ${accept}`)
+  lines.push(
+    `icmp type destination-unreachable icmp code frag-needed ${accept}`,
+    `icmp type time-exceeded ${accept}`,
+    `icmpv6 type { packet-too-big, time-exceeded } ${accept}`,
+  )
   return [...lines, ...decide('', policy === 'REJECT' ? 'REJECT' : 'DROP', accept)]
 }
 

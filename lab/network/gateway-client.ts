@@ -31,7 +31,7 @@ export async function startGateway(namespace: Namespace, source: string, folder:
   const servers: Server[] = []
   const close = async () => {
     for (const socket of connections) socket.destroy()
-    await Promise.all(servers.map(server => new Promise(resolve => server.close(resolve))))
+    await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
     await endProcess(child)
     await rm(folder, { recursive: true, force: true })
   }
@@ -67,7 +67,7 @@ export async function startGateway(namespace: Namespace, source: string, folder:
     dial: (host, port) => ask({ dial: { host, port, timeoutMs: connectTimeoutMs } }),
     publish: async (address, port, hostPort) => {
       const path = join(folder, `publish-${servers.length}`)
-      const server = createServer({ allowHalfOpen: true }, incoming => {
+      const server = createServer({ allowHalfOpen: true }, (incoming) => {
         const local = connect({ host: '127.0.0.1', port: hostPort, allowHalfOpen: true, noDelay: true })
         for (const socket of [incoming, local]) {
           connections.add(socket)

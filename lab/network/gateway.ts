@@ -52,19 +52,19 @@ function dial(socket: Socket, source: string, request: { host: string; port: num
 }
 
 function publish(socket: Socket, request: { address: string; port: number; to: string }): void {
-  const server = createServer({ allowHalfOpen: true, noDelay: true }, incoming => {
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (incoming) => {
     pair(incoming, connect({ path: request.to, allowHalfOpen: true }))
   })
-  server.once('error', error => refuse(socket, error))
+  server.once('error', (error) => refuse(socket, error))
   server.listen(request.port, request.address, () => answer(socket, { ok: true }))
   socket.once('close', () => server.close())
 }
 
 function serve(path: string, source: string): void {
-  const server = createServer({ allowHalfOpen: true }, socket => {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on('error', () => socket.destroy())
     readLine(socket).then(
-      line => {
+      (line) => {
         const request = JSON.parse(line) as GatewayRequest
         if ('dial' in request) dial(socket, source, request.dial)
         else publish(socket, request.publish)

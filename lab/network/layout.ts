@@ -30,7 +30,8 @@ export interface Layout {
 export function layoutOf(subnet: string): Layout {
   const range = parseCidr(subnet)
   const prefix = Number(subnet.split('/')[1])
-  if (range.family !== 4 || !(prefix >= 8 && prefix <= 27)) throw new Error(`the lab's subnet must be an IPv4 network from /8 to /27, not '${subnet}'`)
+  if (range.family !== 4 || !(prefix >= 8 && prefix <= 27))
+    throw new Error(`the lab's subnet must be an IPv4 network from /8 to /27, not '${subnet}'`)
   if (formatAddress(range.first, 4) !== subnet.split('/')[0]) throw new Error(`'${subnet}' is not a network: it has host bits set`)
   const at = (offset: number) => formatAddress(range.first + BigInt(offset), 4)
   return {

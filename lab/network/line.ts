@@ -27,7 +27,8 @@ export async function readLine(stream: Duplex): Promise<string> {
           })
         }
         chunks.push(chunk)
-        if (chunks.reduce((sum, part) => sum + part.length, 0) > longest) return finish(() => reject(new Error('the first line does not end')))
+        if (chunks.reduce((sum, part) => sum + part.length, 0) > longest)
+          return finish(() => reject(new Error('the first line does not end')))
       }
     }
     stream.on('readable', onReadable)

@@ -36,7 +36,9 @@ export async function createNamespace(): Promise<Namespace> {
   holder.stderr.setEncoding('utf8').on('data', (chunk: string) => (errors += chunk))
   await new Promise<void>((resolve, reject) => {
     holder.once('error', reject)
-    holder.once('close', () => reject(new Error(`can't make a network namespace: ${errors.trim() || 'unshare failed'} (the lab with real guests needs root)`)))
+    holder.once('close', () =>
+      reject(new Error(`can't make a network namespace: ${errors.trim() || 'unshare failed'} (the lab with real guests needs root)`)),
+    )
     holder.stdout.once('data', () => resolve())
   })
   const pid = holder.pid!
@@ -46,9 +48,9 @@ export async function createNamespace(): Promise<Namespace> {
     pid,
     path,
     enter,
-    ip: async lines => void (await run([...enter, 'ip', '-batch', '-'], { input: `${lines.join('\n')}\n` })),
-    nft: async script => void (await run([...enter, 'nft', '-f', '-'], { input: script })),
-    sysctl: async values => {
+    ip: async (lines) => void (await run([...enter, 'ip', '-batch', '-'], { input: `${lines.join('\n')}\n` })),
+    nft: async (script) => void (await run([...enter, 'nft', '-f', '-'], { input: script })),
+    sysctl: async (values) => {
       const script = Object.entries(values).map(([name, value]) => `echo ${value} > /proc/sys/net/${name}`)
       await run([...enter, 'sh', '-ec', script.join('\n')])
     },

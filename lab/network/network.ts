@@ -46,9 +46,9 @@ export async function createNetwork(options: NetworkOptions): Promise<RealNetwor
   const gateways: Gateway[] = []
   let slirp: ChildProcess | undefined
   const close = async () => {
-    await Promise.all(gateways.splice(0).map(gateway => gateway.close()))
+    await Promise.all(gateways.splice(0).map((gateway) => gateway.close()))
     if (slirp) await endProcess(slirp)
-    await Promise.all(namespaces.splice(0).map(namespace => namespace.close()))
+    await Promise.all(namespaces.splice(0).map((namespace) => namespace.close()))
   }
   try {
     for (let count = 0; count < 4; count++) namespaces.push(await createNamespace())
@@ -94,15 +94,15 @@ export async function createNetwork(options: NetworkOptions): Promise<RealNetwor
       nameserver: layout.gateway,
       enter: services.enter,
       bridge,
-      applyFirewall: async state => {
+      applyFirewall: async (state) => {
         firewall = state
         await refresh()
       },
       dial: (host, port) => admin.dial(host, port),
       dialStranger: (host, port) => stranger.dial(host, port),
-      dialRouter: port => outside.dial(layout.outside, port),
-      setForwards: async forwards => await applyRouter(forwards),
-      setInternet: async on => await applyRouter({ internet: on }),
+      dialRouter: (port) => outside.dial(layout.outside, port),
+      setForwards: async (forwards) => await applyRouter(forwards),
+      setInternet: async (on) => await applyRouter({ internet: on }),
       publish: (address, port, hostPort) => admin.publish(address, port, hostPort),
       attach: async (vmid, nic) => {
         if (nic.bridge !== bridgeName) throw new Error(`bridge '${nic.bridge}' does not exist`)
@@ -110,7 +110,11 @@ export async function createNetwork(options: NetworkOptions): Promise<RealNetwor
         nics.set(link, { vmid, nic, link })
         try {
           await refresh() // before the first packet
-          await bridge.ip([`tuntap add dev ${link} mode tap`, `link set ${link} addrgenmode none`, `link set ${link} master ${bridgeName} up`])
+          await bridge.ip([
+            `tuntap add dev ${link} mode tap`,
+            `link set ${link} addrgenmode none`,
+            `link set ${link} master ${bridgeName} up`,
+          ])
         } catch (error) {
           nics.delete(link)
           await bridge.ip([`link del ${link}`]).catch(() => {})
@@ -140,7 +144,10 @@ function requireBridgeNetfilter(): void {
   const settings = '/proc/sys/net/bridge'
   if (existsSync(settings)) return
   const loaded = spawnSync('modprobe', ['br_netfilter'], { encoding: 'utf8' })
-  if (!existsSync(settings)) throw new Error(`the lab's firewall needs the kernel module br_netfilter, and it can't be loaded: ${(loaded.stderr || loaded.error?.message || '').trim()}. Run: modprobe br_netfilter`)
+  if (!existsSync(settings))
+    throw new Error(
+      `the lab's firewall needs the kernel module br_netfilter, and it can't be loaded: ${(loaded.stderr || loaded.error?.message || '').trim()}. Run: modprobe br_netfilter`,
+    )
   // The module switches this on for the computer's own bridges; only the lab's namespace is to have it.
   for (const name of ['iptables', 'ip6tables', 'arptables']) writeFileSync(`${settings}/bridge-nf-call-${name}`, '0')
 }
@@ -148,13 +155,17 @@ function requireBridgeNetfilter(): void {
 async function connectAll(layout: Layout, bridge: Namespace, router: Namespace, services: Namespace, internet: Namespace): Promise<void> {
   const { lan, outside } = routerLinks
   // Bridged IP packets pass the inet rules too: that is where connections are tracked.
-  await bridge.sysctl({ 'bridge/bridge-nf-call-iptables': '1', 'bridge/bridge-nf-call-ip6tables': '1', 'bridge/bridge-nf-call-arptables': '0' })
+  await bridge.sysctl({
+    'bridge/bridge-nf-call-iptables': '1',
+    'bridge/bridge-nf-call-ip6tables': '1',
+    'bridge/bridge-nf-call-arptables': '0',
+  })
   await bridge.ip([
     `link add ${bridgeName} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`,
     `link set ${bridgeName} addrgenmode none`,
     `link add router0 type veth peer name ${lan} netns ${router.pid}`,
     `link add services0 type veth peer name ${lan} netns ${services.pid}`,
-    ...['router0', 'services0'].flatMap(link => [`link set ${link} addrgenmode none`, `link set ${link} master ${bridgeName} up`]),
+    ...['router0', 'services0'].flatMap((link) => [`link set ${link} addrgenmode none`, `link set ${link} master ${bridgeName} up`]),
     `link set ${bridgeName} up`,
     // The kernel makes a firewall's REJECT only where it has a route, though it then sends it out by the port it came in.
     `route add default dev ${bridgeName}`,
@@ -182,7 +193,8 @@ async function connectAll(layout: Layout, bridge: Namespace, router: Namespace, 
 /** A folder for Unix sockets, whose paths are at most 107 bytes long (unix(7)): in the state folder if that is short enough. */
 async function shortFolder(stateDir: string): Promise<string> {
   const preferred = join(stateDir, 'network')
-  const folder = preferred.length <= 80 ? preferred : join(tmpdir(), `sgl-${createHash('sha256').update(stateDir).digest('hex').slice(0, 12)}`)
+  const folder =
+    preferred.length <= 80 ? preferred : join(tmpdir(), `sgl-${createHash('sha256').update(stateDir).digest('hex').slice(0, 12)}`)
   await mkdir(folder, { recursive: true, mode: 0o700 })
   return folder
 }

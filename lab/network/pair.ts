@@ -5,7 +5,10 @@ import type { Duplex } from 'node:stream'
  * Both must allow half-open connections.
  */
 export function pair(a: Duplex, b: Duplex): void {
-  for (const [one, other] of [[a, b], [b, a]] as const) {
+  for (const [one, other] of [
+    [a, b],
+    [b, a],
+  ] as const) {
     one.on('error', () => other.destroy())
     one.on('close', () => {
       // After a clean end `pipe` has ended the other, which may still be busy writing.

@@ -12,8 +12,10 @@ export const routerLinks = { lan: 'lan0', outside: 'out0', slirp: 'tap0' } as co
 
 export function compileRouter(layout: Layout, settings: RouterSettings): string {
   const { lan, outside, slirp } = routerLinks
-  const pairs = (['target', 'second'] as const).flatMap(name => settings[name] === null ? [] : [{ to: settings[name], ...routerPorts[name] }])
-  const lines = (...all: (string | false)[]) => all.filter(line => line !== false).map(line => `    ${line}`)
+  const pairs = (['target', 'second'] as const).flatMap((name) =>
+    settings[name] === null ? [] : [{ to: settings[name], ...routerPorts[name] }],
+  )
+  const lines = (...all: (string | false)[]) => all.filter((line) => line !== false).map((line) => `    ${line}`)
   return [
     'table ip router',
     'delete table ip router',
@@ -22,7 +24,9 @@ export function compileRouter(layout: Layout, settings: RouterSettings): string 
     ...lines(
       'type nat hook prerouting priority dstnat',
       // From outside, and from the LAN by the public address ("hairpin").
-      ...pairs.map(({ to, http, https }) => `ip daddr ${layout.outside} dnat ip to tcp dport map { ${http} : ${to} . 80, ${https} : ${to} . 443 }`),
+      ...pairs.map(
+        ({ to, http, https }) => `ip daddr ${layout.outside} dnat ip to tcp dport map { ${http} : ${to} . 80, ${https} : ${to} . 443 }`,
+      ),
       `iifname ${lan} ip daddr ${layout.gateway} meta l4proto { tcp, udp } th dport 53 dnat to ${layout.slirpNameserver}`,
     ),
     '  }',

@@ -7,8 +7,16 @@ import { dieWithParent, type Namespace } from './namespaces.ts'
 /** Resolves when the link `device` is up in the namespace, with its address and a default route. */
 export async function startSlirp(namespace: Namespace, device: string, cidr: string): Promise<ChildProcess> {
   const [program, ...args] = [
-    ...dieWithParent, 'slirp4netns', '--configure', '--mtu=1500', '--disable-host-loopback', `--cidr=${cidr}`,
-    '--ready-fd=3', '--netns-type=path', namespace.path, device,
+    ...dieWithParent,
+    'slirp4netns',
+    '--configure',
+    '--mtu=1500',
+    '--disable-host-loopback',
+    `--cidr=${cidr}`,
+    '--ready-fd=3',
+    '--netns-type=path',
+    namespace.path,
+    device,
   ]
   const child = spawn(program!, args, { detached: true, stdio: ['ignore', 'ignore', 'pipe', 'pipe'] })
   let errors = ''

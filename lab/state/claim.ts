@@ -24,17 +24,30 @@ const maxSocketPath = 107
 export async function claimFolder(stateDir: string): Promise<Claim> {
   const socket = controlSocketOf(stateDir)
   if (Buffer.byteLength(socket) > maxSocketPath) {
-    throw new LabFailure('state-folder', `the state folder's path is too long for a Unix socket in it (${socket}: ${Buffer.byteLength(socket)} bytes, ${maxSocketPath} at most)`, 'Choose a shorter one with --state.')
+    throw new LabFailure(
+      'state-folder',
+      `the state folder's path is too long for a Unix socket in it (${socket}: ${Buffer.byteLength(socket)} bytes, ${maxSocketPath} at most)`,
+      'Choose a shorter one with --state.',
+    )
   }
   try {
     ownFolder(stateDir)
   } catch (error) {
-    throw new LabFailure('state-folder', `the state folder can't be used: ${(error as Error).message}`, 'Choose a folder that you may write to with --state.', { cause: error })
+    throw new LabFailure(
+      'state-folder',
+      `the state folder can't be used: ${(error as Error).message}`,
+      'Choose a folder that you may write to with --state.',
+      { cause: error },
+    )
   }
   const release = await hold(realpathSync(stateDir))
   if (release === undefined || (await answers(socket))) {
     await release?.()
-    throw new LabFailure('lab-running', `a lab is running with the state folder ${stateDir} already`, 'Stop that one first (Ctrl-C there), or choose another folder with --state.')
+    throw new LabFailure(
+      'lab-running',
+      `a lab is running with the state folder ${stateDir} already`,
+      'Stop that one first (Ctrl-C there), or choose another folder with --state.',
+    )
   }
   rmSync(connectionFileOf(stateDir), { force: true })
   return { release }

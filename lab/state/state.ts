@@ -3,7 +3,16 @@ import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { openDocument, writeAtomically, type Document } from './document.ts'
-import { emptyFirewall, type AccessState, type FirewallDocument, type Pool, type ReplicationJob, type StorageConfig, type TaskRecord, type VmDocument } from './types.ts'
+import {
+  emptyFirewall,
+  type AccessState,
+  type FirewallDocument,
+  type Pool,
+  type ReplicationJob,
+  type StorageConfig,
+  type TaskRecord,
+  type VmDocument,
+} from './types.ts'
 
 const keptTasks = 2000
 
@@ -35,12 +44,22 @@ export function openState(folder: string): State {
   }
   const tasksFile = join(folder, 'tasks.jsonl')
   const finishedTasks = existsSync(tasksFile)
-    ? readFileSync(tasksFile, 'utf8').split('\n').filter((line) => line !== '').slice(-keptTasks).flatMap(parseLine)
+    ? readFileSync(tasksFile, 'utf8')
+        .split('\n')
+        .filter((line) => line !== '')
+        .slice(-keptTasks)
+        .flatMap(parseLine)
     : []
   writeAtomically(tasksFile, finishedTasks.map((task) => `${JSON.stringify(task)}\n`).join(''))
   return {
     folder,
-    access: openDocument<AccessState>(join(folder, 'access.json'), { users: {}, groups: {}, roles: {}, acls: [], ticketKey: randomBytes(32).toString('hex') }),
+    access: openDocument<AccessState>(join(folder, 'access.json'), {
+      users: {},
+      groups: {},
+      roles: {},
+      acls: [],
+      ticketKey: randomBytes(32).toString('hex'),
+    }),
     pools: openDocument<Record<string, Pool>>(join(folder, 'pools.json'), {}),
     storages: openDocument<Record<string, StorageConfig>>(join(folder, 'storages.json'), {}),
     vms,

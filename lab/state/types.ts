@@ -1,6 +1,11 @@
 /** What the lab remembers. Every type here is one JSON document in the state folder. */
 
-export interface Token { readonly secretHash: string; comment?: string; expire: number; privsep: boolean }
+export interface Token {
+  readonly secretHash: string
+  comment?: string
+  expire: number
+  privsep: boolean
+}
 export interface User {
   enable: boolean
   expire: number
@@ -13,7 +18,13 @@ export interface User {
   passwordHash?: string
   readonly tokens: Record<string, Token>
 }
-export interface Acl { readonly path: string; readonly kind: 'user' | 'group' | 'token'; readonly id: string; readonly role: string; propagate: boolean }
+export interface Acl {
+  readonly path: string
+  readonly kind: 'user' | 'group' | 'token'
+  readonly id: string
+  readonly role: string
+  propagate: boolean
+}
 export interface AccessState {
   readonly users: Record<string, User>
   readonly groups: Record<string, { comment?: string }>
@@ -23,8 +34,25 @@ export interface AccessState {
   /** Signs tickets; they stay valid over a restart. */
   readonly ticketKey: string
 }
-export interface Pool { comment?: string; vms: number[]; storages: string[] }
-export type StorageType = 'cephfs' | 'cifs' | 'dir' | 'esxi' | 'iscsi' | 'iscsidirect' | 'lvm' | 'lvmthin' | 'nfs' | 'pbs' | 'rbd' | 'zfs' | 'zfspool'
+export interface Pool {
+  comment?: string
+  vms: number[]
+  storages: string[]
+}
+export type StorageType =
+  | 'cephfs'
+  | 'cifs'
+  | 'dir'
+  | 'esxi'
+  | 'iscsi'
+  | 'iscsidirect'
+  | 'lvm'
+  | 'lvmthin'
+  | 'nfs'
+  | 'pbs'
+  | 'rbd'
+  | 'zfs'
+  | 'zfspool'
 export interface StorageConfig {
   readonly type: StorageType
   /** Of directories. */
@@ -53,8 +81,13 @@ export interface SnapshotDocument {
   /** The one before it. */
   parent?: string
 }
-export interface ReplicationJob { readonly guest: number; readonly target: string }
-export interface FirewallRuleDocument { [key: string]: string }
+export interface ReplicationJob {
+  readonly guest: number
+  readonly target: string
+}
+export interface FirewallRuleDocument {
+  [key: string]: string
+}
 export interface FirewallDocument {
   options: Record<string, string>
   rules: FirewallRuleDocument[]

@@ -33,9 +33,11 @@ export async function makeAuthority(name: string, now: Date, permitted?: readonl
       new x509.BasicConstraintsExtension(true, 0, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
       // Neither mail nor programs, whose names the constraints say nothing of.
-      ...(permitted === undefined ? [] : [new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]), nameConstraints(permitted)]),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey)
-    ]
+      ...(permitted === undefined
+        ? []
+        : [new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]), nameConstraints(permitted)]),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
   })
   return { certificate: `${certificate.toString('pem')}\n`, key: await exportKey(keys.privateKey) }
 }
@@ -59,10 +61,12 @@ export async function makeServerCertificate(authority: PemPair, names: readonly 
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
       new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
-      new x509.SubjectAlternativeNameExtension(names.map((name) => ({ type: isIP(name) === 0 ? 'dns' as const : 'ip' as const, value: name }))),
+      new x509.SubjectAlternativeNameExtension(
+        names.map((name) => ({ type: isIP(name) === 0 ? ('dns' as const) : ('ip' as const), value: name })),
+      ),
       await x509.AuthorityKeyIdentifierExtension.create(issuer),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey)
-    ]
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
   })
   return { certificate: `${certificate.toString('pem')}\n${authority.certificate}`, key: await exportKey(keys.privateKey) }
 }
@@ -72,8 +76,11 @@ export function stillServes(certificatePem: string, authorityPem: string, names:
   if (!isCertificate(certificatePem)) return false
   const certificate = new NodeCertificate(certificatePem)
   const covers = (name: string): boolean => (isIP(name) === 0 ? certificate.checkHost(name) : certificate.checkIP(name)) !== undefined
-  return certificate.checkIssued(new NodeCertificate(authorityPem)) && names.every(covers) &&
+  return (
+    certificate.checkIssued(new NodeCertificate(authorityPem)) &&
+    names.every(covers) &&
     certificate.validToDate.getTime() - now.getTime() > renewBeforeDays * day
+  )
 }
 
 /** Whether this is the private key, in PEM, of that certificate. */

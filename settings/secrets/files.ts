@@ -20,7 +20,11 @@ export async function writeSecret(path: string, content: string): Promise<void> 
 export function requireHidden(folder: string, path: string, setting: string): void {
   const below = relative(folder, path).split(sep)
   if (below[0] === 'secrets' || below[0] === '..' || below[0] === '') return
-  throw new Failure('secret-in-the-open', `${setting} is to be kept in ${path}, which git would not ignore`, 'Let it point below secrets/, e.g. fromFile(\'secrets/…\'), or put the secret there yourself.')
+  throw new Failure(
+    'secret-in-the-open',
+    `${setting} is to be kept in ${path}, which git would not ignore`,
+    "Let it point below secrets/, e.g. fromFile('secrets/…'), or put the secret there yourself.",
+  )
 }
 
 /** Writes it only if it is not there. @returns whether it was written */

@@ -18,12 +18,18 @@ export function generateSshKey(comment: string): SshKeyPair {
   const inner = Buffer.concat([check, check, publicBlob, field(Buffer.concat([seed, point])), field(comment)])
   const padding = Buffer.from(Array.from({ length: (8 - (inner.length % 8)) % 8 }, (_, index) => index + 1))
   const blob = Buffer.concat([
-    Buffer.from('openssh-key-v1\0'), field('none'), field('none'), field(''), uint32(1), field(publicBlob), field(Buffer.concat([inner, padding]))
+    Buffer.from('openssh-key-v1\0'),
+    field('none'),
+    field('none'),
+    field(''),
+    uint32(1),
+    field(publicBlob),
+    field(Buffer.concat([inner, padding])),
   ])
   const lines = blob.toString('base64').match(/.{1,70}/g) ?? []
   return {
     privateKey: ['-----BEGIN OPENSSH PRIVATE KEY-----', ...lines, '-----END OPENSSH PRIVATE KEY-----', ''].join('\n'),
-    publicKey: `${type} ${publicBlob.toString('base64')} ${comment}\n`
+    publicKey: `${type} ${publicBlob.toString('base64')} ${comment}\n`,
   }
 }
 

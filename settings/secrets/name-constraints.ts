@@ -15,7 +15,11 @@ const noHost = 'invalid'
 /** @param names host names (with all below them) and IPv4 addresses */
 export function nameConstraints(names: readonly string[]): x509.Extension {
   const all = names.some((name) => isIP(name) === 0) ? names : [...names, noHost]
-  const permittedSubtrees = new GeneralSubtrees([...new Set(all)].map((name) => new GeneralSubtree({ base: new GeneralName(isIP(name) === 0 ? { dNSName: name } : { iPAddress: `${name}/32` }) })))
+  const permittedSubtrees = new GeneralSubtrees(
+    [...new Set(all)].map(
+      (name) => new GeneralSubtree({ base: new GeneralName(isIP(name) === 0 ? { dNSName: name } : { iPAddress: `${name}/32` }) }),
+    ),
+  )
   return new x509.Extension(identifier, true, AsnConvert.serialize(new NameConstraints({ permittedSubtrees })))
 }
 

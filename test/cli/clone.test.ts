@@ -10,9 +10,12 @@ const project = resolve(import.meta.dirname, '../..')
 test('line ends stay what they are with core.autocrlf=true, as Git for Windows has it', () => {
   const folder = mkdtempSync(join(tmpdir(), 'golden-clone-'))
   try {
-    const git = (...args: string[]): string => execFileSync('git', args, { encoding: 'utf8', env: { PATH: process.env['PATH'], HOME: folder } })
+    const git = (...args: string[]): string =>
+      execFileSync('git', args, { encoding: 'utf8', env: { PATH: process.env['PATH'], HOME: folder } })
     git('clone', '--quiet', '--shared', '-c', 'core.autocrlf=true', '-c', `safe.directory=${project}`, project, join(folder, 'clone'))
-    const files = git('-C', join(folder, 'clone'), 'ls-files', '-z').split('\0').filter((file) => file !== '')
+    const files = git('-C', join(folder, 'clone'), 'ls-files', '-z')
+      .split('\0')
+      .filter((file) => file !== '')
     expect(files.length).toBeGreaterThan(500)
     expect(files.filter((file) => readFileSync(join(folder, 'clone', file)).includes('\r\n'))).toEqual([])
   } finally {

@@ -5,7 +5,10 @@ import { describe, expect, it } from 'vitest'
 import type { Verb } from '../../scripts/verb.ts'
 import { project } from '../flow/computer.ts'
 
-interface Command { readonly where: string; readonly text: string }
+interface Command {
+  readonly where: string
+  readonly text: string
+}
 
 const read = (file: string): string => readFileSync(join(project, file), 'utf8')
 const documents = globSync(['*.md', 'docs/**/*.md', 'lab/README.md', 'tools/README.md'], { cwd: project }).sort()
@@ -19,14 +22,22 @@ function codeOf(markdown: string): string[] {
 
 /** The parts of a line of shell that call this project's programs. */
 function commandsOf(line: string): string[] {
-  return [...line.matchAll(/(?:^|[\s("&;])((?:npx golden|golden|npx cdktn|npm (?:run|test|ci)|npm run)\b[^"|;&)]*)/g)].map(([, command = '']) => command.trim())
+  return [...line.matchAll(/(?:^|[\s("&;])((?:npx golden|golden|npx cdktn|npm (?:run|test|ci)|npm run)\b[^"|;&)]*)/g)].map(
+    ([, command = '']) => command.trim(),
+  )
 }
 
 const commands: Command[] = [
-  ...documents.flatMap((where) => codeOf(read(where)).flatMap(commandsOf).map((text) => ({ where, text }))),
+  ...documents.flatMap((where) =>
+    codeOf(read(where))
+      .flatMap(commandsOf)
+      .map((text) => ({ where, text })),
+  ),
   // What a failure tells people to run.
-  ...globSync(['{proxmox,packer,images,stacks,rollout,scripts,tools}/**/*.ts'], { cwd: project, exclude: (name) => name.includes('bindings') })
-    .flatMap((where) => [...read(where).matchAll(/"((?:npx )?golden [a-z][^"\n]*)"/g)].map(([, text = '']) => ({ where, text })))
+  ...globSync(['{proxmox,packer,images,stacks,rollout,scripts,tools}/**/*.ts'], {
+    cwd: project,
+    exclude: (name) => name.includes('bindings'),
+  }).flatMap((where) => [...read(where).matchAll(/"((?:npx )?golden [a-z][^"\n]*)"/g)].map(([, text = '']) => ({ where, text }))),
 ]
 
 /** @returns what is wrong with it, or nothing */
@@ -39,7 +50,11 @@ async function problemOf(text: string): Promise<string | undefined> {
     const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
     const verb = /golden\.ts (\w+)$/.exec(scripts[script] ?? '')?.[1]
     if (scripts[script] === undefined) return `package.json has no script ${script}`
-    return rest.length === 0 || script === 'golden' ? undefined : verb === undefined ? `script ${script} takes no flags` : problemOfVerb(verb, rest)
+    return rest.length === 0 || script === 'golden'
+      ? undefined
+      : verb === undefined
+        ? `script ${script} takes no flags`
+        : problemOfVerb(verb, rest)
   }
   return problemOfVerb(words[0] ?? '', words.slice(1))
 }
@@ -48,22 +63,38 @@ async function problemOfVerb(name: string, words: readonly string[]): Promise<st
   // Placeholders, in documents and in templates of hints.
   if (name === '' || name === 'help' || /^[A-Z…$[]/.test(name)) return undefined
   if (!existsSync(join(project, 'scripts', `${name}.ts`))) return `there is no verb ${name}`
-  const { verb } = await import(join(project, 'scripts', `${name}.ts`)) as { verb?: Verb }
+  const { verb } = (await import(join(project, 'scripts', `${name}.ts`))) as { verb?: Verb }
   if (verb === undefined) return `there is no verb ${name}`
-  const unknown = words.filter((word) => word.startsWith('--') && word !== '--').map((word) => word.slice(2).split('=')[0] ?? '').filter((flag) => !['json', 'help'].includes(flag) && verb.options?.[flag] === undefined)
+  const unknown = words
+    .filter((word) => word.startsWith('--') && word !== '--')
+    .map((word) => word.slice(2).split('=')[0] ?? '')
+    .filter((flag) => !['json', 'help'].includes(flag) && verb.options?.[flag] === undefined)
   return unknown.length === 0 ? undefined : `${name} has no ${unknown.map((flag) => `--${flag}`).join(', ')}`
 }
 
 describe('commands that people are told to type', () => {
   it('are found at all', () => {
     expect(documents).toEqual(expect.arrayContaining(['README.md', 'README.ja.md', 'docs/operations.md']))
-    expect(commands.filter(({ where }) => where === 'README.md').map(({ text }) => text)).toEqual(expect.arrayContaining(['npm run demo', 'npm test', 'npm run demo -- --keep', 'npx golden bake', 'npx golden setup --print', 'npx golden client claude-code --show-password', "npx cdktn deploy '*'"]))
+    expect(commands.filter(({ where }) => where === 'README.md').map(({ text }) => text)).toEqual(
+      expect.arrayContaining([
+        'npm run demo',
+        'npm test',
+        'npm run demo -- --keep',
+        'npx golden bake',
+        'npx golden setup --print',
+        'npx golden client claude-code --show-password',
+        "npx cdktn deploy '*'",
+      ]),
+    )
     expect(commands.filter(({ where }) => where.endsWith('.ts')).length).toBeGreaterThan(20)
   })
 
-  it.each(['npx golden bakee', 'golden bake --quick', 'npm run nothing', 'npm run demo -- --quick', 'npx cdktn apply'])('"%s" would be noticed', async (text) => {
-    expect(await problemOf(text)).toBeDefined()
-  })
+  it.each(['npx golden bakee', 'golden bake --quick', 'npm run nothing', 'npm run demo -- --quick', 'npx cdktn apply'])(
+    '"%s" would be noticed',
+    async (text) => {
+      expect(await problemOf(text)).toBeDefined()
+    },
+  )
 
   it('exist, with their flags', async () => {
     const problems: string[] = []
@@ -75,7 +106,11 @@ describe('commands that people are told to type', () => {
   })
 
   it('are the same in both READMEs', () => {
-    const of = (file: string): string[] => commands.filter(({ where }) => where === file).map(({ text }) => text).sort()
+    const of = (file: string): string[] =>
+      commands
+        .filter(({ where }) => where === file)
+        .map(({ text }) => text)
+        .sort()
     expect(of('README.ja.md')).toEqual(of('README.md'))
   })
 })

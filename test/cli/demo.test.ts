@@ -27,15 +27,22 @@ afterEach(async () => {
   await lab?.close()
   lab = undefined
   // Whatever a test that failed has left.
-  await control(join(folder, 'lab', 'control.sock')).stop().catch(() => {})
+  await control(join(folder, 'lab', 'control.sock'))
+    .stop()
+    .catch(() => {})
   await rm(work, { recursive: true, force: true })
 })
 
 function demo(...flags: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   const { promise, resolve: done } = Promise.withResolvers<{ code: number; stdout: string; stderr: string }>()
-  execFile(process.execPath, [join(project, 'golden.ts'), 'demo', ...flags], { env: { ...process.env, XDG_STATE_HOME: work, CI: 'true' } }, (error, stdout, stderr) => {
-    done({ code: error === null ? 0 : Number(error.code), stdout, stderr })
-  })
+  execFile(
+    process.execPath,
+    [join(project, 'golden.ts'), 'demo', ...flags],
+    { env: { ...process.env, XDG_STATE_HOME: work, CI: 'true' } },
+    (error, stdout, stderr) => {
+      done({ code: error === null ? 0 : Number(error.code), stdout, stderr })
+    },
+  )
   return promise
 }
 
@@ -67,12 +74,31 @@ interface Ran {
 }
 
 /** The demo around another story, with models of guests. */
-async function runStory(flags: Record<string, boolean | string>, story: DemoParts['story'], signal = new AbortController().signal): Promise<Ran> {
+async function runStory(
+  flags: Record<string, boolean | string>,
+  story: DemoParts['story'],
+  signal = new AbortController().signal,
+): Promise<Ran> {
   const { shown, progress } = recorder()
   let text = ''
   let document: any
   const env = { ...process.env, XDG_STATE_HOME: work, CI: 'true' }
-  const code = await runDemo(folder, { flags, arguments: [], env, progress, json: false, signal, result: (said, one) => { text = said; document = one } }, { prepare: async () => {}, lab: ['lab', '--driver', 'fake', '--bare'], story })
+  const code = await runDemo(
+    folder,
+    {
+      flags,
+      arguments: [],
+      env,
+      progress,
+      json: false,
+      signal,
+      result: (said, one) => {
+        text = said
+        document = one
+      },
+    },
+    { prepare: async () => {}, lab: ['lab', '--driver', 'fake', '--bare'], story },
+  )
   return { code, text, document, shown }
 }
 
@@ -80,16 +106,37 @@ async function runStory(flags: Record<string, boolean | string>, story: DemoPart
 const failing: DemoParts['story'] = async ({ connection, checks, env, signal, administrator }) => {
   await administrator.task(await administrator.post<string>('/nodes/pve/qemu', { vmid: 9055, memory: 64, serial0: 'socket' }))
   await administrator.task(await administrator.post<string>('/nodes/pve/qemu/9055/status/start'))
-  await checks.must('golden setup', async () => { await runVerb(['setup', '--admin', 'root@pam!nobody'], { env: { ...env, GOLDEN_SITE: connection.site, PROXMOX_ADMIN_TOKEN: 'x' }, signal, onLine: checks.heard }) })
+  await checks.must('golden setup', async () => {
+    await runVerb(['setup', '--admin', 'root@pam!nobody'], {
+      env: { ...env, GOLDEN_SITE: connection.site, PROXMOX_ADMIN_TOKEN: 'x' },
+      signal,
+      onLine: checks.heard,
+    })
+  })
   throw new Error('it did not fail')
 }
 
 test('one that fails and is to be kept leaves everything running, and says how to look at it and how to end it', async () => {
   const { code, text, document, shown } = await runStory({ keep: true }, failing)
   expect(code).toBe(1)
-  expect(document).toMatchObject({ ok: false, error: { code: 'admin-not-accepted' }, checks: [{ ok: false, output: expect.arrayContaining([expect.stringContaining('read what is there')]) }], kept: { sites: [join(folder, 'lab/site')] } })
+  expect(document).toMatchObject({
+    ok: false,
+    error: { code: 'admin-not-accepted' },
+    checks: [{ ok: false, output: expect.arrayContaining([expect.stringContaining('read what is there')]) }],
+    kept: { sites: [join(folder, 'lab/site')] },
+  })
   expect(text).toContain(`export GOLDEN_SITE=${join(folder, 'lab/site')}`)
-  for (const words of ['left running for a look', 'npx golden status', 'npx golden deploy', ...document.kept.consoles, join(folder, 'lab.log'), 'npm run demo -- --stop', '→ Check the token', '│ ✗ read what is there']) expect.soft(text).toContain(words)
+  for (const words of [
+    'left running for a look',
+    'npx golden status',
+    'npx golden deploy',
+    ...document.kept.consoles,
+    join(folder, 'lab.log'),
+    'npm run demo -- --stop',
+    '→ Check the token',
+    '│ ✗ read what is there',
+  ])
+    expect.soft(text).toContain(words)
   expect(shown.some((line) => /^ {2}│ .*read what is there/.test(line))).toBe(true)
   // It does run.
   const { proxmox } = await openProxmox({ GOLDEN_SITE: document.kept.sites[0] }, { progress: silent, signal: new AbortController().signal })
@@ -120,10 +167,16 @@ test('one that fails without that wish, or that somebody stops, leaves nothing',
   expect(text).not.toContain('left running')
   expect(existsSync(folder)).toBe(false)
   const stop = new AbortController()
-  await expect(runStory({ keep: true }, async () => {
-    stop.abort(new Failure('cancelled', 'stopped', ''))
-    throw stop.signal.reason
-  }, stop.signal)).rejects.toMatchObject({ code: 'cancelled' })
+  await expect(
+    runStory(
+      { keep: true },
+      async () => {
+        stop.abort(new Failure('cancelled', 'stopped', ''))
+        throw stop.signal.reason
+      },
+      stop.signal,
+    ),
+  ).rejects.toMatchObject({ code: 'cancelled' })
   expect(existsSync(folder)).toBe(false)
 }, 240_000)
 
@@ -138,7 +191,11 @@ test('what there is no time for is named as not run, and counts neither as held 
   expect(left).toBeGreaterThan(25 * 60_000)
   expect(left).toBeLessThanOrEqual(30 * 60_000)
   expect(code).toBe(0)
-  expect(document.checks).toMatchObject([{ name: 'a check', ok: true }, { name: 'another', skipped: 'this machine is slow' }])
-  for (const words of ['✓ a check', '– another: not run: this machine is slow', 'All 1 checks held', '; 1 not run.']) expect.soft(text).toContain(words)
+  expect(document.checks).toMatchObject([
+    { name: 'a check', ok: true },
+    { name: 'another', skipped: 'this machine is slow' },
+  ])
+  for (const words of ['✓ a check', '– another: not run: this machine is slow', 'All 1 checks held', '; 1 not run.'])
+    expect.soft(text).toContain(words)
   await expect(runStory({ minutes: 'soon' }, failing)).rejects.toMatchObject({ code: 'usage' })
 }, 240_000)

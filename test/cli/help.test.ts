@@ -7,7 +7,9 @@ import { userComputer, type Computer } from '../flow/computer.ts'
 import { systemNode } from './system-node.ts'
 
 let computer: Computer
-beforeAll(async () => { computer = await userComputer({ tools: false }) }, 60_000)
+beforeAll(async () => {
+  computer = await userComputer({ tools: false })
+}, 60_000)
 afterAll(() => computer?.close())
 
 const golden = (...args: string[]) => computer.run(join(computer.clone, 'scripts/golden'), args)
@@ -23,40 +25,68 @@ describe('golden', () => {
     }
   }, 60_000)
 
-  it.each(verbs)('%s --help tells its options, each with a line', async (verb) => {
-    const { code, stdout, stderr } = await golden(verb, '--help')
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    expect(stdout).toMatch(new RegExp(`^usage: npx golden ${verb}\\b.*\\[--json\\]$`, 'm'))
-    for (const line of stdout.split('\n').filter((one) => one.startsWith('  --'))) expect(line).toMatch(/^ {2}--[a-z-]+( VALUE)? +\S.{5}/)
-  }, 30_000)
+  it.each(verbs)(
+    '%s --help tells its options, each with a line',
+    async (verb) => {
+      const { code, stdout, stderr } = await golden(verb, '--help')
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+      expect(stdout).toMatch(new RegExp(`^usage: npx golden ${verb}\\b.*\\[--json\\]$`, 'm'))
+      for (const line of stdout.split('\n').filter((one) => one.startsWith('  --'))) expect(line).toMatch(/^ {2}--[a-z-]+( VALUE)? +\S.{5}/)
+    },
+    30_000,
+  )
 
-  it.each([['of a verb that is not there', ['bakee']], ['of a flag that is not there', ['bake', '--quick']], ['of a name of JavaScript', ['constructor']], ['of a word too many', ['client', 'cline', 'cursor']], ['of a word for a verb that takes none', ['bake', 'serena']], ['of a value that an option does not have', ['lab', '--driver', 'kvm']]])('exits with 2 in case %s, and says where to look', async (_, args) => {
-    const { code, stdout, stderr } = await golden(...args)
-    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
-    expect(stderr).toMatch(/^error usage: .+\n→ (Run "npx golden .*help|Say )/)
-    const asked = await golden(...args, '--json')
-    expect({ code: asked.code, error: asked.error }).toEqual({ code: 2, error: { code: 'usage', message: expect.stringMatching(/./), hint: expect.stringMatching(/./) } })
-  }, 30_000)
+  it.each([
+    ['of a verb that is not there', ['bakee']],
+    ['of a flag that is not there', ['bake', '--quick']],
+    ['of a name of JavaScript', ['constructor']],
+    ['of a word too many', ['client', 'cline', 'cursor']],
+    ['of a word for a verb that takes none', ['bake', 'serena']],
+    ['of a value that an option does not have', ['lab', '--driver', 'kvm']],
+  ])(
+    'exits with 2 in case %s, and says where to look',
+    async (_, args) => {
+      const { code, stdout, stderr } = await golden(...args)
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+      expect(stderr).toMatch(/^error usage: .+\n→ (Run "npx golden .*help|Say )/)
+      const asked = await golden(...args, '--json')
+      expect({ code: asked.code, error: asked.error }).toEqual({
+        code: 2,
+        error: { code: 'usage', message: expect.stringMatching(/./), hint: expect.stringMatching(/./) },
+      })
+    },
+    30_000,
+  )
 
   it('tells what the system refuses as a failure, not as a bug', async () => {
     const closed = join(computer.folder, 'closed')
     await mkdir(closed, { mode: 0o555 })
     await writeFile(join(computer.folder, 'file'), '', { mode: 0o666 })
-    for (const [folder, code] of [[join(closed, 'site'), 'file-not-allowed'], [join(computer.folder, 'file'), 'file-in-the-way'], [join(computer.folder, 'file', 'site'), 'file-in-the-way']] as const) {
-      const { code: exit, error, stderr } = await computer.run(join(computer.clone, 'scripts/golden'), ['init', '--json'], { env: { GOLDEN_SITE: folder } })
+    for (const [folder, code] of [
+      [join(closed, 'site'), 'file-not-allowed'],
+      [join(computer.folder, 'file'), 'file-in-the-way'],
+      [join(computer.folder, 'file', 'site'), 'file-in-the-way'],
+    ] as const) {
+      const {
+        code: exit,
+        error,
+        stderr,
+      } = await computer.run(join(computer.clone, 'scripts/golden'), ['init', '--json'], { env: { GOLDEN_SITE: folder } })
       expect({ exit, code: error?.code }, stderr).toEqual({ exit: 1, code })
       expect(stderr).not.toMatch(/^\s+at /m)
     }
   }, 60_000)
 
   it('says which verb to run when there is no site', async () => {
-    const { code, error, stderr } = await computer.run(join(computer.clone, 'scripts/golden'), ['status', '--json'], { env: { GOLDEN_SITE: join(computer.folder, 'none') } })
+    const { code, error, stderr } = await computer.run(join(computer.clone, 'scripts/golden'), ['status', '--json'], {
+      env: { GOLDEN_SITE: join(computer.folder, 'none') },
+    })
     expect({ code, error: error?.code }).toEqual({ code: 1, error: 'site-missing' })
     expect(stderr).toContain('npx golden init')
   }, 30_000)
 })
 
-describe.skipIf(systemNode === undefined)('with the system\'s Node (needs a Node below 24 on PATH besides the pinned one)', () => {
+describe.skipIf(systemNode === undefined)("with the system's Node (needs a Node below 24 on PATH besides the pinned one)", () => {
   const env = { PATH: `${systemNode?.folder}:/usr/bin:/bin` }
 
   it('npx golden runs the pinned Node', async () => {
@@ -71,7 +101,7 @@ describe.skipIf(systemNode === undefined)('with the system\'s Node (needs a Node
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   }, 30_000)
 
-  it('npm scripts and npx pass a verb\'s exit code on', async () => {
+  it("npm scripts and npx pass a verb's exit code on", async () => {
     expect((await computer.run('npx', ['golden', 'nothing'], { env })).code).toBe(2)
   }, 60_000)
 })

@@ -42,25 +42,34 @@ beforeAll(async () => {
   state = join(work, 'lab')
 })
 afterAll(async () => {
-  for (const child of started) if (child.exitCode === null && child.signalCode === null) {
-    child.kill('SIGKILL')
-    await once(child, 'close')
-  }
+  for (const child of started)
+    if (child.exitCode === null && child.signalCode === null) {
+      child.kill('SIGKILL')
+      await once(child, 'close')
+    }
   await rm(work, { recursive: true, force: true })
 })
 
 /** Starts it and waits until connection.json has the token, as a program that uses the lab does. */
 async function startLab(...more: string[]): Promise<RunningLab> {
-  const child = spawn(process.execPath, [join(project, 'golden.ts'), 'lab', '--driver', 'fake', '--for-replay', '--state', state, ...more], {
-    cwd: work, env: { ...process.env, CI: 'true', TMPDIR: work }, stdio: ['ignore', 'ignore', 'pipe']
-  })
+  const child = spawn(
+    process.execPath,
+    [join(project, 'golden.ts'), 'lab', '--driver', 'fake', '--for-replay', '--state', state, ...more],
+    { cwd: work, env: { ...process.env, CI: 'true', TMPDIR: work }, stdio: ['ignore', 'ignore', 'pipe'] },
+  )
   started.push(child)
   let said = ''
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => { said += text })
-  const ended = new Promise<number | NodeJS.Signals>((done) => { child.once('close', (code, signal) => done(code ?? signal ?? 'SIGKILL')) })
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    said += text
+  })
+  const ended = new Promise<number | NodeJS.Signals>((done) => {
+    child.once('close', (code, signal) => done(code ?? signal ?? 'SIGKILL'))
+  })
   const connection = await Promise.race([
     fileWithToken(join(state, 'connection.json'), work),
-    ended.then((code) => { throw new Error(`ended with ${code} before it was ready:\n${said}`) })
+    ended.then((code) => {
+      throw new Error(`ended with ${code} before it was ready:\n${said}`)
+    }),
   ])
   return { process: child, connection, ended, said: () => said }
 }
@@ -71,10 +80,14 @@ async function fileWithToken(file: string, existing: string): Promise<Connection
   try {
     return await new Promise<Connection>((done, fail) => {
       const look = (): void => {
-        readFile(file, 'utf8').then((text) => {
-          const connection = JSON.parse(text) as Connection
-          if (connection.token !== undefined) done(connection)
-        }).catch((error: NodeJS.ErrnoException) => { if (error.code !== 'ENOENT') fail(error) })
+        readFile(file, 'utf8')
+          .then((text) => {
+            const connection = JSON.parse(text) as Connection
+            if (connection.token !== undefined) done(connection)
+          })
+          .catch((error: NodeJS.ErrnoException) => {
+            if (error.code !== 'ENOENT') fail(error)
+          })
       }
       const inside = (): boolean => {
         if (!existsSync(join(file, '..'))) return false
@@ -83,7 +96,9 @@ async function fileWithToken(file: string, existing: string): Promise<Connection
         return true
       }
       if (inside()) return
-      const outside = watch(existing, { signal: stop.signal }, () => { if (inside()) outside.close() })
+      const outside = watch(existing, { signal: stop.signal }, () => {
+        if (inside()) outside.close()
+      })
       if (inside()) outside.close()
     })
   } finally {
@@ -94,8 +109,17 @@ async function fileWithToken(file: string, existing: string): Promise<Connection
 /** Runs it to its end, with `--json`: it is not to get far. */
 async function fails(...more: string[]): Promise<{ code: number; error: { code: string; message: string; hint: string }; said: string }> {
   return await new Promise((done) => {
-    const child = execFile(process.execPath, [join(project, 'golden.ts'), 'lab', '--driver', 'fake', '--json', ...more], { cwd: work, env: { ...process.env, CI: 'true', TMPDIR: work } },
-      (_, stdout, stderr) => done({ code: child.exitCode ?? -1, error: (JSON.parse(stdout || '{}') as { error: { code: string; message: string; hint: string } }).error, said: stderr }))
+    const child = execFile(
+      process.execPath,
+      [join(project, 'golden.ts'), 'lab', '--driver', 'fake', '--json', ...more],
+      { cwd: work, env: { ...process.env, CI: 'true', TMPDIR: work } },
+      (_, stdout, stderr) =>
+        done({
+          code: child.exitCode ?? -1,
+          error: (JSON.parse(stdout || '{}') as { error: { code: string; message: string; hint: string } }).error,
+          said: stderr,
+        }),
+    )
     started.push(child)
   })
 }
@@ -105,7 +129,12 @@ const portOf = (connection: Connection): number => Number(new URL(connection.api
 async function reachable(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1')
   return await new Promise((done) => {
-    socket.on('connect', () => { socket.destroy(); done(true) }).on('error', () => done(false))
+    socket
+      .on('connect', () => {
+        socket.destroy()
+        done(true)
+      })
+      .on('error', () => done(false))
   })
 }
 
@@ -113,7 +142,9 @@ async function reachable(port: number): Promise<boolean> {
 async function processes(): Promise<string[]> {
   const found: string[] = []
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)) {
-    const [line, environment] = await Promise.all(['cmdline', 'environ'].map((name) => readFile(`/proc/${pid}/${name}`, 'utf8').catch(() => '')))
+    const [line, environment] = await Promise.all(
+      ['cmdline', 'environ'].map((name) => readFile(`/proc/${pid}/${name}`, 'utf8').catch(() => '')),
+    )
     if (line?.includes(state) || environment?.split('\0').includes(`TMPDIR=${work}`)) found.push(`${pid} ${line?.replaceAll('\0', ' ')}`)
   }
   return found
@@ -133,65 +164,103 @@ async function expectEnd(lab: RunningLab, signal: NodeJS.Signals): Promise<void>
 describe('golden lab', () => {
   let first: Connection
 
-  test.skipIf(!existsSync('/proc/self/environ'))('is ready when connection.json has its token, which only its owner reads, and ends on Ctrl-C (needs Linux)', async () => {
-    const lab = await startLab()
-    first = lab.connection
-    expect(statSync(join(state, 'connection.json')).mode & 0o777).toBe(0o600)
-    expect(first).toMatchObject({
-      schema: 1, driver: 'fake', token: expect.stringMatching(/^[^@]+@pve![^=]+=.{20,}$/),
-      replay: { PVE_ROOT_TOKEN: first.rootToken, PVE_CI_TOKEN: expect.stringMatching(/^ci@pve!/), PVE_TICKET_USER: first.admin.username, PVE_TICKET_PASSWORD: first.admin.password }
-    })
-    expect(existsSync(join(first.site, 'site.ts'))).toBe(true)
-    expect((await processes()).length).toBeGreaterThan(0)
-    expect(await reachable(portOf(first))).toBe(true)
-    expect(lab.said()).not.toContain(first.token.split('=')[1])
-    await expectEnd(lab, 'SIGINT')
-  }, 2 * minute)
+  test.skipIf(!existsSync('/proc/self/environ'))(
+    'is ready when connection.json has its token, which only its owner reads, and ends on Ctrl-C (needs Linux)',
+    async () => {
+      const lab = await startLab()
+      first = lab.connection
+      expect(statSync(join(state, 'connection.json')).mode & 0o777).toBe(0o600)
+      expect(first).toMatchObject({
+        schema: 1,
+        driver: 'fake',
+        token: expect.stringMatching(/^[^@]+@pve![^=]+=.{20,}$/),
+        replay: {
+          PVE_ROOT_TOKEN: first.rootToken,
+          PVE_CI_TOKEN: expect.stringMatching(/^ci@pve!/),
+          PVE_TICKET_USER: first.admin.username,
+          PVE_TICKET_PASSWORD: first.admin.password,
+        },
+      })
+      expect(existsSync(join(first.site, 'site.ts'))).toBe(true)
+      expect((await processes()).length).toBeGreaterThan(0)
+      expect(await reachable(portOf(first))).toBe(true)
+      expect(lab.said()).not.toContain(first.token.split('=')[1])
+      await expectEnd(lab, 'SIGINT')
+    },
+    2 * minute,
+  )
 
-  test.skipIf(!existsSync('/proc/self/environ'))('has the same tokens and port when it is started again, and ends on SIGTERM (needs Linux)', async () => {
-    const lab = await startLab('--port', String(portOf(first)))
-    const { apiUrl, token, rootToken, admin, replay } = lab.connection
-    expect({ apiUrl, token, rootToken, admin, replay }).toEqual({ apiUrl: first.apiUrl, token: first.token, rootToken: first.rootToken, admin: first.admin, replay: first.replay })
-    await expectEnd(lab, 'SIGTERM')
-  }, 2 * minute)
+  test.skipIf(!existsSync('/proc/self/environ'))(
+    'has the same tokens and port when it is started again, and ends on SIGTERM (needs Linux)',
+    async () => {
+      const lab = await startLab('--port', String(portOf(first)))
+      const { apiUrl, token, rootToken, admin, replay } = lab.connection
+      expect({ apiUrl, token, rootToken, admin, replay }).toEqual({
+        apiUrl: first.apiUrl,
+        token: first.token,
+        rootToken: first.rootToken,
+        admin: first.admin,
+        replay: first.replay,
+      })
+      await expectEnd(lab, 'SIGTERM')
+    },
+    2 * minute,
+  )
 
-  test.skipIf(!existsSync('/proc/self/environ'))('says what is in its way, and leaves a lab that runs alone; goes on after it was killed (needs Linux)', async () => {
-    const lab = await startLab()
-    const port = String(portOf(lab.connection))
-    const twice = await fails('--state', state)
-    expect(twice).toMatchObject({ code: 1, error: { code: 'lab-running', hint: expect.stringContaining('--state') } })
-    expect(twice.said).not.toMatch(/^\s+at /m)
-    expect(await fails('--state', join(work, 'other'), '--port', port)).toMatchObject({ code: 1, error: { code: 'port', message: expect.stringContaining(port) } })
-    expect(await fails('--state', join(work, 'x'.repeat(100)))).toMatchObject({ code: 1, error: { code: 'state-folder' } })
-    await rm(join(work, 'other'), { recursive: true })
-    expect(await reachable(portOf(lab.connection))).toBe(true)
-    expect(existsSync(join(state, 'connection.json'))).toBe(true)
+  test.skipIf(!existsSync('/proc/self/environ'))(
+    'says what is in its way, and leaves a lab that runs alone; goes on after it was killed (needs Linux)',
+    async () => {
+      const lab = await startLab()
+      const port = String(portOf(lab.connection))
+      const twice = await fails('--state', state)
+      expect(twice).toMatchObject({ code: 1, error: { code: 'lab-running', hint: expect.stringContaining('--state') } })
+      expect(twice.said).not.toMatch(/^\s+at /m)
+      expect(await fails('--state', join(work, 'other'), '--port', port)).toMatchObject({
+        code: 1,
+        error: { code: 'port', message: expect.stringContaining(port) },
+      })
+      expect(await fails('--state', join(work, 'x'.repeat(100)))).toMatchObject({ code: 1, error: { code: 'state-folder' } })
+      await rm(join(work, 'other'), { recursive: true })
+      expect(await reachable(portOf(lab.connection))).toBe(true)
+      expect(existsSync(join(state, 'connection.json'))).toBe(true)
 
-    lab.process.kill('SIGKILL')
-    await lab.ended
-    // A file with a token stays behind, and does not look like a lab that is ready any longer than it has to.
-    expect(existsSync(join(state, 'connection.json'))).toBe(true)
-    const other = createServer().listen(0, '127.0.0.1')
-    await once(other, 'listening')
-    expect(await fails('--state', state, '--port', String((other.address() as AddressInfo).port))).toMatchObject({ error: { code: 'port' } })
-    other.close()
-    expect(existsSync(join(state, 'connection.json'))).toBe(false)
-    const again = await startLab()
-    const { apiUrl, token, socksProxy, router } = lab.connection
-    expect(again.connection).toMatchObject({ apiUrl, token, socksProxy, router })
-    await expectEnd(again, 'SIGTERM')
-  }, 2 * minute)
+      lab.process.kill('SIGKILL')
+      await lab.ended
+      // A file with a token stays behind, and does not look like a lab that is ready any longer than it has to.
+      expect(existsSync(join(state, 'connection.json'))).toBe(true)
+      const other = createServer().listen(0, '127.0.0.1')
+      await once(other, 'listening')
+      expect(await fails('--state', state, '--port', String((other.address() as AddressInfo).port))).toMatchObject({
+        error: { code: 'port' },
+      })
+      other.close()
+      expect(existsSync(join(state, 'connection.json'))).toBe(false)
+      const again = await startLab()
+      const { apiUrl, token, socksProxy, router } = lab.connection
+      expect(again.connection).toMatchObject({ apiUrl, token, socksProxy, router })
+      await expectEnd(again, 'SIGTERM')
+    },
+    2 * minute,
+  )
 
-  test.skipIf(!existsSync(recorded))('answers as a recorded Proxmox VE did (needs ../shared/pve-golden)', async () => {
-    const lab = await startLab()
-    const run = await new Promise<{ code: number; output: string }>((done) => {
-      const child = execFile(process.execPath, [join(recorded, 'replay.mjs'), 'compare', join(recorded, 'golden/07-template.jsonl')], { env: { ...process.env, PVE_URL: lab.connection.apiUrl, ...lab.connection.replay } },
-        (_, stdout, stderr) => done({ code: child.exitCode ?? -1, output: stdout + stderr }))
-    })
-    const [, matching, all] = /^(\d+)\/(\d+) steps match$/m.exec(run.output) ?? []
-    expect(Number(all), run.output).toBeGreaterThan(5)
-    expect(matching, run.output).toBe(all)
-    lab.process.kill('SIGTERM')
-    expect(await lab.ended, lab.said()).toBe(0)
-  }, 2 * minute)
+  test.skipIf(!existsSync(recorded))(
+    'answers as a recorded Proxmox VE did (needs ../shared/pve-golden)',
+    async () => {
+      const lab = await startLab()
+      const run = await new Promise<{ code: number; output: string }>((done) => {
+        const child = execFile(
+          process.execPath,
+          [join(recorded, 'replay.mjs'), 'compare', join(recorded, 'golden/07-template.jsonl')],
+          { env: { ...process.env, PVE_URL: lab.connection.apiUrl, ...lab.connection.replay } },
+          (_, stdout, stderr) => done({ code: child.exitCode ?? -1, output: stdout + stderr }),
+        )
+      })
+      const [, matching, all] = /^(\d+)\/(\d+) steps match$/m.exec(run.output) ?? []
+      expect(Number(all), run.output).toBeGreaterThan(5)
+      expect(matching, run.output).toBe(all)
+      lab.process.kill('SIGTERM')
+      expect(await lab.ended, lab.said()).toBe(0)
+    },
+    2 * minute,
+  )
 })

@@ -27,18 +27,25 @@ afterAll(async () => {
   await rm(work, { recursive: true, force: true })
 })
 const servers: Server[] = []
-afterEach(() => { for (const server of servers.splice(0)) server.close() })
+afterEach(() => {
+  for (const server of servers.splice(0)) server.close()
+})
 
 interface Ended {
   readonly code: number
   readonly stderr: string
-  readonly document: { readonly error?: { readonly code: string; readonly message: string; readonly hint: string }; readonly [key: string]: unknown }
+  readonly document: {
+    readonly error?: { readonly code: string; readonly message: string; readonly hint: string }
+    readonly [key: string]: unknown
+  }
 }
 
 /** A site folder without pinned certificate. */
 async function siteFolder(name: string, change: (site: Record<string, any>) => void = () => {}): Promise<string> {
   const folder = join(work, name)
-  const site = structuredClone(labSite(lab.connection, { name: 'shop', layout: 'one-vm', base, isoPath: join(work, 'shop-iso') })) as SiteInput & Record<string, any>
+  const site = structuredClone(
+    labSite(lab.connection, { name: 'shop', layout: 'one-vm', base, isoPath: join(work, 'shop-iso') }),
+  ) as SiteInput & Record<string, any>
   change(site)
   await writeLabSite(folder, site, lab.connection)
   await rm(join(folder, 'secrets/proxmox-ca.pem'))
@@ -47,12 +54,17 @@ async function siteFolder(name: string, change: (site: Record<string, any>) => v
 
 function start(folder: string, ...args: string[]): { child: ChildProcess; ended: Promise<Ended> } {
   const child = spawn(process.execPath, [join(project, 'golden.ts'), ...args, '--json'], {
-    env: { ...process.env, GOLDEN_SITE: folder, CI: 'true', PROXMOX_ADMIN_PASSWORD: lab.connection.admin.password }, stdio: ['ignore', 'pipe', 'pipe']
+    env: { ...process.env, GOLDEN_SITE: folder, CI: 'true', PROXMOX_ADMIN_PASSWORD: lab.connection.admin.password },
+    stdio: ['ignore', 'pipe', 'pipe'],
   })
   let stdout = ''
   let stderr = ''
-  child.stdout?.setEncoding('utf8').on('data', (text: string) => { stdout += text })
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => { stderr += text })
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+  })
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
   const ended = once(child, 'close').then(([code]) => ({ code: code as number, stderr, document: JSON.parse(stdout) as Ended['document'] }))
   return { child, ended }
 }
@@ -69,7 +81,9 @@ test('a fingerprint that is given has to fit, also once a certificate is pinned'
   expect((await setup(folder, '--fingerprint', other)).document.error?.code).toBe('fingerprint-differs')
   expect(await setup(folder, '--fingerprint', await fingerprint())).toMatchObject({ code: 0 })
   expect((await setup(folder, '--fingerprint', other)).document.error?.code).toBe('fingerprint-differs')
-  expect((await setup(folder, '--fingerprint', (await fingerprint()).replaceAll(':', '').toLowerCase())).document).toMatchObject({ steps: [] })
+  expect((await setup(folder, '--fingerprint', (await fingerprint()).replaceAll(':', '').toLowerCase())).document).toMatchObject({
+    steps: [],
+  })
 }, 60_000)
 
 test('the token of another folder is revoked only on request', async () => {
@@ -81,7 +95,10 @@ test('the token of another folder is revoked only on request', async () => {
   expect((await golden(join(work, 'first'), 'status')).document.error).toBeUndefined()
   expect(await setup(second, '--new-token')).toMatchObject({ code: 0 })
   expect(await readFile(join(second, 'secrets/proxmox-token'), 'utf8')).not.toBe(before)
-  expect((await golden(join(work, 'first'), 'status')).document.error).toMatchObject({ code: 'not-authenticated', hint: expect.stringContaining('--new-token') })
+  expect((await golden(join(work, 'first'), 'status')).document.error).toMatchObject({
+    code: 'not-authenticated',
+    hint: expect.stringContaining('--new-token'),
+  })
 }, 60_000)
 
 test('a token file of two lines is named as what is wrong; a byte order mark is none of its own', async () => {
@@ -109,7 +126,9 @@ test('with a wrong node nothing is done', async () => {
 }, 60_000)
 
 test('the printed script is one, and needs no host that answers', async () => {
-  const folder = await siteFolder('printed', (site) => { site['proxmox'].url = 'https://127.0.0.1:9' })
+  const folder = await siteFolder('printed', (site) => {
+    site['proxmox'].url = 'https://127.0.0.1:9'
+  })
   const { code, document } = await golden(folder, 'setup', '--print')
   expect(code).toBe(0)
   expect(spawnSync('sh', ['-n'], { input: String(document['script']) })).toMatchObject({ status: 0 })
@@ -121,9 +140,11 @@ test('a stop ends it while the host says nothing', async () => {
   servers.push(silent)
   await once(silent, 'listening')
   const connected = once(silent, 'connection')
-  const folder = await siteFolder('silent', (site) => { site['proxmox'].url = `https://127.0.0.1:${(silent.address() as AddressInfo).port}` })
+  const folder = await siteFolder('silent', (site) => {
+    site['proxmox'].url = `https://127.0.0.1:${(silent.address() as AddressInfo).port}`
+  })
   const { child, ended } = start(folder, 'setup', '--admin', 'admin@pve')
-  const [socket] = await connected as [import('node:net').Socket]
+  const [socket] = (await connected) as [import('node:net').Socket]
   const asked = performance.now()
   child.kill('SIGTERM')
   expect(await ended).toMatchObject({ code: 130, document: { error: { code: 'cancelled' } } })
@@ -132,25 +153,40 @@ test('a stop ends it while the host says nothing', async () => {
   socket.destroy()
 }, 60_000)
 
-const withoutIpv6 = !Object.values(networkInterfaces()).flat().some((entry) => entry?.address === '::1')
-test.skipIf(withoutIpv6)('an IPv6 address is reached (needs ::1)', async () => {
-  const pair = await makeServerCertificate(await makeAuthority('test', new Date()), ['::1'], new Date())
-  const server = createHttpsServer({ cert: pair.certificate, key: pair.key }, (_request, response) => { response.writeHead(401, 'authentication failure').end() }).listen(0, '::1')
-  servers.push(server)
-  await once(server, 'listening')
-  const folder = await siteFolder('six', (site) => { site['proxmox'].url = `https://[::1]:${(server.address() as AddressInfo).port}` })
-  const { document } = await setup(folder)
-  const shown = /([0-9A-F]{2}:){31}[0-9A-F]{2}/.exec(document.error?.hint ?? '')?.[0]
-  expect(shown).toBe(new X509Certificate(pair.certificate).fingerprint256)
-  expect((await setup(folder, '--fingerprint', shown ?? '')).document.error).toMatchObject({ code: 'admin-not-accepted', message: expect.stringContaining('admin@pve') })
-}, 60_000)
+const withoutIpv6 = !Object.values(networkInterfaces())
+  .flat()
+  .some((entry) => entry?.address === '::1')
+test.skipIf(withoutIpv6)(
+  'an IPv6 address is reached (needs ::1)',
+  async () => {
+    const pair = await makeServerCertificate(await makeAuthority('test', new Date()), ['::1'], new Date())
+    const server = createHttpsServer({ cert: pair.certificate, key: pair.key }, (_request, response) => {
+      response.writeHead(401, 'authentication failure').end()
+    }).listen(0, '::1')
+    servers.push(server)
+    await once(server, 'listening')
+    const folder = await siteFolder('six', (site) => {
+      site['proxmox'].url = `https://[::1]:${(server.address() as AddressInfo).port}`
+    })
+    const { document } = await setup(folder)
+    const shown = /([0-9A-F]{2}:){31}[0-9A-F]{2}/.exec(document.error?.hint ?? '')?.[0]
+    expect(shown).toBe(new X509Certificate(pair.certificate).fingerprint256)
+    expect((await setup(folder, '--fingerprint', shown ?? '')).document.error).toMatchObject({
+      code: 'admin-not-accepted',
+      message: expect.stringContaining('admin@pve'),
+    })
+  },
+  60_000,
+)
 
 test('a certificate for another name is refused before anybody is asked, and not pinned', async () => {
   const pair = await makeServerCertificate(await makeAuthority('test', new Date()), ['pve.lan'], new Date())
   const server = createHttpsServer({ cert: pair.certificate, key: pair.key }).listen(0, '127.0.0.1')
   servers.push(server)
   await once(server, 'listening')
-  const folder = await siteFolder('named', (site) => { site['proxmox'].url = `https://127.0.0.1:${(server.address() as AddressInfo).port}` })
+  const folder = await siteFolder('named', (site) => {
+    site['proxmox'].url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`
+  })
   const { document } = await setup(folder, '--fingerprint', new X509Certificate(pair.certificate).fingerprint256)
   expect(document.error).toMatchObject({ code: 'certificate-name', hint: expect.stringContaining('https://pve.lan:') })
   await expect(readFile(join(folder, 'secrets/proxmox-ca.pem'))).rejects.toThrow('ENOENT')
@@ -160,12 +196,16 @@ test('an administrator without a realm, or without a secret, is refused before a
   const { document: secret } = await golden(await siteFolder('secret'), 'setup', '--admin', 'root@pam!setup')
   expect(secret.error).toMatchObject({ code: 'admin-secret-missing' })
   const { document } = await golden(await siteFolder('realm'), 'setup', '--admin', 'root')
-  expect(document.error).toMatchObject({ code: 'admin-malformed', message: '--admin root has no realm', hint: expect.stringContaining('root@pam') })
+  expect(document.error).toMatchObject({
+    code: 'admin-malformed',
+    message: '--admin root has no realm',
+    hint: expect.stringContaining('root@pam'),
+  })
 }, 60_000)
 
 const pinnedIn = (folder: string): Promise<string> => readFile(join(folder, 'secrets/proxmox-ca.pem'), 'utf8')
 
-test('the CA is pinned, not the node\'s own certificate, which is renewed without anybody noticing', async () => {
+test("the CA is pinned, not the node's own certificate, which is renewed without anybody noticing", async () => {
   const folder = join(work, 'second')
   const ca = await readFile(lab.connection.caFile, 'utf8')
   expect((await pinnedIn(folder)).trim()).toBe(ca.trim())
@@ -176,7 +216,7 @@ test('the CA is pinned, not the node\'s own certificate, which is renewed withou
   expect(await setup(folder)).toMatchObject({ code: 0, document: { steps: [] } })
 }, 60_000)
 
-test('a site that has the node\'s certificate pinned gets the CA at the next setup; a CA that somebody pinned stays', async () => {
+test("a site that has the node's certificate pinned gets the CA at the next setup; a CA that somebody pinned stays", async () => {
   const folder = join(work, 'second')
   const file = join(folder, 'secrets/proxmox-ca.pem')
   await writeFile(file, await readFile(join(lab.connection.caFile, '../server.pem')))
@@ -205,10 +245,14 @@ test('a pin of what the host no longer has gives way to a fingerprint that someb
 async function behind(pair: { certificate: string; key: string }): Promise<string> {
   const ca = await readFile(lab.connection.caFile)
   const server = createHttpsServer({ cert: pair.certificate, key: pair.key }, (request, response) => {
-    const passed = httpsRequest(`${lab.connection.apiUrl}${request.url ?? ''}`, { method: request.method, headers: request.headers, ca, agent: false }, (answer) => {
-      response.writeHead(answer.statusCode ?? 500, answer.statusMessage, answer.headers)
-      answer.pipe(response)
-    })
+    const passed = httpsRequest(
+      `${lab.connection.apiUrl}${request.url ?? ''}`,
+      { method: request.method, headers: request.headers, ca, agent: false },
+      (answer) => {
+        response.writeHead(answer.statusCode ?? 500, answer.statusMessage, answer.headers)
+        answer.pipe(response)
+      },
+    )
     passed.on('error', () => response.destroy())
     request.pipe(passed)
   }).listen(0, '127.0.0.1')
@@ -217,13 +261,25 @@ async function behind(pair: { certificate: string; key: string }): Promise<strin
   return `https://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-test('of a chain of somebody else\'s CA its top is pinned; of one without a CA the certificate itself, and that is said', async () => {
+test("of a chain of somebody else's CA its top is pinned; of one without a CA the certificate itself, and that is said", async () => {
   const authority = await makeAuthority('company', new Date())
   const pair = await makeServerCertificate(authority, ['127.0.0.1'], new Date())
   const own = pair.certificate.split(/(?<=-----END CERTIFICATE-----\n)/)[0] ?? ''
-  for (const [name, presented, expected] of [['chain', pair.certificate, authority.certificate], ['alone', own, own]] as const) {
+  for (const [name, presented, expected] of [
+    ['chain', pair.certificate, authority.certificate],
+    ['alone', own, own],
+  ] as const) {
     const url = await behind({ certificate: presented, key: pair.key })
-    const folder = await siteFolder(name, (site) => { Object.assign(site['proxmox'], { url, tokenId: `${name}@pve!golden`, pool: name, depotPool: `${name}-depots`, storage: { ...site['proxmox'].storage, iso: `${name}-iso`, isoPath: join(work, `${name}-iso`) } }); for (const group of Object.values<any>(site['groups'])) group.depot += name === 'chain' ? 500 : 600 })
+    const folder = await siteFolder(name, (site) => {
+      Object.assign(site['proxmox'], {
+        url,
+        tokenId: `${name}@pve!golden`,
+        pool: name,
+        depotPool: `${name}-depots`,
+        storage: { ...site['proxmox'].storage, iso: `${name}-iso`, isoPath: join(work, `${name}-iso`) },
+      })
+      for (const group of Object.values<any>(site['groups'])) group.depot += name === 'chain' ? 500 : 600
+    })
     const ended = await setup(folder, '--fingerprint', new X509Certificate(own).fingerprint256)
     expect(ended, ended.stderr).toMatchObject({ code: 0 })
     expect((await pinnedIn(folder)).trim()).toBe(expected.trim())
@@ -234,18 +290,33 @@ test('of a chain of somebody else\'s CA its top is pinned; of one without a CA t
 
 test('the datacenter firewall goes on only once what it closes was shown, and by an explicit yes', async () => {
   const folder = join(work, 'second')
-  const firewall = async (): Promise<unknown> => JSON.parse(await readFile(join(work, 'lab/firewall-cluster.json'), 'utf8').catch(() => '{}'))
+  const firewall = async (): Promise<unknown> =>
+    JSON.parse(await readFile(join(work, 'lab/firewall-cluster.json'), 'utf8').catch(() => '{}'))
   const before = await firewall()
   const refused = await setup(folder, '--enable-datacenter-firewall')
-  expect(refused).toMatchObject({ code: 1, document: { error: { code: 'firewall-not-confirmed', message: expect.stringMatching(/NFS, Ceph, a backup server.*\n[\s\S]*You come from 127\.0\.0\.1[\s\S]*into the IP set management/), hint: expect.stringContaining('--yes') } } })
+  expect(refused).toMatchObject({
+    code: 1,
+    document: {
+      error: {
+        code: 'firewall-not-confirmed',
+        message: expect.stringMatching(/NFS, Ceph, a backup server.*\n[\s\S]*You come from 127\.0\.0\.1[\s\S]*into the IP set management/),
+        hint: expect.stringContaining('--yes'),
+      },
+    },
+  })
   expect(await firewall()).toEqual(before)
   const printed = await golden(folder, 'setup', '--print', '--enable-datacenter-firewall')
   expect(printed).toMatchObject({ code: 1, document: { error: { code: 'firewall-not-confirmed' } } })
-  expect((await golden(folder, 'setup', '--print', '--enable-datacenter-firewall', '--yes')).document['script']).toContain('pvesh set /cluster/firewall/options --enable 1')
+  expect((await golden(folder, 'setup', '--print', '--enable-datacenter-firewall', '--yes')).document['script']).toContain(
+    'pvesh set /cluster/firewall/options --enable 1',
+  )
   const agreed = await setup(folder, '--enable-datacenter-firewall', '--yes')
   expect(agreed).toMatchObject({ code: 0, document: { datacenterFirewall: true } })
   expect(agreed.stderr).toContain('NFS, Ceph')
-  expect(await firewall()).toMatchObject({ options: { enable: '1' }, ipsets: { management: { entries: [{ cidr: expect.stringMatching(/^10\.77\.0\.0\/29$/) }] } } })
+  expect(await firewall()).toMatchObject({
+    options: { enable: '1' },
+    ipsets: { management: { entries: [{ cidr: expect.stringMatching(/^10\.77\.0\.0\/29$/) }] } },
+  })
   expect(await setup(folder, '--enable-datacenter-firewall')).toMatchObject({ code: 0, document: { steps: [] } })
 }, 120_000)
 
@@ -253,7 +324,8 @@ test('every place that names the option tells what it closes', async () => {
   const { firewallNotice } = await import('../../rollout/firewall.ts')
   const { verb } = await import('../../scripts/setup.ts')
   const texts = [firewallNotice('off') ?? '', `--enable-datacenter-firewall ${verb.optionHelp?.['enable-datacenter-firewall'] ?? ''}`]
-  for (const file of ['README.md', 'README.ja.md', 'docs/operations.md', 'docs/security.md', 'docs/aws.md', 'docs/logging.md']) texts.push(...(await readFile(join(project, file), 'utf8')).split('\n'))
+  for (const file of ['README.md', 'README.ja.md', 'docs/operations.md', 'docs/security.md', 'docs/aws.md', 'docs/logging.md'])
+    texts.push(...(await readFile(join(project, file), 'utf8')).split('\n'))
   const naming = texts.filter((text) => text.includes('--enable-datacenter-firewall'))
   expect(naming.length).toBeGreaterThan(3)
   for (const line of naming) expect(line).toMatch(/NFS.*Ceph/)

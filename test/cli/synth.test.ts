@@ -19,9 +19,15 @@ async function archivedCli(): Promise<string> {
   const partial = await mkdtemp(`${folder}-`)
   try {
     await writeFile(join(partial, 'package.json'), '{ "private": true }\n')
-    await promisify(execFile)('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--no-update-notifier', `cdktf-cli@${archived}`], { cwd: partial, maxBuffer: 16 << 20 })
+    await promisify(execFile)(
+      'npm',
+      ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--no-update-notifier', `cdktf-cli@${archived}`],
+      { cwd: partial, maxBuffer: 16 << 20 },
+    )
     await promisify(execFile)('chmod', ['755', partial])
-    await rename(partial, folder).catch((error: unknown) => { if (!existsSync(folder)) throw error })
+    await rename(partial, folder).catch((error: unknown) => {
+      if (!existsSync(folder)) throw error
+    })
   } finally {
     await rm(partial, { recursive: true, force: true })
   }
@@ -60,11 +66,19 @@ describe('in a clone where only npm ci has run', () => {
     expect((await stat(join(computer.clone, 'stacks/bindings'))).mode & 0o777).toBe(0o755)
   }, 120_000)
 
-  it.skipIf(systemNode === undefined)(`cdktf synth ${archived} on the system's Node writes the same (needs a Node below 24 on PATH besides the pinned one)`, async () => {
-    await rm(join(computer.clone, 'cdktf.out'), { recursive: true })
-    await rm(join(computer.clone, 'stacks/bindings'), { recursive: true })
-    const { code, stdout, stderr } = await computer.run(join(systemNode?.folder ?? '', 'node'), [join(computer.folder, 'cdktf/node_modules/cdktf-cli/bundle/bin/cdktf'), 'synth'], { env })
-    expect(code, stdout + stderr).toBe(0)
-    expect(await stacksIn(computer.clone)).toEqual(expected)
-  }, 180_000)
+  it.skipIf(systemNode === undefined)(
+    `cdktf synth ${archived} on the system's Node writes the same (needs a Node below 24 on PATH besides the pinned one)`,
+    async () => {
+      await rm(join(computer.clone, 'cdktf.out'), { recursive: true })
+      await rm(join(computer.clone, 'stacks/bindings'), { recursive: true })
+      const { code, stdout, stderr } = await computer.run(
+        join(systemNode?.folder ?? '', 'node'),
+        [join(computer.folder, 'cdktf/node_modules/cdktf-cli/bundle/bin/cdktf'), 'synth'],
+        { env },
+      )
+      expect(code, stdout + stderr).toBe(0)
+      expect(await stacksIn(computer.clone)).toEqual(expected)
+    },
+    180_000,
+  )
 })

@@ -15,7 +15,14 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
 const busy = { code: 'busy', message: 'somebody is at it' }
-const claim = (note: unknown = 'mine', seen: (left: unknown) => void = () => {}) => claimFile(file, { busy, note: (left) => { seen(left); return note } })
+const claim = (note: unknown = 'mine', seen: (left: unknown) => void = () => {}) =>
+  claimFile(file, {
+    busy,
+    note: (left) => {
+      seen(left)
+      return note
+    },
+  })
 
 /** A process that claims the file and is killed. */
 const killed = (note: string): void => {
@@ -30,7 +37,8 @@ const killed = (note: string): void => {
 /** How many of several that want it at the same moment get it. */
 const winners = async (count: number): Promise<number> => {
   const outcomes = await Promise.allSettled(Array.from({ length: count }, () => claim()))
-  for (const one of outcomes) if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'busy', message: `somebody is at it (process ${process.pid})` })
+  for (const one of outcomes)
+    if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'busy', message: `somebody is at it (process ${process.pid})` })
   return outcomes.filter((one) => one.status === 'fulfilled').length
 }
 
@@ -55,7 +63,7 @@ test('what a killed process held is taken over once, with its note', async () =>
   expect(await readdir(join(folder, 'state'))).toEqual(['claim.json'])
 })
 
-test('a PID that is another process\'s by now holds nothing', async () => {
+test("a PID that is another process's by now holds nothing", async () => {
   await claim()
   const content = JSON.parse(await readFile(file, 'utf8'))
   content.holder.started = 'another boot 1'
@@ -68,7 +76,11 @@ test('a process on another computer is not presumed dead', async () => {
   const content = JSON.parse(await readFile(file, 'utf8'))
   content.holder.host = 'elsewhere'
   await writeFile(file, JSON.stringify(content))
-  await expect(claim()).rejects.toMatchObject({ code: 'busy', message: expect.stringContaining('on elsewhere'), hint: expect.stringContaining(file) })
+  await expect(claim()).rejects.toMatchObject({
+    code: 'busy',
+    message: expect.stringContaining('on elsewhere'),
+    hint: expect.stringContaining(file),
+  })
 })
 
 test('a file that was cut short holds nothing', async () => {
@@ -90,7 +102,10 @@ test('a note can be left behind on purpose', async () => {
 test('who waits gets it after the other one', async () => {
   const order: string[] = []
   const first = await claim()
-  const second = claimFile(file, { busy, note: () => 'second', wait: new AbortController().signal }).then((got) => { order.push('second'); return got })
+  const second = claimFile(file, { busy, note: () => 'second', wait: new AbortController().signal }).then((got) => {
+    order.push('second')
+    return got
+  })
   order.push('first ends')
   await first.release()
   await (await second).release()

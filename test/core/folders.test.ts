@@ -6,7 +6,9 @@ import { cacheFolder, makeFolder, stateFolder } from '../../core/folders.ts'
 import { systemFailure } from '../../scripts/system-failure.ts'
 
 let place: string
-beforeEach(async () => { place = await mkdtemp(join(tmpdir(), 'golden-folders-')) })
+beforeEach(async () => {
+  place = await mkdtemp(join(tmpdir(), 'golden-folders-'))
+})
 afterEach(() => rm(place, { recursive: true, force: true }))
 
 test.each([
@@ -16,7 +18,7 @@ test.each([
   [{ HOME: '/home/me', XDG_CACHE_HOME: '' }, '/home/me/.cache/serena-golden'],
   [{ HOME: '' }, join(userInfo().homedir, '.cache/serena-golden')],
   [{ HOME: 'relative' }, join(userInfo().homedir, '.cache/serena-golden')],
-  [{}, join(homedir(), '.cache/serena-golden')]
+  [{}, join(homedir(), '.cache/serena-golden')],
 ])('what is cached lies below %j: %s', (env, folder) => expect(cacheFolder(env)).toBe(folder))
 
 test('so does what a demo is made of', () => {
@@ -31,14 +33,28 @@ test('folders are made with those above them, and left alone when they are there
 
 test.each([
   ['/proc/golden/x', 'folder-not-makeable'],
-  ['/dev/null/x', 'file-in-the-way']
+  ['/dev/null/x', 'file-in-the-way'],
 ])('where none can be made it ends, with words: %s', async (path, code) => {
-  const error = await makeFolder(path).then(() => undefined, (cause: unknown) => cause)
-  expect(systemFailure(error)).toMatchObject({ code, message: expect.stringContaining(path.split('/').slice(0, 3).join('/')), hint: expect.stringContaining('XDG_CACHE_HOME') })
+  const error = await makeFolder(path).then(
+    () => undefined,
+    (cause: unknown) => cause,
+  )
+  expect(systemFailure(error)).toMatchObject({
+    code,
+    message: expect.stringContaining(path.split('/').slice(0, 3).join('/')),
+    hint: expect.stringContaining('XDG_CACHE_HOME'),
+  })
 })
 
 test('a file in the way is told', async () => {
   await mkdir(join(place, 'a'))
   await writeFile(join(place, 'a/b'), '')
-  expect(systemFailure(await makeFolder(join(place, 'a/b')).then(() => undefined, (cause: unknown) => cause))).toMatchObject({ code: 'file-in-the-way' })
+  expect(
+    systemFailure(
+      await makeFolder(join(place, 'a/b')).then(
+        () => undefined,
+        (cause: unknown) => cause,
+      ),
+    ),
+  ).toMatchObject({ code: 'file-in-the-way' })
 })

@@ -9,7 +9,9 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { runGuarded } from '../../core/guarded.ts'
 
 let work: string
-beforeEach(async () => { work = await mkdtemp(join(tmpdir(), 'guarded-')) })
+beforeEach(async () => {
+  work = await mkdtemp(join(tmpdir(), 'guarded-'))
+})
 afterEach(() => rm(work, { recursive: true, force: true }))
 
 const patience = { timeout: 30_000, interval: 50 }
@@ -26,17 +28,28 @@ interface Running {
 async function run(script: string, words: readonly string[] = []): Promise<Running> {
   const abort = new AbortController()
   const lines: string[] = []
-  const ended = runGuarded({ program: 'sh', args: ['-c', `echo $$; ${script}`, 'sh', ...words], cwd: work, env, signal: abort.signal, heard: (line) => lines.push(line), graceMs: 500 })
+  const ended = runGuarded({
+    program: 'sh',
+    args: ['-c', `echo $$; ${script}`, 'sh', ...words],
+    cwd: work,
+    env,
+    signal: abort.signal,
+    heard: (line) => lines.push(line),
+    graceMs: 500,
+  })
   await vi.waitUntil(() => lines.includes('ready'), patience)
   return { pid: Number(lines.shift()), lines, ended, stop: () => abort.abort() }
 }
 
 /** PIDs of processes that run, with their parents and arguments. */
 function processes(): { pid: number; parent: number; args: string }[] {
-  return execFileSync('ps', ['-eo', 'pid=,ppid=,stat=,args='], { encoding: 'utf8' }).trim().split('\n').flatMap((line) => {
-    const [, pid = '', parent = '', stat = '', args = ''] = /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(.*)$/.exec(line) ?? []
-    return stat.startsWith('Z') ? [] : [{ pid: Number(pid), parent: Number(parent), args }]
-  })
+  return execFileSync('ps', ['-eo', 'pid=,ppid=,stat=,args='], { encoding: 'utf8' })
+    .trim()
+    .split('\n')
+    .flatMap((line) => {
+      const [, pid = '', parent = '', stat = '', args = ''] = /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(.*)$/.exec(line) ?? []
+      return stat.startsWith('Z') ? [] : [{ pid: Number(pid), parent: Number(parent), args }]
+    })
 }
 const runs = (pid: number): boolean => processes().some((one) => one.pid === pid)
 const pidIn = async (file: string): Promise<number> => Number(await readFile(join(work, file), 'utf8'))
@@ -44,8 +57,11 @@ const pidIn = async (file: string): Promise<number> => Number(await readFile(joi
 /** All that runs on behalf of this test: children of ours, and theirs. */
 function guards(except: number): number[] {
   const all = processes()
-  const below = (parent: number): number[] => all.filter((one) => one.parent === parent && !/\bps -eo\b/.test(one.args)).flatMap(({ pid }) => [pid, ...below(pid)])
-  return below(process.pid).filter((pid) => pid !== except && !below(except).includes(pid) && /\b(sh|cat|sleep)\b/.test(all.find((one) => one.pid === pid)?.args ?? ''))
+  const below = (parent: number): number[] =>
+    all.filter((one) => one.parent === parent && !/\bps -eo\b/.test(one.args)).flatMap(({ pid }) => [pid, ...below(pid)])
+  return below(process.pid).filter(
+    (pid) => pid !== except && !below(except).includes(pid) && /\b(sh|cat|sleep)\b/.test(all.find((one) => one.pid === pid)?.args ?? ''),
+  )
 }
 
 const untilTold = 'trap "echo ending; exit 7" TERM; echo ready; while :; do sleep 0.1; done'
@@ -81,9 +97,12 @@ test('a program that is killed is told by its code, and what it has started does
   expect(runs(provider)).toBe(false)
 })
 
-test('who has left the program\'s group and holds on to its output holds nobody up', async () => {
+test("who has left the program's group and holds on to its output holds nobody up", async () => {
   const holder = join(work, 'holder.mjs')
-  await writeFile(holder, 'import { spawn } from "node:child_process"; const child = spawn("sleep", ["600"], { detached: true, stdio: "inherit" }); console.log(child.pid); child.unref()')
+  await writeFile(
+    holder,
+    'import { spawn } from "node:child_process"; const child = spawn("sleep", ["600"], { detached: true, stdio: "inherit" }); console.log(child.pid); child.unref()',
+  )
   const running = await run('"$1" "$2"; echo ready; exit 3', [process.execPath, holder])
   expect(await running.ended).toBe(3)
   process.kill(Number(running.lines[0]), 'SIGKILL')
@@ -96,7 +115,15 @@ test('the last words of a program arrive before its end', async () => {
 })
 
 test('it does not begin before somebody knows of it', async () => {
-  const refused = runGuarded({ program: 'touch', args: ['begun'], cwd: work, env, signal: new AbortController().signal, heard: () => {}, started: () => Promise.reject(new Error('no note')) })
+  const refused = runGuarded({
+    program: 'touch',
+    args: ['begun'],
+    cwd: work,
+    env,
+    signal: new AbortController().signal,
+    heard: () => {},
+    started: () => Promise.reject(new Error('no note')),
+  })
   await expect(refused).rejects.toThrow('no note')
   expect(existsSync(join(work, 'begun'))).toBe(false)
 })
@@ -108,14 +135,16 @@ async function guardian(script: string): Promise<{ kill(): Promise<void> }> {
     await runGuarded({ program: 'sh', args: ['-c', ${JSON.stringify(script)}], cwd: ${JSON.stringify(work)}, env: process.env, signal: new AbortController().signal, heard: (line) => console.log(line), graceMs: 500 })`
   const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', text], { stdio: ['ignore', 'pipe', 'inherit'] })
   let said = ''
-  child.stdout.setEncoding('utf8').on('data', (part: string) => { said += part })
+  child.stdout.setEncoding('utf8').on('data', (part: string) => {
+    said += part
+  })
   await vi.waitUntil(() => said.includes('ready'), patience)
   return {
     async kill() {
       const gone = once(child, 'exit')
       child.kill('SIGKILL')
       await gone
-    }
+    },
   }
 }
 

@@ -19,7 +19,7 @@ test.each([
   ['https://10.0.0.1/', '10.0.0.2,11.0.0.0/8'],
   ['https://[fd00::6]/', 'fd00::5'],
   ['https://[fd01::6]/', 'fd00::/16'],
-  ['https://[fd00::5]:8443/', '[fd00::5]:443']
+  ['https://[fd00::5]:8443/', '[fd00::5]:443'],
 ])('%s goes by the proxy with NO_PROXY=%s', (url, no) => expect(by(url, no)).toBe(proxy))
 
 test.each([
@@ -37,7 +37,7 @@ test.each([
   ['https://[fd00::5]/', 'fd00::/16'],
   ['https://localhost:1/', ''],
   ['https://127.0.0.1:1/', ''],
-  ['https://[::1]:1/', '']
+  ['https://[::1]:1/', ''],
 ])('%s goes directly with NO_PROXY=%s', (url, no) => expect(by(url, no)).toBeUndefined())
 
 test('lower case counts too, each scheme has its own, a bare HOST:PORT is a proxy, and nonsense is told', () => {
@@ -49,7 +49,8 @@ test('lower case counts too, each scheme has its own, a bare HOST:PORT is a prox
   expect(() => proxyFor('https://a.org/', { HTTPS_PROXY: 'socks5://proxy:1080' })).toThrow('HTTPS_PROXY is no http:// or https:// address')
 })
 
-test('the host of a URL has no brackets', () => expect([hostOf('https://[fd00::5]:8006'), hostOf('https://pve:8006/x')]).toEqual(['fd00::5', 'pve']))
+test('the host of a URL has no brackets', () =>
+  expect([hostOf('https://[fd00::5]:8006'), hostOf('https://pve:8006/x')]).toEqual(['fd00::5', 'pve']))
 
 test('"golden lock" asks a registry by the proxy', async () => {
   const asked: string[] = []
@@ -63,7 +64,10 @@ test('"golden lock" asks a registry by the proxy', async () => {
   const before = process.env['HTTPS_PROXY']
   process.env['HTTPS_PROXY'] = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   try {
-    await expect(resolveDigest('registry.example.org/serena', 'latest')).rejects.toMatchObject({ code: 'registry-unreachable', hint: expect.stringContaining('HTTPS_PROXY') })
+    await expect(resolveDigest('registry.example.org/serena', 'latest')).rejects.toMatchObject({
+      code: 'registry-unreachable',
+      hint: expect.stringContaining('HTTPS_PROXY'),
+    })
   } finally {
     if (before === undefined) delete process.env['HTTPS_PROXY']
     else process.env['HTTPS_PROXY'] = before

@@ -19,12 +19,27 @@ afterAll(async () => {
 
 test('is what was baked, for inputs that are the same to the byte', async () => {
   const project = join(folder, 'clone')
-  for (const part of ['core', 'images/guest', 'lab/api', 'packer', 'proxmox', 'tools/go', 'scripts/bake.ts', 'demo/lab-site.ts', 'releases', 'settings', 'package-lock.json']) {
+  for (const part of [
+    'core',
+    'images/guest',
+    'lab/api',
+    'packer',
+    'proxmox',
+    'tools/go',
+    'scripts/bake.ts',
+    'demo/lab-site.ts',
+    'releases',
+    'settings',
+    'package-lock.json',
+  ]) {
     await cp(join(resolve(import.meta.dirname, '../..'), part), join(project, part), { recursive: true })
   }
   const key = await imageKey(t.site, 'lock', project)
   expect(await imageKey(t.site, 'lock', project)).toBe(key)
-  const others = [await imageKey(t.site, 'other lock', project), await imageKey({ ...t.site, image: { ...t.site.image, build: { ...t.site.image.build, memoryMiB: 1 } } }, 'lock', project)]
+  const others = [
+    await imageKey(t.site, 'other lock', project),
+    await imageKey({ ...t.site, image: { ...t.site.image, build: { ...t.site.image.build, memoryMiB: 1 } } }, 'lock', project),
+  ]
   await writeFile(join(project, 'packer/provision/more.sh'), '')
   others.push(await imageKey(t.site, 'lock', project))
   expect(new Set([key, ...others]).size).toBe(4)
@@ -35,7 +50,14 @@ test('comes back as the same VM, and is the only one that is kept', async () => 
   const place = { administrator: t.root, node: 'pve', site: t.site }
   await t.addImage(9001)
   const config = async (): Promise<unknown> => {
-    const { digest: _, meta: __, smbios1: ___, vmgenid: ____, scsi0, ...rest } = await t.root.get<Record<string, unknown>>('/nodes/pve/qemu/9001/config')
+    const {
+      digest: _,
+      meta: __,
+      smbios1: ___,
+      vmgenid: ____,
+      scsi0,
+      ...rest
+    } = await t.root.get<Record<string, unknown>>('/nodes/pve/qemu/9001/config')
     // The file of a model's disk is no image, so its size is another.
     return { ...rest, scsi0: String(scsi0).replace(/,size=\w+/, '') }
   }

@@ -10,7 +10,10 @@ let echo: Server
 let proxy: Listener
 beforeAll(async () => {
   // Greets first, as sshd does, and ends when the other side does.
-  echo = createServer({ allowHalfOpen: true }, (socket) => { socket.write('hello\n'); socket.pipe(socket) }).listen(0, '127.0.0.1')
+  echo = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.write('hello\n')
+    socket.pipe(socket)
+  }).listen(0, '127.0.0.1')
   await once(echo, 'listening')
   proxy = await startSocksProxy(async (host, port) => {
     if (host !== 'known.example') throw Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })
@@ -28,7 +31,11 @@ const portOf = (server: Server): number => (server.address() as { port: number }
 
 function run(host: string, input: string): Promise<{ failed: boolean; stdout: string; stderr: string }> {
   return new Promise((done) => {
-    const child = execFile(process.execPath, [join(import.meta.dirname, '../../demo/through-socks.ts'), String(proxy.port), host, String(portOf(echo))], (error, stdout, stderr) => done({ failed: error !== null, stdout, stderr }))
+    const child = execFile(
+      process.execPath,
+      [join(import.meta.dirname, '../../demo/through-socks.ts'), String(proxy.port), host, String(portOf(echo))],
+      (error, stdout, stderr) => done({ failed: error !== null, stdout, stderr }),
+    )
     child.stdin?.end(input)
   })
 }
@@ -38,6 +45,6 @@ test('what goes in comes out at the other end, and back, to the last byte', asyn
   expect(await run('known.example', text)).toMatchObject({ failed: false, stdout: `hello\n${text}` })
 })
 
-test('what the proxy can\'t reach is an error', async () => {
-  expect(await run('unknown.example', '')).toMatchObject({ failed: true, stderr: expect.stringContaining('can\'t reach unknown.example') })
+test("what the proxy can't reach is an error", async () => {
+  expect(await run('unknown.example', '')).toMatchObject({ failed: true, stderr: expect.stringContaining("can't reach unknown.example") })
 })

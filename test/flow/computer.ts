@@ -98,10 +98,16 @@ async function furnish(folder: string, options: ComputerOptions): Promise<Comput
     filter: (source) => {
       const name = source.slice(project.length + 1)
       if (notCloned.has(name)) return false
-      return !name.startsWith('stacks/bindings') || (name.startsWith('stacks/bindings/') || name === 'stacks/bindings') && options.bindings !== false
-    }
+      return (
+        !name.startsWith('stacks/bindings') ||
+        ((name.startsWith('stacks/bindings/') || name === 'stacks/bindings') && options.bindings !== false)
+      )
+    },
   })
-  const shared = Object.entries({ 'clone/node_modules': join(project, 'node_modules'), ...options.shared }).map(([name, source]) => ({ target: at(name), source }))
+  const shared = Object.entries({ 'clone/node_modules': join(project, 'node_modules'), ...options.shared }).map(([name, source]) => ({
+    target: at(name),
+    source,
+  }))
   for (const { source, target } of shared) await (isRoot ? mkdir(target) : symlink(source, target))
   // With a cache, as after the first run: Node keeps in it what it has compiled.
   for (const name of ['home', 'cache', 'cache/serena-golden', 'tmp', 'tools']) await mkdir(at(name))
@@ -122,25 +128,56 @@ async function furnish(folder: string, options: ComputerOptions): Promise<Comput
     XDG_CACHE_HOME: at('cache'),
     TMPDIR: temporary,
     LANG: 'C.UTF-8',
-    PATH: [at('tools'), join(clone, 'node_modules', '.bin'), '/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'].join(':')
+    PATH: [
+      at('tools'),
+      join(clone, 'node_modules', '.bin'),
+      '/usr/local/sbin',
+      '/usr/local/bin',
+      '/usr/sbin',
+      '/usr/bin',
+      '/sbin',
+      '/bin',
+    ].join(':'),
   }
   // The mounts are in a namespace of this program only, and gone with it.
   const enter = !isRoot
     ? []
-    : ['unshare', '--mount', 'sh', '-c',
-        'while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit; shift 2; done; shift; exec "$@"', 'sh', ...shared.flatMap(({ source, target }) => [source, target]), '--',
-        'setpriv', `--reuid=${nobody.uid}`, `--regid=${nobody.gid}`, '--clear-groups', '--no-new-privs', '--']
+    : [
+        'unshare',
+        '--mount',
+        'sh',
+        '-c',
+        'while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit; shift 2; done; shift; exec "$@"',
+        'sh',
+        ...shared.flatMap(({ source, target }) => [source, target]),
+        '--',
+        'setpriv',
+        `--reuid=${nobody.uid}`,
+        `--regid=${nobody.gid}`,
+        '--clear-groups',
+        '--no-new-privs',
+        '--',
+      ]
 
   const running = new Set<ChildProcess>()
   const start: Computer['start'] = (program, args, { env: more = {}, cwd = clone, input } = {}) => {
     const [file = program, ...rest] = [...enter, program, ...args]
-    const child = spawn(file, rest, { cwd, env: { ...env, ...more }, stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'], detached: true })
+    const child = spawn(file, rest, {
+      cwd,
+      env: { ...env, ...more },
+      stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+      detached: true,
+    })
     running.add(child)
     if (input !== undefined) child.stdin?.end(input)
     let stdout = ''
     let stderr = ''
-    child.stdout?.setEncoding('utf8').on('data', (text: string) => { stdout += text })
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => { stderr += text })
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text
+    })
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text
+    })
     const ended = new Promise<Ended>((done, fail) => {
       child.on('error', fail)
       child.on('close', (code, signal) => {
@@ -151,18 +188,25 @@ async function furnish(folder: string, options: ComputerOptions): Promise<Comput
     return {
       process: child,
       ended,
-      interrupt: () => { if (child.pid !== undefined) process.kill(-child.pid, 'SIGINT') }
+      interrupt: () => {
+        if (child.pid !== undefined) process.kill(-child.pid, 'SIGINT')
+      },
     }
   }
   return {
-    folder, clone, temporary, env, give, start,
+    folder,
+    clone,
+    temporary,
+    env,
+    give,
+    start,
     unprivileged: isRoot,
     run: (program, args, more) => start(program, args, more).ended,
     processes: () => processesWith(`HOME=${env['HOME']}`),
     close: async () => {
       for (const child of running) if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
       await rm(folder, { recursive: true, force: true, maxRetries: 3 })
-    }
+    },
   }
 }
 
@@ -175,22 +219,29 @@ function outcome(code: number, stdout: string, stderr: string): Ended {
     }
   }
   return {
-    code, stdout, stderr, json,
-    get error() { return json<{ error?: Ended['error'] }>().error }
+    code,
+    stdout,
+    stderr,
+    json,
+    get error() {
+      return json<{ error?: Ended['error'] }>().error
+    },
   }
 }
 
 /** Whose environment has this entry. Linux only: elsewhere nothing is found. */
 function processesWith(entry: string): string[] {
   if (!existsSync('/proc/self/environ')) return []
-  return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid)).flatMap((pid) => {
-    try {
-      if (!readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(entry)) return []
-      return [`${pid} ${readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim()}`]
-    } catch {
-      return [] // ended meanwhile, or somebody else's
-    }
-  })
+  return readdirSync('/proc')
+    .filter((pid) => /^\d+$/.test(pid))
+    .flatMap((pid) => {
+      try {
+        if (!readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(entry)) return []
+        return [`${pid} ${readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim()}`]
+      } catch {
+        return [] // ended meanwhile, or somebody else's
+      }
+    })
 }
 
 /**
@@ -200,7 +251,10 @@ function processesWith(entry: string): string[] {
 async function standInForLanguageServers(cache: string): Promise<void> {
   const { dir } = await stageLanguageServers({ cacheDir: cacheFolder(process.env) })
   const entry = join(cache, 'language-servers', basename(dir))
-  for (const [path, text] of [['node/bin/node', '#!/bin/sh\n'], ['language-servers/bin/pyright-langserver', '#!/bin/sh\n']] as const) {
+  for (const [path, text] of [
+    ['node/bin/node', '#!/bin/sh\n'],
+    ['language-servers/bin/pyright-langserver', '#!/bin/sh\n'],
+  ] as const) {
     await mkdir(join(entry, path, '..'), { recursive: true })
     await writeFile(join(entry, path), text, { mode: 0o755 })
   }

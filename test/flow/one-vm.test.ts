@@ -7,7 +7,9 @@ import type { SiteStatus } from '../../rollout/status.ts'
 import { openPlace, type Place } from './place.ts'
 
 let place: Place
-beforeAll(async () => { place = await openPlace() }, 900_000)
+beforeAll(async () => {
+  place = await openPlace()
+}, 900_000)
 afterAll(() => place?.close(), 60_000)
 
 it('pins and deploys a site with both roles on one VM; plain cdktn applies the same pins', async () => {
@@ -22,19 +24,29 @@ it('pins and deploys a site with both roles on one VM; plain cdktn applies the s
 
   await site.done('deploy')
   const engine = { cwd: join(site.folder, 'state/cdktf.out/stacks/solo-all'), env: { GOLDEN_SITE: site.folder } }
-  const ended = await place.computer.run(join(place.computer.clone, 'scripts/golden-tofu'), ['destroy', '-auto-approve', '-input=false'], engine)
+  const ended = await place.computer.run(
+    join(place.computer.clone, 'scripts/golden-tofu'),
+    ['destroy', '-auto-approve', '-input=false'],
+    engine,
+  )
   expect(ended.code, ended.stdout + ended.stderr).toBe(0)
   // The pin and its seed stay, for whoever applies them, and so does the data.
   const after = await place.inventory()
   expect({ ...after, volumes: after.volumes.filter((volume) => !/seed-9111-|vm-9110-disk/.test(volume)) }).toEqual(before)
 
-  const plain = await place.computer.run('sh', ['-c', 'eval "$(npx golden env)" && exec npx cdktn deploy "*" --auto-approve'], { env: { GOLDEN_SITE: site.folder, CI: 'true' } })
+  const plain = await place.computer.run('sh', ['-c', 'eval "$(npx golden env)" && exec npx cdktn deploy "*" --auto-approve'], {
+    env: { GOLDEN_SITE: site.folder, CI: 'true' },
+  })
   expect(plain.code, plain.stdout + plain.stderr).toBe(0)
   const { groups } = await site.done<SiteStatus>('status')
   expect(groups['all']).toMatchObject({
-    roles: ['serena', 'logging'], health: 'healthy', serviceAddress: '10.77.0.41', dataDisk: { at: 'blue' }, missing: ['grafana'],
+    roles: ['serena', 'logging'],
+    health: 'healthy',
+    serviceAddress: '10.77.0.41',
+    dataDisk: { at: 'blue' },
+    missing: ['grafana'],
     services: { serena_mcp: 'running', serena_mcp_sse: 'running', nginx_proxy: 'running', otelcol: 'running', loki: 'running' },
-    urls: { 'streamable-http': expect.stringContaining('/mcp') }
+    urls: { 'streamable-http': expect.stringContaining('/mcp') },
   })
   // What the image does not have is not offered.
   expect(groups['all']?.urls).not.toHaveProperty('grafana')
@@ -43,20 +55,32 @@ it('pins and deploys a site with both roles on one VM; plain cdktn applies the s
 }, 240_000)
 
 /** A Terraform that can be used, where users have theirs. */
-const terraform = ['/usr/local/bin/terraform', '/usr/bin/terraform'].filter((file) => existsSync(file)).find((file) => {
-  const [, major, minor] = /^Terraform v(\d+)\.(\d+)/.exec(execFileSync(file, ['version'], { encoding: 'utf8', env: { CHECKPOINT_DISABLE: '1' } })) ?? []
-  return major === '1' && Number(minor) >= 8
-})
+const terraform = ['/usr/local/bin/terraform', '/usr/bin/terraform']
+  .filter((file) => existsSync(file))
+  .find((file) => {
+    const [, major, minor] =
+      /^Terraform v(\d+)\.(\d+)/.exec(execFileSync(file, ['version'], { encoding: 'utf8', env: { CHECKPOINT_DISABLE: '1' } })) ?? []
+    return major === '1' && Number(minor) >= 8
+  })
 
-it.skipIf(terraform === undefined)('deploys and destroys with Terraform if the site says so (needs Terraform 1.8 or later in /usr/local/bin or /usr/bin)', async () => {
-  const site = await place.site({ name: 'terra', layout: 'one-vm', firstVmid: 9150, firstHost: 60 })
-  await site.edit((draft) => { draft.engine = 'terraform' })
-  await site.prepare()
-  await site.done('bake')
-  expect(await site.done('deploy')).toMatchObject({ changed: true })
-  const state = await place.computer.run('grep', ['-h', '"terraform_version"', join(site.folder, 'state/terra-all.tfstate')])
-  expect(state.stdout).toContain(/v(\d+\.\d+\.\d+)/.exec(execFileSync(terraform ?? '', ['version'], { encoding: 'utf8', env: { CHECKPOINT_DISABLE: '1' } }))?.[1] ?? 'no version')
-  expect((await site.golden('status')).code).toBe(0)
-  expect(await site.done('deploy')).toMatchObject({ changed: false })
-  expect(await site.done('destroy', '--yes')).toMatchObject({ groups: [{ outcome: 'destroyed', data: { depot: 9150 } }] })
-}, 240_000)
+it.skipIf(terraform === undefined)(
+  'deploys and destroys with Terraform if the site says so (needs Terraform 1.8 or later in /usr/local/bin or /usr/bin)',
+  async () => {
+    const site = await place.site({ name: 'terra', layout: 'one-vm', firstVmid: 9150, firstHost: 60 })
+    await site.edit((draft) => {
+      draft.engine = 'terraform'
+    })
+    await site.prepare()
+    await site.done('bake')
+    expect(await site.done('deploy')).toMatchObject({ changed: true })
+    const state = await place.computer.run('grep', ['-h', '"terraform_version"', join(site.folder, 'state/terra-all.tfstate')])
+    expect(state.stdout).toContain(
+      /v(\d+\.\d+\.\d+)/.exec(execFileSync(terraform ?? '', ['version'], { encoding: 'utf8', env: { CHECKPOINT_DISABLE: '1' } }))?.[1] ??
+        'no version',
+    )
+    expect((await site.golden('status')).code).toBe(0)
+    expect(await site.done('deploy')).toMatchObject({ changed: false })
+    expect(await site.done('destroy', '--yes')).toMatchObject({ groups: [{ outcome: 'destroyed', data: { depot: 9150 } }] })
+  },
+  240_000,
+)

@@ -67,13 +67,14 @@ export async function openPlace(): Promise<Place> {
   const hostFolder = join(computer.folder, 'host')
   await mkdir(hostFolder, { mode: 0o700 })
   let driver: FakeDriver | undefined
-  const open = async (): Promise<Lab> => startLab({
-    stateDir: join(hostFolder, 'lab'),
-    driver: 'fake',
-    authDelayMs: 100,
-    listingLagMs,
-    createDriver: async (options) => (driver = await createFakeDriver(options))
-  })
+  const open = async (): Promise<Lab> =>
+    startLab({
+      stateDir: join(hostFolder, 'lab'),
+      driver: 'fake',
+      authDelayMs: 100,
+      listingLagMs,
+      createDriver: async (options) => (driver = await createFakeDriver(options)),
+    })
   let lab: Lab
   try {
     lab = await open()
@@ -82,14 +83,21 @@ export async function openPlace(): Promise<Place> {
     throw error
   }
   const [id = '', secret = ''] = lab.connection.rootToken.split(/=(.*)/s)
-  const asRoot = async (): Promise<Proxmox> => connect({ url: lab.connection.apiUrl, caPem: await readFile(lab.connection.caFile, 'utf8'), auth: { id, secret } })
+  const asRoot = async (): Promise<Proxmox> =>
+    connect({ url: lab.connection.apiUrl, caPem: await readFile(lab.connection.caFile, 'utf8'), auth: { id, secret } })
   let root = await asRoot()
   const base = await emptyBase(join(computer.folder, 'base.qcow2'))
   const place: Place = {
     computer,
-    get lab() { return lab },
-    get driver() { return driver as FakeDriver },
-    get root() { return root },
+    get lab() {
+      return lab
+    },
+    get driver() {
+      return driver as FakeDriver
+    },
+    get root() {
+      return root
+    },
     site: async (options = {}) => {
       const name = options.name ?? 'test'
       const input = labSite(lab.connection, { layout: 'two-vms', base, isoPath: join(hostFolder, `${name}-iso`), ...options, name })
@@ -109,7 +117,9 @@ export async function openPlace(): Promise<Place> {
     },
     inventory: async () => {
       // The cluster's list tells of pools; names and statuses are late there, as on a real host.
-      const pools = new Map((await root.get<{ vmid: number; pool?: string }[]>('/cluster/resources', { type: 'vm' })).map(({ vmid, pool }) => [vmid, pool]))
+      const pools = new Map(
+        (await root.get<{ vmid: number; pool?: string }[]>('/cluster/resources', { type: 'vm' })).map(({ vmid, pool }) => [vmid, pool]),
+      )
       const vms = await root.get<{ vmid: number; name?: string; status: string; template?: number }[]>(`/nodes/${lab.connection.node}/qemu`)
       const storages = await root.get<{ storage: string }[]>('/storage')
       const volumes: string[] = []
@@ -118,17 +128,21 @@ export async function openPlace(): Promise<Place> {
         volumes.push(...content.map(({ volid }) => volid))
       }
       return {
-        vms: vms.map((vm) => ({ vmid: vm.vmid, name: vm.name, status: vm.status, template: vm.template === 1, pool: pools.get(vm.vmid) })).sort((a, b) => a.vmid - b.vmid),
+        vms: vms
+          .map((vm) => ({ vmid: vm.vmid, name: vm.name, status: vm.status, template: vm.template === 1, pool: pools.get(vm.vmid) }))
+          .sort((a, b) => a.vmid - b.vmid),
         volumes: [...new Set(volumes)].sort(),
-        temporary: readdirSync(computer.temporary).filter((name) => name !== providersLock).sort(),
-        processes: computer.processes()
+        temporary: readdirSync(computer.temporary)
+          .filter((name) => name !== providersLock)
+          .sort(),
+        processes: computer.processes(),
       }
     },
     close: async () => {
       root.close()
       await lab.close()
       await computer.close()
-    }
+    },
   }
   return place
 }
@@ -139,13 +153,18 @@ function siteFolder(place: Place, folder: string, input: SiteInput): SiteFolder 
   const env = { GOLDEN_SITE: folder }
   const site: SiteFolder = {
     folder,
-    get site() { return current },
+    get site() {
+      return current
+    },
     edit: async (change) => {
       const draft = structuredClone(current) as SiteDraft
       change(draft)
       current = draft as SiteInput
       await mkdir(folder, { recursive: true, mode: 0o700 })
-      await writeFile(join(folder, 'site.ts'), `import { defineSite } from 'serena-golden'\n\nexport default defineSite(${JSON.stringify(current, null, 2)})\n`)
+      await writeFile(
+        join(folder, 'site.ts'),
+        `import { defineSite } from 'serena-golden'\n\nexport default defineSite(${JSON.stringify(current, null, 2)})\n`,
+      )
       await computer.give(folder)
     },
     golden: (...args) => site.start(...args).ended,
@@ -154,7 +173,10 @@ function siteFolder(place: Place, folder: string, input: SiteInput): SiteFolder 
       if (ended.code !== 0) throw new Error(`golden ${args.join(' ')} ended with ${ended.code}:\n${ended.stderr}`)
       return ended.json<T>()
     },
-    start: (...args) => computer.start(join(computer.clone, 'scripts/golden'), [...args, '--json'], { env: { ...env, PROXMOX_ADMIN_PASSWORD: place.lab.connection.admin.password } }),
+    start: (...args) =>
+      computer.start(join(computer.clone, 'scripts/golden'), [...args, '--json'], {
+        env: { ...env, PROXMOX_ADMIN_PASSWORD: place.lab.connection.admin.password },
+      }),
     prepare: async () => {
       const { error } = await site.golden('setup', '--admin', 'admin@pve')
       const fingerprint = /([0-9A-F]{2}:){31}[0-9A-F]{2}/.exec(error?.hint ?? '')?.[0] ?? ''
@@ -162,18 +184,24 @@ function siteFolder(place: Place, folder: string, input: SiteInput): SiteFolder 
     },
     token: async () => {
       const secret = (await readFile(join(folder, 'secrets/proxmox-token'), 'utf8')).trim()
-      return connect({ url: current.proxmox.url, caPem: await readFile(place.lab.connection.caFile, 'utf8'), auth: { id: current.proxmox.tokenId ?? '', secret } })
+      return connect({
+        url: current.proxmox.url,
+        caPem: await readFile(place.lab.connection.caFile, 'utf8'),
+        auth: { id: current.proxmox.tokenId ?? '', secret },
+      })
     },
     copy: async (name, change = () => {}) => {
       const other = siteFolder(place, join(computer.folder, 'sites', name), current)
       await other.edit(change)
       await mkdir(join(other.folder, 'secrets'), { recursive: true, mode: 0o700 })
       for (const file of ['images.lock.json', 'secrets/proxmox-token', 'secrets/proxmox-ca.pem']) {
-        await copyFile(join(folder, file), join(other.folder, file)).catch((error: NodeJS.ErrnoException) => { if (error.code !== 'ENOENT') throw error })
+        await copyFile(join(folder, file), join(other.folder, file)).catch((error: NodeJS.ErrnoException) => {
+          if (error.code !== 'ENOENT') throw error
+        })
       }
       await computer.give(other.folder)
       return other
-    }
+    },
   }
   return site
 }

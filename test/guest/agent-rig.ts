@@ -14,7 +14,9 @@ export interface Arrived {
   readonly line: string
 }
 
-interface Value { readonly stringValue?: string }
+interface Value {
+  readonly stringValue?: string
+}
 interface Export {
   readonly resourceLogs: readonly {
     readonly resource: { readonly attributes?: readonly { readonly key: string; readonly value: Value }[] }
@@ -28,7 +30,9 @@ export class StandIn {
   refused = 0
   readonly arrived: Arrived[] = []
   private readonly server: Server
-  private constructor(server: Server) { this.server = server }
+  private constructor(server: Server) {
+    this.server = server
+  }
 
   static async start(): Promise<StandIn> {
     const server = createServer()
@@ -44,7 +48,9 @@ export class StandIn {
         }
         for (const { resource, scopeLogs } of (JSON.parse(Buffer.concat(parts).toString('utf8')) as Export).resourceLogs) {
           const labels = Object.fromEntries((resource.attributes ?? []).map(({ key, value }) => [key, value.stringValue ?? '']))
-          for (const { logRecords } of scopeLogs) for (const { timeUnixNano, body } of logRecords) standIn.arrived.push({ labels, time: timeUnixNano, line: body?.stringValue ?? '' })
+          for (const { logRecords } of scopeLogs)
+            for (const { timeUnixNano, body } of logRecords)
+              standIn.arrived.push({ labels, time: timeUnixNano, line: body?.stringValue ?? '' })
         }
         response.writeHead(200, { 'content-type': 'application/json' }).end('{}')
       })
@@ -54,8 +60,13 @@ export class StandIn {
     return standIn
   }
 
-  get url(): string { return `http://127.0.0.1:${(this.server.address() as { port: number }).port}/otlp/v1/logs` }
-  stop(): void { this.server.closeAllConnections(); this.server.close() }
+  get url(): string {
+    return `http://127.0.0.1:${(this.server.address() as { port: number }).port}/otlp/v1/logs`
+  }
+  stop(): void {
+    this.server.closeAllConnections()
+    this.server.close()
+  }
 }
 
 /** Docker's json-file driver: records of at most 16 KiB of a line, rotated by size and count (daemon.json). */
@@ -112,7 +123,12 @@ export class Agent {
   private readonly configuration: string
   readonly port: number
 
-  constructor(program: string, folder: string, seed: Seed, { url, json, port, change = text => text }: { url: string; json: boolean; port: number; change?: (text: string) => string }) {
+  constructor(
+    program: string,
+    folder: string,
+    seed: Seed,
+    { url, json, port, change = (text) => text }: { url: string; json: boolean; port: number; change?: (text: string) => string },
+  ) {
     this.program = program
     this.port = port
     mkdirSync(join(folder, 'state'), { recursive: true })
@@ -126,14 +142,21 @@ export class Agent {
     if (json) exporter.compression = 'none'
     settings.service.telemetry.metrics.readers[0].pull.exporter.prometheus.port = port
     this.configuration = join(folder, 'otelcol.yaml')
-    writeFileSync(this.configuration, change(JSON.stringify(settings)
-      .replaceAll('/var/lib/docker/containers', join(folder, 'containers'))
-      .replaceAll('/var/lib/golden/journal', join(folder, 'journal'))
-      .replaceAll('/var/lib/golden/otelcol', join(folder, 'state'))))
+    writeFileSync(
+      this.configuration,
+      change(
+        JSON.stringify(settings)
+          .replaceAll('/var/lib/docker/containers', join(folder, 'containers'))
+          .replaceAll('/var/lib/golden/journal', join(folder, 'journal'))
+          .replaceAll('/var/lib/golden/otelcol', join(folder, 'state')),
+      ),
+    )
   }
 
   async start(): Promise<void> {
-    const child = spawn(this.program, [`--config=${this.configuration}`, ...otelcolArguments.slice(1)], { stdio: ['ignore', 'ignore', 'pipe'] })
+    const child = spawn(this.program, [`--config=${this.configuration}`, ...otelcolArguments.slice(1)], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
     this.child = child
     child.stderr.on('data', (part: Buffer) => (this.said += part.toString()))
     while (!(await this.metrics())) {
@@ -142,7 +165,11 @@ export class Agent {
     }
   }
 
-  metrics = (): Promise<string | undefined> => fetch(`http://127.0.0.1:${this.port}/metrics`).then(answer => answer.text(), () => undefined)
+  metrics = (): Promise<string | undefined> =>
+    fetch(`http://127.0.0.1:${this.port}/metrics`).then(
+      (answer) => answer.text(),
+      () => undefined,
+    )
 
   /** How long it took to end, in seconds. */
   async stop(signal: 'SIGTERM' | 'SIGKILL'): Promise<number> {

@@ -20,11 +20,17 @@ let agent: Agent
 const patient = { timeout: 20_000, interval: 100 }
 const arrivedAs = (name: string): Arrived[] => loki.arrived.filter(({ labels }) => labels['container_name'] === name)
 /** Loki keeps one of two lines with the same labels, time and text. */
-const kept = (list: readonly Arrived[]): string[] => [...new Map(list.map(one => [`${one.labels['container_name']} ${one.time} ${one.line}`, one.line])).values()]
+const kept = (list: readonly Arrived[]): string[] => [
+  ...new Map(list.map((one) => [`${one.labels['container_name']} ${one.time} ${one.line}`, one.line])).values(),
+]
 const expectAll = async (name: string, lines: readonly string[]): Promise<void> => {
   await vi.waitUntil(() => new Set(arrivedAs(name).map(({ line }) => line)).size >= new Set(lines).size, patient).catch(() => {})
   // Lengths first: a difference in 200 kB is hard to read.
-  expect(kept(arrivedAs(name)).map(line => line.length).sort()).toEqual(lines.map(line => line.length).sort())
+  expect(
+    kept(arrivedAs(name))
+      .map((line) => line.length)
+      .sort(),
+  ).toEqual(lines.map((line) => line.length).sort())
   expect(kept(arrivedAs(name)).sort()).toEqual([...lines].sort())
 }
 
@@ -51,7 +57,11 @@ describe.skipIf(!built)('the log agent (needs otelcol in the cache)', () => {
         written.push(line)
       }
     }
-    const readSoFar = (): Promise<unknown> => vi.waitUntil(async () => Number(/^otelcol_receiver_accepted_log_records\S* (\S+)/m.exec(await agent.metrics() ?? '')?.[1] ?? 0) > 0, patient)
+    const readSoFar = (): Promise<unknown> =>
+      vi.waitUntil(
+        async () => Number(/^otelcol_receiver_accepted_log_records\S* (\S+)/m.exec((await agent.metrics()) ?? '')?.[1] ?? 0) > 0,
+        patient,
+      )
     write(50)
     await agent.start()
     await expectAll('serena_mcp', written)
@@ -74,51 +84,71 @@ describe.skipIf(!built)('the log agent (needs otelcol in the cache)', () => {
 
     loki.away = false
     await expectAll('serena_mcp', written)
-    expect(arrivedAs('serena_mcp')[0]?.labels).toEqual({ container_name: 'serena_mcp', stream: 'stdout', host: 'home-serena-blue', group: 'serena', role: 'serena', slot: 'blue', image: 'ffffffffffff', job: 'containers' })
+    expect(arrivedAs('serena_mcp')[0]?.labels).toEqual({
+      container_name: 'serena_mcp',
+      stream: 'stdout',
+      host: 'home-serena-blue',
+      group: 'serena',
+      role: 'serena',
+      slot: 'blue',
+      image: 'ffffffffffff',
+      job: 'containers',
+    })
   }, 120_000)
 
   // Volume stands for time: the agent is given the time to read what an hour writes, as it would have.
-  test.skipIf(process.env['GOLDEN_TEST_LONG'] !== '1')('loses nothing to a day without Loki, with rotations and an agent that is stopped or killed every hour', async () => {
-    const names = ['serena_mcp', 'nginx_proxy', 'grafana']
-    const logs = names.map(name => new DockerLog(join(folder, 'containers'), name, { maxSize: 1_000_000 }))
-    const stops: number[] = []
-    let number = 0
-    const accepted = async (): Promise<number> => Number(/^otelcol_receiver_accepted_log_records\{receiver="file_log\/containers"\S* (\S+)/m.exec(await agent.metrics() ?? '')?.[1] ?? 0)
-    const hasRead = async (): Promise<void> => {
-      for (let before = -1, now = await accepted(); before !== now; ) {
-        await pause(2500) // two looks of the agent at its files
-        before = now
-        now = await accepted()
+  test.skipIf(process.env['GOLDEN_TEST_LONG'] !== '1')(
+    'loses nothing to a day without Loki, with rotations and an agent that is stopped or killed every hour',
+    async () => {
+      const names = ['serena_mcp', 'nginx_proxy', 'grafana']
+      const logs = names.map((name) => new DockerLog(join(folder, 'containers'), name, { maxSize: 1_000_000 }))
+      const stops: number[] = []
+      let number = 0
+      const accepted = async (): Promise<number> =>
+        Number(
+          /^otelcol_receiver_accepted_log_records\{receiver="file_log\/containers"\S* (\S+)/m.exec((await agent.metrics()) ?? '')?.[1] ?? 0,
+        )
+      const hasRead = async (): Promise<void> => {
+        for (let before = -1, now = await accepted(); before !== now; ) {
+          await pause(2500) // two looks of the agent at its files
+          before = now
+          now = await accepted()
+        }
       }
-    }
-    loki.away = true
-    for (let hour = 0; hour < 24; hour++) {
+      loki.away = true
+      for (let hour = 0; hour < 24; hour++) {
+        await agent.start()
+        for (let count = 0; count < 1_000; count++, number++) for (const log of logs) log.write(`${number} ${'abcdefghij'.repeat(15)}`)
+        if (hour % 6 === 0) for (const log of logs) log.write(`big ${hour} ${'z'.repeat(200_000)}`)
+        if (hour % 3 === 0) {
+          // In the middle of it.
+          await agent.stop('SIGKILL')
+          continue
+        }
+        await hasRead()
+        stops.push(await agent.stop('SIGTERM'))
+      }
       await agent.start()
-      for (let count = 0; count < 1_000; count++, number++) for (const log of logs) log.write(`${number} ${'abcdefghij'.repeat(15)}`)
-      if (hour % 6 === 0) for (const log of logs) log.write(`big ${hour} ${'z'.repeat(200_000)}`)
-      if (hour % 3 === 0) {
-        // In the middle of it.
-        await agent.stop('SIGKILL')
-        continue
+      const began = performance.now()
+      loki.away = false
+      const wanted = (number + 4) * names.length
+      await vi.waitUntil(() => kept(loki.arrived).length >= wanted, { timeout: 300_000, interval: 1000 }).catch(() => {})
+      const figures = {
+        lines: wanted,
+        MB: Math.round(logs.reduce((sum, log) => sum + log.written, 0) / 1e6),
+        rotations: logs.reduce((sum, log) => sum + log.rotations, 0),
+        arrived: new Set(loki.arrived.map((one) => `${one.labels['container_name']} ${one.line}`)).size,
+        doubles: loki.arrived.length - wanted,
+        catchUpSeconds: Math.round((performance.now() - began) / 1000),
+        slowestStop: Math.max(...stops),
       }
-      await hasRead()
-      stops.push(await agent.stop('SIGTERM'))
-    }
-    await agent.start()
-    const began = performance.now()
-    loki.away = false
-    const wanted = (number + 4) * names.length
-    await vi.waitUntil(() => kept(loki.arrived).length >= wanted, { timeout: 300_000, interval: 1000 }).catch(() => {})
-    const figures = {
-      lines: wanted, MB: Math.round(logs.reduce((sum, log) => sum + log.written, 0) / 1e6), rotations: logs.reduce((sum, log) => sum + log.rotations, 0),
-      arrived: new Set(loki.arrived.map(one => `${one.labels['container_name']} ${one.line}`)).size, doubles: loki.arrived.length - wanted,
-      catchUpSeconds: Math.round((performance.now() - began) / 1000), slowestStop: Math.max(...stops),
-    }
-    console.log(JSON.stringify(figures))
-    expect(figures.arrived).toBe(wanted)
-    expect(figures.rotations).toBeGreaterThan(8)
-    expect(figures.slowestStop).toBeLessThan(5)
-  }, 3_600_000)
+      console.log(JSON.stringify(figures))
+      expect(figures.arrived).toBe(wanted)
+      expect(figures.rotations).toBeGreaterThan(8)
+      expect(figures.slowestStop).toBeLessThan(5)
+    },
+    3_600_000,
+  )
 
   test('puts lines together that Docker has cut, each stream for itself and across a rotation', async () => {
     const log = new DockerLog(join(folder, 'containers'), 'serena_mcp', { maxSize: 120_000 })
@@ -141,18 +171,24 @@ describe.skipIf(!built)('the log agent (needs otelcol in the cache)', () => {
     const line = 'z'.repeat(40_000)
     for (let number = 0; number < 8; number++) log.write(line)
     await vi.waitUntil(() => kept(arrivedAs('serena_mcp')).length >= 8, patient).catch(() => {})
-    expect(kept(arrivedAs('serena_mcp')).map(text => text.length)).toEqual(Array(8).fill(40_000))
+    expect(kept(arrivedAs('serena_mcp')).map((text) => text.length)).toEqual(Array(8).fill(40_000))
   }, 60_000)
 
   test('brings the journal, and takes sessions of SSE out of lines', async () => {
     const nginx = new DockerLog(join(folder, 'containers'), 'nginx_proxy')
     nginx.write('upstream timed out, request: "POST /messages/?session_id=5ecret_ID-9 HTTP/1.1"', 'stderr')
     const stamp = { __CURSOR: 'c', __REALTIME_TIMESTAMP: '1764331200000001' }
-    appendFileSync(join(folder, 'journal', 'journal.log'), recordOf({ ...stamp, MESSAGE: 'hello', PRIORITY: '3', SYSLOG_IDENTIFIER: 'sshd', _SYSTEMD_UNIT: 'ssh.service' }) + recordOf({ ...stamp, MESSAGE: 'from the kernel', PRIORITY: '6' }))
+    appendFileSync(
+      join(folder, 'journal', 'journal.log'),
+      recordOf({ ...stamp, MESSAGE: 'hello', PRIORITY: '3', SYSLOG_IDENTIFIER: 'sshd', _SYSTEMD_UNIT: 'ssh.service' }) +
+        recordOf({ ...stamp, MESSAGE: 'from the kernel', PRIORITY: '6' }),
+    )
     await agent.start()
     await expectAll('nginx_proxy', ['upstream timed out, request: "POST /messages/?session_id=… HTTP/1.1"'])
     await vi.waitUntil(() => loki.arrived.length >= 3, patient)
-    const journal = loki.arrived.filter(({ labels }) => labels['job'] === 'journal').map(({ labels: { unit, identifier, level }, time, line }) => ({ unit, identifier, level, time, line }))
+    const journal = loki.arrived
+      .filter(({ labels }) => labels['job'] === 'journal')
+      .map(({ labels: { unit, identifier, level }, time, line }) => ({ unit, identifier, level, time, line }))
     expect(journal).toEqual([
       { unit: 'ssh.service', identifier: 'sshd', level: 'error', time: '1764331200000001000', line: 'hello' },
       { unit: undefined, identifier: undefined, level: 'info', time: '1764331200000001000', line: 'from the kernel' },

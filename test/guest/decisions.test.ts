@@ -15,7 +15,7 @@ import { describe as describeSlot, type Observation } from '../../images/guest/s
 import { contents, image, imageWithoutGrafana, seeds } from './seed.ts'
 
 describe('the clock', () => {
-  test('is the host\'s where they differ by more than the hardware clock can tell', () => {
+  test("is the host's where they differ by more than the hardware clock can tell", () => {
     const host = 1_764_460_800
     for (const off of [-1400, -500, 0, 500, 1000, 2400]) expect(correction(host * 1000 + off, host)).toBeUndefined()
     for (const off of [-3_600_000, -2000, 3000, 86_400_000]) expect(correction(host * 1000 + off, host)).toBe(host * 1000 + 500)
@@ -27,7 +27,7 @@ describe('the clock', () => {
   })
 })
 
-test('dockerd\'s pool goes with the containers\' networks, and the image\'s other settings stay', () => {
+test("dockerd's pool goes with the containers' networks, and the image's other settings stay", () => {
   const inImage = readFileSync(join(import.meta.dirname, '../../images/rootfs/etc/docker/daemon.json'), 'utf8')
   expect(dockerSettings(inImage, {})).toBeUndefined()
   const moved = dockerSettings(inImage, { containers: '10.200.0.0/22' }) ?? ''
@@ -86,7 +86,10 @@ describe('patience', () => {
 })
 
 describe('the service address', () => {
-  const essentials = (seed: typeof seeds.both): string[] => wantedContainers(seed).filter(container => isEssential(seed, container)).map(container => container.name)
+  const essentials = (seed: typeof seeds.both): string[] =>
+    wantedContainers(seed)
+      .filter((container) => isEssential(seed, container))
+      .map((container) => container.name)
   test('needs what the slot is for: what is wrong with the logs does not take Serena away', () => {
     expect(essentials(seeds.both)).toEqual(['nginx_proxy', 'serena_mcp'])
     expect(essentials(seeds.serena)).toEqual(['nginx_proxy', 'serena_mcp', 'serena_mcp_sse'])
@@ -94,29 +97,53 @@ describe('the service address', () => {
   })
 
   test('needs the way in to what the slot is for, and no other', () => {
-    const seen = (serena: string[], logging: string[]): FrontSeen[] => [{ role: 'serena', problems: serena }, { role: 'logging', problems: logging }]
+    const seen = (serena: string[], logging: string[]): FrontSeen[] => [
+      { role: 'serena', problems: serena },
+      { role: 'logging', problems: logging },
+    ]
     const problem = ['nginx on port 8443: the certificate ended on 2026-01-01']
-    expect([letsIn(seeds.both, seen([], [])), letsIn(seeds.both, seen([], problem)), letsIn(seeds.both, seen(problem, []))]).toEqual([true, true, false])
-    expect([letsIn(seeds.logging, [{ role: 'logging', problems: problem }]), letsIn(seeds.logging, [{ role: 'logging', problems: [] }])]).toEqual([false, true])
+    expect([letsIn(seeds.both, seen([], [])), letsIn(seeds.both, seen([], problem)), letsIn(seeds.both, seen(problem, []))]).toEqual([
+      true,
+      true,
+      false,
+    ])
+    expect([
+      letsIn(seeds.logging, [{ role: 'logging', problems: problem }]),
+      letsIn(seeds.logging, [{ role: 'logging', problems: [] }]),
+    ]).toEqual([false, true])
     expect(letsIn(seeds.serena, [{ role: 'serena', problems: problem }])).toBe(false)
     // golden-watch asks at each of them by itself.
-    expect(fronts(seeds.both).map(({ role, port }) => [role, port])).toEqual([['serena', 443], ['logging', 8443]])
+    expect(fronts(seeds.both).map(({ role, port }) => [role, port])).toEqual([
+      ['serena', 443],
+      ['logging', 8443],
+    ])
   })
 })
 
 describe('status', () => {
   test('says why a container does not work, and what will stand still soon', () => {
-    const broken: Observation = { ...good, answering: new Set(names.filter(name => name !== 'loki')), reasons: new Map([['loki', 'status 500: Ingester is shutting down']]), warnings: ['the data disk is nearly full: 0.1 of 8.0 GiB are free'], restarted: new Set(['loki']) }
-    expect(describeSlot(slot, broken)).toMatchObject({ healthy: false, problems: ['the data disk is nearly full: 0.1 of 8.0 GiB are free', 'loki is unhealthy (status 500: Ingester is shutting down)'] })
+    const broken: Observation = {
+      ...good,
+      answering: new Set(names.filter((name) => name !== 'loki')),
+      reasons: new Map([['loki', 'status 500: Ingester is shutting down']]),
+      warnings: ['the data disk is nearly full: 0.1 of 8.0 GiB are free'],
+      restarted: new Set(['loki']),
+    }
+    expect(describeSlot(slot, broken)).toMatchObject({
+      healthy: false,
+      problems: ['the data disk is nearly full: 0.1 of 8.0 GiB are free', 'loki is unhealthy (status 500: Ingester is shutting down)'],
+    })
     // A disk that fills is no reason to keep a new slot from its users.
     expect(describeSlot(slot, { ...good, warnings: broken.warnings! })).toMatchObject({ healthy: true, problems: broken.warnings })
   })
 
   const slot = { seed: seeds.both, image: imageWithoutGrafana }
-  const names = wantedContainers(seeds.both).map(container => container.name).filter(name => name !== 'grafana')
+  const names = wantedContainers(seeds.both)
+    .map((container) => container.name)
+    .filter((name) => name !== 'grafana')
   const good: Observation = {
     disk: 'mounted',
-    containers: names.map(name => ({ id: name, name, state: 'running' })),
+    containers: names.map((name) => ({ id: name, name, state: 'running' })),
     answering: new Set(names),
     addresses: [seeds.both.address, seeds.both.service],
     cloneProblems: [],
@@ -127,7 +154,7 @@ describe('status', () => {
   test('is not healthy where clients do not get in, though every process answers', () => {
     const problem = 'nginx on port 443: the certificate ended on 2026-01-01'
     expect(describeSlot(slot, { ...good, frontProblems: [problem] })).toMatchObject({ healthy: false, problems: [problem] })
-    const without = new Set([...good.answering].filter(name => name !== 'nginx_proxy'))
+    const without = new Set([...good.answering].filter((name) => name !== 'nginx_proxy'))
     expect(describeSlot(slot, { ...good, answering: without, frontProblems: [problem] }).problems).toEqual(['nginx_proxy is starting'])
   })
 
@@ -138,29 +165,43 @@ describe('status', () => {
   })
 
   test('is not healthy while a service is silent or the address is elsewhere', () => {
-    const starting = describeSlot(slot, { ...good, answering: new Set(names.filter(name => name !== 'loki')) })
+    const starting = describeSlot(slot, { ...good, answering: new Set(names.filter((name) => name !== 'loki')) })
     expect(starting).toMatchObject({ healthy: false, services: { loki: { state: 'starting' } }, problems: ['loki is starting'] })
-    expect(describeSlot(slot, { ...good, restarted: new Set(['loki']), answering: new Set() }).services['loki']).toEqual({ state: 'unhealthy' })
-    expect(describeSlot(slot, { ...good, addresses: [seeds.both.address] })).toMatchObject({ healthy: false, serviceAddress: { held: false } })
+    expect(describeSlot(slot, { ...good, restarted: new Set(['loki']), answering: new Set() }).services['loki']).toEqual({
+      state: 'unhealthy',
+    })
+    expect(describeSlot(slot, { ...good, addresses: [seeds.both.address] })).toMatchObject({
+      healthy: false,
+      serviceAddress: { held: false },
+    })
   })
 
   test('without the data disk it needs the edge only, and says when the address stayed behind', () => {
     const edge = ['nginx_proxy', 'otelcol']
-    const idle: Observation = { ...good, disk: 'absent', containers: good.containers?.filter(entry => edge.includes(entry.name)), answering: new Set(edge), addresses: [seeds.both.address] }
+    const idle: Observation = {
+      ...good,
+      disk: 'absent',
+      containers: good.containers?.filter((entry) => edge.includes(entry.name)),
+      answering: new Set(edge),
+      addresses: [seeds.both.address],
+    }
     expect(describeSlot(slot, idle)).toMatchObject({ active: false, healthy: true, problems: [] })
-    expect(describeSlot(slot, { ...idle, addresses: good.addresses }).problems).toEqual(['the service address is still here without the data disk'])
+    expect(describeSlot(slot, { ...idle, addresses: good.addresses }).problems).toEqual([
+      'the service address is still here without the data disk',
+    ])
     expect(describeSlot(slot, { ...idle, containers: undefined, answering: new Set() })).toMatchObject({ healthy: false })
   })
 })
 
 describe('rendering', () => {
-  test('keeps every secret out of what is not a secret\'s own file', () => {
+  test("keeps every secret out of what is not a secret's own file", () => {
     const secrets = ['push-secret', 'admin-secret', 'host-key', 't0ken']
     for (const seed of Object.values(seeds)) {
       for (const file of renderFiles(seed, image, contents())) {
         const closed = ((file.mode ?? 0o644) & 0o077) === 0
         for (const secret of secrets) if (!closed) expect(file.content, file.path).not.toContain(secret)
-        if (/compose\.env|nginx\.conf|promtail\.yaml|otelcol\.yaml|loki\.yaml/.test(file.path)) for (const secret of secrets) expect(file.content, file.path).not.toContain(secret)
+        if (/compose\.env|nginx\.conf|promtail\.yaml|otelcol\.yaml|loki\.yaml/.test(file.path))
+          for (const secret of secrets) expect(file.content, file.path).not.toContain(secret)
       }
     }
   })
@@ -186,13 +227,23 @@ describe('rendering', () => {
     expect([promtailConfiguration(alone), otelcolConfiguration(alone)]).toEqual([undefined, undefined])
     const promtail = { ...seeds.serena, loki: { ...seeds.serena.loki!, agent: 'promtail' as const } }
     expect(list(composeEnvironment(promtail, image), 'GOLDEN_EDGE')).toBe('nginx_proxy promtail')
-    expect(renderFiles(promtail, image, contents()).map(({ path }) => path).filter(path => /otelcol|promtail/.test(path))).toEqual(['promtail.yaml', 'push-password', 'site-ca.pem'].map(name => `/run/golden/promtail/${name}`))
+    expect(
+      renderFiles(promtail, image, contents())
+        .map(({ path }) => path)
+        .filter((path) => /otelcol|promtail/.test(path)),
+    ).toEqual(['promtail.yaml', 'push-password', 'site-ca.pem'].map((name) => `/run/golden/promtail/${name}`))
   })
 
   test('Serena gets no trust in projects, and its shell only where the site says so', () => {
     const settings = seeds.serena.serena!
     const closed = JSON.parse(serenaConfiguration(settings, ['a']))
-    expect(closed).toMatchObject({ web_dashboard: false, agent_interface: 'tools', excluded_tools: ['execute_shell_command'], trusted_project_path_patterns: [], projects: ['/workspaces/projects/a'] })
+    expect(closed).toMatchObject({
+      web_dashboard: false,
+      agent_interface: 'tools',
+      excluded_tools: ['execute_shell_command'],
+      trusted_project_path_patterns: [],
+      projects: ['/workspaces/projects/a'],
+    })
     const open = JSON.parse(serenaConfiguration({ ...settings, shell: true, interface: 'repl' }, []))
     expect(open).toMatchObject({ agent_interface: 'REPL', excluded_tools: [], excluded_apis: [] })
     expect(JSON.parse(projectSettings('a'))).toEqual({ project_name: 'a', language_servers: ['python', 'typescript'] })

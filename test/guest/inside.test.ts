@@ -31,7 +31,7 @@ meet_peer() {
 on_peer() { nsenter -t "$peer" -n -- "$@"; }
 `
 
-describe.skipIf(noRoot)('inside the guest (needs root and the lab\'s Debian root in the cache)', () => {
+describe.skipIf(noRoot)("inside the guest (needs root and the lab's Debian root in the cache)", () => {
   let folder = ''
   let binds: Bind[] = []
 
@@ -42,13 +42,19 @@ describe.skipIf(noRoot)('inside the guest (needs root and the lab\'s Debian root
       mkdirSync(dirname(path), { recursive: true })
       if (Buffer.isBuffer(entry.content)) writeFileSync(path, entry.content, { mode: entry.mode })
     }
-    const seed: Seed = { ...seeds.serena, serena: { ...seeds.serena.serena!, projects: [
-      { name: 'playground' },
-      { name: 'website', git: 'file:///tmp/origin.git' },
-      { name: 'far', git: 'https://someone:t0ken@127.0.0.1:1/far.git' },
-    ] } }
+    const seed: Seed = {
+      ...seeds.serena,
+      serena: {
+        ...seeds.serena.serena!,
+        projects: [
+          { name: 'playground' },
+          { name: 'website', git: 'file:///tmp/origin.git' },
+          { name: 'far', git: 'https://someone:t0ken@127.0.0.1:1/far.git' },
+        ],
+      },
+    }
     writeFileSync(join(folder, 'seed.json'), JSON.stringify(seed))
-    writeFileSync(join(folder, 'wanted.json'), JSON.stringify(seed.serena?.projects.filter(project => project.git)))
+    writeFileSync(join(folder, 'wanted.json'), JSON.stringify(seed.serena?.projects.filter((project) => project.git)))
     writeFileSync(join(folder, 'image.json'), JSON.stringify(image))
     for (const [name, content] of Object.entries({ ...contents(), 'seed.json': JSON.stringify(seed) })) {
       mkdirSync(dirname(join(folder, 'contents', name)), { recursive: true })
@@ -65,7 +71,8 @@ describe.skipIf(noRoot)('inside the guest (needs root and the lab\'s Debian root
   })
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-  const inside = (script: string): Promise<unknown> => inRoot(root, ['bash', '-c', prelude + script], { binds, enter: ['unshare', '--net', '--'] })
+  const inside = (script: string): Promise<unknown> =>
+    inRoot(root, ['bash', '-c', prelude + script], { binds, enter: ['unshare', '--net', '--'] })
 
   test('projects are made, pushed to, cloned, and left alone when they are there', async () => {
     await inside(`

@@ -7,7 +7,7 @@ import { JournalCopy, lastRecord, recordOf, type JournalEntry } from '../../imag
 
 /** How many bytes the disk still takes. */
 const disk = vi.hoisted(() => ({ room: Infinity }))
-vi.mock('node:fs', async original => {
+vi.mock('node:fs', async (original) => {
   const real = await original<typeof import('node:fs')>()
   return {
     ...real,
@@ -22,7 +22,9 @@ vi.mock('node:fs', async original => {
 })
 
 let folder = ''
-beforeEach(() => { folder = mkdtempSync(join(tmpdir(), 'golden-journal-')) })
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'golden-journal-'))
+})
 afterEach(() => {
   disk.room = Infinity
   vi.restoreAllMocks()
@@ -30,17 +32,42 @@ afterEach(() => {
 })
 
 const entry = (number: number, fields: Partial<JournalEntry> = {}): JournalEntry => ({
-  __CURSOR: `c${number}`, __REALTIME_TIMESTAMP: `176433120000000${number}`, MESSAGE: `line ${number}`, PRIORITY: '4', SYSLOG_IDENTIFIER: 'sshd', _SYSTEMD_UNIT: 'ssh.service', ...fields,
+  __CURSOR: `c${number}`,
+  __REALTIME_TIMESTAMP: `176433120000000${number}`,
+  MESSAGE: `line ${number}`,
+  PRIORITY: '4',
+  SYSLOG_IDENTIFIER: 'sshd',
+  _SYSTEMD_UNIT: 'ssh.service',
+  ...fields,
 })
 
 test('an entry keeps its time to the microsecond, its unit, who wrote it and how bad it is', () => {
-  expect(JSON.parse(recordOf(entry(7)))).toEqual({ time: '2025-11-28T12:00:00.000007Z', cursor: 'c7', unit: 'ssh.service', identifier: 'sshd', level: 'warning', line: 'line 7' })
+  expect(JSON.parse(recordOf(entry(7)))).toEqual({
+    time: '2025-11-28T12:00:00.000007Z',
+    cursor: 'c7',
+    unit: 'ssh.service',
+    identifier: 'sshd',
+    level: 'warning',
+    line: 'line 7',
+  })
 })
 
 test('what is no text, is there twice or is missing is read all the same', () => {
-  const { PRIORITY: _, _SYSTEMD_UNIT: __, ...kernel } = entry(1, { MESSAGE: [...Buffer.from('grün\u001b')], SYSLOG_IDENTIFIER: ['kernel', 'other'] })
-  expect(JSON.parse(recordOf(kernel))).toEqual({ time: '2025-11-28T12:00:00.000001Z', cursor: 'c1', identifier: 'kernel', line: 'grün\u001b' })
-  expect(JSON.parse(recordOf(entry(2, { MESSAGE: null, _SYSTEMD_UNIT: 'session-12.scope' })))).toMatchObject({ line: '', unit: 'session.scope' })
+  const {
+    PRIORITY: _,
+    _SYSTEMD_UNIT: __,
+    ...kernel
+  } = entry(1, { MESSAGE: [...Buffer.from('grün\u001b')], SYSLOG_IDENTIFIER: ['kernel', 'other'] })
+  expect(JSON.parse(recordOf(kernel))).toEqual({
+    time: '2025-11-28T12:00:00.000001Z',
+    cursor: 'c1',
+    identifier: 'kernel',
+    line: 'grün\u001b',
+  })
+  expect(JSON.parse(recordOf(entry(2, { MESSAGE: null, _SYSTEMD_UNIT: 'session-12.scope' })))).toMatchObject({
+    line: '',
+    unit: 'session.scope',
+  })
 })
 
 test('the position is the last whole line, whatever a power failure left behind it', () => {
@@ -55,12 +82,15 @@ test('the position is the last whole line, whatever a power failure left behind 
 function journalctl(lines: readonly (JournalEntry | string)[], after: 'ends' | 'waits' = 'ends'): string {
   const program = join(folder, 'journalctl')
   writeFileSync(join(folder, 'entries'), lines.map((one) => `${typeof one === 'string' ? one : JSON.stringify(one)}\n`).join(''))
-  writeFileSync(program, `#!/bin/sh
+  writeFileSync(
+    program,
+    `#!/bin/sh
 echo start >> ${folder}/starts
 for word; do case "$word" in --after-cursor=*) after=\${word#*=} ;; esac; done
 if [ -n "$after" ]; then sed "1,/\\"__CURSOR\\":\\"$after\\"/d" ${folder}/entries; else cat ${folder}/entries; fi
 ${after === 'waits' ? 'exec sleep 60' : ''}
-`)
+`,
+  )
   chmodSync(program, 0o755)
   return program
 }
@@ -98,16 +128,18 @@ test('a full disk ends journalctl and nothing else, is said once, and the copy g
   await vi.waitUntil(() => readFileSync(join(place, 'journal.log'), 'utf8') === records.join(''), { timeout: 10_000 })
 })
 
-test('a record that can\'t be read is left out, and those behind it are not', async () => {
+test("a record that can't be read is left out, and those behind it are not", async () => {
   const said = vi.spyOn(console, 'error').mockImplementation(() => {})
-  const copy = new JournalCopy(join(folder, 'copy'), [journalctl([entry(0), 'secret}', { ...entry(1), __REALTIME_TIMESTAMP: 'never' }, entry(2)])])
+  const copy = new JournalCopy(join(folder, 'copy'), [
+    journalctl([entry(0), 'secret}', { ...entry(1), __REALTIME_TIMESTAMP: 'never' }, entry(2)]),
+  ])
   copy.start()
   await vi.waitUntil(() => !copy.running)
   expect(readFileSync(join(folder, 'copy/journal.log'), 'utf8')).toBe(recordOf(entry(0)) + recordOf(entry(2)))
-  expect(said.mock.calls).toEqual([['the copy of the journal: a record can\'t be read and is left out']])
+  expect(said.mock.calls).toEqual([["the copy of the journal: a record can't be read and is left out"]])
 })
 
-test('a file that can\'t be opened is said, and tried again', async () => {
+test("a file that can't be opened is said, and tried again", async () => {
   const said = vi.spyOn(console, 'error').mockImplementation(() => {})
   const place = join(folder, 'copy')
   mkdirSync(join(place, 'journal.log'), { recursive: true })

@@ -27,7 +27,13 @@ async function run(program: string, args: string[], ready: string): Promise<void
   child.stderr.on('data', (part: Buffer) => (said += part.toString()))
   for (;;) {
     if (child.exitCode !== null) throw new Error(`${program} ended: ${said.slice(-2000)}`)
-    if (await fetch(ready).then(answer => answer.ok, () => false)) return
+    if (
+      await fetch(ready).then(
+        (answer) => answer.ok,
+        () => false,
+      )
+    )
+      return
     await pause(100) // it is starting
   }
 }
@@ -42,7 +48,13 @@ const hour = 3_600_000
 
 /** What a query of the last hour finds, or of other hours around now. */
 async function query(expression: string, [from = -1, to = 0]: readonly number[] = []): Promise<readonly Result[]> {
-  const parameters = new URLSearchParams({ query: expression, start: String((Date.now() + from * hour) * 1e6), end: String((Date.now() + to * hour) * 1e6), step: '60', limit: '1000' })
+  const parameters = new URLSearchParams({
+    query: expression,
+    start: String((Date.now() + from * hour) * 1e6),
+    end: String((Date.now() + to * hour) * 1e6),
+    step: '60',
+    limit: '1000',
+  })
   const answer = await fetch(`${lokiUrl}/loki/api/v1/query_range?${parameters}`)
   if (!answer.ok) throw new Error(`${expression}: ${await answer.text()}`)
   return ((await answer.json()) as { data: { result: Result[] } }).data.result
@@ -55,7 +67,7 @@ const docker = (name: string, stream: string, text: string, at = Date.now()): st
 /** A record as Docker writes it for a line over 16 KiB: several, of which only the last one ends the line. */
 function cut(record: string): string[] {
   const whole = JSON.parse(record) as { log: string }
-  return (whole.log.match(/[^]{1,16384}/g) ?? []).map(log => JSON.stringify({ ...whole, log }) + '\n')
+  return (whole.log.match(/[^]{1,16384}/g) ?? []).map((log) => JSON.stringify({ ...whole, log }) + '\n')
 }
 
 const request = (status: number, user: string): string =>
@@ -67,8 +79,13 @@ const plan = await haveTools(['promtail'])
 let otelcol: Agent | undefined
 
 /** The plan's agent in a second slot, so that the lines of both can be told apart. */
-const withPromtail: Seed = { ...seeds.serena, slot: 'green', hostname: 'home-serena-green', loki: { ...seeds.serena.loki!, agent: 'promtail' } }
-const hosts = [['otelcol', 'home-serena-blue'], ...(plan ? [['promtail', 'home-serena-green']] as const : [])] as const
+const withPromtail: Seed = {
+  ...seeds.serena,
+  slot: 'green',
+  hostname: 'home-serena-green',
+  loki: { ...seeds.serena.loki!, agent: 'promtail' },
+}
+const hosts = [['otelcol', 'home-serena-blue'], ...(plan ? ([['promtail', 'home-serena-green']] as const) : [])] as const
 
 describe.skipIf(!built)('a log line (needs Loki and the collector in the cache; Promtail too, where that is there)', () => {
   beforeAll(async () => {
@@ -88,8 +105,17 @@ describe.skipIf(!built)('a log line (needs Loki and the collector in the cache; 
     write('aaa', [docker('serena_mcp', 'stderr', 'INFO tool read_file')])
     // A clock that was ahead, one that was set back, and what has waited for days; and a line that Docker cuts.
     const big = docker('clocks', 'stdout', 'z'.repeat(200_000))
-    write('ccc', [docker('clocks', 'stdout', 'ahead', Date.now() + 14 * hour), docker('clocks', 'stdout', 'now'), docker('clocks', 'stdout', 'late', Date.now() - 100 * hour), ...cut(big)])
-    write('bbb', [docker('nginx_proxy', 'stdout', request(200, 'me')), docker('nginx_proxy', 'stdout', request(401, '')), docker('nginx_proxy', 'stderr', 'upstream timed out, request: "POST /messages/?session_id=5ecret_ID-9 HTTP/1.1"')])
+    write('ccc', [
+      docker('clocks', 'stdout', 'ahead', Date.now() + 14 * hour),
+      docker('clocks', 'stdout', 'now'),
+      docker('clocks', 'stdout', 'late', Date.now() - 100 * hour),
+      ...cut(big),
+    ])
+    write('bbb', [
+      docker('nginx_proxy', 'stdout', request(200, 'me')),
+      docker('nginx_proxy', 'stdout', request(401, '')),
+      docker('nginx_proxy', 'stderr', 'upstream timed out, request: "POST /messages/?session_id=5ecret_ID-9 HTTP/1.1"'),
+    ])
     const settings = JSON.parse(promtailConfiguration(withPromtail) ?? '') as {
       server: Record<string, unknown>
       clients: Record<string, unknown>[]
@@ -102,15 +128,21 @@ describe.skipIf(!built)('a log line (needs Loki and the collector in the cache; 
       delete client['tls_config']
     }
     // The journal is this computer's own, and no business of a test.
-    settings.scrape_configs = settings.scrape_configs.filter(config => config.job_name === 'containers')
+    settings.scrape_configs = settings.scrape_configs.filter((config) => config.job_name === 'containers')
     const text = JSON.stringify(settings).replaceAll('/var/lib/docker/containers', containers).replaceAll('/var/lib/promtail', folder)
     writeFileSync(join(folder, 'promtail.yaml'), text)
 
     await run(tools.loki.path, [`-config.file=${join(folder, 'loki.yaml')}`], `${lokiUrl}/ready`)
-    if (plan) await run((await ensureTools(['promtail'])).promtail.path, [`-config.file=${join(folder, 'promtail.yaml')}`], `http://127.0.0.1:${promtail}/ready`)
+    if (plan)
+      await run(
+        (await ensureTools(['promtail'])).promtail.path,
+        [`-config.file=${join(folder, 'promtail.yaml')}`],
+        `http://127.0.0.1:${promtail}/ready`,
+      )
     otelcol = new Agent(tools.otelcol.path, folder, seeds.serena, { url: `${lokiUrl}/otlp/v1/logs`, json: false, port: metrics })
     await otelcol.start()
-    while ((await query('{job="containers", container_name!="clocks"}')).flatMap(stream => stream.values).length < 4 * hosts.length) await pause(200) // it is under way
+    while ((await query('{job="containers", container_name!="clocks"}')).flatMap((stream) => stream.values).length < 4 * hosts.length)
+      await pause(200) // it is under way
   }, 120_000)
 
   afterAll(async () => {
@@ -123,7 +155,9 @@ describe.skipIf(!built)('a log line (needs Loki and the collector in the cache; 
   })
 
   test.each(hosts)('is found by the labels of its container and its VM: %s', async (_agent, host) => {
-    const [serena] = await query(`{container_name="serena_mcp", host="${host}", role="serena", slot="${host.split('-')[2]}", image="ffffffffffff", group="serena"}`)
+    const [serena] = await query(
+      `{container_name="serena_mcp", host="${host}", role="serena", slot="${host.split('-')[2]}", image="ffffffffffff", group="serena"}`,
+    )
     expect(serena?.values.map(([, line]) => line)).toEqual(['INFO tool read_file'])
     expect(serena?.stream).toMatchObject({ stream: 'stderr', job: 'containers' })
     // The file's name holds the container's id: a stream for each container that ever ran.
@@ -136,13 +170,29 @@ describe.skipIf(!built)('a log line (needs Loki and the collector in the cache; 
   })
 
   test('is taken from any time that a clock may have said, and whole', async () => {
-    const lines = async (): Promise<string[]> => (await Promise.all([[-101, -99], [-1, 15]].map(async hours => query('{container_name="clocks", host="home-serena-blue"}', hours)))).flat().flatMap(stream => stream.values).map(([, line]) => line)
+    const lines = async (): Promise<string[]> =>
+      (
+        await Promise.all(
+          [
+            [-101, -99],
+            [-1, 15],
+          ].map(async (hours) => query('{container_name="clocks", host="home-serena-blue"}', hours)),
+        )
+      )
+        .flat()
+        .flatMap((stream) => stream.values)
+        .map(([, line]) => line)
     while ((await lines()).length < 4) await pause(200) // it is under way
-    expect((await lines()).map(line => line.slice(0, 10) + (line.length > 10 ? line.length : '')).sort()).toEqual(['ahead', 'late', 'now', 'zzzzzzzzzz200000'])
+    expect((await lines()).map((line) => line.slice(0, 10) + (line.length > 10 ? line.length : '')).sort()).toEqual([
+      'ahead',
+      'late',
+      'now',
+      'zzzzzzzzzz200000',
+    ])
   }, 30_000)
 
   test('is seen by every panel of the dashboards', async () => {
-    const found = await Promise.all(dashboardQueries().map(async expression => [expression, (await query(expression)).length] as const))
+    const found = await Promise.all(dashboardQueries().map(async (expression) => [expression, (await query(expression)).length] as const))
     expect(found.length).toBeGreaterThan(8)
     // There is no journal here; its queries must only be understood.
     for (const [expression, count] of found) if (!expression.includes('job="journal"')) expect(count, expression).toBeGreaterThan(0)
@@ -154,7 +204,7 @@ test('the dashboards ask the data source that is provisioned, and every panel ha
   const { uid } = (JSON.parse(datasource?.content ?? '') as { datasources: { uid: string }[] }).datasources[0]!
   for (const dashboard of Object.values(dashboards())) {
     const panels = (dashboard.panels ?? []) as { type: string; datasource?: { uid: string }; targets?: { expr: string }[] }[]
-    const real = panels.filter(panel => panel.type !== 'row')
+    const real = panels.filter((panel) => panel.type !== 'row')
     expect(real.length).toBeGreaterThan(0)
     for (const panel of real) {
       expect(panel.datasource?.uid).toBe(uid)

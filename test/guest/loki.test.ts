@@ -14,7 +14,7 @@ import { ensureTools, haveTools } from '../../tools/index.ts'
 import { freePorts } from './free-ports.ts'
 import { seeds } from './seed.ts'
 
-const possible = process.getuid?.() === 0 && await haveTools(['loki'])
+const possible = process.getuid?.() === 0 && (await haveTools(['loki']))
 const patient = { timeout: 60_000, interval: 200 }
 
 let folder = ''
@@ -29,11 +29,34 @@ const inside = (script: string, ...words: string[]): string => {
   return result.stdout
 }
 /** Fills what this user may fill. */
-const fill = (uid: number, file: string): string => inside('setpriv --reuid "$1" --regid "$1" --clear-groups dd if=/dev/zero of="$2" bs=64k 2> /dev/null || true', String(uid), join(folder, 'data', file))
+const fill = (uid: number, file: string): string =>
+  inside(
+    'setpriv --reuid "$1" --regid "$1" --clear-groups dd if=/dev/zero of="$2" bs=64k 2> /dev/null || true',
+    String(uid),
+    join(folder, 'data', file),
+  )
 
 async function startLoki(): Promise<void> {
   const { loki: program } = await ensureTools(['loki'])
-  loki = spawn('nsenter', ['--target', String(holder.pid), '--mount', 'setpriv', '--reuid', '10001', '--regid', '10001', '--clear-groups', program.path, `-config.file=${join(folder, 'loki.yaml')}`, `-runtime-config.file=${join(folder, 'overrides.yaml')}`, '-runtime-config.reload-period=1s'], { stdio: ['ignore', 'ignore', 'pipe'] })
+  loki = spawn(
+    'nsenter',
+    [
+      '--target',
+      String(holder.pid),
+      '--mount',
+      'setpriv',
+      '--reuid',
+      '10001',
+      '--regid',
+      '10001',
+      '--clear-groups',
+      program.path,
+      `-config.file=${join(folder, 'loki.yaml')}`,
+      `-runtime-config.file=${join(folder, 'overrides.yaml')}`,
+      '-runtime-config.reload-period=1s',
+    ],
+    { stdio: ['ignore', 'ignore', 'pipe'] },
+  )
   let said = ''
   loki.stderr?.on('data', (part: Buffer) => (said += part.toString()))
   while (!(await answers(`${url}/ready`))) {
@@ -67,7 +90,11 @@ truncate -s 64M "$1/disk"; mkfs.ext4 -q -m 1 "$1/disk"
 mount -o "loop,$2" "$1/disk" "$1/data"
 install -d -o 1000 -g 1000 "$1/data/projects"; install -d -o 10001 -g 10001 "$1/data/loki"
 echo ready; exec sleep infinity`
-    holder = spawn('unshare', ['--mount', '--propagation', 'private', 'setpriv', '--pdeathsig', 'KILL', 'sh', '-c', script, 'sh', folder, options], { stdio: ['ignore', 'pipe', 'inherit'] })
+    holder = spawn(
+      'unshare',
+      ['--mount', '--propagation', 'private', 'setpriv', '--pdeathsig', 'KILL', 'sh', '-c', script, 'sh', folder, options],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    )
     await once(holder.stdout!, 'data')
     await startLoki()
   }, 60_000)
@@ -79,7 +106,7 @@ echo ready; exec sleep infinity`
     rmSync(folder, { recursive: true, force: true })
   })
 
-  test('works on while projects fill the disk, counts as broken when it can\'t write, and comes back with the room', async () => {
+  test("works on while projects fill the disk, counts as broken when it can't write, and comes back with the room", async () => {
     expect(await lokiProblem(url)).toBeUndefined()
     inside('tune2fs -r 16384 "$(findmnt -n -o SOURCE "$1")"', join(folder, 'data'))
     fill(1000, 'projects/all')
@@ -98,14 +125,25 @@ echo ready; exec sleep infinity`
   }, 120_000)
 
   // Loki looks at a limit of its rate every 10 s.
-  test.skipIf(process.env['GOLDEN_TEST_LONG'] !== '1')('takes no lines at its share, which agents try again, and takes them again after', async () => {
-    writeFileSync(join(folder, 'overrides.yaml'), overridesOf({ retentionHours: 24, takes: false }))
-    const push = (): Promise<string> => post(`${url}/loki/api/v1/push`, JSON.stringify({ streams: [{ stream: { job: 'agent' }, values: [[`${Date.now()}000000`, 'a line']] }] })).then(() => 'taken', (error: Error) => error.message)
-    await vi.waitUntil(async () => (await push()).startsWith('status 429'), patient)
-    // Nothing is wrong with it: a restart would not help.
-    expect(await lokiProblem(url)).toBeUndefined()
-    writeFileSync(join(folder, 'overrides.yaml'), overridesOf({ retentionHours: 24, takes: true }))
-    await vi.waitUntil(async () => (await push()) === 'taken', patient)
-    expect(await lokiProblem(url)).toBeUndefined()
-  }, 150_000)
+  test.skipIf(process.env['GOLDEN_TEST_LONG'] !== '1')(
+    'takes no lines at its share, which agents try again, and takes them again after',
+    async () => {
+      writeFileSync(join(folder, 'overrides.yaml'), overridesOf({ retentionHours: 24, takes: false }))
+      const push = (): Promise<string> =>
+        post(
+          `${url}/loki/api/v1/push`,
+          JSON.stringify({ streams: [{ stream: { job: 'agent' }, values: [[`${Date.now()}000000`, 'a line']] }] }),
+        ).then(
+          () => 'taken',
+          (error: Error) => error.message,
+        )
+      await vi.waitUntil(async () => (await push()).startsWith('status 429'), patient)
+      // Nothing is wrong with it: a restart would not help.
+      expect(await lokiProblem(url)).toBeUndefined()
+      writeFileSync(join(folder, 'overrides.yaml'), overridesOf({ retentionHours: 24, takes: true }))
+      await vi.waitUntil(async () => (await push()) === 'taken', patient)
+      expect(await lokiProblem(url)).toBeUndefined()
+    },
+    150_000,
+  )
 })

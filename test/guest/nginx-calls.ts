@@ -66,11 +66,12 @@ export interface Order {
   readonly untilIdle?: boolean
 }
 
-
 /** golden-auth, with the socket where systemd has it. */
 async function startAuth(folder: string): Promise<ChildProcess> {
   const socket = join(folder, 'nginx', 'auth.sock')
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'nginx-auth.ts'), join(folder, 'auth'), socket], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'nginx-auth.ts'), join(folder, 'auth'), socket], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   await once(child.stdout, 'data')
   chmodSync(socket, 0o666)
   return child
@@ -82,7 +83,10 @@ const order = JSON.parse(readFileSync(orderFile, 'utf8')) as Order
 execFileSync('ip', ['link', 'set', 'lo', 'up'])
 for (const last of [11, 12, 21, 22]) execFileSync('ip', ['address', 'add', `172.30.0.${last}/32`, 'dev', 'lo'])
 writeFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', '80')
-if (order.silent) execFileSync('nft', ['-f', '-'], { input: `table ip silent { chain input { type filter hook input priority 0; ip daddr { ${order.silent.join(', ')} } drop; }; }` })
+if (order.silent)
+  execFileSync('nft', ['-f', '-'], {
+    input: `table ip silent { chain input { type filter hook input priority 0; ip daddr { ${order.silent.join(', ')} } drop; }; }`,
+  })
 
 const idle: Promise<unknown>[] = []
 /** What reached the stand-ins. */
@@ -94,16 +98,27 @@ async function standIn(address: string, port: number): Promise<Server> {
     const headers = { 'content-type': 'application/json', 'mcp-session-id': 's1' }
     requests.push(`${address} ${asked.method} ${asked.url} ${asked.headers['mcp-session-id'] ?? ''}`.trim())
     // The last two are what the health check looks for.
-    answer.writeHead(200, headers).end(JSON.stringify({ at: `${address}:${port}`, method: asked.method, url: asked.url, headers: asked.headers, serverInfo: {}, endpoint: '/messages/?session_id=s1' }))
+    answer
+      .writeHead(200, headers)
+      .end(
+        JSON.stringify({
+          at: `${address}:${port}`,
+          method: asked.method,
+          url: asked.url,
+          headers: asked.headers,
+          serverInfo: {},
+          endpoint: '/messages/?session_id=s1',
+        }),
+      )
   })
-  server.on('connection', socket => idle.push(once(socket, 'close')))
+  server.on('connection', (socket) => idle.push(once(socket, 'close')))
   server.listen(port, address)
   await once(server, 'listening')
   return server
 }
 
 function ask(call: Call): Promise<{ status: number | string; headers: IncomingHttpHeaders; body: string }> {
-  return new Promise(resolve => {
+  return new Promise((resolve) => {
     const options = {
       host: '127.0.0.1',
       port: call.port,
@@ -115,9 +130,12 @@ function ask(call: Call): Promise<{ status: number | string; headers: IncomingHt
       ...(call.auth === undefined ? {} : { auth: call.auth }),
     }
     if (call.raw !== undefined) return void askRaw(call, call.raw).then(resolve)
-    const sent = call.https === true ? httpsRequest({ ...options, rejectUnauthorized: false, servername: call.sni ?? call.host }) : httpRequest(options)
+    const sent =
+      call.https === true
+        ? httpsRequest({ ...options, rejectUnauthorized: false, servername: call.sni ?? call.host })
+        : httpRequest(options)
     sent.on('error', (error: NodeJS.ErrnoException) => resolve({ status: error.code ?? error.message, headers: {}, body: '' }))
-    sent.on('response', response => {
+    sent.on('response', (response) => {
       let body = ''
       response.setEncoding('utf8')
       response.on('data', (part: string) => (body += part))
@@ -129,15 +147,21 @@ function ask(call: Call): Promise<{ status: number | string; headers: IncomingHt
 
 /** Everything that comes back until the other side closes, or a whole answer is there. */
 function askRaw(call: Call, text: string): Promise<{ status: number | string; headers: IncomingHttpHeaders; body: string }> {
-  return new Promise(resolve => {
+  return new Promise((resolve) => {
     const target = { host: '127.0.0.1', port: call.port }
-    const socket = call.https === true ? connectTls({ ...target, rejectUnauthorized: false, servername: call.sni ?? call.host }) : connect(target)
+    const socket =
+      call.https === true ? connectTls({ ...target, rejectUnauthorized: false, servername: call.sni ?? call.host }) : connect(target)
     let seen = ''
     const done = (): void => {
       socket.destroy()
       const [, status = 'closed'] = /^HTTP\/1\.1 (\d+)/.exec(seen) ?? []
       const [head = '', body = ''] = seen.split(/\r\n\r\n(.*)/s)
-      const headers = Object.fromEntries(head.split('\r\n').slice(1).map(line => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 2)]))
+      const headers = Object.fromEntries(
+        head
+          .split('\r\n')
+          .slice(1)
+          .map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 2)]),
+      )
       resolve({ status: status === 'closed' ? status : Number(status), headers, body })
     }
     socket.setEncoding('utf8')
@@ -166,14 +190,16 @@ try {
   for (const call of order.calls) {
     const all = await Promise.all(Array.from({ length: call.times ?? 1 }, () => ask(call)))
     const shown = all.toSorted((a, b) => Number(b.status) - Number(a.status))[0]
-    answers[call.name] = { statuses: all.map(one => one.status), headers: shown?.headers ?? {}, body: shown?.body ?? '' }
+    answers[call.name] = { statuses: all.map((one) => one.status), headers: shown?.headers ?? {}, body: shown?.body ?? '' }
   }
   if (order.untilIdle === true) {
     const began = performance.now()
     await Promise.all(idle)
     answers['idle'] = { statuses: [Math.round(performance.now() - began)], headers: {}, body: String(idle.length) }
   }
-  const say = (name: string, what: unknown): void => { answers[name] = { statuses: [], headers: {}, body: JSON.stringify(what) } }
+  const say = (name: string, what: unknown): void => {
+    answers[name] = { statuses: [], headers: {}, body: JSON.stringify(what) }
+  }
   for (const credentials of order.clients ?? []) say(`client ${credentials}`, await clientSays(credentials))
   if (order.flood) say('flood', await flood(order.flood))
   if (order.health) {

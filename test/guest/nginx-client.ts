@@ -19,15 +19,22 @@ const oauth: OAuthClientProvider = {
 
 /** @param credentials `user:password`, or null for a client that has none */
 export async function clientSays(credentials: string | null): Promise<{ plain: string; withOauth: string }> {
-  const dispatcher = new Agent({ connect: { rejectUnauthorized: false, lookup: (_name, _options, done) => done(null, [{ address: '127.0.0.1', family: 4 }]) } })
+  const dispatcher = new Agent({
+    connect: { rejectUnauthorized: false, lookup: (_name, _options, done) => done(null, [{ address: '127.0.0.1', family: 4 }]) },
+  })
   const trusting = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
     const answer = await undiciFetch(String(input), { ...init, dispatcher } as object)
     // The library asks whether it is a Response of Node's own.
     return new Response(await answer.text(), { status: answer.status, headers: [...answer.headers] })
   }
-  const headers: Record<string, string> = credentials === null ? {} : { Authorization: `Basic ${Buffer.from(credentials).toString('base64')}` }
+  const headers: Record<string, string> =
+    credentials === null ? {} : { Authorization: `Basic ${Buffer.from(credentials).toString('base64')}` }
   const say = async (authProvider?: OAuthClientProvider): Promise<string> => {
-    const transport = new StreamableHTTPClientTransport(new URL('https://serena.example.org/mcp'), { fetch: trusting, requestInit: { headers }, ...(authProvider ? { authProvider } : {}) })
+    const transport = new StreamableHTTPClientTransport(new URL('https://serena.example.org/mcp'), {
+      fetch: trusting,
+      requestInit: { headers },
+      ...(authProvider ? { authProvider } : {}),
+    })
     const client = new Client({ name: 'test', version: '1' })
     try {
       await client.connect(transport as Transport)

@@ -17,9 +17,20 @@ export interface FloodOutcome {
 }
 
 function call(from: string, credentials: string): Promise<number | string> {
-  return new Promise(resolve => {
-    const sent = request({ host: '127.0.0.1', port: 443, localAddress: from, servername: 'serena.example.org', path: '/mcp', method: 'POST', auth: credentials, headers: { host: 'serena.example.org' }, rejectUnauthorized: false, agent: false })
-    sent.on('response', answer => answer.resume().on('end', () => resolve(answer.statusCode ?? 0)))
+  return new Promise((resolve) => {
+    const sent = request({
+      host: '127.0.0.1',
+      port: 443,
+      localAddress: from,
+      servername: 'serena.example.org',
+      path: '/mcp',
+      method: 'POST',
+      auth: credentials,
+      headers: { host: 'serena.example.org' },
+      rejectUnauthorized: false,
+      agent: false,
+    })
+    sent.on('response', (answer) => answer.resume().on('end', () => resolve(answer.statusCode ?? 0)))
     sent.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
     sent.end('{}')
   })
@@ -60,7 +71,11 @@ if (import.meta.main) {
   const until = performance.now() + seconds * 1000
   process.stdout.write(' ') // it begins
   for (let at = 0; performance.now() < until; at++) {
-    sent.push(call('127.0.1.1', `me:wrong${at}`).then(status => { bad[status] = (bad[status] ?? 0) + 1 }))
+    sent.push(
+      call('127.0.1.1', `me:wrong${at}`).then((status) => {
+        bad[status] = (bad[status] ?? 0) + 1
+      }),
+    )
     await pause(1000 / rate) // the rate is what is tested
   }
   await Promise.all(sent)

@@ -28,7 +28,7 @@ function line(user: string, password: string): string {
   return `${user}:$scrypt$ln=4,r=8,p=1$${base64(salt)}$${base64(scryptSync(password, salt, 32, { N: 16, r: 8, p: 1 }))}\n`
 }
 
-describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cache)', () => {
+describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cache)", () => {
   let folder = ''
   let files: Record<string, string> = {}
   let strong = ''
@@ -37,7 +37,24 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
     folder = mkdtempSync(join(tmpdir(), 'golden-nginx-'))
     await inRoot(
       root,
-      ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', '/made/key', '-out', '/made/pem', '-subj', '/CN=serena.example.org', '-days', '1'],
+      [
+        'openssl',
+        'req',
+        '-x509',
+        '-newkey',
+        'ec',
+        '-pkeyopt',
+        'ec_paramgen_curve:P-256',
+        '-nodes',
+        '-keyout',
+        '/made/key',
+        '-out',
+        '/made/pem',
+        '-subj',
+        '/CN=serena.example.org',
+        '-days',
+        '1',
+      ],
       { binds: [{ from: folder, to: '/made', writable: true }] },
     )
     files = contents(readFileSync(join(folder, 'pem'), 'utf8'), readFileSync(join(folder, 'key'), 'utf8'))
@@ -48,9 +65,18 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
   }, 60_000)
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-  const serenaAt = [{ address: '172.30.0.11', port: 9121 }, { address: '172.30.0.12', port: 9121 }]
+  const serenaAt = [
+    { address: '172.30.0.11', port: 9121 },
+    { address: '172.30.0.12', port: 9121 },
+  ]
 
-  function ask(seed: Seed, record: ImageRecord, upstreams: Order['upstreams'], calls: readonly Call[], more: Partial<Order> & { files?: Record<string, string> } = {}): { answers: Record<string, Answer>; log: string } {
+  function ask(
+    seed: Seed,
+    record: ImageRecord,
+    upstreams: Order['upstreams'],
+    calls: readonly Call[],
+    more: Partial<Order> & { files?: Record<string, string> } = {},
+  ): { answers: Record<string, Answer>; log: string } {
     const place = mkdtempSync(join(folder, 'run-'))
     for (const file of renderFiles(seed, record, { ...files, ...more.files })) {
       if (!/^\/run\/golden\/(nginx|auth)\//.test(file.path)) continue
@@ -67,7 +93,10 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
     const nginx = enterRoot(root, ['sh', '-c', start], { binds: [{ from: join(place, 'run/golden/nginx'), to: '/etc/golden/nginx' }] })
     const [input, output] = [join(place, 'order.json'), join(place, 'answers.json')]
     writeFileSync(input, JSON.stringify({ nginx, golden: join(place, 'run/golden'), upstreams, calls, ...more } satisfies Order))
-    const ran = spawnSync('unshare', ['--net', '--', process.execPath, join(import.meta.dirname, 'nginx-calls.ts'), input, output], { encoding: 'utf8', timeout: 170_000 })
+    const ran = spawnSync('unshare', ['--net', '--', process.execPath, join(import.meta.dirname, 'nginx-calls.ts'), input, output], {
+      encoding: 'utf8',
+      timeout: 170_000,
+    })
     if (ran.status !== 0) throw new Error(ran.stderr + ran.stdout)
     return { answers: JSON.parse(readFileSync(output, 'utf8')) as Record<string, Answer>, log: ran.stdout }
   }
@@ -76,24 +105,51 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
   const auth = 'me:right'
 
   test('lets go of an idle connection to Serena before Serena does, after 5 s', () => {
-    const upstreams = [{ address: '172.30.0.11', port: 9121 }, { address: '172.30.0.12', port: 9121 }]
-    const { answers } = ask(seeds.serena, image, upstreams, [
-      { name: 'mcp', ...https, path: '/mcp', method: 'POST', body: '{}', auth },
-      { name: 'sse', ...https, path: '/sse', auth },
-    ], { untilIdle: true })
+    const upstreams = [
+      { address: '172.30.0.11', port: 9121 },
+      { address: '172.30.0.12', port: 9121 },
+    ]
+    const { answers } = ask(
+      seeds.serena,
+      image,
+      upstreams,
+      [
+        { name: 'mcp', ...https, path: '/mcp', method: 'POST', body: '{}', auth },
+        { name: 'sse', ...https, path: '/sse', auth },
+      ],
+      { untilIdle: true },
+    )
     expect(Number(answers['idle']?.body)).toBeGreaterThanOrEqual(2)
     expect(answers['idle']?.statuses[0]).toBeLessThan(4000)
   })
 
   test('says every refusal of its own as JSON that MCP clients read out', () => {
     const name = (path: string): string => `GET ${path}`
-    const oauth = ['/.well-known/oauth-authorization-server', '/.well-known/oauth-authorization-server/mcp', '/.well-known/oauth-protected-resource', '/.well-known/oauth-protected-resource/mcp', '/.well-known/openid-configuration', '/.well-known/openid-configuration/mcp', '/mcp/.well-known/openid-configuration', '/register', '/authorize?x=1', '/token']
+    const oauth = [
+      '/.well-known/oauth-authorization-server',
+      '/.well-known/oauth-authorization-server/mcp',
+      '/.well-known/oauth-protected-resource',
+      '/.well-known/oauth-protected-resource/mcp',
+      '/.well-known/openid-configuration',
+      '/.well-known/openid-configuration/mcp',
+      '/mcp/.well-known/openid-configuration',
+      '/register',
+      '/authorize?x=1',
+      '/token',
+    ]
     const head = `POST /mcp HTTP/1.1\r\nHost: ${host}\r\n`
     const { answers, log } = ask(seeds.serena, image, serenaAt, [
       { name: 'none', ...https, path: '/mcp', method: 'POST', body: '{}' },
       { name: 'wrong', ...https, path: '/mcp', method: 'POST', body: '{}', auth: 'me:wrong' },
-      ...oauth.map(path => ({ name: name(path), ...https, path })),
-      { name: 'POST /register', ...https, path: '/register', method: 'POST', body: '{"redirect_uris":["http://localhost/x"]}', auth: 'me:wrong' },
+      ...oauth.map((path) => ({ name: name(path), ...https, path })),
+      {
+        name: 'POST /register',
+        ...https,
+        path: '/register',
+        method: 'POST',
+        body: '{"redirect_uris":["http://localhost/x"]}',
+        auth: 'me:wrong',
+      },
       { name: 'elsewhere', ...https, path: '/nowhere' },
       { name: 'TRACE', ...https, path: '/mcp', method: 'TRACE' },
       { name: 'a bad header', ...https, path: '', raw: `${head}Content-Length: x\r\n\r\n` },
@@ -107,19 +163,40 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
       { name: 'without TLS', port: 443, host, path: '', raw: `${head}\r\n` },
       { name: 'nonsense to the door', port: 80, host, path: '', raw: 'hello there\r\n\r\n' },
     ])
-    const statuses = { none: 401, wrong: 401, 'POST /register': 404, elsewhere: 404, TRACE: 405, 'a bad header': 400, 'two hosts': 400, 'no HTTP': 400, 'a large header': 400, 'a long address': 414, 'too large': 413, 'an unknown transfer': 501, 'HTTP/3': 505, 'without TLS': 400, 'nonsense to the door': 400, ...Object.fromEntries(oauth.map(path => [name(path), 404])) }
+    const statuses = {
+      none: 401,
+      wrong: 401,
+      'POST /register': 404,
+      elsewhere: 404,
+      TRACE: 405,
+      'a bad header': 400,
+      'two hosts': 400,
+      'no HTTP': 400,
+      'a large header': 400,
+      'a long address': 414,
+      'too large': 413,
+      'an unknown transfer': 501,
+      'HTTP/3': 505,
+      'without TLS': 400,
+      'nonsense to the door': 400,
+      ...Object.fromEntries(oauth.map((path) => [name(path), 404])),
+    }
     for (const [which, status] of Object.entries(statuses)) {
       const answer = answers[which]
       expect(answer?.statuses, which).toEqual([status])
       expect(answer?.headers['content-type'], which).toBe('application/json')
-      expect(JSON.parse(answer?.body ?? ''), which).toEqual({ error: expect.stringMatching(/^[a-z_]+$/), error_description: expect.stringMatching(/^[ -!#-[\]-~]{15,}$/) })
+      expect(JSON.parse(answer?.body ?? ''), which).toEqual({
+        error: expect.stringMatching(/^[a-z_]+$/),
+        error_description: expect.stringMatching(/^[ -!#-[\]-~]{15,}$/),
+      })
     }
     for (const which of ['none', 'wrong']) {
       expect(answers[which]?.headers['www-authenticate'], which).toMatch(/^Basic realm=/)
       expect(answers[which]?.headers['strict-transport-security'], which).toBeDefined()
       expect(answers[which]?.body).toMatch(/user name and password were not accepted/)
     }
-    for (const path of ['/register', ...oauth]) expect(answers[path === '/register' ? 'POST /register' : name(path)]?.body).toMatch(/no OAuth/)
+    for (const path of ['/register', ...oauth])
+      expect(answers[path === '/register' ? 'POST /register' : name(path)]?.body).toMatch(/no OAuth/)
     expect(answers['nonsense to the door']?.headers).not.toHaveProperty('strict-transport-security')
     // The log has what was asked for, not the page that says no.
     expect(log).not.toContain('golden-refusal"')
@@ -137,8 +214,27 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
   }, 90_000)
 
   test('takes a slash at the end of an address for none', () => {
-    const { answers } = ask(seeds.serena, image, serenaAt, ['/mcp/', '/mcp/?x=1', '//mcp', '/sse/', '/messages?session_id=1'].map(path => ({ name: path, ...https, path, method: 'POST', body: '{}', auth })))
-    const seen = Object.fromEntries(Object.entries(answers).map(([name, answer]) => [name, answer.statuses[0] === 200 ? (({ at, method, url }) => `${method} ${at}${url}`)(JSON.parse(answer.body) as Record<string, string>) : answer.statuses[0]]))
+    const { answers } = ask(
+      seeds.serena,
+      image,
+      serenaAt,
+      ['/mcp/', '/mcp/?x=1', '//mcp', '/sse/', '/messages?session_id=1'].map((path) => ({
+        name: path,
+        ...https,
+        path,
+        method: 'POST',
+        body: '{}',
+        auth,
+      })),
+    )
+    const seen = Object.fromEntries(
+      Object.entries(answers).map(([name, answer]) => [
+        name,
+        answer.statuses[0] === 200
+          ? (({ at, method, url }) => `${method} ${at}${url}`)(JSON.parse(answer.body) as Record<string, string>)
+          : answer.statuses[0],
+      ]),
+    )
     expect(seen).toEqual({
       '/mcp/': 'POST 172.30.0.11:9121/mcp',
       '/mcp/?x=1': 'POST 172.30.0.11:9121/mcp?x=1',
@@ -161,14 +257,20 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
     expect(bad['401']).toBeLessThanOrEqual(tries.burst + 10)
   }, 180_000)
 
-  test.skipIf(process.env['GOLDEN_TEST_LONG'] !== '1')('leaves what others wait within one and a half times, 50 wrong passwords a second (needs GOLDEN_TEST_LONG=1 and an idle machine)', () => {
-    const { answers } = ask(seeds.serena, image, serenaAt, [], { files: { 'htpasswd/serena': strong }, flood: { seconds: 30, rate: 50 } })
-    const { quiet, flooded, good } = JSON.parse(answers['flood']?.body ?? '') as FloodOutcome
-    expect(new Set(good)).toEqual(new Set([200]))
-    const p95 = (list: number[]): number => list.sort((a, b) => a - b)[Math.floor(list.length * 0.95)] ?? 0
-    console.log(`p95 alone ${p95(quiet).toFixed(1)} ms (${quiet.length} requests), flooded ${p95(flooded).toFixed(1)} ms (${flooded.length})`)
-    expect(p95(flooded)).toBeLessThan(1.5 * p95(quiet))
-  }, 180_000)
+  test.skipIf(process.env['GOLDEN_TEST_LONG'] !== '1')(
+    'leaves what others wait within one and a half times, 50 wrong passwords a second (needs GOLDEN_TEST_LONG=1 and an idle machine)',
+    () => {
+      const { answers } = ask(seeds.serena, image, serenaAt, [], { files: { 'htpasswd/serena': strong }, flood: { seconds: 30, rate: 50 } })
+      const { quiet, flooded, good } = JSON.parse(answers['flood']?.body ?? '') as FloodOutcome
+      expect(new Set(good)).toEqual(new Set([200]))
+      const p95 = (list: number[]): number => list.sort((a, b) => a - b)[Math.floor(list.length * 0.95)] ?? 0
+      console.log(
+        `p95 alone ${p95(quiet).toFixed(1)} ms (${quiet.length} requests), flooded ${p95(flooded).toFixed(1)} ms (${flooded.length})`,
+      )
+      expect(p95(flooded)).toBeLessThan(1.5 * p95(quiet))
+    },
+    180_000,
+  )
 
   test('says no before it takes in what a stranger sends', () => {
     const head = `POST /mcp HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 16000000\r\n`
@@ -182,10 +284,25 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
   }, 90_000)
 
   test('says 503, and when to come again, while golden-auth is away', () => {
-    const { answers } = ask(seeds.both, image, serenaAt, [
-      { name: 'mcp', ...https, path: '/mcp', method: 'POST', body: '{}', auth },
-      { name: 'push', https: true, port: 8443, host: '10.77.0.60', path: '/loki/api/v1/push', method: 'POST', body: '{}', auth: 'promtail:push' },
-    ], { noAuth: true })
+    const { answers } = ask(
+      seeds.both,
+      image,
+      serenaAt,
+      [
+        { name: 'mcp', ...https, path: '/mcp', method: 'POST', body: '{}', auth },
+        {
+          name: 'push',
+          https: true,
+          port: 8443,
+          host: '10.77.0.60',
+          path: '/loki/api/v1/push',
+          method: 'POST',
+          body: '{}',
+          auth: 'promtail:push',
+        },
+      ],
+      { noAuth: true },
+    )
     for (const which of ['mcp', 'push']) {
       expect(answers[which]).toMatchObject({ statuses: [503], headers: { 'retry-after': '2' } })
       expect(answers[which]?.body).toMatch(/can not check user names and passwords/)
@@ -210,13 +327,22 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
 
   describe('to its own health check', () => {
     const authority = makeAuthority('test', new Date(), [host, seeds.serena.service, seeds.logging.service, 'mail.example.org'])
-    const pair = async (names: [string, ...string[]], now = new Date()): Promise<{ certificate: string; key: string }> => makeServerCertificate(await authority, names, now)
+    const pair = async (names: [string, ...string[]], now = new Date()): Promise<{ certificate: string; key: string }> =>
+      makeServerCertificate(await authority, names, now)
     type Health = { front: string[]; session: string[]; requests: string[] }
-    async function health(seed: Seed, changes: { public?: { certificate: string; key: string }; probe?: string; noAuth?: boolean } = {}): Promise<Health> {
-      const front = changes.public ?? await pair([host, seed.service])
+    async function health(
+      seed: Seed,
+      changes: { public?: { certificate: string; key: string }; probe?: string; noAuth?: boolean } = {},
+    ): Promise<Health> {
+      const front = changes.public ?? (await pair([host, seed.service]))
       const logging = await pair([seed.service])
       const { answers } = ask(seed, image, [...serenaAt, { address: '172.30.0.21', port: 3100 }], [], {
-        files: { 'tls/public.pem': front.certificate, 'tls/public.key': front.key, 'tls/logging.pem': logging.certificate, 'tls/logging.key': logging.key },
+        files: {
+          'tls/public.pem': front.certificate,
+          'tls/public.key': front.key,
+          'tls/logging.pem': logging.certificate,
+          'tls/logging.key': logging.key,
+        },
         health: { seed, probe: changes.probe ?? probe },
         ...(changes.noAuth === true ? { noAuth: true } : {}),
       })
@@ -224,30 +350,69 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
     }
 
     test('is well where clients get in, and leaves no session behind', async () => {
-      expect(await health(seeds.serena)).toEqual({ front: [], session: [], requests: ['172.30.0.11 GET /mcp', '172.30.0.11 POST /mcp', '172.30.0.11 DELETE /mcp s1', '172.30.0.12 GET /sse'] })
+      expect(await health(seeds.serena)).toEqual({
+        front: [],
+        session: [],
+        requests: ['172.30.0.11 GET /mcp', '172.30.0.11 POST /mcp', '172.30.0.11 DELETE /mcp s1', '172.30.0.12 GET /sse'],
+      })
       expect(await health(seeds.both)).toMatchObject({ front: [], session: [] })
     }, 90_000)
 
-    test('is not well with a certificate and somebody else\'s key, with which nginx starts', async () => {
-      await inRoot(root, ['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', '/made/rsa.key', '-out', '/made/rsa.pem', '-subj', `/CN=${host}`, '-addext', `subjectAltName=DNS:${host}`, '-days', '1'], { binds: [{ from: folder, to: '/made', writable: true }] })
-      const { front } = await health(seeds.serena, { public: { certificate: readFileSync(join(folder, 'rsa.pem'), 'utf8'), key: (await pair([host])).key } })
+    test("is not well with a certificate and somebody else's key, with which nginx starts", async () => {
+      await inRoot(
+        root,
+        [
+          'openssl',
+          'req',
+          '-x509',
+          '-newkey',
+          'rsa:2048',
+          '-nodes',
+          '-keyout',
+          '/made/rsa.key',
+          '-out',
+          '/made/rsa.pem',
+          '-subj',
+          `/CN=${host}`,
+          '-addext',
+          `subjectAltName=DNS:${host}`,
+          '-days',
+          '1',
+        ],
+        { binds: [{ from: folder, to: '/made', writable: true }] },
+      )
+      const { front } = await health(seeds.serena, {
+        public: { certificate: readFileSync(join(folder, 'rsa.pem'), 'utf8'), key: (await pair([host])).key },
+      })
       expect(front).toEqual([expect.stringMatching(/^nginx on port 443: no connection for serena\.example\.org: /)])
     }, 90_000)
 
     test('is not well with a certificate for another name, or one that has ended', async () => {
-      expect((await health(seeds.serena, { public: await pair(['mail.example.org']) })).front).toEqual(['nginx on port 443: the certificate is not for serena.example.org, but for DNS:mail.example.org'])
-      expect((await health(seeds.serena, { public: await pair([host], new Date('2020-01-01')) })).front).toEqual([expect.stringMatching(/^nginx on port 443: the certificate ended on 2022-/)])
+      expect((await health(seeds.serena, { public: await pair(['mail.example.org']) })).front).toEqual([
+        'nginx on port 443: the certificate is not for serena.example.org, but for DNS:mail.example.org',
+      ])
+      expect((await health(seeds.serena, { public: await pair([host], new Date('2020-01-01')) })).front).toEqual([
+        expect.stringMatching(/^nginx on port 443: the certificate ended on 2022-/),
+      ])
     }, 90_000)
 
     test('is not well without golden-auth, or with one that does not know it', async () => {
-      expect((await health(seeds.both, { noAuth: true })).front).toEqual(['nginx on port 443: golden-auth does not answer', 'nginx on port 8443: golden-auth does not answer'])
-      expect((await health(seeds.serena, { probe: 'of another boot' })).front).toEqual(['nginx on port 443: golden-auth does not know the health check of this boot'])
+      expect((await health(seeds.both, { noAuth: true })).front).toEqual([
+        'nginx on port 443: golden-auth does not answer',
+        'nginx on port 8443: golden-auth does not answer',
+      ])
+      expect((await health(seeds.serena, { probe: 'of another boot' })).front).toEqual([
+        'nginx on port 443: golden-auth does not know the health check of this boot',
+      ])
     }, 90_000)
   })
 
   test('lets in who knows the password, and hands nothing of it on', () => {
     const seed: Seed = { ...seeds.serena, public: { ...seeds.serena.public, httpsPort: 8444 } }
-    const upstreams = [{ address: '172.30.0.11', port: 9121 }, { address: '172.30.0.12', port: 9121 }]
+    const upstreams = [
+      { address: '172.30.0.11', port: 9121 },
+      { address: '172.30.0.12', port: 9121 },
+    ]
     const { answers, log } = ask(seed, image, upstreams, [
       { name: 'no password', ...https, path: '/mcp', method: 'POST', body: '{}' },
       { name: 'wrong password', ...https, path: '/mcp', auth: 'me:wrong' },
@@ -255,7 +420,14 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
       { name: 'messages without password', ...https, path: '/messages/?session_id=secret1' },
       { name: 'mcp', ...https, path: '/mcp', method: 'POST', body: '{}', auth },
       { name: 'sse', ...https, path: '/sse', auth },
-      { name: 'messages', ...https, path: '/messages/?session_id=secret2', method: 'POST', body: JSON.stringify('x'.repeat(500_000)), auth },
+      {
+        name: 'messages',
+        ...https,
+        path: '/messages/?session_id=secret2',
+        method: 'POST',
+        body: JSON.stringify('x'.repeat(500_000)),
+        auth,
+      },
       { name: 'oauth', ...https, path: '/.well-known/oauth-authorization-server' },
       { name: 'oauth of a resource', ...https, path: '/.well-known/oauth-protected-resource/mcp' },
       { name: 'register', ...https, path: '/register', method: 'POST', body: '{}' },
@@ -267,9 +439,11 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
       { name: 'flood', ...https, path: '/mcp', times: 180 },
     ])
     const status = (name: string): number | string | undefined => answers[name]?.statuses[0]
-    for (const name of ['no password', 'wrong password', 'sse without password', 'messages without password']) expect(status(name), name).toBe(401)
+    for (const name of ['no password', 'wrong password', 'sse without password', 'messages without password'])
+      expect(status(name), name).toBe(401)
     for (const name of ['oauth', 'oauth of a resource', 'register']) expect(status(name), name).toBe(404)
-    const seen = (name: string): { at: string; url: string; headers: Record<string, string> } => JSON.parse(answers[name]?.body ?? '') as ReturnType<typeof seen>
+    const seen = (name: string): { at: string; url: string; headers: Record<string, string> } =>
+      JSON.parse(answers[name]?.body ?? '') as ReturnType<typeof seen>
     expect(seen('mcp')).toMatchObject({ at: '172.30.0.11:9121', url: '/mcp' })
     expect(answers['mcp']?.headers['mcp-session-id']).toBe('s1')
     expect(answers['mcp']?.headers['strict-transport-security']).toMatch(/max-age=\d{8}/)
@@ -285,25 +459,38 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
     expect(answers['flood']?.statuses).toContain(429)
     expect(answers['flood']?.headers['retry-after']).toBe('2')
     expect(JSON.parse(answers['flood']?.body ?? '')).toMatchObject({ error: 'too_many_requests' })
-    const lines = log.split('\n').filter(text => text.startsWith('{')).map(text => JSON.parse(text) as Record<string, unknown>)
-    expect(lines.find(entry => entry['path'] === '/mcp' && entry['status'] === 200)).toMatchObject({ user: 'me', method: 'POST', host })
+    const lines = log
+      .split('\n')
+      .filter((text) => text.startsWith('{'))
+      .map((text) => JSON.parse(text) as Record<string, unknown>)
+    expect(lines.find((entry) => entry['path'] === '/mcp' && entry['status'] === 200)).toMatchObject({ user: 'me', method: 'POST', host })
     expect(log).not.toMatch(/secret1|secret2|right|bWU6/)
   }, 90_000)
 
   test('says 503 and not 404 while Serena is away, and 404 for a transport that the site does not have', () => {
-    const { answers } = ask(seeds.both, image, [], [
-      { name: 'mcp', ...https, path: '/mcp', method: 'POST', body: '{}', auth },
-      { name: 'sse', ...https, path: '/sse', auth },
-    ])
+    const { answers } = ask(
+      seeds.both,
+      image,
+      [],
+      [
+        { name: 'mcp', ...https, path: '/mcp', method: 'POST', body: '{}', auth },
+        { name: 'sse', ...https, path: '/sse', auth },
+      ],
+    )
     expect(answers['mcp']).toMatchObject({ statuses: [503], headers: { 'retry-after': '2' } })
     expect(answers['sse']?.statuses).toEqual([404])
-    const stopped = ask(seeds.both, image, [], [{ name: 'mcp', ...https, path: '/mcp', method: 'POST', body: '{}', auth }], { silent: ['172.30.0.11'] }).answers
+    const stopped = ask(seeds.both, image, [], [{ name: 'mcp', ...https, path: '/mcp', method: 'POST', body: '{}', auth }], {
+      silent: ['172.30.0.11'],
+    }).answers
     expect(stopped['mcp']).toMatchObject({ statuses: [503], headers: { 'retry-after': '2' } })
   }, 90_000)
 
   test('offers of Loki the push alone, with a password of its own, and Grafana or the reason why not', () => {
     const logging = { https: true, port: 8443, host: '10.77.0.60' } as const
-    const upstreams = [{ address: '172.30.0.21', port: 3100 }, { address: '172.30.0.22', port: 3000 }]
+    const upstreams = [
+      { address: '172.30.0.21', port: 3100 },
+      { address: '172.30.0.22', port: 3000 },
+    ]
     const calls: Call[] = [
       { name: 'push', ...logging, path: '/loki/api/v1/push', method: 'POST', body: '{}', auth: 'promtail:push' },
       { name: 'otlp', ...logging, path: '/otlp/v1/logs', method: 'POST', body: '{}', auth: 'promtail:push' },
@@ -320,7 +507,19 @@ describe.skipIf(noRoot)('nginx (needs root and the lab\'s Debian root in the cac
     ]
     const { answers } = ask(seeds.both, image, upstreams, calls)
     const statuses = Object.fromEntries(Object.entries(answers).map(([name, answer]) => [name, answer.statuses[0]]))
-    expect(statuses).toMatchObject({ push: 200, otlp: 200, 'otlp, wrong': 503, 'otlp, other path': 404, 'push without password': 401, 'push as a user of Serena': 401, query: 404, labels: 404, 'around the corner': 404, grafana: 200, 'loki at the front': 404 })
+    expect(statuses).toMatchObject({
+      push: 200,
+      otlp: 200,
+      'otlp, wrong': 503,
+      'otlp, other path': 404,
+      'push without password': 401,
+      'push as a user of Serena': 401,
+      query: 404,
+      labels: 404,
+      'around the corner': 404,
+      grafana: 200,
+      'loki at the front': 404,
+    })
     expect(answers['push']?.body).not.toContain('authorization')
     expect(answers['mcp here']?.body).toContain('172.30.0.22:3000') // Grafana's own 404, never Serena
     const without = ask(seeds.both, imageWithoutGrafana, upstreams, calls).answers

@@ -32,7 +32,24 @@ beforeAll(async () => {
   if (noRoot) return
   await inRoot(
     root,
-    ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', '/made/key', '-out', '/made/pem', '-subj', '/CN=serena.example.org', '-days', '1'],
+    [
+      'openssl',
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-keyout',
+      '/made/key',
+      '-out',
+      '/made/pem',
+      '-subj',
+      '/CN=serena.example.org',
+      '-days',
+      '1',
+    ],
     { binds: [{ from: folder, to: '/made', writable: true }] },
   )
   certificate = { pem: readFileSync(join(folder, 'pem'), 'utf8'), key: readFileSync(join(folder, 'key'), 'utf8') }
@@ -55,22 +72,34 @@ function lay(variant: (typeof variants)[number]): string {
   return join(place, 'run', 'golden')
 }
 
-describe.skipIf(noRoot)('in the lab\'s Debian root (needs root and that root in the cache)', () => {
-  test.each(variants)('nginx accepts its configuration: $name', async variant => {
+describe.skipIf(noRoot)("in the lab's Debian root (needs root and that root in the cache)", () => {
+  test.each(variants)('nginx accepts its configuration: $name', async (variant) => {
     const binds: Bind[] = [{ from: join(lay(variant), 'nginx'), to: '/etc/golden/nginx' }]
     // Its log is a pipe, as Docker gives it one; Node's own "pipes" are sockets, which can't be opened by name.
-    const { stdout } = await inRoot(root, ['sh', '-c', 'nginx -t -e stderr -c /etc/golden/nginx/nginx.conf 2>&1 | cat'], { binds, enter: isolated })
+    const { stdout } = await inRoot(root, ['sh', '-c', 'nginx -t -e stderr -c /etc/golden/nginx/nginx.conf 2>&1 | cat'], {
+      binds,
+      enter: isolated,
+    })
     expect(stdout).toContain('test is successful')
     expect(stdout).not.toContain('[warn]')
   })
 
-  test.each(variants)('Compose accepts its file and starts what the image has: $name', async variant => {
+  test.each(variants)('Compose accepts its file and starts what the image has: $name', async (variant) => {
     const run = lay(variant)
     const binds: Bind[] = [
       { from: run, to: '/run/golden' },
       { from: join(rootfs, 'opt/golden/compose'), to: '/opt/golden/compose' },
     ]
-    const asked = ['/usr/libexec/docker/cli-plugins/docker-compose', '--env-file', '/run/golden/compose.env', '-f', '/opt/golden/compose/compose.yaml', 'config', '--format', 'json']
+    const asked = [
+      '/usr/libexec/docker/cli-plugins/docker-compose',
+      '--env-file',
+      '/run/golden/compose.env',
+      '-f',
+      '/opt/golden/compose/compose.yaml',
+      'config',
+      '--format',
+      'json',
+    ]
     const { stdout } = await inRoot(root, asked, { binds })
     const { services } = JSON.parse(stdout) as { services: Record<string, Record<string, unknown>> }
     for (const container of presentContainers(variant.seed, variant.image)) {
@@ -108,28 +137,53 @@ describe.skipIf(noRoot)('in the lab\'s Debian root (needs root and that root in 
       { from: join(rootfs, 'etc/ssh/sshd_config.d/10-golden.conf'), to: '/etc/ssh/sshd_config.d/10-golden.conf' },
       { from: join(folder, 'host'), to: '/run/golden/ssh/ssh_host_ed25519_key' },
     ]
-    const shown = await inRoot(root, ['sh', '-c', 'mkdir -p /run/sshd && /usr/sbin/sshd -T -C user=projects,host=h,addr=10.0.0.9'], { binds })
+    const shown = await inRoot(root, ['sh', '-c', 'mkdir -p /run/sshd && /usr/sbin/sshd -T -C user=projects,host=h,addr=10.0.0.9'], {
+      binds,
+    })
     const settings = shown.stdout.split('\n')
-    for (const line of ['permitrootlogin no', 'passwordauthentication no', 'kbdinteractiveauthentication no', 'allowtcpforwarding no', 'permittty no', 'forcecommand /usr/local/bin/golden-projects-shell', 'chrootdirectory /opt/golden/jail', 'hostkey /run/golden/ssh/ssh_host_ed25519_key', 'authorizedkeysfile /run/golden/ssh/authorized_keys/%u']) {
+    for (const line of [
+      'permitrootlogin no',
+      'passwordauthentication no',
+      'kbdinteractiveauthentication no',
+      'allowtcpforwarding no',
+      'permittty no',
+      'forcecommand /usr/local/bin/golden-projects-shell',
+      'chrootdirectory /opt/golden/jail',
+      'hostkey /run/golden/ssh/ssh_host_ed25519_key',
+      'authorizedkeysfile /run/golden/ssh/authorized_keys/%u',
+    ]) {
       expect(settings).toContain(line)
     }
-    expect(settings.filter(line => line.startsWith('hostkey '))).toHaveLength(1)
-    expect(settings.filter(line => line.startsWith('allowusers '))).toEqual(['allowusers projects', 'allowusers admin'])
+    expect(settings.filter((line) => line.startsWith('hostkey '))).toHaveLength(1)
+    expect(settings.filter((line) => line.startsWith('allowusers '))).toEqual(['allowusers projects', 'allowusers admin'])
   })
 
   test('systemd finds nothing wrong with the units', async () => {
     const units = join(rootfs, 'usr/lib/systemd/system')
-    const names = readdirSync(units).filter(name => name.startsWith('golden-') || name.endsWith('.mount'))
+    const names = readdirSync(units).filter((name) => name.startsWith('golden-') || name.endsWith('.mount'))
     const place = mkdtempSync(join(folder, 'units-'))
     cpSync(units, place, { recursive: true })
     const binds: Bind[] = [
       { from: place, to: '/etc/systemd/system.attached' },
-      ...['usr/local/sbin/golden-compose', 'usr/local/sbin/golden-firewall', 'usr/local/sbin/golden-release-address'].map(path => ({ from: join(rootfs, path), to: `/${path}` })),
+      ...['usr/local/sbin/golden-compose', 'usr/local/sbin/golden-firewall', 'usr/local/sbin/golden-release-address'].map((path) => ({
+        from: join(rootfs, path),
+        to: `/${path}`,
+      })),
       { from: '/bin/true', to: '/opt/golden/node/bin/node' },
-      ...['serena', 'logging'].map(name => ({ from: join(rootfs, 'etc/docker/daemon.json'), to: `/run/golden/role/${name}` })),
+      ...['serena', 'logging'].map((name) => ({ from: join(rootfs, 'etc/docker/daemon.json'), to: `/run/golden/role/${name}` })),
     ]
-    const checked = await inRoot(root, ['sh', '-c', 'cp -r /etc/systemd/system.attached/. /etc/systemd/system/ && exec systemd-analyze verify --man=no --recursive-errors=one "$@"', 'sh', ...names.map(name => `/etc/systemd/system/${name}`)], { binds, accept: [0, 1] })
-    expect(checked.stderr.split('\n').filter(line => /golden|srv-/.test(line))).toEqual([])
+    const checked = await inRoot(
+      root,
+      [
+        'sh',
+        '-c',
+        'cp -r /etc/systemd/system.attached/. /etc/systemd/system/ && exec systemd-analyze verify --man=no --recursive-errors=one "$@"',
+        'sh',
+        ...names.map((name) => `/etc/systemd/system/${name}`),
+      ],
+      { binds, accept: [0, 1] },
+    )
+    expect(checked.stderr.split('\n').filter((line) => /golden|srv-/.test(line))).toEqual([])
     expect(checked.code).toBe(0)
   })
 
@@ -139,11 +193,16 @@ describe.skipIf(noRoot)('in the lab\'s Debian root (needs root and that root in 
   })
 
   test('systemd makes the users and folders', async () => {
-    const binds: Bind[] = ['usr/lib/sysusers.d/golden.conf', 'usr/lib/tmpfiles.d/golden.conf'].map(path => ({ from: join(rootfs, path), to: `/${path}` }))
+    const binds: Bind[] = ['usr/lib/sysusers.d/golden.conf', 'usr/lib/tmpfiles.d/golden.conf'].map((path) => ({
+      from: join(rootfs, path),
+      to: `/${path}`,
+    }))
     // A base has a user of its own, who has the first number of all.
-    const script = 'useradd --uid 1000 ubuntu && systemd-sysusers golden.conf && systemd-tmpfiles --create golden.conf && id projects && id admin && id serena && id golden-nginx && stat -c "%n %a %U" /srv/golden'
+    const script =
+      'useradd --uid 1000 ubuntu && systemd-sysusers golden.conf && systemd-tmpfiles --create golden.conf && id projects && id admin && id serena && id golden-nginx && stat -c "%n %a %U" /srv/golden'
     const made = await inRoot(root, ['sh', '-c', script], { binds })
-    for (const [name, number] of Object.entries({ projects: owner.projects, serena: owner.serena, 'golden-nginx': owner.nginx })) expect(made.stdout).toContain(`uid=${number}(${name}) gid=${number}(${name}) groups=${number}(${name})\n`)
+    for (const [name, number] of Object.entries({ projects: owner.projects, serena: owner.serena, 'golden-nginx': owner.nginx }))
+      expect(made.stdout).toContain(`uid=${number}(${name}) gid=${number}(${name}) groups=${number}(${name})\n`)
     expect(made.stdout).toMatch(/uid=9902\(admin\) .*\(sudo\)/)
     expect(made.stdout).toContain('/srv/golden 700 root')
   })
@@ -155,46 +214,67 @@ describe.skipIf(noRoot)('in the lab\'s Debian root (needs root and that root in 
   })
 
   test('sudo accepts its rule', async () => {
-    const checked = await inRoot(root, ['visudo', '-c', '-f', '/tmp/golden'], { binds: [{ from: join(rootfs, 'etc/sudoers.d/golden'), to: '/tmp/golden' }], accept: [0, 1] })
+    const checked = await inRoot(root, ['visudo', '-c', '-f', '/tmp/golden'], {
+      binds: [{ from: join(rootfs, 'etc/sudoers.d/golden'), to: '/tmp/golden' }],
+      accept: [0, 1],
+    })
     expect(checked.stdout).toContain('parsed OK')
   })
 
-  test('nft loads the table for emergencies, twice, and leaves others\' tables alone', async () => {
+  test("nft loads the table for emergencies, twice, and leaves others' tables alone", async () => {
     const script = 'nft add table ip docker && nft -f /closed.nft && nft -f /closed.nft && nft list ruleset'
-    const loaded = await inRoot(root, ['sh', '-c', script], { binds: [{ from: join(rootfs, 'usr/local/lib/golden/closed.nft'), to: '/closed.nft' }], enter: isolated })
+    const loaded = await inRoot(root, ['sh', '-c', script], {
+      binds: [{ from: join(rootfs, 'usr/local/lib/golden/closed.nft'), to: '/closed.nft' }],
+      enter: isolated,
+    })
     expect(loaded.stdout).toContain('table ip docker')
     expect(loaded.stdout.match(/policy drop/g)).toHaveLength(2)
   })
 })
 
 describe('Loki and the log agents', () => {
-  test.each(variants)('the collector reads its configuration: $name', async variant => {
-    const { otelcol } = await ensureTools(['otelcol'])
-    const run = lay(variant)
-    // The folders it names are the guest's.
-    const configuration = readFileSync(join(run, 'otelcol/otelcol.yaml'), 'utf8').replaceAll('/etc/golden/otelcol', join(run, 'otelcol')).replaceAll('/var/lib/golden/otelcol', run)
-    const file = join(run, 'otelcol.yaml')
-    writeFileSync(file, configuration)
-    const checked = spawnSync(otelcol.path, ['validate', `--config=${file}`, ...otelcolArguments.slice(1)], { encoding: 'utf8' })
-    expect({ status: checked.status, said: checked.stderr + checked.stdout }).toEqual({ status: 0, said: '' })
-    const compose = parse(readFileSync(join(rootfs, 'opt/golden/compose/compose.yaml'), 'utf8')) as { services: { otelcol: { command: string[] } } }
-    expect(compose.services.otelcol.command).toEqual(otelcolArguments)
-  }, 60_000)
+  test.each(variants)(
+    'the collector reads its configuration: $name',
+    async (variant) => {
+      const { otelcol } = await ensureTools(['otelcol'])
+      const run = lay(variant)
+      // The folders it names are the guest's.
+      const configuration = readFileSync(join(run, 'otelcol/otelcol.yaml'), 'utf8')
+        .replaceAll('/etc/golden/otelcol', join(run, 'otelcol'))
+        .replaceAll('/var/lib/golden/otelcol', run)
+      const file = join(run, 'otelcol.yaml')
+      writeFileSync(file, configuration)
+      const checked = spawnSync(otelcol.path, ['validate', `--config=${file}`, ...otelcolArguments.slice(1)], { encoding: 'utf8' })
+      expect({ status: checked.status, said: checked.stderr + checked.stdout }).toEqual({ status: 0, said: '' })
+      const compose = parse(readFileSync(join(rootfs, 'opt/golden/compose/compose.yaml'), 'utf8')) as {
+        services: { otelcol: { command: string[] } }
+      }
+      expect(compose.services.otelcol.command).toEqual(otelcolArguments)
+    },
+    60_000,
+  )
 
-  test.each(variants)('Loki and Promtail read theirs: $name', async ({ seed, ...rest }) => {
-    const tools = await ensureTools(['loki', 'promtail'])
-    const variant = { ...rest, seed: { ...seed, loki: { ...seed.loki!, agent: 'promtail' as const } } }
-    const run = lay(variant)
-    if (variant.seed.roles.includes('logging')) {
-      const checked = spawnSync(tools.loki.path, [`-config.file=${join(run, 'loki/loki.yaml')}`, '-verify-config'], { encoding: 'utf8' })
-      expect({ status: checked.status, said: checked.stderr }).toEqual({ status: 0, said: '' })
-    }
-    // The files it names are the container's.
-    const configuration = readFileSync(join(run, 'promtail/promtail.yaml'), 'utf8').replaceAll('/etc/golden/promtail', join(run, 'promtail'))
-    const file = join(folder, 'promtail.yaml')
-    writeFileSync(file, configuration)
-    const checked = spawnSync(tools.promtail.path, [`-config.file=${file}`, '-check-syntax'], { encoding: 'utf8' })
-    expect(checked.stderr + checked.stdout).toMatch(/Valid config file/i)
-    expect(parse(configuration)).toMatchObject({ server: { http_listen_address: '127.0.0.1' } })
-  }, 60_000)
+  test.each(variants)(
+    'Loki and Promtail read theirs: $name',
+    async ({ seed, ...rest }) => {
+      const tools = await ensureTools(['loki', 'promtail'])
+      const variant = { ...rest, seed: { ...seed, loki: { ...seed.loki!, agent: 'promtail' as const } } }
+      const run = lay(variant)
+      if (variant.seed.roles.includes('logging')) {
+        const checked = spawnSync(tools.loki.path, [`-config.file=${join(run, 'loki/loki.yaml')}`, '-verify-config'], { encoding: 'utf8' })
+        expect({ status: checked.status, said: checked.stderr }).toEqual({ status: 0, said: '' })
+      }
+      // The files it names are the container's.
+      const configuration = readFileSync(join(run, 'promtail/promtail.yaml'), 'utf8').replaceAll(
+        '/etc/golden/promtail',
+        join(run, 'promtail'),
+      )
+      const file = join(folder, 'promtail.yaml')
+      writeFileSync(file, configuration)
+      const checked = spawnSync(tools.promtail.path, [`-config.file=${file}`, '-check-syntax'], { encoding: 'utf8' })
+      expect(checked.stderr + checked.stdout).toMatch(/Valid config file/i)
+      expect(parse(configuration)).toMatchObject({ server: { http_listen_address: '127.0.0.1' } })
+    },
+    60_000,
+  )
 })

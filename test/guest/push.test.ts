@@ -1,6 +1,19 @@
 /** The hooks that a push to a project runs, with this computer's git: nothing that only Serena has is ever lost. */
 import { spawnSync } from 'node:child_process'
-import { chmodSync, cpSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import fc from 'fast-check'
@@ -23,9 +36,15 @@ let date = ''
 let programs = ''
 function run(folder: string, args: readonly string[]): { status: number; out: string; said: string } {
   const env = {
-    PATH: `${programs}${process.env['PATH']}`, HOME: place, GIT_CONFIG_NOSYSTEM: '1', GIT_CONFIG_GLOBAL: '/dev/null',
-    GIT_AUTHOR_NAME: 'a', GIT_AUTHOR_EMAIL: 'a@b', GIT_COMMITTER_NAME: 'a', GIT_COMMITTER_EMAIL: 'a@b',
-    ...(date === '' ? {} : { GIT_COMMITTER_DATE: date })
+    PATH: `${programs}${process.env['PATH']}`,
+    HOME: place,
+    GIT_CONFIG_NOSYSTEM: '1',
+    GIT_CONFIG_GLOBAL: '/dev/null',
+    GIT_AUTHOR_NAME: 'a',
+    GIT_AUTHOR_EMAIL: 'a@b',
+    GIT_COMMITTER_NAME: 'a',
+    GIT_COMMITTER_EMAIL: 'a@b',
+    ...(date === '' ? {} : { GIT_COMMITTER_DATE: date }),
   }
   const { status, stdout, stderr } = spawnSync('git', args, { cwd: folder, encoding: 'utf8', env })
   return { status: status ?? -1, out: stdout, said: stderr }
@@ -55,7 +74,10 @@ function push(files: Readonly<Record<string, string>>, branch = 'main'): { statu
   const { status, said } = run(mine, ['push', '-q', serena, `HEAD:refs/heads/${branch}`])
   return { status, said }
 }
-const kept = (): string[] => git(serena, 'for-each-ref', '--format=%(refname)', 'refs/serena').split('\n').filter((ref) => ref !== '')
+const kept = (): string[] =>
+  git(serena, 'for-each-ref', '--format=%(refname)', 'refs/serena')
+    .split('\n')
+    .filter((ref) => ref !== '')
 /** Whether any commit that a ref leads to has this content in a file. */
 const hasKept = (content: string): boolean => {
   const commits = kept().flatMap((ref) => git(serena, 'rev-list', ref).trim().split('\n'))
@@ -201,7 +223,7 @@ describe('what Serena has and nobody has committed', () => {
 })
 
 describe('nothing is kept when nothing would be lost', () => {
-  test('Serena\'s own files in .serena, and what is in nobody\'s way', () => {
+  test("Serena's own files in .serena, and what is in nobody's way", () => {
     write(serena, '.git/info/exclude', '.serena/project.yml\n')
     for (let i = 2; i < 5; i++) {
       write(serena, '.serena/.gitignore', '/cache\n/project.local.yml\n')
@@ -211,7 +233,11 @@ describe('nothing is kept when nothing would be lost', () => {
       expect(push({ a: `${i}\n` })).toEqual({ status: 0, said: '' })
     }
     expect(push({ '.serena/project.yml': 'project_name: mine\n' })).toEqual({ status: 0, said: '' })
-    expect([read('.serena/project.yml'), read('.serena/memories/overview.md'), read('notes')]).toEqual(['project_name: mine\n', 'what Serena has learned\n', 'untracked\n'])
+    expect([read('.serena/project.yml'), read('.serena/memories/overview.md'), read('notes')]).toEqual([
+      'project_name: mine\n',
+      'what Serena has learned\n',
+      'untracked\n',
+    ])
     expect(kept()).toEqual([])
   })
 
@@ -242,14 +268,19 @@ describe('what Serena writes while a push is taken', () => {
   function meanwhile(script: string): void {
     const folder = join(place, 'programs')
     rmSync(folder, { recursive: true, force: true })
-    write(folder, 'comm', `#!/bin/sh
+    write(
+      folder,
+      'comm',
+      `#!/bin/sh
 if mkdir ${folder}/done 2> /dev/null; then (cd ${serena} && ${script}); fi
 exec ${spawnSync('sh', ['-c', 'command -v comm'], { encoding: 'utf8' }).stdout.trim()} "$@"
-`)
+`,
+    )
     chmodSync(join(folder, 'comm'), 0o755)
     programs = `${folder}:`
   }
-  const leftovers = (): string[] => readdirSync(join(serena, '.git')).filter((name) => name.startsWith('golden-keep') || name.endsWith('.lock'))
+  const leftovers = (): string[] =>
+    readdirSync(join(serena, '.git')).filter((name) => name.startsWith('golden-keep') || name.endsWith('.lock'))
 
   test.for([
     ['a file that is pushed', 'a', { a: '2\n' }],
@@ -271,10 +302,16 @@ exec ${spawnSync('sh', ['-c', 'command -v comm'], { encoding: 'utf8' }).stdout.t
     expect([[git(serena, 'rev-parse', 'HEAD'), git(serena, 'ls-files', '-s')], leftovers()]).toEqual([before, []])
     expect(push({}).status).toBe(0)
     for (const [name, content] of Object.entries(files)) expect(read(name)).toBe(content)
-    expect([read('other'), hasKept('just-now'), hasKept('of Serena'), git(serena, 'status', '--porcelain'), leftovers()]).toEqual(['pushed\n', true, true, '', []])
+    expect([read('other'), hasKept('just-now'), hasKept('of Serena'), git(serena, 'status', '--porcelain'), leftovers()]).toEqual([
+      'pushed\n',
+      true,
+      true,
+      '',
+      [],
+    ])
   })
 
-  test('a file that the push leaves alone: it stays a change of Serena\'s', () => {
+  test("a file that the push leaves alone: it stays a change of Serena's", () => {
     meanwhile('echo just-now > sub/b')
     expect(push({ a: '2\n' })).toEqual({ status: 0, said: '' })
     expect([read('a'), read('sub/b'), git(serena, 'status', '--porcelain')]).toEqual(['2\n', 'just-now\n', ' M sub/b\n'])
@@ -330,48 +367,70 @@ test('a look at an old commit is told, not an error', () => {
 /** Where Serena and a push meet: few paths, so that they do. */
 const path = fc.constantFrom('a', 'sub/b', 'sub', 'x', 'x/y', 'x/y/z', '.env', 'build/o', 'build')
 type Action = { do: 'write' | 'link' | 'remove' | 'stage' | 'commit'; path: string }
-const action: fc.Arbitrary<Action> = fc.record({ do: fc.constantFrom('write', 'write', 'write', 'link', 'remove', 'stage', 'commit'), path })
+const action: fc.Arbitrary<Action> = fc.record({
+  do: fc.constantFrom('write', 'write', 'write', 'link', 'remove', 'stage', 'commit'),
+  path,
+})
 
 test('whatever Serena does, each content of hers is in a file or in a commit after a push that went through', () => {
   let count = 0
-  fc.assert(fc.property(fc.array(action, { minLength: 1, maxLength: 6 }), fc.uniqueArray(path, { minLength: 1, maxLength: 4 }), (actions, pushed) => {
-    for (const folder of [serena, mine]) git(folder, 'update-ref', '-d', 'HEAD')
-    for (const ref of kept()) git(serena, 'update-ref', '-d', ref)
-    for (const folder of [serena, mine]) {
-      git(folder, 'read-tree', '--empty')
-      for (const name of readdirSync(folder)) if (name !== '.git') rmSync(join(folder, name), { recursive: true })
-    }
-    push({ a: '1\n', 'sub/b': '1\n', '.gitignore': '.env\nbuild/\n' })
-    const contents = new Map<string, string>()
-    for (const one of actions) {
-      const at = join(serena, one.path)
-      try {
-        if (one.do === 'write') {
-          const content = `content-${count++}.`
-          write(serena, one.path, `${content}\n`)
-          contents.set(one.path, content)
-        } else if (one.do === 'link') {
-          mkdirSync(dirname(at), { recursive: true })
-          symlinkSync(`content-${count++}`, at)
-        } else if (one.do === 'remove') {
-          rmSync(at, { recursive: true, force: true })
-          for (const known of contents.keys()) if (known === one.path || known.startsWith(`${one.path}/`)) contents.delete(known)
-        } else if (one.do === 'stage') run(serena, ['add', '-A', '-f'])
-        else run(serena, ['commit', '-qam', 'of Serena'])
-      } catch { /* a folder where a file is, and the like: Serena can't do that either */ }
-    }
-    run(mine, ['pull', '-q', '-s', 'ours', '--no-rebase', serena, 'main'])
-    for (const name of pushed) {
-      if (existsSync(join(mine, name)) || pushed.some((other) => other !== name && (other.startsWith(`${name}/`) || name.startsWith(`${other}/`)))) rmSync(join(mine, name), { recursive: true, force: true })
-      try { write(mine, name, `pushed-${count++}\n`) } catch { /* one of the two */ }
-    }
-    if (push({}).status !== 0) return
-    const files = spawnSync('grep', ['-rhs', '--exclude-dir=.git', 'content-', serena], { encoding: 'utf8' }).stdout
-    const commits = git(serena, 'rev-list', '--all').trim().split('\n')
-    for (const [name, content] of contents) {
-      const there = files.split('\n').includes(content) || run(serena, ['grep', '-qF', '-e', content, ...commits]).status === 0
-      expect(there, `${content}, written to ${name}`).toBe(true)
-    }
-    for (const name of pushed) if (existsSync(join(mine, name)) && lstatSync(join(mine, name)).isFile()) expect(read(name)).toBe(readFileSync(join(mine, name), 'utf8'))
-  }), { numRuns: Number(process.env['GOLDEN_TEST_RUNS'] ?? 12) })
+  fc.assert(
+    fc.property(
+      fc.array(action, { minLength: 1, maxLength: 6 }),
+      fc.uniqueArray(path, { minLength: 1, maxLength: 4 }),
+      (actions, pushed) => {
+        for (const folder of [serena, mine]) git(folder, 'update-ref', '-d', 'HEAD')
+        for (const ref of kept()) git(serena, 'update-ref', '-d', ref)
+        for (const folder of [serena, mine]) {
+          git(folder, 'read-tree', '--empty')
+          for (const name of readdirSync(folder)) if (name !== '.git') rmSync(join(folder, name), { recursive: true })
+        }
+        push({ a: '1\n', 'sub/b': '1\n', '.gitignore': '.env\nbuild/\n' })
+        const contents = new Map<string, string>()
+        for (const one of actions) {
+          const at = join(serena, one.path)
+          try {
+            if (one.do === 'write') {
+              const content = `content-${count++}.`
+              write(serena, one.path, `${content}\n`)
+              contents.set(one.path, content)
+            } else if (one.do === 'link') {
+              mkdirSync(dirname(at), { recursive: true })
+              symlinkSync(`content-${count++}`, at)
+            } else if (one.do === 'remove') {
+              rmSync(at, { recursive: true, force: true })
+              for (const known of contents.keys()) if (known === one.path || known.startsWith(`${one.path}/`)) contents.delete(known)
+            } else if (one.do === 'stage') run(serena, ['add', '-A', '-f'])
+            else run(serena, ['commit', '-qam', 'of Serena'])
+          } catch {
+            /* a folder where a file is, and the like: Serena can't do that either */
+          }
+        }
+        run(mine, ['pull', '-q', '-s', 'ours', '--no-rebase', serena, 'main'])
+        for (const name of pushed) {
+          if (
+            existsSync(join(mine, name)) ||
+            pushed.some((other) => other !== name && (other.startsWith(`${name}/`) || name.startsWith(`${other}/`)))
+          )
+            rmSync(join(mine, name), { recursive: true, force: true })
+          try {
+            write(mine, name, `pushed-${count++}\n`)
+          } catch {
+            /* one of the two */
+          }
+        }
+        if (push({}).status !== 0) return
+        const files = spawnSync('grep', ['-rhs', '--exclude-dir=.git', 'content-', serena], { encoding: 'utf8' }).stdout
+        const commits = git(serena, 'rev-list', '--all').trim().split('\n')
+        for (const [name, content] of contents) {
+          const there = files.split('\n').includes(content) || run(serena, ['grep', '-qF', '-e', content, ...commits]).status === 0
+          expect(there, `${content}, written to ${name}`).toBe(true)
+        }
+        for (const name of pushed)
+          if (existsSync(join(mine, name)) && lstatSync(join(mine, name)).isFile())
+            expect(read(name)).toBe(readFileSync(join(mine, name), 'utf8'))
+      },
+    ),
+    { numRuns: Number(process.env['GOLDEN_TEST_RUNS'] ?? 12) },
+  )
 })

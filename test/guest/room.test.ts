@@ -11,7 +11,17 @@ import { deliveryProblems } from '../../images/guest/delivery.ts'
 import { thriftily, trouble } from '../../images/guest/health.ts'
 import { decide, hold, silentMs, type Patience } from '../../images/guest/patience.ts'
 import { wantedContainers } from '../../images/guest/places.ts'
-import { limitsOf, nextLimits, overridesOf, reserveOf, Share, shareOf, shareProblems, type Limits, type ShareHost } from '../../images/guest/share.ts'
+import {
+  limitsOf,
+  nextLimits,
+  overridesOf,
+  reserveOf,
+  Share,
+  shareOf,
+  shareProblems,
+  type Limits,
+  type ShareHost,
+} from '../../images/guest/share.ts'
 import { spaceProblems } from '../../images/guest/space.ts'
 import { describe as describeSlot, type Observation } from '../../images/guest/status.ts'
 import { inRoot, rootPath, type Root } from '../../lab/debian/root.ts'
@@ -36,7 +46,9 @@ otelcol_exporter_queue_size{data_type="logs",exporter="otlp_http"} ${size}
 otelcol_exporter_send_failed_log_records_total{exporter="otlp_http"} ${failed}
 `
   expect(deliveryProblems(figures(1e6, 0))).toEqual([])
-  expect(deliveryProblems(figures(3e8, 0))).toEqual([expect.stringMatching(/^286 MiB of log lines wait for Loki, and there is room for 512:/)])
+  expect(deliveryProblems(figures(3e8, 0))).toEqual([
+    expect.stringMatching(/^286 MiB of log lines wait for Loki, and there is room for 512:/),
+  ])
   expect(deliveryProblems(figures(5e6, 0))).toHaveLength(1)
   expect(deliveryProblems(figures(0, 12))).toEqual([expect.stringMatching(/^Loki has refused 12 log lines for good/)])
   expect(deliveryProblems('')).toEqual([])
@@ -47,7 +59,13 @@ test('Loki is asked for a whole use once a minute while it is good, and at every
   let now = 0
   let asked = 0
   let answer: string | undefined = 'status 500: Ingester is shutting down'
-  const look = thriftily(async () => { asked += 1; return answer }, () => now)
+  const look = thriftily(
+    async () => {
+      asked += 1
+      return answer
+    },
+    () => now,
+  )
   expect([await look(loki), await look(loki), asked]).toEqual([answer, answer, 2])
   answer = undefined
   expect(await look(loki)).toBeUndefined()
@@ -85,22 +103,37 @@ test.for([
   }
 })
 
-test.for(['both', 'logging'] as const)('a disk without room for Loki is told and keeps nobody away; all else that ails Loki does (%s)', role => {
-  const slot = { seed: seeds[role], image }
-  const names = wantedContainers(slot.seed).map(({ name }) => name)
-  const seen: Observation = {
-    disk: 'mounted', containers: names.map(name => ({ id: name, name, state: 'running' })), answering: new Set(names.filter(name => name !== 'loki')),
-    reasons: new Map([['loki', 'status 500: no space left on device']]), restarted: new Set(), addresses: [slot.seed.service], cloneProblems: [], addressProblems: [],
-  }
-  expect(describeSlot(slot, { ...seen, fullForLoki: true })).toMatchObject({ healthy: true, services: { loki: { state: 'starting' } }, problems: ['loki is starting (the data disk has no room for it)'] })
-  expect(describeSlot(slot, seen)).toMatchObject({ healthy: false, problems: ['loki is starting (status 500: no space left on device)'] })
-  // It ends where it can't even open its files.
-  const ended = { ...seen, containers: seen.containers!.map(found => (found.name === 'loki' ? { ...found, state: 'exited' } : found)) }
-  expect([describeSlot(slot, { ...ended, fullForLoki: true }).healthy, describeSlot(slot, ended).healthy]).toEqual([true, false])
-  expect(describeSlot(slot, { ...seen, fullForLoki: true, containers: seen.containers!.filter(({ name }) => name !== 'loki') }).healthy).toBe(false)
-  const mute = new Set([...seen.answering].filter(name => name !== 'nginx_proxy'))
-  expect(describeSlot(slot, { ...seen, fullForLoki: true, answering: mute }).healthy).toBe(false)
-})
+test.for(['both', 'logging'] as const)(
+  'a disk without room for Loki is told and keeps nobody away; all else that ails Loki does (%s)',
+  (role) => {
+    const slot = { seed: seeds[role], image }
+    const names = wantedContainers(slot.seed).map(({ name }) => name)
+    const seen: Observation = {
+      disk: 'mounted',
+      containers: names.map((name) => ({ id: name, name, state: 'running' })),
+      answering: new Set(names.filter((name) => name !== 'loki')),
+      reasons: new Map([['loki', 'status 500: no space left on device']]),
+      restarted: new Set(),
+      addresses: [slot.seed.service],
+      cloneProblems: [],
+      addressProblems: [],
+    }
+    expect(describeSlot(slot, { ...seen, fullForLoki: true })).toMatchObject({
+      healthy: true,
+      services: { loki: { state: 'starting' } },
+      problems: ['loki is starting (the data disk has no room for it)'],
+    })
+    expect(describeSlot(slot, seen)).toMatchObject({ healthy: false, problems: ['loki is starting (status 500: no space left on device)'] })
+    // It ends where it can't even open its files.
+    const ended = { ...seen, containers: seen.containers!.map((found) => (found.name === 'loki' ? { ...found, state: 'exited' } : found)) }
+    expect([describeSlot(slot, { ...ended, fullForLoki: true }).healthy, describeSlot(slot, ended).healthy]).toEqual([true, false])
+    expect(
+      describeSlot(slot, { ...seen, fullForLoki: true, containers: seen.containers!.filter(({ name }) => name !== 'loki') }).healthy,
+    ).toBe(false)
+    const mute = new Set([...seen.answering].filter((name) => name !== 'nginx_proxy'))
+    expect(describeSlot(slot, { ...seen, fullForLoki: true, answering: mute }).healthy).toBe(false)
+  },
+)
 
 test('Loki is not restarted while its disk is full, and soon after there is room', () => {
   const patience: Patience = new Map()
@@ -109,7 +142,7 @@ test('Loki is not restarted while its disk is full, and soon after there is room
   expect(decide(patience, 'loki', 'silent', 3_600_000 + silentMs)).toBe('restart')
 })
 
-describe('Loki\'s share', () => {
+describe("Loki's share", () => {
   const limits: Limits = { retentionHours: 720, takes: true }
   test('is a quarter of a disk with projects, and most of one without', () => {
     expect([shareOf(['serena', 'logging'], 40), shareOf(['logging'], 40)]).toEqual([10, 36])
@@ -128,21 +161,25 @@ describe('Loki\'s share', () => {
       'Loki takes no lines until there is room in its share of the data disk, 8.0 GiB; they wait in their VMs',
     ])
     expect(shareProblems(limits, 720, gib)).toEqual([])
-    expect(JSON.parse(overridesOf({ retentionHours: 24, takes: false }))).toEqual({ overrides: { fake: { retention_period: '24h', ingestion_rate_mb: 0, ingestion_burst_size_mb: 0 } } })
+    expect(JSON.parse(overridesOf({ retentionHours: 24, takes: false }))).toEqual({
+      overrides: { fake: { retention_period: '24h', ingestion_rate_mb: 0, ingestion_burst_size_mb: 0 } },
+    })
   })
 
   test('never keeps less than a day or more than the site says, and comes back to that', () => {
-    fc.assert(fc.property(fc.integer({ min: 1, max: 3650 }), fc.array(fc.integer({ min: 0, max: 200 }), { maxLength: 60 }), (days, history) => {
-      const wanted = days * 24
-      let now: Limits = { retentionHours: wanted, takes: true }
-      for (const used of history) {
-        now = nextLimits(now, wanted, used, 100)
-        expect(now.retentionHours).toBeGreaterThanOrEqual(Math.min(24, wanted))
-        expect(now.retentionHours).toBeLessThanOrEqual(wanted)
-      }
-      for (let round = 0; round < 40; round++) now = nextLimits(now, wanted, 0, 100)
-      expect(now).toEqual({ retentionHours: wanted, takes: true })
-    }))
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 3650 }), fc.array(fc.integer({ min: 0, max: 200 }), { maxLength: 60 }), (days, history) => {
+        const wanted = days * 24
+        let now: Limits = { retentionHours: wanted, takes: true }
+        for (const used of history) {
+          now = nextLimits(now, wanted, used, 100)
+          expect(now.retentionHours).toBeGreaterThanOrEqual(Math.min(24, wanted))
+          expect(now.retentionHours).toBeLessThanOrEqual(wanted)
+        }
+        for (let round = 0; round < 40; round++) now = nextLimits(now, wanted, 0, 100)
+        expect(now).toEqual({ retentionHours: wanted, takes: true })
+      }),
+    )
   })
 
   describe('and a golden-watch that is started again', () => {
@@ -155,9 +192,11 @@ describe('Loki\'s share', () => {
       folder = mkdtempSync(join(tmpdir(), 'golden-share-'))
       mkdirSync(join(folder, 'loki'))
       host = {
-        dataFolder: folder, overrides: join(folder, 'overrides.yaml'), report: join(folder, 'share.json'),
+        dataFolder: folder,
+        overrides: join(folder, 'overrides.yaml'),
+        report: join(folder, 'share.json'),
         run: async () => ({ stdout: `${used * gib}\t${folder}\n` }),
-        statfs: () => ({ bsize: 1, blocks: Math.ceil(100 * gib / 0.9), bfree: 0, bavail: 0 }),
+        statfs: () => ({ bsize: 1, blocks: Math.ceil((100 * gib) / 0.9), bfree: 0, bavail: 0 }),
         chown: () => {},
       }
       writeFileSync(host.overrides, '{}\n')
@@ -179,13 +218,16 @@ describe('Loki\'s share', () => {
       used = 97
       const again = start()
       await again.keep(0)
-      expect([told(), report()]).toEqual([{ retentionHours: 540, takes: false }, [expect.stringMatching(/^Loki keeps 22.5 days/), expect.stringMatching(/^Loki takes no lines/)]])
+      expect([told(), report()]).toEqual([
+        { retentionHours: 540, takes: false },
+        [expect.stringMatching(/^Loki keeps 22.5 days/), expect.stringMatching(/^Loki takes no lines/)],
+      ])
       used = 94
       await again.keep(2 * minute)
       expect([told(), report()]).toEqual([{ retentionHours: 540, takes: true }, [expect.stringMatching(/^Loki keeps 22.5 days/)]])
     })
 
-    test('at 70 % keeps the shorter time, and comes back to the site\'s with the room', async () => {
+    test("at 70 % keeps the shorter time, and comes back to the site's with the room", async () => {
       used = 85
       await start().keep(0)
       used = 70
@@ -207,7 +249,7 @@ describe('Loki\'s share', () => {
       expect(told().retentionHours).toBe(405)
     })
 
-    test('writes anew what it can\'t read, and leaves what a boot has rendered', async () => {
+    test("writes anew what it can't read, and leaves what a boot has rendered", async () => {
       used = 50
       await start().keep(0)
       expect([readFileSync(host.overrides, 'utf8'), report()]).toEqual(['{}\n', []])
@@ -228,10 +270,12 @@ describe('Loki\'s share', () => {
     expect(reserveOf(9 * gib, 8 * gib, 4096, 4096)).toBe(0)
   })
 
-  test.skipIf(process.getuid?.() !== 0 || !existsSync(root.folder))('projects can\'t fill what is reserved for Loki, on a disk that was made without it (needs root and the lab\'s Debian root)', async () => {
-    const unit = readFileSync(join(import.meta.dirname, '../../images/rootfs/usr/lib/systemd/system/srv-golden.mount'), 'utf8')
-    const options = /^Options=(.*)$/m.exec(unit)?.[1] ?? ''
-    const script = `set -eu
+  test.skipIf(process.getuid?.() !== 0 || !existsSync(root.folder))(
+    "projects can't fill what is reserved for Loki, on a disk that was made without it (needs root and the lab's Debian root)",
+    async () => {
+      const unit = readFileSync(join(import.meta.dirname, '../../images/rootfs/usr/lib/systemd/system/srv-golden.mount'), 'utf8')
+      const options = /^Options=(.*)$/m.exec(unit)?.[1] ?? ''
+      const script = `set -eu
 truncate -s 48M /tmp/disk
 mkfs.ext4 -q -L golden-data -m 1 -b 4096 /tmp/disk
 mkdir /tmp/data
@@ -246,9 +290,11 @@ fill 1000 projects/a
 fill 1000 projects/b
 fill 10001 loki/a
 stat -c %s /tmp/data/projects/b /tmp/data/loki/a`
-    const { stdout } = await inRoot(root, ['sh', '-c', script])
-    const [projects = NaN, loki = NaN] = stdout.trim().split('\n').map(Number)
-    expect(projects).toBeLessThan(1024 ** 2)
-    expect(loki).toBeGreaterThan(15 * 1024 ** 2)
-  }, 60_000)
+      const { stdout } = await inRoot(root, ['sh', '-c', script])
+      const [projects = NaN, loki = NaN] = stdout.trim().split('\n').map(Number)
+      expect(projects).toBeLessThan(1024 ** 2)
+      expect(loki).toBeGreaterThan(15 * 1024 ** 2)
+    },
+    60_000,
+  )
 })

@@ -5,7 +5,12 @@ export const image: ImageRecord = {
   schema: 1,
   fingerprint: 'f'.repeat(64),
   built: '2026-11-24T00:00:00Z',
-  services: Object.fromEntries(['serena', 'nginx', 'otelcol', 'promtail', 'loki', 'grafana'].map(name => [name, `registry.invalid/${name}@sha256:${'a'.repeat(64)}`])),
+  services: Object.fromEntries(
+    ['serena', 'nginx', 'otelcol', 'promtail', 'loki', 'grafana'].map((name) => [
+      name,
+      `registry.invalid/${name}@sha256:${'a'.repeat(64)}`,
+    ]),
+  ),
 }
 
 export const imageWithoutGrafana: ImageRecord = { ...image, services: { ...image.services } }

@@ -51,18 +51,29 @@ async function connect(port: number, dead: () => boolean): Promise<Client> {
 const port = await freePort()
 const serena = spawn(
   order.serena,
-  ['start-mcp-server', '--host=127.0.0.1', `--port=${port}`, '--agent-interface=tools', '--enable-web-dashboard=false', '--open-web-dashboard=false', `--transport=${order.transport}`],
-  { stdio: ['ignore', 'ignore', 'inherit'], env: { PATH: '/usr/bin:/bin', HOME: order.home, TMPDIR: order.home, SERENA_HOME: order.home, SERENA_USAGE_REPORTING: 'false' } },
+  [
+    'start-mcp-server',
+    '--host=127.0.0.1',
+    `--port=${port}`,
+    '--agent-interface=tools',
+    '--enable-web-dashboard=false',
+    '--open-web-dashboard=false',
+    `--transport=${order.transport}`,
+  ],
+  {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: { PATH: '/usr/bin:/bin', HOME: order.home, TMPDIR: order.home, SERENA_HOME: order.home, SERENA_USAGE_REPORTING: 'false' },
+  },
 )
 const ended = once(serena, 'exit')
 try {
   const client = await connect(port, () => serena.exitCode !== null)
-  const tools = (await client.listTools()).tools.map(tool => tool.name)
+  const tools = (await client.listTools()).tools.map((tool) => tool.name)
   const results: { isError: boolean; text: string }[] = []
   for (const call of order.calls) {
     const result = await client.callTool(call, undefined, { timeout: 120_000 })
     const content = result.content as { type: string; text?: string }[]
-    results.push({ isError: result.isError === true, text: content.map(part => part.text ?? '').join('\n') })
+    results.push({ isError: result.isError === true, text: content.map((part) => part.text ?? '').join('\n') })
   }
   await client.close()
   console.log(JSON.stringify({ tools, results } satisfies Outcome))

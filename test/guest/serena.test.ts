@@ -16,7 +16,7 @@ const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), '
 /** A Python that can run Serena and make environments. */
 function python(): string | undefined {
   return ['python3.14', 'python3.13', 'python3.12', 'python3.11', 'python3'].find(
-    name => spawnSync(name, ['-c', 'import sys, venv, ensurepip; sys.exit(not ((3, 11) <= sys.version_info < (3, 15)))']).status === 0,
+    (name) => spawnSync(name, ['-c', 'import sys, venv, ensurepip; sys.exit(not ((3, 11) <= sys.version_info < (3, 15)))']).status === 0,
   )
 }
 
@@ -32,7 +32,9 @@ function ensureSerena(): string {
   rmSync(folder, { recursive: true, force: true })
   // Scripts of an environment name its path: it can't be made elsewhere and renamed. The program's script comes last.
   execFileSync(interpreter ?? '', ['-m', 'venv', folder])
-  execFileSync(join(folder, 'bin', 'pip'), ['install', '--quiet', '--disable-pip-version-check', `serena-agent==${version}`], { stdio: 'pipe' })
+  execFileSync(join(folder, 'bin', 'pip'), ['install', '--quiet', '--disable-pip-version-check', `serena-agent==${version}`], {
+    stdio: 'pipe',
+  })
   return program
 }
 
@@ -62,7 +64,10 @@ describe.skipIf(!canIsolate || interpreter === undefined)('Serena (needs root fo
     const order: Order = { serena, home, transport, calls }
     const script = 'ip link set lo up && mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"'
     const node = [process.execPath, join(import.meta.dirname, 'serena-calls.ts'), JSON.stringify(order)]
-    const ran = spawnSync('unshare', ['--net', '--mount', 'sh', '-c', script, 'sh', servers, ...node], { encoding: 'utf8', timeout: 240_000 })
+    const ran = spawnSync('unshare', ['--net', '--mount', 'sh', '-c', script, 'sh', servers, ...node], {
+      encoding: 'utf8',
+      timeout: 240_000,
+    })
     if (ran.status !== 0) throw new Error(ran.stderr.slice(-4000))
     return { ...(JSON.parse(ran.stdout) as Outcome), log: ran.stderr }
   }
@@ -88,7 +93,7 @@ describe.skipIf(!canIsolate || interpreter === undefined)('Serena (needs root fo
       { name: 'activate_project', arguments: { project: 'typed', session } },
       { name: 'find_symbol', arguments: { name_path_pattern: 'Counter', depth: 1 } },
     ])
-    expect(results.filter(result => result.isError)).toEqual([])
+    expect(results.filter((result) => result.isError)).toEqual([])
     expect(tools.length).toBeGreaterThan(20)
     expect(tools).not.toContain('execute_shell_command')
     expect(readFileSync(join(python, 'note.txt'), 'utf8')).toBe('written by a client\n')

@@ -39,7 +39,27 @@ interface Rendered {
 const rendered: Rendered[] = []
 
 beforeAll(async () => {
-  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', join(folder, 'key'), '-out', join(folder, 'pem'), '-subj', '/CN=x', '-days', '1'], { stdio: 'ignore' })
+  execFileSync(
+    'openssl',
+    [
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-keyout',
+      join(folder, 'key'),
+      '-out',
+      join(folder, 'pem'),
+      '-subj',
+      '/CN=x',
+      '-days',
+      '1',
+    ],
+    { stdio: 'ignore' },
+  )
   const seedFilesOf = contents(readFileSync(join(folder, 'pem'), 'utf8'), readFileSync(join(folder, 'key'), 'utf8'))
   const origin = { id: '0123456789ab', created: new Date(), image: { vmid: 9001, name: 'golden', fingerprint: image.fingerprint } }
   for (const input of fc.sample(anySite, tries)) {
@@ -58,7 +78,8 @@ beforeAll(async () => {
       }
       const seed = await seedContents(release, { siteCa: 'x', hostKey: { privateKey: 'x', publicKey: 'x' } })
       for (const name of ['user-data', 'network-config', `golden/${seedFiles.firewall}`]) put(`seed/${name}`, seed.get(name) ?? '')
-      for (const file of renderFiles(JSON.parse(seed.get(`golden/${seedFiles.seed}`) ?? ''), image, seedFilesOf)) put(file.path, file.content, file.owner)
+      for (const file of renderFiles(JSON.parse(seed.get(`golden/${seedFiles.seed}`) ?? ''), image, seedFilesOf))
+        put(file.path, file.content, file.owner)
       put('deployment.json', renderDeployment({ schema: 1, groups: { [group]: { active: slot, slots: { [slot]: release } } } }))
       put('rules.json', JSON.stringify(proxmoxRules(release.flows)))
     }
@@ -67,45 +88,59 @@ beforeAll(async () => {
 
 const of = (number: string): string => JSON.stringify(rendered[Number(number)]?.input)
 /** Shows the site of the first complaint: the others are mostly the same. */
-const expectNone = (said: readonly string[]): void => expect(said.length === 0 ? [] : [said.slice(0, 5), of(said[0]?.split(':')[0] ?? '')]).toEqual([])
+const expectNone = (said: readonly string[]): void =>
+  expect(said.length === 0 ? [] : [said.slice(0, 5), of(said[0]?.split(':')[0] ?? '')]).toEqual([])
 
 test('most of the sites are accepted, with one VM and with two', () => {
   expect(rendered.length).toBeGreaterThan(tries * 0.6)
 })
 
-test('pins are read back, and rules keep Proxmox\'s limits', () => {
+test("pins are read back, and rules keep Proxmox's limits", () => {
   for (const { number } of rendered) {
     const place = join(folder, 'sites', String(number))
     expect(parseDeployment(readFileSync(join(place, 'deployment.json'), 'utf8'))).toMatchObject({ ok: true })
-    for (const { source = '', dest = '' } of JSON.parse(readFileSync(join(place, 'rules.json'), 'utf8')) as { source?: string; dest?: string }[]) expect(Math.max(source.length, dest.length)).toBeLessThanOrEqual(512)
+    for (const { source = '', dest = '' } of JSON.parse(readFileSync(join(place, 'rules.json'), 'utf8')) as {
+      source?: string
+      dest?: string
+    }[])
+      expect(Math.max(source.length, dest.length)).toBeLessThanOrEqual(512)
   }
 })
 
-test('systemd and Compose read the same from the environment\'s file', () => {
-  for (const { number } of rendered) expect(readFileSync(join(folder, 'sites', String(number), 'run/golden/compose.env'), 'utf8')).toMatch(/^([A-Z_]+="[^"\\$`\n]*"\n)+$/)
+test("systemd and Compose read the same from the environment's file", () => {
+  for (const { number } of rendered)
+    expect(readFileSync(join(folder, 'sites', String(number), 'run/golden/compose.env'), 'utf8')).toMatch(/^([A-Z_]+="[^"\\$`\n]*"\n)+$/)
 })
 
 test('sshd takes each key, whatever stands behind it', () => {
   for (const { number } of rendered) {
     const file = join(folder, 'sites', String(number), 'run/golden/ssh/authorized_keys/projects')
     const lines = readFileSync(file, 'utf8').split('\n').length - 1
-    if (lines > 0 && number % 8 === 0) expect(spawnSync('ssh-keygen', ['-l', '-f', file], { encoding: 'utf8' }).stdout.trim().split('\n')).toHaveLength(lines)
+    if (lines > 0 && number % 8 === 0)
+      expect(spawnSync('ssh-keygen', ['-l', '-f', file], { encoding: 'utf8' }).stdout.trim().split('\n')).toHaveLength(lines)
   }
 })
 
-describe.skipIf(noRoot)('in the lab\'s Debian root (needs root and that root in the cache)', () => {
+describe.skipIf(noRoot)("in the lab's Debian root (needs root and that root in the cache)", () => {
   const inSites = async (script: string, binds: readonly Bind[] = []): Promise<string[]> => {
-    const { stdout } = await inRoot(root, ['sh', '-c', script], { binds: [{ from: join(folder, 'sites'), to: '/sites' }, ...binds], enter: ['unshare', '--net', '--'] })
+    const { stdout } = await inRoot(root, ['sh', '-c', script], {
+      binds: [{ from: join(folder, 'sites'), to: '/sites' }, ...binds],
+      enter: ['unshare', '--net', '--'],
+    })
     return complaints(stdout)
   }
   /** A program for each site, whose folder is $place: as few processes as there can be. */
-  const each = (command: string): string => `for place in /sites/*; do ${command} > /tmp/said 2>&1 || echo "\${place##*/}: $(grep -v '^$' /tmp/said | tail -n 1)"; done`
+  const each = (command: string): string =>
+    `for place in /sites/*; do ${command} > /tmp/said 2>&1 || echo "\${place##*/}: $(grep -v '^$' /tmp/said | tail -n 1)"; done`
 
   test('nginx, as its own user', async () => {
     const asNginx = `setpriv --reuid ${owner.nginx} --regid ${owner.nginx} --clear-groups --bounding-set=-all --no-new-privs`
     const start = `echo 80 > /proc/sys/net/ipv4/ip_unprivileged_port_start; install -d -o ${owner.nginx} /etc/golden; exec ${asNginx} sh -c "$1" sh`
     const script = each('ln -sfn "$place/run/golden/nginx" /etc/golden/nginx; nginx -t -e stderr -c /etc/golden/nginx/nginx.conf')
-    const { stdout } = await inRoot(root, ['sh', '-c', start, 'sh', script], { binds: [{ from: join(folder, 'sites'), to: '/sites' }], enter: ['unshare', '--net', '--'] })
+    const { stdout } = await inRoot(root, ['sh', '-c', start, 'sh', script], {
+      binds: [{ from: join(folder, 'sites'), to: '/sites' }],
+      enter: ['unshare', '--net', '--'],
+    })
     expectNone(complaints(stdout))
   }, 300_000)
 
@@ -114,7 +149,9 @@ describe.skipIf(noRoot)('in the lab\'s Debian root (needs root and that root in 
   }, 300_000)
 
   test('cloud-init', async () => {
-    writeFileSync(join(folder, 'schema.py'), `
+    writeFileSync(
+      join(folder, 'schema.py'),
+      `
 import os, yaml
 from cloudinit.config.schema import SchemaType, get_schema, validate_cloudconfig_schema
 data, network = get_schema(SchemaType.CLOUD_CONFIG), get_schema(SchemaType.NETWORK_CONFIG_V2)
@@ -125,15 +162,26 @@ for place in sorted(os.listdir('/sites'), key=int)[:60]:
             validate_cloudconfig_schema(yaml.safe_load(open(f'/sites/{place}/seed/{name}')), schema=schema, schema_type=kind, strict=True, log_details=False)
         except Exception as error:
             print(f'{place}: {name}: {error}'.replace('\\n', ' '))
-`)
+`,
+    )
     expectNone(await inSites('python3 /schema.py 2>/dev/null', [{ from: join(folder, 'schema.py'), to: '/schema.py' }]))
   }, 300_000)
 
   test('Compose', async () => {
     const compose = join(import.meta.dirname, '../../images/rootfs/opt/golden/compose')
     // It takes the tenth of a second each, and what differs are numbers alone.
-    const some = readdirSync(join(folder, 'sites')).slice(0, 20).map((number) => `/sites/${number}`).join(' ')
-    expectNone(await inSites(each('/usr/libexec/docker/cli-plugins/docker-compose --env-file "$place/run/golden/compose.env" -f /compose/compose.yaml config --quiet').replace('/sites/*', some), [{ from: compose, to: '/compose' }]))
+    const some = readdirSync(join(folder, 'sites'))
+      .slice(0, 20)
+      .map((number) => `/sites/${number}`)
+      .join(' ')
+    expectNone(
+      await inSites(
+        each(
+          '/usr/libexec/docker/cli-plugins/docker-compose --env-file "$place/run/golden/compose.env" -f /compose/compose.yaml config --quiet',
+        ).replace('/sites/*', some),
+        [{ from: compose, to: '/compose' }],
+      ),
+    )
   }, 300_000)
 })
 
@@ -145,7 +193,10 @@ test('Loki and the log agents', async () => {
     const file = join(place, agent, `${agent}.yaml`)
     if (!existsSync(file)) return undefined
     const own = join(place, agent, 'local.yaml')
-    writeFileSync(own, readFileSync(file, 'utf8').replaceAll(`/etc/golden/${agent}`, join(place, agent)).replaceAll(`/var/lib/golden/${agent}`, place))
+    writeFileSync(
+      own,
+      readFileSync(file, 'utf8').replaceAll(`/etc/golden/${agent}`, join(place, agent)).replaceAll(`/var/lib/golden/${agent}`, place),
+    )
     return own
   }
   const agents = new Set<string>()

@@ -36,18 +36,21 @@ test('tar reads it back, with modes and long names, and the same files give the 
 })
 
 test('holds programs that can be run, and every file that a unit starts', async () => {
-  const files = new Map((await guestFiles()).map(entry => [entry.path, entry]))
+  const files = new Map((await guestFiles()).map((entry) => [entry.path, entry]))
   const text = (path: string): string => (files.get(path)?.content as Buffer).toString()
-  for (const [path, { mode }] of files) if (path.startsWith('usr/local/sbin/') || path.startsWith('usr/local/bin/')) expect(mode, path).toBe(0o755)
+  for (const [path, { mode }] of files)
+    if (path.startsWith('usr/local/sbin/') || path.startsWith('usr/local/bin/')) expect(mode, path).toBe(0o755)
   expect(files.get('etc/sudoers.d/golden')?.mode).toBe(0o440)
-  const units = [...files.keys()].filter(path => path.endsWith('.service'))
+  const units = [...files.keys()].filter((path) => path.endsWith('.service'))
   expect(units.length).toBeGreaterThan(7)
   for (const unit of units) {
-    for (const [, program] of text(unit).matchAll(/\/(usr\/local\/[^\s]+)/g)) expect(files.has(program ?? ''), `${unit}: ${program}`).toBe(true)
+    for (const [, program] of text(unit).matchAll(/\/(usr\/local\/[^\s]+)/g))
+      expect(files.has(program ?? ''), `${unit}: ${program}`).toBe(true)
   }
   for (const [path] of files) {
     if (!path.startsWith('usr/local/lib/golden/') || !path.endsWith('.js')) continue
-    for (const [, imported] of text(path).matchAll(/from\s+'\.\/([^']+)'/g)) expect(files.has(`usr/local/lib/golden/${imported}`), `${path}: ${imported}`).toBe(true)
+    for (const [, imported] of text(path).matchAll(/from\s+'\.\/([^']+)'/g))
+      expect(files.has(`usr/local/lib/golden/${imported}`), `${path}: ${imported}`).toBe(true)
     expect(text(path), path).not.toMatch(/from\s+'[^']*\.ts'/)
   }
 })

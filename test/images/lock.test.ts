@@ -9,11 +9,20 @@ import { updateLock } from '../../images/resolve.ts'
 import { silent } from '../../core/progress.ts'
 import { exampleSite, hash } from './example.ts'
 
-const one = (letter: string, tag?: string) => ({ image: 'ghcr.io/oraios/serena', digest: `sha256:${hash(letter)}`, ...(tag ? { tag } : {}) })
-const lock: Lock = { schema: 1, services: { serena: one('1', '2.1.0'), nginx: { image: 'docker.io/library/nginx', digest: `sha256:${hash('2')}` } } }
+const one = (letter: string, tag?: string) => ({
+  image: 'ghcr.io/oraios/serena',
+  digest: `sha256:${hash(letter)}`,
+  ...(tag ? { tag } : {}),
+})
+const lock: Lock = {
+  schema: 1,
+  services: { serena: one('1', '2.1.0'), nginx: { image: 'docker.io/library/nginx', digest: `sha256:${hash('2')}` } },
+}
 
 let folder: string
-beforeEach(async () => { folder = await mkdtemp(join(tmpdir(), 'golden-lock-')) })
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'golden-lock-'))
+})
 afterEach(() => rm(folder, { recursive: true }))
 
 describe('images.lock.json', () => {
@@ -28,10 +37,16 @@ describe('images.lock.json', () => {
 
   it.each([
     ['{', /not JSON/],
-    [JSON.stringify({ schema: 1, services: { serena: { image: 'serena', digest: 'sha256:1' } } }), /services\.serena\.image[\s\S]*services\.serena\.digest[\s\S]*services\.nginx/],
-    [JSON.stringify({ ...lock, services: { ...lock.services, loki: { image: 'grafana/loki', digest: `sha256:${hash('3')}` } } }), /services\.loki\.image: must begin with the registry's host; Docker Hub's is docker\.io/],
+    [
+      JSON.stringify({ schema: 1, services: { serena: { image: 'serena', digest: 'sha256:1' } } }),
+      /services\.serena\.image[\s\S]*services\.serena\.digest[\s\S]*services\.nginx/,
+    ],
+    [
+      JSON.stringify({ ...lock, services: { ...lock.services, loki: { image: 'grafana/loki', digest: `sha256:${hash('3')}` } } }),
+      /services\.loki\.image: must begin with the registry's host; Docker Hub's is docker\.io/,
+    ],
     [JSON.stringify({ ...lock, packages: 'today' }), /packages/],
-    [JSON.stringify({ ...lock, services: { ...lock.services, extra: one('3') } }), /services/]
+    [JSON.stringify({ ...lock, services: { ...lock.services, extra: one('3') } }), /services/],
   ])('names every problem of %j', async (text, message) => {
     await writeFile(lockFile(folder), text)
     await expect(readLock(folder)).rejects.toMatchObject({ code: 'lock-invalid', message: expect.stringMatching(message) })
@@ -50,15 +65,27 @@ describe('images.lock.json', () => {
   })
 
   it('names a service without an image nowhere', () => {
-    expect(references(lock)).toEqual({ serena: `ghcr.io/oraios/serena@sha256:${hash('1')}`, nginx: `docker.io/library/nginx@sha256:${hash('2')}` })
+    expect(references(lock)).toEqual({
+      serena: `ghcr.io/oraios/serena@sha256:${hash('1')}`,
+      nginx: `docker.io/library/nginx@sha256:${hash('2')}`,
+    })
   })
 })
 
 describe('golden lock', () => {
   const site = exampleSite()
-  it('starts with the project\'s own images', async () => {
-    const { changes } = await updateLock({ site, folder, progress: silent, resolve: async (_image, tag) => `sha256:${hash(String(tag.length % 10))}` })
-    expect(changes.map(({ service, image }) => [service, image])).toEqual(Object.entries(defaultImages).filter(([service]) => service !== 'promtail').map(([service, { image }]) => [service, image]))
+  it("starts with the project's own images", async () => {
+    const { changes } = await updateLock({
+      site,
+      folder,
+      progress: silent,
+      resolve: async (_image, tag) => `sha256:${hash(String(tag.length % 10))}`,
+    })
+    expect(changes.map(({ service, image }) => [service, image])).toEqual(
+      Object.entries(defaultImages)
+        .filter(([service]) => service !== 'promtail')
+        .map(([service, { image }]) => [service, image]),
+    )
     expect(Object.keys((await readLock(folder)).services)).toEqual(['serena', 'nginx', 'otelcol', 'loki', 'grafana'])
   })
 
@@ -87,21 +114,43 @@ describe('golden lock', () => {
     await writeLock(folder, { ...lock, packages: '2026-11-24' })
     const before = await readFile(lockFile(folder), 'utf8')
     const asked: string[] = []
-    const same = await updateLock({ site, folder, progress: silent, now, resolve: async (image) => { asked.push(image); return `sha256:${hash('1')}` } })
+    const same = await updateLock({
+      site,
+      folder,
+      progress: silent,
+      now,
+      resolve: async (image) => {
+        asked.push(image)
+        return `sha256:${hash('1')}`
+      },
+    })
     expect(asked).toEqual(['ghcr.io/oraios/serena'])
     expect(same.changes).toEqual([])
     expect(await readFile(lockFile(folder), 'utf8')).toBe(before)
     const other = await updateLock({ site, folder, progress: silent, now, resolve: async () => `sha256:${hash('9')}` })
-    expect(other.changes).toEqual([{ service: 'serena', image: 'ghcr.io/oraios/serena', tag: '2.1.0', from: `sha256:${hash('1')}`, to: `sha256:${hash('9')}` }])
+    expect(other.changes).toEqual([
+      { service: 'serena', image: 'ghcr.io/oraios/serena', tag: '2.1.0', from: `sha256:${hash('1')}`, to: `sha256:${hash('9')}` },
+    ])
     expect((await readLock(folder)).services.serena.digest).toBe(`sha256:${hash('9')}`)
   })
 })
 
 describe('fingerprint', () => {
-  const inputs: ImageInputs = { base: { os: 'debian-13', sha256: hash('a') }, diskGiB: 16, staged: { rootfs: hash('b') }, lock: hash('c'), packages: ['docker.io', 'git'], masked: ['snapd.service'], enabled: ['docker.service'], sources: { 'a.sh': 'true', 'b.sh': 'false' } }
+  const inputs: ImageInputs = {
+    base: { os: 'debian-13', sha256: hash('a') },
+    diskGiB: 16,
+    staged: { rootfs: hash('b') },
+    lock: hash('c'),
+    packages: ['docker.io', 'git'],
+    masked: ['snapd.service'],
+    enabled: ['docker.service'],
+    sources: { 'a.sh': 'true', 'b.sh': 'false' },
+  }
 
   it('does not depend on order', () => {
-    expect(fingerprint({ ...inputs, packages: ['git', 'docker.io'], sources: { 'b.sh': 'false', 'a.sh': 'true' } })).toBe(fingerprint(inputs))
+    expect(fingerprint({ ...inputs, packages: ['git', 'docker.io'], sources: { 'b.sh': 'false', 'a.sh': 'true' } })).toBe(
+      fingerprint(inputs),
+    )
   })
 
   it.each<[string, Partial<ImageInputs>]>([
@@ -113,7 +162,7 @@ describe('fingerprint', () => {
     ['masked units', { masked: [] }],
     ['enabled units', { enabled: [] }],
     ['scripts', { sources: { 'a.sh': 'true', 'b.sh': 'true' } }],
-    ['names of scripts', { sources: { 'b.sh': 'true', 'a.sh': 'false' } }]
+    ['names of scripts', { sources: { 'b.sh': 'true', 'a.sh': 'false' } }],
   ])('changes with the %s', (_what, change) => {
     expect(fingerprint({ ...inputs, ...change })).not.toBe(fingerprint(inputs))
   })

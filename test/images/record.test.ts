@@ -1,7 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { services } from '../../images/lock.ts'
-import { descriptionLimit, finished, parseRecord, renderRecord, type Record as AnyRecord, type TemplateRecord } from '../../images/record.ts'
+import {
+  descriptionLimit,
+  finished,
+  parseRecord,
+  renderRecord,
+  type Record as AnyRecord,
+  type TemplateRecord,
+} from '../../images/record.ts'
 import { hash } from './example.ts'
 
 const hex = fc.stringMatching(/^[0-9a-f]{64}$/)
@@ -9,21 +16,45 @@ const time = fc.integer({ min: 0, max: 4_000_000_000 }).map((seconds) => new Dat
 const word = fc.string({ minLength: 1, maxLength: 60, unit: 'grapheme' })
 const making = { unfinished: fc.constant(true as const), run: fc.stringMatching(/^[0-9a-f]{12}$/) }
 const base = fc.record({ os: word, sha256: hex })
-const image = fc.record({ schema: fc.constant(1 as const), kind: fc.constant('image' as const), site: word, fingerprint: hex, lock: hex, base, built: time, services: fc.dictionary(fc.constantFrom(...services), fc.string({ minLength: 1, maxLength: 200 })), ...making }, { requiredKeys: ['schema', 'kind', 'site', 'fingerprint', 'lock', 'base', 'built', 'services'] })
-const baseTemplate = fc.record({ schema: fc.constant(1 as const), kind: fc.constant('base' as const), site: word, fingerprint: hex, base, built: time, ...making }, { requiredKeys: ['schema', 'kind', 'site', 'fingerprint', 'base', 'built'] })
+const image = fc.record(
+  {
+    schema: fc.constant(1 as const),
+    kind: fc.constant('image' as const),
+    site: word,
+    fingerprint: hex,
+    lock: hex,
+    base,
+    built: time,
+    services: fc.dictionary(fc.constantFrom(...services), fc.string({ minLength: 1, maxLength: 200 })),
+    ...making,
+  },
+  { requiredKeys: ['schema', 'kind', 'site', 'fingerprint', 'lock', 'base', 'built', 'services'] },
+)
+const baseTemplate = fc.record(
+  { schema: fc.constant(1 as const), kind: fc.constant('base' as const), site: word, fingerprint: hex, base, built: time, ...making },
+  { requiredKeys: ['schema', 'kind', 'site', 'fingerprint', 'base', 'built'] },
+)
 
 const example: TemplateRecord = {
-  schema: 1, kind: 'image', site: 'home', fingerprint: hash('f'), lock: hash('b'), base: { os: 'debian-13', sha256: hash('a') },
-  built: '2026-11-24T01:02:03.000Z', services: { serena: `ghcr.io/oraios/serena@sha256:${hash('c')}` }
+  schema: 1,
+  kind: 'image',
+  site: 'home',
+  fingerprint: hash('f'),
+  lock: hash('b'),
+  base: { os: 'debian-13', sha256: hash('a') },
+  built: '2026-11-24T01:02:03.000Z',
+  services: { serena: `ghcr.io/oraios/serena@sha256:${hash('c')}` },
 }
 
-describe('a template\'s record', () => {
-  it('comes back as it went, within Proxmox\'s limit, also after Proxmox has cut trailing newlines', () => {
-    fc.assert(fc.property(fc.oneof(image, baseTemplate), (record) => {
-      const text = renderRecord(record as AnyRecord)
-      expect(text.length).toBeLessThanOrEqual(descriptionLimit)
-      expect(parseRecord(`${text}\n\n`.trimEnd())).toEqual({ ok: true, record })
-    }))
+describe("a template's record", () => {
+  it("comes back as it went, within Proxmox's limit, also after Proxmox has cut trailing newlines", () => {
+    fc.assert(
+      fc.property(fc.oneof(image, baseTemplate), (record) => {
+        const text = renderRecord(record as AnyRecord)
+        expect(text.length).toBeLessThanOrEqual(descriptionLimit)
+        expect(parseRecord(`${text}\n\n`.trimEnd())).toEqual({ ok: true, record })
+      }),
+    )
   })
 
   it('says nothing of its making once it is made', () => {
@@ -31,7 +62,9 @@ describe('a template\'s record', () => {
   })
 
   it('begins with a line for people', () => {
-    expect(renderRecord(example).split('\n')[0]).toBe('Golden image ffffffffffff of home: debian-13 with serena; baked 2026-11-24 01:02 UTC.')
+    expect(renderRecord(example).split('\n')[0]).toBe(
+      'Golden image ffffffffffff of home: debian-13 with serena; baked 2026-11-24 01:02 UTC.',
+    )
   })
 
   it('is still read when somebody writes notes around it', () => {
@@ -44,7 +77,7 @@ describe('a template\'s record', () => {
     ['Packer ephemeral build VM', 'has no record in its description'],
     ['```json\n{"schema":1\n```', 'has a record that is not JSON'],
     ['```json\n{"schema":1,"kind":"other"}\n```', /not valid/],
-    [renderRecord(example).replace('"schema": 1', '"schema": 2'), /not valid \(schema/]
+    [renderRecord(example).replace('"schema": 1', '"schema": 2'), /not valid \(schema/],
   ])('says why %j is none', (text, reason) => {
     const parsed = parseRecord(text)
     expect(parsed.ok).toBe(false)
@@ -52,6 +85,10 @@ describe('a template\'s record', () => {
   })
 
   it('never throws for any description', () => {
-    fc.assert(fc.property(fc.string(), fc.string(), (a, b) => { parseRecord(`${a}\`\`\`json\n${b}\n\`\`\``) }))
+    fc.assert(
+      fc.property(fc.string(), fc.string(), (a, b) => {
+        parseRecord(`${a}\`\`\`json\n${b}\n\`\`\``)
+      }),
+    )
   })
 })

@@ -27,8 +27,12 @@ async function serve(handle: Answer): Promise<{ server: Server; caPem: string; h
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
   const certificate = await X509CertificateGenerator.createSelfSigned({
-    name: `CN=${webcrypto.randomUUID()}`, keys: keys as Required<typeof keys>, signingAlgorithm: algorithm, notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000),
-    extensions: [new SubjectAlternativeNameExtension([{ type: 'ip', value: '127.0.0.1' }])]
+    name: `CN=${webcrypto.randomUUID()}`,
+    keys: keys as Required<typeof keys>,
+    signingAlgorithm: algorithm,
+    notBefore: new Date(Date.now() - 60_000),
+    notAfter: new Date(Date.now() + 3_600_000),
+    extensions: [new SubjectAlternativeNameExtension([{ type: 'ip', value: '127.0.0.1' }])],
   })
   const cert = certificate.toString('pem')
   const key = PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey), 'PRIVATE KEY')
@@ -38,7 +42,7 @@ async function serve(handle: Answer): Promise<{ server: Server; caPem: string; h
 }
 
 beforeAll(async () => {
-  ({ server, caPem, host } = await serve((request, response) => {
+  ;({ server, caPem, host } = await serve((request, response) => {
     seen.push(`${request.method} ${request.url} ${request.headers.authorization ?? '-'}`)
     answer(request, response)
   }))
@@ -47,14 +51,20 @@ beforeAll(async () => {
     answerOfOther(request, response)
   })
 })
-afterAll(() => { other.server.close() })
-afterAll(() => { server.close() })
-beforeEach(() => { seen.length = 0 })
+afterAll(() => {
+  other.server.close()
+})
+afterAll(() => {
+  server.close()
+})
+beforeEach(() => {
+  seen.length = 0
+})
 
 const digest = `sha256:${hash('7')}`
 
 describe('resolveDigest', () => {
-  it('takes the digest of the answer\'s header', async () => {
+  it("takes the digest of the answer's header", async () => {
     answer = (_request, response) => response.writeHead(200, { 'docker-content-digest': digest }).end()
     expect(await resolveDigest(`${host}/team/app`, '1.2', { caPem })).toBe(digest)
     expect(seen).toEqual(['HEAD /v2/team/app/manifests/1.2 -'])
@@ -64,7 +74,10 @@ describe('resolveDigest', () => {
     answer = (request, response) => {
       if (request.url?.startsWith('/token?')) response.writeHead(200, { 'content-type': 'application/json' }).end('{"token":"abc"}')
       else if (request.headers.authorization === 'Bearer abc') response.writeHead(200, { 'docker-content-digest': digest }).end()
-      else response.writeHead(401, { 'www-authenticate': `Bearer realm="https://${host}/token",service="reg",scope="repository:team/app:pull"` }).end()
+      else
+        response
+          .writeHead(401, { 'www-authenticate': `Bearer realm="https://${host}/token",service="reg",scope="repository:team/app:pull"` })
+          .end()
     }
     expect(await resolveDigest(`${host}/team/app`, '1.2', { caPem })).toBe(digest)
     expect(seen[1]).toBe('GET /token?service=reg&scope=repository%3Ateam%2Fapp%3Apull -')
@@ -88,7 +101,8 @@ describe('resolveDigest', () => {
   it('goes where the registry sends it, without the token', async () => {
     answer = (request, response) => {
       if (request.url?.startsWith('/token')) response.writeHead(200, { 'content-type': 'application/json' }).end('{"token":"abc"}')
-      else if (request.headers.authorization === undefined) response.writeHead(401, { 'www-authenticate': `Bearer realm="https://${host}/token"` }).end()
+      else if (request.headers.authorization === undefined)
+        response.writeHead(401, { 'www-authenticate': `Bearer realm="https://${host}/token"` }).end()
       else response.writeHead(307, { location: `https://${other.host}/elsewhere` }).end()
     }
     answerOfOther = (_request, response) => response.writeHead(200, { 'docker-content-digest': digest }).end()
@@ -96,9 +110,15 @@ describe('resolveDigest', () => {
     expect(seen.at(-1)).toBe('other: HEAD /elsewhere -')
   })
 
-  it.each([['http://127.0.0.1:1/', /http:/], ['/v2/team/app/manifests/1.2', /more than five/]])('does not go on for ever, nor without TLS (%s)', async (location, message) => {
+  it.each([
+    ['http://127.0.0.1:1/', /http:/],
+    ['/v2/team/app/manifests/1.2', /more than five/],
+  ])('does not go on for ever, nor without TLS (%s)', async (location, message) => {
     answer = (_request, response) => response.writeHead(302, { location }).end()
-    await expect(resolveDigest(`${host}/team/app`, '1.2', { caPem })).rejects.toMatchObject({ code: 'registry-refused', message: expect.stringMatching(message) })
+    await expect(resolveDigest(`${host}/team/app`, '1.2', { caPem })).rejects.toMatchObject({
+      code: 'registry-refused',
+      message: expect.stringMatching(message),
+    })
   })
 
   it('computes the digest where the header is missing', async () => {
@@ -106,7 +126,12 @@ describe('resolveDigest', () => {
     expect(await resolveDigest(`${host}/team/app`, '1.2', { caPem })).toBe(`sha256:${sha256('{"manifest":1}')}`)
   })
 
-  it.each([[404, 'image-not-found'], [403, 'registry-denied'], [429, 'registry-refused'], [500, 'registry-refused']])('answer %i is the failure %s', async (status, code) => {
+  it.each([
+    [404, 'image-not-found'],
+    [403, 'registry-denied'],
+    [429, 'registry-refused'],
+    [500, 'registry-refused'],
+  ])('answer %i is the failure %s', async (status, code) => {
     answer = (_request, response) => response.writeHead(status).end()
     await expect(resolveDigest(`${host}/team/app`, '1.2', { caPem })).rejects.toMatchObject({ code })
   })
@@ -117,6 +142,9 @@ describe('resolveDigest', () => {
   })
 
   it('does not trust a certificate that the site does not name', async () => {
-    await expect(resolveDigest(`${host}/team/app`, '1.2')).rejects.toMatchObject({ code: 'registry-unreachable', hint: expect.stringContaining('image.registries') })
+    await expect(resolveDigest(`${host}/team/app`, '1.2')).rejects.toMatchObject({
+      code: 'registry-unreachable',
+      hint: expect.stringContaining('image.registries'),
+    })
   })
 })

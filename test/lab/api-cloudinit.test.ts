@@ -14,15 +14,30 @@ afterAll(() => rig.close())
 
 test('says at each start what the configuration says then', async () => {
   const at = '/nodes/pve/qemu/100'
-  await rig.done('POST', '/nodes/pve/qemu', { form: { vmid: 100, memory: 64, name: 'seeded', ide2: 'local-disks:cloudinit', net0: 'virtio=02:00:00:00:00:01,bridge=vmbr0', ipconfig0: 'ip=10.77.0.20/24,gw=10.77.0.1' } })
+  await rig.done('POST', '/nodes/pve/qemu', {
+    form: {
+      vmid: 100,
+      memory: 64,
+      name: 'seeded',
+      ide2: 'local-disks:cloudinit',
+      net0: 'virtio=02:00:00:00:00:01,bridge=vmbr0',
+      ipconfig0: 'ip=10.77.0.20/24,gw=10.77.0.1',
+    },
+  })
   const file = join(rig.folder, 'state/storage/local-disks/images/100/vm-100-cloudinit.qcow2')
-  const first = readIso(await readFile(file)).files.get('meta-data')?.toString()
+  const first = readIso(await readFile(file))
+    .files.get('meta-data')
+    ?.toString()
   await rig.ok('PUT', `${at}/config`, { form: { ciuser: 'admin', nameserver: '10.77.0.1' } })
   await rig.done('POST', `${at}/status/start`)
   const iso = readIso(await readFile(file))
   expect(iso.label).toBe('cidata')
   expect([...iso.files.keys()].sort()).toEqual(['meta-data', 'network-config', 'user-data', 'vendor-data'])
-  for (const [name, type] of [['user-data', 'user'], ['network-config', 'network'], ['meta-data', 'meta']] as const) {
+  for (const [name, type] of [
+    ['user-data', 'user'],
+    ['network-config', 'network'],
+    ['meta-data', 'meta'],
+  ] as const) {
     expect(iso.files.get(name)?.toString()).toBe(await rig.ok('GET', `${at}/cloudinit/dump`, { query: { type } }))
   }
   expect(iso.files.get('user-data')?.toString()).toContain('user: admin')

@@ -41,8 +41,15 @@ async function text(socket: Socket): Promise<string> {
   return all
 }
 
-test.each([['an IPv4 address', '10.77.0.20'], ['a name', 'serena.lab']])('connects by %s; the end of one direction leaves the other open', async (_, host) => {
-  const { socket } = await SocksClient.createConnection({ proxy: { host: proxy.host, port: proxy.port, type: 5 }, command: 'connect', destination: { host, port } })
+test.each([
+  ['an IPv4 address', '10.77.0.20'],
+  ['a name', 'serena.lab'],
+])('connects by %s; the end of one direction leaves the other open', async (_, host) => {
+  const { socket } = await SocksClient.createConnection({
+    proxy: { host: proxy.host, port: proxy.port, type: 5 },
+    command: 'connect',
+    destination: { host, port },
+  })
   socket.end(Buffer.alloc(1_000_000))
   expect(await text(socket)).toBe('got 1000000 bytes')
   expect(asked).toEqual([`${host}:${port}`])
@@ -50,7 +57,11 @@ test.each([['an IPv4 address', '10.77.0.20'], ['a name', 'serena.lab']])('connec
 
 test('nobody there: the client is told so', async () => {
   await new Promise((resolve) => guest.close(resolve))
-  const attempt = SocksClient.createConnection({ proxy: { host: proxy.host, port: proxy.port, type: 5 }, command: 'connect', destination: { host: '10.77.0.20', port } })
+  const attempt = SocksClient.createConnection({
+    proxy: { host: proxy.host, port: proxy.port, type: 5 },
+    command: 'connect',
+    destination: { host: '10.77.0.20', port },
+  })
   await expect(attempt).rejects.toThrow(/ConnectionRefused/)
   guest.listen(0, '127.0.0.1')
   await once(guest, 'listening')

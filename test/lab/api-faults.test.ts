@@ -19,9 +19,12 @@ function control(method: string, path: string, body?: unknown): Promise<{ status
   return new Promise((resolve, reject) => {
     const outgoing = request({ socketPath: rig.lab.connection.controlSocket, method, path }, (incoming) => {
       let text = ''
-      incoming.setEncoding('utf8').on('data', (chunk: string) => (text += chunk)).on('end', () => {
-        resolve({ status: incoming.statusCode ?? 0, body: /json/.test(incoming.headers['content-type'] ?? '') ? JSON.parse(text) : text })
-      })
+      incoming
+        .setEncoding('utf8')
+        .on('data', (chunk: string) => (text += chunk))
+        .on('end', () => {
+          resolve({ status: incoming.statusCode ?? 0, body: /json/.test(incoming.headers['content-type'] ?? '') ? JSON.parse(text) : text })
+        })
     })
     outgoing.on('error', reject)
     outgoing.end(body === undefined ? undefined : JSON.stringify(body))
@@ -49,14 +52,18 @@ test('a connection is dropped before the work, or after it', async () => {
 test('a connection is kept and closed once it is answered, after so many that are let through', async () => {
   rig.lab.faults.order({ request: { path: '^/version$' }, drop: 'idle', skip: 1 })
   const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: readFileSync(rig.lab.connection.caFile) })
-  const ask = (): Promise<Socket> => new Promise((resolve, reject) => {
-    const { hostname, port } = new URL(rig.lab.connection.apiUrl)
-    const outgoing = requestHttps({ hostname, port, path: '/api2/json/version', agent, headers: { Authorization: `PVEAPIToken=${rig.lab.connection.rootToken}` } }, (incoming) => {
-      const { socket } = incoming
-      incoming.resume().on('end', () => resolve(socket))
+  const ask = (): Promise<Socket> =>
+    new Promise((resolve, reject) => {
+      const { hostname, port } = new URL(rig.lab.connection.apiUrl)
+      const outgoing = requestHttps(
+        { hostname, port, path: '/api2/json/version', agent, headers: { Authorization: `PVEAPIToken=${rig.lab.connection.rootToken}` } },
+        (incoming) => {
+          const { socket } = incoming
+          incoming.resume().on('end', () => resolve(socket))
+        },
+      )
+      outgoing.on('error', reject).end()
     })
-    outgoing.on('error', reject).end()
-  })
   const first = await ask()
   expect(await ask()).toBe(first)
   if (!first.destroyed) await once(first, 'close')
@@ -70,7 +77,10 @@ test('the API is away for a while, and what it has begun goes on', async () => {
   await expect(rig.call('POST', '/nodes/pve/qemu/100/status/start')).rejects.toThrow()
   await expect(rig.call('GET', '/version')).rejects.toMatchObject({ code: 'ECONNREFUSED' })
   await vi.waitFor(() => rig.ok('GET', '/version'), { timeout: 10_000, interval: 50 })
-  await vi.waitUntil(async () => (await rig.ok('GET', '/nodes/pve/qemu/100/status/current')).status === 'running', { timeout: 10_000, interval: 50 })
+  await vi.waitUntil(async () => (await rig.ok('GET', '/nodes/pve/qemu/100/status/current')).status === 'running', {
+    timeout: 10_000,
+    interval: 50,
+  })
   await rig.done('POST', '/nodes/pve/qemu/100/status/stop')
 })
 

@@ -9,12 +9,23 @@ beforeAll(async () => {
 })
 afterAll(() => rig?.close())
 
-interface Entry { vmid: number; name?: string; status: string; template?: number; tags?: string; pool?: string }
-const listed = async (): Promise<Entry> => (await rig.ok('GET', '/cluster/resources', { query: { type: 'vm' } }) as Entry[]).find(({ vmid }) => vmid === 100) as Entry
-const once = (wanted: (entry: Entry) => boolean): Promise<true> => vi.waitUntil(async () => wanted(await listed()) || undefined, { timeout: 10_000, interval: 20 })
+interface Entry {
+  vmid: number
+  name?: string
+  status: string
+  template?: number
+  tags?: string
+  pool?: string
+}
+const listed = async (): Promise<Entry> =>
+  ((await rig.ok('GET', '/cluster/resources', { query: { type: 'vm' } })) as Entry[]).find(({ vmid }) => vmid === 100) as Entry
+const once = (wanted: (entry: Entry) => boolean): Promise<true> =>
+  vi.waitUntil(async () => wanted(await listed()) || undefined, { timeout: 10_000, interval: 20 })
 
 test('a new VM has neither name nor status for a while, a change of name or into a template shows late, and nothing else is late', async () => {
-  await rig.done('POST', '/nodes/pve/qemu', { form: { vmid: 100, name: 'one', tags: 'a', pool: 'golden', scsi0: 'local-disks:1,format=qcow2' } })
+  await rig.done('POST', '/nodes/pve/qemu', {
+    form: { vmid: 100, name: 'one', tags: 'a', pool: 'golden', scsi0: 'local-disks:1,format=qcow2' },
+  })
   const entry = await listed()
   expect(entry).toMatchObject({ type: 'qemu', node: 'pve', status: 'unknown', pool: 'golden', tags: 'a' })
   expect(entry).not.toHaveProperty('name')

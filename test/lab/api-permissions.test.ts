@@ -4,11 +4,13 @@ import { startRig, type Rig } from './api-rig.ts'
 
 let rig: Rig
 let token: string
-const poolRole = 'VM.Allocate,VM.Audit,VM.Clone,VM.PowerMgmt,VM.Config.CDROM,VM.Config.CPU,VM.Config.Disk,VM.Config.HWType,VM.Config.Memory,VM.Config.Network,VM.Config.Options,VM.GuestAgent.Audit,Pool.Audit'
+const poolRole =
+  'VM.Allocate,VM.Audit,VM.Clone,VM.PowerMgmt,VM.Config.CDROM,VM.Config.CPU,VM.Config.Disk,VM.Config.HWType,VM.Config.Memory,VM.Config.Network,VM.Config.Options,VM.GuestAgent.Audit,Pool.Audit'
 
 async function grant(role: string, privileges: string, path: string): Promise<void> {
   await rig.ok('POST', '/access/roles', { form: { roleid: role, privs: privileges } })
-  for (const who of [{ users: 'robot@pve' }, { tokens: 'robot@pve!tk' }]) await rig.ok('PUT', '/access/acl', { form: { path, roles: role, ...who } })
+  for (const who of [{ users: 'robot@pve' }, { tokens: 'robot@pve!tk' }])
+    await rig.ok('PUT', '/access/acl', { form: { path, roles: role, ...who } })
 }
 
 beforeAll(async () => {
@@ -30,7 +32,11 @@ afterAll(() => rig.close())
 const as = (form?: Record<string, string | number>) => ({ token, ...(form === undefined ? {} : { form }) })
 
 test('makes, templates, clones and destroys VMs in its pool', async () => {
-  await rig.done('POST', '/nodes/pve/qemu', as({ vmid: 110, pool: 'vms', scsi0: 'local-disks:1,format=qcow2', net0: 'virtio,bridge=vmbr0', memory: 64 }))
+  await rig.done(
+    'POST',
+    '/nodes/pve/qemu',
+    as({ vmid: 110, pool: 'vms', scsi0: 'local-disks:1,format=qcow2', net0: 'virtio,bridge=vmbr0', memory: 64 }),
+  )
   await rig.ok('PUT', '/nodes/pve/qemu/110/config', as({ tags: 'golden', name: 'image' }))
   await rig.done('POST', '/nodes/pve/qemu/110/template', as({}))
   await rig.done('POST', '/nodes/pve/qemu/110/clone', as({ newid: 111, pool: 'vms' }))
@@ -45,10 +51,34 @@ describe('is refused', () => {
     ["to start another's VM", 'POST', '/nodes/pve/qemu/201/status/start', {}, '(/vms/201, VM.PowerMgmt)'],
     ['to unprotect a depot', 'PUT', '/nodes/pve/qemu/200/config', { protection: 0 }, '(/vms/200, VM.Config.Options)'],
     ['to destroy a depot', 'DELETE', '/nodes/pve/qemu/200', undefined, '(/vms/200, VM.Allocate)'],
-    ["to delete a disk through its storage", 'DELETE', '/nodes/pve/storage/local-disks/content/local-disks:200/vm-200-disk-0.raw', undefined, '(/storage/local-disks, Datastore.Allocate)'],
-    ['to use another bridge', 'POST', '/nodes/pve/qemu', { vmid: 121, pool: 'vms', net0: 'virtio,bridge=vmbr9' }, '(/sdn/zones/localnetwork/vmbr9, SDN.Use)'],
-    ['to use another storage', 'POST', '/nodes/pve/qemu', { vmid: 121, pool: 'vms', scsi0: 'local:1' }, '(/storage/local, Datastore.AllocateSpace)'],
-    ['to fetch from the network', 'POST', '/nodes/pve/storage/seeds/download-url', { url: 'http://127.0.0.1/', content: 'iso', filename: 'a.iso' }, ''],
+    [
+      'to delete a disk through its storage',
+      'DELETE',
+      '/nodes/pve/storage/local-disks/content/local-disks:200/vm-200-disk-0.raw',
+      undefined,
+      '(/storage/local-disks, Datastore.Allocate)',
+    ],
+    [
+      'to use another bridge',
+      'POST',
+      '/nodes/pve/qemu',
+      { vmid: 121, pool: 'vms', net0: 'virtio,bridge=vmbr9' },
+      '(/sdn/zones/localnetwork/vmbr9, SDN.Use)',
+    ],
+    [
+      'to use another storage',
+      'POST',
+      '/nodes/pve/qemu',
+      { vmid: 121, pool: 'vms', scsi0: 'local:1' },
+      '(/storage/local, Datastore.AllocateSpace)',
+    ],
+    [
+      'to fetch from the network',
+      'POST',
+      '/nodes/pve/storage/seeds/download-url',
+      { url: 'http://127.0.0.1/', content: 'iso', filename: 'a.iso' },
+      '',
+    ],
     ['to change the datacenter firewall', 'PUT', '/cluster/firewall/options', { enable: 1 }, '(/, Sys.Modify)'],
     ['to make pools, roles or users', 'POST', '/pools', { poolid: 'mine' }, '(/pool/mine, Pool.Allocate)'],
   ] as const)('%s', async (_, method, path, form, what) => {
@@ -91,7 +121,9 @@ test('a token is no more than its user, an expired or deleted one is nobody', as
 test("root's token is not root", async () => {
   for (const key of ['args', 'lock', 'hookscript', 'vmgenid']) {
     const value = { args: '-x', lock: 'backup', hookscript: 'local:snippets/x', vmgenid: '1' }[key] as string
-    expect((await rig.call('PUT', '/nodes/pve/qemu/201/config', { form: { [key]: value } })).reason).toBe(`only root can set '${key}' config`)
+    expect((await rig.call('PUT', '/nodes/pve/qemu/201/config', { form: { [key]: value } })).reason).toBe(
+      `only root can set '${key}' config`,
+    )
   }
 })
 

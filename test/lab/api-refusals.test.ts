@@ -9,7 +9,20 @@ let rig: Rig
 let token: string
 /** What the network was told last. */
 let firewall: FirewallState | undefined
-const everything = ['VM.Allocate', 'VM.Audit', 'VM.Clone', 'VM.PowerMgmt', 'VM.Config.CDROM', 'VM.Config.CPU', 'VM.Config.Cloudinit', 'VM.Config.Disk', 'VM.Config.HWType', 'VM.Config.Memory', 'VM.Config.Network', 'VM.Config.Options']
+const everything = [
+  'VM.Allocate',
+  'VM.Audit',
+  'VM.Clone',
+  'VM.PowerMgmt',
+  'VM.Config.CDROM',
+  'VM.Config.CPU',
+  'VM.Config.Cloudinit',
+  'VM.Config.Disk',
+  'VM.Config.HWType',
+  'VM.Config.Memory',
+  'VM.Config.Network',
+  'VM.Config.Options',
+]
 const at = '/nodes/pve/qemu'
 const config = (vmid: number) => rig.ok('GET', `${at}/${vmid}/config`)
 const as = (form?: Record<string, string | number>) => ({ token, ...(form === undefined ? {} : { form }) })
@@ -23,7 +36,8 @@ const limitTo = (privileges: readonly string[]) => rig.ok('PUT', '/access/roles/
 const without = (...names: string[]) => limitTo(everything.filter((privilege) => !names.includes(privilege)))
 
 async function grant(role: string, path: string): Promise<void> {
-  for (const who of [{ users: 'robot@pve' }, { tokens: 'robot@pve!tk' }]) await rig.ok('PUT', '/access/acl', { form: { path, roles: role, ...who } })
+  for (const who of [{ users: 'robot@pve' }, { tokens: 'robot@pve!tk' }])
+    await rig.ok('PUT', '/access/acl', { form: { path, roles: role, ...who } })
 }
 
 beforeAll(async () => {
@@ -48,20 +62,36 @@ beforeAll(async () => {
   await grant('pool', '/pool/vms')
   await grant('disks', '/storage/local-disks')
   await grant('net', '/sdn/zones/localnetwork/vmbr0')
-  await rig.done('POST', at, { form: { vmid: 100, pool: 'vms', memory: 64, scsihw: 'virtio-scsi-pci', scsi0: 'local-disks:1,format=qcow2', net0: 'virtio,bridge=vmbr0' } })
+  await rig.done('POST', at, {
+    form: {
+      vmid: 100,
+      pool: 'vms',
+      memory: 64,
+      scsihw: 'virtio-scsi-pci',
+      scsi0: 'local-disks:1,format=qcow2',
+      net0: 'virtio,bridge=vmbr0',
+    },
+  })
   await rig.done('POST', at, { form: { vmid: 200, scsi0: 'local-disks:1,format=qcow2' } })
 })
 afterAll(() => rig.close())
 
 test('a token hands on what it has on its own VM, and no more', async () => {
-  const give = (form: Record<string, string | number>) => rig.call('PUT', '/access/acl', as({ path: '/vms/100', tokens: 'robot@pve!tk', ...form }))
+  const give = (form: Record<string, string | number>) =>
+    rig.call('PUT', '/access/acl', as({ path: '/vms/100', tokens: 'robot@pve!tk', ...form }))
   const wrapped = [500, 'ACL update failed: 400 Parameter verification failed.']
   const administrator = await give({ roles: 'Administrator', propagate: 0 })
   expect(refused(administrator)).toEqual(wrapped)
-  expect(administrator.body.message).toContain("\nrole: Cannot add role 'Administrator' - requires 'Permissions.Modify' or superset of privileges.\n")
+  expect(administrator.body.message).toContain(
+    "\nrole: Cannot add role 'Administrator' - requires 'Permissions.Modify' or superset of privileges.\n",
+  )
   const below = await give({ roles: 'pool' })
-  expect(below.body.message).toContain("role: Cannot add role 'pool' with propagation - requires 'Permissions.Modify' or propagated superset of privileges.")
-  expect((await give({ roles: 'NoAccess', propagate: 0 })).body.message).toContain("role: Cannot add role 'NoAccess' - requires 'Permissions.Modify'")
+  expect(below.body.message).toContain(
+    "role: Cannot add role 'pool' with propagation - requires 'Permissions.Modify' or propagated superset of privileges.",
+  )
+  expect((await give({ roles: 'NoAccess', propagate: 0 })).body.message).toContain(
+    "role: Cannot add role 'NoAccess' - requires 'Permissions.Modify'",
+  )
   // One of two roles is too much: neither is given.
   expect((await give({ roles: 'pool,Administrator', propagate: 0 })).status).toBe(500)
   expect((await rig.ok('GET', '/access/acl')).filter((acl: { path: string }) => acl.path === '/vms/100')).toEqual([])
@@ -74,13 +104,17 @@ test('privileges from a pool do not propagate, and are listed for its members', 
   const all = await rig.ok('GET', '/access/permissions', { token })
   expect(all['/pool/vms']['VM.Audit']).toBe(1)
   expect(all['/vms/100']['VM.Audit']).toBe(0)
-  expect(await rig.ok('GET', '/access/permissions', { token, query: { path: '/vms/100' } })).toEqual({ '/vms/100': Object.fromEntries(everything.map((privilege) => [privilege, 0])) })
+  expect(await rig.ok('GET', '/access/permissions', { token, query: { path: '/vms/100' } })).toEqual({
+    '/vms/100': Object.fromEntries(everything.map((privilege) => [privilege, 0])),
+  })
 })
 
 test("importing another VM's disk is cloning that VM", async () => {
   const source = (await config(200)).scsi0.split(',')[0]
   expect(refused(await putAs(100, { scsi1: `local-disks:0,import-from=${source}` }))).toEqual(denied('/vms/200, VM.Clone'))
-  expect(refused(await rig.call('POST', at, as({ vmid: 101, pool: 'vms', scsi0: `local-disks:0,import-from=${source}` })))).toEqual(denied('/vms/200, VM.Clone'))
+  expect(refused(await rig.call('POST', at, as({ vmid: 101, pool: 'vms', scsi0: `local-disks:0,import-from=${source}` })))).toEqual(
+    denied('/vms/200, VM.Clone'),
+  )
   await without('VM.Clone')
   const own = (await config(100)).scsi0.split(',')[0]
   expect(refused(await putAs(100, { scsi1: `local-disks:0,import-from=${own}` }))).toEqual(denied('/vms/100, VM.Clone'))
@@ -94,9 +128,14 @@ test('to start a new VM takes what starting one takes, and a default storage its
   await without('VM.PowerMgmt')
   expect(refused(await rig.call('POST', at, as({ vmid: 101, pool: 'vms', start: 1 })))).toEqual(denied('/vms/101, VM.PowerMgmt'))
   await limitTo(everything)
-  expect(refused(await rig.call('POST', at, as({ vmid: 101, pool: 'vms', storage: 'local' })))).toEqual(denied('/storage/local, Datastore.AllocateSpace'))
+  expect(refused(await rig.call('POST', at, as({ vmid: 101, pool: 'vms', storage: 'local' })))).toEqual(
+    denied('/storage/local, Datastore.AllocateSpace'),
+  )
   await rig.done('POST', at, as({ vmid: 101, pool: 'vms', storage: 'local-disks', scsi0: '1', ide2: 'cloudinit', memory: 64, start: 1 }))
-  expect(await config(101)).toMatchObject({ scsi0: 'local-disks:101/vm-101-disk-0.raw,size=1G', ide2: 'local-disks:101/vm-101-cloudinit.qcow2,media=cdrom' })
+  expect(await config(101)).toMatchObject({
+    scsi0: 'local-disks:101/vm-101-disk-0.raw,size=1G',
+    ide2: 'local-disks:101/vm-101-cloudinit.qcow2,media=cdrom',
+  })
   await rig.done('POST', `${at}/101/status/stop`)
   await rig.done('DELETE', `${at}/101`)
   expect(refused(await put(100, { scsi5: '1' }))).toEqual([500, 'no storage ID specified (and no default storage)'])
@@ -138,16 +177,26 @@ test('whoever destroys a disk may allocate one', async () => {
   await limitTo(everything)
   await grant('disks', '/storage/local-disks')
   expect((await putAs(100, { delete: 'scsi1,unused0,ide0', force: 1 })).status).toBe(200)
-  const volumes = (await rig.ok('GET', '/nodes/pve/storage/local-disks/content', { query: { vmid: 100 } })).map((item: { volid: string }) => item.volid)
+  const volumes = (await rig.ok('GET', '/nodes/pve/storage/local-disks/content', { query: { vmid: 100 } })).map(
+    (item: { volid: string }) => item.volid,
+  )
   expect(volumes).toEqual(['local-disks:100/vm-100-disk-0.qcow2'])
 })
 
 test.each([
   ['an ISO that does not say that it is a CD', { ide0: 'isos:iso/x.iso' }, { ide0: "explicit 'media=cdrom' is required for iso images" }],
-  ['an import of a size', { scsi1: 'local-disks:5,import-from=local-disks:200/vm-200-disk-0.qcow2' }, { scsi1: "'import-from' requires special syntax - use <storage ID>:0,import-from=<source>" }],
+  [
+    'an import of a size',
+    { scsi1: 'local-disks:5,import-from=local-disks:200/vm-200-disk-0.qcow2' },
+    { scsi1: "'import-from' requires special syntax - use <storage ID>:0,import-from=<source>" },
+  ],
   ['the deletion of what is no option', { delete: 'nosuch' }, { delete: "unknown option 'nosuch'" }],
   ['the revert of what is no option', { revert: 'net99' }, { revert: "unknown option 'net99'" }],
-  ['the import of an ISO', { scsi1: 'local-disks:0,import-from=isos:iso/x.iso' }, { scsi1: "isos:iso/x.iso has wrong type 'iso' - needs to be 'images' or 'import'" }],
+  [
+    'the import of an ISO',
+    { scsi1: 'local-disks:0,import-from=isos:iso/x.iso' },
+    { scsi1: "isos:iso/x.iso has wrong type 'iso' - needs to be 'images' or 'import'" },
+  ],
 ])('%s is a 400', async (_, form, errors) => {
   const answer = await put(100, form)
   expect([answer.status, answer.body.errors]).toEqual([400, errors])

@@ -41,7 +41,11 @@ export interface Rig {
 }
 
 const encode = (form: NonNullable<CallOptions['form']>): string =>
-  Object.entries(form).flatMap(([key, value]) => (Array.isArray(value) ? value : [value]).map((one) => `${encodeURIComponent(key)}=${encodeURIComponent(String(one))}`)).join('&')
+  Object.entries(form)
+    .flatMap(([key, value]) =>
+      (Array.isArray(value) ? value : [value]).map((one) => `${encodeURIComponent(key)}=${encodeURIComponent(String(one))}`),
+    )
+    .join('&')
 
 export async function startRig(options: Partial<LabOptions> = {}): Promise<Rig> {
   const folder = await mkdtemp(join(tmpdir(), 'lab-api-'))
@@ -56,7 +60,11 @@ export async function startRig(options: Partial<LabOptions> = {}): Promise<Rig> 
     return new Promise((resolve, reject) => {
       const outgoing = request(
         {
-          host: base.hostname, port: base.port, ca, method, path: given.query === undefined ? full : `${full}?${encode(given.query)}`,
+          host: base.hostname,
+          port: base.port,
+          ca,
+          method,
+          path: given.query === undefined ? full : `${full}?${encode(given.query)}`,
           headers: {
             ...(token === null ? {} : { Authorization: `PVEAPIToken=${token}` }),
             ...(given.form === undefined ? {} : { 'Content-Type': 'application/x-www-form-urlencoded' }),
@@ -72,8 +80,12 @@ export async function startRig(options: Partial<LabOptions> = {}): Promise<Rig> 
             const text = Buffer.concat(chunks).toString('utf8')
             const body: any = /json/.test(incoming.headers['content-type'] ?? '') ? JSON.parse(text) : undefined
             resolve({
-              status: incoming.statusCode ?? 0, reason: Buffer.from(incoming.statusMessage ?? '', 'latin1').toString('utf8'),
-              headers: incoming.headers, text, body, data: body?.data,
+              status: incoming.statusCode ?? 0,
+              reason: Buffer.from(incoming.statusMessage ?? '', 'latin1').toString('utf8'),
+              headers: incoming.headers,
+              text,
+              body,
+              data: body?.data,
             })
           })
         },

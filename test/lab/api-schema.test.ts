@@ -10,27 +10,67 @@ const file = fileURLToPath(new URL('../../../shared/data/pve-api-9.1.json', impo
 const missing = !existsSync(file)
 
 interface SchemaParam {
-  type?: string; optional?: number; enum?: string[]; format?: string | Record<string, SchemaParam>; pattern?: string; minimum?: number | string; maximum?: number | string
-  minLength?: number; maxLength?: number; requires?: string; default_key?: number; alias?: string; keyAlias?: string
+  type?: string
+  optional?: number
+  enum?: string[]
+  format?: string | Record<string, SchemaParam>
+  pattern?: string
+  minimum?: number | string
+  maximum?: number | string
+  minLength?: number
+  maxLength?: number
+  requires?: string
+  default_key?: number
+  alias?: string
+  keyAlias?: string
 }
-interface SchemaMethod { parameters?: { properties?: Record<string, SchemaParam> }; permissions?: { user?: string; check?: unknown[] } }
+interface SchemaMethod {
+  parameters?: { properties?: Record<string, SchemaParam> }
+  permissions?: { user?: string; check?: unknown[] }
+}
 const schema = missing ? {} : (JSON.parse(readFileSync(file, 'utf8')) as Record<string, SchemaMethod>)
 
 /** Perl's way to print a regular expression, and ours, reduced to what they say. */
-const bare = (pattern: string): string => pattern.replaceAll('(?^:', '(?:').replaceAll('^(0x)', '0x').replace(/\{,/g, '{0,').replaceAll('\\@', '@').replaceAll('\\/', '/').replaceAll('\\-', '-').replaceAll('\\.', '.').replaceAll('\\_', '_').replaceAll('(?:', '(').replace(/[\^$()]/g, '')
+const bare = (pattern: string): string =>
+  pattern
+    .replaceAll('(?^:', '(?:')
+    .replaceAll('^(0x)', '0x')
+    .replace(/\{,/g, '{0,')
+    .replaceAll('\\@', '@')
+    .replaceAll('\\/', '/')
+    .replaceAll('\\-', '-')
+    .replaceAll('\\.', '.')
+    .replaceAll('\\_', '_')
+    .replaceAll('(?:', '(')
+    .replace(/[\^$()]/g, '')
 
 function wanted(param: SchemaParam): Record<string, unknown> {
   return {
-    type: param.type ?? 'string', optional: param.optional === 1, values: param.enum ?? undefined, min: param.minimum === undefined ? undefined : Number(param.minimum),
-    max: param.maximum === undefined ? undefined : Number(param.maximum), minLength: param.minLength, maxLength: param.maxLength, requires: param.requires,
-    pattern: param.pattern === undefined ? undefined : bare(param.pattern), format: typeof param.format === 'string' ? param.format : undefined,
+    type: param.type ?? 'string',
+    optional: param.optional === 1,
+    values: param.enum ?? undefined,
+    min: param.minimum === undefined ? undefined : Number(param.minimum),
+    max: param.maximum === undefined ? undefined : Number(param.maximum),
+    minLength: param.minLength,
+    maxLength: param.maxLength,
+    requires: param.requires,
+    pattern: param.pattern === undefined ? undefined : bare(param.pattern),
+    format: typeof param.format === 'string' ? param.format : undefined,
   }
 }
 
 function written(param: Param): Record<string, unknown> {
   return {
-    type: param.type, optional: param.optional ?? false, values: param.values, min: param.min, max: param.max, minLength: param.minLength, maxLength: param.maxLength,
-    requires: param.requires, pattern: param.pattern === undefined ? undefined : bare(param.pattern.source), format: param.format,
+    type: param.type,
+    optional: param.optional ?? false,
+    values: param.values,
+    min: param.min,
+    max: param.max,
+    minLength: param.minLength,
+    maxLength: param.maxLength,
+    requires: param.requires,
+    pattern: param.pattern === undefined ? undefined : bare(param.pattern.source),
+    format: param.format,
   }
 }
 
@@ -40,10 +80,17 @@ function compareFormat(where: string, ours: PropertyFormat | undefined, theirs: 
     expect(ours, where).toBeUndefined()
     return
   }
-  expect(Object.keys(ours ?? {}).filter((key) => !(key in theirs)), `${where}: keys that Proxmox VE does not know`).toEqual([])
+  expect(
+    Object.keys(ours ?? {}).filter((key) => !(key in theirs)),
+    `${where}: keys that Proxmox VE does not know`,
+  ).toEqual([])
   for (const [key, property] of Object.entries(ours ?? {})) {
     const their = theirs[key] as SchemaParam
-    expect({ bare: property.bare ?? false, alias: property.alias, keyAlias: property.keyAlias }, `${where}.${key}`).toEqual({ bare: their.default_key === 1, alias: their.alias, keyAlias: their.keyAlias })
+    expect({ bare: property.bare ?? false, alias: property.alias, keyAlias: property.keyAlias }, `${where}.${key}`).toEqual({
+      bare: their.default_key === 1,
+      alias: their.alias,
+      keyAlias: their.keyAlias,
+    })
     if (their.alias === undefined) expect(written(property), `${where}.${key}`).toEqual(wanted(their))
   }
 }
@@ -51,7 +98,13 @@ function compareFormat(where: string, ours: PropertyFormat | undefined, theirs: 
 function expression(check: Check): unknown {
   switch (check.kind) {
     case 'perm':
-      return ['perm', check.path, [...check.privileges], ...(check.any ? ['any', 1] : []), ...(check.ifGiven === undefined ? [] : ['require_param', check.ifGiven])]
+      return [
+        'perm',
+        check.path,
+        [...check.privileges],
+        ...(check.any ? ['any', 1] : []),
+        ...(check.ifGiven === undefined ? [] : ['require_param', check.ifGiven]),
+      ]
     case 'and':
     case 'or':
       return [check.kind, ...check.of.map(expression)]
@@ -70,7 +123,11 @@ function expression(check: Check): unknown {
 
 /** `any` of a single privilege says the same with and without. */
 const simplified = (node: unknown): unknown =>
-  Array.isArray(node) && node[0] === 'perm' && Array.isArray(node[2]) && node[2].length === 1 && node[3] === 'any' ? node.slice(0, 3) : Array.isArray(node) ? node.map(simplified) : node
+  Array.isArray(node) && node[0] === 'perm' && Array.isArray(node[2]) && node[2].length === 1 && node[3] === 'any'
+    ? node.slice(0, 3)
+    : Array.isArray(node)
+      ? node.map(simplified)
+      : node
 
 /** Options of storage types, hardware and features that the lab does not have; a caller who sends one gets a 400. */
 const leftOut: readonly RegExp[] = [
@@ -91,16 +148,26 @@ describe.skipIf(missing)('method table (needs ../shared/data)', () => {
     const theirs = schema[key]
     if (ours === undefined || theirs === undefined) throw new Error(`no method ${key}`)
     const properties = theirs.parameters?.properties ?? {}
-    expect(Object.keys(ours.params).filter((name) => !(name in properties)), 'parameters that Proxmox VE does not know').toEqual([])
-    expect(Object.keys(properties).filter((name) => !(name in ours.params) && !leftOut.some((pattern) => pattern.test(`${key} ${name}`))), 'parameters that the lab leaves out').toEqual([])
-    expect(pathNames(key).filter((name) => !(name in ours.params)), 'names in the path').toEqual([])
+    expect(
+      Object.keys(ours.params).filter((name) => !(name in properties)),
+      'parameters that Proxmox VE does not know',
+    ).toEqual([])
+    expect(
+      Object.keys(properties).filter((name) => !(name in ours.params) && !leftOut.some((pattern) => pattern.test(`${key} ${name}`))),
+      'parameters that the lab leaves out',
+    ).toEqual([])
+    expect(
+      pathNames(key).filter((name) => !(name in ours.params)),
+      'names in the path',
+    ).toEqual([])
     for (const [name, param] of Object.entries(ours.params)) {
       const their = properties[name] as SchemaParam
       expect(written(param), name).toEqual(wanted(their))
       compareFormat(name, param.properties, their.format)
     }
     const { permissions } = theirs
-    const expected = permissions?.check === undefined ? (permissions?.user === 'world' ? 'world' : 'everybody') : simplified(permissions.check)
+    const expected =
+      permissions?.check === undefined ? (permissions?.user === 'world' ? 'world' : 'everybody') : simplified(permissions.check)
     // PVE lets everybody read the options and filters them itself.
     if (key !== 'GET /cluster/options') expect(simplified(expression(ours.check))).toEqual(expected)
   })

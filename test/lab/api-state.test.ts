@@ -23,7 +23,9 @@ test('VMs, disks, users, tokens, tickets, pools, firewall, tasks and the port ar
   const { value } = await rig.ok('POST', '/access/users/robot@pve/token/tk', { form: { privsep: 0 } })
   await rig.ok('PUT', '/access/acl', { form: { path: '/vms', roles: 'PVEAuditor', users: 'robot@pve' } })
   await rig.ok('POST', '/pools', { form: { poolid: 'kept' } })
-  await rig.done('POST', '/nodes/pve/qemu', { form: { vmid: 100, pool: 'kept', description: 'two\nlines', scsi0: 'local-disks:1,format=qcow2', memory: 64 } })
+  await rig.done('POST', '/nodes/pve/qemu', {
+    form: { vmid: 100, pool: 'kept', description: 'two\nlines', scsi0: 'local-disks:1,format=qcow2', memory: 64 },
+  })
   await rig.done('POST', '/nodes/pve/qemu/100/status/start')
   await rig.ok('PUT', '/nodes/pve/qemu/100/config', { form: { cores: 4 } })
   await rig.ok('POST', '/nodes/pve/qemu/100/firewall/rules', { form: { type: 'in', action: 'ACCEPT', enable: 1 } })
@@ -54,7 +56,10 @@ test('connection.json is there, for its owner only, while the lab answers', asyn
 })
 
 test('two labs never share a state folder; the first one is not disturbed', async () => {
-  await expect(startLab({ stateDir: join(rig.folder, 'state'), driver: 'fake' })).rejects.toMatchObject({ name: 'LabFailure', code: 'lab-running' })
+  await expect(startLab({ stateDir: join(rig.folder, 'state'), driver: 'fake' })).rejects.toMatchObject({
+    name: 'LabFailure',
+    code: 'lab-running',
+  })
   expect((await rig.call('GET', '/version')).status).toBe(200)
   expect(existsSync(rig.lab.connectionFile)).toBe(true)
 })
@@ -62,7 +67,10 @@ test('two labs never share a state folder; the first one is not disturbed', asyn
 test('of two that start on one folder at once, one does, before it has touched anything; then the next one may', async () => {
   await rig.lab.close()
   // What a killed one was making, which only one of them may clear away.
-  await writeFile(join(rig.folder, 'state', 'vms', '300.json'), JSON.stringify({ vmid: 300, config: { lock: 'create' }, pending: {}, deletions: {} }))
+  await writeFile(
+    join(rig.folder, 'state', 'vms', '300.json'),
+    JSON.stringify({ vmid: 300, config: { lock: 'create' }, pending: {}, deletions: {} }),
+  )
   const link = join(rig.folder, 'same')
   await symlink(join(rig.folder, 'state'), link)
   const started = await Promise.allSettled([rig.folder + '/state', link].map((stateDir) => startLab({ stateDir, driver: 'fake' })))
@@ -78,7 +86,11 @@ test('of two that start on one folder at once, one does, before it has touched a
 
 test('a failure to start gives the folder back', async () => {
   await rig.lab.close()
-  const failing = { stateDir: join(rig.folder, 'state'), driver: 'fake' as const, createDriver: () => Promise.reject(new Error('no guests today')) }
+  const failing = {
+    stateDir: join(rig.folder, 'state'),
+    driver: 'fake' as const,
+    createDriver: () => Promise.reject(new Error('no guests today')),
+  }
   for (let times = 0; times < 2; times += 1) await expect(startLab(failing)).rejects.toThrow('no guests today')
   await rig.restart()
 })
@@ -101,13 +113,21 @@ test('all its ports are the same the next time; one that is taken is another one
   expect(ports()).toEqual([api, socks, moved, http])
 })
 
-test.each([['taken', undefined], ['below a file', 'state/secrets.json/x'], ['too long for a socket in it', 'x'.repeat(100)]])('a port or folder that is %s is named', async (_, folder) => {
+test.each([
+  ['taken', undefined],
+  ['below a file', 'state/secrets.json/x'],
+  ['too long for a socket in it', 'x'.repeat(100)],
+])('a port or folder that is %s is named', async (_, folder) => {
   const port = Number(new URL(rig.lab.connection.apiUrl).port)
   const attempt = startLab({ stateDir: join(rig.folder, folder ?? 'other'), driver: 'fake', port })
-  await expect(attempt).rejects.toMatchObject({ name: 'LabFailure', code: folder === undefined ? 'port' : 'state-folder', next: expect.stringContaining('--') })
+  await expect(attempt).rejects.toMatchObject({
+    name: 'LabFailure',
+    code: folder === undefined ? 'port' : 'state-folder',
+    next: expect.stringContaining('--'),
+  })
 })
 
-test('the folder is its owner\'s only, also one that was there before', async () => {
+test("the folder is its owner's only, also one that was there before", async () => {
   const state = join(rig.folder, 'state')
   await rig.lab.close()
   await chmod(state, 0o755)
@@ -131,7 +151,10 @@ test('what a killed lab was making is cleared away', async () => {
   await writeFile(join(state, 'uploads', 'pveupload-0'), 'half')
   const isos = join(state, 'storage', 'local', 'template', 'iso')
   for (const name of [`a.iso.pveupload-${'0'.repeat(32)}`, 'b.iso.tmp.123', 'whole.iso']) await writeFile(join(isos, name), 'x')
-  await writeFile(join(state, 'firewall-vms.json'), JSON.stringify({ 300: { options: { enable: '1' }, rules: [], ipsets: {}, aliases: {} } }))
+  await writeFile(
+    join(state, 'firewall-vms.json'),
+    JSON.stringify({ 300: { options: { enable: '1' }, rules: [], ipsets: {}, aliases: {} } }),
+  )
   const left = await mkdtemp(join(tmpdir(), 'lab-'))
   const secrets = JSON.parse(await readFile(join(state, 'secrets.json'), 'utf8'))
   await writeFile(join(state, 'secrets.json'), JSON.stringify({ ...secrets, runFolder: left }))

@@ -12,17 +12,28 @@ const at = (vmid: number): string => `/nodes/pve/qemu/${vmid}`
 const config = (vmid: number) => rig.ok('GET', `${at(vmid)}/config`)
 const set = (vmid: number, form: Record<string, string | number>) => rig.call('PUT', `${at(vmid)}/config`, { form })
 const create = (vmid: number, form: Record<string, string | number> = {}) =>
-  rig.done('POST', '/nodes/pve/qemu', { form: { vmid, memory: 64, scsihw: 'virtio-scsi-pci', scsi0: 'local-disks:1,format=qcow2', ...form } })
+  rig.done('POST', '/nodes/pve/qemu', {
+    form: { vmid, memory: 64, scsihw: 'virtio-scsi-pci', scsi0: 'local-disks:1,format=qcow2', ...form },
+  })
 
 test('a new VM has what every VM has, and the JSON types that clients insist on', async () => {
   await create(100, { net0: 'virtio,bridge=vmbr0,firewall=1', onboot: 1, cores: 2, agent: '1', ide2: 'none,media=cdrom' })
   const made = await config(100)
-  expect(made).toMatchObject({ memory: '64', cores: 2, onboot: 1, agent: '1', boot: 'order=scsi0;ide2;net0', scsi0: 'local-disks:100/vm-100-disk-0.qcow2,size=1G' })
+  expect(made).toMatchObject({
+    memory: '64',
+    cores: 2,
+    onboot: 1,
+    agent: '1',
+    boot: 'order=scsi0;ide2;net0',
+    scsi0: 'local-disks:100/vm-100-disk-0.qcow2,size=1G',
+  })
   expect(made.net0).toMatch(/^virtio=BC:24:11(:[0-9A-F]{2}){3},bridge=vmbr0,firewall=1$/)
   expect(made.meta).toMatch(/^creation-qemu=\S+,ctime=\d+$/)
   expect(made.smbios1).toMatch(/^uuid=[0-9a-f-]{36}$/)
   expect(made.digest).toMatch(/^[0-9a-f]{40}$/)
-  expect((await rig.call('POST', '/nodes/pve/qemu', { form: { vmid: 100 } })).reason).toBe("unable to create VM 100 - VM 100 already exists on node 'pve'")
+  expect((await rig.call('POST', '/nodes/pve/qemu', { form: { vmid: 100 } })).reason).toBe(
+    "unable to create VM 100 - VM 100 already exists on node 'pve'",
+  )
 })
 
 test('a running VM keeps what it can not change as pending, until it is stopped and started', async () => {
@@ -52,7 +63,10 @@ test('a data disk is handed from one running VM to another, and keeps its conten
   expect(await config(110)).not.toHaveProperty('unused0')
   const { unused0 } = await config(111)
   expect((await set(111, { scsi1: `${unused0},serial=data,discard=on` })).status).toBe(200)
-  expect(await rig.ok('GET', `${at(111)}/pending`)).toContainEqual({ key: 'scsi1', value: 'local-disks:111/vm-111-disk-1.qcow2,discard=on,serial=data,size=1G' })
+  expect(await rig.ok('GET', `${at(111)}/pending`)).toContainEqual({
+    key: 'scsi1',
+    value: 'local-disks:111/vm-111-disk-1.qcow2,discard=on,serial=data,size=1G',
+  })
   expect(await config(111)).not.toHaveProperty('unused0')
   await set(111, { protection: 1 })
   expect((await set(111, { delete: 'scsi1' })).reason).toBe("can't remove drive 'scsi1' - protection mode enabled")
@@ -74,8 +88,13 @@ test('a template in use is not destroyed; a killed clone leaves nothing', async 
   await create(130)
   await rig.done('POST', `${at(130)}/template`)
   await rig.done('POST', `${at(130)}/clone`, { form: { newid: 131, name: 'linked' } })
-  expect(await config(131)).toMatchObject({ scsi0: 'local-disks:130/base-130-disk-0.qcow2/131/vm-131-disk-0.qcow2,size=1G', name: 'linked' })
-  expect(await rig.wait(await rig.ok('DELETE', at(130)))).toBe("base volume 'local-disks:130/base-130-disk-0.qcow2' is still in use by linked cloned")
+  expect(await config(131)).toMatchObject({
+    scsi0: 'local-disks:130/base-130-disk-0.qcow2/131/vm-131-disk-0.qcow2,size=1G',
+    name: 'linked',
+  })
+  expect(await rig.wait(await rig.ok('DELETE', at(130)))).toBe(
+    "base volume 'local-disks:130/base-130-disk-0.qcow2' is still in use by linked cloned",
+  )
   rig.lab.faults.order({ task: { type: 'qmclone' }, reason: 'out of luck' })
   expect(await rig.wait(await rig.ok('POST', `${at(130)}/clone`, { form: { newid: 132 } }))).toBe('out of luck')
   expect((await rig.call('GET', `${at(132)}/config`)).status).toBe(500)
@@ -89,7 +108,9 @@ test('two changes of one VM at a time wait for each other, and give up with a me
   expect(await config(140)).toMatchObject({ description: 'one', onboot: 1 })
   const { digest } = await config(140)
   await set(140, { description: 'two' })
-  expect((await rig.call('PUT', `${at(140)}/config`, { form: { description: 'three', digest } })).reason).toBe('checksum mismatch (file change by other user?)')
+  expect((await rig.call('PUT', `${at(140)}/config`, { form: { description: 'three', digest } })).reason).toBe(
+    'checksum mismatch (file change by other user?)',
+  )
   await rig.done('POST', `${at(140)}/status/stop`)
 })
 
@@ -112,7 +133,10 @@ test('firewall: a new rule goes to the top, options echo, sets and aliases are p
   await rig.ok('POST', `${fw}/rules`, { form: { type: 'in', action: 'ACCEPT', proto: 'tcp', dport: '22', enable: 1, pos: 5 } })
   await rig.ok('POST', `${fw}/rules`, { form: { type: 'in', action: 'ACCEPT', proto: 'tcp', dport: '443', enable: 1, source: '' } })
   const rules = await rig.ok('GET', `${fw}/rules`)
-  expect(rules.map((rule: { pos: number; dport: string }) => [rule.pos, rule.dport])).toEqual([[0, '443'], [1, '22']])
+  expect(rules.map((rule: { pos: number; dport: string }) => [rule.pos, rule.dport])).toEqual([
+    [0, '443'],
+    [1, '22'],
+  ])
   expect(rules[0]).not.toHaveProperty('source')
   expect((await rig.ok('GET', `${fw}/rules/0`)).pos).toBe('0')
   expect((await rig.call('GET', `${fw}/rules/9`)).reason).toBe('no rule at position 9')

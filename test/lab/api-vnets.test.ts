@@ -15,8 +15,10 @@ beforeAll(async () => {
 afterAll(() => rig.close())
 
 test('what is listed, and what a card may be on', async () => {
-  const names = async (): Promise<string[]> => (await rig.ok('GET', '/nodes/pve/network', { query: { type: 'any_bridge' }, token })).map((one: { iface: string }) => one.iface)
-  const make = (vmid: number, bridge: string) => rig.call('POST', '/nodes/pve/qemu', { form: { vmid, memory: 64, net0: `virtio,bridge=${bridge}` }, token })
+  const names = async (): Promise<string[]> =>
+    (await rig.ok('GET', '/nodes/pve/network', { query: { type: 'any_bridge' }, token })).map((one: { iface: string }) => one.iface)
+  const make = (vmid: number, bridge: string) =>
+    rig.call('POST', '/nodes/pve/qemu', { form: { vmid, memory: 64, net0: `virtio,bridge=${bridge}` }, token })
   expect(await names()).toEqual([])
   // What setup did for every bridge: of no use to a vnet.
   await rig.ok('PUT', '/access/acl', { form: { path: '/sdn/zones/localnetwork/home', roles: 'net', users: 'robot@pve' } })

@@ -9,7 +9,10 @@ import { exampleSite } from '../images/example.ts'
 import { key, type Ran, type Rig } from './fake-rig.ts'
 
 const image = (name: string, letter: string) => ({ image: `10.77.0.3:5000/${name}`, digest: `sha256:${letter.repeat(64)}` })
-const lock: Lock = { schema: 1, services: { serena: image('serena', 'a'), nginx: image('nginx', 'b'), promtail: image('promtail', 'c'), loki: image('loki', 'd') } }
+const lock: Lock = {
+  schema: 1,
+  services: { serena: image('serena', 'a'), nginx: image('nginx', 'b'), promtail: image('promtail', 'c'), loki: image('loki', 'd') },
+}
 /** By service, what goes into its image. */
 export const services = references(lock)
 
@@ -27,8 +30,11 @@ export async function startBuildVm(rig: Rig): Promise<BuildVm> {
   const userData = `#cloud-config\n${JSON.stringify({ hostname: 'golden-build', ssh_pwauth: false, users: [{ name: 'bake', uid: 2999, lock_passwd: true, shell: '/bin/sh', sudo: ['ALL=(ALL) NOPASSWD:ALL'], ssh_authorized_keys: [key.public.trim()] }] })}`
   const machine = await rig.start({ vmid: 110, address: '10.77.0.20', disk: 'image.qcow2', userData })
   const client = await rig.connect('10.77.0.20', { username: 'bake' })
-  const sftp = await new Promise<import('ssh2').SFTPWrapper>((resolve, reject) => client.sftp((error, session) => (error ? reject(error) : resolve(session))))
-  const upload = (path: string, data: string | Buffer): Promise<void> => new Promise((resolve, reject) => sftp.writeFile(path, data, (error) => (error ? reject(error) : resolve())))
+  const sftp = await new Promise<import('ssh2').SFTPWrapper>((resolve, reject) =>
+    client.sftp((error, session) => (error ? reject(error) : resolve(session))),
+  )
+  const upload = (path: string, data: string | Buffer): Promise<void> =>
+    new Promise((resolve, reject) => sftp.writeFile(path, data, (error) => (error ? reject(error) : resolve())))
   const script = async (name: string, folder = '/run/golden-bake'): Promise<Ran> => {
     const path = `${folder}/script-${name}`
     await upload(path, await readFile(`packer/provision/${name}`))
@@ -36,9 +42,14 @@ export async function startBuildVm(rig: Rig): Promise<BuildVm> {
   }
   const waited = await script('wait.sh', '/tmp')
   if (waited.exitCode !== 0) throw new Error(`wait.sh exited with ${waited.exitCode}\n${waited.stdout}${waited.stderr}`)
-  const inputs = await inputFiles(await collectInputs(exampleSite(), lock, 'f00'), '2026-11-24T00:00:00Z', [{ host: '10.77.0.3:5000', caPem: 'a CA\n' }])
+  const inputs = await inputFiles(await collectInputs(exampleSite(), lock, 'f00'), '2026-11-24T00:00:00Z', [
+    { host: '10.77.0.3:5000', caPem: 'a CA\n' },
+  ])
   for (const [name, text] of inputs) await upload(`/run/golden-bake/${name}`, text)
-  await writeTar(rig.path('rootfs.tar.gz'), [...(await guestFiles()), { path: 'opt/golden/node/bin/node', mode: 0o755, content: Buffer.from('\x7fELF stand-in') }])
+  await writeTar(rig.path('rootfs.tar.gz'), [
+    ...(await guestFiles()),
+    { path: 'opt/golden/node/bin/node', mode: 0o755, content: Buffer.from('\x7fELF stand-in') },
+  ])
   await upload('/var/tmp/golden-bake/golden-rootfs.tar.gz', await readFile(rig.path('rootfs.tar.gz')))
   return { machine, script, run: (command) => rig.run(client, `sudo -n sh -c '${command.replaceAll("'", `'\\''`)}'`) }
 }

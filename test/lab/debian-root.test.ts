@@ -29,9 +29,13 @@ describe.skipIf(noRoot)(`programs in the lab's root ${why}`, () => {
     await writeFile(join(folder, 'given'), 'from outside')
     const shared = join(folder, 'shared')
     await mkdir(shared)
-    const script = 'set -e; . /etc/os-release; cat /in/given; echo " $VERSION_CODENAME $COLOUR-$HOME"; echo back > /out/file; echo scratch > /etc/scratch; ! echo no 2>/dev/null > /in/given'
+    const script =
+      'set -e; . /etc/os-release; cat /in/given; echo " $VERSION_CODENAME $COLOUR-$HOME"; echo back > /out/file; echo scratch > /etc/scratch; ! echo no 2>/dev/null > /in/given'
     const { stdout } = await inRoot(root, ['sh', '-c', script], {
-      binds: [{ from: join(folder, 'given'), to: '/in/given' }, { from: shared, to: '/out', writable: true }],
+      binds: [
+        { from: join(folder, 'given'), to: '/in/given' },
+        { from: shared, to: '/out', writable: true },
+      ],
       env: { COLOUR: 'gold' },
     })
     expect(stdout).toBe('from outside trixie gold-/root\n')
@@ -42,8 +46,8 @@ describe.skipIf(noRoot)(`programs in the lab's root ${why}`, () => {
 
   test('several run at the same time, each with its own files', async () => {
     const numbers = [1, 2, 3, 4]
-    const results = await Promise.all(numbers.map(number => inRoot(root, ['sh', '-c', `echo ${number} > /srv/n; sync; cat /srv/n`])))
-    expect(results.map(result => Number(result.stdout))).toEqual(numbers)
+    const results = await Promise.all(numbers.map((number) => inRoot(root, ['sh', '-c', `echo ${number} > /srv/n; sync; cat /srv/n`])))
+    expect(results.map((result) => Number(result.stdout))).toEqual(numbers)
   })
 
   test.each([
@@ -62,7 +66,15 @@ describe.skipIf(noRoot)(`registry ${why}`, () => {
   let registry: Registry
   let digest: string
   let port: number
-  const start = () => startRegistry({ enter: [], address: '127.0.0.1', port, stateDir: join(folder, 'state'), layoutDir: join(folder, 'layouts'), log: quiet })
+  const start = () =>
+    startRegistry({
+      enter: [],
+      address: '127.0.0.1',
+      port,
+      stateDir: join(folder, 'state'),
+      layoutDir: join(folder, 'layouts'),
+      log: quiet,
+    })
 
   beforeAll(async () => {
     const tree = join(folder, 'tree')
@@ -70,9 +82,9 @@ describe.skipIf(noRoot)(`registry ${why}`, () => {
     await writeFile(join(tree, 'file'), 'content')
     digest = await writeImage({ tree, layout: join(folder, 'layouts/thing'), tag: '1', config: {}, epoch: 1_700_000_000 })
     const listener = createServer().listen(0, '127.0.0.1')
-    await new Promise(resolve => listener.once('listening', resolve))
+    await new Promise((resolve) => listener.once('listening', resolve))
     port = (listener.address() as AddressInfo).port
-    await new Promise(resolve => listener.close(resolve))
+    await new Promise((resolve) => listener.close(resolve))
     registry = await start()
   })
   afterAll(() => registry?.close())
@@ -80,9 +92,15 @@ describe.skipIf(noRoot)(`registry ${why}`, () => {
   const get = async (path: string) => {
     const ca = await readFile(registry.caFile)
     return new Promise<{ status: number | undefined; digest: unknown }>((resolve, reject) => {
-      request(`https://${registry.host}${path}`, { ca, agent: false, headers: { accept: 'application/vnd.oci.image.manifest.v1+json' } }, response => {
-        response.resume().once('end', () => resolve({ status: response.statusCode, digest: response.headers['docker-content-digest'] }))
-      }).once('error', reject).end()
+      request(
+        `https://${registry.host}${path}`,
+        { ca, agent: false, headers: { accept: 'application/vnd.oci.image.manifest.v1+json' } },
+        (response) => {
+          response.resume().once('end', () => resolve({ status: response.statusCode, digest: response.headers['docker-content-digest'] }))
+        },
+      )
+        .once('error', reject)
+        .end()
     })
   }
 
@@ -97,12 +115,16 @@ describe.skipIf(noRoot)(`registry ${why}`, () => {
     const caPem = await readFile(registry.caFile, 'utf8')
     expect(await resolveDigest(`${registry.host}/thing`, '1', { caPem })).toBe(digest)
     await expect(resolveDigest(`${registry.host}/thing`, '2', { caPem })).rejects.toMatchObject({ code: 'image-not-found' })
-    await expect(resolveDigest(`${registry.host}/thing`, '1')).rejects.toMatchObject({ code: 'registry-unreachable', hint: expect.stringContaining('image.registries') as string })
+    await expect(resolveDigest(`${registry.host}/thing`, '1')).rejects.toMatchObject({
+      code: 'registry-unreachable',
+      hint: expect.stringContaining('image.registries') as string,
+    })
   })
 
   test('a real client pulls the image and keeps its digest', async () => {
     const binds = [{ from: registry.caFile, to: '/run/certs/ca.crt' }]
-    const script = 'skopeo copy -q --preserve-digests --src-cert-dir /run/certs "docker://$1" oci:/tmp/copy:1 && skopeo inspect --format "{{.Digest}}" oci:/tmp/copy:1'
+    const script =
+      'skopeo copy -q --preserve-digests --src-cert-dir /run/certs "docker://$1" oci:/tmp/copy:1 && skopeo inspect --format "{{.Digest}}" oci:/tmp/copy:1'
     expect((await inRoot(root, ['sh', '-c', script, 'pull', `${registry.host}/thing@${digest}`], { binds })).stdout.trim()).toBe(digest)
   })
 
@@ -122,6 +144,9 @@ describe.skipIf(noRoot)(`registry ${why}`, () => {
   })
 
   test('a port in use is a failure with its cause', async () => {
-    await expect(start()).rejects.toMatchObject({ code: 'registry-failed', message: expect.stringContaining('address already in use') as string })
+    await expect(start()).rejects.toMatchObject({
+      code: 'registry-failed',
+      message: expect.stringContaining('address already in use') as string,
+    })
   })
 })

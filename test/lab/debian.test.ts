@@ -53,10 +53,14 @@ describe('container images', () => {
     const digest = await write(await makeTree('tree-4'), 'layout-4')
     const [image] = await readLayout(layout)
     expect(image).toMatchObject({ digest, tag: '1' })
-    const bytes = await Promise.all(image!.blobs.map(blob => readFile(blobPath(layout, blob))))
-    expect(bytes.map(blob => `sha256:${createHash('sha256').update(blob).digest('hex')}`)).toEqual(image!.blobs)
+    const bytes = await Promise.all(image!.blobs.map((blob) => readFile(blobPath(layout, blob))))
+    expect(bytes.map((blob) => `sha256:${createHash('sha256').update(blob).digest('hex')}`)).toEqual(image!.blobs)
     const [, configuration, layer] = bytes
-    const { rootfs, config: written, created } = JSON.parse(configuration!.toString()) as { rootfs: { diff_ids: string[] }; config: unknown; created: string }
+    const {
+      rootfs,
+      config: written,
+      created,
+    } = JSON.parse(configuration!.toString()) as { rootfs: { diff_ids: string[] }; config: unknown; created: string }
     expect(written).toEqual(config)
     expect(created).toBe('2023-11-14T22:13:20Z')
     expect(rootfs.diff_ids).toEqual([`sha256:${createHash('sha256').update(zstdDecompressSync(layer!)).digest('hex')}`])
@@ -106,8 +110,16 @@ describe('cache', () => {
     await mkdir(join(cache, `thing-1234.${dead}.part`), { recursive: true })
     await mkdir(`${cachePath(entry('killed'))}.lock`)
     await writeFile(join(`${cachePath(entry('killed'))}.lock`, 'pid'), String(dead))
-    await expect(cached(entry('killed'), async () => { throw new Error('no space') }, quiet)).rejects.toThrow('no space')
-    expect((await readdir(cache)).filter(name => name.endsWith('.part') || name.endsWith('.lock'))).toEqual([])
+    await expect(
+      cached(
+        entry('killed'),
+        async () => {
+          throw new Error('no space')
+        },
+        quiet,
+      ),
+    ).rejects.toThrow('no space')
+    expect((await readdir(cache)).filter((name) => name.endsWith('.part') || name.endsWith('.lock'))).toEqual([])
     expect(existsSync(cachePath(entry('killed')))).toBe(false)
   })
 
@@ -124,8 +136,14 @@ describe('cache', () => {
 describe('settings', () => {
   test('a mirror of the user brings its security tree along', () => {
     expect(mirrorOf(undefined, {})).toEqual({ main: 'http://deb.debian.org/debian', security: 'http://deb.debian.org/debian-security' })
-    expect(mirrorOf(undefined, { GOLDEN_DEBIAN_MIRROR: 'http://mirror.example/debian/' })).toEqual({ main: 'http://mirror.example/debian', security: 'http://mirror.example/debian-security' })
-    expect(mirrorOf('http://mirror.example/d', { GOLDEN_DEBIAN_SECURITY_MIRROR: 'http://mirror.example/s' })).toEqual({ main: 'http://mirror.example/d', security: 'http://mirror.example/s' })
+    expect(mirrorOf(undefined, { GOLDEN_DEBIAN_MIRROR: 'http://mirror.example/debian/' })).toEqual({
+      main: 'http://mirror.example/debian',
+      security: 'http://mirror.example/debian-security',
+    })
+    expect(mirrorOf('http://mirror.example/d', { GOLDEN_DEBIAN_SECURITY_MIRROR: 'http://mirror.example/s' })).toEqual({
+      main: 'http://mirror.example/d',
+      security: 'http://mirror.example/s',
+    })
   })
 
   test('the cache is where XDG says, if that is absolute', () => {
@@ -136,18 +154,26 @@ describe('settings', () => {
 
 describe('commands', () => {
   test('a failure names the program and quotes the end of its errors', async () => {
-    await expect(command(['sh', '-c', 'echo why it failed >&2; exit 3'])).rejects.toMatchObject({ code: 'build-failed', message: expect.stringMatching(/ended with 3[^]*why it failed/) as string })
+    await expect(command(['sh', '-c', 'echo why it failed >&2; exit 3'])).rejects.toMatchObject({
+      code: 'build-failed',
+      message: expect.stringMatching(/ended with 3[^]*why it failed/) as string,
+    })
     await expect(command(['no-such-program-here'])).rejects.toMatchObject({ code: 'program-missing' })
   })
 
   test.skipIf(notRoot)('an aborted build ends with all it started (needs root)', async () => {
     const abort = new AbortController()
     const started = Promise.withResolvers<void>()
-    const running = command([...confined, 'sh', '-c', '(sleep 987654 & echo started; wait)'], { signal: abort.signal, onLine: () => started.resolve() })
+    const running = command([...confined, 'sh', '-c', '(sleep 987654 & echo started; wait)'], {
+      signal: abort.signal,
+      onLine: () => started.resolve(),
+    })
     await started.promise
     abort.abort(new Error('stopped'))
     await expect(running).rejects.toThrow('stopped')
-    expect((await command(['sh', '-c', 'for f in /proc/[0-9]*/cmdline; do tr "\\0" " " < "$f" 2>/dev/null; echo; done'])).stdout).not.toMatch(/^sleep 987654/m)
+    expect(
+      (await command(['sh', '-c', 'for f in /proc/[0-9]*/cmdline; do tr "\\0" " " < "$f" 2>/dev/null; echo; done'])).stdout,
+    ).not.toMatch(/^sleep 987654/m)
   })
 })
 

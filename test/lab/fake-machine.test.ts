@@ -26,7 +26,9 @@ describe('fake machines', () => {
     const full = await rig.start({ vmid: 152, address: '10.77.0.52', disk: 'full.qcow2' })
     for (const clone of [linked, full]) {
       await rig.agentUp(clone)
-      expect(await rig.agentExec(clone, '/bin/sh', '-c', 'cat /etc/marker; wc -c < /var/lib/big')).toMatchObject({ stdout: 'baked\n100000\n' })
+      expect(await rig.agentExec(clone, '/bin/sh', '-c', 'cat /etc/marker; wc -c < /var/lib/big')).toMatchObject({
+        stdout: 'baked\n100000\n',
+      })
     }
     await rig.agentExec(linked, '/bin/sh', '-c', 'echo mine > /etc/marker')
     await linked.stop()
@@ -53,22 +55,35 @@ describe('fake machines', () => {
   })
 
   it('does what a seed asks for', async () => {
-    const machine = await start(150, { userData: '#cloud-config\nfqdn: web.example.org\nwrite_files:\n  - {path: /opt/a/b, content: aGk=, encoding: b64, permissions: "0600", owner: "nobody:nogroup"}\npackages: [jq]\nruncmd:\n  - [sh, -c, "echo $1 > /run/ran", x, "a b"]\n  - echo second >> /run/ran\n' })
+    const machine = await start(150, {
+      userData:
+        '#cloud-config\nfqdn: web.example.org\nwrite_files:\n  - {path: /opt/a/b, content: aGk=, encoding: b64, permissions: "0600", owner: "nobody:nogroup"}\npackages: [jq]\nruncmd:\n  - [sh, -c, "echo $1 > /run/ran", x, "a b"]\n  - echo second >> /run/ran\n',
+    })
     await rig.agentUp(machine)
-    expect(await rig.agentExec(machine, '/usr/bin/cloud-init', 'status', '--wait', '--long')).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('status: done') })
-    expect(await rig.agentExec(machine, '/bin/sh', '-c', 'hostname; cat /opt/a/b; echo; stat -c "%a %U" /opt/a/b; cat /run/ran; command -v jq')).toMatchObject({ stdout: 'web\nhi\n600 nobody\na b\nsecond\n/usr/bin/jq\n' })
+    expect(await rig.agentExec(machine, '/usr/bin/cloud-init', 'status', '--wait', '--long')).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringContaining('status: done'),
+    })
+    expect(
+      await rig.agentExec(machine, '/bin/sh', '-c', 'hostname; cat /opt/a/b; echo; stat -c "%a %U" /opt/a/b; cat /run/ran; command -v jq'),
+    ).toMatchObject({ stdout: 'web\nhi\n600 nobody\na b\nsecond\n/usr/bin/jq\n' })
   })
 
   it('does not call a boot done whose seed it does not understand', async () => {
     const machine = await start(150, { userData: '#cloud-config\nfrobnicate: true\n' })
     await rig.agentUp(machine)
-    expect(await rig.agentExec(machine, '/usr/bin/cloud-init', 'status', '--wait', '--long')).toMatchObject({ exitCode: 2, stdout: expect.stringMatching(/degraded done[\s\S]*frobnicate/) })
+    expect(await rig.agentExec(machine, '/usr/bin/cloud-init', 'status', '--wait', '--long')).toMatchObject({
+      exitCode: 2,
+      stdout: expect.stringMatching(/degraded done[\s\S]*frobnicate/),
+    })
   })
 
   it('boots nothing from a blank disk', async () => {
     await rig.driver.volumes.create(rig.path('blank.qcow2'), { format: 'qcow2', bytes: 2 ** 30 })
     const machine = await rig.start({ vmid: 153, address: '10.77.0.53', disk: 'blank.qcow2' })
-    await rig.until(async () => { expect(await readFile(rig.path('serial-153.log'), 'utf8')).toContain('No bootable device') })
+    await rig.until(async () => {
+      expect(await readFile(rig.path('serial-153.log'), 'utf8')).toContain('No bootable device')
+    })
     await expect(machine.agent('guest-ping')).rejects.toBeInstanceOf(AgentUnavailable)
   })
 
@@ -79,7 +94,11 @@ describe('fake machines', () => {
     await machine.agent('guest-file-write', { handle, 'buf-b64': Buffer.from('text').toString('base64') })
     await machine.agent('guest-file-close', { handle })
     const read = await machine.agent('guest-file-open', { path: '/root/x' })
-    expect(await machine.agent('guest-file-read', { handle: read, count: 100 })).toEqual({ count: 4, 'buf-b64': Buffer.from('text').toString('base64'), eof: true })
+    expect(await machine.agent('guest-file-read', { handle: read, count: 100 })).toEqual({
+      count: 4,
+      'buf-b64': Buffer.from('text').toString('base64'),
+      eof: true,
+    })
     await expect(machine.agent('guest-file-close', { handle: 1 })).rejects.toBeInstanceOf(AgentError)
   })
 
@@ -112,7 +131,9 @@ describe('fake machines', () => {
   it('misbehaves as ordered', async () => {
     rig.driver.behave({ match: 150, agent: 'hung', ssh: 'never', ignoresShutdown: true, refusesUnplug: true })
     const machine = await start()
-    await rig.until(async () => { expect(rig.driver.guest(150)?.state).toBe('running') })
+    await rig.until(async () => {
+      expect(rig.driver.guest(150)?.state).toBe('running')
+    })
     await expect(machine.agent('guest-ping', {}, 20)).rejects.toBeInstanceOf(AgentUnavailable)
     await expect(rig.driver.network.dial('10.77.0.50', 22)).rejects.toMatchObject({ code: 'ECONNREFUSED' })
     await expect(machine.unplugDrive('scsi0')).rejects.toThrow(/does not let go/)
@@ -140,10 +161,28 @@ describe('fake machines', () => {
     await rig.agentExec(machine, '/bin/sh', '-c', 'apt-get update && apt-get install -y docker.io docker-compose')
     const digest = `sha256:${'a'.repeat(64)}`
     rig.driver.behave({ match: 150, pullFails: ['missing'] })
-    expect(await rig.agentExec(machine, '/usr/bin/docker', 'pull', `docker.io/library/missing@${digest}`)).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('manifest unknown') })
-    expect(await rig.agentExec(machine, '/usr/bin/docker', 'pull', '-q', `docker.io/library/nginx@${digest}`)).toMatchObject({ exitCode: 0 })
-    expect(await rig.agentExec(machine, '/usr/bin/docker', 'image', 'inspect', '--format', '{{index .RepoDigests 0}} {{len .RepoTags}}', `docker.io/library/nginx@${digest}`)).toMatchObject({ stdout: `docker.io/library/nginx@${digest} 0\n` })
+    expect(await rig.agentExec(machine, '/usr/bin/docker', 'pull', `docker.io/library/missing@${digest}`)).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('manifest unknown'),
+    })
+    expect(await rig.agentExec(machine, '/usr/bin/docker', 'pull', '-q', `docker.io/library/nginx@${digest}`)).toMatchObject({
+      exitCode: 0,
+    })
+    expect(
+      await rig.agentExec(
+        machine,
+        '/usr/bin/docker',
+        'image',
+        'inspect',
+        '--format',
+        '{{index .RepoDigests 0}} {{len .RepoTags}}',
+        `docker.io/library/nginx@${digest}`,
+      ),
+    ).toMatchObject({ stdout: `docker.io/library/nginx@${digest} 0\n` })
     await rig.driver.network.setInternet(false)
-    expect(await rig.agentExec(machine, '/usr/bin/docker', 'pull', 'nginx:latest')).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('name resolution') })
+    expect(await rig.agentExec(machine, '/usr/bin/docker', 'pull', 'nginx:latest')).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('name resolution'),
+    })
   })
 })

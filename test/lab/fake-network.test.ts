@@ -4,12 +4,34 @@ import { decide, type Packet } from '../../lab/compute/fake/pve-firewall.ts'
 import { Rig } from './fake-rig.ts'
 
 const rule = (values: Partial<FirewallRule>): FirewallRule => ({ type: 'in', action: 'ACCEPT', enable: true, ...values })
-const state = (rules: readonly FirewallRule[], options: Record<string, string> = {}, change: Partial<FirewallState['vms'][number]> = {}): FirewallState => ({
-  cluster: { options: { enable: '1' }, rules: [], ipsets: { admins: [{ cidr: '10.9.0.0/16', nomatch: false }, { cidr: '10.9.9.9', nomatch: true }] }, aliases: { Router: '10.77.0.1' } },
+const state = (
+  rules: readonly FirewallRule[],
+  options: Record<string, string> = {},
+  change: Partial<FirewallState['vms'][number]> = {},
+): FirewallState => ({
+  cluster: {
+    options: { enable: '1' },
+    rules: [],
+    ipsets: {
+      admins: [
+        { cidr: '10.9.0.0/16', nomatch: false },
+        { cidr: '10.9.9.9', nomatch: true },
+      ],
+    },
+    aliases: { Router: '10.77.0.1' },
+  },
   vms: { 140: { options: { enable: '1', ...options }, rules, ipsets: {}, aliases: { gate: '10.77.0.1' }, ...change } },
 })
-const packet = (change: Partial<Packet> = {}): Packet => ({ direction: 'in', proto: 'tcp', source: '10.77.0.1', dest: '10.77.0.40', dport: 22, ...change })
-const verdict = (firewall: FirewallState, change: Partial<Packet> = {}, onCard = true): string => decide(firewall, 140, 'net0', onCard, packet(change))
+const packet = (change: Partial<Packet> = {}): Packet => ({
+  direction: 'in',
+  proto: 'tcp',
+  source: '10.77.0.1',
+  dest: '10.77.0.40',
+  dport: 22,
+  ...change,
+})
+const verdict = (firewall: FirewallState, change: Partial<Packet> = {}, onCard = true): string =>
+  decide(firewall, 140, 'net0', onCard, packet(change))
 
 describe("PVE's firewall rules", () => {
   it('do nothing unless the datacenter, the VM and the card have them on', () => {
@@ -88,12 +110,18 @@ describe('the LAN of fake guests', () => {
     const { network } = rig.driver
     await network.applyFirewall(state([], {}))
     await network.setInternet(false)
-    expect(await rig.agentExec(machine, '/usr/bin/apt-get', 'update')).toMatchObject({ exitCode: 100, stderr: expect.stringContaining('Temporary failure resolving') })
+    expect(await rig.agentExec(machine, '/usr/bin/apt-get', 'update')).toMatchObject({
+      exitCode: 100,
+      stderr: expect.stringContaining('Temporary failure resolving'),
+    })
     expect(await rig.agentExec(machine, '/usr/bin/curl', 'https://example.org/')).toMatchObject({ exitCode: 6 })
     await network.setInternet(true)
     expect(await rig.agentExec(machine, '/usr/bin/apt-get', 'update')).toMatchObject({ exitCode: 0 })
     expect(await rig.agentExec(machine, '/usr/bin/apt-get', 'install', '-y', 'jq')).toMatchObject({ exitCode: 0 })
     expect(await rig.agentExec(machine, '/bin/sh', '-c', 'echo \'{"a":[1,2]}\' | jq -c .a')).toMatchObject({ stdout: '[1,2]\n' })
-    expect(await rig.agentExec(machine, '/usr/bin/apt-get', 'install', '-y', 'frobnicate')).toMatchObject({ exitCode: 100, stderr: 'E: Unable to locate package frobnicate\n' })
+    expect(await rig.agentExec(machine, '/usr/bin/apt-get', 'install', '-y', 'frobnicate')).toMatchObject({
+      exitCode: 100,
+      stderr: 'E: Unable to locate package frobnicate\n',
+    })
   })
 })

@@ -10,7 +10,11 @@ import { createFakeDriver, type FakeDriver } from '../../lab/compute/fake/driver
 
 export const key = ssh2.utils.generateKeyPairSync('ed25519')
 
-export interface Ran { readonly stdout: string; readonly stderr: string; readonly exitCode: number }
+export interface Ran {
+  readonly stdout: string
+  readonly stderr: string
+  readonly exitCode: number
+}
 
 export interface MachineOptions {
   readonly vmid: number
@@ -54,37 +58,58 @@ export class Rig {
     return { rig, machine: await rig.start({ vmid, address, disk: 'disk.qcow2' }) }
   }
 
-  path(name: string): string { return join(this.folder, name) }
+  path(name: string): string {
+    return join(this.folder, name)
+  }
 
   async spec(options: MachineOptions): Promise<MachineSpec> {
     const mac = `BC:24:11:00:00:${options.vmid.toString(16).slice(-2).padStart(2, '0').toUpperCase()}`
-    const seed = new Map<string, string>(Object.entries({
-      'meta-data': `instance-id: ${options.instance ?? `iid-${options.vmid}`}\nlocal-hostname: vm${options.vmid}\n`,
-      'user-data': options.userData ?? `#cloud-config\nusers:\n  - name: packer\n    sudo: ALL=(ALL) NOPASSWD:ALL\n    shell: /bin/bash\n    ssh_authorized_keys: ['${key.public.trim()}']\n`,
-      'network-config': `version: 2\nethernets:\n  lan:\n    match: {macaddress: '${mac.toLowerCase()}'}\n    set-name: eth0\n    addresses: [${options.address}/24]\n    routes: [{to: default, via: 10.77.0.1}]\n    nameservers: {addresses: [10.77.0.1]}\n`,
-      ...options.files,
-    }))
+    const seed = new Map<string, string>(
+      Object.entries({
+        'meta-data': `instance-id: ${options.instance ?? `iid-${options.vmid}`}\nlocal-hostname: vm${options.vmid}\n`,
+        'user-data':
+          options.userData ??
+          `#cloud-config\nusers:\n  - name: packer\n    sudo: ALL=(ALL) NOPASSWD:ALL\n    shell: /bin/bash\n    ssh_authorized_keys: ['${key.public.trim()}']\n`,
+        'network-config': `version: 2\nethernets:\n  lan:\n    match: {macaddress: '${mac.toLowerCase()}'}\n    set-name: eth0\n    addresses: [${options.address}/24]\n    routes: [{to: default, via: 10.77.0.1}]\n    nameservers: {addresses: [10.77.0.1]}\n`,
+        ...options.files,
+      }),
+    )
     await writeFile(this.path(`seed-${options.vmid}.iso`), renderIso('cidata', seed))
     await mkdir(this.path(`run-${options.vmid}`), { recursive: true })
     return {
-      vmid: options.vmid, name: `vm${options.vmid}`, cores: 2, sockets: 1, memoryMiB: 1024, cpu: 'host', uuid: crypto.randomUUID(), scsihw: 'virtio-scsi-pci', boot: ['scsi0'], agent: true,
+      vmid: options.vmid,
+      name: `vm${options.vmid}`,
+      cores: 2,
+      sockets: 1,
+      memoryMiB: 1024,
+      cpu: 'host',
+      uuid: crypto.randomUUID(),
+      scsihw: 'virtio-scsi-pci',
+      boot: ['scsi0'],
+      agent: true,
       drives: [
         { slot: 'scsi0', path: this.path(options.disk), format: 'qcow2', media: 'disk' },
         { slot: 'scsi3', path: this.path(`seed-${options.vmid}.iso`), format: 'raw', media: 'cdrom' },
         ...(options.drives ?? []),
       ],
       nics: [{ slot: 'net0', model: 'virtio', mac, bridge: 'vmbr0', firewall: true }],
-      serialLog: this.path(`serial-${options.vmid}.log`), runDir: this.path(`run-${options.vmid}`), ...options.change,
+      serialLog: this.path(`serial-${options.vmid}.log`),
+      runDir: this.path(`run-${options.vmid}`),
+      ...options.change,
     }
   }
 
-  async start(options: MachineOptions): Promise<Machine> { return this.driver.start(await this.spec(options)) }
+  async start(options: MachineOptions): Promise<Machine> {
+    return this.driver.start(await this.spec(options))
+  }
 
   /** Tries again until `work` succeeds: a guest needs a moment to boot. */
   async until<T>(work: () => Promise<T>, milliseconds = 5000): Promise<T> {
     const end = Date.now() + milliseconds
     for (;;) {
-      try { return await work() } catch (error) {
+      try {
+        return await work()
+      } catch (error) {
         if (Date.now() > end) throw error
         await new Promise((resolve) => setTimeout(resolve, 10))
       }
@@ -110,26 +135,43 @@ export class Rig {
         let stdout = ''
         let stderr = ''
         let exitCode = -1
-        channel.on('data', (chunk: Buffer) => { stdout += chunk.toString() })
-        channel.stderr.on('data', (chunk: Buffer) => { stderr += chunk.toString() })
-        channel.on('exit', (code: number) => { exitCode = code })
+        channel.on('data', (chunk: Buffer) => {
+          stdout += chunk.toString()
+        })
+        channel.stderr.on('data', (chunk: Buffer) => {
+          stderr += chunk.toString()
+        })
+        channel.on('exit', (code: number) => {
+          exitCode = code
+        })
         channel.on('close', () => resolve({ stdout, stderr, exitCode }))
         channel.end(input)
       })
     })
   }
 
-  async agentUp(machine: Machine): Promise<void> { await this.until(() => machine.agent('guest-ping')) }
+  async agentUp(machine: Machine): Promise<void> {
+    await this.until(() => machine.agent('guest-ping'))
+  }
 
   /** Runs a program through the guest agent. */
   async agentExec(machine: Machine, ...argv: string[]): Promise<Ran> {
     const { pid } = (await machine.agent('guest-exec', { path: argv[0], arg: argv.slice(1), 'capture-output': true })) as { pid: number }
     const status = await this.until(async () => {
-      const now = (await machine.agent('guest-exec-status', { pid })) as { exited: boolean; exitcode: number; 'out-data'?: string; 'err-data'?: string }
+      const now = (await machine.agent('guest-exec-status', { pid })) as {
+        exited: boolean
+        exitcode: number
+        'out-data'?: string
+        'err-data'?: string
+      }
       if (!now.exited) throw new Error('still running')
       return now
     })
-    return { exitCode: status.exitcode, stdout: Buffer.from(status['out-data'] ?? '', 'base64').toString(), stderr: Buffer.from(status['err-data'] ?? '', 'base64').toString() }
+    return {
+      exitCode: status.exitcode,
+      stdout: Buffer.from(status['out-data'] ?? '', 'base64').toString(),
+      stderr: Buffer.from(status['err-data'] ?? '', 'base64').toString(),
+    }
   }
 
   async close(): Promise<void> {

@@ -17,19 +17,67 @@ describe('the shell of a fake guest', () => {
   const root = (script: string) => rig.run(client, 'sudo -n bash -s', script)
 
   it.each([
-    ['text tools read program files as they are', "printf '#!/bin/sh\\necho a\\n' > /tmp/p; chmod 755 /tmp/p; cat /tmp/p; head -1 /tmp/p; grep -c echo /tmp/p; sed -i s/a/b/ /tmp/p; . /tmp/p; /tmp/p; awk 'NR==2' /tmp/p", '#!/bin/sh\necho a\n#!/bin/sh\n1\nb\nb\necho b\n'],
-    ['a program is a process of its own', "printf '#!/bin/sh -e\\nX=2; cd /; false; echo no\\n' > /tmp/q; chmod 755 /tmp/q; X=1; cd /tmp; /tmp/q; echo \"$? $X $PWD\"", '1 1 /tmp\n'],
-    ['programs of /usr/sbin get all their words', 'useradd --system --uid 777 --home-dir /srv/x --shell /bin/false --comment "a b" --no-create-home ten; id ten; getent passwd ten', 'uid=777(ten) gid=777(ten) groups=777(ten)\nten:x:777:777::/srv/x:/bin/false\n'],
-    ['functions and variables stay the shell\'s', 'f() { echo "$# ${11}"; }; f 1 2 3 4 5 6 7 8 9 10 "a b"; g=f; $g x', '11 a b\n1 \n'],
-    ['installed programs are found at once', 'command -v jq || echo none; apt-get -qq update; apt-get install -y jq > /dev/null; command -v jq; echo "{}" | jq -c .', 'none\n/usr/bin/jq\n{}\n'],
-    ['a redirection that fails is one failed command', 'set +e; echo a; echo x > /no/such/file; echo "$?"; for i in 1 2; do echo $i; done > /etc || echo folder; su nobody -s /bin/sh -c "set -e; echo b; echo y > /etc/shadow; echo no"; echo "$?"', 'a\n1\nfolder\nb\n1\n'],
-    ['programs are found by their files', "command -v nft; command -v cd; f() { :; }; command -v f; command -v frob || echo none; printf '#!/bin/sh\\n' > /usr/local/bin/frob; chmod 755 /usr/local/bin/frob; command -v frob", '/usr/sbin/nft\ncd\nf\nnone\n/usr/local/bin/frob\n'],
-    ['an archive goes there and back', 'mkdir -p /tmp/t/d; echo x > /tmp/t/d/f; chmod 750 /tmp/t/d; tar -czf /tmp/t.tgz -C /tmp/t d; rm -r /tmp/t; mkdir /tmp/t; tar -C /tmp/t -xpf /tmp/t.tgz; stat -c %a /tmp/t/d; cat /tmp/t/d/f; tar -tf /tmp/t.tgz', '750\nx\nd/\nd/f\n'],
-    ['checksums', 'echo x > /tmp/c; cd /tmp; sha256sum c > sums; sha256sum -c sums; echo y > c; sha256sum -c sums 2>/dev/null; echo $?', 'c: OK\nc: FAILED\n1\n'],
-    ['symbolic modes', 'touch /tmp/m; chmod 600 /tmp/m; chmod u+x,go=r /tmp/m; stat -c %a /tmp/m; chmod -R a+rX /tmp/m; stat -c %A%a /tmp/m 2>/dev/null | tail -c 4', '744\n755\n'],
-    ['another user', 'useradd -m -s /bin/sh joe; su - joe -c "id -un; pwd; echo x > /etc/x"; echo $?; runuser -u joe -- id -un', 'joe\n/home/joe\n1\njoe\n'],
-    ['a bind mount shows the same files', 'mkdir -p /tmp/from /tmp/to; mount --bind /tmp/from /tmp/to; echo z > /tmp/to/f; cat /tmp/from/f; umount /tmp/to; ls /tmp/to', 'z\n'],
-    ['syntax is checked without running', "printf 'echo hi; if\\n' > /tmp/bad; bash -n /tmp/bad 2>/dev/null; echo $?; printf 'rm /tmp/bad\\n' > /tmp/good; sh -n /tmp/good; echo $?; ls /tmp/bad", '2\n0\n/tmp/bad\n'],
+    [
+      'text tools read program files as they are',
+      "printf '#!/bin/sh\\necho a\\n' > /tmp/p; chmod 755 /tmp/p; cat /tmp/p; head -1 /tmp/p; grep -c echo /tmp/p; sed -i s/a/b/ /tmp/p; . /tmp/p; /tmp/p; awk 'NR==2' /tmp/p",
+      '#!/bin/sh\necho a\n#!/bin/sh\n1\nb\nb\necho b\n',
+    ],
+    [
+      'a program is a process of its own',
+      'printf \'#!/bin/sh -e\\nX=2; cd /; false; echo no\\n\' > /tmp/q; chmod 755 /tmp/q; X=1; cd /tmp; /tmp/q; echo "$? $X $PWD"',
+      '1 1 /tmp\n',
+    ],
+    [
+      'programs of /usr/sbin get all their words',
+      'useradd --system --uid 777 --home-dir /srv/x --shell /bin/false --comment "a b" --no-create-home ten; id ten; getent passwd ten',
+      'uid=777(ten) gid=777(ten) groups=777(ten)\nten:x:777:777::/srv/x:/bin/false\n',
+    ],
+    ["functions and variables stay the shell's", 'f() { echo "$# ${11}"; }; f 1 2 3 4 5 6 7 8 9 10 "a b"; g=f; $g x', '11 a b\n1 \n'],
+    [
+      'installed programs are found at once',
+      'command -v jq || echo none; apt-get -qq update; apt-get install -y jq > /dev/null; command -v jq; echo "{}" | jq -c .',
+      'none\n/usr/bin/jq\n{}\n',
+    ],
+    [
+      'a redirection that fails is one failed command',
+      'set +e; echo a; echo x > /no/such/file; echo "$?"; for i in 1 2; do echo $i; done > /etc || echo folder; su nobody -s /bin/sh -c "set -e; echo b; echo y > /etc/shadow; echo no"; echo "$?"',
+      'a\n1\nfolder\nb\n1\n',
+    ],
+    [
+      'programs are found by their files',
+      "command -v nft; command -v cd; f() { :; }; command -v f; command -v frob || echo none; printf '#!/bin/sh\\n' > /usr/local/bin/frob; chmod 755 /usr/local/bin/frob; command -v frob",
+      '/usr/sbin/nft\ncd\nf\nnone\n/usr/local/bin/frob\n',
+    ],
+    [
+      'an archive goes there and back',
+      'mkdir -p /tmp/t/d; echo x > /tmp/t/d/f; chmod 750 /tmp/t/d; tar -czf /tmp/t.tgz -C /tmp/t d; rm -r /tmp/t; mkdir /tmp/t; tar -C /tmp/t -xpf /tmp/t.tgz; stat -c %a /tmp/t/d; cat /tmp/t/d/f; tar -tf /tmp/t.tgz',
+      '750\nx\nd/\nd/f\n',
+    ],
+    [
+      'checksums',
+      'echo x > /tmp/c; cd /tmp; sha256sum c > sums; sha256sum -c sums; echo y > c; sha256sum -c sums 2>/dev/null; echo $?',
+      'c: OK\nc: FAILED\n1\n',
+    ],
+    [
+      'symbolic modes',
+      'touch /tmp/m; chmod 600 /tmp/m; chmod u+x,go=r /tmp/m; stat -c %a /tmp/m; chmod -R a+rX /tmp/m; stat -c %A%a /tmp/m 2>/dev/null | tail -c 4',
+      '744\n755\n',
+    ],
+    [
+      'another user',
+      'useradd -m -s /bin/sh joe; su - joe -c "id -un; pwd; echo x > /etc/x"; echo $?; runuser -u joe -- id -un',
+      'joe\n/home/joe\n1\njoe\n',
+    ],
+    [
+      'a bind mount shows the same files',
+      'mkdir -p /tmp/from /tmp/to; mount --bind /tmp/from /tmp/to; echo z > /tmp/to/f; cat /tmp/from/f; umount /tmp/to; ls /tmp/to',
+      'z\n',
+    ],
+    [
+      'syntax is checked without running',
+      "printf 'echo hi; if\\n' > /tmp/bad; bash -n /tmp/bad 2>/dev/null; echo $?; printf 'rm /tmp/bad\\n' > /tmp/good; sh -n /tmp/good; echo $?; ls /tmp/bad",
+      '2\n0\n/tmp/bad\n',
+    ],
   ])('%s', async (_name, script, stdout) => {
     const ran = await root(script)
     expect({ stdout: ran.stdout, stderr: ran.stderr }).toMatchObject({ stdout })
@@ -39,8 +87,13 @@ describe('the shell of a fake guest', () => {
 describe("docker's --format", () => {
   const dot = { Name: 'x', Tags: ['a', 'b'], State: { Health: { Status: 'healthy' } }, None: [] }
   it.each([
-    ['{{.Name}} {{.State.Health.Status}}', 'x healthy'], ['{{json .Tags}}', '["a","b"]'], ['{{range .Tags}}{{println .}}{{end}}', 'a\nb\n'], ['{{index .Tags 1}} {{len .Tags}}', 'b 2'],
-    ['{{if .None}}some{{else}}none{{end}}', 'none'], ['{{with .State}}{{.Health.Status}}{{end}}', 'healthy'], ['{{.Absent}}', '<no value>'],
+    ['{{.Name}} {{.State.Health.Status}}', 'x healthy'],
+    ['{{json .Tags}}', '["a","b"]'],
+    ['{{range .Tags}}{{println .}}{{end}}', 'a\nb\n'],
+    ['{{index .Tags 1}} {{len .Tags}}', 'b 2'],
+    ['{{if .None}}some{{else}}none{{end}}', 'none'],
+    ['{{with .State}}{{.Health.Status}}{{end}}', 'healthy'],
+    ['{{.Absent}}', '<no value>'],
   ])('%s', (template, text) => expect(renderTemplate(template, dot)).toBe(text))
 })
 
@@ -60,10 +113,31 @@ describe('nft rulesets', () => {
 
 describe("PVE's network configuration, version 1", () => {
   it('becomes version 2', () => {
-    expect(toVersion2({ version: 1, config: [
-      { type: 'physical', name: 'eth0', mac_address: 'bc:24:11:00:00:01', subnets: [{ type: 'static', address: '10.77.0.5', netmask: '255.255.255.0', gateway: '10.77.0.1' }] },
-      { type: 'nameserver', address: ['10.77.0.1'] },
-    ] })).toEqual({ version: 2, ethernets: { eth0: { match: { macaddress: 'bc:24:11:00:00:01' }, 'set-name': 'eth0', addresses: ['10.77.0.5/24'], gateway4: '10.77.0.1', nameservers: { addresses: ['10.77.0.1'] } } } })
+    expect(
+      toVersion2({
+        version: 1,
+        config: [
+          {
+            type: 'physical',
+            name: 'eth0',
+            mac_address: 'bc:24:11:00:00:01',
+            subnets: [{ type: 'static', address: '10.77.0.5', netmask: '255.255.255.0', gateway: '10.77.0.1' }],
+          },
+          { type: 'nameserver', address: ['10.77.0.1'] },
+        ],
+      }),
+    ).toEqual({
+      version: 2,
+      ethernets: {
+        eth0: {
+          match: { macaddress: 'bc:24:11:00:00:01' },
+          'set-name': 'eth0',
+          addresses: ['10.77.0.5/24'],
+          gateway4: '10.77.0.1',
+          nameservers: { addresses: ['10.77.0.1'] },
+        },
+      },
+    })
   })
 })
 

@@ -10,7 +10,13 @@ const output: string[] = []
 
 describe('the life of a slot on fake guests', () => {
   let rig: Rig
-  const dataDisk = (slot: string): DriveSpec => ({ slot, path: rig.path('data.qcow2'), format: 'qcow2', media: 'disk', serial: 'golden-data' })
+  const dataDisk = (slot: string): DriveSpec => ({
+    slot,
+    path: rig.path('data.qcow2'),
+    format: 'qcow2',
+    media: 'disk',
+    serial: 'golden-data',
+  })
 
   beforeAll(async () => {
     rig = await Rig.create()
@@ -29,12 +35,44 @@ describe('the life of a slot on fake guests', () => {
 
   async function deploy(vmid: number, slot: string, address: string, peer: string): Promise<Machine> {
     await rig.driver.volumes.link(rig.path('image.qcow2'), rig.path(`slot-${vmid}.qcow2`))
-    const seed = { schema: 1, release: `r-${slot}`, site: 'test', group: 'main', slot, roles: ['serena'], hostname: `main-${slot}`, image: { fingerprint: 'f00', vmid: 110 }, address, prefix: 24, service: '10.77.0.50', peer, gateway: '10.77.0.1', nameservers: [], ntp: [], public: { host: 'x', httpsPort: 443, httpPort: 80 }, serena: { transports: ['streamable-http'], interface: 'tools', shell: false, memoryMiB: 512, projects: [{ name: 'demo' }] }, ssh: { projectKeys: [], adminKeys: [key.public.trim()] } }
-    const files = {
-      'golden/seed.json': JSON.stringify(seed), 'golden/nftables.nft': 'table inet golden\ndelete table inet golden\ntable inet golden {\n  chain input { type filter hook input priority filter; policy drop; }\n}\n',
-      'golden/tls/public.pem': 'pem', 'golden/tls/public.key': 'key', 'golden/htpasswd/serena': 'a:b', 'golden/ssh/ssh_host_ed25519_key': hostKey.private, 'golden/ssh/ssh_host_ed25519_key.pub': hostKey.public,
+    const seed = {
+      schema: 1,
+      release: `r-${slot}`,
+      site: 'test',
+      group: 'main',
+      slot,
+      roles: ['serena'],
+      hostname: `main-${slot}`,
+      image: { fingerprint: 'f00', vmid: 110 },
+      address,
+      prefix: 24,
+      service: '10.77.0.50',
+      peer,
+      gateway: '10.77.0.1',
+      nameservers: [],
+      ntp: [],
+      public: { host: 'x', httpsPort: 443, httpPort: 80 },
+      serena: { transports: ['streamable-http'], interface: 'tools', shell: false, memoryMiB: 512, projects: [{ name: 'demo' }] },
+      ssh: { projectKeys: [], adminKeys: [key.public.trim()] },
     }
-    const machine = await rig.start({ vmid, address, disk: `slot-${vmid}.qcow2`, files, userData: '#cloud-config\nusers: []\nssh_deletekeys: false\nssh_genkeytypes: []\n', instance: `iid-r-${slot}` })
+    const files = {
+      'golden/seed.json': JSON.stringify(seed),
+      'golden/nftables.nft':
+        'table inet golden\ndelete table inet golden\ntable inet golden {\n  chain input { type filter hook input priority filter; policy drop; }\n}\n',
+      'golden/tls/public.pem': 'pem',
+      'golden/tls/public.key': 'key',
+      'golden/htpasswd/serena': 'a:b',
+      'golden/ssh/ssh_host_ed25519_key': hostKey.private,
+      'golden/ssh/ssh_host_ed25519_key.pub': hostKey.public,
+    }
+    const machine = await rig.start({
+      vmid,
+      address,
+      disk: `slot-${vmid}.qcow2`,
+      files,
+      userData: '#cloud-config\nusers: []\nssh_deletekeys: false\nssh_genkeytypes: []\n',
+      instance: `iid-r-${slot}`,
+    })
     await rig.agentUp(machine)
     return machine
   }
@@ -42,11 +80,12 @@ describe('the life of a slot on fake guests', () => {
     const ran: Ran = await rig.agentExec(machine, '/usr/local/sbin/slotctl', ...words)
     return { exitCode: ran.exitCode, ...JSON.parse(ran.stdout || JSON.stringify({ stderr: ran.stderr })) }
   }
-  const active = (machine: Machine): Promise<any> => rig.until(async () => {
-    const status = await slotctl(machine, 'status')
-    if (!status.active || !status.healthy) throw new Error(JSON.stringify(status))
-    return status
-  })
+  const active = (machine: Machine): Promise<any> =>
+    rig.until(async () => {
+      const status = await slotctl(machine, 'status')
+      if (!status.active || !status.healthy) throw new Error(JSON.stringify(status))
+      return status
+    })
 
   it('passes the checks of the bake', () => {
     expect(output.join('')).toContain('golden: the image is clean')
@@ -55,21 +94,38 @@ describe('the life of a slot on fake guests', () => {
 
   it('hands the data disk over, with its content, and the service address follows', async () => {
     const blue = await deploy(111, 'blue', '10.77.0.21', '10.77.0.22')
-    expect(await slotctl(blue, 'status')).toMatchObject({ exitCode: 0, slot: 'blue', active: false, dataDisk: 'absent', healthy: true, services: { nginx_proxy: { state: 'running' } } })
+    expect(await slotctl(blue, 'status')).toMatchObject({
+      exitCode: 0,
+      slot: 'blue',
+      active: false,
+      dataDisk: 'absent',
+      healthy: true,
+      services: { nginx_proxy: { state: 'running' } },
+    })
     expect(await slotctl(blue, 'format')).toMatchObject({ exitCode: 1, error: { code: 'disk-absent' } })
     await blue.plugDrive(dataDisk('scsi1'))
     expect(await slotctl(blue, 'status')).toMatchObject({ dataDisk: 'blank', active: false })
     expect(await slotctl(blue, 'activate')).toMatchObject({ exitCode: 1, error: { code: 'disk-blank' } })
     expect(await slotctl(blue, 'format')).toMatchObject({ exitCode: 0 })
     await slotctl(blue, 'activate')
-    expect(await active(blue)).toMatchObject({ dataDisk: 'mounted', serviceAddress: { address: '10.77.0.50', held: true }, services: { serena_mcp: { state: 'running' } } })
+    expect(await active(blue)).toMatchObject({
+      dataDisk: 'mounted',
+      serviceAddress: { address: '10.77.0.50', held: true },
+      services: { serena_mcp: { state: 'running' } },
+    })
     expect(await slotctl(blue, 'format')).toMatchObject({ exitCode: 1, error: { code: 'disk-not-blank' } })
     expect(await slotctl(blue, 'selftest')).toMatchObject({ exitCode: 0, ok: true })
     await rig.agentExec(blue, '/bin/sh', '-c', 'echo precious > /srv/golden/projects/demo/file')
 
     const green = await deploy(112, 'green', '10.77.0.22', '10.77.0.21')
     await slotctl(blue, 'drain', '1')
-    expect(await slotctl(blue, 'yield')).toMatchObject({ exitCode: 0, active: false, dataDisk: 'ready', serviceAddress: { held: false }, services: { serena_mcp: { state: 'stopped' } } })
+    expect(await slotctl(blue, 'yield')).toMatchObject({
+      exitCode: 0,
+      active: false,
+      dataDisk: 'ready',
+      serviceAddress: { held: false },
+      services: { serena_mcp: { state: 'stopped' } },
+    })
     await blue.unplugDrive('scsi1')
     await rig.driver.volumes.rename(rig.path('data.qcow2'), rig.path('data-moved.qcow2'))
     await green.plugDrive({ ...dataDisk('scsi1'), path: rig.path('data-moved.qcow2') })
@@ -77,11 +133,16 @@ describe('the life of a slot on fake guests', () => {
     expect(await rig.agentExec(green, '/bin/cat', '/srv/golden/projects/demo/file')).toMatchObject({ stdout: 'precious\n' })
     expect(await slotctl(blue, 'status')).toMatchObject({ active: false, dataDisk: 'absent' })
 
-    const admin = await rig.connect('10.77.0.22', { username: 'admin', hostVerifier: (data: Buffer) => data.equals((ssh2.utils.parseKey(hostKey.public) as import('ssh2').ParsedKey).getPublicSSH()) })
+    const admin = await rig.connect('10.77.0.22', {
+      username: 'admin',
+      hostVerifier: (data: Buffer) => data.equals((ssh2.utils.parseKey(hostKey.public) as import('ssh2').ParsedKey).getPublicSSH()),
+    })
     expect(await rig.run(admin, 'id -un; sudo cat /etc/hostname')).toMatchObject({ stdout: 'admin\nvm112\n' })
 
     expect(await rig.agentExec(green, '/usr/sbin/reboot')).toMatchObject({ exitCode: 0 })
-    await rig.until(async () => { expect(rig.driver.guest(112)?.state).not.toBe('running') })
+    await rig.until(async () => {
+      expect(rig.driver.guest(112)?.state).not.toBe('running')
+    })
     await rig.agentUp(green)
     expect(await active(green)).toMatchObject({ active: true, serviceAddress: { held: true } })
   })

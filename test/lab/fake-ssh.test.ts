@@ -35,20 +35,26 @@ describe('SSH into a fake guest, as Packer does it', () => {
   it('takes files by SFTP and runs them with a variable, as the shell provisioner does', async () => {
     const session = await sftp()
     const script = '#!/bin/sh -eux\necho "FOO is $FOO"\nfalse\necho not reached\n'
-    await new Promise<void>((resolve, reject) => session.writeFile('/tmp/script.sh', script, (error) => (error ? reject(error) : resolve())))
+    await new Promise<void>((resolve, reject) =>
+      session.writeFile('/tmp/script.sh', script, (error) => (error ? reject(error) : resolve())),
+    )
     expect(await run('/tmp/script.sh')).toMatchObject({ exitCode: 126 })
     const result = await run("chmod +x /tmp/script.sh; FOO='b a r' /tmp/script.sh")
     expect(result).toMatchObject({ stdout: 'FOO is b a r\n', exitCode: 1 })
     expect(result.stderr).toContain("+ echo 'FOO is b a r'")
-    const back = await new Promise<Buffer>((resolve, reject) => session.readFile('/tmp/script.sh', (error, data) => (error ? reject(error) : resolve(data))))
+    const back = await new Promise<Buffer>((resolve, reject) =>
+      session.readFile('/tmp/script.sh', (error, data) => (error ? reject(error) : resolve(data))),
+    )
     expect(back.toString()).toBe(script)
-    const names = await new Promise<string[]>((resolve, reject) => session.readdir('/tmp', (error, list) => (error ? reject(error) : resolve(list.map((each) => each.filename)))))
+    const names = await new Promise<string[]>((resolve, reject) =>
+      session.readdir('/tmp', (error, list) => (error ? reject(error) : resolve(list.map((each) => each.filename)))),
+    )
     expect(names).toContain('script.sh')
     session.end()
   })
 
   it('keeps the variables of sudo -E and drops them without', async () => {
-    await run("printf '#!/bin/bash\\necho \"$(id -un):$FOO:$HOME\"\\n' > /tmp/who.sh; chmod +x /tmp/who.sh")
+    await run('printf \'#!/bin/bash\\necho "$(id -un):$FOO:$HOME"\\n\' > /tmp/who.sh; chmod +x /tmp/who.sh')
     expect(await run('FOO=bar sudo -E sh -c /tmp/who.sh')).toMatchObject({ stdout: 'root:bar:/root\n' })
     expect(await run('FOO=bar sudo /tmp/who.sh')).toMatchObject({ stdout: 'root::/root\n' })
     expect(await run('FOO=bar /tmp/who.sh')).toMatchObject({ stdout: 'packer:bar:/home/packer\n' })
@@ -62,22 +68,36 @@ describe('SSH into a fake guest, as Packer does it', () => {
   })
 
   it('takes files and folders by scp', async () => {
-    const send = (command: string, parts: (string | Buffer)[]): Promise<{ replies: Buffer; exitCode: number }> => new Promise((resolve, reject) => {
-      client.exec(command, (error, channel) => {
-        if (error) return reject(error)
-        const replies: Buffer[] = []
-        let exitCode = -1
-        const queue = [...parts]
-        channel.on('data', (chunk: Buffer) => {
-          replies.push(chunk)
-          for (let index = 0; index < chunk.length; index++) { const next = queue.shift(); if (next === undefined) channel.end(); else channel.write(next) }
+    const send = (command: string, parts: (string | Buffer)[]): Promise<{ replies: Buffer; exitCode: number }> =>
+      new Promise((resolve, reject) => {
+        client.exec(command, (error, channel) => {
+          if (error) return reject(error)
+          const replies: Buffer[] = []
+          let exitCode = -1
+          const queue = [...parts]
+          channel.on('data', (chunk: Buffer) => {
+            replies.push(chunk)
+            for (let index = 0; index < chunk.length; index++) {
+              const next = queue.shift()
+              if (next === undefined) channel.end()
+              else channel.write(next)
+            }
+          })
+          channel.on('exit', (code: number) => {
+            exitCode = code
+          })
+          channel.on('close', () => resolve({ replies: Buffer.concat(replies), exitCode }))
         })
-        channel.on('exit', (code: number) => { exitCode = code })
-        channel.on('close', () => resolve({ replies: Buffer.concat(replies), exitCode }))
       })
-    })
     const big = Buffer.alloc(200_000, 'x')
-    const result = await send('scp -rvt /tmp', ['D0755 0 tree\n', 'C0644 6 a.txt\n', Buffer.from('hello\n\0'), `C0755 ${big.length} b.bin\n`, Buffer.concat([big, Buffer.from([0])]), 'E\n'])
+    const result = await send('scp -rvt /tmp', [
+      'D0755 0 tree\n',
+      'C0644 6 a.txt\n',
+      Buffer.from('hello\n\0'),
+      `C0755 ${big.length} b.bin\n`,
+      Buffer.concat([big, Buffer.from([0])]),
+      'E\n',
+    ])
     expect(result).toEqual({ replies: Buffer.alloc(7), exitCode: 0 })
     expect(await run('cat /tmp/tree/a.txt; stat -c "%a %s" /tmp/tree/b.bin')).toMatchObject({ stdout: 'hello\n755 200000\n' })
   })

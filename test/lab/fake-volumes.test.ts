@@ -26,9 +26,16 @@ describe('volumes of fake guests', () => {
     await writeFile(at('debian.qcow2'), image)
     expect(await volumes.info(at('debian.qcow2'))).toMatchObject({ format: 'qcow2', virtualBytes: 3 * 2 ** 30 })
     const fractions: number[] = []
-    await volumes.copy(at('debian.qcow2'), at('100/vm-100-disk-0.raw'), { format: 'raw', onProgress: (fraction) => fractions.push(fraction) })
+    await volumes.copy(at('debian.qcow2'), at('100/vm-100-disk-0.raw'), {
+      format: 'raw',
+      onProgress: (fraction) => fractions.push(fraction),
+    })
     expect(await volumes.info(at('100/vm-100-disk-0.raw'))).toMatchObject({ format: 'raw', virtualBytes: 3 * 2 ** 30 })
-    expect(loadContent(at('100/vm-100-disk-0.raw'))).toEqual({ kind: 'image', sha256: createHash('sha256').update(image).digest('hex'), bytes: 512 })
+    expect(loadContent(at('100/vm-100-disk-0.raw'))).toEqual({
+      kind: 'image',
+      sha256: createHash('sha256').update(image).digest('hex'),
+      bytes: 512,
+    })
     expect(fractions.at(-1)).toBe(1)
   })
 
@@ -50,7 +57,10 @@ describe('volumes of fake guests', () => {
     await volumes.create(at('100/vm-100-disk-0.qcow2'), { format: 'qcow2', bytes: 2 ** 30 })
     await volumes.rename(at('100/vm-100-disk-0.qcow2'), at('100/base-100-disk-0.qcow2'))
     await volumes.link(at('100/base-100-disk-0.qcow2'), at('101/vm-101-disk-0.qcow2'))
-    expect(await volumes.info(at('101/vm-101-disk-0.qcow2'))).toMatchObject({ virtualBytes: 2 ** 30, backing: at('100/base-100-disk-0.qcow2') })
+    expect(await volumes.info(at('101/vm-101-disk-0.qcow2'))).toMatchObject({
+      virtualBytes: 2 ** 30,
+      backing: at('100/base-100-disk-0.qcow2'),
+    })
     await volumes.rename(at('100/base-100-disk-0.qcow2'), at('base.qcow2'), [at('101/vm-101-disk-0.qcow2')])
     expect(await volumes.info(at('101/vm-101-disk-0.qcow2'))).toMatchObject({ backing: at('base.qcow2') })
     await volumes.rename(at('101/vm-101-disk-0.qcow2'), at('moved.qcow2'))

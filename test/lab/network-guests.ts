@@ -12,7 +12,11 @@ import { bridgeName, type RealNetwork } from '../../lab/network/network.ts'
 
 /** Why tests of the real network can't run here, or undefined. */
 export const networkImpossible =
-  process.getuid?.() !== 0 ? 'root' : missingPackages(['iproute2', 'nftables', 'slirp4netns', 'util-linux']).length > 0 ? 'nftables and slirp4netns' : undefined
+  process.getuid?.() !== 0
+    ? 'root'
+    : missingPackages(['iproute2', 'nftables', 'slirp4netns', 'util-linux']).length > 0
+      ? 'nftables and slirp4netns'
+      : undefined
 
 export interface Guest extends Gateway {
   readonly vmid: number
@@ -21,7 +25,13 @@ export interface Guest extends Gateway {
 }
 
 export function nicOf(vmid: number): NicSpec {
-  return { slot: 'net0', model: 'virtio', mac: `BC:24:11:00:00:${vmid.toString(16).padStart(2, '0').slice(-2).toUpperCase()}`, bridge: bridgeName, firewall: true }
+  return {
+    slot: 'net0',
+    model: 'virtio',
+    mac: `BC:24:11:00:00:${vmid.toString(16).padStart(2, '0').slice(-2).toUpperCase()}`,
+    bridge: bridgeName,
+    firewall: true,
+  }
 }
 
 export async function plugGuest(network: RealNetwork, vmid: number, address: string): Promise<Guest> {
@@ -35,7 +45,12 @@ export async function plugGuest(network: RealNetwork, vmid: number, address: str
     `link set ${link} addrgenmode none`,
     `link set ${link} master ${bridgeName} up`,
   ])
-  await namespace.ip([`link set eth0 address ${nic.mac}`, `address add ${address}/24 dev eth0`, 'link set eth0 up', `route add default via ${network.gateway}`])
+  await namespace.ip([
+    `link set eth0 address ${nic.mac}`,
+    `address add ${address}/24 dev eth0`,
+    'link set eth0 up',
+    `route add default via ${network.gateway}`,
+  ])
   const gateway = await startGateway(namespace, address, join(folder, 'gateway'), 1_000)
   return {
     ...gateway,
@@ -52,12 +67,9 @@ export async function plugGuest(network: RealNetwork, vmid: number, address: str
 
 /** A server on loopback that says who it is and ends. */
 export async function greeter(text: string): Promise<{ port: number; close(): Promise<void> }> {
-  const server = createServer(socket => void socket.on('error', () => {}).end(text))
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  return {
-    port: (server.address() as AddressInfo).port,
-    close: () => new Promise(resolve => server.close(() => resolve())),
-  }
+  const server = createServer((socket) => void socket.on('error', () => {}).end(text))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return { port: (server.address() as AddressInfo).port, close: () => new Promise((resolve) => server.close(() => resolve())) }
 }
 
 /** What a connection says until it ends, or the code of the error. */

@@ -21,7 +21,7 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'sgl-test-'))
-    network = await createNetwork({ stateDir: folder, subnet: '10.77.0.0/24', log: line => void said.push(line), dialTimeoutMs: 1_000 })
+    network = await createNetwork({ stateDir: folder, subnet: '10.77.0.0/24', log: (line) => void said.push(line), dialTimeoutMs: 1_000 })
     a = await plugGuest(network, 101, '10.77.0.101')
     b = await plugGuest(network, 102, '10.77.0.102')
     servers = await Promise.all([greeter('I am a'), greeter('I am b')])
@@ -33,13 +33,19 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
   afterAll(async () => {
     await Promise.all([a?.close(), b?.close()])
     await network?.close()
-    await Promise.all(servers.map(server => server.close()))
+    await Promise.all(servers.map((server) => server.close()))
     await rm(folder, { recursive: true, force: true })
   })
 
   const guard = async (vms: Record<number, Partial<FirewallScope>>, cluster: Partial<FirewallScope> = {}) => {
-    const scopes = Object.entries(vms).map(([vmid, scope]) => [vmid, { ...openScope, ...scope, options: { enable: '1', ...scope.options } }])
-    await network.applyFirewall({ cluster: { ...openScope, ...cluster, options: { enable: '1', ...cluster.options } }, vms: Object.fromEntries(scopes) })
+    const scopes = Object.entries(vms).map(([vmid, scope]) => [
+      vmid,
+      { ...openScope, ...scope, options: { enable: '1', ...scope.options } },
+    ])
+    await network.applyFirewall({
+      cluster: { ...openScope, ...cluster, options: { enable: '1', ...cluster.options } },
+      vms: Object.fromEntries(scopes),
+    })
   }
   const rule = (rest: Partial<FirewallRule>): FirewallRule => ({ type: 'in', action: 'ACCEPT', enable: true, ...rest })
 
@@ -58,8 +64,8 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
 
     test('a large answer and its end come through both ways', async () => {
       const { createServer } = await import('node:net')
-      const server = createServer({ allowHalfOpen: true }, socket => void socket.pipe(socket))
-      await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+      const server = createServer({ allowHalfOpen: true }, (socket) => void socket.pipe(socket))
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
       await b.publish(b.address, 7000, (server.address() as { port: number }).port)
       const socket = await network.dial(b.address, 7000)
       const sent = Buffer.alloc(3_000_000, 'serena')
@@ -96,7 +102,7 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
       expect(await outcome(network.dialRouter(443))).toBe('I am b')
     })
 
-    test('forwards other ports to a second site\'s, which has 80 and 443 as the first has', async () => {
+    test("forwards other ports to a second site's, which has 80 and 443 as the first has", async () => {
       await network.setForwards({ target: a.address, second: b.address })
       expect(await outcome(network.dialRouter(443))).toBe('I am a')
       expect(await outcome(network.dialRouter(2443))).toBe('I am b')
@@ -119,7 +125,9 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
 
     test('the guest sees where an outside connection comes from', async () => {
       await network.setForwards({ target: a.address })
-      await guard({ 101: { rules: [rule({ macro: 'HTTPS', source: network.layout.internetHost }), rule({ macro: 'HTTP', source: '10.0.0.0/8' })] } })
+      await guard({
+        101: { rules: [rule({ macro: 'HTTPS', source: network.layout.internetHost }), rule({ macro: 'HTTP', source: '10.0.0.0/8' })] },
+      })
       expect(await outcome(network.dialRouter(443))).toBe('I am a')
       expect(await outcome(network.dialRouter(80))).toBe('ETIMEDOUT')
       await network.applyFirewall({ cluster: openScope, vms: {} })
@@ -169,7 +177,12 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
     })
 
     test('a guest that may not send does not, but it answers', async () => {
-      await guard({ 101: { options: { policy_in: 'ACCEPT', policy_out: 'DROP' }, rules: [rule({ type: 'out', proto: 'tcp', dport: '443', dest: '10.77.0.102' })] } })
+      await guard({
+        101: {
+          options: { policy_in: 'ACCEPT', policy_out: 'DROP' },
+          rules: [rule({ type: 'out', proto: 'tcp', dport: '443', dest: '10.77.0.102' })],
+        },
+      })
       expect(await outcome(a.dial(b.address, 80))).toBe('ETIMEDOUT')
       expect(await outcome(a.dial(b.address, 443))).toBe('I am b')
       expect(await outcome(b.dial(a.address, 80))).toBe('I am a')
@@ -185,8 +198,17 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
       await guard(
         {
           101: {
-            ipsets: { friends: [{ cidr: '10.77.0.0/24', nomatch: false }, { cidr: '10.77.0.102', nomatch: true }] },
-            rules: [rule({ macro: 'SSH', source: '+friends' }), rule({ macro: 'HTTP', source: 'other' }), rule({ macro: 'HTTPS', source: '+dc/none' })],
+            ipsets: {
+              friends: [
+                { cidr: '10.77.0.0/24', nomatch: false },
+                { cidr: '10.77.0.102', nomatch: true },
+              ],
+            },
+            rules: [
+              rule({ macro: 'SSH', source: '+friends' }),
+              rule({ macro: 'HTTP', source: 'other' }),
+              rule({ macro: 'HTTPS', source: '+dc/none' }),
+            ],
           },
         },
         { aliases: { other: '10.77.0.102' }, ipsets: { none: [] } },
@@ -198,9 +220,11 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
     })
 
     test('a rule that it does not understand lets nothing in, and is reported', async () => {
-      await guard({ 101: { rules: [rule({ macro: 'Unheard' }), rule({ proto: 'tcp', dport: '80; accept' }), rule({ source: 'nowhere' })] } })
+      await guard({
+        101: { rules: [rule({ macro: 'Unheard' }), rule({ proto: 'tcp', dport: '80; accept' }), rule({ source: 'nowhere' })] },
+      })
       expect(await outcome(network.dial(a.address, 80))).toBe('ETIMEDOUT')
-      expect(said.filter(line => line.includes('ignored'))).toHaveLength(3)
+      expect(said.filter((line) => line.includes('ignored'))).toHaveLength(3)
     })
 
     test('a connection outlives the rule that let it in', async () => {
@@ -208,8 +232,8 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
       const socket = await network.dial(b.address, 7001).catch(() => undefined)
       expect(socket).toBeUndefined()
       const { createServer } = await import('node:net')
-      const echo = createServer(connection => void connection.pipe(connection))
-      await new Promise<void>(resolve => echo.listen(0, '127.0.0.1', resolve))
+      const echo = createServer((connection) => void connection.pipe(connection))
+      await new Promise<void>((resolve) => echo.listen(0, '127.0.0.1', resolve))
       await b.publish(b.address, 7001, (echo.address() as { port: number }).port)
       await guard({ 102: { rules: [rule({ proto: 'tcp', dport: '7001' })] } })
       const open = await network.dial(b.address, 7001)
@@ -242,7 +266,16 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
         await guard({ 102: { ipsets: { 'ipfilter-net0': [{ cidr: '10.77.0.102', nomatch: false }] } } })
         expect(await outcome(b.dial(a.address, 80))).toBe('I am a')
         expect(await outcome(second.dial(a.address, 80))).toMatch(/EHOSTUNREACH|ETIMEDOUT/)
-        await guard({ 102: { ipsets: { 'ipfilter-net0': [{ cidr: '10.77.0.102', nomatch: false }, { cidr: '10.77.0.150', nomatch: false }] } } })
+        await guard({
+          102: {
+            ipsets: {
+              'ipfilter-net0': [
+                { cidr: '10.77.0.102', nomatch: false },
+                { cidr: '10.77.0.150', nomatch: false },
+              ],
+            },
+          },
+        })
         await b.namespace.ip(['neigh flush all'])
         expect(await outcome(second.dial(a.address, 80))).toBe('I am a')
         await guard({ 102: { options: { ipfilter: '1' } } })
@@ -258,9 +291,9 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
 describe.skipIf(networkImpossible !== undefined)(`the LAN's end (needs ${needs})`, () => {
   /** Network namespaces of all processes. */
   async function namespaces(): Promise<Set<string>> {
-    const pids = (await readdir('/proc')).filter(name => /^\d+$/.test(name))
-    const links = await Promise.all(pids.map(pid => readlink(`/proc/${pid}/ns/net`).catch(() => '')))
-    return new Set(links.filter(link => link !== ''))
+    const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
+    const links = await Promise.all(pids.map((pid) => readlink(`/proc/${pid}/ns/net`).catch(() => '')))
+    return new Set(links.filter((link) => link !== ''))
   }
 
   test('close leaves no namespace, link or process', async () => {

@@ -11,7 +11,7 @@ const isRoot = process.getuid?.() === 0
 test.skipIf(!hasDpkg)('nothing is done or said when the packages are there (needs dpkg)', async () => {
   const said: string[] = []
   expect(missingPackages(['dpkg', 'no-such-package-of-ours'])).toEqual(['no-such-package-of-ours'])
-  expect(await ensureHostPackages({ packages: ['dpkg'], log: line => void said.push(line) })).toEqual({ ok: true, installed: [] })
+  expect(await ensureHostPackages({ packages: ['dpkg'], log: (line) => void said.push(line) })).toEqual({ ok: true, installed: [] })
   expect(said).toEqual([])
 })
 
@@ -23,7 +23,13 @@ test.skipIf(!hasDpkg || !isRoot)('an ordinary user gets the command to type (nee
   // The pinned Node may lie where only root can read it.
   const node = join(folder, 'node')
   cpSync(process.execPath, node)
-  const child = spawnSync(node, ['--eval', program], { uid: 65534, gid: 65534, cwd: '/', env: { PATH: process.env.PATH ?? '' }, encoding: 'utf8' })
+  const child = spawnSync(node, ['--eval', program], {
+    uid: 65534,
+    gid: 65534,
+    cwd: '/',
+    env: { PATH: process.env.PATH ?? '' },
+    encoding: 'utf8',
+  })
   rmSync(folder, { recursive: true })
   expect(JSON.parse(child.stdout) as HostPackagesResult).toEqual({
     ok: false,

@@ -36,24 +36,34 @@ const machineSpec = (folder: string, rest: Partial<MachineSpec> = {}): MachineSp
   runDir: folder,
   ...rest,
 })
-const disk = (slot: string, path: string, rest: Partial<DriveSpec> = {}): DriveSpec => ({ slot, path, format: 'qcow2', media: 'disk', ...rest })
+const disk = (slot: string, path: string, rest: Partial<DriveSpec> = {}): DriveSpec => ({
+  slot,
+  path,
+  format: 'qcow2',
+  media: 'disk',
+  ...rest,
+})
 const cd = (slot: string, path: string | null): DriveSpec => ({ slot, path, format: 'raw', media: 'cdrom' })
 
-test.skipIf(noMachines !== undefined || !existsSync('/dev/kvm'))(`KVM is not used unless it booted a kernel, and is tried once (needs ${noMachines ?? '/dev/kvm'})`, async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'sgl-test-'))
-  const said: string[] = []
-  const choose = () => chooseAcceleration({ log: line => void said.push(line), kernel: join(folder, 'no-kernel'), cacheDir: join(folder, 'cache') })
-  expect([await choose(), await choose()]).toEqual(['tcg', 'tcg'])
-  expect(said).toHaveLength(2)
-  await rm(folder, { recursive: true })
-})
+test.skipIf(noMachines !== undefined || !existsSync('/dev/kvm'))(
+  `KVM is not used unless it booted a kernel, and is tried once (needs ${noMachines ?? '/dev/kvm'})`,
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'sgl-test-'))
+    const said: string[] = []
+    const choose = () =>
+      chooseAcceleration({ log: (line) => void said.push(line), kernel: join(folder, 'no-kernel'), cacheDir: join(folder, 'cache') })
+    expect([await choose(), await choose()]).toEqual(['tcg', 'tcg'])
+    expect(said).toHaveLength(2)
+    await rm(folder, { recursive: true })
+  },
+)
 
 describe('the command line of a machine', () => {
   const devices = (spec: MachineSpec) => {
     const args = qemuArguments(spec, 'tcg', new Map([['net0', 'lab100i0']]))
     return args.flatMap((arg, index) => (arg === '-device' ? [JSON.parse(args[index + 1]!) as Record<string, unknown>] : []))
   }
-  const device = (spec: MachineSpec, id: string) => devices(spec).find(each => each.id === id)
+  const device = (spec: MachineSpec, id: string) => devices(spec).find((each) => each.id === id)
 
   test('emulates all processors in one thread, which does not lose changes of code', () => {
     const args = qemuArguments(machineSpec('/x', { cores: 2 }), 'tcg', new Map())
@@ -62,7 +72,9 @@ describe('the command line of a machine', () => {
   })
 
   test('names disks as Proxmox does, by the serial number if there is one', () => {
-    const spec = machineSpec('/x', { drives: [disk('scsi0', '/a'), disk('scsi1', '/b', { serial: 'data' }), disk('virtio1', '/c', { serial: 'v' })] })
+    const spec = machineSpec('/x', {
+      drives: [disk('scsi0', '/a'), disk('scsi1', '/b', { serial: 'data' }), disk('virtio1', '/c', { serial: 'v' })],
+    })
     expect(device(spec, 'scsi0')).toMatchObject({ driver: 'scsi-hd', device_id: 'drive-scsi0', bus: 'scsihw0.0', lun: 0 })
     expect(device(spec, 'scsi1')).toMatchObject({ device_id: 'data', serial: 'data', lun: 1 })
     expect(device(spec, 'virtio1')).toMatchObject({ driver: 'virtio-blk-pci', serial: 'v' })
@@ -77,7 +89,11 @@ describe('the command line of a machine', () => {
 
   test('gives each disk a controller of its own with virtio-scsi-single', () => {
     const spec = machineSpec('/x', { scsihw: 'virtio-scsi-single', drives: [disk('scsi0', '/a'), disk('scsi5', '/b')] })
-    expect(devices(spec).filter(each => each.driver === 'virtio-scsi-pci').map(each => each.id)).toEqual(['virtioscsi0', 'virtioscsi5'])
+    expect(
+      devices(spec)
+        .filter((each) => each.driver === 'virtio-scsi-pci')
+        .map((each) => each.id),
+    ).toEqual(['virtioscsi0', 'virtioscsi5'])
     expect(device(spec, 'scsi5')).toMatchObject({ bus: 'virtioscsi5.0' })
   })
 
@@ -86,14 +102,17 @@ describe('the command line of a machine', () => {
     expect(device(spec, 'net0')).toMatchObject({ addr: (18).toString(16), mac: 'BC:24:11:00:00:01' })
   })
 
-  test.each([['scsi31'], ['floppy0'], ['virtio6'], ['ide4']])('refuses the slot %s', slot => {
+  test.each([['scsi31'], ['floppy0'], ['virtio6'], ['ide4']])('refuses the slot %s', (slot) => {
     expect(() => devices(machineSpec('/x', { drives: [disk(slot, '/a')] }))).toThrow(slot)
   })
 })
 
 describe("the guest agent's channel", () => {
   /** An agent that answers each line with what `reply` makes of it. */
-  function connect(reply: (message: { execute: string; arguments?: Record<string, unknown> }, guest: Duplex) => void): { agent: Agent; heard: string[] } {
+  function connect(reply: (message: { execute: string; arguments?: Record<string, unknown> }, guest: Duplex) => void): {
+    agent: Agent
+    heard: string[]
+  } {
     const [host, guest] = duplexPair()
     const heard: string[] = []
     let text = ''
@@ -122,14 +141,18 @@ describe("the guest agent's channel", () => {
   })
 
   test('gets in step once, then answers in order', async () => {
-    const { agent, heard } = connect((message, guest) => synced(message, guest) || guest.write(`${JSON.stringify({ return: message.execute })}\n`))
+    const { agent, heard } = connect(
+      (message, guest) => synced(message, guest) || guest.write(`${JSON.stringify({ return: message.execute })}\n`),
+    )
     agent.setOpen(true)
-    expect(await Promise.all(['one', 'two'].map(command => agent.execute(command, undefined, 1_000)))).toEqual(['one', 'two'])
+    expect(await Promise.all(['one', 'two'].map((command) => agent.execute(command, undefined, 1_000)))).toEqual(['one', 'two'])
     expect(heard).toEqual(['guest-sync-delimited', 'one', 'two'])
   })
 
   test('tells an error of the agent', async () => {
-    const { agent } = connect((message, guest) => synced(message, guest) || guest.write('{"error":{"class":"GenericError","desc":"no such file"}}\n'))
+    const { agent } = connect(
+      (message, guest) => synced(message, guest) || guest.write('{"error":{"class":"GenericError","desc":"no such file"}}\n'),
+    )
     agent.setOpen(true)
     const failed = agent.execute('guest-file-open', { path: '/x' }, 1_000)
     await expect(failed).rejects.toBeInstanceOf(AgentError)
@@ -186,7 +209,9 @@ describe.skipIf(noImages)('volumes (needs qemu-utils)', () => {
   }
 
   test('a linked clone follows its base when that is renamed, and the lab when it is moved', async () => {
-    const [base, renamed, clone, copy] = ['one/base.raw', 'one/renamed.raw', 'two/clone.qcow2', 'two/copy.raw'].map(name => join(folder, name)) as [string, string, string, string]
+    const [base, renamed, clone, copy] = ['one/base.raw', 'one/renamed.raw', 'two/clone.qcow2', 'two/copy.raw'].map((name) =>
+      join(folder, name),
+    ) as [string, string, string, string]
     await volumes.create(base, { format: 'raw', bytes: 4 * MiB })
     await write(base, 'golden')
     await volumes.link(base, clone)
@@ -200,7 +225,7 @@ describe.skipIf(noImages)('volumes (needs qemu-utils)', () => {
     await copyFile(clone, join(moved, 'two/clone.qcow2'))
     await rm(renamed)
     const progress: number[] = []
-    await volumes.copy(join(moved, 'two/clone.qcow2'), copy, { format: 'raw', onProgress: fraction => void progress.push(fraction) })
+    await volumes.copy(join(moved, 'two/clone.qcow2'), copy, { format: 'raw', onProgress: (fraction) => void progress.push(fraction) })
     expect((await readFile(copy, 'latin1')).slice(0, 6)).toBe('golden')
     expect(progress.at(-1)).toBe(1)
     expect((await volumes.info(copy)).backing).toBeUndefined()
@@ -208,7 +233,11 @@ describe.skipIf(noImages)('volumes (needs qemu-utils)', () => {
   })
 
   test('a linked clone keeps its base when it moves to another folder itself', async () => {
-    const [base, clone, moved] = ['one/base.qcow2', 'one/clone.qcow2', 'two/clone.qcow2'].map(name => join(folder, name)) as [string, string, string]
+    const [base, clone, moved] = ['one/base.qcow2', 'one/clone.qcow2', 'two/clone.qcow2'].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ]
     await volumes.create(base, { format: 'qcow2', bytes: MiB })
     await volumes.link(base, clone)
     await volumes.rename(clone, moved)
@@ -268,7 +297,8 @@ describe.skipIf(noMachines !== undefined)(`a machine without a guest system (nee
     await rm(folder, { recursive: true, force: true })
   })
 
-  const taps = async () => [...(await run([...driver.network.bridge.enter, 'ip', '-o', 'link'])).matchAll(/lab\d+i\d+/g)].map(match => match[0])
+  const taps = async () =>
+    [...(await run([...driver.network.bridge.enter, 'ip', '-o', 'link'])).matchAll(/lab\d+i\d+/g)].map((match) => match[0])
 
   test('is one process in the LAN, with a tap on the bridge', async () => {
     expect(spawnSync('ps', ['-o', 'comm=', '-p', String(machine.pid)], { encoding: 'utf8' }).stdout).toContain('qemu-system')
@@ -310,8 +340,12 @@ describe.skipIf(noMachines !== undefined)(`a machine without a guest system (nee
   test('takes cards', async () => {
     await machine.plugNic({ slot: 'net1', model: 'virtio', mac: 'BC:24:11:00:00:65', bridge: 'vmbr0', firewall: false })
     expect(await taps()).toEqual(['lab100i0', 'lab100i1'])
-    await expect(machine.plugNic({ slot: 'net2', model: 'virtio', mac: 'BC:24:11:00:00:66', bridge: 'vmbr9', firewall: false })).rejects.toThrow("'vmbr9' does not exist")
-    await expect(machine.plugNic({ slot: 'net2', model: 'abacus', mac: 'BC:24:11:00:00:66', bridge: 'vmbr0', firewall: false })).rejects.toThrow('abacus')
+    await expect(
+      machine.plugNic({ slot: 'net2', model: 'virtio', mac: 'BC:24:11:00:00:66', bridge: 'vmbr9', firewall: false }),
+    ).rejects.toThrow("'vmbr9' does not exist")
+    await expect(
+      machine.plugNic({ slot: 'net2', model: 'abacus', mac: 'BC:24:11:00:00:66', bridge: 'vmbr0', firewall: false }),
+    ).rejects.toThrow('abacus')
     expect(await taps()).toHaveLength(2)
   })
 
@@ -339,7 +373,12 @@ describe.skipIf(noMachines !== undefined)(`a machine without a guest system (nee
   })
 
   test('a killed one is a crash', async () => {
-    const victim = await driver.start(machineSpec(folder, { agent: false, nics: [{ slot: 'net0', model: 'virtio', mac: 'BC:24:11:00:00:64', bridge: 'vmbr0', firewall: true }] }))
+    const victim = await driver.start(
+      machineSpec(folder, {
+        agent: false,
+        nics: [{ slot: 'net0', model: 'virtio', mac: 'BC:24:11:00:00:64', bridge: 'vmbr0', firewall: true }],
+      }),
+    )
     process.kill(victim.pid, 'SIGKILL')
     expect(await victim.exited).toMatchObject({ reason: 'crashed', detail: expect.stringContaining('SIGKILL') })
     expect(await taps()).toEqual([])
@@ -348,13 +387,17 @@ describe.skipIf(noMachines !== undefined)(`a machine without a guest system (nee
   test("one that can't start leaves nothing and says why", async () => {
     const nics = [{ slot: 'net0', model: 'virtio', mac: 'BC:24:11:00:00:64', bridge: 'vmbr0', firewall: true }]
     await expect(driver.start(machineSpec(folder, { nics, drives: [disk('scsi0', at('missing.qcow2'))] }))).rejects.toThrow('missing.qcow2')
-    await expect(driver.start(machineSpec(folder, { nics: [...nics, { ...nics[0]!, slot: 'net1', bridge: 'vmbr1' }] }))).rejects.toThrow("'vmbr1' does not exist")
+    await expect(driver.start(machineSpec(folder, { nics: [...nics, { ...nics[0]!, slot: 'net1', bridge: 'vmbr1' }] }))).rejects.toThrow(
+      "'vmbr1' does not exist",
+    )
     await expect(driver.start(machineSpec(folder, { nics, scsihw: 'floppy' }))).rejects.toThrow('floppy')
     expect(await taps()).toEqual([])
   })
 
   test('closing the lab ends machines that run', async () => {
-    const last = await driver.start(machineSpec(folder, { drives: [disk('virtio0', at('root.qcow2')), disk('sata0', at('other.qcow2'))], scsihw: 'virtio-scsi-single' }))
+    const last = await driver.start(
+      machineSpec(folder, { drives: [disk('virtio0', at('root.qcow2')), disk('sata0', at('other.qcow2'))], scsihw: 'virtio-scsi-single' }),
+    )
     await driver.close()
     expect(await last.exited).toEqual({ reason: 'stopped' })
     expect(existsSync(`/proc/${last.pid}`)).toBe(false)

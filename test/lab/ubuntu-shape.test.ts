@@ -38,10 +38,19 @@ describe.skipIf(!wanted)('a base shaped like Ubuntu 24.04 (needs GOLDEN_TEST_GUE
     shown.push(text)
     console.log(`${new Date().toISOString().slice(11, 19)} ${text}`)
   }
-  const progress = { step: async <T>(title: string, run: (note: (text: string) => void) => Promise<T>): Promise<T> => { note(title); return run(note) }, info: note, warn: note }
+  const progress = {
+    step: async <T>(title: string, run: (note: (text: string) => void) => Promise<T>): Promise<T> => {
+      note(title)
+      return run(note)
+    },
+    info: note,
+    warn: note,
+  }
   const signal = new AbortController().signal
   const inGuest = async (command: string): Promise<string> => {
-    const { stdout, stderr } = await proxmox.agentExec(site.proxmox.node, release.vm.vmid, ['/bin/sh', '-c', command], { timeoutMs: 2 * minutes })
+    const { stdout, stderr } = await proxmox.agentExec(site.proxmox.node, release.vm.vmid, ['/bin/sh', '-c', command], {
+      timeoutMs: 2 * minutes,
+    })
     return (stdout + stderr).trim()
   }
 
@@ -50,7 +59,11 @@ describe.skipIf(!wanted)('a base shaped like Ubuntu 24.04 (needs GOLDEN_TEST_GUE
     const images = await prepareImages(progress, signal, 'ubuntu')
     lab = await startLab({ stateDir: join(work, 'lab'), driver: 'qemu', startRegistry: images.startRegistry })
     folder = join(work, 'site')
-    await writeLabSite(folder, labSite(lab.connection, { name: 'like', layout: 'one-vm', base: images.base, isoPath: join(work, 'iso') }), lab.connection)
+    await writeLabSite(
+      folder,
+      labSite(lab.connection, { name: 'like', layout: 'one-vm', base: images.base, isoPath: join(work, 'iso') }),
+      lab.connection,
+    )
     site = await loadSite(folder)
     await initSecrets(site, folder, new Date())
     await writeFile(join(folder, 'images.lock.json'), JSON.stringify(images.lock(lab.connection.registry?.host ?? '')))
@@ -62,55 +75,140 @@ describe.skipIf(!wanted)('a base shaped like Ubuntu 24.04 (needs GOLDEN_TEST_GUE
     await rm(work, { recursive: true, force: true })
   }, 2 * minutes)
 
-  test('is baked, past its upgrade that holds the locks and without a docker-init of its own', async () => {
-    const ready = await setUp(lab, site, folder)
-    proxmox = ready.proxmox
-    root = ready.root
-    const { outcome, template } = await bake({ site, folder, proxmox, token: ready.token, caFile: ready.caFile, environment: await toolEnvironment(), cacheDir: toolCache(), progress, signal })
-    expect(outcome).toBe('baked')
-    release = newRelease(site, 'all', 'blue', { id: '0123456789ab', created: new Date(), image: { vmid: template.vmid, name: template.name, fingerprint: template.fingerprint } })
-    const text = shown.join('\n')
-    const [, masked = ''] = /masking what this base brings: (.*)/.exec(text) ?? []
-    for (const unit of ['fwupd-refresh.timer', 'ua-timer.timer', 'apport-autoreport.timer', 'update-notifier-motd.timer', 'sysstat-collect.timer', 'cron.service', 'iscsid.socket', 'esm-cache.service', 'vendor-inventory.timer', 'vendor-updates.service']) expect(masked.split(' ')).toContain(unit)
-    expect(text).toMatch(/waiting: .*lock/)
-    for (const service of ['serena', 'nginx', 'loki']) expect(text).toContain(`running ${service} once`)
-    expect(text).toContain('SSH starts at boot (ssh.socket), and only with a seed')
-    expect(shown.filter((line) => line.includes('golden-check') && !line.includes('golden-check ok'))).toEqual([])
-  }, 90 * minutes)
+  test(
+    'is baked, past its upgrade that holds the locks and without a docker-init of its own',
+    async () => {
+      const ready = await setUp(lab, site, folder)
+      proxmox = ready.proxmox
+      root = ready.root
+      const { outcome, template } = await bake({
+        site,
+        folder,
+        proxmox,
+        token: ready.token,
+        caFile: ready.caFile,
+        environment: await toolEnvironment(),
+        cacheDir: toolCache(),
+        progress,
+        signal,
+      })
+      expect(outcome).toBe('baked')
+      release = newRelease(site, 'all', 'blue', {
+        id: '0123456789ab',
+        created: new Date(),
+        image: { vmid: template.vmid, name: template.name, fingerprint: template.fingerprint },
+      })
+      const text = shown.join('\n')
+      const [, masked = ''] = /masking what this base brings: (.*)/.exec(text) ?? []
+      for (const unit of [
+        'fwupd-refresh.timer',
+        'ua-timer.timer',
+        'apport-autoreport.timer',
+        'update-notifier-motd.timer',
+        'sysstat-collect.timer',
+        'cron.service',
+        'iscsid.socket',
+        'esm-cache.service',
+        'vendor-inventory.timer',
+        'vendor-updates.service',
+      ])
+        expect(masked.split(' ')).toContain(unit)
+      expect(text).toMatch(/waiting: .*lock/)
+      for (const service of ['serena', 'nginx', 'loki']) expect(text).toContain(`running ${service} once`)
+      expect(text).toContain('SSH starts at boot (ssh.socket), and only with a seed')
+      expect(shown.filter((line) => line.includes('golden-check') && !line.includes('golden-check ok'))).toEqual([])
+    },
+    90 * minutes,
+  )
 
-  test('gives a slot that comes up with its seed: agent, address, firewall, nginx', async () => {
-    const { vmid, node, name, mac, seed, cores, memoryMiB, bridge } = release.vm
-    await uploadSeed(proxmox, release, await readSeedSecrets(site, folder, release))
-    await proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu/${release.image.vmid}/clone`, { newid: vmid, name, pool: site.proxmox.pool, full: 0 }))
-    await proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu/${vmid}/config`, { cores, memory: memoryMiB, net0: `virtio=${mac},bridge=${bridge}`, scsi13: `${seed},media=cdrom` }))
-    await proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu/${vmid}/status/start`))
-    // Without a data disk it is a slot that waits; nginx answers for it.
-    await expect.poll(() => inGuest('slotctl status').then((said) => JSON.parse(said) as unknown).catch(String), { timeout: 20 * minutes, interval: 2000 }).toMatchObject({ slot: 'blue', active: false, dataDisk: 'absent', services: { nginx_proxy: { state: 'running' } } })
-    expect(await inGuest('cloud-init status --wait')).toMatch(/^status: done/)
-    expect(await inGuest('systemctl list-units --failed --plain --no-legend')).toBe('')
-    expect(await inGuest('ls /etc/netplan')).toBe('50-cloud-init.yaml')
-    expect(await inGuest('nft list table inet golden > /dev/null && echo loaded')).toBe('loaded')
-  }, 30 * minutes)
+  test(
+    'gives a slot that comes up with its seed: agent, address, firewall, nginx',
+    async () => {
+      const { vmid, node, name, mac, seed, cores, memoryMiB, bridge } = release.vm
+      await uploadSeed(proxmox, release, await readSeedSecrets(site, folder, release))
+      await proxmox.task(
+        await proxmox.post<string>(`/nodes/${node}/qemu/${release.image.vmid}/clone`, {
+          newid: vmid,
+          name,
+          pool: site.proxmox.pool,
+          full: 0,
+        }),
+      )
+      await proxmox.task(
+        await proxmox.post<string>(`/nodes/${node}/qemu/${vmid}/config`, {
+          cores,
+          memory: memoryMiB,
+          net0: `virtio=${mac},bridge=${bridge}`,
+          scsi13: `${seed},media=cdrom`,
+        }),
+      )
+      await proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu/${vmid}/status/start`))
+      // Without a data disk it is a slot that waits; nginx answers for it.
+      await expect
+        .poll(
+          () =>
+            inGuest('slotctl status')
+              .then((said) => JSON.parse(said) as unknown)
+              .catch(String),
+          { timeout: 20 * minutes, interval: 2000 },
+        )
+        .toMatchObject({ slot: 'blue', active: false, dataDisk: 'absent', services: { nginx_proxy: { state: 'running' } } })
+      expect(await inGuest('cloud-init status --wait')).toMatch(/^status: done/)
+      expect(await inGuest('systemctl list-units --failed --plain --no-legend')).toBe('')
+      expect(await inGuest('ls /etc/netplan')).toBe('50-cloud-init.yaml')
+      expect(await inGuest('nft list table inet golden > /dev/null && echo loaded')).toBe('loaded')
+    },
+    30 * minutes,
+  )
 
-  test('runs nothing of what the base would, and leaves its people alone', async () => {
-    const timers = await inGuest('systemctl list-units --state=active --type=timer --plain --no-legend')
-    for (const line of timers.split('\n')) expect(line).toMatch(/^(systemd-\S+|fstrim|logrotate|e2scrub_all|dpkg-db-backup)\.timer /)
-    expect(await inGuest('systemctl is-active cron.service vendor-updates.service unattended-upgrades.service snapd.socket apt-daily-upgrade.service')).not.toMatch(/^active$/m)
-    expect(await inGuest('id -un 1000')).toBe('ubuntu')
-    expect(await inGuest('for name in projects admin serena; do id -u $name; id -g $name; done; stat -c %u /home/ubuntu')).toBe('9901\n9901\n9902\n9902\n9903\n9903\n1000')
-    expect(await inGuest('cat /sys/module/apparmor/parameters/enabled; docker inspect --format "{{.AppArmorProfile}}" nginx_proxy')).toBe('Y\ndocker-default')
-  }, 5 * minutes)
+  test(
+    'runs nothing of what the base would, and leaves its people alone',
+    async () => {
+      const timers = await inGuest('systemctl list-units --state=active --type=timer --plain --no-legend')
+      for (const line of timers.split('\n')) expect(line).toMatch(/^(systemd-\S+|fstrim|logrotate|e2scrub_all|dpkg-db-backup)\.timer /)
+      expect(
+        await inGuest(
+          'systemctl is-active cron.service vendor-updates.service unattended-upgrades.service snapd.socket apt-daily-upgrade.service',
+        ),
+      ).not.toMatch(/^active$/m)
+      expect(await inGuest('id -un 1000')).toBe('ubuntu')
+      expect(await inGuest('for name in projects admin serena; do id -u $name; id -g $name; done; stat -c %u /home/ubuntu')).toBe(
+        '9901\n9901\n9902\n9902\n9903\n9903\n1000',
+      )
+      expect(await inGuest('cat /sys/module/apparmor/parameters/enabled; docker inspect --format "{{.AppArmorProfile}}" nginx_proxy')).toBe(
+        'Y\ndocker-default',
+      )
+    },
+    5 * minutes,
+  )
 
-  test('starts SSH by its socket, with the host key of the seed', async () => {
-    expect(await inGuest('systemctl is-active ssh.socket')).toBe('active')
-    const sock = await lab.network.dial(release.seed.address, 22)
-    const client = new ssh2.Client()
-    const hostKey = await new Promise<Buffer>((resolve, reject) => {
-      let shownKey: Buffer = Buffer.alloc(0)
-      client.once('error', reject).once('ready', () => resolve(shownKey))
-      readFile(join(folder, projectsKeyFile)).then((privateKey) => client.connect({ sock, username: 'projects', privateKey, readyTimeout: minutes, hostVerifier: (key: Buffer) => { shownKey = key; return true } }), reject)
-    })
-    client.end()
-    expect(hostKey.toString('base64')).toBe((await readFile(join(folder, 'secrets/ssh/all_ed25519.pub'), 'utf8')).split(' ')[1])
-  }, 5 * minutes)
+  test(
+    'starts SSH by its socket, with the host key of the seed',
+    async () => {
+      expect(await inGuest('systemctl is-active ssh.socket')).toBe('active')
+      const sock = await lab.network.dial(release.seed.address, 22)
+      const client = new ssh2.Client()
+      const hostKey = await new Promise<Buffer>((resolve, reject) => {
+        let shownKey: Buffer = Buffer.alloc(0)
+        client.once('error', reject).once('ready', () => resolve(shownKey))
+        readFile(join(folder, projectsKeyFile)).then(
+          (privateKey) =>
+            client.connect({
+              sock,
+              username: 'projects',
+              privateKey,
+              readyTimeout: minutes,
+              hostVerifier: (key: Buffer) => {
+                shownKey = key
+                return true
+              },
+            }),
+          reject,
+        )
+      })
+      client.end()
+      expect(hostKey.toString('base64')).toBe((await readFile(join(folder, 'secrets/ssh/all_ed25519.pub'), 'utf8')).split(' ')[1])
+    },
+    5 * minutes,
+  )
 })

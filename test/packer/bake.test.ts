@@ -14,14 +14,21 @@ import { testLock, watched } from '../set-up.ts'
 import { startTestLab, type TestLab } from './lab.ts'
 
 let test: TestLab
-beforeAll(async () => { test = await startTestLab() }, 900_000)
+beforeAll(async () => {
+  test = await startTestLab()
+}, 900_000)
 afterAll(() => test?.close())
-beforeEach(() => { test.shown.length = 0 })
+beforeEach(() => {
+  test.shown.length = 0
+})
 
 const minute = 60_000
 const vms = async (): Promise<{ vmid: number; name: string; template?: number }[]> =>
-  (await test.root.get<{ vmid: number; name: string; template?: number; pool?: string }[]>('/cluster/resources', { type: 'vm' })).filter((vm) => vm.vmid >= 9000 && vm.vmid <= 9009)
-const files = (content: string): Promise<unknown[]> => test.root.get(`/nodes/pve/storage/${test.site.proxmox.storage.iso}/content`, { content })
+  (await test.root.get<{ vmid: number; name: string; template?: number; pool?: string }[]>('/cluster/resources', { type: 'vm' })).filter(
+    (vm) => vm.vmid >= 9000 && vm.vmid <= 9009,
+  )
+const files = (content: string): Promise<unknown[]> =>
+  test.root.get(`/nodes/pve/storage/${test.site.proxmox.storage.iso}/content`, { content })
 const config = (vmid: number): Promise<VmConfig> => test.root.get(`/nodes/pve/qemu/${vmid}/config`)
 
 /** What the bake makes by the way must be gone, whatever its end was. */
@@ -34,52 +41,78 @@ async function expectNothingLeft(): Promise<void> {
 }
 
 /** Stages the image's own files and some more. */
-const stageWith = (...extra: TarEntry[]): NonNullable<BakeOptions['stage']> => async ({ targetDir }) => {
-  const file = join(targetDir, 'golden-rootfs.tar.gz')
-  return { file, sha256: await writeTar(file, [...(await guestFiles()), ...extra]) }
-}
+const stageWith =
+  (...extra: TarEntry[]): NonNullable<BakeOptions['stage']> =>
+  async ({ targetDir }) => {
+    const file = join(targetDir, 'golden-rootfs.tar.gz')
+    return { file, sha256: await writeTar(file, [...(await guestFiles()), ...extra]) }
+  }
 const entry = (path: string, text: string): TarEntry => ({ path, mode: 0o644, content: Buffer.from(text) })
 
 describe('golden bake', () => {
   let made: Awaited<ReturnType<typeof bake>>['template']
   let baked: string[]
 
-  it('goes on after a killed run, past VMs of other people in its range', async () => {
-    const { first: free } = test.site.proxmox.templates
-    // No time at which a bake can have begun: nobody is at it.
-    const run = 'e'.repeat(12)
-    const make = (id: number, form: Record<string, string | number>): Promise<void> => test.root.post<string>('/nodes/pve/qemu', { vmid: id, memory: 64, ...form }).then((upid) => test.root.task(upid))
-    await make(free, { name: 'somebody-elses' })
-    await make(free + 1, { name: buildName(test.site, run), pool: test.site.proxmox.pool, description: 'my own experiments' })
-    await make(free + 2, { name: buildName(test.site, run), pool: test.site.proxmox.pool, description: 'Packer ephemeral build VM' })
-    const strange = [await config(free), await config(free + 1)]
-    const { outcome, template } = await bake(test.bakeOptions())
-    baked = [...test.shown]
-    expect(outcome).toBe('baked')
-    made = template
-    // The first VMID that is free goes to the base, once what the killed run left there is gone.
-    expect(made.vmid).toBe(free + 3)
-    expect((await config(free + 2)).name).toMatch(/^golden-base-/)
-    expect([await config(free), await config(free + 1)]).toEqual(strange)
-    for (const id of [free, free + 1]) await test.root.task(await test.root.del<string>(`/nodes/pve/qemu/${id}`))
-    await expectNothingLeft()
-  }, 3 * minute)
+  it(
+    'goes on after a killed run, past VMs of other people in its range',
+    async () => {
+      const { first: free } = test.site.proxmox.templates
+      // No time at which a bake can have begun: nobody is at it.
+      const run = 'e'.repeat(12)
+      const make = (id: number, form: Record<string, string | number>): Promise<void> =>
+        test.root.post<string>('/nodes/pve/qemu', { vmid: id, memory: 64, ...form }).then((upid) => test.root.task(upid))
+      await make(free, { name: 'somebody-elses' })
+      await make(free + 1, { name: buildName(test.site, run), pool: test.site.proxmox.pool, description: 'my own experiments' })
+      await make(free + 2, { name: buildName(test.site, run), pool: test.site.proxmox.pool, description: 'Packer ephemeral build VM' })
+      const strange = [await config(free), await config(free + 1)]
+      const { outcome, template } = await bake(test.bakeOptions())
+      baked = [...test.shown]
+      expect(outcome).toBe('baked')
+      made = template
+      // The first VMID that is free goes to the base, once what the killed run left there is gone.
+      expect(made.vmid).toBe(free + 3)
+      expect((await config(free + 2)).name).toMatch(/^golden-base-/)
+      expect([await config(free), await config(free + 1)]).toEqual(strange)
+      for (const id of [free, free + 1]) await test.root.task(await test.root.del<string>(`/nodes/pve/qemu/${id}`))
+      await expectNothingLeft()
+    },
+    3 * minute,
+  )
 
-  it('makes a template that says what it is', async () => {
-    const { images, ignored } = await listImages(test.proxmox, test.site)
-    expect(images).toMatchObject([{ vmid: made.vmid, name: made.name, channel: 'candidate', verified: false, revoked: false }])
-    expect(ignored).toEqual([])
-    expect(newestCandidate(images, test.site.image.base.sha256)?.vmid).toBe(made.vmid)
-    const parsed = parseRecord((await config(made.vmid)).description)
-    expect(parsed).toMatchObject({ ok: true, record: { kind: 'image', fingerprint: made.fingerprint, base: { os: 'debian-13' }, services: { serena: `${testLock.services.serena.image}@${testLock.services.serena.digest}` } } })
-    expect(parsed.ok && parsed.record.kind === 'image' && Object.keys(parsed.record.services)).toEqual(['serena', 'nginx', 'otelcol', 'loki'])
-    await expectNothingLeft()
-  }, 3 * minute)
+  it(
+    'makes a template that says what it is',
+    async () => {
+      const { images, ignored } = await listImages(test.proxmox, test.site)
+      expect(images).toMatchObject([{ vmid: made.vmid, name: made.name, channel: 'candidate', verified: false, revoked: false }])
+      expect(ignored).toEqual([])
+      expect(newestCandidate(images, test.site.image.base.sha256)?.vmid).toBe(made.vmid)
+      const parsed = parseRecord((await config(made.vmid)).description)
+      expect(parsed).toMatchObject({
+        ok: true,
+        record: {
+          kind: 'image',
+          fingerprint: made.fingerprint,
+          base: { os: 'debian-13' },
+          services: { serena: `${testLock.services.serena.image}@${testLock.services.serena.digest}` },
+        },
+      })
+      expect(parsed.ok && parsed.record.kind === 'image' && Object.keys(parsed.record.services)).toEqual([
+        'serena',
+        'nginx',
+        'otelcol',
+        'loki',
+      ])
+      await expectNothingLeft()
+    },
+    3 * minute,
+  )
 
   it('has passed every check, and shown no secret', async () => {
     const checks = baked.filter((line) => line.includes('golden-check'))
     expect(checks.length).toBeGreaterThan(20)
-    const moments = ['reading the lists of packages', 'upgrading the packages of the base', 'installing packages'].map((moment) => baked.findIndex((line) => line.includes(moment)))
+    const moments = ['reading the lists of packages', 'upgrading the packages of the base', 'installing packages'].map((moment) =>
+      baked.findIndex((line) => line.includes(moment)),
+    )
     expect(moments).not.toContain(-1)
     expect(moments).toEqual([...moments].sort((a, b) => a - b))
     expect(checks.filter((line) => !line.includes('golden-check ok '))).toEqual([])
@@ -96,103 +129,207 @@ describe('golden bake', () => {
     expect(String(left['scsi0'])).toContain(`size=${test.site.image.build.diskGiB}G`)
   })
 
-  it('does nothing the second time, without a VM', async () => {
-    const tasks = (await test.root.get<unknown[]>('/nodes/pve/tasks', { limit: 500 })).length
-    const { outcome, template } = await bake(test.bakeOptions())
-    expect({ outcome, vmid: template.vmid }).toEqual({ outcome: 'unchanged', vmid: made.vmid })
-    expect(test.shown.filter((line) => !line.startsWith(' '))).toEqual(['collect the image\'s files'])
-    expect((await test.root.get<unknown[]>('/nodes/pve/tasks', { limit: 500 })).length).toBe(tasks)
-  }, minute)
+  it(
+    'does nothing the second time, without a VM',
+    async () => {
+      const tasks = (await test.root.get<unknown[]>('/nodes/pve/tasks', { limit: 500 })).length
+      const { outcome, template } = await bake(test.bakeOptions())
+      expect({ outcome, vmid: template.vmid }).toEqual({ outcome: 'unchanged', vmid: made.vmid })
+      expect(test.shown.filter((line) => !line.startsWith(' '))).toEqual(["collect the image's files"])
+      expect((await test.root.get<unknown[]>('/nodes/pve/tasks', { limit: 500 })).length).toBe(tasks)
+    },
+    minute,
+  )
 
   // Earlier moments, and a check that fails: test/flow/bad-input.test.ts.
-  it('refuses a storage that can\'t have images before it collects anything', async () => {
-    await test.root.post('/storage', { storage: 'thick', type: 'lvm', vgname: 'san' })
-    const { tokenId } = test.site.proxmox
-    for (const storage of ['thick', 'local-disks']) await test.root.put('/access/acl', { path: `/storage/${storage}`, roles: 'PVEDatastoreUser', users: tokenId.split('!')[0] ?? '', tokens: tokenId })
-    const site = test.siteWith((input) => { (input.proxmox.storage as { disks: string }).disks = 'thick' })
-    await expect(bake(test.bakeOptions({ site, stage: () => { throw new Error('it has begun') } }))).rejects.toMatchObject({ code: 'storage-kind', message: expect.stringContaining('proxmox.storage.disks'), hint: expect.stringContaining('LVM-thin') })
-    await expectNothingLeft()
-  }, minute)
+  it(
+    "refuses a storage that can't have images before it collects anything",
+    async () => {
+      await test.root.post('/storage', { storage: 'thick', type: 'lvm', vgname: 'san' })
+      const { tokenId } = test.site.proxmox
+      for (const storage of ['thick', 'local-disks'])
+        await test.root.put('/access/acl', {
+          path: `/storage/${storage}`,
+          roles: 'PVEDatastoreUser',
+          users: tokenId.split('!')[0] ?? '',
+          tokens: tokenId,
+        })
+      const site = test.siteWith((input) => {
+        ;(input.proxmox.storage as { disks: string }).disks = 'thick'
+      })
+      await expect(
+        bake(
+          test.bakeOptions({
+            site,
+            stage: () => {
+              throw new Error('it has begun')
+            },
+          }),
+        ),
+      ).rejects.toMatchObject({
+        code: 'storage-kind',
+        message: expect.stringContaining('proxmox.storage.disks'),
+        hint: expect.stringContaining('LVM-thin'),
+      })
+      await expectNothingLeft()
+    },
+    minute,
+  )
 
-  it('does not call an image done that is on another storage: says where it is, and bakes', async () => {
-    const site = test.siteWith((input) => { (input.proxmox.storage as { disks: string }).disks = 'local-disks' })
-    const stop = new AbortController()
-    const options = test.bakeOptions({ site, signal: stop.signal })
-    // What follows is an ordinary bake.
-    const progress = watched(options.progress, (text) => { if (/^make the base/.test(text)) stop.abort() })
-    await expect(bake({ ...options, progress })).rejects.toMatchObject({ code: 'cancelled' })
-    expect(test.shown.join('\n')).toContain(`image ${made.name} (${made.vmid}) of the same inputs is on storage local-lvm, and proxmox.storage.disks is local-disks: another one is baked. To use that one instead, move its disk ("qm disk move ${made.vmid} scsi0 local-disks --delete 1" on node pve)`)
-    await expectNothingLeft()
-    expect(await bake(test.bakeOptions())).toMatchObject({ outcome: 'unchanged' })
-  }, minute)
+  it(
+    'does not call an image done that is on another storage: says where it is, and bakes',
+    async () => {
+      const site = test.siteWith((input) => {
+        ;(input.proxmox.storage as { disks: string }).disks = 'local-disks'
+      })
+      const stop = new AbortController()
+      const options = test.bakeOptions({ site, signal: stop.signal })
+      // What follows is an ordinary bake.
+      const progress = watched(options.progress, (text) => {
+        if (/^make the base/.test(text)) stop.abort()
+      })
+      await expect(bake({ ...options, progress })).rejects.toMatchObject({ code: 'cancelled' })
+      expect(test.shown.join('\n')).toContain(
+        `image ${made.name} (${made.vmid}) of the same inputs is on storage local-lvm, and proxmox.storage.disks is local-disks: another one is baked. To use that one instead, move its disk ("qm disk move ${made.vmid} scsi0 local-disks --delete 1" on node pve)`,
+      )
+      await expectNothingLeft()
+      expect(await bake(test.bakeOptions())).toMatchObject({ outcome: 'unchanged' })
+    },
+    minute,
+  )
 
-  it('stops while packages are being installed, and takes everything away', async () => {
-    const moment = 'installing packages'
-    const stop = new AbortController()
-    const options = test.bakeOptions({ signal: stop.signal, stage: stageWith(entry('etc/golden/marker', moment)) })
-    const progress = { ...options.progress, step: <T>(title: string, run: (note: (text: string) => void) => Promise<T>) => options.progress.step(title, (note) => run((text) => { note(text); if (text.includes(moment)) stop.abort() })) }
-    const before = (await vms()).length
-    await expect(bake({ ...options, progress })).rejects.toMatchObject({ code: 'cancelled' })
-    expect((await vms()).length).toBe(before)
-    await expectNothingLeft()
-  }, 3 * minute)
+  it(
+    'stops while packages are being installed, and takes everything away',
+    async () => {
+      const moment = 'installing packages'
+      const stop = new AbortController()
+      const options = test.bakeOptions({ signal: stop.signal, stage: stageWith(entry('etc/golden/marker', moment)) })
+      const progress = {
+        ...options.progress,
+        step: <T>(title: string, run: (note: (text: string) => void) => Promise<T>) =>
+          options.progress.step(title, (note) =>
+            run((text) => {
+              note(text)
+              if (text.includes(moment)) stop.abort()
+            }),
+          ),
+      }
+      const before = (await vms()).length
+      await expect(bake({ ...options, progress })).rejects.toMatchObject({ code: 'cancelled' })
+      expect((await vms()).length).toBe(before)
+      await expectNothingLeft()
+    },
+    3 * minute,
+  )
 
-  it('refuses a base image whose checksum is another, before anything is made', async () => {
-    const site = test.siteWith((input) => { (input.image.base as { sha256: string }).sha256 = 'b'.repeat(64) })
-    const before = (await vms()).length
-    await expect(bake(test.bakeOptions({ site }))).rejects.toMatchObject({ code: 'base-checksum' })
-    expect((await vms()).length).toBe(before)
-    await expectNothingLeft()
-  }, minute)
+  it(
+    'refuses a base image whose checksum is another, before anything is made',
+    async () => {
+      const site = test.siteWith((input) => {
+        ;(input.image.base as { sha256: string }).sha256 = 'b'.repeat(64)
+      })
+      const before = (await vms()).length
+      await expect(bake(test.bakeOptions({ site }))).rejects.toMatchObject({ code: 'base-checksum' })
+      expect((await vms()).length).toBe(before)
+      await expectNothingLeft()
+    },
+    minute,
+  )
 
-  it('refuses a disk that is smaller than the base image', async () => {
-    const site = test.siteWith((input) => { (input.image.build as { diskGiB: number }).diskGiB = 4 })
-    const file = join(test.folder, 'large.qcow2')
-    const large = await readFile(test.site.image.base.file ?? '')
-    large.writeBigUInt64BE(8n << 30n, 24)
-    large.writeUInt32BE(16, 36)
-    await writeFile(file, large)
-    const { sha256 } = await import('../../core/canonical.ts')
-    const other = test.siteWith((input) => { Object.assign(input.image, { base: { os: 'debian-13', file, sha256: sha256(large) }, build: site.image.build }) })
-    await expect(bake(test.bakeOptions({ site: other }))).rejects.toMatchObject({ code: 'base-larger-than-disk', hint: expect.stringContaining('8') })
-    await expectNothingLeft()
-  }, minute)
+  it(
+    'refuses a disk that is smaller than the base image',
+    async () => {
+      const site = test.siteWith((input) => {
+        ;(input.image.build as { diskGiB: number }).diskGiB = 4
+      })
+      const file = join(test.folder, 'large.qcow2')
+      const large = await readFile(test.site.image.base.file ?? '')
+      large.writeBigUInt64BE(8n << 30n, 24)
+      large.writeUInt32BE(16, 36)
+      await writeFile(file, large)
+      const { sha256 } = await import('../../core/canonical.ts')
+      const other = test.siteWith((input) => {
+        Object.assign(input.image, { base: { os: 'debian-13', file, sha256: sha256(large) }, build: site.image.build })
+      })
+      await expect(bake(test.bakeOptions({ site: other }))).rejects.toMatchObject({
+        code: 'base-larger-than-disk',
+        hint: expect.stringContaining('8'),
+      })
+      await expectNothingLeft()
+    },
+    minute,
+  )
 
-  it('takes the build VM away when Packer leaves it behind', async () => {
-    const before = (await vms()).length
-    // It tries again for some seconds; of the clone it knows only once this request has gone well.
-    const fault = test.lab.faults.order({ request: { method: 'POST', path: '^/nodes/pve/qemu/[0-9]+/config$' }, status: 500, reason: 'ordered by the test', times: 20 })
-    try {
-      await expect(bake(test.bakeOptions({ stage: stageWith(entry('etc/golden/marker', 'config fails')) }))).rejects.toMatchObject({ code: 'packer-failed', message: expect.stringContaining('ordered by the test') })
-    } finally {
+  it(
+    'takes the build VM away when Packer leaves it behind',
+    async () => {
+      const before = (await vms()).length
+      // It tries again for some seconds; of the clone it knows only once this request has gone well.
+      const fault = test.lab.faults.order({
+        request: { method: 'POST', path: '^/nodes/pve/qemu/[0-9]+/config$' },
+        status: 500,
+        reason: 'ordered by the test',
+        times: 20,
+      })
+      try {
+        await expect(bake(test.bakeOptions({ stage: stageWith(entry('etc/golden/marker', 'config fails')) }))).rejects.toMatchObject({
+          code: 'packer-failed',
+          message: expect.stringContaining('ordered by the test'),
+        })
+      } finally {
+        test.lab.faults.clear(fault)
+      }
+      expect((await vms()).length).toBe(before)
+      await expectNothingLeft()
+    },
+    2 * minute,
+  )
+
+  it(
+    'finishes a template that an earlier run had baked but not tagged',
+    async () => {
+      const stage = stageWith(entry('etc/golden/marker', 'tidying fails'))
+      const fault = test.lab.faults.order({
+        request: { method: 'PUT', path: '^/nodes/pve/qemu/[0-9]+/config$' },
+        status: 500,
+        reason: 'ordered by the test',
+        times: 20,
+      })
+      await expect(bake(test.bakeOptions({ stage }))).rejects.toMatchObject({ code: 'proxmox-refused' })
       test.lab.faults.clear(fault)
-    }
-    expect((await vms()).length).toBe(before)
-    await expectNothingLeft()
-  }, 2 * minute)
+      const { images: before } = await listImages(test.proxmox, test.site)
+      test.shown.length = 0
+      const { outcome, template } = await bake(test.bakeOptions({ stage }))
+      expect(outcome).toBe('baked')
+      expect(test.shown.filter((line) => !line.startsWith(' '))).toEqual([
+        "collect the image's files",
+        `finish ${template.name}, which an earlier run had baked`,
+      ])
+      expect(before.map((image) => image.vmid)).not.toContain(template.vmid)
+      expect((await config(template.vmid)).tags).toBe('golden;golden-candidate')
+      expect(await config(template.vmid)).not.toHaveProperty('scsi30')
+    },
+    2 * minute,
+  )
 
-  it('finishes a template that an earlier run had baked but not tagged', async () => {
-    const stage = stageWith(entry('etc/golden/marker', 'tidying fails'))
-    const fault = test.lab.faults.order({ request: { method: 'PUT', path: '^/nodes/pve/qemu/[0-9]+/config$' }, status: 500, reason: 'ordered by the test', times: 20 })
-    await expect(bake(test.bakeOptions({ stage }))).rejects.toMatchObject({ code: 'proxmox-refused' })
-    test.lab.faults.clear(fault)
-    const { images: before } = await listImages(test.proxmox, test.site)
-    test.shown.length = 0
-    const { outcome, template } = await bake(test.bakeOptions({ stage }))
-    expect(outcome).toBe('baked')
-    expect(test.shown.filter((line) => !line.startsWith(' '))).toEqual(['collect the image\'s files', `finish ${template.name}, which an earlier run had baked`])
-    expect(before.map((image) => image.vmid)).not.toContain(template.vmid)
-    expect((await config(template.vmid)).tags).toBe('golden;golden-candidate')
-    expect(await config(template.vmid)).not.toHaveProperty('scsi30')
-  }, 2 * minute)
-
-  it('names a full storage', async () => {
-    const fault = test.lab.faults.order({ request: { method: 'POST', path: '/clone$' }, status: 500, reason: 'unable to create image: No space left on device', times: 20 })
-    try {
-      await expect(bake(test.bakeOptions({ stage: stageWith(entry('etc/golden/marker', 'full')) }))).rejects.toMatchObject({ code: 'storage-full' })
-    } finally {
-      test.lab.faults.clear(fault)
-    }
-    await expectNothingLeft()
-  }, 2 * minute)
+  it(
+    'names a full storage',
+    async () => {
+      const fault = test.lab.faults.order({
+        request: { method: 'POST', path: '/clone$' },
+        status: 500,
+        reason: 'unable to create image: No space left on device',
+        times: 20,
+      })
+      try {
+        await expect(bake(test.bakeOptions({ stage: stageWith(entry('etc/golden/marker', 'full')) }))).rejects.toMatchObject({
+          code: 'storage-full',
+        })
+      } finally {
+        test.lab.faults.clear(fault)
+      }
+      await expectNothingLeft()
+    },
+    2 * minute,
+  )
 })

@@ -9,7 +9,12 @@ const { node } = site.proxmox
 const name = 'golden-base-x'
 const { signal } = new AbortController()
 
-interface Vm { readonly vmid: number; readonly node?: string; readonly listed?: string | undefined; readonly named?: string }
+interface Vm {
+  readonly vmid: number
+  readonly node?: string
+  readonly listed?: string | undefined
+  readonly named?: string
+}
 
 /** @param lists what the list says at each look; the last one stays */
 function cluster(lists: readonly (readonly Vm[])[], nodes: Record<string, string> = { [node]: 'online' }) {
@@ -23,7 +28,11 @@ function cluster(lists: readonly (readonly Vm[])[], nodes: Record<string, string
     const vm = now.find(({ vmid }) => path.includes(`/qemu/${vmid}/`))
     return { name: vm?.named ?? vm?.listed }
   }
-  return { asked, looks: () => looks, find: () => findBase({ proxmox: { get } as unknown as Proxmox, site, signal, pauseMs: 1 }, name, 9000) }
+  return {
+    asked,
+    looks: () => looks,
+    find: () => findBase({ proxmox: { get } as unknown as Proxmox, site, signal, pauseMs: 1 }, name, 9000),
+  }
 }
 
 const base: Vm = { vmid: 9000, listed: name }
@@ -35,13 +44,20 @@ it('is waited for until the list has its name', async () => {
 })
 
 it('is waited for while the list, by which Packer goes, still gives the name to another VM too', async () => {
-  const there = cluster([[base, { vmid: 9008, listed: name, named: 'renamed' }], [base, { vmid: 9008, listed: name, named: 'renamed' }], [base, { vmid: 9008, listed: 'renamed' }]])
+  const there = cluster([
+    [base, { vmid: 9008, listed: name, named: 'renamed' }],
+    [base, { vmid: 9008, listed: name, named: 'renamed' }],
+    [base, { vmid: 9008, listed: 'renamed' }],
+  ])
   await there.find()
   expect(there.looks()).toBe(3)
 })
 
 it('is ambiguous once that does not end', async () => {
-  await expect(cluster([[base, { vmid: 9008, listed: name, named: 'renamed' }]]).find()).rejects.toMatchObject({ code: 'base-ambiguous', message: expect.stringContaining('9000, 9008') })
+  await expect(cluster([[base, { vmid: 9008, listed: name, named: 'renamed' }]]).find()).rejects.toMatchObject({
+    code: 'base-ambiguous',
+    message: expect.stringContaining('9000, 9008'),
+  })
 })
 
 it('is ambiguous at once when another VM has been given the name, whatever the list says', async () => {
@@ -51,15 +67,28 @@ it('is ambiguous at once when another VM has been given the name, whatever the l
 })
 
 it('is unlisted when the list never names it', async () => {
-  await expect(cluster([[{ vmid: 9000, listed: undefined }, { vmid: 9008, listed: name, named: 'renamed' }]]).find()).rejects.toMatchObject({ code: 'base-unlisted' })
+  await expect(
+    cluster([
+      [
+        { vmid: 9000, listed: undefined },
+        { vmid: 9008, listed: name, named: 'renamed' },
+      ],
+    ]).find(),
+  ).rejects.toMatchObject({ code: 'base-unlisted' })
 })
 
 it('asks nothing of VMs on a node that is down', async () => {
-  const there = cluster([[base, { vmid: 100, node: 'down', listed: 'mail' }, { vmid: 101, node: 'up', listed: 'web' }]], { [node]: 'online', up: 'online', down: 'offline' })
+  const there = cluster([[base, { vmid: 100, node: 'down', listed: 'mail' }, { vmid: 101, node: 'up', listed: 'web' }]], {
+    [node]: 'online',
+    up: 'online',
+    down: 'offline',
+  })
   await there.find()
   expect(there.asked).toEqual(['/nodes/up/qemu/101/config'])
 })
 
 it('is ambiguous when the list gives the name to a VM there, which Packer could take', async () => {
-  await expect(cluster([[base, { vmid: 100, node: 'down', listed: name }]], { [node]: 'online', down: 'offline' }).find()).rejects.toMatchObject({ code: 'base-ambiguous' })
+  await expect(
+    cluster([[base, { vmid: 100, node: 'down', listed: name }]], { [node]: 'online', down: 'offline' }).find(),
+  ).rejects.toMatchObject({ code: 'base-ambiguous' })
 })

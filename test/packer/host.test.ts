@@ -18,10 +18,13 @@ afterAll(async () => {
 })
 
 it('keeps a volume that only bears the VMID in its name', async () => {
-  await proxmox.task(await proxmox.post<string>('/nodes/pve/qemu', { vmid: 120, name: 'golden-build', memory: 64, scsi0: 'local-disks:1,format=qcow2' }))
+  await proxmox.task(
+    await proxmox.post<string>('/nodes/pve/qemu', { vmid: 120, name: 'golden-build', memory: 64, scsi0: 'local-disks:1,format=qcow2' }),
+  )
   const disk = join(rig.folder, 'state/storage/local-disks/images/120/vm-120-disk-0.qcow2')
   await copyFile(disk, disk.replace('disk-0', 'disk-9'))
-  const volumes = async (): Promise<string[]> => (await proxmox.get<{ volid: string }[]>('/nodes/pve/storage/local-disks/content')).map((one) => one.volid).sort()
+  const volumes = async (): Promise<string[]> =>
+    (await proxmox.get<{ volid: string }[]>('/nodes/pve/storage/local-disks/content')).map((one) => one.volid).sort()
   expect(await volumes()).toEqual(['local-disks:120/vm-120-disk-0.qcow2', 'local-disks:120/vm-120-disk-9.qcow2'])
   await destroyVm(proxmox, 'pve', 120, (config) => config.name === 'golden-build')
   expect(await volumes()).toEqual(['local-disks:120/vm-120-disk-9.qcow2'])

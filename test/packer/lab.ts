@@ -47,8 +47,26 @@ export async function startTestLab(): Promise<TestLab> {
   const temporary = await mkdtemp(join(tmpdir(), 'golden-test-'))
   vi.stubEnv('TMPDIR', temporary)
   return {
-    temporary, lab, site, folder, proxmox, root, shown,
-    bakeOptions: (change = {}) => ({ site, folder, proxmox, token, caFile, environment, cacheDir: join(work, 'cache'), progress, signal: new AbortController().signal, stage: stageWithoutServers, ...change }),
+    temporary,
+    lab,
+    site,
+    folder,
+    proxmox,
+    root,
+    shown,
+    bakeOptions: (change = {}) => ({
+      site,
+      folder,
+      proxmox,
+      token,
+      caFile,
+      environment,
+      cacheDir: join(work, 'cache'),
+      progress,
+      signal: new AbortController().signal,
+      stage: stageWithoutServers,
+      ...change,
+    }),
     siteWith: (change) => {
       const copy = structuredClone(site)
       change(copy)
@@ -62,12 +80,18 @@ export async function startTestLab(): Promise<TestLab> {
       await lab.close()
       vi.unstubAllEnvs()
       for (const path of [temporary, work]) await rm(path, { recursive: true, force: true })
-    }
+    },
   }
 }
 
 /** The image's own files without the language servers, which are too much for a model of a guest. */
 const stageWithoutServers: NonNullable<BakeOptions['stage']> = async ({ targetDir }) => {
   const file = join(targetDir, 'golden-rootfs.tar.gz')
-  return { file, sha256: await writeTar(file, (await guestFiles()).sort((a, b) => (a.path < b.path ? -1 : 1))) }
+  return {
+    file,
+    sha256: await writeTar(
+      file,
+      (await guestFiles()).sort((a, b) => (a.path < b.path ? -1 : 1)),
+    ),
+  }
 }

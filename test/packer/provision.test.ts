@@ -11,7 +11,11 @@ import { exampleSite } from '../images/example.ts'
 import { services, startBuildVm, type BuildVm } from '../lab/build-vm.ts'
 import { Rig, type Ran } from '../lab/fake-rig.ts'
 
-const names = (ran: Ran): string[] => ran.stdout.split('\n').filter((line) => line !== '').sort()
+const names = (ran: Ran): string[] =>
+  ran.stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .sort()
 
 /** What a user would be told of it. */
 function told(ran: Ran): { readonly code: string; readonly message: string; readonly hint: string } {
@@ -47,18 +51,32 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
     await plant('vendor-agent', '/usr/bin/apt-get check')
     await plant('own-job', '/usr/bin/true', '/etc/systemd/system')
     await plant('fstrim', '/usr/bin/true')
-    expect((await vm.run('systemctl is-active fwupd-refresh.service vendor-check.timer vendor-agent.service own-job.timer')).stdout).toBe('active\n'.repeat(4))
+    expect((await vm.run('systemctl is-active fwupd-refresh.service vendor-check.timer vendor-agent.service own-job.timer')).stdout).toBe(
+      'active\n'.repeat(4),
+    )
     await done('packages.sh')
-    const gone = ['fwupd-refresh.service', 'fwupd-refresh.timer', 'vendor-check.timer', 'vendor-agent.service', 'vendor-agent.timer', 'own-job.timer', 'apt-daily.timer']
+    const gone = [
+      'fwupd-refresh.service',
+      'fwupd-refresh.timer',
+      'vendor-check.timer',
+      'vendor-agent.service',
+      'vendor-agent.timer',
+      'own-job.timer',
+      'apt-daily.timer',
+    ]
     expect((await vm.run(`systemctl is-enabled ${gone.join(' ')}`)).stdout).toBe('masked\n'.repeat(gone.length))
     expect((await vm.run(`systemctl is-active ${gone.join(' ')}`)).stdout).toBe('inactive\n'.repeat(gone.length))
-    expect((await vm.run('systemctl is-enabled fstrim.timer fstrim.service vendor-check.service ssh.service')).stdout).toBe('enabled\n'.repeat(4))
+    expect((await vm.run('systemctl is-enabled fstrim.timer fstrim.service vendor-check.service ssh.service')).stdout).toBe(
+      'enabled\n'.repeat(4),
+    )
     expect(names(await vm.run('cd /run/golden-bake && sh unwanted.sh'))).toEqual([])
   }, 60_000)
 
   it('finds what comes back, or runs although it is masked', async () => {
     await plant('vendor-nightly', '/usr/bin/true')
-    await vm.run('systemctl unmask ua-timer.timer; systemctl unmask apt-daily.timer; systemctl start apt-daily.timer; systemctl mask --quiet apt-daily.timer')
+    await vm.run(
+      'systemctl unmask ua-timer.timer; systemctl unmask apt-daily.timer; systemctl start apt-daily.timer; systemctl mask --quiet apt-daily.timer',
+    )
     expect(names(await vm.run('cd /run/golden-bake && sh unwanted.sh'))).toEqual(['apt-daily.timer', 'vendor-nightly.timer'])
     await vm.run('systemctl stop apt-daily.timer; systemctl mask --now --quiet vendor-nightly.timer')
   }, 60_000)
@@ -74,7 +92,13 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
     await done('images.sh')
     const { stdout } = await done('trial.sh')
     for (const service of Object.keys(services)) expect(stdout).toContain(`golden: running ${service} once`)
-    expect((await vm.run('docker ps --all --quiet; docker network ls --quiet; ls -d /run/golden /srv/golden /var/lib/golden /var/tmp/golden-bake/projects /run/golden-bake/mapped')).stdout).toBe('')
+    expect(
+      (
+        await vm.run(
+          'docker ps --all --quiet; docker network ls --quiet; ls -d /run/golden /srv/golden /var/lib/golden /var/tmp/golden-bake/projects /run/golden-bake/mapped',
+        )
+      ).stdout,
+    ).toBe('')
   }, 60_000)
 
   it('says which container image does not run, and why', async () => {
@@ -82,25 +106,95 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
     const ran = await vm.script('trial.sh')
     rig.driver.behave({ match: 110, broken: [] })
     expect(ran.exitCode).toBe(1)
-    expect(told(ran)).toMatchObject({ code: 'bake-container-run', message: expect.stringMatching(/image of loki does not run as loki in compose\.yaml: loki: exec format error/), hint: expect.stringContaining('golden lock') })
+    expect(told(ran)).toMatchObject({
+      code: 'bake-container-run',
+      message: expect.stringMatching(/image of loki does not run as loki in compose\.yaml: loki: exec format error/),
+      hint: expect.stringContaining('golden lock'),
+    })
     expect((await vm.run('docker ps --all --quiet; docker network ls --quiet; ls -d /run/golden')).stdout).toBe('')
   }, 60_000)
 
   it('says so when nobody brings the program for init', async () => {
     await vm.run('rm /usr/local/bin/docker-init')
-    expect(told(await vm.script('trial.sh'))).toMatchObject({ code: 'bake-container-run', message: expect.stringMatching(/image of serena .*docker-init.*not found/) })
+    expect(told(await vm.script('trial.sh'))).toMatchObject({
+      code: 'bake-container-run',
+      message: expect.stringMatching(/image of serena .*docker-init.*not found/),
+    })
   }, 60_000)
 })
 
 describe('the lists of units', () => {
   // From a boot of Ubuntu 24.04.4's cloud image, and from the sources of ubuntu-pro-client.
-  const not = ['apport-autoreport.path', 'apport-autoreport.timer', 'apport-forward@.service', 'apport.service', 'apt-daily-upgrade.timer', 'apt-news.service', 'esm-cache.service', 'cron.service', 'fwupd-refresh.timer', 'iscsid.socket', 'lxd-installer.socket', 'man-db.timer', 'ModemManager.service', 'motd-news.timer', 'multipathd.socket', 'open-iscsi.service', 'pollinate.service', 'snapd.apparmor.service', 'snapd.autoimport.service', 'snapd.seeded.service', 'snapd.snap-repair.timer', 'snapd.socket', 'sysstat-collect.timer', 'sysstat.service', 'ua-reboot-cmds.service', 'ua-timer.timer', 'ubuntu-advantage.service', 'udisks2.service', 'ufw.service', 'unattended-upgrades.service', 'update-notifier-download.timer', 'update-notifier-motd.timer', 'wpa_supplicant.service', 'xfs_scrub_all.timer']
-  const fine = ['apparmor.service', 'blk-availability.service', 'cloud-init-hotplugd.socket', 'cloud-init.service', 'containerd.service', 'dbus.socket', 'docker.socket', 'dpkg-db-backup.timer', 'e2scrub_all.timer', 'e2scrub_reap.service', 'fstrim.timer', 'getty@tty1.service', 'grub-initrd-fallback.service', 'golden-watch.service', 'logrotate.timer', 'networkd-dispatcher.service', 'polkit.service', 'qemu-guest-agent.service', 'rsyslog.service', 'ssh.socket', 'systemd-networkd.service', 'systemd-resolved.service', 'systemd-timesyncd.service', 'systemd-tmpfiles-clean.timer', 'uuidd.socket', 'snap-core22-1621.mount']
+  const not = [
+    'apport-autoreport.path',
+    'apport-autoreport.timer',
+    'apport-forward@.service',
+    'apport.service',
+    'apt-daily-upgrade.timer',
+    'apt-news.service',
+    'esm-cache.service',
+    'cron.service',
+    'fwupd-refresh.timer',
+    'iscsid.socket',
+    'lxd-installer.socket',
+    'man-db.timer',
+    'ModemManager.service',
+    'motd-news.timer',
+    'multipathd.socket',
+    'open-iscsi.service',
+    'pollinate.service',
+    'snapd.apparmor.service',
+    'snapd.autoimport.service',
+    'snapd.seeded.service',
+    'snapd.snap-repair.timer',
+    'snapd.socket',
+    'sysstat-collect.timer',
+    'sysstat.service',
+    'ua-reboot-cmds.service',
+    'ua-timer.timer',
+    'ubuntu-advantage.service',
+    'udisks2.service',
+    'ufw.service',
+    'unattended-upgrades.service',
+    'update-notifier-download.timer',
+    'update-notifier-motd.timer',
+    'wpa_supplicant.service',
+    'xfs_scrub_all.timer',
+  ]
+  const fine = [
+    'apparmor.service',
+    'blk-availability.service',
+    'cloud-init-hotplugd.socket',
+    'cloud-init.service',
+    'containerd.service',
+    'dbus.socket',
+    'docker.socket',
+    'dpkg-db-backup.timer',
+    'e2scrub_all.timer',
+    'e2scrub_reap.service',
+    'fstrim.timer',
+    'getty@tty1.service',
+    'grub-initrd-fallback.service',
+    'golden-watch.service',
+    'logrotate.timer',
+    'networkd-dispatcher.service',
+    'polkit.service',
+    'qemu-guest-agent.service',
+    'rsyslog.service',
+    'ssh.socket',
+    'systemd-networkd.service',
+    'systemd-resolved.service',
+    'systemd-timesyncd.service',
+    'systemd-tmpfiles-clean.timer',
+    'uuidd.socket',
+    'snap-core22-1621.mount',
+  ]
 
   it('tell those that Ubuntu 24.04 starts apart', async () => {
     const packages = JSON.parse(await readFile('images/packages.json', 'utf8')) as Record<'unwanted' | 'timers', string[]>
     const matches = (list: readonly string[], name: string): boolean => list.some((pattern) => new RegExp(`^(?:${pattern})$`).test(name))
-    const unwanted = (name: string): boolean => matches(packages.unwanted, name) || (name.endsWith('.timer') && !matches(packages.timers, name))
+    const unwanted = (name: string): boolean =>
+      matches(packages.unwanted, name) || (name.endsWith('.timer') && !matches(packages.timers, name))
     expect(not.filter((name) => !unwanted(name))).toEqual([])
     expect(fine.filter(unwanted)).toEqual([])
   })
@@ -110,14 +204,27 @@ describe('the container images', () => {
   it('are run with words of their own for each service, and folders that belong to its user', async () => {
     const compose = await readCompose()
     for (const [name, spec] of Object.entries(compose.services)) expect(spec['x-trial']?.length, name).toBeGreaterThan(0)
-    const every = Object.fromEntries(Object.values(compose.services).map(({ image }) => /^\$\{(\w+)_IMAGE:-/.exec(image)?.[1]?.toLowerCase() ?? '').map((service) => [service, `registry.lan/${service}@sha256:${'a'.repeat(64)}`]))
+    const every = Object.fromEntries(
+      Object.values(compose.services)
+        .map(({ image }) => /^\$\{(\w+)_IMAGE:-/.exec(image)?.[1]?.toLowerCase() ?? '')
+        .map((service) => [service, `registry.lan/${service}@sha256:${'a'.repeat(64)}`]),
+    )
     const files = new Map(trialFiles(compose, every, defaultContainers))
-    const trials = (files.get('trials') ?? '').trim().split('\n').map((line) => line.split(' '))
+    const trials = (files.get('trials') ?? '')
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' '))
     expect(trials.map(([service]) => service).sort()).toEqual(Object.keys(every).sort())
     for (const [, name = ''] of trials) expect(compose.services).toHaveProperty(name)
     expect(files.get('compose.env')).toContain(`SERENA_IMAGE="registry.lan/serena@sha256:${'a'.repeat(64)}"\n`)
     const sources = Object.values(compose.services).flatMap(({ volumes = [] }) => volumes.map(({ source }) => source))
-    expect((files.get('trial-folders') ?? '').trim().split('\n').map((line) => line.split(' ')[1]).sort()).toEqual([...new Set(sources)].sort())
+    expect(
+      (files.get('trial-folders') ?? '')
+        .trim()
+        .split('\n')
+        .map((line) => line.split(' ')[1])
+        .sort(),
+    ).toEqual([...new Set(sources)].sort())
     expect(files.get('trial-folders')).toContain(`${compose.services['loki']?.user} /srv/golden/loki\n`)
   })
 
@@ -129,17 +236,20 @@ describe('the container images', () => {
   it('have the networks of the site, as in its VMs, and the image is the same in each', async () => {
     const image = { image: 'registry.lan/x', digest: `sha256:${'a'.repeat(64)}` }
     const lock: Lock = { schema: 1, services: { serena: image, nginx: image } }
-    const bakes = await Promise.all([defaultContainers, '10.99.0.0/23'].map(async (containers) => {
-      const site = exampleSite()
-      const inputs = await collectInputs({ ...site, network: { ...site.network, containers } }, lock, 'f00')
-      return { fingerprint: inputs.fingerprint, env: (await inputFiles(inputs, '2026-11-24T00:00:00Z', [])).get('compose.env') ?? '' }
-    }))
+    const bakes = await Promise.all(
+      [defaultContainers, '10.99.0.0/23'].map(async (containers) => {
+        const site = exampleSite()
+        const inputs = await collectInputs({ ...site, network: { ...site.network, containers } }, lock, 'f00')
+        return { fingerprint: inputs.fingerprint, env: (await inputFiles(inputs, '2026-11-24T00:00:00Z', [])).get('compose.env') ?? '' }
+      }),
+    )
     const [usual, other] = bakes
     expect(other?.fingerprint).toBe(usual?.fingerprint)
     // Each that compose.yaml asks for: what is not set would be its default.
     const asked = [...JSON.stringify(await readCompose()).matchAll(/\$\{(\w+_(?:NETWORK|ADDRESS)):-/g)].map(([, name]) => name).sort()
     expect(asked.length).toBeGreaterThan(0)
-    const values = (env = ''): Record<string, string> => Object.fromEntries([...env.matchAll(/^(\w+_(?:NETWORK|ADDRESS))="(.*)"$/gm)].map(([, name = '', value = '']) => [name, value]))
+    const values = (env = ''): Record<string, string> =>
+      Object.fromEntries([...env.matchAll(/^(\w+_(?:NETWORK|ADDRESS))="(.*)"$/gm)].map(([, name = '', value = '']) => [name, value]))
     expect(Object.keys(values(other?.env)).sort()).toEqual(asked)
     expect(other?.env).not.toContain('172.30.')
     expect(values(other?.env)).toMatchObject({ SERENA_NETWORK: '10.99.0.0/28', LOKI_ADDRESS: '10.99.0.21' })

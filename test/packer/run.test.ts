@@ -15,18 +15,33 @@ import { exampleSite } from '../images/example.ts'
 
 const site = exampleSite()
 let work: string
-beforeEach(async () => { work = await mkdtemp(join(tmpdir(), 'golden-run-')) })
+beforeEach(async () => {
+  work = await mkdtemp(join(tmpdir(), 'golden-run-'))
+})
 afterEach(() => rm(work, { recursive: true, force: true }))
 
 /** Runs a program in Packer's place. */
 async function runInPlace(script: string, signal: AbortSignal, note: (text: string) => void = () => {}) {
   await writeFile(join(work, 'packer'), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
-  return runPacker({ command: 'build', template: 'golden.pkr.hcl', variablesFile: 'v.json', workFolder: work, environment: { PATH: `${work}:${process.env['PATH']}` }, token: { id: 'golden@pve!golden', secret: 's3cr3t-value' }, caFile: join(work, 'ca.pem'), signal, note })
+  return runPacker({
+    command: 'build',
+    template: 'golden.pkr.hcl',
+    variablesFile: 'v.json',
+    workFolder: work,
+    environment: { PATH: `${work}:${process.env['PATH']}` },
+    token: { id: 'golden@pve!golden', secret: 's3cr3t-value' },
+    caFile: join(work, 'ca.pem'),
+    signal,
+    note,
+  })
 }
 
 describe('runPacker', () => {
   it('gives credentials by environment only, and passes the exit code on', async () => {
-    const outcome = await runInPlace('echo "arguments: $*"; echo "$PROXMOX_USERNAME $PROXMOX_TOKEN" > seen; echo "$SSL_CERT_FILE $TMPDIR $HTTP_PROXY" >> seen; echo "token is $PROXMOX_TOKEN"; exit 3', new AbortController().signal)
+    const outcome = await runInPlace(
+      'echo "arguments: $*"; echo "$PROXMOX_USERNAME $PROXMOX_TOKEN" > seen; echo "$SSL_CERT_FILE $TMPDIR $HTTP_PROXY" >> seen; echo "token is $PROXMOX_TOKEN"; exit 3',
+      new AbortController().signal,
+    )
     expect(outcome.exitCode).toBe(3)
     expect(outcome.lines).toEqual(['arguments: build -machine-readable -var-file=v.json golden.pkr.hcl', 'token is …'])
     expect(await readFile(join(work, 'seen'), 'utf8')).toBe(`golden@pve!golden s3cr3t-value\n${work}/ca.pem ${work} \n`)
@@ -34,25 +49,50 @@ describe('runPacker', () => {
 
   it('asks Packer to end and waits until it has cleaned up', async () => {
     const stop = new AbortController()
-    const outcome = await runInPlace('trap "echo cleaning up; exit 1" TERM; echo started; while :; do sleep 0.1; done', stop.signal, (text) => { if (text === 'started') stop.abort() })
+    const outcome = await runInPlace(
+      'trap "echo cleaning up; exit 1" TERM; echo started; while :; do sleep 0.1; done',
+      stop.signal,
+      (text) => {
+        if (text === 'started') stop.abort()
+      },
+    )
     expect(outcome).toMatchObject({ exitCode: 1, lines: ['started', 'cleaning up'] })
   })
 
   it('lets Packer clean up even when this program is killed', async () => {
-    await writeFile(join(work, 'packer'), `#!/bin/sh\ntrap "echo cleaning; echo cleaning up; sleep 0.2; echo still; echo done > ${work}/cleaned; exit 1" TERM\necho started\nwhile :; do sleep 0.1; done\n`, { mode: 0o755 })
+    await writeFile(
+      join(work, 'packer'),
+      `#!/bin/sh\ntrap "echo cleaning; echo cleaning up; sleep 0.2; echo still; echo done > ${work}/cleaned; exit 1" TERM\necho started\nwhile :; do sleep 0.1; done\n`,
+      { mode: 0o755 },
+    )
     const program = `
       import { runPacker } from ${JSON.stringify(join(import.meta.dirname, '../../packer/run.ts'))}
       await runPacker({ command: 'build', template: 't', variablesFile: 'v', workFolder: ${JSON.stringify(work)}, environment: { PATH: ${JSON.stringify(`${work}:${process.env['PATH']}`)} }, token: { id: 'a', secret: 'b' }, caFile: undefined, signal: new AbortController().signal, note: (text) => console.log(text) })`
     const parent = spawn(process.execPath, ['--input-type=module-typescript', '-e', program], { stdio: ['ignore', 'pipe', 'inherit'] })
     await once(parent.stdout, 'data')
     const watcher = watch(work)
-    const cleaned = (async () => { for await (const { filename } of watcher) if (filename === 'cleaned') return true; return false })()
+    const cleaned = (async () => {
+      for await (const { filename } of watcher) if (filename === 'cleaned') return true
+      return false
+    })()
     parent.kill('SIGKILL')
     expect(await cleaned).toBe(true)
   }, 30_000)
 
   it('says when there is no Packer', async () => {
-    await expect(runPacker({ command: 'build', template: 't', variablesFile: 'v', workFolder: work, environment: { PATH: '/usr/bin:/bin' }, token: { id: 'a', secret: 'b' }, caFile: undefined, signal: new AbortController().signal, note: () => {} })).rejects.toMatchObject({ code: 'packer-missing' })
+    await expect(
+      runPacker({
+        command: 'build',
+        template: 't',
+        variablesFile: 'v',
+        workFolder: work,
+        environment: { PATH: '/usr/bin:/bin' },
+        token: { id: 'a', secret: 'b' },
+        caFile: undefined,
+        signal: new AbortController().signal,
+        note: () => {},
+      }),
+    ).rejects.toMatchObject({ code: 'packer-missing' })
   })
 })
 
@@ -69,26 +109,82 @@ describe('what Packer says', () => {
       '1795000000,,ui,say,==> proxmox-clone.golden: Creating VM',
       '1795000001,,ui,message,    proxmox-clone.golden: golden: pulling serena%!(PACKER_COMMA) by digest\\n    proxmox-clone.golden: two',
       '1795000002,,ui,message,    proxmox-clone.golden: hidden',
-      '1795000003,proxmox-clone.golden,error-count,1'
+      '1795000003,proxmox-clone.golden,error-count,1',
     )
     expect(notes).toEqual(['Creating VM', 'pulling serena, by digest', 'two', '…'])
     expect(outcome.errors).toEqual([])
   })
 
   it.each<[string, string[], string, RegExp]>([
-    ['a failed check', ['    proxmox-clone.golden: golden-check ok host-keys: no SSH host keys', '    proxmox-clone.golden: golden-check FAILED machine-id: the machine id is empty, but there is: 123'], 'bake-check-failed', /machine-id: the machine id is empty, but there is: 123/],
-    ['an image that can\'t be pulled', ['    proxmox-clone.golden: golden-failure image-pull: the build VM can\'t pull x'], 'bake-image-pull', /can't pull x/],
+    [
+      'a failed check',
+      [
+        '    proxmox-clone.golden: golden-check ok host-keys: no SSH host keys',
+        '    proxmox-clone.golden: golden-check FAILED machine-id: the machine id is empty, but there is: 123',
+      ],
+      'bake-check-failed',
+      /machine-id: the machine id is empty, but there is: 123/,
+    ],
+    [
+      "an image that can't be pulled",
+      ["    proxmox-clone.golden: golden-failure image-pull: the build VM can't pull x"],
+      'bake-image-pull',
+      /can't pull x/,
+    ],
     ['no SSH', ['==> proxmox-clone.golden: Timeout waiting for SSH.'], 'bake-no-ssh', /192\.168\.1\.40 within 15 minutes/],
-    ['a full storage', ['==> proxmox-clone.golden: Error creating VM: clone failed: unable to create image: No space left on device'], 'storage-full', /full/],
-    ['a full disk of the guest', ['    proxmox-clone.golden: write /var/lib/docker/tmp/x: no space left on device', '    proxmox-clone.golden: golden-failure image-pull: the build VM can\'t pull x'], 'bake-disk-full', /16 GiB is full: write/],
-    ['a full disk of the guest, in a script', ['    proxmox-clone.golden: E: You don\'t have enough free space in /var/cache/apt/archives/.', '==> proxmox-clone.golden: Script exited with non-zero exit status: 100. Allowed exit codes are: [0]'], 'bake-disk-full', /16 GiB is full/],
-    ['a script that failed', ['    proxmox-clone.golden: E: Unable to locate package', '==> proxmox-clone.golden: Script exited with non-zero exit status: 100. Allowed exit codes are: [0]'], 'bake-script-failed', /Unable to locate package/],
-    ['an API that went away', ['==> proxmox-clone.golden: Error creating VM: Post "https://192.168.1.5:8006/api2/json/nodes/pve/qemu/9001/clone": dial tcp 192.168.1.5:8006: connect: connection refused'], 'proxmox-unreachable', /did not answer Packer/],
+    [
+      'a full storage',
+      ['==> proxmox-clone.golden: Error creating VM: clone failed: unable to create image: No space left on device'],
+      'storage-full',
+      /full/,
+    ],
+    [
+      'a full disk of the guest',
+      [
+        '    proxmox-clone.golden: write /var/lib/docker/tmp/x: no space left on device',
+        "    proxmox-clone.golden: golden-failure image-pull: the build VM can't pull x",
+      ],
+      'bake-disk-full',
+      /16 GiB is full: write/,
+    ],
+    [
+      'a full disk of the guest, in a script',
+      [
+        "    proxmox-clone.golden: E: You don't have enough free space in /var/cache/apt/archives/.",
+        '==> proxmox-clone.golden: Script exited with non-zero exit status: 100. Allowed exit codes are: [0]',
+      ],
+      'bake-disk-full',
+      /16 GiB is full/,
+    ],
+    [
+      'a script that failed',
+      [
+        '    proxmox-clone.golden: E: Unable to locate package',
+        '==> proxmox-clone.golden: Script exited with non-zero exit status: 100. Allowed exit codes are: [0]',
+      ],
+      'bake-script-failed',
+      /Unable to locate package/,
+    ],
+    [
+      'an API that went away',
+      [
+        '==> proxmox-clone.golden: Error creating VM: Post "https://192.168.1.5:8006/api2/json/nodes/pve/qemu/9001/clone": dial tcp 192.168.1.5:8006: connect: connection refused',
+      ],
+      'proxmox-unreachable',
+      /did not answer Packer/,
+    ],
     ['an API that closed the connection', ['==> proxmox-clone.golden: unexpected EOF'], 'proxmox-unreachable', /unexpected EOF/],
-    ['an API whose services restart', ['==> proxmox-clone.golden: Error starting VM: 596 Connection timed out'], 'proxmox-unreachable', /596/],
-    ['anything else', ['==> proxmox-clone.golden: 501 Method not implemented'], 'packer-failed', /501 Method/]
+    [
+      'an API whose services restart',
+      ['==> proxmox-clone.golden: Error starting VM: 596 Connection timed out'],
+      'proxmox-unreachable',
+      /596/,
+    ],
+    ['anything else', ['==> proxmox-clone.golden: 501 Method not implemented'], 'packer-failed', /501 Method/],
   ])('becomes a failure with a next step: %s', (_what, lines, code, message) => {
-    const { outcome } = listen(...lines.map((line) => `1795000000,,ui,${line.startsWith('==>') ? 'error' : 'message'},${line.replaceAll(',', '%!(PACKER_COMMA)')}`))
+    const { outcome } = listen(
+      ...lines.map((line) => `1795000000,,ui,${line.startsWith('==>') ? 'error' : 'message'},${line.replaceAll(',', '%!(PACKER_COMMA)')}`),
+    )
     const failure = explainBuild(site, outcome)
     expect(failure.code).toBe(code)
     expect(failure.message).toMatch(message)
@@ -96,27 +192,38 @@ describe('what Packer says', () => {
   })
 
   it('is nothing when it was killed, and that is said', () => {
-    expect(explainBuild(site, { exitCode: 137, lines: ['Creating VM'], errors: [], failedChecks: [], failure: undefined })).toMatchObject({ code: 'packer-killed', message: expect.stringMatching(/137[^]*Creating VM/) })
+    expect(explainBuild(site, { exitCode: 137, lines: ['Creating VM'], errors: [], failedChecks: [], failure: undefined })).toMatchObject({
+      code: 'packer-killed',
+      message: expect.stringMatching(/137[^]*Creating VM/),
+    })
   })
 })
 
-describe('the build VM\'s seed', () => {
-  it('holds a user for Packer with the bake\'s own key, and the address by MAC', () => {
+describe("the build VM's seed", () => {
+  it("holds a user for Packer with the bake's own key, and the address by MAC", () => {
     const key = makeBuildKey()
     const { label, files } = readIso(renderBuildSeed({ site, mac: 'BC:24:11:00:23:29', publicKey: key.publicKey, instance: 'abc' }))
     expect(label).toBe('cidata')
     expect([...files.keys()].sort()).toEqual(['meta-data', 'network-config', 'user-data'])
     const [head, ...userData] = String(files.get('user-data')).split('\n')
     expect(head).toBe('#cloud-config')
-    expect(JSON.parse(userData.join('\n'))).toMatchObject({ users: [{ name: 'bake', ssh_authorized_keys: [key.publicKey] }], ssh_pwauth: false })
-    expect(JSON.parse(String(files.get('network-config'))).ethernets.lan).toMatchObject({ match: { macaddress: 'bc:24:11:00:23:29' }, addresses: ['192.168.1.40/24'] })
+    expect(JSON.parse(userData.join('\n'))).toMatchObject({
+      users: [{ name: 'bake', ssh_authorized_keys: [key.publicKey] }],
+      ssh_pwauth: false,
+    })
+    expect(JSON.parse(String(files.get('network-config'))).ethernets.lan).toMatchObject({
+      match: { macaddress: 'bc:24:11:00:23:29' },
+      addresses: ['192.168.1.40/24'],
+    })
     expect(Buffer.concat([...files.values()]).includes('PRIVATE')).toBe(false)
   })
 })
 
 describe('one bake at a time', () => {
   it('refuses while another one is going on, even one that began at the same moment', async () => {
-    const outcomes = await Promise.allSettled(['golden-bake-1', 'golden-bake-2'].map((name) => claimBake(work, join(work, name), '6925a0000001')))
+    const outcomes = await Promise.allSettled(
+      ['golden-bake-1', 'golden-bake-2'].map((name) => claimBake(work, join(work, name), '6925a0000001')),
+    )
     expect(outcomes.map((one) => one.status).sort()).toEqual(['fulfilled', 'rejected'])
     for (const one of outcomes) {
       if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'bake-in-progress' })

@@ -11,7 +11,16 @@ import { runPacker, type PackerVariables } from '../../packer/run.ts'
 import { toolEnvironment } from '../../tools/index.ts'
 
 const hash = 'a'.repeat(64)
-const record: TemplateRecord = { schema: 1, kind: 'image', site: 'home', fingerprint: hash, lock: hash, base: { os: 'debian-13', sha256: hash }, built: '2026-11-24T01:02:03Z', services: { serena: `ghcr.io/oraios/serena@sha256:${hash} ${'${var.x} %{ if } {{ .Path }}'}` } }
+const record: TemplateRecord = {
+  schema: 1,
+  kind: 'image',
+  site: 'home',
+  fingerprint: hash,
+  lock: hash,
+  base: { os: 'debian-13', sha256: hash },
+  built: '2026-11-24T01:02:03Z',
+  services: { serena: `ghcr.io/oraios/serena@sha256:${hash} ${'${var.x} %{ if } {{ .Path }}'}` },
+}
 
 let work: string
 let environment: Record<string, string>
@@ -25,14 +34,43 @@ async function validate(change: Partial<PackerVariables> = {}) {
   const key = join(work, 'key')
   await writeFile(key, makeBuildKey().privateKey, { mode: 0o600 })
   const variables: PackerVariables = {
-    proxmox_url: 'https://127.0.0.1:1/api2/json', node: 'pve', pool: 'golden', vm_id: 9001, vm_name: 'golden-build-home-0', base_name: 'golden-base-home-0',
-    template_name: 'golden-home-0', template_description: renderRecord(record), cores: 2, memory: 2048, bridge: 'vmbr0', vlan: '', mac: 'BC:24:11:00:23:29',
-    seed: 'golden-iso:iso/seed.iso', ssh_host: '192.168.1.40', ssh_key_file: key, ssh_timeout: '15m', socks_host: '', socks_port: 0,
-    scripts, inputs: [key], archives: [key], ...change
+    proxmox_url: 'https://127.0.0.1:1/api2/json',
+    node: 'pve',
+    pool: 'golden',
+    vm_id: 9001,
+    vm_name: 'golden-build-home-0',
+    base_name: 'golden-base-home-0',
+    template_name: 'golden-home-0',
+    template_description: renderRecord(record),
+    cores: 2,
+    memory: 2048,
+    bridge: 'vmbr0',
+    vlan: '',
+    mac: 'BC:24:11:00:23:29',
+    seed: 'golden-iso:iso/seed.iso',
+    ssh_host: '192.168.1.40',
+    ssh_key_file: key,
+    ssh_timeout: '15m',
+    socks_host: '',
+    socks_port: 0,
+    scripts,
+    inputs: [key],
+    archives: [key],
+    ...change,
   }
   const variablesFile = join(work, 'variables.pkrvars.json')
   await writeFile(variablesFile, JSON.stringify(variables))
-  return runPacker({ command: 'validate', template, variablesFile, workFolder: work, environment, token: { id: 'golden@pve!golden', secret: 'not-a-secret' }, caFile: undefined, signal: new AbortController().signal, note: () => {} })
+  return runPacker({
+    command: 'validate',
+    template,
+    variablesFile,
+    workFolder: work,
+    environment,
+    token: { id: 'golden@pve!golden', secret: 'not-a-secret' },
+    caFile: undefined,
+    signal: new AbortController().signal,
+    note: () => {},
+  })
 }
 
 describe('golden.pkr.hcl', () => {

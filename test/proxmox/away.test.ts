@@ -14,7 +14,9 @@ const own = await makeServerCertificate(authority, ['127.0.0.1'], new Date())
 const token = { id: 'golden@pve!golden', secret: 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee' }
 
 const cleanups: (() => void)[] = []
-afterAll(() => { for (const clean of cleanups.splice(0)) clean() })
+afterAll(() => {
+  for (const clean of cleanups.splice(0)) clean()
+})
 
 interface Host {
   readonly url: string
@@ -26,7 +28,9 @@ interface Host {
 }
 
 type Answering = (request: IncomingMessage, response: ServerResponse, ordinal: number) => void
-const yes: Answering = (_request, response) => { response.end('{"data":"yes"}') }
+const yes: Answering = (_request, response) => {
+  response.end('{"data":"yes"}')
+}
 
 async function host(answer: Answering = yes): Promise<Host> {
   const read: string[] = []
@@ -34,7 +38,9 @@ async function host(answer: Answering = yes): Promise<Host> {
   const server = createServer({ cert: own.certificate, key: own.key, keepAliveTimeout: 0 }, (request, response) => {
     request.resume().on('end', () => answer(request, response, read.push(`${request.method} ${request.url?.replace('/api2/json', '')}`)))
   })
-  server.on('connection', (socket: Socket) => { sockets.add(socket) })
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+  })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
@@ -43,8 +49,19 @@ async function host(answer: Answering = yes): Promise<Host> {
     for (const socket of sockets) socket.destroy()
   }
   let back: NodeJS.Timeout | undefined
-  cleanups.push(() => { clearTimeout(back); hangUp() })
-  return { url: `https://127.0.0.1:${port}`, server, read, leave: (ms) => { hangUp(); back = setTimeout(() => server.listen(port, '127.0.0.1'), ms) } }
+  cleanups.push(() => {
+    clearTimeout(back)
+    hangUp()
+  })
+  return {
+    url: `https://127.0.0.1:${port}`,
+    server,
+    read,
+    leave: (ms) => {
+      hangUp()
+      back = setTimeout(() => server.listen(port, '127.0.0.1'), ms)
+    },
+  }
 }
 
 function client({ url }: Host, change: Partial<Endpoint> = {}): Proxmox {
@@ -54,7 +71,10 @@ function client({ url }: Host, change: Partial<Endpoint> = {}): Proxmox {
 }
 
 const calls: [string, (proxmox: Proxmox, path: string) => Promise<unknown>][] = [
-  ['GET', (proxmox, path) => proxmox.get(path)], ['POST', (proxmox, path) => proxmox.post(path)], ['PUT', (proxmox, path) => proxmox.put(path, { a: 1 })], ['DELETE', (proxmox, path) => proxmox.del(path)]
+  ['GET', (proxmox, path) => proxmox.get(path)],
+  ['POST', (proxmox, path) => proxmox.post(path)],
+  ['PUT', (proxmox, path) => proxmox.put(path, { a: 1 })],
+  ['DELETE', (proxmox, path) => proxmox.del(path)],
 ]
 const changes = calls.slice(1)
 
@@ -69,7 +89,7 @@ describe.concurrent('a connection that is kept', () => {
     const proxmox = client(there)
     for (let round = 0; round < 20; round++) {
       for (const [method, call] of calls) expect(await call(proxmox, `/${method}/${round}`)).toBe('yes')
-      await pause(idleMs - 2 + round % 5)
+      await pause(idleMs - 2 + (round % 5))
     }
     for (const [method] of changes) expect(there.read.filter((one) => one.startsWith(method))).toHaveLength(20)
   })
@@ -83,7 +103,8 @@ describe.concurrent('a connection that is kept', () => {
     })
     const said: string[] = []
     const proxmox = client(there, { say: (text) => said.push(text) })
-    for (let round = 0; round < 8; round++) expect(await Promise.all(Array.from({ length: 3 }, () => proxmox.get('/version')))).toEqual(['yes', 'yes', 'yes'])
+    for (let round = 0; round < 8; round++)
+      expect(await Promise.all(Array.from({ length: 3 }, () => proxmox.get('/version')))).toEqual(['yes', 'yes', 'yes'])
     expect(said).toEqual([])
   })
 
@@ -98,14 +119,29 @@ describe.concurrent('a connection that is kept', () => {
 })
 
 const faults: [string, (response: ServerResponse) => void][] = [
-  ...[502, 503, 504, 596, 597, 599].map((status): [string, (response: ServerResponse) => void] => [String(status), (response) => { response.writeHead(status, 'Connection timed out').end() }]),
-  ['a connection closed without an answer', (response) => { response.socket?.destroy() }],
-  ['a connection closed in the middle of an answer', (response) => { response.writeHead(200, { 'Content-Length': 100 }).write('{', () => response.socket?.destroy()) }]
+  ...[502, 503, 504, 596, 597, 599].map((status): [string, (response: ServerResponse) => void] => [
+    String(status),
+    (response) => {
+      response.writeHead(status, 'Connection timed out').end()
+    },
+  ]),
+  [
+    'a connection closed without an answer',
+    (response) => {
+      response.socket?.destroy()
+    },
+  ],
+  [
+    'a connection closed in the middle of an answer',
+    (response) => {
+      response.writeHead(200, { 'Content-Length': 100 }).write('{', () => response.socket?.destroy())
+    },
+  ],
 ]
 
 describe.concurrent.each(faults)('%s', (_what, fault) => {
   test('passes for a look, which is repeated', async ({ expect }) => {
-    const there = await host((request, response, ordinal) => ordinal < 3 ? fault(response) : yes(request, response, ordinal))
+    const there = await host((request, response, ordinal) => (ordinal < 3 ? fault(response) : yes(request, response, ordinal)))
     expect(await client(there).get('/version')).toBe('yes')
     expect(there.read).toHaveLength(3)
   })
@@ -115,20 +151,26 @@ describe.concurrent.each(faults)('%s', (_what, fault) => {
     const proxmox = client(there)
     for (const [method, call] of changes) {
       const error = await call(proxmox, '/change').catch((reason: unknown) => reason)
-      expect(error).toMatchObject({ code: 'proxmox-unreachable', message: expect.stringContaining(`${method} /change`), hint: expect.stringContaining('looks first') })
+      expect(error).toMatchObject({
+        code: 'proxmox-unreachable',
+        message: expect.stringContaining(`${method} /change`),
+        hint: expect.stringContaining('looks first'),
+      })
       expect(isLost(error)).toBe(true)
     }
     expect(there.read).toEqual(changes.map(([method]) => `${method} /change`))
   })
 
   test('passes for a change that twice is as once', async ({ expect }) => {
-    const there = await host((request, response, ordinal) => ordinal < 3 ? fault(response) : yes(request, response, ordinal))
+    const there = await host((request, response, ordinal) => (ordinal < 3 ? fault(response) : yes(request, response, ordinal)))
     expect(await client(there).del('/nodes/pve/storage/iso/content/x', {}, { repeatable: true })).toBe('yes')
   })
 })
 
 test.concurrent.for(calls)('595, a %s that pveproxy could hand on to nobody, is sent again', async ([, call], { expect }) => {
-  const there = await host((request, response, ordinal) => ordinal < 3 ? response.writeHead(595, 'Connection refused').end() : yes(request, response, ordinal))
+  const there = await host((request, response, ordinal) =>
+    ordinal < 3 ? response.writeHead(595, 'Connection refused').end() : yes(request, response, ordinal),
+  )
   expect(await call(client(there), '/any')).toBe('yes')
 })
 
@@ -141,7 +183,10 @@ describe.concurrent('an API that is away', () => {
     there.leave(1500)
     expect(await call(proxmox, '/any')).toBe('yes')
     expect(there.read).toHaveLength(2)
-    expect(said).toEqual([expect.stringMatching(/^Proxmox does not answer at https:\S+ \(.*ECONNREFUSED.*\): waiting for it, up to 120 s$/), expect.stringMatching(/^Proxmox answers again, after \d s$/)])
+    expect(said).toEqual([
+      expect.stringMatching(/^Proxmox does not answer at https:\S+ \(.*ECONNREFUSED.*\): waiting for it, up to 120 s$/),
+      expect.stringMatching(/^Proxmox answers again, after \d s$/),
+    ])
   })
 
   test('is waited for from the first request on by whoever knows that it answers', async ({ expect }) => {
@@ -163,11 +208,14 @@ describe.concurrent('an API that is away', () => {
     const proxmox = client(there, { waitMs: 600 })
     await proxmox.get('/version')
     there.leave(60_000)
-    for (const call of [() => proxmox.get('/version'), () => proxmox.post('/change')]) await expect(call()).rejects.toMatchObject({ code: 'proxmox-unreachable', lost: false })
+    for (const call of [() => proxmox.get('/version'), () => proxmox.post('/change')])
+      await expect(call()).rejects.toMatchObject({ code: 'proxmox-unreachable', lost: false })
   })
 
   test('a stop ends the wait', async ({ expect }) => {
-    const there = await host((_request, response) => { response.end('{"data":{"status":"running"}}') })
+    const there = await host((_request, response) => {
+      response.end('{"data":{"status":"running"}}')
+    })
     const stop = new AbortController()
     const proxmox = client(there)
     await proxmox.get('/version')
@@ -198,7 +246,9 @@ describe.concurrent('an API that is away', () => {
 
   test('does not count as time that a task or a guest has taken', async ({ expect }) => {
     let polls = 0
-    const there = await host((_request, response) => { response.end(JSON.stringify({ data: ++polls < 4 ? { status: 'running' } : { status: 'stopped', exitstatus: 'OK' } })) })
+    const there = await host((_request, response) => {
+      response.end(JSON.stringify({ data: ++polls < 4 ? { status: 'running' } : { status: 'stopped', exitstatus: 'OK' } }))
+    })
     const proxmox = client(there)
     const waiting = proxmox.task('UPID:pve:0:0:0:qmstart:100:root@pam:', { timeoutMs: 1500 })
     await vi.waitUntil(() => there.read.length > 1)
@@ -208,25 +258,45 @@ describe.concurrent('an API that is away', () => {
 })
 
 test.concurrent('what the agent told of an end to nobody is asked for again where that does no harm, else said', async ({ expect }) => {
-  const end = (name: string): Answering => (request, response, ordinal) => {
-    if (request.url?.endsWith('/exec')) return void response.end('{"data":{"pid":7}}')
-    if (ordinal === 2) return void response.socket?.destroy()
-    if (ordinal === 3) return void response.writeHead(500, 'Agent error: PID 7 does not exist').end('{"data":null,"message":"Agent error: PID 7 does not exist\\n"}')
-    response.end(JSON.stringify({ data: { exited: 1, exitcode: 0, 'out-data': name } }))
-  }
-  expect(await client(await host(end('a'))).agentExec('pve', 100, ['slotctl', 'status'], { repeatable: true })).toMatchObject({ stdout: 'a' })
-  await expect(client(await host(end('b'))).agentExec('pve', 100, ['slotctl', 'format'])).rejects.toMatchObject({ code: 'agent-exec-lost', lost: true })
+  const end =
+    (name: string): Answering =>
+    (request, response, ordinal) => {
+      if (request.url?.endsWith('/exec')) return void response.end('{"data":{"pid":7}}')
+      if (ordinal === 2) return void response.socket?.destroy()
+      if (ordinal === 3)
+        return void response
+          .writeHead(500, 'Agent error: PID 7 does not exist')
+          .end('{"data":null,"message":"Agent error: PID 7 does not exist\\n"}')
+      response.end(JSON.stringify({ data: { exited: 1, exitcode: 0, 'out-data': name } }))
+    }
+  expect(await client(await host(end('a'))).agentExec('pve', 100, ['slotctl', 'status'], { repeatable: true })).toMatchObject({
+    stdout: 'a',
+  })
+  await expect(client(await host(end('b'))).agentExec('pve', 100, ['slotctl', 'format'])).rejects.toMatchObject({
+    code: 'agent-exec-lost',
+    lost: true,
+  })
 })
 
 describe.concurrent('while a program goes on in a guest', () => {
-  const says = (text: string): Answering => (_request, response) => { response.writeHead(500, text).end(JSON.stringify({ data: null, message: `${text}\n` })) }
-  const saying = (text: string, times: number): Answering => (request, response, ordinal) => {
-    if (request.url?.endsWith('/exec')) return void response.end('{"data":{"pid":7}}')
-    if (ordinal <= times + 1) return says(text)(request, response, ordinal)
-    response.end('{"data":{"exited":1,"exitcode":0,"out-data":"done"}}')
-  }
+  const says =
+    (text: string): Answering =>
+    (_request, response) => {
+      response.writeHead(500, text).end(JSON.stringify({ data: null, message: `${text}\n` }))
+    }
+  const saying =
+    (text: string, times: number): Answering =>
+    (request, response, ordinal) => {
+      if (request.url?.endsWith('/exec')) return void response.end('{"data":{"pid":7}}')
+      if (ordinal <= times + 1) return says(text)(request, response, ordinal)
+      response.end('{"data":{"exited":1,"exitcode":0,"out-data":"done"}}')
+    }
 
-  test.for(['QEMU guest agent is not running', 'VM 100 qga command \'guest-exec-status\' failed - got timeout', 'Agent error: Command guest-exec-status is not allowed while frozen'])('"%s" passes', async (text, { expect }) => {
+  test.for([
+    'QEMU guest agent is not running',
+    "VM 100 qga command 'guest-exec-status' failed - got timeout",
+    'Agent error: Command guest-exec-status is not allowed while frozen',
+  ])('"%s" passes', async (text, { expect }) => {
     const there = await host(saying(text, 3))
     expect(await client(there).agentExec('pve', 100, ['slotctl', 'format'])).toMatchObject({ exitCode: 0, stdout: 'done' })
     expect(there.read.filter((one) => one.startsWith('POST'))).toHaveLength(1)
@@ -234,24 +304,44 @@ describe.concurrent('while a program goes on in a guest', () => {
 
   test('an agent that says nothing any more is waited for as long as the program is', async ({ expect }) => {
     const there = await host(saying('QEMU guest agent is not running', 1000))
-    await expect(client(there).agentExec('pve', 100, ['slotctl', 'format'], { timeoutMs: 300 })).rejects.toMatchObject({ code: 'agent-exec-timeout', cause: { message: expect.stringContaining('QEMU guest agent') } })
+    await expect(client(there).agentExec('pve', 100, ['slotctl', 'format'], { timeoutMs: 300 })).rejects.toMatchObject({
+      code: 'agent-exec-timeout',
+      cause: { message: expect.stringContaining('QEMU guest agent') },
+    })
   })
 
-  test.for(['VM 100 is not running', 'VM 100 not running', 'Configuration file \'nodes/pve/qemu-server/100.conf\' does not exist'])('"%s" is an end', async (text, { expect }) => {
-    const there = await host(saying(text, 1))
-    await expect(client(there).agentExec('pve', 100, ['slotctl', 'format'])).rejects.toMatchObject({ code: 'proxmox-refused' })
-    expect(there.read).toHaveLength(2)
-  })
+  test.for(['VM 100 is not running', 'VM 100 not running', "Configuration file 'nodes/pve/qemu-server/100.conf' does not exist"])(
+    '"%s" is an end',
+    async (text, { expect }) => {
+      const there = await host(saying(text, 1))
+      await expect(client(there).agentExec('pve', 100, ['slotctl', 'format'])).rejects.toMatchObject({ code: 'proxmox-refused' })
+      expect(there.read).toHaveLength(2)
+    },
+  )
 })
 
 test.concurrent('a file whose arrival nobody confirms is sent again, once what has arrived is done with', async ({ expect }) => {
   const files: number[] = []
   let working = true
   const there = await host((request, response) => {
-    if (request.method === 'POST') return files.push(Number(request.headers['content-length'])) === 1 ? void response.socket?.destroy() : void response.end('{"data":"UPID:pve:0:0:0:imgcopy::root@pam:"}')
-    if (request.url?.includes('source=active')) return void response.end(JSON.stringify({ data: [{ upid: 'UPID:pve:1:0:0:imgcopy::root@pam:', type: 'imgcopy', id: '' }, { upid: 'UPID:pve:2:0:0:qmstart:100:root@pam:', type: 'qmstart', id: '100' }] }))
+    if (request.method === 'POST')
+      return files.push(Number(request.headers['content-length'])) === 1
+        ? void response.socket?.destroy()
+        : void response.end('{"data":"UPID:pve:0:0:0:imgcopy::root@pam:"}')
+    if (request.url?.includes('source=active'))
+      return void response.end(
+        JSON.stringify({
+          data: [
+            { upid: 'UPID:pve:1:0:0:imgcopy::root@pam:', type: 'imgcopy', id: '' },
+            { upid: 'UPID:pve:2:0:0:qmstart:100:root@pam:', type: 'qmstart', id: '100' },
+          ],
+        }),
+      )
     const first = request.url?.includes('pve%3A1') === true
-    if (first && working) setTimeout(() => { working = false }, 100)
+    if (first && working)
+      setTimeout(() => {
+        working = false
+      }, 100)
     response.end(JSON.stringify({ data: first && working ? { status: 'running' } : { status: 'stopped', exitstatus: 'OK' } }))
   })
   await client(there).upload({ node: 'pve', storage: 'iso', content: 'iso', filename: 'x.iso', data: Buffer.alloc(100_000) })

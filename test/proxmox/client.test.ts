@@ -12,12 +12,17 @@ const own = await makeServerCertificate(authority, ['127.0.0.1'], new Date())
 const token = { id: 'golden@pve!golden', secret: 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee' }
 
 const cleanups: (() => void)[] = []
-afterEach(() => { for (const clean of cleanups.splice(0)) clean() })
+afterEach(() => {
+  for (const clean of cleanups.splice(0)) clean()
+})
 
 async function serve(answer: RequestListener, pair: PemPair = own): Promise<string> {
   const server: Server = createHttpsServer({ cert: pair.certificate, key: pair.key }, answer).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  cleanups.push(() => { server.closeAllConnections(); server.close() })
+  cleanups.push(() => {
+    server.closeAllConnections()
+    server.close()
+  })
   return `https://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
@@ -32,12 +37,18 @@ async function failureOf(endpoint: Endpoint): Promise<{ code: string; message: s
   throw new Error('it answered')
 }
 
-const refuse: RequestListener = (_request, response) => { response.writeHead(401, 'invalid token value!').end() }
+const refuse: RequestListener = (_request, response) => {
+  response.writeHead(401, 'invalid token value!').end()
+}
 const caPem = authority.certificate
 
 test('a token that is not accepted leads to a new one, not to the same again', async () => {
   const failure = await failureOf({ url: await serve(refuse), caPem, auth: token })
-  expect(failure).toMatchObject({ code: 'not-authenticated', message: expect.stringContaining('golden@pve!golden'), hint: expect.stringContaining('golden setup --new-token') })
+  expect(failure).toMatchObject({
+    code: 'not-authenticated',
+    message: expect.stringContaining('golden@pve!golden'),
+    hint: expect.stringContaining('golden setup --new-token'),
+  })
 })
 
 test('a password that is not accepted has a code of its own', async () => {
@@ -49,7 +60,11 @@ test('a second factor is named as what is in the way', async () => {
   const url = await serve((request, response) => {
     if (request.url !== '/api2/json/access/ticket') return void response.writeHead(401, 'No ticket').end()
     response.setHeader('Content-Type', 'application/json')
-    response.end(JSON.stringify({ data: { ticket: 'PVE:!tfa!%7B%22totp%22%3Atrue%7D:ABC::xyz', CSRFPreventionToken: 'x:y', username: 'root@pam', NeedTFA: 1 } }))
+    response.end(
+      JSON.stringify({
+        data: { ticket: 'PVE:!tfa!%7B%22totp%22%3Atrue%7D:ABC::xyz', CSRFPreventionToken: 'x:y', username: 'root@pam', NeedTFA: 1 },
+      }),
+    )
   })
   const failure = await failureOf({ url, caPem, auth: { username: 'root@pam', password: 'right' } })
   expect(failure).toMatchObject({ code: 'tfa-needed', hint: expect.stringContaining('PROXMOX_ADMIN_TOKEN') })
@@ -62,7 +77,10 @@ test.each(['two\nlines', '\uFEFFmarked', 'with space'])('%j is refused as a secr
 })
 
 test.each(['', 'x', '-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n'])('%j is no certificate to pin', async (text) => {
-  expect(await failureOf({ url: 'https://127.0.0.1:9', caPem: text, auth: token })).toMatchObject({ code: 'ca-unreadable', hint: expect.stringContaining('proxmox.caFile') })
+  expect(await failureOf({ url: 'https://127.0.0.1:9', caPem: text, auth: token })).toMatchObject({
+    code: 'ca-unreadable',
+    hint: expect.stringContaining('proxmox.caFile'),
+  })
 })
 
 test('a pinned certificate under a name that is not in it is refused, as Packer and OpenTofu would, with the names that work', async () => {
@@ -85,7 +103,12 @@ test('a host that takes the connection and then says nothing is given up', async
   await once(silent, 'listening')
   silent.on('connection', (socket) => cleanups.push(() => socket.destroy()))
   cleanups.push(() => silent.close())
-  const failure = await failureOf({ url: `https://127.0.0.1:${(silent.address() as AddressInfo).port}`, caPem, auth: token, connectTimeoutMs: 100 })
+  const failure = await failureOf({
+    url: `https://127.0.0.1:${(silent.address() as AddressInfo).port}`,
+    caPem,
+    auth: token,
+    connectTimeoutMs: 100,
+  })
   expect(failure).toMatchObject({ code: 'proxmox-unreachable', message: expect.stringContaining('no connection within 0.1 s') })
 })
 

@@ -38,7 +38,12 @@ test('a file of CAs only needs no other pin', () => {
 })
 
 test('a node that does not tell of its certificates is one thing, no answer another', async () => {
-  const answer = (status: number): Proxmox => ({ get: async (path: string) => { throw new ProxmoxError('x', 'no', '', { status, method: 'GET', path }) } }) as unknown as Proxmox
+  const answer = (status: number): Proxmox =>
+    ({
+      get: async (path: string) => {
+        throw new ProxmoxError('x', 'no', '', { status, method: 'GET', path })
+      },
+    }) as unknown as Proxmox
   for (const status of [400, 403, 500, 501]) expect(await knownCertificates(answer(status), 'pve')).toEqual([])
   for (const status of [0, 502, 503, 504, 595, 596, 597, 599]) await expect(knownCertificates(answer(status), 'pve')).rejects.toThrow('no')
 })

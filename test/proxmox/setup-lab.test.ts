@@ -28,8 +28,18 @@ async function open(version: string, listingLagMs = 0): Promise<(id: string, sec
   }
 }
 const wanted = (isoPath: string): SetupWanted => ({
-  node: 'pve', pool: 'golden', depotPool: 'golden-depots', disks: lab?.connection.storages.disks ?? '', iso: 'golden-iso', isoPath, bridge: 'vmbr0', tokenId: 'golden@pve!golden',
-  depots: [{ vmid: 9200, name: 'home-serena-depot' }], management: ['0.0.0.0/0', '192.168.1.0/24'], enableFirewall: true, replaceToken: false
+  node: 'pve',
+  pool: 'golden',
+  depotPool: 'golden-depots',
+  disks: lab?.connection.storages.disks ?? '',
+  iso: 'golden-iso',
+  isoPath,
+  bridge: 'vmbr0',
+  tokenId: 'golden@pve!golden',
+  depots: [{ vmid: 9200, name: 'home-serena-depot' }],
+  management: ['0.0.0.0/0', '192.168.1.0/24'],
+  enableFirewall: true,
+  replaceToken: false,
 })
 const rootOf = (): [string, string] => lab?.connection.rootToken.split(/=(.*)/s).slice(0, 2) as [string, string]
 
@@ -40,7 +50,14 @@ test('Proxmox VE 8.4 is prepared so that the token reaches agents, and there is 
   let secret = ''
   const plan = planSetup(site, await observeSetup(root, site))
   expect(plan.problems).toEqual([])
-  await applySetup(root, plan, () => {}, async (made) => { secret = made })
+  await applySetup(
+    root,
+    plan,
+    () => {},
+    async (made) => {
+      secret = made
+    },
+  )
   // The lists of this lab never catch up.
   expect(planSetup(site, await observeSetup(root, site))).toEqual({ steps: [], problems: [] })
   const token = as(site.tokenId, secret)
@@ -51,5 +68,8 @@ test('Proxmox VE 8.4 is prepared so that the token reaches agents, and there is 
 
 test('an older one is refused before anything else is asked', async () => {
   const as = await open('8.2.4')
-  await expect(observeSetup(as(...rootOf()), wanted(join(folder, 'iso')))).rejects.toMatchObject({ code: 'version-too-old', message: expect.stringContaining('8.2') })
+  await expect(observeSetup(as(...rootOf()), wanted(join(folder, 'iso')))).rejects.toMatchObject({
+    code: 'version-too-old',
+    message: expect.stringContaining('8.2'),
+  })
 }, 60_000)

@@ -18,7 +18,16 @@ beforeEach(async () => {
   work = await mkdtemp(join(tmpdir(), 'gl-'))
   lab = await startLab({ stateDir: join(work, 'lab'), driver: 'fake' })
   const folder = join(work, 'site')
-  await writeLabSite(folder, labSite(lab.connection, { name: 'home', layout: 'two-vms', base: await emptyBase(join(work, 'base.qcow2')), isoPath: join(work, 'iso') }), lab.connection)
+  await writeLabSite(
+    folder,
+    labSite(lab.connection, {
+      name: 'home',
+      layout: 'two-vms',
+      base: await emptyBase(join(work, 'base.qcow2')),
+      isoPath: join(work, 'iso'),
+    }),
+    lab.connection,
+  )
   wanted = wantedSetup(await loadSite(folder), { enableFirewall: false, replaceToken: false })
   const [id = '', secret = ''] = lab.connection.rootToken.split(/=(.*)/s)
   admin = connect({ url: lab.connection.apiUrl, caPem: await readFile(lab.connection.caFile, 'utf8'), auth: { id, secret } })
@@ -32,11 +41,27 @@ afterEach(async () => {
 const plan = async (): Promise<SetupPlan> => planSetup(wanted, await observeSetup(admin, wanted))
 
 test.each(['before', 'after'] as const)('answers that are lost %s the work', async (drop) => {
-  for (const [method, path] of [['POST', '^/access/roles$'], ['POST', '^/pools$'], ['PUT', '^/access/acl$'], ['POST', '^/nodes/pve/qemu$'], ['PUT', '/config$']] as const) lab.faults.order({ request: { method, path }, drop })
+  for (const [method, path] of [
+    ['POST', '^/access/roles$'],
+    ['POST', '^/pools$'],
+    ['PUT', '^/access/acl$'],
+    ['POST', '^/nodes/pve/qemu$'],
+    ['PUT', '/config$'],
+  ] as const)
+    lab.faults.order({ request: { method, path }, drop })
   lab.faults.order({ task: { type: 'qmcreate' }, delayMs: 300 })
   const steps: string[] = []
   const secrets: string[] = []
-  await applySetup(admin, await plan(), (step) => steps.push(step.title), async (secret) => { secrets.push(secret) }, undefined, plan)
+  await applySetup(
+    admin,
+    await plan(),
+    (step) => steps.push(step.title),
+    async (secret) => {
+      secrets.push(secret)
+    },
+    undefined,
+    plan,
+  )
   expect(await plan()).toEqual({ steps: [], problems: [] })
   expect(secrets).toHaveLength(1)
   expect(lab.faults.list().filter(({ left }) => left > 0)).toEqual([])
@@ -46,5 +71,14 @@ test.each(['before', 'after'] as const)('answers that are lost %s the work', asy
 
 test('a token whose secret was told to nobody is named with what makes it anew', async () => {
   lab.faults.order({ request: { method: 'POST', path: '/token/' }, drop: 'after' })
-  await expect(applySetup(admin, await plan(), () => {}, async () => {}, undefined, plan)).rejects.toMatchObject({ code: 'token-secret-lost', hint: expect.stringContaining('--new-token') })
+  await expect(
+    applySetup(
+      admin,
+      await plan(),
+      () => {},
+      async () => {},
+      undefined,
+      plan,
+    ),
+  ).rejects.toMatchObject({ code: 'token-secret-lost', hint: expect.stringContaining('--new-token') })
 })

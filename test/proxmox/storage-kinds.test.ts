@@ -4,22 +4,53 @@ import { diskStorageNote, diskStorageProblem, fileStorageProblem, storageKinds }
 import { planSetup, type SetupObserved, type SetupWanted } from '../../proxmox/setup.ts'
 
 const wanted: SetupWanted = {
-  node: 'pve', pool: 'golden', depotPool: 'golden-depots', disks: 'san', iso: 'golden-iso', isoPath: '/var/lib/golden-iso', bridge: 'vmbr0',
-  tokenId: 'golden@pve!golden', depots: [{ vmid: 9200, name: 'home-serena-depot' }], management: ['192.168.1.0/24'], enableFirewall: false, replaceToken: false
+  node: 'pve',
+  pool: 'golden',
+  depotPool: 'golden-depots',
+  disks: 'san',
+  iso: 'golden-iso',
+  isoPath: '/var/lib/golden-iso',
+  bridge: 'vmbr0',
+  tokenId: 'golden@pve!golden',
+  depots: [{ vmid: 9200, name: 'home-serena-depot' }],
+  management: ['192.168.1.0/24'],
+  enableFirewall: false,
+  replaceToken: false,
 }
 const host = (type: string, content = 'images,rootdir'): SetupObserved => ({
-  nodes: [{ node: 'pve', status: 'online' }], bridges: ['vmbr0'], roles: [], users: [], tokens: [], acl: [], pools: [],
-  storages: [{ storage: 'san', type, content }, { storage: 'local-lvm', type: 'lvmthin', content: 'images' }, { storage: 'old', type: 'lvm', content: 'images' }], vms: [], protectedVms: new Set(), firewall: { enabled: false, rules: [] }
+  nodes: [{ node: 'pve', status: 'online' }],
+  bridges: ['vmbr0'],
+  roles: [],
+  users: [],
+  tokens: [],
+  acl: [],
+  pools: [],
+  storages: [
+    { storage: 'san', type, content },
+    { storage: 'local-lvm', type: 'lvmthin', content: 'images' },
+    { storage: 'old', type: 'lvm', content: 'images' },
+  ],
+  vms: [],
+  protectedVms: new Set(),
+  firewall: { enabled: false, rules: [] },
 })
 
-test.each(['lvmthin', 'zfspool', 'rbd', 'dir', 'nfs', 'cifs', 'btrfs', 'glusterfs'])('%s has all that is needed: nothing to say', (type) => {
-  const { problems, notes } = planSetup(wanted, host(type))
-  expect({ problems, notes }).toEqual({ problems: [], notes: undefined })
-})
+test.each(['lvmthin', 'zfspool', 'rbd', 'dir', 'nfs', 'cifs', 'btrfs', 'glusterfs'])(
+  '%s has all that is needed: nothing to say',
+  (type) => {
+    const { problems, notes } = planSetup(wanted, host(type))
+    expect({ problems, notes }).toEqual({ problems: [], notes: undefined })
+  },
+)
 
 test.each([
-  ['lvm', /thick LVM.*no templates/], ['zfs', /ZFS over iSCSI.*to another VM/], ['iscsi', /iSCSI.*no disks/], ['iscsidirect', /no disks/],
-  ['cephfs', /CephFS.*no disks/], ['esxi', /no disks/], ['pbs', /Backup Server.*no disks/]
+  ['lvm', /thick LVM.*no templates/],
+  ['zfs', /ZFS over iSCSI.*to another VM/],
+  ['iscsi', /iSCSI.*no disks/],
+  ['iscsidirect', /no disks/],
+  ['cephfs', /CephFS.*no disks/],
+  ['esxi', /no disks/],
+  ['pbs', /Backup Server.*no disks/],
 ])('%s is refused, with the setting and what works', (type, message) => {
   const { problems } = planSetup(wanted, host(type))
   expect(problems).toMatchObject([{ code: 'storage-kind', message: expect.stringMatching(message) }])
@@ -39,7 +70,8 @@ test.each(['drbd', 'storpool', 'constructor'])('%s, a plugin of somebody else, i
 })
 
 test('seeds and imports need a storage of files', () => {
-  for (const [type, { files }] of Object.entries(storageKinds)) expect(fileStorageProblem({ storage: 'isos', type }) === undefined, type).toBe(files)
+  for (const [type, { files }] of Object.entries(storageKinds))
+    expect(fileStorageProblem({ storage: 'isos', type }) === undefined, type).toBe(files)
   const { problems, steps } = planSetup({ ...wanted, disks: 'local-lvm', iso: 'san' }, host('lvmthin', 'none'))
   expect(problems).toMatchObject([{ code: 'storage-kind', message: expect.stringContaining('proxmox.storage.iso') }])
   expect(steps.filter(({ call }) => call.path.startsWith('/storage'))).toEqual([])
@@ -47,6 +79,9 @@ test('seeds and imports need a storage of files', () => {
 
 test('a note is for what works, a problem for what does not: never both', () => {
   for (const type of [...Object.keys(storageKinds), 'drbd']) {
-    expect([diskStorageProblem({ storage: 's', type }), diskStorageNote({ storage: 's', type })].filter((one) => one !== undefined).length, type).toBeLessThan(2)
+    expect(
+      [diskStorageProblem({ storage: 's', type }), diskStorageNote({ storage: 's', type })].filter((one) => one !== undefined).length,
+      type,
+    ).toBeLessThan(2)
   }
 })

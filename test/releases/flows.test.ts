@@ -11,14 +11,26 @@ import { slotNames, type Site } from '../../settings/site.ts'
 import { exampleSite } from '../images/example.ts'
 import { addressOf, nftAdmits, proxmoxAdmits, type Packet } from './packets.ts'
 
-const logging = { roles: ['logging'], service: '192.168.1.60', depot: 9300, slots: { blue: { vmid: 9301, address: '192.168.1.61' }, green: { vmid: 9302, address: '192.168.1.62' } } }
+const logging = {
+  roles: ['logging'],
+  service: '192.168.1.60',
+  depot: 9300,
+  slots: { blue: { vmid: 9301, address: '192.168.1.61' }, green: { vmid: 9302, address: '192.168.1.62' } },
+}
 const twoVms = exampleSite((input) => {
   input['groups'].logging = logging
   input['network'].admin = ['192.168.1.8/29', '10.9.0.0/16']
-  input['network'].outgoing = [{ to: '140.82.112.0/20', port: 443 }, { to: '203.0.113.7/32', port: 9418, protocol: 'tcp' }]
+  input['network'].outgoing = [
+    { to: '140.82.112.0/20', port: 443 },
+    { to: '203.0.113.7/32', port: 9418, protocol: 'tcp' },
+  ]
 })
-const oneVm = exampleSite((input) => { input['groups'].serena.roles = ['serena', 'logging'] })
-const withNtp = exampleSite((input) => { input['network'].ntp = ['192.168.1.3'] })
+const oneVm = exampleSite((input) => {
+  input['groups'].serena.roles = ['serena', 'logging']
+})
+const withNtp = exampleSite((input) => {
+  input['network'].ntp = ['192.168.1.3']
+})
 const elsewhere = exampleSite((input) => {
   input['groups'].logging = logging
   input['network'].containers = '10.200.0.0/22'
@@ -27,79 +39,175 @@ const sites: Record<string, Site> = { twoVms, oneVm, withNtp, elsewhere }
 
 /** Addresses that mean something in those sites, and any other. */
 const address = fc.oneof(
-  fc.constantFrom('192.168.1.1', '192.168.1.3', '192.168.1.5', '192.168.1.10', '192.168.1.50', '192.168.1.51', '192.168.1.52', '192.168.1.60', '192.168.1.61', '192.168.1.62', '10.9.3.4', '140.82.121.3', '203.0.113.7', '8.8.8.8', '172.30.0.11'),
-  fc.integer({ min: 1, max: 2 ** 32 - 2 }).map(addressOf)
+  fc.constantFrom(
+    '192.168.1.1',
+    '192.168.1.3',
+    '192.168.1.5',
+    '192.168.1.10',
+    '192.168.1.50',
+    '192.168.1.51',
+    '192.168.1.52',
+    '192.168.1.60',
+    '192.168.1.61',
+    '192.168.1.62',
+    '10.9.3.4',
+    '140.82.121.3',
+    '203.0.113.7',
+    '8.8.8.8',
+    '172.30.0.11',
+  ),
+  fc.integer({ min: 1, max: 2 ** 32 - 2 }).map(addressOf),
 )
 const packet: fc.Arbitrary<Packet> = fc.record({
-  direction: fc.constantFrom('in', 'out'), source: address, dest: address,
-  protocol: fc.constantFrom('tcp', 'udp', 'icmp'), port: fc.oneof(fc.constantFrom(22, 53, 80, 123, 443, 3100, 8006, 8443, 9121, 9418), fc.integer({ min: 1, max: 65_535 }))
+  direction: fc.constantFrom('in', 'out'),
+  source: address,
+  dest: address,
+  protocol: fc.constantFrom('tcp', 'udp', 'icmp'),
+  port: fc.oneof(fc.constantFrom(22, 53, 80, 123, 443, 3100, 8006, 8443, 9121, 9418), fc.integer({ min: 1, max: 65_535 })),
 })
-const vm = fc.constantFrom(...Object.entries(sites).flatMap(([name, site]) => Object.keys(site.groups).flatMap((group) => slotNames.map((slot) => ({ name, site, group, slot })))))
-const onNic = (one: Packet) => ({ ...one, state: 'new' as const, ...(one.direction === 'in' ? { chain: 'input' as const, iifname: 'eth0', oifname: '' } : { chain: 'output' as const, iifname: '', oifname: 'eth0' }) })
+const vm = fc.constantFrom(
+  ...Object.entries(sites).flatMap(([name, site]) =>
+    Object.keys(site.groups).flatMap((group) => slotNames.map((slot) => ({ name, site, group, slot }))),
+  ),
+)
+const onNic = (one: Packet) => ({
+  ...one,
+  state: 'new' as const,
+  ...(one.direction === 'in'
+    ? { chain: 'input' as const, iifname: 'eth0', oifname: '' }
+    : { chain: 'output' as const, iifname: '', oifname: 'eth0' }),
+})
 
 test('Proxmox and the guest admit exactly the same connections', () => {
-  fc.assert(fc.property(vm, packet, ({ site, group, slot }, one) => {
-    const flows = vmFlows(site, group, slot)
-    expect(nftAdmits(nftables(flows), onNic(one))).toBe(proxmoxAdmits(proxmoxRules(flows), one))
-  }), { numRuns: 3000 })
+  fc.assert(
+    fc.property(vm, packet, ({ site, group, slot }, one) => {
+      const flows = vmFlows(site, group, slot)
+      expect(nftAdmits(nftables(flows), onNic(one))).toBe(proxmoxAdmits(proxmoxRules(flows), one))
+    }),
+    { numRuns: 3000 },
+  )
 })
 
 /** In which network the containers of a site are. */
 const containersOf = (site: Site): ReturnType<typeof containerNetworks> => containerNetworks(site.network.containers)
 
 test('containers get DNS and what the site lists, and nothing else of what the VM gets', () => {
-  fc.assert(fc.property(vm, packet, ({ site, group, slot }, one) => {
-    const fromContainer = nftAdmits(nftables(vmFlows(site, group, slot)), { ...one, source: containersOf(site).serenaMcp, chain: 'forward', iifname: 'br-golden', oifname: 'eth0', state: 'new' })
-    const { nameservers, outgoing } = site.network
-    const dns = one.protocol !== 'icmp' && one.port === 53 && nameservers.includes(one.dest)
-    const listed = outgoing.some(({ to, port, protocol }) => port === one.port && protocol === one.protocol && contains(parseNetwork(to)!, one.dest))
-    expect(fromContainer).toBe(dns || listed)
-  }), { numRuns: 3000 })
+  fc.assert(
+    fc.property(vm, packet, ({ site, group, slot }, one) => {
+      const fromContainer = nftAdmits(nftables(vmFlows(site, group, slot)), {
+        ...one,
+        source: containersOf(site).serenaMcp,
+        chain: 'forward',
+        iifname: 'br-golden',
+        oifname: 'eth0',
+        state: 'new',
+      })
+      const { nameservers, outgoing } = site.network
+      const dns = one.protocol !== 'icmp' && one.port === 53 && nameservers.includes(one.dest)
+      const listed = outgoing.some(
+        ({ to, port, protocol }) => port === one.port && protocol === one.protocol && contains(parseNetwork(to)!, one.dest),
+      )
+      expect(fromContainer).toBe(dns || listed)
+    }),
+    { numRuns: 3000 },
+  )
 })
 
 test('what is pinned by an earlier version renders to the same ways out', () => {
   const { local, flows } = vmFlows(twoVms, 'serena', 'blue')
   const pinned = nftables({ local, flows: flows.map(({ hostOnly: _new, ...flow }) => flow) })
-  expect(nftAdmits(pinned, { source: '172.30.0.11', dest: '192.168.1.60', protocol: 'tcp', port: 8443, chain: 'forward', iifname: 'golden-serena', oifname: 'eth0', state: 'new' })).toBe(true)
+  expect(
+    nftAdmits(pinned, {
+      source: '172.30.0.11',
+      dest: '192.168.1.60',
+      protocol: 'tcp',
+      port: 8443,
+      chain: 'forward',
+      iifname: 'golden-serena',
+      oifname: 'eth0',
+      state: 'new',
+    }),
+  ).toBe(true)
 })
 
 test('nobody gets through a VM into its containers, and containers do not reach their host', () => {
-  fc.assert(fc.property(vm, packet, ({ site, group, slot }, one) => {
-    const text = nftables(vmFlows(site, group, slot))
-    expect(nftAdmits(text, { ...one, chain: 'forward', iifname: 'eth0', oifname: 'br-golden', state: 'new' })).toBe(false)
-    expect(nftAdmits(text, { ...one, source: containersOf(site).serenaMcp, chain: 'input', iifname: 'br-golden', oifname: '', state: 'new' })).toBe(false)
-    expect(nftAdmits(text, { ...one, chain: 'input', iifname: 'eth0', oifname: '', state: 'invalid' })).toBe(false)
-    expect(nftAdmits(text, { ...one, chain: 'input', iifname: 'eth0', oifname: '', state: 'established' })).toBe(true)
-  }), { numRuns: 1000 })
+  fc.assert(
+    fc.property(vm, packet, ({ site, group, slot }, one) => {
+      const text = nftables(vmFlows(site, group, slot))
+      expect(nftAdmits(text, { ...one, chain: 'forward', iifname: 'eth0', oifname: 'br-golden', state: 'new' })).toBe(false)
+      expect(
+        nftAdmits(text, { ...one, source: containersOf(site).serenaMcp, chain: 'input', iifname: 'br-golden', oifname: '', state: 'new' }),
+      ).toBe(false)
+      expect(nftAdmits(text, { ...one, chain: 'input', iifname: 'eth0', oifname: '', state: 'invalid' })).toBe(false)
+      expect(nftAdmits(text, { ...one, chain: 'input', iifname: 'eth0', oifname: '', state: 'established' })).toBe(true)
+    }),
+    { numRuns: 1000 },
+  )
 })
 
-test('who works on the projects over SSH gets nowhere from the VM, and Serena\'s network not to Loki', () => {
-  fc.assert(fc.property(vm, packet, fc.constantFrom('lo', 'eth0', 'golden-logging'), fc.constantFrom(owner.projects, 1000), ({ site, group, slot }, one, oifname, uid) => {
-    const text = nftables(vmFlows(site, group, slot))
-    const sent = { ...one, chain: 'output' as const, iifname: '', oifname, uid }
-    expect(nftAdmits(text, { ...sent, state: 'new' })).toBe(false)
-    expect(nftAdmits(text, { ...sent, state: 'established' })).toBe(true)
-    expect(nftAdmits(text, { ...one, source: containersOf(site).serenaMcp, dest: containersOf(site).loki, chain: 'forward', iifname: 'golden-serena', oifname: 'golden-logging', state: 'new' })).toBe(false)
-    expect(nftAdmits(text, { ...one, source: containersOf(site).grafana, dest: containersOf(site).loki, chain: 'forward', iifname: 'golden-logging', oifname: 'golden-logging', state: 'new' })).toBe(true)
-  }), { numRuns: 500 })
+test("who works on the projects over SSH gets nowhere from the VM, and Serena's network not to Loki", () => {
+  fc.assert(
+    fc.property(
+      vm,
+      packet,
+      fc.constantFrom('lo', 'eth0', 'golden-logging'),
+      fc.constantFrom(owner.projects, 1000),
+      ({ site, group, slot }, one, oifname, uid) => {
+        const text = nftables(vmFlows(site, group, slot))
+        const sent = { ...one, chain: 'output' as const, iifname: '', oifname, uid }
+        expect(nftAdmits(text, { ...sent, state: 'new' })).toBe(false)
+        expect(nftAdmits(text, { ...sent, state: 'established' })).toBe(true)
+        expect(
+          nftAdmits(text, {
+            ...one,
+            source: containersOf(site).serenaMcp,
+            dest: containersOf(site).loki,
+            chain: 'forward',
+            iifname: 'golden-serena',
+            oifname: 'golden-logging',
+            state: 'new',
+          }),
+        ).toBe(false)
+        expect(
+          nftAdmits(text, {
+            ...one,
+            source: containersOf(site).grafana,
+            dest: containersOf(site).loki,
+            chain: 'forward',
+            iifname: 'golden-logging',
+            oifname: 'golden-logging',
+            state: 'new',
+          }),
+        ).toBe(true)
+      },
+    ),
+    { numRuns: 500 },
+  )
 })
 
 describe('the table of the design', () => {
   const admits = (site: Site, group: string, change: Partial<Packet>): boolean =>
-    proxmoxAdmits(proxmoxRules(vmFlows(site, group, 'blue')), { direction: 'in', source: '198.51.100.9', dest: '', protocol: 'tcp', port: 443, ...change })
+    proxmoxAdmits(proxmoxRules(vmFlows(site, group, 'blue')), {
+      direction: 'in',
+      source: '198.51.100.9',
+      dest: '',
+      protocol: 'tcp',
+      port: 443,
+      ...change,
+    })
   const serena = { dest: '192.168.1.50' }
   const push = { dest: '192.168.1.60', port: 8443 }
   test.each([
     ['anywhere → Serena, 443', true, admits(twoVms, 'serena', serena)],
     ['anywhere → Serena, 80', true, admits(twoVms, 'serena', { ...serena, port: 80 })],
-    ['anywhere → Serena by its slot\'s own address, 443', false, admits(twoVms, 'serena', { dest: '192.168.1.51' })],
-    ['anywhere → Serena by its slot\'s own address, 80', false, admits(twoVms, 'serena', { dest: '192.168.1.51', port: 80 })],
-    ['admin → Serena by its slot\'s own address, 443', false, admits(twoVms, 'serena', { dest: '192.168.1.51', source: '192.168.1.10' })],
+    ["anywhere → Serena by its slot's own address, 443", false, admits(twoVms, 'serena', { dest: '192.168.1.51' })],
+    ["anywhere → Serena by its slot's own address, 80", false, admits(twoVms, 'serena', { dest: '192.168.1.51', port: 80 })],
+    ["admin → Serena by its slot's own address, 443", false, admits(twoVms, 'serena', { dest: '192.168.1.51', source: '192.168.1.10' })],
     ['admin → Serena, 443', true, admits(twoVms, 'serena', { ...serena, source: '192.168.1.10' })],
-    ['admin → SSH by the slot\'s own address', true, admits(twoVms, 'serena', { dest: '192.168.1.51', port: 22, source: '192.168.1.10' })],
-    ['Serena\'s peer slot → 443', true, admits(twoVms, 'serena', { dest: '192.168.1.51', source: '192.168.1.52' })],
-    ['Serena\'s peer slot → 80', false, admits(twoVms, 'serena', { dest: '192.168.1.51', source: '192.168.1.52', port: 80 })],
-    ['another VM of the site → Serena\'s own address', false, admits(twoVms, 'serena', { dest: '192.168.1.51', source: '192.168.1.61' })],
+    ["admin → SSH by the slot's own address", true, admits(twoVms, 'serena', { dest: '192.168.1.51', port: 22, source: '192.168.1.10' })],
+    ["Serena's peer slot → 443", true, admits(twoVms, 'serena', { dest: '192.168.1.51', source: '192.168.1.52' })],
+    ["Serena's peer slot → 80", false, admits(twoVms, 'serena', { dest: '192.168.1.51', source: '192.168.1.52', port: 80 })],
+    ["another VM of the site → Serena's own address", false, admits(twoVms, 'serena', { dest: '192.168.1.51', source: '192.168.1.61' })],
     ['anywhere → Serena itself, past nginx', false, admits(twoVms, 'serena', { ...serena, port: 9121 })],
     ['anywhere → SSH', false, admits(twoVms, 'serena', { ...serena, port: 22 })],
     ['admin → SSH', true, admits(twoVms, 'serena', { ...serena, port: 22, source: '192.168.1.10' })],
@@ -109,27 +217,57 @@ describe('the table of the design', () => {
     ['anywhere → Grafana, both roles on one VM', false, admits(oneVm, 'serena', { ...serena, port: 8443 })],
     ['anywhere → the logging VM, 443', false, admits(twoVms, 'logging', { dest: '192.168.1.60' })],
     ['a VM of the site → Loki push', true, admits(twoVms, 'logging', { ...push, source: '192.168.1.52' })],
-    ['the logging VM\'s peer slot → its service address', false, admits(twoVms, 'logging', { dest: '192.168.1.60', source: '192.168.1.62' })],
+    [
+      "the logging VM's peer slot → its service address",
+      false,
+      admits(twoVms, 'logging', { dest: '192.168.1.60', source: '192.168.1.62' }),
+    ],
     ['the peer slot → 443', true, admits(twoVms, 'logging', { dest: '192.168.1.61', source: '192.168.1.62' })],
     ['out to the LAN', false, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '192.168.1.77' })],
     ['out to Proxmox', false, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '192.168.1.5', port: 8006 })],
     ['out to the world', false, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '198.51.100.1' })],
     ['out to what the site lists', true, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '140.82.121.3' })],
-    ['out to DNS', true, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '192.168.1.1', protocol: 'udp', port: 53 })],
-    ['out to another DNS', false, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '8.8.8.8', protocol: 'udp', port: 53 })],
+    [
+      'out to DNS',
+      true,
+      admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '192.168.1.1', protocol: 'udp', port: 53 }),
+    ],
+    [
+      'out to another DNS',
+      false,
+      admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '8.8.8.8', protocol: 'udp', port: 53 }),
+    ],
     ['out to Loki push', true, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '192.168.1.60', port: 8443 })],
-    ['out to any NTP, none listed', false, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '198.51.100.1', protocol: 'udp', port: 123 })],
-    ['out to the NTP server that is listed', true, admits(withNtp, 'serena', { direction: 'out', source: '192.168.1.51', dest: '192.168.1.3', protocol: 'udp', port: 123 })],
-    ['out to another NTP than listed', false, admits(withNtp, 'serena', { direction: 'out', source: '192.168.1.51', dest: '198.51.100.1', protocol: 'udp', port: 123 })],
-    ['out under another\'s address', false, admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.61', dest: '192.168.1.1', protocol: 'udp', port: 53 })]
-  ])('%s: %s', (_what, expected, admitted) => { expect(admitted).toBe(expected) })
+    [
+      'out to any NTP, none listed',
+      false,
+      admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.51', dest: '198.51.100.1', protocol: 'udp', port: 123 }),
+    ],
+    [
+      'out to the NTP server that is listed',
+      true,
+      admits(withNtp, 'serena', { direction: 'out', source: '192.168.1.51', dest: '192.168.1.3', protocol: 'udp', port: 123 }),
+    ],
+    [
+      'out to another NTP than listed',
+      false,
+      admits(withNtp, 'serena', { direction: 'out', source: '192.168.1.51', dest: '198.51.100.1', protocol: 'udp', port: 123 }),
+    ],
+    [
+      "out under another's address",
+      false,
+      admits(twoVms, 'serena', { direction: 'out', source: '192.168.1.61', dest: '192.168.1.1', protocol: 'udp', port: 53 }),
+    ],
+  ])('%s: %s', (_what, expected, admitted) => {
+    expect(admitted).toBe(expected)
+  })
 
   test('Proxmox drops what no rule names, and takes no other MAC address', () => {
     expect(proxmoxFirewallOptions).toMatchObject({ enabled: true, inputPolicy: 'DROP', outputPolicy: 'DROP', macfilter: true })
   })
 })
 
-test('the guest\'s table is replaced as a whole, and no other table is named', () => {
+test("the guest's table is replaced as a whole, and no other table is named", () => {
   const text = nftables(vmFlows(twoVms, 'serena', 'blue'))
   expect(text.split('\n').slice(0, 3)).toEqual(['table inet golden', 'delete table inet golden', 'table inet golden {'])
   expect(text).not.toMatch(/flush/)
@@ -138,8 +276,17 @@ test('the guest\'s table is replaced as a whole, and no other table is named', (
 
 /** A network namespace to try it in, and nft. */
 const canLoad = spawnSync('unshare', ['-n', 'nft', 'list', 'tables']).status === 0
-test.skipIf(!canLoad)('nft takes it, twice in a row, and leaves Docker\'s tables alone (needs nft and root)', () => {
+test.skipIf(!canLoad)("nft takes it, twice in a row, and leaves Docker's tables alone (needs nft and root)", () => {
   const text = nftables(vmFlows(twoVms, 'logging', 'green'))
-  const listed = execFileSync('unshare', ['-n', 'sh', '-ec', 'nft add table ip docker_like; t=$(mktemp); cat > "$t"; nft -c -f "$t"; nft -f "$t"; nft -f "$t"; rm "$t"; nft list tables'], { input: text, encoding: 'utf8' })
+  const listed = execFileSync(
+    'unshare',
+    [
+      '-n',
+      'sh',
+      '-ec',
+      'nft add table ip docker_like; t=$(mktemp); cat > "$t"; nft -c -f "$t"; nft -f "$t"; nft -f "$t"; rm "$t"; nft list tables',
+    ],
+    { input: text, encoding: 'utf8' },
+  )
   expect(listed.trim().split('\n')).toEqual(['table ip docker_like', 'table inet golden'])
 })

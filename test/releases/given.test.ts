@@ -3,7 +3,16 @@ import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { differs } from '../../rollout/edits.ts'
-import { certificatesOf, certificateWarnings, changedSince, givenKey, givenOf, readGivenKey, refuseOtherSeed, seedTag } from '../../releases/given.ts'
+import {
+  certificatesOf,
+  certificateWarnings,
+  changedSince,
+  givenKey,
+  givenOf,
+  readGivenKey,
+  refuseOtherSeed,
+  seedTag,
+} from '../../releases/given.ts'
 import { updatePins } from '../../releases/pins.ts'
 import { readSeedSecrets, removeStraySeeds, secretDifferences } from '../../releases/seed.ts'
 import { readStatus } from '../../rollout/status.ts'
@@ -43,7 +52,7 @@ async function withOtherPassword<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-test('the key is its owner\'s alone, made once, and what is in the pin tells nothing without it', async () => {
+test("the key is its owner's alone, made once, and what is in the pin tells nothing without it", async () => {
   expect((await stat(join(t.folder, 'secrets', 'release-key'))).mode & 0o777).toBe(0o600)
   expect(await givenKey(t.folder)).toEqual(key)
   const secrets = await readSeedSecrets(t.site, t.folder, old)
@@ -55,7 +64,10 @@ test('the key is its owner\'s alone, made once, and what is in the pin tells not
 })
 
 test('a pin with digests reads back, and is no difference by itself', () => {
-  expect(parseDeployment(renderDeployment({ schema: 1, groups: { all: { slots: { blue: release }, active: 'blue' } } }))).toMatchObject({ ok: true, deployment: { groups: { all: { slots: { blue: { given: release.given } } } } } })
+  expect(parseDeployment(renderDeployment({ schema: 1, groups: { all: { slots: { blue: release }, active: 'blue' } } }))).toMatchObject({
+    ok: true,
+    deployment: { groups: { all: { slots: { blue: { given: release.given } } } } },
+  })
   expect(differs(t.site, 'all', 'blue', release)).toBe(false)
 })
 
@@ -64,13 +76,26 @@ test('a changed password is a difference that status names, and client says that
   await updatePins(t.folder, 'all', () => ({ dataDisk: 'made', depot: 9010, active: 'blue', slots: { blue: release } }))
   const show = async (): Promise<string> => {
     let shown = ''
-    await client.run({ flags: { 'show-password': true }, arguments: ['cursor'], env: { GOLDEN_SITE: t.folder }, progress: t.options().progress, json: false, signal: new AbortController().signal, result: (text) => { shown = text } })
+    await client.run({
+      flags: { 'show-password': true },
+      arguments: ['cursor'],
+      env: { GOLDEN_SITE: t.folder },
+      progress: t.options().progress,
+      json: false,
+      signal: new AbortController().signal,
+      result: (text) => {
+        shown = text
+      },
+    })
     return shown
   }
   expect(await secretDifferences(t.site, t.folder, 'all', release)).toEqual([])
   expect(await show()).not.toContain('is not the one')
   await withOtherPassword(async () => {
-    expect((await readStatus(t.options())).groups['all']).toMatchObject({ siteDiffers: true, differences: [expect.stringMatching(new RegExp(`the password of ${user} .*golden destroy all`))] })
+    expect((await readStatus(t.options())).groups['all']).toMatchObject({
+      siteDiffers: true,
+      differences: [expect.stringMatching(new RegExp(`the password of ${user} .*golden destroy all`))],
+    })
     expect(await show()).toMatch(/is not the one that the VM has.*golden destroy all/)
   })
   await updatePins(t.folder, 'all', () => undefined)
@@ -80,22 +105,34 @@ test('a lost seed is made again only if it is the same, and not where nobody can
   await expect(refuseOtherSeed(t.folder, 'all', release, await readSeedSecrets(t.site, t.folder, release))).resolves.toBeUndefined()
   await withOtherPassword(async () => {
     const secrets = await readSeedSecrets(t.site, t.folder, release)
-    await expect(refuseOtherSeed(t.folder, 'all', release, secrets)).rejects.toMatchObject({ code: 'seed-differs', message: expect.stringContaining('the password of') })
-    await expect(refuseOtherSeed(t.folder, 'all', old, secrets)).rejects.toMatchObject({ code: 'seed-differs', message: expect.stringContaining('of an earlier version') })
+    await expect(refuseOtherSeed(t.folder, 'all', release, secrets)).rejects.toMatchObject({
+      code: 'seed-differs',
+      message: expect.stringContaining('the password of'),
+    })
+    await expect(refuseOtherSeed(t.folder, 'all', old, secrets)).rejects.toMatchObject({
+      code: 'seed-differs',
+      message: expect.stringContaining('of an earlier version'),
+    })
     expect(changedSince(release, Buffer.alloc(32), secrets)).toBeUndefined()
   })
   const other = { ...release, given: { ...release.given!, key: '0'.repeat(16) } }
-  await expect(refuseOtherSeed(t.folder, 'all', other, await readSeedSecrets(t.site, t.folder, release))).rejects.toMatchObject({ code: 'seed-differs', message: expect.stringContaining('release-key') })
+  await expect(refuseOtherSeed(t.folder, 'all', other, await readSeedSecrets(t.site, t.folder, release))).rejects.toMatchObject({
+    code: 'seed-differs',
+    message: expect.stringContaining('release-key'),
+  })
 })
 
 test('certificates have their days, and a warning with what mends it from 30 days on', () => {
   const certificates = certificatesOf(release.given, new Date())
-  expect(certificates.map(({ name }) => name)).toEqual(['the site\'s CA', 'the public certificate', 'the logging certificate'])
+  expect(certificates.map(({ name }) => name)).toEqual(["the site's CA", 'the public certificate', 'the logging certificate'])
   expect(certificateWarnings('all', undefined, certificates)).toEqual([])
   const ends = Date.parse(release.given!.ends['the public certificate']!)
   const at = (days: number): string[] => certificateWarnings('all', undefined, certificatesOf(release.given, new Date(ends - days * day)))
   expect(at(31)).toEqual([])
-  expect(at(30)).toEqual([expect.stringMatching(/^the public certificate that the VM has ends in 30 days .*golden init.*golden destroy all/), expect.stringContaining('logging')])
+  expect(at(30)).toEqual([
+    expect.stringMatching(/^the public certificate that the VM has ends in 30 days .*golden init.*golden destroy all/),
+    expect.stringContaining('logging'),
+  ])
   expect(at(-2)[0]).toContain('has ended')
   expect(certificateWarnings('all', 'own.pem', certificatesOf(release.given, new Date(ends)))[0]).toContain('put a new one at own.pem')
 })
@@ -103,9 +140,17 @@ test('certificates have their days, and a warning with what mends it from 30 day
 test('of two sites of one name on one storage each removes its own stray seeds only', async () => {
   const { node, storage } = t.site.proxmox
   const own = `seed-9011-${id}${seedTag(key, 'home', 9011, id)}.iso`
-  const others = [`seed-9011-${id}${seedTag(Buffer.alloc(32), 'home', 9011, id)}.iso`, `seed-9011-${id}.iso`, `seed-9012-${id}${seedTag(key, 'home', 9011, id)}.iso`]
-  for (const name of [own, ...others]) await t.proxmox.upload({ node, storage: storage.iso, content: 'iso', filename: name, data: Buffer.from('x') })
-  const left = async (): Promise<string[]> => (await t.proxmox.get<{ volid: string }[]>(`/nodes/${node}/storage/${storage.iso}/content`, { content: 'iso' })).map(({ volid }) => volid.split('/')[1]!).sort()
+  const others = [
+    `seed-9011-${id}${seedTag(Buffer.alloc(32), 'home', 9011, id)}.iso`,
+    `seed-9011-${id}.iso`,
+    `seed-9012-${id}${seedTag(key, 'home', 9011, id)}.iso`,
+  ]
+  for (const name of [own, ...others])
+    await t.proxmox.upload({ node, storage: storage.iso, content: 'iso', filename: name, data: Buffer.from('x') })
+  const left = async (): Promise<string[]> =>
+    (await t.proxmox.get<{ volid: string }[]>(`/nodes/${node}/storage/${storage.iso}/content`, { content: 'iso' }))
+      .map(({ volid }) => volid.split('/')[1]!)
+      .sort()
   await removeStraySeeds(t.proxmox, t.site, node, [9011, 9012], undefined)
   expect(await left()).toEqual([own, ...others].sort())
   await removeStraySeeds(t.proxmox, t.site, node, [9011, 9012], await readGivenKey(t.folder))

@@ -12,16 +12,24 @@ export interface Packet {
 }
 
 const matches = (list: string | undefined, address: string): boolean =>
-  list === undefined || list.split(/\s*,\s*/).some((one) => {
+  list === undefined ||
+  list.split(/\s*,\s*/).some((one) => {
     const network = parseNetwork(one)
     if (network === undefined) throw new Error(`not an address: ${one}`)
     return contains(network, address)
   })
 
 /** Proxmox: first match wins, else the policy, which is DROP both ways. */
-export const proxmoxAdmits = (rules: readonly ProxmoxRule[], packet: Packet): boolean => rules.some((rule) =>
-  rule.enabled && rule.type === packet.direction && rule.proto === packet.protocol && rule.dport.split(',').includes(String(packet.port)) &&
-  matches(rule.source, packet.source) && matches(rule.dest, packet.dest))
+export const proxmoxAdmits = (rules: readonly ProxmoxRule[], packet: Packet): boolean =>
+  rules.some(
+    (rule) =>
+      rule.enabled &&
+      rule.type === packet.direction &&
+      rule.proto === packet.protocol &&
+      rule.dport.split(',').includes(String(packet.port)) &&
+      matches(rule.source, packet.source) &&
+      matches(rule.dest, packet.dest),
+  )
 
 export interface NftPacket extends Omit<Packet, 'direction'> {
   readonly chain: 'input' | 'output' | 'forward'
@@ -47,7 +55,11 @@ export function nftAdmits(text: string, packet: NftPacket): boolean {
 
 function judge(rule: string, packet: NftPacket): boolean | undefined {
   const words = rule.replace(/ comment "[^"]*"$/, '').match(/\{[^}]*\}|"[^"]*"|\S+/g) ?? []
-  const items = (word: string | undefined): string[] => (word ?? '').replace(/^\{\s*|\s*\}$/g, '').split(/\s*,\s*/).map((item) => item.replaceAll('"', ''))
+  const items = (word: string | undefined): string[] =>
+    (word ?? '')
+      .replace(/^\{\s*|\s*\}$/g, '')
+      .split(/\s*,\s*/)
+      .map((item) => item.replaceAll('"', ''))
   for (let at = 0; at < words.length; at++) {
     const word = words[at]
     if (word === 'accept') return true

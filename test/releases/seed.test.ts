@@ -20,11 +20,20 @@ const folder = await mkdtemp(join(tmpdir(), 'seed-'))
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
 const site = exampleSite((input) => {
-  input['serena'].users = [{ name: 'me', password: { kind: 'file', path: 'secrets/users/me' } }, { name: 'you', password: { kind: 'env', name: 'YOURS' } }]
-  input['groups'].logging = { roles: ['logging'], service: '192.168.1.60', depot: 9300, slots: { blue: { vmid: 9301, address: '192.168.1.61' }, green: { vmid: 9302, address: '192.168.1.62' } } }
+  input['serena'].users = [
+    { name: 'me', password: { kind: 'file', path: 'secrets/users/me' } },
+    { name: 'you', password: { kind: 'env', name: 'YOURS' } },
+  ]
+  input['groups'].logging = {
+    roles: ['logging'],
+    service: '192.168.1.60',
+    depot: 9300,
+    slots: { blue: { vmid: 9301, address: '192.168.1.61' }, green: { vmid: 9302, address: '192.168.1.62' } },
+  }
 })
 await initSecrets(site, folder, new Date())
-const releaseOf = (of: Site, group: string) => newRelease(of, group, 'green', { id: '0123456789ab', created: new Date(0), image: { vmid: 9001, name: 'i', fingerprint: 'f' } })
+const releaseOf = (of: Site, group: string) =>
+  newRelease(of, group, 'green', { id: '0123456789ab', created: new Date(0), image: { vmid: 9001, name: 'i', fingerprint: 'f' } })
 const rendered = new Map<string, Promise<Map<string, string>>>()
 /** Of the same site once: a password is dear to hash. */
 const filesOf = (of: Site, group: string): Promise<Map<string, string>> => {
@@ -33,27 +42,47 @@ const filesOf = (of: Site, group: string): Promise<Map<string, string>> => {
   rendered.set(key, made)
   return made
 }
-const render = async (of: Site, group: string): Promise<Map<string, string>> => seedContents(releaseOf(of, group), await readSeedSecrets(of, folder, releaseOf(of, group), { YOURS: 'a secret of yours' }))
+const render = async (of: Site, group: string): Promise<Map<string, string>> =>
+  seedContents(releaseOf(of, group), await readSeedSecrets(of, folder, releaseOf(of, group), { YOURS: 'a secret of yours' }))
 const golden = (files: Map<string, string>, name: keyof typeof seedFiles): string => files.get(`golden/${seedFiles[name]}`) ?? ''
 
 describe('a seed', () => {
   test('has the files of its role, and no others', async () => {
     const everybody = ['seed', 'firewall', 'siteCa', 'sshHostKey', 'sshHostKeyPublic', 'lokiPushPassword'] as const
-    const names = (keys: readonly (keyof typeof seedFiles)[]): string[] => ['meta-data', 'network-config', 'user-data', ...keys.map((key) => `golden/${seedFiles[key]}`)].sort()
-    expect([...(await filesOf(site, 'serena')).keys()].sort()).toEqual(names([...everybody, 'publicCertificate', 'publicKey', 'serenaUsers']))
-    expect([...(await filesOf(site, 'logging')).keys()].sort()).toEqual(names([...everybody, 'loggingCertificate', 'loggingKey', 'lokiUsers', 'grafanaAdminPassword']))
+    const names = (keys: readonly (keyof typeof seedFiles)[]): string[] =>
+      ['meta-data', 'network-config', 'user-data', ...keys.map((key) => `golden/${seedFiles[key]}`)].sort()
+    expect([...(await filesOf(site, 'serena')).keys()].sort()).toEqual(
+      names([...everybody, 'publicCertificate', 'publicKey', 'serenaUsers']),
+    )
+    expect([...(await filesOf(site, 'logging')).keys()].sort()).toEqual(
+      names([...everybody, 'loggingCertificate', 'loggingKey', 'lokiUsers', 'grafanaAdminPassword']),
+    )
   })
 
-  test('matches the NIC by its MAC address and gives it the slot\'s address; no IPv6, no DHCP', async () => {
-    const { ethernets: { eth0 } } = parse((await filesOf(site, 'serena')).get('network-config') ?? '')
-    expect(eth0).toMatchObject({ match: { macaddress: macOf(9202, '192.168.1.52').toLowerCase() }, 'set-name': 'eth0', dhcp4: false, dhcp6: false, 'link-local': [], addresses: ['192.168.1.52/24'], routes: [{ to: '0.0.0.0/0', via: '192.168.1.1' }] })
+  test("matches the NIC by its MAC address and gives it the slot's address; no IPv6, no DHCP", async () => {
+    const {
+      ethernets: { eth0 },
+    } = parse((await filesOf(site, 'serena')).get('network-config') ?? '')
+    expect(eth0).toMatchObject({
+      match: { macaddress: macOf(9202, '192.168.1.52').toLowerCase() },
+      'set-name': 'eth0',
+      dhcp4: false,
+      dhcp6: false,
+      'link-local': [],
+      addresses: ['192.168.1.52/24'],
+      routes: [{ to: '0.0.0.0/0', via: '192.168.1.1' }],
+    })
   })
 
-  test.skipIf(noRoot)('is valid to cloud-init (needs root and the lab\'s Debian root in the cache)', async () => {
+  test.skipIf(noRoot)("is valid to cloud-init (needs root and the lab's Debian root in the cache)", async () => {
     const place = await mkdtemp(join(tmpdir(), 'nocloud-'))
     try {
       for (const [name, content] of await filesOf(site, 'logging')) if (!name.includes('/')) await writeFile(join(place, name), content)
-      const { stdout } = await inRoot({ folder: rootFolder }, ['sh', '-ec', 'cloud-init schema -c /seed/user-data -t cloud-config; cloud-init schema -c /seed/network-config -t network-config'], { binds: [{ from: place, to: '/seed' }] })
+      const { stdout } = await inRoot(
+        { folder: rootFolder },
+        ['sh', '-ec', 'cloud-init schema -c /seed/user-data -t cloud-config; cloud-init schema -c /seed/network-config -t network-config'],
+        { binds: [{ from: place, to: '/seed' }] },
+      )
       expect(stdout.trim().split('\n')).toEqual(['Valid schema /seed/user-data', 'Valid schema /seed/network-config'])
     } finally {
       await rm(place, { recursive: true })
@@ -77,7 +106,11 @@ describe('a seed', () => {
 
   test('has passwords as scrypt with a salt of its own each, that golden-auth knows', async () => {
     const text = golden(await filesOf(site, 'serena'), 'serenaUsers')
-    expect(text.split('\n').map((line) => line.split('$').slice(0, 3).join('$'))).toEqual(['me:$scrypt$ln=14,r=8,p=5', 'you:$scrypt$ln=14,r=8,p=5', ''])
+    expect(text.split('\n').map((line) => line.split('$').slice(0, 3).join('$'))).toEqual([
+      'me:$scrypt$ln=14,r=8,p=5',
+      'you:$scrypt$ln=14,r=8,p=5',
+      '',
+    ])
     const users = parseUsers(text)
     expect(users.get('me')?.salt).not.toEqual(users.get('you')?.salt)
     expect(await verifyPassword(Buffer.from('a secret of yours'), users.get('you')!)).toBe(true)
@@ -87,11 +120,17 @@ describe('a seed', () => {
   test('brings the firewall of its own slot, and tells where logs go', async () => {
     const files = await filesOf(site, 'serena')
     expect(golden(files, 'firewall')).toBe(nftables(releaseOf(site, 'serena').flows))
-    expect(JSON.parse(golden(files, 'seed'))).toMatchObject({ slot: 'green', peer: '192.168.1.51', loki: { host: '192.168.1.60', port: 8443, user: 'promtail' } })
+    expect(JSON.parse(golden(files, 'seed'))).toMatchObject({
+      slot: 'green',
+      peer: '192.168.1.51',
+      loki: { host: '192.168.1.60', port: 8443, user: 'promtail' },
+    })
   })
 
   test('of a site without logging knows nothing of it', async () => {
-    const alone = exampleSite((input) => { input['serena'].users = site.serena.users })
+    const alone = exampleSite((input) => {
+      input['serena'].users = site.serena.users
+    })
     const files = await filesOf(alone, 'serena')
     expect(files.has(`golden/${seedFiles.lokiPushPassword}`)).toBe(false)
     expect(JSON.parse(golden(files, 'seed'))).not.toHaveProperty('loki')
@@ -102,6 +141,10 @@ describe('a seed', () => {
   })
 
   test('names the file of a secret that is missing, and the verb that makes it', async () => {
-    await expect(readSeedSecrets(site, '/nonexistent', releaseOf(site, 'serena'), {})).rejects.toMatchObject({ code: 'secret-unavailable', message: expect.stringContaining('/nonexistent/secrets/'), hint: expect.stringContaining('golden init') })
+    await expect(readSeedSecrets(site, '/nonexistent', releaseOf(site, 'serena'), {})).rejects.toMatchObject({
+      code: 'secret-unavailable',
+      message: expect.stringContaining('/nonexistent/secrets/'),
+      hint: expect.stringContaining('golden init'),
+    })
   })
 })

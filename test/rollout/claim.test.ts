@@ -7,7 +7,9 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { claimHeld, claimSite, claimSiteForHook } from '../../rollout/claim.ts'
 
 let folder: string
-beforeEach(async () => { folder = await mkdtemp(join(tmpdir(), 'golden-claim-')) })
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'golden-claim-'))
+})
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
 const never = new AbortController().signal
@@ -20,13 +22,22 @@ function running(what: string): { begun: Promise<void>; end(): Promise<void> } {
     begun.resolve()
     return end.promise
   })
-  return { begun: begun.promise, end: () => { end.resolve(); return all } }
+  return {
+    begun: begun.promise,
+    end: () => {
+      end.resolve()
+      return all
+    },
+  }
 }
 
 test('while one run is at it, another is refused at once and says why; afterwards it goes on, also when the first one failed', async () => {
   const first = running('deploy')
   await first.begun
-  await expect(claimSite(folder, 'destroy', async () => {})).rejects.toMatchObject({ code: 'deploy-in-progress', message: expect.stringMatching(/"golden destroy" has to wait.*process \d+/) })
+  await expect(claimSite(folder, 'destroy', async () => {})).rejects.toMatchObject({
+    code: 'deploy-in-progress',
+    message: expect.stringMatching(/"golden destroy" has to wait.*process \d+/),
+  })
   await first.end()
   await expect(claimSite(folder, 'destroy', () => Promise.reject(new Error('broken')))).rejects.toThrow('broken')
   expect(await claimSite(folder, 'deploy', async () => 'done')).toBe('done')
@@ -65,7 +76,10 @@ test('after a run was killed, the next one waits for the engine that it left at 
       })`
     expect(() => execFileSync(process.execPath, ['--input-type=module-typescript', '-e', program], { stdio: 'ignore' })).toThrow()
     for (let times = 0; times < 2; times++) {
-      await expect(claimSite(folder, 'deploy', async () => {})).rejects.toMatchObject({ code: 'deploy-in-progress', message: expect.stringContaining(`process ${engine.pid}`) })
+      await expect(claimSite(folder, 'deploy', async () => {})).rejects.toMatchObject({
+        code: 'deploy-in-progress',
+        message: expect.stringContaining(`process ${engine.pid}`),
+      })
     }
     const closed = once(engine, 'close')
     engine.kill('SIGKILL')

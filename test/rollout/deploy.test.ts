@@ -30,19 +30,27 @@ describe('a site with a VM for each role', () => {
 
   const isos = async (): Promise<string[]> => {
     const { node, storage } = t.site.proxmox
-    return (await t.proxmox.get<{ volid: string }[]>(`/nodes/${node}/storage/${storage.iso}/content`, { content: 'iso' })).map((one) => one.volid)
+    return (await t.proxmox.get<{ volid: string }[]>(`/nodes/${node}/storage/${storage.iso}/content`, { content: 'iso' })).map(
+      (one) => one.volid,
+    )
   }
   const configOf = (vmid: number): Promise<Record<string, unknown>> => t.root.get(`/nodes/pve/qemu/${vmid}/config`)
   const place = async (group: string) => diskPlace(await observeGroup(t.proxmox, placesOf(t.site, group, undefined)))
-  const vmids = async (): Promise<number[]> => (await t.root.get<{ vmid: number }[]>('/cluster/resources', { type: 'vm' })).map((one) => one.vmid).sort()
+  const vmids = async (): Promise<number[]> =>
+    (await t.root.get<{ vmid: number }[]>('/cluster/resources', { type: 'vm' })).map((one) => one.vmid).sort()
   const secrets = (): string[] => {
     const folder = join(t.folder, 'secrets')
     return readdirSync(folder, { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile() && !/\.pem$|\.pub$/.test(entry.name)).map((entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8').trim().split('\n')[Number(entry.name.endsWith('.key'))] ?? '')
+      .filter((entry) => entry.isFile() && !/\.pem$|\.pub$/.test(entry.name))
+      .map(
+        (entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8').trim().split('\n')[Number(entry.name.endsWith('.key'))] ?? '',
+      )
   }
   /** Everything that a deployment leaves on this computer outside of secrets/. */
   const leftBehind = async (): Promise<string> => {
-    const files = (await readdir(t.folder, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile() && !entry.parentPath.includes('/secrets') && !entry.parentPath.includes('.terraform'))
+    const files = (await readdir(t.folder, { recursive: true, withFileTypes: true })).filter(
+      (entry) => entry.isFile() && !entry.parentPath.includes('/secrets') && !entry.parentPath.includes('.terraform'),
+    )
     return (await Promise.all(files.map((entry) => readFile(join(entry.parentPath, entry.name), 'latin1')))).join('\n')
   }
 
@@ -53,12 +61,15 @@ describe('a site with a VM for each role', () => {
 
   test('an image that would misread the seed gets none', async () => {
     await t.addImage(9002, undefined, 1)
-    await expect(deploy(t.options())).rejects.toMatchObject({ code: 'image-of-other-version', hint: expect.stringContaining('golden bake') })
+    await expect(deploy(t.options())).rejects.toMatchObject({
+      code: 'image-of-other-version',
+      hint: expect.stringContaining('golden bake'),
+    })
     expect(await readPins(t.folder)).toEqual({ schema: 1, groups: {} })
     await t.root.task(await t.root.del<string>('/nodes/pve/qemu/9002'))
   })
 
-  test('a VMID of somebody else\'s VM is named and not touched', async () => {
+  test("a VMID of somebody else's VM is named and not touched", async () => {
     await t.addImage(9001)
     await t.root.task(await t.root.post<string>('/nodes/pve/qemu', { vmid: 9011, name: 'somebody', memory: 64 }))
     await expect(deploy(t.options())).rejects.toMatchObject({ code: 'vmid-taken', message: expect.stringContaining('9011') })
@@ -67,8 +78,10 @@ describe('a site with a VM for each role', () => {
   })
 
   // On LVM-thin, where volumes' names have no ending, the provider looks at each of them; on a directory it does not.
-  test('without Datastore.Audit where disks live the provider can\'t read the VM that it has made; with it everything can be taken back', async () => {
-    const { role: name } = privilegeTable({ ...placeOf(t.site), pool: t.site.proxmox.pool, depotPool: t.site.proxmox.depotPool }).find(({ role }) => role.startsWith('GoldenDisks')) ?? { role: '' }
+  test("without Datastore.Audit where disks live the provider can't read the VM that it has made; with it everything can be taken back", async () => {
+    const { role: name } = privilegeTable({ ...placeOf(t.site), pool: t.site.proxmox.pool, depotPool: t.site.proxmox.depotPool }).find(
+      ({ role }) => role.startsWith('GoldenDisks'),
+    ) ?? { role: '' }
     const role = (privs: string): Promise<unknown> => t.root.put(`/access/roles/${name}`, { privs })
     const before = await vmids()
     await role('Datastore.AllocateSpace')
@@ -83,19 +96,58 @@ describe('a site with a VM for each role', () => {
   test('the first deployment: logging first, new disks formatted, everything healthy', async () => {
     const { progress, environment } = t.options()
     // Between plan and apply, while the plan is there: as text, for a plan is compressed.
-    const readPlan = (stack: string): string => execFileSync('tofu', ['show', '-json', 'golden.tfplan'], { cwd: join(t.folder, 'state/cdktf.out/stacks', stack), env: { ...process.env, ...environment }, encoding: 'utf8' })
-    const reading = { ...progress, step: <T>(title: string, work: (note: (text: string) => void) => Promise<T>): Promise<T> => progress.step(title, (note) => work((text) => {
-      note(text)
-      if (/^\d+ changes$/.test(text)) plans.push(readPlan(title.replace('deploy ', '')))
-    })) }
-    expect(await deploy(t.options({ progress: reading }))).toMatchObject([{ group: 'logging', outcome: 'deployed', slot: 'blue' }, { group: 'serena', outcome: 'deployed', slot: 'blue' }])
-    expect(t.world.calls).toEqual(['home-logging-blue format', 'home-logging-blue activate', 'home-serena-blue format', 'home-serena-blue activate'])
+    const readPlan = (stack: string): string =>
+      execFileSync('tofu', ['show', '-json', 'golden.tfplan'], {
+        cwd: join(t.folder, 'state/cdktf.out/stacks', stack),
+        env: { ...process.env, ...environment },
+        encoding: 'utf8',
+      })
+    const reading = {
+      ...progress,
+      step: <T>(title: string, work: (note: (text: string) => void) => Promise<T>): Promise<T> =>
+        progress.step(title, (note) =>
+          work((text) => {
+            note(text)
+            if (/^\d+ changes$/.test(text)) plans.push(readPlan(title.replace('deploy ', '')))
+          }),
+        ),
+    }
+    expect(await deploy(t.options({ progress: reading }))).toMatchObject([
+      { group: 'logging', outcome: 'deployed', slot: 'blue' },
+      { group: 'serena', outcome: 'deployed', slot: 'blue' },
+    ])
+    expect(t.world.calls).toEqual([
+      'home-logging-blue format',
+      'home-logging-blue activate',
+      'home-serena-blue format',
+      'home-serena-blue activate',
+    ])
     const status = await readStatus(t.options())
-    expect(status).toMatchObject({ healthy: true, groups: { serena: { activeSlot: 'blue', health: 'healthy', urls: { sse: expect.stringMatching(/^https:\/\/localhost:\d+\/sse$/) } }, logging: { health: 'healthy' } } })
+    expect(status).toMatchObject({
+      healthy: true,
+      groups: {
+        serena: { activeSlot: 'blue', health: 'healthy', urls: { sse: expect.stringMatching(/^https:\/\/localhost:\d+\/sse$/) } },
+        logging: { health: 'healthy' },
+      },
+    })
     const config = await configOf(9011)
-    expect(config).toMatchObject({ name: 'home-serena-blue', protection: 1, onboot: 1, scsi1: expect.stringContaining('serial=golden-data'), net0: expect.stringMatching(/BC:24:11:.*firewall=1/) })
+    expect(config).toMatchObject({
+      name: 'home-serena-blue',
+      protection: 1,
+      onboot: 1,
+      scsi1: expect.stringContaining('serial=golden-data'),
+      net0: expect.stringMatching(/BC:24:11:.*firewall=1/),
+    })
     const rules = await t.root.get<{ type: string; dport: string; dest?: string }[]>('/nodes/pve/qemu/9011/firewall/rules')
-    expect(rules.map((rule) => `${rule.type} ${rule.dport}`).sort()).toEqual(['in 22', 'in 443', 'in 80,443', 'out 443', 'out 53', 'out 53', 'out 8443'])
+    expect(rules.map((rule) => `${rule.type} ${rule.dport}`).sort()).toEqual([
+      'in 22',
+      'in 443',
+      'in 80,443',
+      'out 443',
+      'out 53',
+      'out 53',
+      'out 8443',
+    ])
     expect(await t.root.get('/nodes/pve/qemu/9011/firewall/options')).toMatchObject({ enable: 1, policy_in: 'DROP', policy_out: 'DROP' })
     expect((await isos()).length).toBe(2)
     expect((await readPins(t.folder)).groups['serena']).toMatchObject({ dataDisk: 'made', active: 'blue' })
@@ -114,7 +166,10 @@ describe('a site with a VM for each role', () => {
   })
 
   test('a second deployment, and one after an edit of the site, change nothing', async () => {
-    expect(await deploy(t.options())).toMatchObject([{ outcome: 'unchanged', siteDiffers: false }, { outcome: 'unchanged', siteDiffers: false }])
+    expect(await deploy(t.options())).toMatchObject([
+      { outcome: 'unchanged', siteDiffers: false },
+      { outcome: 'unchanged', siteDiffers: false },
+    ])
     const site = structuredClone(t.site)
     site.groups['serena']!.memoryMiB += 512
     site.network.outgoing.push({ to: '140.82.112.0/20', port: 443, protocol: 'tcp' })
@@ -130,7 +185,10 @@ describe('a site with a VM for each role', () => {
     const edited = JSON.parse(before)
     edited.groups.serena.slots.blue.vm.memoryMiB += 1024
     await writeFile(file, JSON.stringify(edited))
-    await expect(deploy(t.options())).rejects.toMatchObject({ code: 'plan-refused', message: expect.stringContaining('A running slot is never edited') })
+    await expect(deploy(t.options())).rejects.toMatchObject({
+      code: 'plan-refused',
+      message: expect.stringContaining('A running slot is never edited'),
+    })
     await writeFile(file, before)
     expect((await readStatus(t.options())).healthy).toBe(true)
   })
@@ -138,15 +196,20 @@ describe('a site with a VM for each role', () => {
   test('another build of the provider is as good', async () => {
     const { environment } = t.options()
     const { config, remove } = await otherProvider(t, environment['TF_CLI_CONFIG_FILE'] ?? '')
-    expect(await deploy(t.options({ environment: { ...environment, TF_CLI_CONFIG_FILE: config } }))).toMatchObject([{ outcome: 'unchanged' }, { outcome: 'unchanged' }])
+    expect(await deploy(t.options({ environment: { ...environment, TF_CLI_CONFIG_FILE: config } }))).toMatchObject([
+      { outcome: 'unchanged' },
+      { outcome: 'unchanged' },
+    ])
     expect(await deploy(t.options())).toMatchObject([{ outcome: 'unchanged' }, { outcome: 'unchanged' }])
     await remove()
   })
 
-  test('a destroy whose engine can\'t begin has stopped nothing', async () => {
+  test("a destroy whose engine can't begin has stopped nothing", async () => {
     const { environment } = t.options()
     const before = t.world.calls.length
-    await expect(destroy(t.options({ environment: { ...environment, TF_CLI_CONFIG_FILE: '/nonexistent' } }))).rejects.toMatchObject({ code: 'engine-init-failed' })
+    await expect(destroy(t.options({ environment: { ...environment, TF_CLI_CONFIG_FILE: '/nonexistent' } }))).rejects.toMatchObject({
+      code: 'engine-init-failed',
+    })
     expect(t.world.calls.slice(before)).toEqual([])
     expect((await readStatus(t.options())).healthy).toBe(true)
     expect(await deploy(t.options())).toMatchObject([{ outcome: 'unchanged' }, { outcome: 'unchanged' }])
@@ -159,15 +222,23 @@ describe('a site with a VM for each role', () => {
     await t.root.put('/nodes/pve/qemu/9001/config', { tags: String(tags) })
   })
 
-  test('data can\'t be deleted while it is in use, nor a depot unprotected with the token', async () => {
+  test("data can't be deleted while it is in use, nor a depot unprotected with the token", async () => {
     await expect(deleteData(t.options(), 'serena')).rejects.toMatchObject({ code: 'data-in-use' })
     await expect(t.proxmox.put('/nodes/pve/qemu/9010/config', { protection: 0 })).rejects.toMatchObject({ status: 403 })
   })
 
   test('destroy takes the VMs, seeds and pins away and keeps the data in the depots', async () => {
     const before = t.world.calls.length
-    expect(await destroy(t.options())).toMatchObject([{ group: 'serena', outcome: 'destroyed', data: { depot: 9010 } }, { group: 'logging', outcome: 'destroyed', data: { depot: 9020 } }])
-    expect(t.world.calls.slice(before)).toEqual(['home-serena-blue drain', 'home-serena-blue yield', 'home-logging-blue drain', 'home-logging-blue yield'])
+    expect(await destroy(t.options())).toMatchObject([
+      { group: 'serena', outcome: 'destroyed', data: { depot: 9010 } },
+      { group: 'logging', outcome: 'destroyed', data: { depot: 9020 } },
+    ])
+    expect(t.world.calls.slice(before)).toEqual([
+      'home-serena-blue drain',
+      'home-serena-blue yield',
+      'home-logging-blue drain',
+      'home-logging-blue yield',
+    ])
     expect(await vmids()).toEqual([9001, 9010, 9020])
     expect(await place('serena')).toMatchObject({ at: 'depot', disk: { key: 'scsi1' } })
     expect(await isos()).toEqual([])
@@ -181,18 +252,34 @@ describe('a site with a VM for each role', () => {
     await deploy(t.options())
     expect(t.world.calls.slice(before)).toEqual(['home-logging-blue activate', 'home-serena-blue activate'])
     expect([...t.world.disks.values()]).toEqual([
-      { formattedBy: 'home-logging-blue', mountedBy: ['home-logging-blue', 'home-logging-blue'] }, { formattedBy: 'home-serena-blue', mountedBy: ['home-serena-blue', 'home-serena-blue'] }
+      { formattedBy: 'home-logging-blue', mountedBy: ['home-logging-blue', 'home-logging-blue'] },
+      { formattedBy: 'home-serena-blue', mountedBy: ['home-serena-blue', 'home-serena-blue'] },
     ])
   })
 
   test('a plain cdktn destroy hands the data back first', async () => {
     const outdir = join(t.folder, 'cdktf.out')
-    const cdktn = async (...args: string[]): Promise<string> => run(join(project, 'node_modules/.bin/cdktn'), args, { ...t.options().environment, GOLDEN_SITE: t.folder, TMPDIR: t.folder, TERRAFORM_BINARY_NAME: join(project, 'scripts/golden-tofu'), CI: '1', CHECKPOINT_DISABLE: '1', CDKTF_LOG_LEVEL: 'error', PATH: `${join(project, 'node_modules/.bin')}:${t.options().environment['PATH']}` })
+    const cdktn = async (...args: string[]): Promise<string> =>
+      run(join(project, 'node_modules/.bin/cdktn'), args, {
+        ...t.options().environment,
+        GOLDEN_SITE: t.folder,
+        TMPDIR: t.folder,
+        TERRAFORM_BINARY_NAME: join(project, 'scripts/golden-tofu'),
+        CI: '1',
+        CHECKPOINT_DISABLE: '1',
+        CDKTF_LOG_LEVEL: 'error',
+        PATH: `${join(project, 'node_modules/.bin')}:${t.options().environment['PATH']}`,
+      })
     const before = t.world.calls.length
     await cdktn('destroy', '*', '--auto-approve', '--output', outdir)
     expect(await vmids()).toEqual([9001, 9010, 9020])
     expect(await place('serena')).toMatchObject({ at: 'depot' })
-    expect(t.world.calls.slice(before)).toEqual(['home-serena-blue drain', 'home-serena-blue yield', 'home-logging-blue drain', 'home-logging-blue yield'])
+    expect(t.world.calls.slice(before)).toEqual([
+      'home-serena-blue drain',
+      'home-serena-blue yield',
+      'home-logging-blue drain',
+      'home-logging-blue yield',
+    ])
   }, 180_000)
 
   test('data is deleted on request, with a VM that is gone afterwards', async () => {
@@ -218,7 +305,10 @@ async function otherProvider(t: RolloutLab, config: string): Promise<{ config: s
 async function run(program: string, args: readonly string[], env: Record<string, string>): Promise<string> {
   const child = spawn(program, args, { cwd: project, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => { output += String(data) })
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (data: Buffer) => {
+      output += String(data)
+    })
   const code = await new Promise<number | null>((resolve, reject) => {
     child.on('error', reject)
     child.on('close', resolve)

@@ -10,12 +10,19 @@ import { watched } from '../set-up.ts'
 import { startOneVm, type OneVm } from './one-vm.ts'
 
 let t: OneVm
-beforeAll(async () => { t = await startOneVm() })
+beforeAll(async () => {
+  t = await startOneVm()
+})
 afterAll(() => t?.close())
 afterEach(() => t.lab.faults.clear())
 
 test('a deployment and its end go on when the API goes away at a clone, at a start, and at a deletion', async () => {
-  for (const [method, path] of [['POST', '/qemu/9001/clone$'], ['POST', '/9011/status/start$'], ['DELETE', '/qemu/9011/?$']] as const) t.lab.faults.order({ request: { method, path }, drop: 'after', awayMs: 1500 })
+  for (const [method, path] of [
+    ['POST', '/qemu/9001/clone$'],
+    ['POST', '/9011/status/start$'],
+    ['DELETE', '/qemu/9011/?$'],
+  ] as const)
+    t.lab.faults.order({ request: { method, path }, drop: 'after', awayMs: 1500 })
   expect(await deploy(t.options())).toMatchObject([{ outcome: 'deployed' }])
   expect((await readStatus(t.options())).healthy).toBe(true)
   expect(await destroy(t.options())).toMatchObject([{ outcome: 'destroyed', data: { depot: 9010 } }])
@@ -25,10 +32,12 @@ test('a deployment and its end go on when the API goes away at a clone, at a sta
 
 /** What runs on behalf of a process. */
 function below(pid: number): number[] {
-  const children = execFileSync('ps', ['-eo', 'pid=,ppid=,args='], { encoding: 'utf8' }).split('\n').flatMap((line) => {
-    const [, child = '', parent = '', args = ''] = /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line) ?? []
-    return Number(parent) === pid && /terraform-provider/.test(args) ? [Number(child)] : []
-  })
+  const children = execFileSync('ps', ['-eo', 'pid=,ppid=,args='], { encoding: 'utf8' })
+    .split('\n')
+    .flatMap((line) => {
+      const [, child = '', parent = '', args = ''] = /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line) ?? []
+      return Number(parent) === pid && /terraform-provider/.test(args) ? [Number(child)] : []
+    })
   return children
 }
 const runs = (pid: number): boolean => /^\s*[^Z\s]/.test(spawnSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' }).stdout)
@@ -38,7 +47,9 @@ test('an engine that is killed leaves no provider, and that is said', async () =
   let providers: number[] = []
   const progress = watched(t.options().progress, (text) => {
     if (providers.length > 0 || !/vm\.blue: Creating/.test(text)) return
-    const { note: { engine } } = JSON.parse(readFileSync(join(t.folder, 'state', 'deploy.json'), 'utf8')) as { note: { engine: { pid: number } } }
+    const {
+      note: { engine },
+    } = JSON.parse(readFileSync(join(t.folder, 'state', 'deploy.json'), 'utf8')) as { note: { engine: { pid: number } } }
     providers = below(engine.pid)
     process.kill(engine.pid, 'SIGKILL')
   })

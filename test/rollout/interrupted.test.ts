@@ -9,11 +9,21 @@ import { readStatus } from '../../rollout/status.ts'
 import { nothing, startOneVm, type OneVm } from './one-vm.ts'
 
 let t: OneVm
-beforeAll(async () => { t = await startOneVm() })
+beforeAll(async () => {
+  t = await startOneVm()
+})
 afterAll(() => t?.close())
 
 test('stopped at whatever step, a first deployment is taken back; the next one succeeds', async () => {
-  const steps = [/check the host/, /release [0-9a-f]+ of image/, /upload the seed/, /vm\.blue: Creating/, /firewall_rules\.blue_rules: Creating/, /blue_activation: Creating/, /activate slot blue/]
+  const steps = [
+    /check the host/,
+    /release [0-9a-f]+ of image/,
+    /upload the seed/,
+    /vm\.blue: Creating/,
+    /firewall_rules\.blue_rules: Creating/,
+    /blue_activation: Creating/,
+    /activate slot blue/,
+  ]
   // So that it is still at it when the last of these is seen.
   t.world.ill.set('home-all-blue', 'starting')
   for (const step of steps) {
@@ -29,7 +39,7 @@ test('stopped at whatever step, a first deployment is taken back; the next one s
 
 test.each([
   ['the clone', { task: { type: 'qmclone' }, reason: 'clone failed: write error: No space left on device' }],
-  ['the seed', { task: { type: 'imgcopy' }, reason: 'error during copy: No space left on device' }]
+  ['the seed', { task: { type: 'imgcopy' }, reason: 'error during copy: No space left on device' }],
 ])('a storage that is full for %s is named, and nothing is left behind', async (_what, fault) => {
   const id = t.lab.faults.order({ ...fault, times: 20 })
   await expect(deploy(t.options())).rejects.toMatchObject({ code: 'storage-full', hint: expect.stringContaining('Make room') })
@@ -49,7 +59,9 @@ test('a storage that is full for the data disk is named, and nothing is left beh
 
 test('two at the same time: one deploys, the other is refused', async () => {
   const outcomes = await Promise.allSettled([deploy(t.options()), deploy(t.options())])
-  expect(outcomes.map((one) => one.status === 'fulfilled' ? one.value[0]?.outcome : (one.reason as { code: string }).code).sort()).toEqual(['deploy-in-progress', 'deployed'])
+  expect(
+    outcomes.map((one) => (one.status === 'fulfilled' ? one.value[0]?.outcome : (one.reason as { code: string }).code)).sort(),
+  ).toEqual(['deploy-in-progress', 'deployed'])
   await destroy(t.options())
 })
 
@@ -63,7 +75,11 @@ test('stopped while destroying, destroy goes on from there', async () => {
 
 test('deleting data that was stopped goes on by the same verb, and every other one says so', async () => {
   await t.stopAt(/take the disk out of the depot/, (options) => deleteData(options, 'all'))
-  for (const verb of [deploy, destroy]) await expect(verb(t.options())).rejects.toMatchObject({ code: 'delete-data-interrupted', hint: expect.stringContaining('golden delete-data all') })
+  for (const verb of [deploy, destroy])
+    await expect(verb(t.options())).rejects.toMatchObject({
+      code: 'delete-data-interrupted',
+      hint: expect.stringContaining('golden delete-data all'),
+    })
   expect(await deleteData(t.options(), 'all')).toMatch(/vm-9011-disk/)
   expect(await t.made()).toEqual(nothing)
   expect(await destroy(t.options())).toMatchObject([{ outcome: 'absent', dataDisk: 'none' }])

@@ -33,29 +33,68 @@ export interface RolloutLab {
 }
 
 /** @param environment variables for the engine; none are needed by tests that do not run it */
-export async function startRolloutLab(environment: Record<string, string> = {}, layout: LabSiteOptions['layout'] = 'two-vms'): Promise<RolloutLab> {
+export async function startRolloutLab(
+  environment: Record<string, string> = {},
+  layout: LabSiteOptions['layout'] = 'two-vms',
+): Promise<RolloutLab> {
   const work = await mkdtemp(join(tmpdir(), 'gr-'))
   const world = newWorld()
-  const lab = await startLab({ stateDir: join(work, 'lab'), driver: 'fake', authDelayMs: 1, createDriver: (options) => createSlotDriver(options, world) })
+  const lab = await startLab({
+    stateDir: join(work, 'lab'),
+    driver: 'fake',
+    authDelayMs: 1,
+    createDriver: (options) => createSlotDriver(options, world),
+  })
   const folder = join(work, 'site')
-  await writeLabSite(folder, labSite(lab.connection, { name: 'home', layout, base: await emptyBase(join(work, 'base.qcow2')), isoPath: join(work, 'iso') }), lab.connection)
+  await writeLabSite(
+    folder,
+    labSite(lab.connection, { name: 'home', layout, base: await emptyBase(join(work, 'base.qcow2')), isoPath: join(work, 'iso') }),
+    lab.connection,
+  )
   const site = await loadSite(folder)
   await initSecrets(site, folder, new Date())
   const { caFile, token, root, proxmox } = await setUp(lab, site, folder)
   await writeFile(join(folder, 'secrets', 'proxmox-token'), `${token.secret}\n`, { mode: 0o600 })
   const { shown, progress } = recorder()
-  const base: DeployOptions = {
-    site, folder, proxmox, token, caFile, environment, progress,
-    signal: new AbortController().signal
-  }
+  const base: DeployOptions = { site, folder, proxmox, token, caFile, environment, progress, signal: new AbortController().signal }
   return {
-    lab, world, site, folder, proxmox, root, shown,
+    lab,
+    world,
+    site,
+    folder,
+    proxmox,
+    root,
+    shown,
     options: (change = {}) => ({ ...base, ...change }),
     async addImage(vmid, built = '2026-11-23T12:00:00.000Z', seed = seedForm) {
       const { node, pool, storage, bridge } = site.proxmox
       const fingerprint = String(vmid).padStart(64, '0')
-      await proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu`, { vmid, name: `golden-home-${fingerprint.slice(0, 12)}`, pool, cores: 1, memory: 512, scsihw: 'virtio-scsi-pci', scsi0: `${storage.disks}:1`, net0: `virtio,bridge=${bridge}`, agent: 1, ostype: 'l26', boot: 'order=scsi0' }))
-      const description = renderRecord({ schema: 1, kind: 'image', site: site.name, fingerprint, lock: 'b'.repeat(64), base: { os: site.image.base.os, sha256: site.image.base.sha256 }, built, seed, services: {} })
+      await proxmox.task(
+        await proxmox.post<string>(`/nodes/${node}/qemu`, {
+          vmid,
+          name: `golden-home-${fingerprint.slice(0, 12)}`,
+          pool,
+          cores: 1,
+          memory: 512,
+          scsihw: 'virtio-scsi-pci',
+          scsi0: `${storage.disks}:1`,
+          net0: `virtio,bridge=${bridge}`,
+          agent: 1,
+          ostype: 'l26',
+          boot: 'order=scsi0',
+        }),
+      )
+      const description = renderRecord({
+        schema: 1,
+        kind: 'image',
+        site: site.name,
+        fingerprint,
+        lock: 'b'.repeat(64),
+        base: { os: site.image.base.os, sha256: site.image.base.sha256 },
+        built,
+        seed,
+        services: {},
+      })
       await proxmox.put(`/nodes/${node}/qemu/${vmid}/config`, { tags: newImageTags, description })
       await proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu/${vmid}/template`))
     },
@@ -64,6 +103,6 @@ export async function startRolloutLab(environment: Record<string, string> = {}, 
       root.close()
       await lab.close()
       await rm(work, { recursive: true, force: true })
-    }
+    },
   }
 }

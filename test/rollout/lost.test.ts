@@ -20,13 +20,26 @@ beforeAll(async () => {
   await t.addImage(9001)
   places = placesOf(t.site, 'all', undefined)
   const seed = { release: releaseId, group: 'all', address: '10.77.0.11', service: '10.77.0.10', image: { fingerprint: 'x' } }
-  await t.proxmox.upload({ node: 'pve', storage: t.site.proxmox.storage.iso, content: 'iso', filename: 'seed.iso', data: renderIso('cidata', new Map([['golden/seed.json', JSON.stringify(seed)]])) })
+  await t.proxmox.upload({
+    node: 'pve',
+    storage: t.site.proxmox.storage.iso,
+    content: 'iso',
+    filename: 'seed.iso',
+    data: renderIso('cidata', new Map([['golden/seed.json', JSON.stringify(seed)]])),
+  })
 })
 afterAll(() => t?.close())
 
 /** As the engine leaves it: a clone with its seed, stopped. */
 async function makeSlot(): Promise<void> {
-  await t.proxmox.task(await t.proxmox.post<string>('/nodes/pve/qemu/9001/clone', { newid: 9011, name: 'home-all-blue', pool: t.site.proxmox.pool, full: false }))
+  await t.proxmox.task(
+    await t.proxmox.post<string>('/nodes/pve/qemu/9001/clone', {
+      newid: 9011,
+      name: 'home-all-blue',
+      pool: t.site.proxmox.pool,
+      full: false,
+    }),
+  )
   await t.proxmox.put(`${vm}/config`, { scsi13: `${t.site.proxmox.storage.iso}:iso/seed.iso,media=cdrom` })
 }
 
@@ -46,15 +59,29 @@ afterEach(async () => {
 
 const place = async (): Promise<DiskPlace> => diskPlace(await observeGroup(t.proxmox, places))
 const pauseMs = 1
-const take = (): Promise<void> => activate({
-  proxmox: t.proxmox, places, pauseMs, progress: t.options().progress,
-  readDataDisk: async () => dataDisk,
-  writeDataDisk: async (state) => { dataDisk = state }
-}, 'blue', releaseId, 5000)
+const take = (): Promise<void> =>
+  activate(
+    {
+      proxmox: t.proxmox,
+      places,
+      pauseMs,
+      progress: t.options().progress,
+      readDataDisk: async () => dataDisk,
+      writeDataDisk: async (state) => {
+        dataDisk = state
+      },
+    },
+    'blue',
+    releaseId,
+    5000,
+  )
 const giveBack = (): Promise<DiskPlace> => release({ proxmox: t.proxmox, places, pauseMs, progress: t.options().progress }, 'blue')
 
 /** Of Proxmox's own tasks, which the group's VMs have had. */
-const tasks = async (type: string): Promise<number> => (await t.root.get<{ type: string; id: string }[]>('/nodes/pve/tasks', { limit: 5000 })).filter((one) => one.type === type && /90(10|11)/.test(one.id)).length
+const tasks = async (type: string): Promise<number> =>
+  (await t.root.get<{ type: string; id: string }[]>('/nodes/pve/tasks', { limit: 5000 })).filter(
+    (one) => one.type === type && /90(10|11)/.test(one.id),
+  ).length
 
 async function handOverAndBack(faults: readonly FaultOrder[]): Promise<void> {
   for (const fault of faults) t.lab.faults.order(fault)
@@ -70,36 +97,58 @@ async function handOverAndBack(faults: readonly FaultOrder[]): Promise<void> {
 }
 
 const notTheAgent = '^/nodes/pve/qemu/\\d+/(?!agent)'
-const steps: [method: string, path: string][] = [['POST', '/9010/config$'], ['POST', '/9011/status/start$'], ['PUT', '/9011/config$'], ['POST', '/9010/move_disk$'], ['POST', '/9011/status/shutdown$'], ['POST', '/9011/move_disk$']]
+const steps: [method: string, path: string][] = [
+  ['POST', '/9010/config$'],
+  ['POST', '/9011/status/start$'],
+  ['PUT', '/9011/config$'],
+  ['POST', '/9010/move_disk$'],
+  ['POST', '/9011/status/shutdown$'],
+  ['POST', '/9011/move_disk$'],
+]
 /** A look at once would see nothing of what has begun. */
 const slowTasks = ['qmconfig', 'qmstart', 'qmmove', 'qmshutdown'].map((type): FaultOrder => ({ task: { type }, delayMs: 400, times: 10 }))
 
 describe('a handover and back', () => {
   test('of which no answer arrives does every step once', async () => {
     const before = await tasks('qmmove')
-    await handOverAndBack([...slowTasks, ...['POST', 'PUT'].map((method): FaultOrder => ({ request: { method, path: notTheAgent }, drop: 'after', times: 100 }))])
-    expect(await tasks('qmmove') - before).toBe(2)
-    expect(t.shown.join('\n')).toMatch(/take the data disk out of the depot: looking what became of it: .*did not say what became of POST \/nodes\/pve\/qemu\/9010\/move_disk/)
+    await handOverAndBack([
+      ...slowTasks,
+      ...['POST', 'PUT'].map((method): FaultOrder => ({ request: { method, path: notTheAgent }, drop: 'after', times: 100 })),
+    ])
+    expect((await tasks('qmmove')) - before).toBe(2)
+    expect(t.shown.join('\n')).toMatch(
+      /take the data disk out of the depot: looking what became of it: .*did not say what became of POST \/nodes\/pve\/qemu\/9010\/move_disk/,
+    )
   })
 
   test.each<[string, Omit<FaultOrder, 'request'>]>([
     ['whose requests are each lost once', { drop: 'before' }],
     ['whose requests are each handed on to nobody once', { status: 595, reason: 'Connection refused' }],
-    ['of which pveproxy does not know what pvedaemon did', { status: 596, reason: 'Connection timed out' }]
+    ['of which pveproxy does not know what pvedaemon did', { status: 596, reason: 'Connection timed out' }],
   ])('%s is carried out all the same', async (_what, fault) => {
     await handOverAndBack(steps.map(([method, path]) => ({ ...fault, request: { method, path } })))
   })
 
   test.each(['before', 'after'] as const)('goes on when the API goes away %s each reassignment', async (drop) => {
-    await handOverAndBack([...slowTasks, ...['9010', '9011'].map((from): FaultOrder => ({ request: { method: 'POST', path: `/${from}/move_disk$` }, drop, awayMs: 600 }))])
+    await handOverAndBack([
+      ...slowTasks,
+      ...['9010', '9011'].map((from): FaultOrder => ({ request: { method: 'POST', path: `/${from}/move_disk$` }, drop, awayMs: 600 })),
+    ])
   })
 
   test('goes on when the API goes away while tasks and the guest are waited for', async () => {
-    await handOverAndBack([...slowTasks, { request: { method: 'GET', path: '/tasks/[^/]+/status$' }, drop: 'before', awayMs: 500 }, { request: { method: 'GET', path: '/agent/exec-status' }, drop: 'before', awayMs: 500 }, { request: { method: 'GET', path: '/9011/config' }, skip: 5, drop: 'before', awayMs: 500 }])
+    await handOverAndBack([
+      ...slowTasks,
+      { request: { method: 'GET', path: '/tasks/[^/]+/status$' }, drop: 'before', awayMs: 500 },
+      { request: { method: 'GET', path: '/agent/exec-status' }, drop: 'before', awayMs: 500 },
+      { request: { method: 'GET', path: '/9011/config' }, skip: 5, drop: 'before', awayMs: 500 },
+    ])
   })
 
   test('goes on when a busy guest misses what its agent is asked', async () => {
-    await handOverAndBack([{ request: { method: 'GET', path: '/agent/exec-status' }, status: 500, reason: 'QEMU guest agent is not running', times: 8 }])
+    await handOverAndBack([
+      { request: { method: 'GET', path: '/agent/exec-status' }, status: 500, reason: 'QEMU guest agent is not running', times: 8 },
+    ])
     expect(t.shown.join('\n')).not.toContain('warning')
   })
 
@@ -140,7 +189,13 @@ test.each(['before', 'after'] as const)('data is deleted when each answer is los
   await giveBack()
   await removeLeftover(t.proxmox, places, 'blue', new AbortController().signal)
   for (const task of ['qmcreate', 'qmmove', 'qmdestroy']) t.lab.faults.order({ task: { type: task }, delayMs: 300 })
-  for (const [method, path] of [['POST', '^/nodes/pve/qemu$'], ['POST', '/9010/move_disk$'], ['PUT', '/9011/config$'], ['DELETE', '/9011$']] as const) t.lab.faults.order({ request: { method, path }, drop })
+  for (const [method, path] of [
+    ['POST', '^/nodes/pve/qemu$'],
+    ['POST', '/9010/move_disk$'],
+    ['PUT', '/9011/config$'],
+    ['DELETE', '/9011$'],
+  ] as const)
+    t.lab.faults.order({ request: { method, path }, drop })
   expect(await deleteData(t.options(), 'all')).toBeDefined()
   expect(await place()).toEqual({ at: 'nowhere' })
   await makeSlot()
@@ -149,7 +204,12 @@ test.each(['before', 'after'] as const)('data is deleted when each answer is los
 test.each(['before', 'after'] as const)('what a run left is removed when the answers to that are lost %s the work', async (drop) => {
   await t.proxmox.task(await t.proxmox.post<string>(`${vm}/status/start`))
   for (const type of ['qmstop', 'qmdestroy']) t.lab.faults.order({ task: { type }, delayMs: 300 })
-  for (const [method, path] of [['POST', '/9011/status/stop$'], ['PUT', '/9011/config$'], ['DELETE', '/9011$']] as const) t.lab.faults.order({ request: { method, path }, drop })
+  for (const [method, path] of [
+    ['POST', '/9011/status/stop$'],
+    ['PUT', '/9011/config$'],
+    ['DELETE', '/9011$'],
+  ] as const)
+    t.lab.faults.order({ request: { method, path }, drop })
   expect(await removeLeftover(t.proxmox, places, 'blue', new AbortController().signal)).toBe(true)
   await makeSlot()
 })

@@ -12,7 +12,9 @@ import { readStatus } from '../../rollout/status.ts'
 import { planFiles, startOneVm, writeSite, type OneVm } from './one-vm.ts'
 
 let t: OneVm
-beforeAll(async () => { t = await startOneVm() })
+beforeAll(async () => {
+  t = await startOneVm()
+})
 afterAll(() => t?.close())
 
 test('a destroy that was stopped after the data went home is taken back by deploy, and so is what somebody did by hand', async () => {
@@ -35,14 +37,21 @@ test('a destroy that was stopped after the data went home is taken back by deplo
   expect(await deploy(t.options())).toMatchObject([{ outcome: 'unchanged' }])
 })
 
-test('a seed that nobody knows of any more goes with its VM, and no other site\'s', async () => {
+test("a seed that nobody knows of any more goes with its VM, and no other site's", async () => {
   const { node, storage } = t.site.proxmox
   const key = await givenKey(t.folder)
   const own = ['0123456789ab', 'ba9876543210'].map((id, index) => `seed-${9011 + index}-${id}${seedTag(key, 'home', 9011 + index, id)}.iso`)
-  const others = ['seed-7000-0123456789ab.iso', 'seed-9011-0123456789ab.iso', `seed-9011-0123456789ab${seedTag(Buffer.alloc(32), 'home', 9011, '0123456789ab')}.iso`]
-  for (const name of [...own, ...others]) await t.proxmox.upload({ node, storage: storage.iso, content: 'iso', filename: name, data: Buffer.from('x') })
+  const others = [
+    'seed-7000-0123456789ab.iso',
+    'seed-9011-0123456789ab.iso',
+    `seed-9011-0123456789ab${seedTag(Buffer.alloc(32), 'home', 9011, '0123456789ab')}.iso`,
+  ]
+  for (const name of [...own, ...others])
+    await t.proxmox.upload({ node, storage: storage.iso, content: 'iso', filename: name, data: Buffer.from('x') })
   await destroy(t.options())
-  const left = (await t.proxmox.get<{ volid: string }[]>(`/nodes/${node}/storage/${storage.iso}/content`, { content: 'iso' })).map(({ volid }) => volid)
+  const left = (await t.proxmox.get<{ volid: string }[]>(`/nodes/${node}/storage/${storage.iso}/content`, { content: 'iso' })).map(
+    ({ volid }) => volid,
+  )
   expect(left.sort()).toEqual(others.map((name) => `${storage.iso}:iso/${name}`).sort())
   for (const volid of left) await t.proxmox.del(`/nodes/${node}/storage/${storage.iso}/content/${encodeURIComponent(volid)}`)
 })
@@ -50,9 +59,21 @@ test('a seed that nobody knows of any more goes with its VM, and no other site\'
 test('a slot whose VMID somebody else has got by now: that VM is left alone, the release ends, the data is kept', async () => {
   await deploy(t.options())
   await t.removeSlot()
-  await t.root.task(await t.root.post<string>('/nodes/pve/qemu', { vmid: 9011, name: 'mail', memory: 64, pool: t.site.proxmox.pool, scsi1: `${t.site.proxmox.storage.disks}:1` }))
+  await t.root.task(
+    await t.root.post<string>('/nodes/pve/qemu', {
+      vmid: 9011,
+      name: 'mail',
+      memory: 64,
+      pool: t.site.proxmox.pool,
+      scsi1: `${t.site.proxmox.storage.disks}:1`,
+    }),
+  )
   const config = await t.root.get('/nodes/pve/qemu/9011/config')
-  await expect(deploy(t.options())).rejects.toMatchObject({ code: 'vmid-taken', message: expect.stringContaining('mail'), hint: expect.stringContaining('golden destroy all') })
+  await expect(deploy(t.options())).rejects.toMatchObject({
+    code: 'vmid-taken',
+    message: expect.stringContaining('mail'),
+    hint: expect.stringContaining('golden destroy all'),
+  })
   expect((await readStatus(t.options())).groups['all']).toMatchObject({ health: 'absent', problems: [expect.stringContaining('mail')] })
   expect(await destroy(t.options())).toMatchObject([{ outcome: 'destroyed', dataDisk: 'kept', data: { depot: 9010 } }])
   expect(await t.root.get('/nodes/pve/qemu/9011/config')).toEqual(config)
@@ -62,7 +83,7 @@ test('a slot whose VMID somebody else has got by now: that VM is left alone, the
   expect(await deploy(t.options())).toMatchObject([{ outcome: 'deployed' }])
 })
 
-test('a VM that was given another name and still has the data is not taken for somebody else\'s', async () => {
+test("a VM that was given another name and still has the data is not taken for somebody else's", async () => {
   await t.root.put('/nodes/pve/qemu/9011/config', { name: 'mine' })
   await expect(destroy(t.options())).rejects.toMatchObject({ code: 'vmid-taken', hint: expect.stringContaining('give it its name') })
   await expect(deploy(t.options())).rejects.toMatchObject({ code: 'vmid-taken' })
@@ -73,16 +94,29 @@ test('a VM that was given another name and still has the data is not taken for s
 
 test('a group that site.ts has lost is shown, and deploy refuses before it does anything', async () => {
   const site = structuredClone(t.site)
-  site.groups = { other: { ...site.groups['all']!, depot: 9110, slots: { blue: { vmid: 9111, address: '10.77.0.122' }, green: { vmid: 9112, address: '10.77.0.123' } } } }
+  site.groups = {
+    other: {
+      ...site.groups['all']!,
+      depot: 9110,
+      slots: { blue: { vmid: 9111, address: '10.77.0.122' }, green: { vmid: 9112, address: '10.77.0.123' } },
+    },
+  }
   const before = await t.made()
-  await expect(deploy(t.options({ site }))).rejects.toMatchObject({ code: 'group-unknown', hint: expect.stringContaining('golden destroy all') })
+  await expect(deploy(t.options({ site }))).rejects.toMatchObject({
+    code: 'group-unknown',
+    hint: expect.stringContaining('golden destroy all'),
+  })
   expect(await t.made()).toEqual(before)
-  expect(await readStatus(t.options({ site }))).toMatchObject({ healthy: false, groups: { all: { activeSlot: 'blue', vm: { vmid: 9011, running: true }, problems: [expect.stringContaining('put it back')] } } })
+  expect(await readStatus(t.options({ site }))).toMatchObject({
+    healthy: false,
+    groups: { all: { activeSlot: 'blue', vm: { vmid: 9011, running: true }, problems: [expect.stringContaining('put it back')] } },
+  })
 })
 
 test('a site that got another name is told to take the old one back, by every verb', async () => {
   const site = { ...t.site, name: 'casa' }
-  for (const verb of [deploy, destroy, readStatus]) await expect(verb(t.options({ site }))).rejects.toMatchObject({ code: 'site-renamed', hint: expect.stringContaining('name: \'home\'') })
+  for (const verb of [deploy, destroy, readStatus])
+    await expect(verb(t.options({ site }))).rejects.toMatchObject({ code: 'site-renamed', hint: expect.stringContaining("name: 'home'") })
 })
 
 test('a state that another computer has locked is not settled', async () => {
@@ -94,11 +128,16 @@ test('a state that another computer has locked is not settled', async () => {
   const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}/state`
   const site = { ...t.site, backend: { type: 'http' as const, config: { address, lock_address: address, unlock_address: address } } }
   await writeSite(t, site)
-  await expect(t.withEngine(async (engine) => {
-    await engine.synth()
-    await engine.init('home-all')
-    await engine.tryLock('home-all')
-  }, { site })).rejects.toMatchObject({ code: 'state-locked', message: expect.stringContaining('me@there') })
+  await expect(
+    t.withEngine(
+      async (engine) => {
+        await engine.synth()
+        await engine.init('home-all')
+        await engine.tryLock('home-all')
+      },
+      { site },
+    ),
+  ).rejects.toMatchObject({ code: 'state-locked', message: expect.stringContaining('me@there') })
   server.close()
   await writeSite(t, t.site)
   await t.withEngine(async (engine) => {
@@ -128,7 +167,10 @@ test('a guest that refuses is named, destroy cleans up after it, and the data is
   for (const inode of t.world.disks.keys()) t.world.foreign.add(inode)
   const kept = new Map(t.world.disks)
   t.world.disks.clear()
-  await expect(deploy(t.options())).rejects.toMatchObject({ code: 'data-disk-foreign', message: expect.stringContaining('not this project\'s file system') })
+  await expect(deploy(t.options())).rejects.toMatchObject({
+    code: 'data-disk-foreign',
+    message: expect.stringContaining("not this project's file system"),
+  })
   expect(await destroy(t.options())).toMatchObject([{ data: { depot: 9010 } }])
   for (const [inode, disk] of kept) t.world.disks.set(inode, disk)
   t.world.foreign.clear()

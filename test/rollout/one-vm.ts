@@ -35,29 +35,40 @@ export async function startOneVm(): Promise<OneVm> {
     ...t,
     async stopAt(pattern, work) {
       const abort = new AbortController()
-      const progress = watched(t.options().progress, (text) => { if (pattern.test(text)) abort.abort(new Error('stopped by the test')) })
+      const progress = watched(t.options().progress, (text) => {
+        if (pattern.test(text)) abort.abort(new Error('stopped by the test'))
+      })
       await expect(work(t.options({ progress, signal: abort.signal }))).rejects.toThrow()
       expect(abort.signal.aborted).toBe(true)
     },
     async made() {
       const { node, storage } = t.site.proxmox
       const vms = (await t.root.get<{ vmid: number }[]>('/cluster/resources', { type: 'vm' })).map((one) => one.vmid).sort()
-      return { vms, seeds: await t.proxmox.get(`/nodes/${node}/storage/${storage.iso}/content`, { content: 'iso' }), releases: (await readPins(t.folder)).groups['all']?.slots ?? {}, state: (await readdir(join(t.folder, 'state'))).filter((name) => name === 'deploy.json') }
+      return {
+        vms,
+        seeds: await t.proxmox.get(`/nodes/${node}/storage/${storage.iso}/content`, { content: 'iso' }),
+        releases: (await readPins(t.folder)).groups['all']?.slots ?? {},
+        state: (await readdir(join(t.folder, 'state'))).filter((name) => name === 'deploy.json'),
+      }
     },
     place,
     withEngine: (work, change = {}) => claimSite(t.folder, 'test', (claim) => work(openEngine({ ...t.options(change), claim }))),
     async removeSlot() {
       const data = await place()
       await t.root.task(await t.root.post<string>('/nodes/pve/qemu/9011/status/stop'))
-      if (data.at === 'blue') await t.root.task(await t.root.post<string>('/nodes/pve/qemu/9011/move_disk', { disk: data.disk.key, 'target-vmid': 9010, 'target-disk': 'scsi1' }))
+      if (data.at === 'blue')
+        await t.root.task(
+          await t.root.post<string>('/nodes/pve/qemu/9011/move_disk', { disk: data.disk.key, 'target-vmid': 9010, 'target-disk': 'scsi1' }),
+        )
       await t.root.put('/nodes/pve/qemu/9011/config', { protection: 0 })
       await t.root.task(await t.root.del<string>('/nodes/pve/qemu/9011'))
-    }
+    },
   }
 }
 
 /** Plans that lie about: they name every setting of a VM. */
-export const planFiles = async (t: RolloutLab): Promise<string[]> => (await readdir(t.folder, { recursive: true })).filter((name) => name.endsWith('.tfplan'))
+export const planFiles = async (t: RolloutLab): Promise<string[]> =>
+  (await readdir(t.folder, { recursive: true })).filter((name) => name.endsWith('.tfplan'))
 
 export async function writeSite(t: RolloutLab, site: unknown): Promise<void> {
   await writeFile(join(t.folder, 'site.ts'), `export default ${JSON.stringify(site)}\n`)

@@ -23,7 +23,7 @@ test('while it waits, the loop keeps to that', async () => {
       return looks
     },
     decide: (seen) => (seen < 3 ? { kind: 'wait', for: 'it', timeoutMs: 60_000 } : { kind: 'done' }),
-    take: async () => {}
+    take: async () => {},
   })
   // Three answers and two pauses of four times as long.
   expect(performance.now() - began).toBeGreaterThan(3 * 30 + 2 * 4 * 30 - 20)

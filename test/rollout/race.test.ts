@@ -31,7 +31,12 @@ afterAll(() => t?.close())
 
 const { signal } = new AbortController()
 const configOf = (vmid: number): Promise<Record<string, unknown>> => t.root.get(`/nodes/pve/qemu/${vmid}/config`)
-const releaseOf = (site: Site, group: string): Release => newRelease(site, group, 'blue', { id: 'abcabcabcabc', created: new Date(), image: { vmid: 9001, name: 'x', fingerprint: 'f'.repeat(64) } })
+const releaseOf = (site: Site, group: string): Release =>
+  newRelease(site, group, 'blue', {
+    id: 'abcabcabcabc',
+    created: new Date(),
+    image: { vmid: 9001, name: 'x', fingerprint: 'f'.repeat(64) },
+  })
 
 async function makeSlot(proxmox: Proxmox, rel: Release): Promise<void> {
   await proxmox.task(await proxmox.post<string>('/nodes/pve/qemu/9001/clone', { newid: rel.vm.vmid, name: rel.vm.name, pool: rel.vm.pool }))
@@ -42,8 +47,14 @@ async function makeSlot(proxmox: Proxmox, rel: Release): Promise<void> {
 async function slowLine(port: number, ms: number): Promise<{ port: number; close(): void }> {
   const server = createServer((near) => {
     const far = tcp(port, '127.0.0.1')
-    for (const [from, to] of [[near, far], [far, near]] as const) {
-      from.on('data', (data) => setTimeout(() => to.write(data), ms)).on('end', () => setTimeout(() => to.end(), ms)).on('error', () => {})
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      from
+        .on('data', (data) => setTimeout(() => to.write(data), ms))
+        .on('end', () => setTimeout(() => to.end(), ms))
+        .on('error', () => {})
     }
   })
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
@@ -56,14 +67,37 @@ test('a slot that was protected when a slow run looked, and is deleted meanwhile
   await uploadSeed(proxmox, rel, await readSeedSecrets(site, t.folder, rel))
   await makeSlot(proxmox, rel)
   const places = placesOf(site, 'all', undefined)
-  await proxmox.task(await proxmox.post<string>('/nodes/pve/qemu/9010/config', { scsi1: `${site.proxmox.storage.disks}:1,serial=golden-data` }))
+  await proxmox.task(
+    await proxmox.post<string>('/nodes/pve/qemu/9010/config', { scsi1: `${site.proxmox.storage.disks}:1,serial=golden-data` }),
+  )
   const line = await slowLine(Number(new URL(proxmox.url).port), 200)
-  const far = connect({ url: `https://127.0.0.1:${line.port}`, caPem: await readFile(t.options().caFile!, 'utf8'), auth: t.options().token })
+  const far = connect({
+    url: `https://127.0.0.1:${line.port}`,
+    caPem: await readFile(t.options().caFile!, 'utf8'),
+    auth: t.options().token,
+  })
   const fault = t.lab.faults.order({ task: { type: 'qmstop' }, delayMs: 1500 })
   let dataDisk: 'new' | 'made' | undefined = 'new'
   const { progress } = t.options()
-  const activating = activate({ proxmox: far, places, progress, pauseMs: 50, readDataDisk: async () => dataDisk, writeDataDisk: async (state) => { dataDisk = state } }, 'blue', rel.id, 5000)
-  const ended = activating.then(() => 'activated', (error: Error & { code: string }) => error.code)
+  const activating = activate(
+    {
+      proxmox: far,
+      places,
+      progress,
+      pauseMs: 50,
+      readDataDisk: async () => dataDisk,
+      writeDataDisk: async (state) => {
+        dataDisk = state
+      },
+    },
+    'blue',
+    rel.id,
+    5000,
+  )
+  const ended = activating.then(
+    () => 'activated',
+    (error: Error & { code: string }) => error.code,
+  )
   await vi.waitUntil(async () => Number((await configOf(9011))['protection'] ?? 0) === 1, { timeout: 30_000, interval: 5 })
   // While the next look of the slow run is on its way back to it.
   await delay(1000)
@@ -85,11 +119,15 @@ interface Scenario {
   readonly turns: readonly number[]
 }
 
-const verb = fc.oneof({ weight: 3, arbitrary: fc.constant<Verb>('deploy') }, { weight: 4, arbitrary: fc.constantFrom<Verb>('destroy', 'destroy by the engine') }, { weight: 1, arbitrary: fc.constant<Verb>('delete-data') })
+const verb = fc.oneof(
+  { weight: 3, arbitrary: fc.constant<Verb>('deploy') },
+  { weight: 4, arbitrary: fc.constantFrom<Verb>('destroy', 'destroy by the engine') },
+  { weight: 1, arbitrary: fc.constant<Verb>('delete-data') },
+)
 const scenario: fc.Arbitrary<Scenario> = fc.record({
   start: fc.constantFrom('no VM', 'a VM without it', 'owned'),
   verbs: fc.tuple(verb, verb),
-  turns: fc.array(fc.integer({ min: 1, max: 24 }), { minLength: 4, maxLength: 12 })
+  turns: fc.array(fc.integer({ min: 1, max: 24 }), { minLength: 4, maxLength: 12 }),
 })
 
 /** Lets two runs take turns: to send what a run has to ask by then is one turn, and to get the answers is another. */
@@ -104,7 +142,9 @@ class Turns {
   }
 
   turn(run: 0 | 1): Promise<void> {
-    return new Promise((resolve) => { this.#waiting[run].push(resolve) })
+    return new Promise((resolve) => {
+      this.#waiting[run].push(resolve)
+    })
   }
 
   end(run: 0 | 1): void {
@@ -138,22 +178,52 @@ function inTurn(proxmox: Proxmox, turns: Turns, run: 0 | 1): Proxmox {
     }
   }
   return {
-    url: proxmox.url, close: () => {}, waitForAgent: (...args) => proxmox.waitForAgent(...args), upload: (...args) => proxmox.upload(...args),
-    get: (...args) => call(() => proxmox.get(...args)), post: (...args) => call(() => proxmox.post(...args)), put: (...args) => call(() => proxmox.put(...args)),
-    del: (...args) => call(() => proxmox.del(...args)), task: (...args) => call(() => proxmox.task(...args)), agentExec: (...args) => call(() => proxmox.agentExec(...args))
+    url: proxmox.url,
+    close: () => {},
+    waitForAgent: (...args) => proxmox.waitForAgent(...args),
+    upload: (...args) => proxmox.upload(...args),
+    get: (...args) => call(() => proxmox.get(...args)),
+    post: (...args) => call(() => proxmox.post(...args)),
+    put: (...args) => call(() => proxmox.put(...args)),
+    del: (...args) => call(() => proxmox.del(...args)),
+    task: (...args) => call(() => proxmox.task(...args)),
+    agentExec: (...args) => call(() => proxmox.agentExec(...args)),
   }
 }
 
-interface Lane { readonly site: Site; readonly group: string; readonly places: GroupPlaces; readonly rel: Release }
+interface Lane {
+  readonly site: Site
+  readonly group: string
+  readonly places: GroupPlaces
+  readonly rel: Release
+}
 
 /** A group of its own, so that many of these can go on in one lab. */
 async function makeLane(number: number): Promise<Lane> {
   const own = t.site.groups['all']!
   const first = 20_000 + number * 10
   const group = `lane${number}`
-  const site: Site = { ...t.site, groups: { [group]: { ...own, depot: first, slots: { blue: { ...own.slots.blue, vmid: first + 1 }, green: { ...own.slots.green, vmid: first + 2 } } } } }
+  const site: Site = {
+    ...t.site,
+    groups: {
+      [group]: {
+        ...own,
+        depot: first,
+        slots: { blue: { ...own.slots.blue, vmid: first + 1 }, green: { ...own.slots.green, vmid: first + 2 } },
+      },
+    },
+  }
   const places = placesOf(site, group, undefined)
-  await t.root.task(await t.root.post<string>('/nodes/pve/qemu', { vmid: first, name: places.depot.name, pool: site.proxmox.depotPool, memory: 64, protection: 1, scsi1: `${site.proxmox.storage.disks}:1,serial=golden-data` }))
+  await t.root.task(
+    await t.root.post<string>('/nodes/pve/qemu', {
+      vmid: first,
+      name: places.depot.name,
+      pool: site.proxmox.depotPool,
+      memory: 64,
+      protection: 1,
+      scsi1: `${site.proxmox.storage.disks}:1,serial=golden-data`,
+    }),
+  )
   const rel = releaseOf(site, group)
   await uploadSeed(t.root, rel, await readSeedSecrets(t.site, t.folder, { ...rel, seed: { ...rel.seed, group: 'all' } }))
   return { site, group, places, rel }
@@ -165,10 +235,28 @@ async function run(what: Verb, { site, group, places, rel }: Lane, proxmox: Prox
   const { progress } = t.options()
   switch (what) {
     case 'deploy': {
-      const there = await proxmox.get(`${vm}/config`).then(() => true, () => false)
+      const there = await proxmox.get(`${vm}/config`).then(
+        () => true,
+        () => false,
+      )
       if (!there) await makeSlot(proxmox, rel)
       let dataDisk: 'new' | 'made' | undefined = 'made'
-      return activate({ proxmox, places, progress, signal, pauseMs: 20, readDataDisk: async () => dataDisk, writeDataDisk: async (state) => { dataDisk = state } }, 'blue', rel.id, 3000)
+      return activate(
+        {
+          proxmox,
+          places,
+          progress,
+          signal,
+          pauseMs: 20,
+          readDataDisk: async () => dataDisk,
+          writeDataDisk: async (state) => {
+            dataDisk = state
+          },
+        },
+        'blue',
+        rel.id,
+        3000,
+      )
     }
     case 'destroy':
       await release({ proxmox, places, progress, signal, pauseMs: 20 }, 'blue')
@@ -176,7 +264,8 @@ async function run(what: Verb, { site, group, places, rel }: Lane, proxmox: Prox
     case 'destroy by the engine':
       await release({ proxmox, places, progress, signal, pauseMs: 20 }, 'blue')
       // As the provider does it: it looks at nothing but whether the VM runs.
-      if ((await proxmox.get<{ status: string }>(`${vm}/status/current`)).status === 'running') await proxmox.task(await proxmox.post<string>(`${vm}/status/stop`))
+      if ((await proxmox.get<{ status: string }>(`${vm}/status/current`)).status === 'running')
+        await proxmox.task(await proxmox.post<string>(`${vm}/status/stop`))
       return proxmox.task(await proxmox.del<string>(vm, { purge: 1, 'destroy-unreferenced-disks': 0 }))
     case 'delete-data':
       return deleteData({ site, folder, proxmox, progress, signal }, group)
@@ -196,19 +285,44 @@ async function play(number: number, { start, verbs, turns: order }: Scenario): P
   if (start === 'owned') await run('deploy', lane, t.proxmox, '')
   const folders = await Promise.all([0, 1].map(() => mkdtemp(join(tmpdir(), 'golden-race-'))))
   const turns = new Turns(order)
-  const outcomes = await Promise.allSettled(([0, 1] as const).map((index) => run(verbs[index], lane, inTurn(t.proxmox, turns, index), folders[index]!).finally(() => turns.end(index))))
+  const outcomes = await Promise.allSettled(
+    ([0, 1] as const).map((index) =>
+      run(verbs[index], lane, inTurn(t.proxmox, turns, index), folders[index]!).finally(() => turns.end(index)),
+    ),
+  )
   await Promise.all(folders.map((folder) => rm(folder, { recursive: true })))
-  const bugs = outcomes.flatMap((one) => one.status === 'rejected' && typeof (one.reason as { code?: unknown }).code !== 'string' ? [String(one.reason)] : [])
+  const bugs = outcomes.flatMap((one) =>
+    one.status === 'rejected' && typeof (one.reason as { code?: unknown }).code !== 'string' ? [String(one.reason)] : [],
+  )
   const configs = await Promise.all(vmids.map((vmid) => configOf(vmid).catch((): Record<string, unknown> => ({}))))
-  const owners = configs.flatMap((config, index) => Object.entries(config).flatMap(([key, value]) => {
-    if (!/^(scsi|unused)\d+$/.test(key) || key === 'scsi0' || /media=cdrom/.test(String(value))) return []
-    const file = fileOf(String(value).split(',')[0] as string)
-    return [{ vmid: vmids[index], key, isData: (statSync(file, { throwIfNoEntry: false })?.ino ?? 0) === inode, guarded: Number(config['protection'] ?? 0) === 1 || config['name'] === places.throwAway }]
-  }))
+  const owners = configs.flatMap((config, index) =>
+    Object.entries(config).flatMap(([key, value]) => {
+      if (!/^(scsi|unused)\d+$/.test(key) || key === 'scsi0' || /media=cdrom/.test(String(value))) return []
+      const file = fileOf(String(value).split(',')[0] as string)
+      return [
+        {
+          vmid: vmids[index],
+          key,
+          isData: (statSync(file, { throwIfNoEntry: false })?.ino ?? 0) === inode,
+          guarded: Number(config['protection'] ?? 0) === 1 || config['name'] === places.throwAway,
+        },
+      ]
+    }),
+  )
   const deleted = outcomes.some((one, index) => verbs[index] === 'delete-data' && one.status === 'fulfilled' && one.value !== undefined)
   const wanted = deleted ? 0 : 1
   const wrong = owners.length !== wanted || owners.some(({ isData, guarded }) => !isData || !guarded) || bugs.length > 0
-  return wrong ? JSON.stringify({ start, verbs, order, owners, deleted, bugs, outcomes: outcomes.map((one) => one.status === 'rejected' ? String(one.reason) : 'done') }) : undefined
+  return wrong
+    ? JSON.stringify({
+        start,
+        verbs,
+        order,
+        owners,
+        deleted,
+        bugs,
+        outcomes: outcomes.map((one) => (one.status === 'rejected' ? String(one.reason) : 'done')),
+      })
+    : undefined
 }
 
 /** The same API, on which the VM is deleted and another one made in its place right before it is first changed or deleted. */
@@ -218,7 +332,7 @@ function replaced(vmid: number): Proxmox {
   return new Proxy(t.proxmox, {
     get: (target, key) => {
       const value = Reflect.get(target, key) as unknown
-      if (key !== 'put' && key !== 'del') return typeof value === 'function' ? value.bind(target) as unknown : value
+      if (key !== 'put' && key !== 'del') return typeof value === 'function' ? (value.bind(target) as unknown) : value
       return async (path: string, ...more: unknown[]) => {
         if (!done && (path === vm || path === `${vm}/config`)) {
           done = true
@@ -227,7 +341,7 @@ function replaced(vmid: number): Proxmox {
         }
         return (value as (...all: unknown[]) => unknown).call(target, path, ...more)
       }
-    }
+    },
   })
 }
 
@@ -235,7 +349,10 @@ test('a leftover that was deleted, and its VMID given to another VM, since it wa
   const { places, rel } = await makeLane(900)
   await makeSlot(t.proxmox, rel)
   const { vmid } = places.slots.blue
-  await expect(removeLeftover(replaced(vmid), places, 'blue', signal)).rejects.toMatchObject({ code: 'vmid-taken', message: expect.stringContaining('mail') })
+  await expect(removeLeftover(replaced(vmid), places, 'blue', signal)).rejects.toMatchObject({
+    code: 'vmid-taken',
+    message: expect.stringContaining('mail'),
+  })
   expect(await configOf(vmid)).toMatchObject({ name: 'mail' })
   expect(await configOf(vmid)).not.toHaveProperty('tags')
 })

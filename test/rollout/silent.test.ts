@@ -22,7 +22,13 @@ beforeEach(async () => {
   const { node, pool, storage } = t.site.proxmox
   const { vmid, name } = places.slots.blue
   const seed = { release, group: 'all', address: '10.77.0.11', service: '10.77.0.10', image: { fingerprint: 'x' } }
-  await t.proxmox.upload({ node, storage: storage.iso, content: 'iso', filename: 'seed.iso', data: renderIso('cidata', new Map([['golden/seed.json', JSON.stringify(seed)]])) })
+  await t.proxmox.upload({
+    node,
+    storage: storage.iso,
+    content: 'iso',
+    filename: 'seed.iso',
+    data: renderIso('cidata', new Map([['golden/seed.json', JSON.stringify(seed)]])),
+  })
   await t.proxmox.task(await t.proxmox.post<string>(`/nodes/${node}/qemu/9001/clone`, { newid: vmid, name, pool, full: false }))
   await t.proxmox.put(`/nodes/${node}/qemu/${vmid}/config`, { scsi13: `${storage.iso}:iso/seed.iso,media=cdrom` })
   await t.proxmox.task(await t.proxmox.post<string>(`/nodes/${node}/qemu/${vmid}/status/start`))
@@ -39,19 +45,34 @@ beforeEach(async () => {
 function activateBlue(wanted = release, patience = Infinity): Promise<void> {
   const abort = new AbortController()
   let waited = 0
-  return activate({
-    proxmox: t.proxmox, places, pauseMs: 1, resetAfterMs: 1, signal: abort.signal,
-    progress: watched(t.options().progress, (text) => { if (text.startsWith('wait for the guest:') && ++waited === patience) abort.abort(new Error('seen enough')) }),
-    readDataDisk: async () => dataDisk,
-    writeDataDisk: async (state) => { dataDisk = state }
-  }, 'blue', wanted, 5000)
+  return activate(
+    {
+      proxmox: t.proxmox,
+      places,
+      pauseMs: 1,
+      resetAfterMs: 1,
+      signal: abort.signal,
+      progress: watched(t.options().progress, (text) => {
+        if (text.startsWith('wait for the guest:') && ++waited === patience) abort.abort(new Error('seen enough'))
+      }),
+      readDataDisk: async () => dataDisk,
+      writeDataDisk: async (state) => {
+        dataDisk = state
+      },
+    },
+    'blue',
+    wanted,
+    5000,
+  )
 }
 
 const warnings = (): string[] => t.shown.filter((line) => line.startsWith('warning'))
 
 test('a VM that hangs while it boots is reset once, before it has data, and then takes over', async () => {
   await activateBlue()
-  expect(warnings()).toEqual([`warning: VM ${places.slots.blue.vmid} does not answer since it was started: resetting it, once; it has no data yet`])
+  expect(warnings()).toEqual([
+    `warning: VM ${places.slots.blue.vmid} does not answer since it was started: resetting it, once; it has no data yet`,
+  ])
   expect(await t.place()).toMatchObject({ at: 'blue' })
 })
 

@@ -4,7 +4,16 @@
  */
 import { statSync } from 'node:fs'
 import { createFakeDriver } from '../../lab/compute/fake/driver.ts'
-import { AgentError, AgentUnavailable, type ComputeDriver, type DriveSpec, type Machine, type MachineExit, type MachineSpec, type MachineStats } from '../../lab/compute/driver.ts'
+import {
+  AgentError,
+  AgentUnavailable,
+  type ComputeDriver,
+  type DriveSpec,
+  type Machine,
+  type MachineExit,
+  type MachineSpec,
+  type MachineStats,
+} from '../../lab/compute/driver.ts'
 import { readIsoFile } from '../../lab/iso/read.ts'
 
 export interface SlotWorld {
@@ -22,11 +31,27 @@ export interface SlotWorld {
   readonly foreign: Set<number>
 }
 
-export const newWorld = (): SlotWorld => ({ disks: new Map(), calls: [], ill: new Map(), mute: new Set(), hung: new Set(), foreign: new Set() })
+export const newWorld = (): SlotWorld => ({
+  disks: new Map(),
+  calls: [],
+  ill: new Map(),
+  mute: new Set(),
+  hung: new Set(),
+  foreign: new Set(),
+})
 
-export async function createSlotDriver(options: { stateDir: string; subnet: string; log: (line: string) => void }, world: SlotWorld): Promise<ComputeDriver> {
+export async function createSlotDriver(
+  options: { stateDir: string; subnet: string; log: (line: string) => void },
+  world: SlotWorld,
+): Promise<ComputeDriver> {
   const fake = await createFakeDriver(options)
-  return { kind: 'fake', volumes: fake.volumes, network: fake.network, start: async (spec) => new SlotMachine(spec, world), close: () => fake.close() }
+  return {
+    kind: 'fake',
+    volumes: fake.volumes,
+    network: fake.network,
+    start: async (spec) => new SlotMachine(spec, world),
+    close: () => fake.close(),
+  }
 }
 
 class SlotMachine implements Machine {
@@ -48,15 +73,21 @@ class SlotMachine implements Machine {
     for (const drive of spec.drives) this.#drives.set(drive.slot, drive)
   }
 
-  async shutdown(): Promise<void> { this.#exit({ reason: 'powerdown' }) }
-  async stop(): Promise<void> { this.#exit({ reason: 'stopped' }) }
+  async shutdown(): Promise<void> {
+    this.#exit({ reason: 'powerdown' })
+  }
+  async stop(): Promise<void> {
+    this.#exit({ reason: 'stopped' })
+  }
   async reset(): Promise<void> {
     this.#mounted = false
     this.#world.hung.delete(this.#spec.name)
   }
   async suspend(): Promise<void> {}
   async resume(): Promise<void> {}
-  async plugDrive(drive: DriveSpec): Promise<void> { this.#drives.set(drive.slot, drive) }
+  async plugDrive(drive: DriveSpec): Promise<void> {
+    this.#drives.set(drive.slot, drive)
+  }
   async unplugDrive(slot: string): Promise<void> {
     if (this.#mounted) throw new Error('the test unplugged a mounted disk')
     this.#drives.delete(slot)
@@ -69,20 +100,33 @@ class SlotMachine implements Machine {
   async plugNic(): Promise<void> {}
   async unplugNic(): Promise<void> {}
   async sendKey(): Promise<void> {}
-  async stats(): Promise<MachineStats> { return { cpuFraction: 0, memoryBytes: 0 } }
+  async stats(): Promise<MachineStats> {
+    return { cpuFraction: 0, memoryBytes: 0 }
+  }
 
   async agent(command: string, args: Record<string, unknown> = {}): Promise<unknown> {
-    if (!this.#spec.agent || this.#world.mute.has(this.#spec.name) || this.#world.hung.has(this.#spec.name)) throw new AgentUnavailable('QEMU guest agent is not running')
+    if (!this.#spec.agent || this.#world.mute.has(this.#spec.name) || this.#world.hung.has(this.#spec.name))
+      throw new AgentUnavailable('QEMU guest agent is not running')
     switch (command) {
-      case 'guest-ping': return {}
-      case 'guest-network-get-interfaces': return [{ name: 'eth0', 'hardware-address': this.#spec.nics[0]?.mac.toLowerCase(), 'ip-addresses': [{ 'ip-address-type': 'ipv4', 'ip-address': (await this.#seed()).address, prefix: 24 }] }]
+      case 'guest-ping':
+        return {}
+      case 'guest-network-get-interfaces':
+        return [
+          {
+            name: 'eth0',
+            'hardware-address': this.#spec.nics[0]?.mac.toLowerCase(),
+            'ip-addresses': [{ 'ip-address-type': 'ipv4', 'ip-address': (await this.#seed()).address, prefix: 24 }],
+          },
+        ]
       case 'guest-exec': {
         const pid = 1000 + this.#results.size
         this.#results.set(pid, await this.#run(String(args['path']), (args['arg'] as string[] | undefined) ?? []))
         return { pid }
       }
-      case 'guest-exec-status': return this.#results.get(Number(args['pid']))
-      default: throw new AgentError('CommandNotFound', `The command ${command} has not been found`)
+      case 'guest-exec-status':
+        return this.#results.get(Number(args['pid']))
+      default:
+        throw new AgentError('CommandNotFound', `The command ${command} has not been found`)
     }
   }
 
@@ -99,7 +143,11 @@ class SlotMachine implements Machine {
   }
 
   async #run(path: string, [verb = '']: readonly string[]): Promise<unknown> {
-    const answer = (code: number, document: object): object => ({ exited: true, exitcode: code, 'out-data': Buffer.from(JSON.stringify(document)).toString('base64') })
+    const answer = (code: number, document: object): object => ({
+      exited: true,
+      exitcode: code,
+      'out-data': Buffer.from(JSON.stringify(document)).toString('base64'),
+    })
     if (path !== '/usr/local/sbin/slotctl') return { exited: true, exitcode: 127 }
     const { name } = this.#spec
     if (verb !== 'status') this.#world.calls.push(`${name} ${verb}`)
@@ -118,8 +166,11 @@ class SlotMachine implements Machine {
       case 'yield':
         this.#mounted = false
         break
-      case 'drain': case 'status': break
-      default: return refused('usage')
+      case 'drain':
+      case 'status':
+        break
+      default:
+        return refused('usage')
     }
     return answer(0, await this.#status(disk))
   }
@@ -127,11 +178,30 @@ class SlotMachine implements Machine {
   async #status(disk: number | undefined): Promise<object> {
     const seed = await this.#seed()
     const ill = this.#world.ill.get(this.#spec.name)
-    const dataDisk = disk === undefined ? 'absent' : this.#mounted ? 'mounted' : this.#world.disks.has(disk) ? 'ready' : this.#world.foreign.has(disk) ? 'foreign' : 'blank'
+    const dataDisk =
+      disk === undefined
+        ? 'absent'
+        : this.#mounted
+          ? 'mounted'
+          : this.#world.disks.has(disk)
+            ? 'ready'
+            : this.#world.foreign.has(disk)
+              ? 'foreign'
+              : 'blank'
     return {
-      schema: 1, release: seed.release, image: seed.image.fingerprint, group: seed.group, slot: 'blue', roles: [], active: this.#mounted, dataDisk,
-      services: { nginx_proxy: { state: 'running' } }, missing: [], serviceAddress: { address: seed.service, held: this.#mounted },
-      healthy: ill === undefined, problems: ill === undefined ? [] : [ill]
+      schema: 1,
+      release: seed.release,
+      image: seed.image.fingerprint,
+      group: seed.group,
+      slot: 'blue',
+      roles: [],
+      active: this.#mounted,
+      dataDisk,
+      services: { nginx_proxy: { state: 'running' } },
+      missing: [],
+      serviceAddress: { address: seed.service, held: this.#mounted },
+      healthy: ill === undefined,
+      problems: ill === undefined ? [] : [ill],
     }
   }
 }

@@ -16,11 +16,17 @@ function host(...configs: readonly Record<string, string>[]): { proxmox: Proxmox
   const calls: string[] = []
   const looks = [...configs]
   const proxmox = {
-    get: async (path: string) => path.endsWith('/config') ? (looks.length > 1 ? looks.shift() : looks[0]) : { status: 'running' },
-    post: async (path: string) => { calls.push(`POST ${path}`) },
-    put: async (path: string, { tags }: { tags?: string }) => { calls.push(`PUT ${path} ${tags}`) },
-    del: async (path: string) => { calls.push(`DELETE ${path}`) },
-    task: async () => {}
+    get: async (path: string) => (path.endsWith('/config') ? (looks.length > 1 ? looks.shift() : looks[0]) : { status: 'running' }),
+    post: async (path: string) => {
+      calls.push(`POST ${path}`)
+    },
+    put: async (path: string, { tags }: { tags?: string }) => {
+      calls.push(`PUT ${path} ${tags}`)
+    },
+    del: async (path: string) => {
+      calls.push(`DELETE ${path}`)
+    },
+    task: async () => {},
   } as unknown as Proxmox
   return { proxmox, calls }
 }
@@ -29,36 +35,61 @@ test.concurrent.each<[string, Record<string, string>[]]>([
   ['without a name', [{}]],
   ['without a name, while it is being backed up', [{ lock: 'backup' }, {}]],
   ['of another name', [{ name: 'mail' }]],
-  ['that turns out to be another one once its clone is done', [{ lock: 'clone' }, { name: 'mail' }]]
-])('a VM %s is somebody else\'s, and left alone', async (_what, configs) => {
+  ['that turns out to be another one once its clone is done', [{ lock: 'clone' }, { name: 'mail' }]],
+])("a VM %s is somebody else's, and left alone", async (_what, configs) => {
   const { proxmox, calls } = host(...configs)
-  await expect(removeLeftover(proxmox, places, 'blue', signal)).rejects.toMatchObject({ code: 'vmid-taken', message: expect.stringContaining(String(vmid)) })
+  await expect(removeLeftover(proxmox, places, 'blue', signal)).rejects.toMatchObject({
+    code: 'vmid-taken',
+    message: expect.stringContaining(String(vmid)),
+  })
   expect(calls).toEqual([])
 })
 
 test.concurrent.each<[string, Record<string, string>[]]>([
-  ['with the slot\'s name', [{ name }]],
+  ["with the slot's name", [{ name }]],
   ['that was still being cloned, and had no name yet', [{ lock: 'clone' }, { name }]],
   ['whose clone never got as far as a name', [{ lock: 'clone' }, {}]],
-  ['whose creation never got as far as a name', [{ lock: 'create' }, {}]]
+  ['whose creation never got as far as a name', [{ lock: 'create' }, {}]],
 ])('a VM %s is a leftover, and removed', async (_what, configs) => {
   const { proxmox, calls } = host(...configs)
   expect(await removeLeftover(proxmox, places, 'blue', signal)).toBe(true)
-  expect(calls).toEqual([`POST /nodes/${places.node}/qemu/${vmid}/status/stop`, `PUT /nodes/${places.node}/qemu/${vmid}/config golden-doomed`, `DELETE /nodes/${places.node}/qemu/${vmid}`])
+  expect(calls).toEqual([
+    `POST /nodes/${places.node}/qemu/${vmid}/status/stop`,
+    `PUT /nodes/${places.node}/qemu/${vmid}/config golden-doomed`,
+    `DELETE /nodes/${places.node}/qemu/${vmid}`,
+  ])
 })
 
 test('what a run on another computer is making is no leftover: it holds the lock, or the state knows by then', async () => {
-  const engine = (change: Partial<Engine>): Engine => ({ tryLock: async () => {}, listState: async () => [], ...change }) as unknown as Engine
+  const engine = (change: Partial<Engine>): Engine =>
+    ({ tryLock: async () => {}, listState: async () => [], ...change }) as unknown as Engine
   const settle = async (one: Engine): Promise<string[]> => {
     const { proxmox, calls } = host({ name })
     await settleSlot(proxmox, places, 'blue', one, 'home-serena', [], () => {}, signal)
     return calls
   }
-  await expect(settle(engine({ tryLock: () => Promise.reject(new Failure('state-locked', 'x', 'y')) }))).rejects.toMatchObject({ code: 'state-locked' })
+  await expect(settle(engine({ tryLock: () => Promise.reject(new Failure('state-locked', 'x', 'y')) }))).rejects.toMatchObject({
+    code: 'state-locked',
+  })
   expect(await settle(engine({ listState: async () => ['proxmox_virtual_environment_vm.blue'] }))).toEqual([])
-  expect(await settle(engine({}))).toEqual([`POST /nodes/${places.node}/qemu/${vmid}/status/stop`, `PUT /nodes/${places.node}/qemu/${vmid}/config golden-doomed`, `DELETE /nodes/${places.node}/qemu/${vmid}`])
+  expect(await settle(engine({}))).toEqual([
+    `POST /nodes/${places.node}/qemu/${vmid}/status/stop`,
+    `PUT /nodes/${places.node}/qemu/${vmid}/config golden-doomed`,
+    `DELETE /nodes/${places.node}/qemu/${vmid}`,
+  ])
 })
 
-test('a slot\'s addresses in the state are its own', () => {
-  expect(ofSlot(['proxmox_virtual_environment_vm.blue', 'terraform_data.blue_release', 'proxmox_virtual_environment_vm.green', 'terraform_data.green_owner', 'proxmox_virtual_environment_firewall_rules.blue_rules'], 'blue')).toEqual(['proxmox_virtual_environment_vm.blue', 'terraform_data.blue_release', 'proxmox_virtual_environment_firewall_rules.blue_rules'])
+test("a slot's addresses in the state are its own", () => {
+  expect(
+    ofSlot(
+      [
+        'proxmox_virtual_environment_vm.blue',
+        'terraform_data.blue_release',
+        'proxmox_virtual_environment_vm.green',
+        'terraform_data.green_owner',
+        'proxmox_virtual_environment_firewall_rules.blue_rules',
+      ],
+      'blue',
+    ),
+  ).toEqual(['proxmox_virtual_environment_vm.blue', 'terraform_data.blue_release', 'proxmox_virtual_environment_firewall_rules.blue_rules'])
 })

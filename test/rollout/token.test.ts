@@ -13,11 +13,14 @@ beforeAll(async () => {
   // A depot with data, and a VM of the site that somebody with the token does what they like with.
   await t.root.put(`${node}/qemu/9010/config`, { scsi1: `${t.site.proxmox.storage.disks}:1` })
   volume = String((await configOf(9010))['scsi1']).split(',')[0] ?? ''
-  await t.proxmox.task(await t.proxmox.post<string>(`${node}/qemu`, { vmid: 9011, name: 'home-serena-blue', pool: t.site.proxmox.pool, memory: 64 }))
+  await t.proxmox.task(
+    await t.proxmox.post<string>(`${node}/qemu`, { vmid: 9011, name: 'home-serena-blue', pool: t.site.proxmox.pool, memory: 64 }),
+  )
 })
 afterAll(() => t?.close())
 
-const volumes = async (): Promise<string[]> => (await t.root.get<{ volid: string }[]>(`${node}/storage/${t.site.proxmox.storage.disks}/content`)).map((one) => one.volid)
+const volumes = async (): Promise<string[]> =>
+  (await t.root.get<{ volid: string }[]>(`${node}/storage/${t.site.proxmox.storage.disks}/content`)).map((one) => one.volid)
 const done = async (upid: Promise<string>): Promise<void> => t.proxmox.task(await upid)
 
 const ways: [string, () => Promise<unknown>][] = [
@@ -25,22 +28,36 @@ const ways: [string, () => Promise<unknown>][] = [
   ['unprotect its depot', () => t.proxmox.put(`${node}/qemu/9010/config`, { protection: 0 })],
   ['destroy its depot', () => t.proxmox.del(`${node}/qemu/9010`)],
   ['delete it', () => t.proxmox.del(`${node}/storage/${t.site.proxmox.storage.disks}/content/${encodeURIComponent(volume)}`)],
-  ['detach and free it', async () => { await t.proxmox.put(`${node}/qemu/9010/config`, { delete: 'scsi1', force: 1 }) }]
+  [
+    'detach and free it',
+    async () => {
+      await t.proxmox.put(`${node}/qemu/9010/config`, { delete: 'scsi1', force: 1 })
+    },
+  ],
 ]
 
-test.each(ways)('a depot\'s data disk: can\'t %s', async (_way, attempt) => {
+test.each(ways)("a depot's data disk: can't %s", async (_way, attempt) => {
   const before = await configOf(9010)
-  const refused = await attempt().then(async (upid) => t.proxmox.task(String(upid)).then(() => undefined), (error: unknown) => error).catch((error: unknown) => error)
+  const refused = await attempt()
+    .then(
+      async (upid) => t.proxmox.task(String(upid)).then(() => undefined),
+      (error: unknown) => error,
+    )
+    .catch((error: unknown) => error)
   expect(refused).toMatchObject({ name: 'ProxmoxError' })
   expect(await configOf(9010)).toEqual(before)
   expect(await volumes()).toContain(volume)
 })
 
-test('the disk of a VM that is not the site\'s stays out of reach, Datastore.Audit or not', async () => {
-  await t.root.task(await t.root.post<string>(`${node}/qemu`, { vmid: 7000, name: 'mail', memory: 64, scsi0: `${t.site.proxmox.storage.disks}:1` }))
+test("the disk of a VM that is not the site's stays out of reach, Datastore.Audit or not", async () => {
+  await t.root.task(
+    await t.root.post<string>(`${node}/qemu`, { vmid: 7000, name: 'mail', memory: 64, scsi0: `${t.site.proxmox.storage.disks}:1` }),
+  )
   const foreign = String((await configOf(7000))['scsi0']).split(',')[0] ?? ''
   await expect(t.proxmox.put(`${node}/qemu/9011/config`, { scsi1: foreign })).rejects.toMatchObject({ status: 403 })
-  await expect(t.proxmox.get(`${node}/storage/${t.site.proxmox.storage.disks}/content/${encodeURIComponent(foreign)}`)).rejects.toMatchObject({ status: 403 })
+  await expect(
+    t.proxmox.get(`${node}/storage/${t.site.proxmox.storage.disks}/content/${encodeURIComponent(foreign)}`),
+  ).rejects.toMatchObject({ status: 403 })
 })
 
 // What docs/security.md says of a stolen token.

@@ -20,7 +20,7 @@ test('only the wanted answer is a yes', async () => {
 test.each([
   ['Ctrl-C', (input: PassThrough) => input.write('\x03')],
   ['Ctrl-D', (input: PassThrough) => input.write('\x04')],
-  ['the end of the input', (input: PassThrough) => input.end()]
+  ['the end of the input', (input: PassThrough) => input.end()],
 ])('%s stops, without a stack trace', async (_what, answer) => {
   await expect(asked(answer)).rejects.toMatchObject({ name: 'Failure', code: 'cancelled', hint: 'Nothing was changed.' })
 })

@@ -14,7 +14,9 @@ import { loadSite } from '../../settings/load.ts'
 import type { Site } from '../../settings/site.ts'
 
 let folder: string
-beforeEach(() => { folder = join(mkdtempSync(join(tmpdir(), 'golden-init-')), 'site') })
+beforeEach(() => {
+  folder = join(mkdtempSync(join(tmpdir(), 'golden-init-')), 'site')
+})
 afterEach(() => rmSync(join(folder, '..'), { recursive: true, force: true }))
 
 test('a new site folder holds all secrets, for its owner only, and a second run changes nothing', async () => {
@@ -29,7 +31,10 @@ test('a new site folder holds all secrets, for its owner only, and a second run 
   expect(made.map((file) => readFileSync(file, 'utf8'))).toEqual(before)
 })
 
-test.each([['without a .gitignore', undefined], ['with one that asks for everything', '!secrets\n!state\n!*\n']])('git sees nothing of secrets and state in a folder %s', async (_, ignore) => {
+test.each([
+  ['without a .gitignore', undefined],
+  ['with one that asks for everything', '!secrets\n!state\n!*\n'],
+])('git sees nothing of secrets and state in a folder %s', async (_, ignore) => {
   mkdirSync(folder)
   const git = (...args: string[]): string => execFileSync('git', args, { cwd: folder, encoding: 'utf8' })
   git('init', '-q')
@@ -37,14 +42,30 @@ test.each([['without a .gitignore', undefined], ['with one that asks for everyth
   await initFolder(folder)
   await initSecrets(await loadSite(folder), folder, new Date())
   writeFileSync(join(folder, 'state', 'terraform.tfstate'), '{}')
-  expect(git('ls-files', '--others', '--exclude-standard').split('\n').filter((name) => name !== '' && name !== '.gitignore')).toEqual(['site.ts'])
+  expect(
+    git('ls-files', '--others', '--exclude-standard')
+      .split('\n')
+      .filter((name) => name !== '' && name !== '.gitignore'),
+  ).toEqual(['site.ts'])
 })
 
 const secret = (...path: string[]): string => join(folder, 'secrets', ...path)
 const renamed = (site: Site): Site => ({ ...site, public: { ...site.public, host: 'code.example.net' } })
 /** As `openssl verify` sees a leaf, for a name. */
 function verifies(leaf: string, ca: string, name: string): boolean {
-  return spawnSync('openssl', ['verify', '-x509_strict', '-purpose', 'sslserver', '-CAfile', ca, isIP(name) === 0 ? '-verify_hostname' : '-verify_ip', name, leaf]).status === 0
+  return (
+    spawnSync('openssl', [
+      'verify',
+      '-x509_strict',
+      '-purpose',
+      'sslserver',
+      '-CAfile',
+      ca,
+      isIP(name) === 0 ? '-verify_hostname' : '-verify_ip',
+      name,
+      leaf,
+    ]).status === 0
+  )
 }
 
 test('before anything runs, another public name gives a new CA and certificates for it', async () => {
@@ -52,7 +73,9 @@ test('before anything runs, another public name gives a new CA and certificates 
   const site = await loadSite(folder)
   await initSecrets(site, folder, new Date())
   const before = readFileSync(secret('ca.pem'), 'utf8')
-  expect(await initSecrets(renamed(site), folder, new Date())).toEqual(['ca.pem', 'ca.key', 'tls/public.pem', 'tls/public.key', 'tls/logging.pem', 'tls/logging.key'].map((name) => secret(name)))
+  expect(await initSecrets(renamed(site), folder, new Date())).toEqual(
+    ['ca.pem', 'ca.key', 'tls/public.pem', 'tls/public.key', 'tls/logging.pem', 'tls/logging.key'].map((name) => secret(name)),
+  )
   expect(readFileSync(secret('ca-before.pem'), 'utf8')).toBe(before)
   expect(verifies(secret('tls/public.pem'), secret('ca.pem'), 'code.example.net')).toBe(true)
   expect(verifies(secret('tls/logging.pem'), secret('ca.pem'), site.groups['logging']!.service)).toBe(true)
@@ -62,10 +85,18 @@ test('once VMs run, a new CA has to be asked for; nothing is changed until then'
   await initFolder(folder)
   const site = await loadSite(folder)
   await initSecrets(site, folder, new Date())
-  const release = newRelease(site, 'serena', 'blue', { id: '0123456789ab', created: new Date(), image: { vmid: 9001, name: 'i', fingerprint: 'f' } })
+  const release = newRelease(site, 'serena', 'blue', {
+    id: '0123456789ab',
+    created: new Date(),
+    image: { vmid: 9001, name: 'i', fingerprint: 'f' },
+  })
   await writePins(folder, { schema: 1, groups: { serena: { dataDisk: 'made', active: 'blue', slots: { blue: release } } } })
   const before = readFileSync(secret('ca.pem'), 'utf8')
-  await expect(initSecrets(renamed(site), folder, new Date())).rejects.toMatchObject({ code: 'ca-too-narrow', message: expect.stringContaining('code.example.net'), hint: expect.stringContaining('--new-ca') })
+  await expect(initSecrets(renamed(site), folder, new Date())).rejects.toMatchObject({
+    code: 'ca-too-narrow',
+    message: expect.stringContaining('code.example.net'),
+    hint: expect.stringContaining('--new-ca'),
+  })
   expect(readFileSync(secret('ca.pem'), 'utf8')).toBe(before)
   expect(existsSync(secret('ca-before.pem'))).toBe(false)
   expect(await initSecrets(renamed(site), folder, new Date(), { newAuthority: true })).toContain(secret('ca.pem'))
@@ -96,22 +127,28 @@ test('a certificate about to end is made anew, long before clients notice', asyn
 test.each<[string, (secrets: string) => void]>([
   ['is gone', (secrets) => rmSync(join(secrets, 'ca.key'))],
   ['is broken', (secrets) => writeFileSync(join(secrets, 'ca.key'), '-----BEGIN PRIVATE KEY-----\nx')],
-  ['is another one\'s', (secrets) => copyFileSync(join(secrets, 'tls/public.key'), join(secrets, 'ca.key'))]
-])('a CA\'s key that %s is missed only when something has to be signed, and told as such', async (_what, spoil) => {
+  ["is another one's", (secrets) => copyFileSync(join(secrets, 'tls/public.key'), join(secrets, 'ca.key'))],
+])("a CA's key that %s is missed only when something has to be signed, and told as such", async (_what, spoil) => {
   await initFolder(folder)
   const site = await loadSite(folder)
   await initSecrets(site, folder, new Date())
   spoil(join(folder, 'secrets'))
   expect(await initSecrets(site, folder, new Date())).toEqual([])
   const authority = readFileSync(join(folder, 'secrets/ca.pem'), 'utf8')
-  await expect(initSecrets(site, folder, new Date(Date.now() + 800 * 86_400_000))).rejects.toMatchObject({ code: 'ca-key-unusable', hint: expect.stringContaining('backup') })
+  await expect(initSecrets(site, folder, new Date(Date.now() + 800 * 86_400_000))).rejects.toMatchObject({
+    code: 'ca-key-unusable',
+    hint: expect.stringContaining('backup'),
+  })
   expect(readFileSync(join(folder, 'secrets/ca.pem'), 'utf8')).toBe(authority)
 })
 
 test('a password is not made where git would see it', async () => {
   await initFolder(folder)
   const site = await loadSite(folder)
-  const withPassword = (path: string): typeof site => ({ ...site, serena: { ...site.serena, users: [{ name: 'me', password: { kind: 'file', path } }] } })
+  const withPassword = (path: string): typeof site => ({
+    ...site,
+    serena: { ...site.serena, users: [{ name: 'me', password: { kind: 'file', path } }] },
+  })
   for (const path of ['passwords/me', 'me', 'secrets/../me']) {
     await expect(initSecrets(withPassword(path), folder, new Date())).rejects.toMatchObject({ code: 'secret-in-the-open' })
     expect(existsSync(join(folder, path))).toBe(false)
@@ -130,13 +167,16 @@ test('a CA that is no certificate is told as such', async () => {
   await expect(initSecrets(site, folder, new Date())).rejects.toMatchObject({ code: 'ca-unreadable' })
 })
 
-test.each(['public.pem', 'public.key'])('a server\'s %s that is gone or broken is made anew with its other half', async (name) => {
+test.each(['public.pem', 'public.key'])("a server's %s that is gone or broken is made anew with its other half", async (name) => {
   await initFolder(folder)
   const site = await loadSite(folder)
   await initSecrets(site, folder, new Date())
   if (name === 'public.pem') writeFileSync(join(folder, 'secrets/tls', name), 'x')
   else rmSync(join(folder, 'secrets/tls', name))
-  expect(await initSecrets(site, folder, new Date())).toEqual([join(folder, 'secrets/tls/public.pem'), join(folder, 'secrets/tls/public.key')])
+  expect(await initSecrets(site, folder, new Date())).toEqual([
+    join(folder, 'secrets/tls/public.pem'),
+    join(folder, 'secrets/tls/public.key'),
+  ])
   expect(await initSecrets(site, folder, new Date())).toEqual([])
 })
 

@@ -4,7 +4,16 @@ import { renderer } from '../../scripts/render.ts'
 /** What a step with one note writes on a terminal, between its first line and its last. */
 async function live(note: string, columns: number | undefined): Promise<string> {
   const written: string[] = []
-  await renderer({ isTTY: true, columns: () => columns, write: (text) => { written.push(text) } }, () => 0).step('x', async (say) => say(note))
+  await renderer(
+    {
+      isTTY: true,
+      columns: () => columns,
+      write: (text) => {
+        written.push(text)
+      },
+    },
+    () => 0,
+  ).step('x', async (say) => say(note))
   return written.slice(1, -1).join('').replace('\r\x1b[K', '')
 }
 

@@ -14,14 +14,16 @@ import type { Site } from '../../settings/site.ts'
 import { exampleSite } from '../images/example.ts'
 import { recorder } from '../set-up.ts'
 
-const authority = await makeAuthority('the host\'s', new Date())
+const authority = await makeAuthority("the host's", new Date())
 const other = await makeAuthority('another', new Date())
 const own = await makeServerCertificate(authority, ['127.0.0.1'], new Date())
 const elsewhere = await makeServerCertificate(authority, ['10.0.0.1'], new Date())
 
 let folder: string
 const servers: Server[] = []
-beforeAll(async () => { folder = await mkdtemp(join(tmpdir(), 'golden-trust-')) })
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'golden-trust-'))
+})
 afterAll(async () => {
   for (const server of servers) server.close()
   await rm(folder, { recursive: true, force: true })
@@ -35,15 +37,21 @@ async function listen(server: Server): Promise<number> {
 }
 
 /** @param breaks which connections, from 1 on, are reset instead of passed on */
-async function contact(pem: string, breaks: (ordinal: number) => boolean, pair = own): Promise<{ trust: Promise<Trust>; connections: () => number }> {
+async function contact(
+  pem: string,
+  breaks: (ordinal: number) => boolean,
+  pair = own,
+): Promise<{ trust: Promise<Trust>; connections: () => number }> {
   const host = await listen(createTlsServer({ cert: pair.certificate, key: pair.key }, (socket) => socket.on('error', () => {})))
   let connections = 0
-  const port = await listen(createServer((near) => {
-    near.on('error', () => {})
-    if (breaks(++connections)) return void near.resetAndDestroy()
-    const far = tcp(host, '127.0.0.1').on('error', () => {})
-    near.pipe(far).pipe(near)
-  }))
+  const port = await listen(
+    createServer((near) => {
+      near.on('error', () => {})
+      if (breaks(++connections)) return void near.resetAndDestroy()
+      const far = tcp(host, '127.0.0.1').on('error', () => {})
+      near.pipe(far).pipe(near)
+    }),
+  )
   const site = structuredClone(exampleSite()) as { -readonly [Key in keyof Site]: Site[Key] }
   site.proxmox = { ...site.proxmox, url: `https://127.0.0.1:${port}` }
   const file = resolve(folder, site.proxmox.caFile)

@@ -30,16 +30,39 @@ const leaves: readonly (readonly [names: readonly [string, ...string[]], asked: 
 ]
 
 const opensslAccepts = (ca: string, leaf: string, asked: string): boolean =>
-  spawnSync('openssl', ['verify', '-x509_strict', '-purpose', 'sslserver', '-CAfile', ca, isIP(asked) === 0 ? '-verify_hostname' : '-verify_ip', asked, leaf]).status === 0
+  spawnSync('openssl', [
+    'verify',
+    '-x509_strict',
+    '-purpose',
+    'sslserver',
+    '-CAfile',
+    ca,
+    isIP(asked) === 0 ? '-verify_hostname' : '-verify_ip',
+    asked,
+    leaf,
+  ]).status === 0
 
 async function nodeAccepts(ca: string, pair: PemPair, asked: string): Promise<boolean> {
   const server = createServer({ key: pair.key, cert: pair.certificate }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   try {
-    const socket = connect({ host: asked, port: (server.address() as AddressInfo).port, ca, ...(isIP(asked) === 0 ? { servername: asked } : {}), lookup: (_name, _options, done) => done(null, [{ address: '127.0.0.1', family: 4 }]), ...(isIP(asked) === 0 ? {} : { host: '127.0.0.1', checkServerIdentity: (_host, certificate) => (certificate.subjectaltname?.includes(asked) === true ? undefined : new Error('another')) }) })
-    return await new Promise((resolve) => {
+    const socket = connect({
+      host: asked,
+      port: (server.address() as AddressInfo).port,
+      ca,
+      ...(isIP(asked) === 0 ? { servername: asked } : {}),
+      lookup: (_name, _options, done) => done(null, [{ address: '127.0.0.1', family: 4 }]),
+      ...(isIP(asked) === 0
+        ? {}
+        : {
+            host: '127.0.0.1',
+            checkServerIdentity: (_host, certificate) =>
+              certificate.subjectaltname?.includes(asked) === true ? undefined : new Error('another'),
+          }),
+    })
+    return (await new Promise((resolve) => {
       socket.on('secureConnect', () => resolve(true)).on('error', () => resolve(false))
-    }).finally(() => socket.destroy()) as boolean
+    }).finally(() => socket.destroy())) as boolean
   } finally {
     server.close()
   }
@@ -47,7 +70,9 @@ async function nodeAccepts(ca: string, pair: PemPair, asked: string): Promise<bo
 
 /** All at once: a program is compiled for it. */
 function goAccepts(cases: readonly { ca: string; leaf: string; asked: string }[]): boolean[] {
-  writeFileSync(join(folder, 'verify.go'), `package main
+  writeFileSync(
+    join(folder, 'verify.go'),
+    `package main
 
 import (
 	"crypto/x509"
@@ -79,15 +104,28 @@ func main() {
 	out, _ := json.Marshal(results)
 	fmt.Println(string(out))
 }
-`)
-  return JSON.parse(execFileSync('go', ['run', '-trimpath', join(folder, 'verify.go')], { input: JSON.stringify(cases), encoding: 'utf8', env: { ...process.env, GOFLAGS: '', GOWORK: 'off', CGO_ENABLED: '0' } })) as boolean[]
+`,
+  )
+  return JSON.parse(
+    execFileSync('go', ['run', '-trimpath', join(folder, 'verify.go')], {
+      input: JSON.stringify(cases),
+      encoding: 'utf8',
+      env: { ...process.env, GOFLAGS: '', GOWORK: 'off', CGO_ENABLED: '0' },
+    }),
+  ) as boolean[]
 }
 
 /** Where the tools were built, Go has compiled its own library in the same way; elsewhere that takes minutes. */
-const hasGo = existsSync(join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'serena-golden', 'tools', 'packer')) && spawnSync('go', ['version']).status === 0
+const hasGo =
+  existsSync(join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'serena-golden', 'tools', 'packer')) &&
+  spawnSync('go', ['version']).status === 0
 
 describe.each([
-  ['with a host name', ['serena.example.org', '192.168.1.50', '192.168.1.51', '192.168.1.52', '192.168.1.60', '192.168.1.61', '192.168.1.62'], 3],
+  [
+    'with a host name',
+    ['serena.example.org', '192.168.1.50', '192.168.1.51', '192.168.1.52', '192.168.1.60', '192.168.1.61', '192.168.1.62'],
+    3,
+  ],
   ['with an address alone', ['192.168.1.50', '192.168.1.60', '192.168.1.61', '192.168.1.62'], 1],
 ])('the CA of a site %s', (_, permitted, good) => {
   test('is accepted for its names and for no others', async () => {
@@ -106,7 +144,8 @@ describe.each([
     }
     expect(openssl).toEqual(wanted)
     expect(node).toEqual(wanted)
-    if (hasGo) expect(goAccepts(leaves.map(([, asked], at) => ({ ca: authority.certificate, leaf: pairs[at]!.certificate, asked })))).toEqual(wanted)
+    if (hasGo)
+      expect(goAccepts(leaves.map(([, asked], at) => ({ ca: authority.certificate, leaf: pairs[at]!.certificate, asked })))).toEqual(wanted)
   }, 120_000)
 })
 

@@ -11,10 +11,14 @@ import { checkOwnCertificate } from '../../settings/own-certificate.ts'
 const folder = mkdtempSync(join(tmpdir(), 'own-certificate-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const host = 'serena.example.org'
-const openssl = (...args: string[]): void => { execFileSync('openssl', args, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] }) }
+const openssl = (...args: string[]): void => {
+  execFileSync('openssl', args, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] })
+}
 const read = (name: string): string => readFileSync(join(folder, name), 'utf8')
-const ec = (name: string, curve = 'P-256'): void => openssl('genpkey', '-algorithm', 'EC', '-pkeyopt', `ec_paramgen_curve:${curve}`, '-out', `${name}.key`)
-const rsa = (name: string, bits = 2048): void => openssl('genpkey', '-algorithm', 'RSA', '-pkeyopt', `rsa_keygen_bits:${bits}`, '-out', `${name}.key`)
+const ec = (name: string, curve = 'P-256'): void =>
+  openssl('genpkey', '-algorithm', 'EC', '-pkeyopt', `ec_paramgen_curve:${curve}`, '-out', `${name}.key`)
+const rsa = (name: string, bits = 2048): void =>
+  openssl('genpkey', '-algorithm', 'RSA', '-pkeyopt', `rsa_keygen_bits:${bits}`, '-out', `${name}.key`)
 
 interface Wanted {
   readonly issuer?: string
@@ -25,7 +29,11 @@ interface Wanted {
   readonly hash?: string
 }
 function certify(name: string, { issuer, names = `DNS:${host}`, days = '30', ca = false, more = [], hash = 'sha256' }: Wanted = {}): void {
-  const extensions = [`basicConstraints=critical,CA:${ca ? 'TRUE' : 'FALSE'}`, ...(ca || names === '' ? [] : [`subjectAltName=${names}`]), ...more]
+  const extensions = [
+    `basicConstraints=critical,CA:${ca ? 'TRUE' : 'FALSE'}`,
+    ...(ca || names === '' ? [] : [`subjectAltName=${names}`]),
+    ...more,
+  ]
   writeFileSync(join(folder, `${name}.ext`), `${extensions.join('\n')}\n`)
   openssl('req', '-new', '-key', `${name}.key`, '-subj', `/CN=${name}`, '-out', `${name}.csr`)
   const signer = issuer === undefined ? ['-signkey', `${name}.key`] : ['-CA', `${issuer}.pem`, '-CAkey', `${issuer}.key`, '-CAcreateserial']
@@ -41,12 +49,26 @@ rsa('rsa')
 certify('rsa', { issuer: 'root' })
 
 /** As the product reads it: first the text, then what it says. */
-function check(chain: string | Buffer, key: string | Buffer, name = host, now = new Date()): { readonly paths: string[]; readonly said: string; readonly pair: ReturnType<typeof checkOwnCertificate>['pair'] } {
+function check(
+  chain: string | Buffer,
+  key: string | Buffer,
+  name = host,
+  now = new Date(),
+): { readonly paths: string[]; readonly said: string; readonly pair: ReturnType<typeof checkOwnCertificate>['pair'] } {
   const texts = [plainText(Buffer.from(chain), 'pem'), plainText(Buffer.from(key), 'pem')] as const
-  const unread = texts.flatMap((text, index) => text.ok ? [] : [{ path: index === 0 ? 'chain' : 'key', message: text.problem }])
-  const { problems, pair } = checkOwnCertificate(texts[0].ok ? texts[0].text : undefined, texts[1].ok ? texts[1].text : undefined, name, now)
+  const unread = texts.flatMap((text, index) => (text.ok ? [] : [{ path: index === 0 ? 'chain' : 'key', message: text.problem }]))
+  const { problems, pair } = checkOwnCertificate(
+    texts[0].ok ? texts[0].text : undefined,
+    texts[1].ok ? texts[1].text : undefined,
+    name,
+    now,
+  )
   const all = [...unread, ...problems]
-  return { paths: all.map(({ path }) => path.replace('public.certificate.', '').replace('chainFile', 'chain')), said: all.map(({ message }) => message).join('\n'), pair }
+  return {
+    paths: all.map(({ path }) => path.replace('public.certificate.', '').replace('chainFile', 'chain')),
+    said: all.map(({ message }) => message).join('\n'),
+    pair,
+  }
 }
 
 describe('what is fine, and serves', () => {
@@ -63,20 +85,26 @@ describe('what is fine, and serves', () => {
   test.each<[string, string | Buffer, string]>([
     ['leaf, then its issuer', read('leaf.pem') + read('middle.pem'), read('leaf.key')],
     ['with the root', read('leaf.pem') + read('middle.pem') + read('root.pem'), read('leaf.key')],
-    ['RSA from a CA of one\'s own, which is not sent', read('rsa.pem'), read('rsa.key')],
+    ["RSA from a CA of one's own, which is not sent", read('rsa.pem'), read('rsa.key')],
     ['a key in the older form of RSA', read('rsa.pem'), read('rsa1.key')],
     ['self-signed, with EC parameters before the key', read('old.pem'), read('old.key')],
     ['P-384', read('P-384.pem'), read('P-384.key')],
     ['P-521', read('P-521.pem'), read('P-521.key')],
     ['Ed25519', read('ed.pem'), read('ed.key')],
-    ['lines of Windows, a byte order mark, and what openssl prints between', `\ufeff${bag(read('leaf.pem'))}${bag(read('middle.pem'))}`.replaceAll('\n', '\r\n'), `\ufeff${bag(read('leaf.key'))}`.replaceAll('\n', '\r\n')],
-    ['key and certificates in one file', read('leaf.key') + read('leaf.pem') + read('middle.pem'), read('leaf.key') + read('leaf.pem')]
+    [
+      'lines of Windows, a byte order mark, and what openssl prints between',
+      `\ufeff${bag(read('leaf.pem'))}${bag(read('middle.pem'))}`.replaceAll('\n', '\r\n'),
+      `\ufeff${bag(read('leaf.key'))}`.replaceAll('\n', '\r\n'),
+    ],
+    ['key and certificates in one file', read('leaf.key') + read('leaf.pem') + read('middle.pem'), read('leaf.key') + read('leaf.pem')],
   ])('%s', async (_what, chain, key) => {
     const { said, pair } = check(chain, key)
     expect(said).toBe('')
     expect(pair?.certificate).not.toMatch(/\r|PRIVATE|\ufeff/)
     // A handshake with exactly what the VM gets.
-    const server = createServer({ cert: pair?.certificate ?? '', key: pair?.key ?? '' }, (socket) => { socket.end('hello') }).listen(0, '127.0.0.1')
+    const server = createServer({ cert: pair?.certificate ?? '', key: pair?.key ?? '' }, (socket) => {
+      socket.end('hello')
+    }).listen(0, '127.0.0.1')
     await once(server, 'listening')
     const { port } = server.address() as { port: number }
     const ca = [read('root.pem'), read('old.pem'), read('P-384.pem'), read('P-521.pem'), read('ed.pem')]
@@ -90,7 +118,8 @@ describe('what is fine, and serves', () => {
   test('a wildcard, and an address', () => {
     certify('leaf', { issuer: 'middle', names: 'DNS:*.example.org,IP:192.0.2.7' })
     for (const name of [host, '192.0.2.7']) expect(check(read('leaf.pem') + read('middle.pem'), read('leaf.key'), name).said).toBe('')
-    for (const name of ['example.org', 'a.serena.example.org', '192.0.2.8']) expect(check(read('leaf.pem') + read('middle.pem'), read('leaf.key'), name).paths).toEqual(['chain'])
+    for (const name of ['example.org', 'a.serena.example.org', '192.0.2.8'])
+      expect(check(read('leaf.pem') + read('middle.pem'), read('leaf.key'), name).paths).toEqual(['chain'])
     certify('leaf', { issuer: 'middle' })
   })
 })
@@ -124,10 +153,22 @@ describe('what would break HTTPS is refused', () => {
   test.each<[string, string | Buffer, string | Buffer, string[], RegExp]>([
     ['another key', read('rsa.pem'), key, ['key'], /not the key of rsa/],
     ['the chain before the leaf', read('middle.pem') + read('leaf.pem'), key, ['chain', 'chain'], /put it first/],
-    ['an order that is wrong further on', read('leaf.pem') + read('root.pem') + read('middle.pem'), key, ['chain'], /number 2, root, did not sign/],
+    [
+      'an order that is wrong further on',
+      read('leaf.pem') + read('root.pem') + read('middle.pem'),
+      key,
+      ['chain'],
+      /number 2, root, did not sign/,
+    ],
     ['a stray certificate', chain + read('rsa.pem'), key, ['chain'], /number 3/],
     ['the leaf alone of a public CA', read('lonely.pem'), read('lonely.key'), ['chain'], /fullchain/],
-    ['another name', read('mail.pem'), read('mail.key'), ['chain'], /not for public\.host serena\.example\.org, but for DNS:mail\.example\.org/],
+    [
+      'another name',
+      read('mail.pem'),
+      read('mail.key'),
+      ['chain'],
+      /not for public\.host serena\.example\.org, but for DNS:mail\.example\.org/,
+    ],
     ['a common name alone', read('nameless.pem'), read('nameless.key'), ['chain'], /does not count/],
     ['a certificate for clients', read('client.pem'), read('client.key'), ['chain'], /serverAuth/],
     ['a short RSA key', read('short.pem'), read('short.key'), ['chain'], /1024 bits/],
@@ -142,13 +183,13 @@ describe('what would break HTTPS is refused', () => {
     ['DER', readFileSync(join(folder, 'leaf.der')), key, ['chain'], /DER or PKCS#12/],
     ['PKCS#12', readFileSync(join(folder, 'leaf.p12')), key, ['chain'], /DER or PKCS#12/],
     ['PKCS#7', read('leaf.p7b'), key, ['chain'], /PKCS#7/],
-    ['OpenSSL\'s own form', read('trusted.pem'), key, ['chain'], /not whole/],
+    ["OpenSSL's own form", read('trusted.pem'), key, ['chain'], /not whole/],
     ['UTF-16', Buffer.from(`\ufeff${chain}`, 'utf16le'), key, ['chain'], /UTF-16/],
     ['half a certificate', chain.replace('-----END CERTIFICATE-----', ''), key, ['chain'], /not whole/],
     ['letters that are none of it', chain.replace(/\n.{20}/, '\n!!!!!!!!!!!!!!!!!!!!'), key, ['chain'], /no certificate/],
     ['a key for a certificate', key, key, ['chain'], /no certificate/],
     ['nothing', '\n', '', ['chain', 'key'], /is empty/],
-    ['all at once', read('mail.pem'), read('locked.key'), ['chain', 'key'], /not for public\.host[^]*pass phrase/]
+    ['all at once', read('mail.pem'), read('locked.key'), ['chain', 'key'], /not for public\.host[^]*pass phrase/],
   ])('%s', (_what, certificate, privateKey, paths, message) => {
     const { paths: found, said, pair } = check(certificate, privateKey)
     expect({ found, said }).toEqual({ found: paths, said: expect.stringMatching(message) })

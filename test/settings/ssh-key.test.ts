@@ -14,8 +14,12 @@ const made = (name: string, ...options: string[]): string => {
   return readFileSync(join(folder, `${name}.pub`), 'utf8').trim()
 }
 const keys = {
-  ed25519: made('ed25519', '-t', 'ed25519'), rsa: made('rsa', '-t', 'rsa', '-b', '2048'), short: made('short', '-t', 'rsa', '-b', '1024'),
-  p256: made('p256', '-t', 'ecdsa', '-b', '256'), p384: made('p384', '-t', 'ecdsa', '-b', '384'), p521: made('p521', '-t', 'ecdsa', '-b', '521')
+  ed25519: made('ed25519', '-t', 'ed25519'),
+  rsa: made('rsa', '-t', 'rsa', '-b', '2048'),
+  short: made('short', '-t', 'rsa', '-b', '1024'),
+  p256: made('p256', '-t', 'ecdsa', '-b', '256'),
+  p384: made('p384', '-t', 'ecdsa', '-b', '384'),
+  p521: made('p521', '-t', 'ecdsa', '-b', '521'),
 }
 const blobOf = (key: string): Buffer => Buffer.from(key.split(' ')[1] ?? '', 'base64')
 const field = (content: Buffer | string): Buffer => {
@@ -27,11 +31,22 @@ const field = (content: Buffer | string): Buffer => {
 const line = (type: string, blob: Buffer): string => `${type} ${blob.toString('base64')}`
 /** Keys of security tokens, made of others: no token is needed for the public half. */
 const tokens = {
-  skEd25519: line('sk-ssh-ed25519@openssh.com', Buffer.concat([field('sk-ssh-ed25519@openssh.com'), blobOf(keys.ed25519).subarray(4 + 'ssh-ed25519'.length), field('ssh:')])),
-  skEcdsa: line('sk-ecdsa-sha2-nistp256@openssh.com', Buffer.concat([field('sk-ecdsa-sha2-nistp256@openssh.com'), blobOf(keys.p256).subarray(4 + 'ecdsa-sha2-nistp256'.length), field('ssh:')]))
+  skEd25519: line(
+    'sk-ssh-ed25519@openssh.com',
+    Buffer.concat([field('sk-ssh-ed25519@openssh.com'), blobOf(keys.ed25519).subarray(4 + 'ssh-ed25519'.length), field('ssh:')]),
+  ),
+  skEcdsa: line(
+    'sk-ecdsa-sha2-nistp256@openssh.com',
+    Buffer.concat([
+      field('sk-ecdsa-sha2-nistp256@openssh.com'),
+      blobOf(keys.p256).subarray(4 + 'ecdsa-sha2-nistp256'.length),
+      field('ssh:'),
+    ]),
+  ),
 }
 const sound = { ...keys, ...tokens }
-const rsaOf = (exponent: Buffer, modulus: Buffer): string => line('ssh-rsa', Buffer.concat([field('ssh-rsa'), field(exponent), field(modulus)]))
+const rsaOf = (exponent: Buffer, modulus: Buffer): string =>
+  line('ssh-rsa', Buffer.concat([field('ssh-rsa'), field(exponent), field(modulus)]))
 
 /** Which of the lines ssh-keygen takes for a key: it names each by its comment. */
 function taken(lines: readonly string[]): boolean[] {
@@ -44,7 +59,8 @@ function taken(lines: readonly string[]): boolean[] {
 
 test('real keys are fine, with any comment', () => {
   const { short, ...good } = sound
-  for (const key of Object.values(good)) for (const comment of ['', ' me@home', ' ünï çödé 日本 🔑', ' a  b ']) expect(sshKeyProblem(`${key}${comment}`)).toBeUndefined()
+  for (const key of Object.values(good))
+    for (const comment of ['', ' me@home', ' ünï çödé 日本 🔑', ' a  b ']) expect(sshKeyProblem(`${key}${comment}`)).toBeUndefined()
   expect(sshKeyProblem(short)).toMatch(/RSA key of 1024 bits/)
 })
 
@@ -59,26 +75,46 @@ test.each<[string, string, RegExp]>([
   ['a type that sshd has given up', `ssh-dss ${keys.ed25519.split(' ')[1]}`, /OpenSSH public key/],
   ['a form of another program', '---- BEGIN SSH2 PUBLIC KEY ----', /OpenSSH public key/],
   ['a tab between', keys.ed25519.replace(' ', '\t'), /control characters/],
-  ['no key', '', /OpenSSH public key/]
+  ['no key', '', /OpenSSH public key/],
 ])('%s is refused', (_what, text, message) => {
   expect(sshKeyProblem(text)).toMatch(message)
 })
 
 test('what it takes ssh-keygen takes, and the other way round, however a key is bent', () => {
-  const bent = fc.tuple(fc.constantFrom(...Object.values(sound)), fc.nat(), fc.nat(255), fc.constantFrom('byte', 'cut', 'more', 'length', 'text', 'padding', 'number', 'none')).map(([key, at, byte, how]) => {
-    const [type = '', text = ''] = key.split(' ')
-    const blob = Buffer.from(text, 'base64')
-    switch (how) {
-      case 'byte': blob[at % blob.length] = byte; return line(type, blob)
-      case 'cut': return line(type, blob.subarray(0, at % blob.length))
-      case 'more': return line(type, Buffer.concat([blob, Buffer.alloc(1 + (at % 9), byte)]))
-      case 'length': blob[at % 24] = byte; return line(type, blob)
-      case 'text': return `${type} ${text.slice(0, at % text.length)}${'A+/=9z'[byte % 6]}${text.slice((at % text.length) + (byte % 2))}`
-      case 'padding': return `${type} ${text.replace(/=*$/, '')}${'='.repeat(byte % 4)}`
-      case 'number': return rsaOf(Buffer.from([byte, 1, 1].slice(0, 1 + (at % 3))), Buffer.concat([Buffer.alloc(at % 3), Buffer.from([byte]), Buffer.alloc([127, 254, 255, 256, 2046][at % 5] ?? 0, 0xab)]))
-      case 'none': return key
-    }
-  })
+  const bent = fc
+    .tuple(
+      fc.constantFrom(...Object.values(sound)),
+      fc.nat(),
+      fc.nat(255),
+      fc.constantFrom('byte', 'cut', 'more', 'length', 'text', 'padding', 'number', 'none'),
+    )
+    .map(([key, at, byte, how]) => {
+      const [type = '', text = ''] = key.split(' ')
+      const blob = Buffer.from(text, 'base64')
+      switch (how) {
+        case 'byte':
+          blob[at % blob.length] = byte
+          return line(type, blob)
+        case 'cut':
+          return line(type, blob.subarray(0, at % blob.length))
+        case 'more':
+          return line(type, Buffer.concat([blob, Buffer.alloc(1 + (at % 9), byte)]))
+        case 'length':
+          blob[at % 24] = byte
+          return line(type, blob)
+        case 'text':
+          return `${type} ${text.slice(0, at % text.length)}${'A+/=9z'[byte % 6]}${text.slice((at % text.length) + (byte % 2))}`
+        case 'padding':
+          return `${type} ${text.replace(/=*$/, '')}${'='.repeat(byte % 4)}`
+        case 'number':
+          return rsaOf(
+            Buffer.from([byte, 1, 1].slice(0, 1 + (at % 3))),
+            Buffer.concat([Buffer.alloc(at % 3), Buffer.from([byte]), Buffer.alloc([127, 254, 255, 256, 2046][at % 5] ?? 0, 0xab)]),
+          )
+        case 'none':
+          return key
+      }
+    })
   // One ssh-keygen for all, so that nothing is made smaller where they differ: each line is small.
   const lines = fc.sample(bent, 3000)
   const real = taken(lines)

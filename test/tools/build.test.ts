@@ -52,7 +52,9 @@ describe('the key of a build', () => {
 
 test('a build takes exactly the pinned modules and nothing of this clone', () => {
   const argv = buildArguments(PINS.promtail.go, '/out/promtail')
-  expect(argv).toEqual(expect.arrayContaining(['-mod=readonly', '-trimpath', '-buildvcs=false', '-tags=promtail_journal_enabled', '/out/promtail']))
+  expect(argv).toEqual(
+    expect.arrayContaining(['-mod=readonly', '-trimpath', '-buildvcs=false', '-tags=promtail_journal_enabled', '/out/promtail']),
+  )
   expect(argv.at(-1)).toBe('github.com/grafana/loki/v3/clients/cmd/promtail')
 })
 
@@ -76,7 +78,14 @@ test.each(Object.entries(PINS))('%s: each release has a SHA-256 and names the ve
 test('what "go build" prints becomes a short account of what is going on', () => {
   const steps: string[] = []
   const follow = followBuild((text) => steps.push(text))
-  for (const line of ['go: downloading example.org/a v1.0.0', 'internal/abi', 'example.org/a/b-c', '# example.org/a', 'a.go:1:2: undefined: x']) follow.line(line)
+  for (const line of [
+    'go: downloading example.org/a v1.0.0',
+    'internal/abi',
+    'example.org/a/b-c',
+    '# example.org/a',
+    'a.go:1:2: undefined: x',
+  ])
+    follow.line(line)
   expect(steps).toEqual([
     'fetching Go modules, 1 so far, now example.org/a v1.0.0',
     '1 packages compiled, last internal/abi',
@@ -100,10 +109,14 @@ describe('building with a Go made for the test', () => {
 
   /** A `go` whose `build` puts `binary` to the place named by -o. */
   const fakeGo = (binary: string): Promise<string> =>
-    executable(bin, 'go', `if [ "$1" = env ]; then printf 'go1.26.8\\ngcc\\n'; exit; fi
+    executable(
+      bin,
+      'go',
+      `if [ "$1" = env ]; then printf 'go1.26.8\\ngcc\\n'; exit; fi
 echo "$CGO_ENABLED $GOWORK $*" >>'${bin}/builds'
 while [ "$1" != -o ]; do shift; done
-${binary} >"$2"; /bin/chmod 755 "$2"`)
+${binary} >"$2"; /bin/chmod 755 "$2"`,
+    )
 
   test('a tool is built once, then taken from the cache', async () => {
     await fakeGo('echo provider')
@@ -119,25 +132,40 @@ ${binary} >"$2"; /bin/chmod 755 "$2"`)
   test('a build that makes another version than the pinned one is refused', async () => {
     await fakeGo(`echo '#!/bin/sh
 echo "{\\"version\\": \\"9.9.9\\"}"'`)
-    await expect(ensureTool('packer-plugin-proxmox', { cacheDir: cache })).rejects.toMatchObject({ code: 'wrong-version', message: expect.stringContaining('says 9.9.9') })
+    await expect(ensureTool('packer-plugin-proxmox', { cacheDir: cache })).rejects.toMatchObject({
+      code: 'wrong-version',
+      message: expect.stringContaining('says 9.9.9'),
+    })
     expect(await filesBelow(cache)).toEqual([])
   })
 
   test('a failing build says what Go said, ends the others, and leaves nothing', async () => {
-    await executable(bin, 'go', `if [ "$1" = env ]; then printf 'go1.26.8\\ngcc\\n'; exit; fi
-echo one >>'${bin}/builds'; echo 'a/b' >&2; echo 'write x: no space left on device' >&2; exit 1`)
+    await executable(
+      bin,
+      'go',
+      `if [ "$1" = env ]; then printf 'go1.26.8\\ngcc\\n'; exit; fi
+echo one >>'${bin}/builds'; echo 'a/b' >&2; echo 'write x: no space left on device' >&2; exit 1`,
+    )
     const failing = ensureTools(['packer-plugin-proxmox', 'terraform-provider-proxmox'], { cacheDir: cache })
-    await expect(failing).rejects.toMatchObject({ code: 'build-failed', message: expect.stringMatching(/ended with 1:\nwrite x: no space left/), hint: expect.stringContaining('Make room') })
+    await expect(failing).rejects.toMatchObject({
+      code: 'build-failed',
+      message: expect.stringMatching(/ended with 1:\nwrite x: no space left/),
+      hint: expect.stringContaining('Make room'),
+    })
     expect(await filesBelow(cache)).toEqual([])
     expect(await readFile(join(bin, 'builds'), 'utf8')).toBe('one\n')
   })
 
   test('told to stop, Go ends with all that it started, and nothing stays', async () => {
-    await executable(bin, 'go', `if [ "$1" = env ]; then printf 'go1.26.8\\ngcc\\n'; exit; fi
+    await executable(
+      bin,
+      'go',
+      `if [ "$1" = env ]; then printf 'go1.26.8\\ngcc\\n'; exit; fi
 /bin/sleep 600 & echo $! >>'${bin}/pids'
 echo half >"$GOTMPDIR/half"
 echo example.org/begun >&2
-wait`)
+wait`,
+    )
     const stop = new AbortController()
     const stopped = ensureTool('terraform-provider-proxmox', {
       cacheDir: cache,

@@ -61,9 +61,12 @@ describe('an entry', () => {
     expect(await filesBelow(join(entry.root, 'thing'))).toEqual(['key/made.json'])
   })
 
-  test('is taken over if its lock names a process that is dead, or an id that is somebody else\'s now', async () => {
+  test("is taken over if its lock names a process that is dead, or an id that is somebody else's now", async () => {
     const dead = spawnSync('true').pid
-    for (const holder of [{ pid: dead, born: '1' }, { pid: process.pid, born: 'another time' }]) {
+    for (const holder of [
+      { pid: dead, born: '1' },
+      { pid: process.pid, born: 'another time' },
+    ]) {
       const entry = await freshEntry()
       await writeLock(entry, JSON.stringify({ host: hostname(), ...holder }))
       expect(await obtain(entry, async () => ({ by: 'us' }))).toEqual({ by: 'us' })
@@ -88,7 +91,9 @@ describe('an entry', () => {
     await obtain(entry, async () => {
       await utimes(lock, 0, 0)
       vi.advanceTimersByTime(30_000)
-      await vi.waitFor(async () => { expect((await stat(lock)).mtimeMs).toBeGreaterThan(Date.now() - 60_000) })
+      await vi.waitFor(async () => {
+        expect((await stat(lock)).mtimeMs).toBeGreaterThan(Date.now() - 60_000)
+      })
       return { by: 'us' }
     })
   })
@@ -129,7 +134,9 @@ async function writeLock(entry: Entry, text: string): Promise<void> {
 }
 
 function startChild(entry: Entry, how: 'quick' | 'hang'): ChildProcess {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'make-entry.ts'), JSON.stringify(entry), how], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'make-entry.ts'), JSON.stringify(entry), how], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   onTestFinished(() => void child.kill('SIGKILL'))
   return child
 }

@@ -24,7 +24,10 @@ test('a release with the pinned digest is unpacked, kept and not downloaded agai
   expect(tool).toMatchObject({ name: 'tofu', version: PINS.tofu.version, origin: 'release' })
   expect(await readFile(tool!.path, 'utf8')).toBe(program)
   await access(tool!.path, constants.X_OK)
-  expect(await filesBelow(attempt.cache)).toEqual([expect.stringMatching(/^tofu\/\w+\/bin\/tofu$/), expect.stringMatching(/^tofu\/\w+\/made\.json$/)])
+  expect(await filesBelow(attempt.cache)).toEqual([
+    expect.stringMatching(/^tofu\/\w+\/bin\/tofu$/),
+    expect.stringMatching(/^tofu\/\w+\/made\.json$/),
+  ])
   expect(await attempt.run()).toEqual(tool)
   expect(server.requests()).toBe(1)
 })
@@ -47,7 +50,12 @@ test.each([
   ['a missing file', 404, archive, 'HTTP 404'],
   ['a zip file without the program', 200, zip([{ name: 'README', content: 'x', deflate: false }]), 'no "tofu" in it, only README'],
   ['something that is no zip file', 200, Buffer.from('<html>sign in</html>'), 'not a zip file'],
-  ['another version than the name says', 200, zip([{ name: 'tofu', content: '#!/bin/sh\necho "OpenTofu v1.0.0"\n', deflate: true }]), 'but says 1.0.0'],
+  [
+    'another version than the name says',
+    200,
+    zip([{ name: 'tofu', content: '#!/bin/sh\necho "OpenTofu v1.0.0"\n', deflate: true }]),
+    'but says 1.0.0',
+  ],
 ])('%s is refused and leaves nothing', async (_what, status, body, why) => {
   const attempt = await attemptWith({ url: (await serve(body, status)).url, sha256: sha256(body), entry: 'tofu' })
   expect(await attempt.run()).toBeUndefined()
@@ -77,11 +85,18 @@ async function serve(body: Buffer, status = 200): Promise<{ url: string; request
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/tofu.zip`, requests: () => requests }
 }
 
-async function attemptWith(release: Pin['releases']['linux_amd64']): Promise<{ cache: string; run(): ReturnType<typeof provideWithoutBuild>; skipped(): string }> {
+async function attemptWith(
+  release: Pin['releases']['linux_amd64'],
+): Promise<{ cache: string; run(): ReturnType<typeof provideWithoutBuild>; skipped(): string }> {
   const cache = await temporaryFolder()
   const events: ToolEvent[] = []
   const pin: Pin = { ...PINS.tofu, releases: release === undefined ? {} : { linux_amd64: release } }
-  const around = { cache, path: join(cache, 'nothing'), platform: 'linux_amd64', report: (event: ToolEvent) => void events.push(event) } as const
+  const around = {
+    cache,
+    path: join(cache, 'nothing'),
+    platform: 'linux_amd64',
+    report: (event: ToolEvent) => void events.push(event),
+  } as const
   return {
     cache,
     run: () => provideWithoutBuild('tofu', pin, around),

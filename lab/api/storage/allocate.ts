@@ -17,7 +17,9 @@ async function allocate(call: Call): Promise<string> {
   const { storage = '', filename = '', vmid = '', size = '' } = params
   usableStorage(context, storage)
   if (new RegExp(`^(vm|base)-${vmid}-[^/\\s]+$`).exec(filename) === null) fail(`illegal name '${filename}' - should be 'vm-${vmid}-*'`)
-  const volume = volumeOf(kindOf(storageConfig(context, storage)).naming === 'folder' ? `${storage}:${vmid}/${filename}` : `${storage}:${filename}`)
+  const volume = volumeOf(
+    kindOf(storageConfig(context, storage)).naming === 'folder' ? `${storage}:${vmid}/${filename}` : `${storage}:${filename}`,
+  )
   const path = pathOf(context, volume.volid)
   if (existsSync(path)) fail(`disk image '${path}' already exists`)
   mkdirSync(dirname(path), { recursive: true })

@@ -5,13 +5,32 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { task, type Call, type Context, type Handlers } from '../context.ts'
 import { ApiError, fail, parameterError } from '../errors.ts'
 import { requireVolumeAccess } from './access.ts'
-import { fileKinds, freeVolume, imageVolumes, kindFolder, parseVolid, pathOf, storageConfig, usableStorage, volumeExists, volumeOf, type FileKind, type Volume } from './volumes.ts'
+import {
+  fileKinds,
+  freeVolume,
+  imageVolumes,
+  kindFolder,
+  parseVolid,
+  pathOf,
+  storageConfig,
+  usableStorage,
+  volumeExists,
+  volumeOf,
+  type FileKind,
+  type Volume,
+} from './volumes.ts'
 
 const extensions: Readonly<Record<FileKind, RegExp>> = {
-  iso: /\.(iso|img)$/i, import: /\.(qcow2|raw|vmdk|ova|ovf)$/i, vztmpl: /\.tar\.(gz|xz|zst)$/, snippets: /./,
+  iso: /\.(iso|img)$/i,
+  import: /\.(qcow2|raw|vmdk|ova|ovf)$/i,
+  vztmpl: /\.tar\.(gz|xz|zst)$/,
+  snippets: /./,
 }
 
-interface Item { readonly volid: string; readonly [key: string]: unknown }
+interface Item {
+  readonly volid: string
+  readonly [key: string]: unknown
+}
 
 /** What a linked volume is linked to, as its storage calls it; LVM-thin does not tell. */
 function parentOf(volume: Volume, path: string, backing: string | undefined): string | undefined {
@@ -24,20 +43,29 @@ async function imageItem(context: Context, volid: string, vmid: number, path: st
   if (info === undefined) return undefined
   const volume = volumeOf(volid)
   return {
-    volid, vmid, content: 'images', format: volume.format, size: info.virtualBytes, used: info.allocatedBytes,
-    ctime: Math.floor(statSync(path).ctimeMs / 1000), parent: parentOf(volume, path, info.backing) ?? null,
+    volid,
+    vmid,
+    content: 'images',
+    format: volume.format,
+    size: info.virtualBytes,
+    used: info.allocatedBytes,
+    ctime: Math.floor(statSync(path).ctimeMs / 1000),
+    parent: parentOf(volume, path, info.backing) ?? null,
   }
 }
 
 function fileItems(context: Context, storage: string, kind: FileKind): Item[] {
   const folder = kindFolder(context, storage, kind)
   if (!existsSync(folder)) return []
-  return readdirSync(folder).filter((name) => extensions[kind].test(name)).sort().map((name) => {
-    const stat = statSync(join(folder, name))
-    const extension = name.split('.').at(-1) ?? ''
-    const format = kind === 'iso' ? 'iso' : kind === 'vztmpl' ? `t${extension}` : kind === 'snippets' ? 'snippet' : extension
-    return { volid: `${storage}:${kind}/${name}`, content: kind, format, size: stat.size, ctime: Math.floor(stat.ctimeMs / 1000) }
-  })
+  return readdirSync(folder)
+    .filter((name) => extensions[kind].test(name))
+    .sort()
+    .map((name) => {
+      const stat = statSync(join(folder, name))
+      const extension = name.split('.').at(-1) ?? ''
+      const format = kind === 'iso' ? 'iso' : kind === 'vztmpl' ? `t${extension}` : kind === 'snippets' ? 'snippet' : extension
+      return { volid: `${storage}:${kind}/${name}`, content: kind, format, size: stat.size, ctime: Math.floor(stat.ctimeMs / 1000) }
+    })
 }
 
 async function list(call: Call): Promise<unknown> {
@@ -84,7 +112,13 @@ async function one(call: Call): Promise<unknown> {
   }
   const info = await call.context.driver.volumes.info(path)
   const parent = parentOf(volume, path, info.backing)
-  return { path, size: info.virtualBytes, used: info.allocatedBytes, format: volume.flat ? volume.format : info.format, ...(parent === undefined ? {} : { parent }) }
+  return {
+    path,
+    size: info.virtualBytes,
+    used: info.allocatedBytes,
+    format: volume.flat ? volume.format : info.format,
+    ...(parent === undefined ? {} : { parent }),
+  }
 }
 
 async function remove(call: Call): Promise<unknown> {

@@ -35,17 +35,41 @@ const any: readonly DiskFormat[] = ['raw', 'qcow2', 'vmdk']
 const raw: readonly DiskFormat[] = ['raw']
 
 const folder = {
-  naming: 'folder', content: files, defaults: ['images'], formats: any, called: 'directory',
-  features: { clone: { base: any }, copy: { base: any, current: any }, rename: { current: any }, snapshot: { current: ['qcow2'] }, template: { current: any } },
+  naming: 'folder',
+  content: files,
+  defaults: ['images'],
+  formats: any,
+  called: 'directory',
+  features: {
+    clone: { base: any },
+    copy: { base: any, current: any },
+    rename: { current: any },
+    snapshot: { current: ['qcow2'] },
+    template: { current: any },
+  },
 } as const satisfies Partial<StorageKind>
 
 const block = {
-  content: ['images', 'rootdir'], formats: raw,
-  features: { clone: { base: raw }, copy: { base: raw, current: raw }, rename: { current: raw }, snapshot: { current: raw }, template: { current: raw } },
+  content: ['images', 'rootdir'],
+  formats: raw,
+  features: {
+    clone: { base: raw },
+    copy: { base: raw, current: raw },
+    rename: { current: raw },
+    snapshot: { current: raw },
+    template: { current: raw },
+  },
 } as const satisfies Partial<StorageKind>
 
 /** Disks that somebody else has made; Proxmox only picks them. */
-const luns = { naming: 'flat', content: ['images'], defaults: ['images'], formats: [], features: { copy: { current: raw } }, shared: true } as const satisfies Partial<StorageKind>
+const luns = {
+  naming: 'flat',
+  content: ['images'],
+  defaults: ['images'],
+  formats: [],
+  features: { copy: { current: raw } },
+  shared: true,
+} as const satisfies Partial<StorageKind>
 const noDisks = { naming: 'folder', formats: [], features: {} } as const satisfies Partial<StorageKind>
 
 export const storageKinds: Readonly<Record<StorageType, StorageKind>> = {
@@ -56,17 +80,44 @@ export const storageKinds: Readonly<Record<StorageType, StorageKind>> = {
   zfspool: { ...block, naming: 'base', defaults: ['images', 'rootdir'], needs: ['pool'], called: 'zfs' },
   rbd: { ...block, naming: 'base', defaults: ['images'], needs: [], shared: true, called: 'rbd' },
   // A plugin may be without a feature that its storage has: neither is this one's fault.
-  zfs: { ...block, naming: 'base', content: ['images'], defaults: ['images'], features: { ...block.features, rename: {} }, needs: ['pool', 'portal', 'target', 'iscsiprovider', 'blocksize'], shared: true, called: 'zfs' },
-  lvm: { ...block, naming: 'flat', defaults: ['images'], features: { copy: block.features.copy, rename: block.features.rename }, needs: ['vgname'], called: 'lvm' },
+  zfs: {
+    ...block,
+    naming: 'base',
+    content: ['images'],
+    defaults: ['images'],
+    features: { ...block.features, rename: {} },
+    needs: ['pool', 'portal', 'target', 'iscsiprovider', 'blocksize'],
+    shared: true,
+    called: 'zfs',
+  },
+  lvm: {
+    ...block,
+    naming: 'flat',
+    defaults: ['images'],
+    features: { copy: block.features.copy, rename: block.features.rename },
+    needs: ['vgname'],
+    called: 'lvm',
+  },
   iscsi: { ...luns, needs: ['portal', 'target'], called: 'iscsi' },
   iscsidirect: { ...luns, needs: ['portal', 'target'], called: 'iscsi' },
-  cephfs: { ...noDisks, content: ['vztmpl', 'iso', 'backup', 'snippets', 'import'], defaults: ['backup'], needs: [], shared: true, called: 'directory' },
+  cephfs: {
+    ...noDisks,
+    content: ['vztmpl', 'iso', 'backup', 'snippets', 'import'],
+    defaults: ['backup'],
+    needs: [],
+    shared: true,
+    called: 'directory',
+  },
   esxi: { ...noDisks, content: ['import'], defaults: ['import'], needs: ['server', 'username'], called: 'esxi' },
   pbs: { ...noDisks, content: ['backup'], defaults: ['backup'], needs: ['server', 'datastore', 'username'], shared: true, called: 'pbs' },
 }
 
 /** Thick LVM has qcow2 once its snapshots are chains of volumes, and still neither templates nor linked clones. */
-const chains: StorageKind = { ...storageKinds.lvm, formats: ['qcow2', 'raw'], features: { copy: { current: any }, rename: { current: any }, snapshot: { current: ['qcow2'] } } }
+const chains: StorageKind = {
+  ...storageKinds.lvm,
+  formats: ['qcow2', 'raw'],
+  features: { copy: { current: any }, rename: { current: any }, snapshot: { current: ['qcow2'] } },
+}
 
 export const kindOf = (config: StorageConfig): StorageKind =>
   config.type === 'lvm' && config.properties?.['snapshot-as-volume-chain'] === '1' ? chains : storageKinds[config.type]
@@ -77,7 +128,11 @@ export const formatFor = (config: StorageConfig, hint: DiskFormat | undefined): 
   return hint !== undefined && formats.includes(hint) ? hint : (formats[0] ?? 'raw')
 }
 
-export function hasFeature(config: StorageConfig, feature: Feature, volume: { readonly isBase: boolean; readonly format: string }): boolean {
+export function hasFeature(
+  config: StorageConfig,
+  feature: Feature,
+  volume: { readonly isBase: boolean; readonly format: string },
+): boolean {
   const where = kindOf(config).features[feature]
   return (volume.isBase ? where?.base : where?.current)?.some((format) => format === volume.format) ?? false
 }

@@ -20,8 +20,15 @@ const digest = (context: Context): string => createHash('sha1').update(JSON.stri
 const configOf = (context: Context, id: string): Record<string, unknown> => {
   const config = storageConfig(context, id)
   return {
-    storage: id, type: config.type, ...(config.path === undefined ? {} : { path: config.path }), content: config.content.join(','), digest: digest(context), ...config.properties,
-    ...(isShared(config) ? { shared: 1 } : {}), ...(config.disable ? { disable: 1 } : {}), ...(config.preallocation === undefined ? {} : { preallocation: config.preallocation }),
+    storage: id,
+    type: config.type,
+    ...(config.path === undefined ? {} : { path: config.path }),
+    content: config.content.join(','),
+    digest: digest(context),
+    ...config.properties,
+    ...(isShared(config) ? { shared: 1 } : {}),
+    ...(config.disable ? { disable: 1 } : {}),
+    ...(config.preallocation === undefined ? {} : { preallocation: config.preallocation }),
   }
 }
 
@@ -30,7 +37,21 @@ const mayList = (call: Call, id: string): boolean => call.caller.hasAny(`/storag
 const isShared = (config: StorageConfig): boolean => config.shared ?? kindOf(config).shared ?? false
 
 /** What the types need besides; of the rest the lab has no use. */
-const properties = ['vgname', 'thinpool', 'pool', 'server', 'export', 'share', 'datastore', 'username', 'portal', 'target', 'iscsiprovider', 'blocksize', 'snapshot-as-volume-chain']
+const properties = [
+  'vgname',
+  'thinpool',
+  'pool',
+  'server',
+  'export',
+  'share',
+  'datastore',
+  'username',
+  'portal',
+  'target',
+  'iscsiprovider',
+  'blocksize',
+  'snapshot-as-volume-chain',
+]
 
 function create(call: Call): unknown {
   const { params } = call
@@ -40,10 +61,16 @@ function create(call: Call): unknown {
   const kind = storageKinds[type]
   if (call.context.state.storages.value[storage] !== undefined) fail(`create storage failed: storage ID '${storage}' already defined`)
   const missing = kind.needs.filter((name) => params[name] === undefined)
-  if (missing.length > 0) throw parameterError(Object.fromEntries(missing.map((name) => [name, 'property is missing and it is not optional'])))
+  if (missing.length > 0)
+    throw parameterError(Object.fromEntries(missing.map((name) => [name, 'property is missing and it is not optional'])))
   const given = Object.fromEntries(properties.flatMap((name) => (params[name] === undefined ? [] : [[name, params[name]]])))
   const byDefault = type === 'dir' ? 'images,rootdir,vztmpl,iso,backup,snippets' : kind.defaults.join(',')
-  const config: StorageConfig = { type, ...(path === undefined ? {} : { path }), content: splitList(content ?? byDefault), ...(Object.keys(given).length === 0 ? {} : { properties: given }) }
+  const config: StorageConfig = {
+    type,
+    ...(path === undefined ? {} : { path }),
+    content: splitList(content ?? byDefault),
+    ...(Object.keys(given).length === 0 ? {} : { properties: given }),
+  }
   change(config, params)
   call.context.state.storages.value[storage] = config
   call.context.state.storages.save()
@@ -94,31 +121,51 @@ export async function storageStatus(context: Context, id: string): Promise<Recor
   const avail = disk.bavail * disk.bsize
   const used = total - disk.bfree * disk.bsize
   return {
-    type: config.type, content: config.content.join(','), active: config.disable ? 0 : 1, enabled: config.disable ? 0 : 1, shared: isShared(config) ? 1 : 0, total, used, avail,
+    type: config.type,
+    content: config.content.join(','),
+    active: config.disable ? 0 : 1,
+    enabled: config.disable ? 0 : 1,
+    shared: isShared(config) ? 1 : 0,
+    total,
+    used,
+    avail,
   }
 }
 
 async function nodeList(call: Call): Promise<unknown> {
   const wanted = call.params.content === undefined ? [] : splitList(call.params.content)
   const ids = Object.entries(call.context.state.storages.value)
-    .filter(([id, config]) => mayList(call, id) && (call.params.storage ?? id) === id && wanted.every((kind) => config.content.includes(kind)) && !(call.params.enabled === '1' && config.disable))
+    .filter(
+      ([id, config]) =>
+        mayList(call, id) &&
+        (call.params.storage ?? id) === id &&
+        wanted.every((kind) => config.content.includes(kind)) &&
+        !(call.params.enabled === '1' && config.disable),
+    )
     .map(([id]) => id)
-  return Promise.all(ids.map(async (id) => {
-    const status = await storageStatus(call.context, id)
-    return { storage: id, ...status, used_fraction: Number(status.used) / Number(status.total) }
-  }))
+  return Promise.all(
+    ids.map(async (id) => {
+      const status = await storageStatus(call.context, id)
+      return { storage: id, ...status, used_fraction: Number(status.used) / Number(status.total) }
+    }),
+  )
 }
 
 export const storageHandlers: Handlers = {
   'GET /storage': (call) =>
     Object.keys(call.context.state.storages.value)
-      .filter((id) => mayList(call, id) && (call.params.type === undefined || call.context.state.storages.value[id]?.type === call.params.type))
+      .filter(
+        (id) => mayList(call, id) && (call.params.type === undefined || call.context.state.storages.value[id]?.type === call.params.type),
+      )
       .map((id) => configOf(call.context, id)),
   'POST /storage': create,
   'GET /storage/{storage}': (call) => configOf(call.context, call.params.storage as string),
   'PUT /storage/{storage}': update,
   'DELETE /storage/{storage}': remove,
   'GET /nodes/{node}/storage': nodeList,
-  'GET /nodes/{node}/storage/{storage}': () => ['content', 'download-url', 'file-restore', 'import-metadata', 'prunebackups', 'rrd', 'rrddata', 'status', 'upload'].map((subdir) => ({ subdir })),
+  'GET /nodes/{node}/storage/{storage}': () =>
+    ['content', 'download-url', 'file-restore', 'import-metadata', 'prunebackups', 'rrd', 'rrddata', 'status', 'upload'].map((subdir) => ({
+      subdir,
+    })),
   'GET /nodes/{node}/storage/{storage}/status': (call) => storageStatus(call.context, call.params.storage as string),
 }

@@ -52,16 +52,22 @@ async function upload(call: Call): Promise<unknown> {
   // Taken out of the way at once: the server removes what is left when the request ends.
   const waiting = `${target.path}.${basename(file.path)}`
   await rename(file.path, waiting)
-  return task(call, 'imgcopy', '', async ({ log }) => {
-    try {
-      log(`starting file import from: ${file.path}`)
-      await verify(waiting, call.params, log)
-      await rename(waiting, target.path)
-      log('finished file import successfully')
-    } finally {
-      await rm(waiting, { force: true })
-    }
-  }, () => rm(waiting, { force: true }))
+  return task(
+    call,
+    'imgcopy',
+    '',
+    async ({ log }) => {
+      try {
+        log(`starting file import from: ${file.path}`)
+        await verify(waiting, call.params, log)
+        await rename(waiting, target.path)
+        log('finished file import successfully')
+      } finally {
+        await rm(waiting, { force: true })
+      }
+    },
+    () => rm(waiting, { force: true }),
+  )
 }
 
 const strict = new Agent()
@@ -78,7 +84,10 @@ function download(call: Call): unknown {
       log(`downloading ${call.params.url} to ${target.path}`)
       const response = await request(call.params, { method: 'GET', signal })
       if (!response.ok || response.body === null) fail(`download failed: ${response.status} ${response.statusText}`)
-      await pipeline(Readable.fromWeb(response.body as Parameters<typeof Readable.fromWeb>[0]), createWriteStream(temporary, { mode: 0o600 }))
+      await pipeline(
+        Readable.fromWeb(response.body as Parameters<typeof Readable.fromWeb>[0]),
+        createWriteStream(temporary, { mode: 0o600 }),
+      )
       await verify(temporary, call.params, log)
       await rename(temporary, target.path)
       log(`download of '${call.params.url}' to '${target.path}' finished`)
@@ -102,7 +111,8 @@ async function queryUrl(call: Call): Promise<unknown> {
   }
 }
 
-const causeOf = (error: unknown): string => (error instanceof Error ? (error.cause instanceof Error ? error.cause.message : error.message) : String(error))
+const causeOf = (error: unknown): string =>
+  error instanceof Error ? (error.cause instanceof Error ? error.cause.message : error.message) : String(error)
 
 export const uploadHandlers: Handlers = {
   'POST /nodes/{node}/storage/{storage}/upload': upload,

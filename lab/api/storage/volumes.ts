@@ -9,7 +9,12 @@ import { fail } from '../errors.ts'
 import { hasFeature, kindOf } from './kinds.ts'
 
 export type FileKind = 'iso' | 'import' | 'vztmpl' | 'snippets'
-const folders: Readonly<Record<FileKind, string>> = { iso: 'template/iso', import: 'import', vztmpl: 'template/cache', snippets: 'snippets' }
+const folders: Readonly<Record<FileKind, string>> = {
+  iso: 'template/iso',
+  import: 'import',
+  vztmpl: 'template/cache',
+  snippets: 'snippets',
+}
 export const fileKinds = Object.keys(folders) as FileKind[]
 
 export interface Volume {
@@ -60,34 +65,67 @@ export function parseVolid(volid: string): Volume | undefined {
   if (flat !== null) {
     const [, base, baseOwner, name = '', owner] = flat
     return {
-      volid, storage, kind: 'images', name, vmid: Number(owner), ...(base === undefined ? {} : { base: { vmid: Number(baseOwner), name: base } }),
-      isBase: name.startsWith('base-'), format: name.endsWith('.qcow2') ? 'qcow2' : 'raw', flat: true,
+      volid,
+      storage,
+      kind: 'images',
+      name,
+      vmid: Number(owner),
+      ...(base === undefined ? {} : { base: { vmid: Number(baseOwner), name: base } }),
+      isBase: name.startsWith('base-'),
+      format: name.endsWith('.qcow2') ? 'qcow2' : 'raw',
+      flat: true,
     }
   }
   const linked = /^(\d+)\/(base-\d+-[^/]+)\/(\d+)\/([^/]+)$/.exec(rest)
   if (linked !== null && imageName.test(linked[4] as string)) {
     const name = linked[4] as string
     return {
-      volid, storage, kind: 'images', name, vmid: Number(linked[3]), base: { vmid: Number(linked[1]), name: linked[2] as string },
-      isBase: name.startsWith('base-'), format: formatOf(name), flat: false,
+      volid,
+      storage,
+      kind: 'images',
+      name,
+      vmid: Number(linked[3]),
+      base: { vmid: Number(linked[1]), name: linked[2] as string },
+      isBase: name.startsWith('base-'),
+      format: formatOf(name),
+      flat: false,
     }
   }
   const image = /^(\d+)\/([^/]+)$/.exec(rest)
   if (image === null || !imageName.test(image[2] as string)) return undefined
   const name = image[2] as string
-  return { volid, storage, kind: 'images', name, vmid: Number(image[1]), isBase: name.startsWith('base-'), format: formatOf(name), flat: false }
+  return {
+    volid,
+    storage,
+    kind: 'images',
+    name,
+    vmid: Number(image[1]),
+    isBase: name.startsWith('base-'),
+    format: formatOf(name),
+    flat: false,
+  }
 }
 
 /** @throws 500 when it can't be parsed */
 export function volumeOf(volid: string): Volume {
-  return parseVolid(volid) ?? fail(/^[a-z][a-z0-9\-_.]*[a-z0-9]:.+$/i.test(volid) ? `unable to parse directory volume name '${volid.slice(volid.indexOf(':') + 1)}'` : `unable to parse volume ID '${volid}'`)
+  return (
+    parseVolid(volid) ??
+    fail(
+      /^[a-z][a-z0-9\-_.]*[a-z0-9]:.+$/i.test(volid)
+        ? `unable to parse directory volume name '${volid.slice(volid.indexOf(':') + 1)}'`
+        : `unable to parse volume ID '${volid}'`,
+    )
+  )
 }
 
 /** The same where the storage is known: its plugin has to understand the name. @throws 500 */
 export function volumeIn(context: Context, volid: string): Volume {
   const volume = volumeOf(volid)
   const { naming, called } = kindOf(storageConfig(context, volume.storage))
-  const fits = volume.kind === 'images' ? volume.flat === (naming !== 'folder') && (naming === 'base' || !volume.flat || volume.base === undefined) : naming === 'folder'
+  const fits =
+    volume.kind === 'images'
+      ? volume.flat === (naming !== 'folder') && (naming === 'base' || !volume.flat || volume.base === undefined)
+      : naming === 'folder'
   return fits ? volume : fail(`unable to parse ${called} volume name '${volid.slice(volid.indexOf(':') + 1)}'`)
 }
 
@@ -98,7 +136,9 @@ export const fileFormat = (volume: Volume): DiskFormat => (volume.flat ? 'qcow2'
 
 export function pathOf(context: Context, volid: string): string {
   const volume = volumeIn(context, volid)
-  return volume.kind === 'images' ? join(imagesFolder(context, volume.storage, volume.vmid as number), volume.name) : join(kindFolder(context, volume.storage, volume.kind), volume.name)
+  return volume.kind === 'images'
+    ? join(imagesFolder(context, volume.storage, volume.vmid as number), volume.name)
+    : join(kindFolder(context, volume.storage, volume.kind), volume.name)
 }
 
 /** @throws 500 when its storage is disabled */
@@ -110,9 +150,12 @@ export function volumeExists(context: Context, volid: string): boolean {
 /** A volume id on that storage; `base` shows in it where the storage's names have it. */
 function volidOf(context: Context, storage: string, vmid: number, name: string, base?: Volume['base']): string {
   switch (kindOf(storageConfig(context, storage)).naming) {
-    case 'folder': return `${storage}:${base === undefined ? '' : `${base.vmid}/${base.name}/`}${vmid}/${name}`
-    case 'base': return `${storage}:${base === undefined ? '' : `${base.name}/`}${name}`
-    case 'flat': return `${storage}:${name}`
+    case 'folder':
+      return `${storage}:${base === undefined ? '' : `${base.vmid}/${base.name}/`}${vmid}/${name}`
+    case 'base':
+      return `${storage}:${base === undefined ? '' : `${base.name}/`}${name}`
+    case 'flat':
+      return `${storage}:${name}`
   }
 }
 
@@ -120,7 +163,10 @@ function volidOf(context: Context, storage: string, vmid: number, name: string, 
 const endingOf = (context: Context, storage: string, format: DiskFormat): string =>
   kindOf(storageConfig(context, storage)).naming === 'folder' || format === 'qcow2' ? `.${format}` : ''
 
-interface Place { readonly volid: string; readonly path: string }
+interface Place {
+  readonly volid: string
+  readonly path: string
+}
 
 function placeOf(context: Context, storage: string, vmid: number, name: string, base?: Volume['base']): Place {
   return { volid: volidOf(context, storage, vmid, name, base), path: join(imagesFolder(context, storage, vmid), name) }
@@ -143,7 +189,12 @@ export function nextDisk(context: Context, storage: string, vmid: number, format
 export function cloudinitVolume(context: Context, storage: string, vmid: number, wished: DiskFormat | undefined): Place {
   const { naming } = kindOf(usableStorage(context, storage))
   mkdirSync(imagesFolder(context, storage, vmid), { recursive: true })
-  return placeOf(context, storage, vmid, `vm-${vmid}-cloudinit${endingOf(context, storage, wished ?? (naming === 'folder' ? 'qcow2' : 'raw'))}`)
+  return placeOf(
+    context,
+    storage,
+    vmid,
+    `vm-${vmid}-cloudinit${endingOf(context, storage, wished ?? (naming === 'folder' ? 'qcow2' : 'raw'))}`,
+  )
 }
 
 /**
@@ -172,7 +223,8 @@ export async function freeVolume(context: Context, volid: string): Promise<void>
 /** The same for a volume that was made just now, whatever has become of its storage since. */
 export async function takeBack(context: Context, volid: string): Promise<void> {
   const volume = volumeOf(volid)
-  if (volume.isBase && linkedTo(context, volid).length > 0) fail(`base volume '${volid.slice(volid.indexOf(':') + 1)}' is still in use by linked clones`)
+  if (volume.isBase && linkedTo(context, volid).length > 0)
+    fail(`base volume '${volid.slice(volid.indexOf(':') + 1)}' is still in use by linked clones`)
   const path = pathOf(context, volid)
   if (!isThere(path)) return
   if (volume.kind !== 'images') return rm(path, { force: true })
@@ -226,18 +278,31 @@ export async function makeBase(context: Context, volid: string): Promise<string>
   return volidOf(context, volume.storage, volume.vmid as number, name, volume.base)
 }
 
-interface ImageFile { readonly vmid: number; readonly name: string; readonly path: string }
+interface ImageFile {
+  readonly vmid: number
+  readonly name: string
+  readonly path: string
+}
 
 function imageFiles(context: Context, storage: string, vmid?: number): ImageFile[] {
   const root = join(storageFolder(context, storage), 'images')
   if (!existsSync(root)) return []
   const isImage = kindOf(storageConfig(context, storage)).naming === 'folder' ? imageName : flatName
   const owners = readdirSync(root).filter((name) => /^\d+$/.test(name) && (vmid === undefined || +name === vmid))
-  return owners.flatMap((owner) => readdirSync(join(root, owner)).filter((name) => isImage.test(name) && isThere(join(root, owner, name))).sort().map((name) => ({ vmid: +owner, name, path: join(root, owner, name) })))
+  return owners.flatMap((owner) =>
+    readdirSync(join(root, owner))
+      .filter((name) => isImage.test(name) && isThere(join(root, owner, name)))
+      .sort()
+      .map((name) => ({ vmid: +owner, name, path: join(root, owner, name) })),
+  )
 }
 
 /** All image volume ids of a storage, of one VM if given. */
-export async function imageVolumes(context: Context, storage: string, vmid?: number): Promise<{ volid: string; vmid: number; path: string }[]> {
+export async function imageVolumes(
+  context: Context,
+  storage: string,
+  vmid?: number,
+): Promise<{ volid: string; vmid: number; path: string }[]> {
   const found: { volid: string; vmid: number; path: string }[] = []
   for (const { vmid: owner, name, path } of imageFiles(context, storage, vmid)) {
     const mayBeLinked = !name.includes('-cloudinit') && !/\.(raw|vmdk)$/.test(name)

@@ -25,7 +25,10 @@ async function exec(call: Call): Promise<unknown> {
   const [path = '', ...args] = call.lists.command ?? []
   const input = call.params['input-data']
   const result = (await command(call, 'guest-exec', {
-    path, arg: args, 'capture-output': true, ...(input === undefined ? {} : { 'input-data': Buffer.from(input).toString('base64') }),
+    path,
+    arg: args,
+    'capture-output': true,
+    ...(input === undefined ? {} : { 'input-data': Buffer.from(input).toString('base64') }),
   })) as { pid: number }
   return { pid: result.pid }
 }
@@ -56,7 +59,11 @@ async function readFile(call: Call): Promise<unknown> {
   try {
     if (call.params.offset !== undefined) await command(call, 'guest-file-seek', { handle, offset: Number(call.params.offset), whence: 0 })
     while (!eof && size < limit) {
-      const part = (await command(call, 'guest-file-read', { handle, count: Math.min(chunkBytes, limit - size) })) as { count: number; 'buf-b64': string; eof: boolean }
+      const part = (await command(call, 'guest-file-read', { handle, count: Math.min(chunkBytes, limit - size) })) as {
+        count: number
+        'buf-b64': string
+        eof: boolean
+      }
       parts.push(Buffer.from(part['buf-b64'], 'base64'))
       size += part.count
       eof = part.eof
@@ -84,11 +91,26 @@ async function writeFile(call: Call): Promise<null> {
 }
 
 const at = '/nodes/{node}/qemu/{vmid}/agent'
-const queries = ['get-fsinfo', 'get-host-name', 'get-memory-block-info', 'get-memory-blocks', 'get-osinfo', 'get-time', 'get-timezone', 'get-users', 'get-vcpus', 'info', 'network-get-interfaces']
-const wrapped = (name: string) => async (call: Call): Promise<unknown> => ({ result: await command(call, `guest-${name}`) })
+const queries = [
+  'get-fsinfo',
+  'get-host-name',
+  'get-memory-block-info',
+  'get-memory-blocks',
+  'get-osinfo',
+  'get-time',
+  'get-timezone',
+  'get-users',
+  'get-vcpus',
+  'info',
+  'network-get-interfaces',
+]
+const wrapped =
+  (name: string) =>
+  async (call: Call): Promise<unknown> => ({ result: await command(call, `guest-${name}`) })
 
 export const agentHandlers: Handlers = {
-  [`GET ${at}`]: () => [...queries, 'ping', 'exec', 'exec-status', 'file-read', 'file-write', 'fstrim', 'shutdown'].sort().map((name) => ({ name })),
+  [`GET ${at}`]: () =>
+    [...queries, 'ping', 'exec', 'exec-status', 'file-read', 'file-write', 'fstrim', 'shutdown'].sort().map((name) => ({ name })),
   ...Object.fromEntries(queries.map((name) => [`GET ${at}/${name}`, wrapped(name)])),
   [`POST ${at}/ping`]: wrapped('ping'),
   [`POST ${at}/exec`]: exec,

@@ -8,7 +8,8 @@ import { driveSpec, nicSpec } from './machine.ts'
 import { isDriveSlot } from './options.ts'
 
 /** Options that take effect without the guest's doing (PVE::QemuServer: fast-plug options, and the cloud-init ones). */
-const live = /^(lock|migrate_downtime|migrate_speed|name|onboot|protection|shares|startup|description|vmstatestorage|hookscript|tags|cpuunits|cpulimit|cicustom|cipassword|citype|ciuser|ciupgrade|nameserver|searchdomain|sshkeys|ipconfig\d+)$/
+const live =
+  /^(lock|migrate_downtime|migrate_speed|name|onboot|protection|shares|startup|description|vmstatestorage|hookscript|tags|cpuunits|cpulimit|cicustom|cipassword|citype|ciuser|ciupgrade|nameserver|searchdomain|sshkeys|ipconfig\d+)$/
 
 /** Whether the VM owns that volume: its number is in the name. */
 const owns = (vmid: number, drive: Drive): boolean => parseVolid(drive.file)?.vmid === vmid
@@ -63,7 +64,12 @@ const needsReplug = ['aio', 'discard', 'iothread', 'queues', 'product', 'cache',
  * What can be changed while it runs; the rest stays pending.
  * @returns errors by option; those changes stay pending too
  */
-export async function hotplug(context: Context, vm: VmFile, running: RunningVm, selection: ReadonlySet<string>): Promise<Record<string, string>> {
+export async function hotplug(
+  context: Context,
+  vm: VmFile,
+  running: RunningVm,
+  selection: ReadonlySet<string>,
+): Promise<Record<string, string>> {
   const { config, pending, deletions } = vm.value
   const features = (config.hotplug ?? 'network,disk,usb') === '1' ? 'network,disk,usb' : (config.hotplug ?? 'network,disk,usb')
   const can = (feature: string): boolean => features.split(/[,;]/).includes(feature)
@@ -78,30 +84,42 @@ export async function hotplug(context: Context, vm: VmFile, running: RunningVm, 
       errors[key] = `hotplug problem - ${error instanceof Error ? error.message : String(error)}\n`
     }
   }
-  for (const key of Object.keys(deletions).filter((name) => selection.has(name)).sort()) {
-    await attempt(key, async () => {
-      if (live.test(key)) return true
-      if (/^net\d+$/.test(key)) {
-        if (!can('network')) return false
-        await running.machine.unplugNic(key)
-        return true
-      }
-      if (isDriveSlot(key)) {
-        if (!can('disk') || /^(efidisk|tpmstate|ide|sata)/.test(key)) return false
-        await running.machine.unplugDrive(key)
-        await deleteOrDetach(context, vm, key, deletions[key] === true)
-        return true
-      }
-      return false
-    }, () => drop(vm, key))
+  for (const key of Object.keys(deletions)
+    .filter((name) => selection.has(name))
+    .sort()) {
+    await attempt(
+      key,
+      async () => {
+        if (live.test(key)) return true
+        if (/^net\d+$/.test(key)) {
+          if (!can('network')) return false
+          await running.machine.unplugNic(key)
+          return true
+        }
+        if (isDriveSlot(key)) {
+          if (!can('disk') || /^(efidisk|tpmstate|ide|sata)/.test(key)) return false
+          await running.machine.unplugDrive(key)
+          await deleteOrDetach(context, vm, key, deletions[key] === true)
+          return true
+        }
+        return false
+      },
+      () => drop(vm, key),
+    )
   }
-  for (const key of Object.keys(pending).filter((name) => selection.has(name)).sort()) {
-    await attempt(key, async () => {
-      if (live.test(key)) return true
-      if (/^net\d+$/.test(key)) return can('network') && plugNic(running, vm, key)
-      if (isDriveSlot(key)) return changeDrive(context, vm, running, key, can('disk'))
-      return false
-    }, () => adopt(vm, key))
+  for (const key of Object.keys(pending)
+    .filter((name) => selection.has(name))
+    .sort()) {
+    await attempt(
+      key,
+      async () => {
+        if (live.test(key)) return true
+        if (/^net\d+$/.test(key)) return can('network') && plugNic(running, vm, key)
+        if (isDriveSlot(key)) return changeDrive(context, vm, running, key, can('disk'))
+        return false
+      },
+      () => adopt(vm, key),
+    )
   }
   return errors
 }

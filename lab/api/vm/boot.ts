@@ -15,6 +15,8 @@ export const printBootOrder = (devices: readonly string[]): string => (devices.l
 export function defaultBootOrder(config: Readonly<Record<string, string>>): string {
   const drives = driveSlots.filter((slot) => config[slot] !== undefined && /^(ide|scsi|virtio|sata)/.test(slot))
   const cdrom = (slot: string): boolean => isCdrom(parseDrive(slot, config[slot] as string))
-  const net = Object.keys(config).filter((key) => /^net\d+$/.test(key)).sort((a, b) => Number(a.slice(3)) - Number(b.slice(3)))[0]
+  const net = Object.keys(config)
+    .filter((key) => /^net\d+$/.test(key))
+    .sort((a, b) => Number(a.slice(3)) - Number(b.slice(3)))[0]
   return printBootOrder([drives.find((slot) => !cdrom(slot)), drives.find(cdrom), net].filter((device) => device !== undefined))
 }

@@ -21,7 +21,12 @@ interface Plan {
 }
 
 /** What the clone will look like; volumes come later. @throws 500 when a disk can't be linked */
-function plan(context: Context, source: VmFile, full: boolean, change: { name?: string | undefined; description?: string | undefined }): Plan {
+function plan(
+  context: Context,
+  source: VmFile,
+  full: boolean,
+  change: { name?: string | undefined; description?: string | undefined },
+): Plan {
   const { config: old, vmid } = source.value
   const config: Config = {}
   const drives: { slot: string; drive: Drive; how: 'copy' | 'link' }[] = []
@@ -36,7 +41,8 @@ function plan(context: Context, source: VmFile, full: boolean, change: { name?: 
       }
       const how = full || isCloudinit(drive) ? 'copy' : 'link'
       const volume = volumeIn(context, drive.file)
-      if (!hasFeature(storageConfig(context, volume.storage), how === 'copy' ? 'copy' : 'clone', volume)) fail(`${how === 'copy' ? 'Full' : 'Linked'} clone feature is not supported for '${drive.file}' (${key})`)
+      if (!hasFeature(storageConfig(context, volume.storage), how === 'copy' ? 'copy' : 'clone', volume))
+        fail(`${how === 'copy' ? 'Full' : 'Linked'} clone feature is not supported for '${drive.file}' (${key})`)
       drives.push({ slot: key, drive, how })
     } else config[key] = value
   }
@@ -80,28 +86,40 @@ export async function cloneVm(call: Call): Promise<unknown> {
     if (context.state.vms.has(newid)) fail(`unable to create VM ${newid}: config file already exists`)
     const planned = plan(context, source, full, { name: params.name, description: params.description })
     const clone = context.state.createVm(newid, { lock: 'clone' })
-    return task(call, 'qmclone', vmid, ({ signal, log }) => context.locks.withVmShared(vmid, async () => {
-      const made: string[] = []
-      try {
-        for (const { slot, drive, how } of planned.drives) {
-          log(`create ${how === 'copy' ? 'full' : 'linked'} clone of drive ${slot} (${drive.file})`)
-          const value = how === 'copy'
-            ? await copyDrive(context, drive, newid, { ...(storage === undefined ? {} : { storage }), ...(params.format === undefined ? {} : { format: params.format as DiskFormat }), signal })
-            : await link(context, drive, newid)
-          planned.config[slot] = value
-          made.push(parseDrive(slot, value).file)
-        }
-        // Before anybody can start it.
-        await copyFirewall(context, vmid, newid)
-        clone.value.config = planned.config
-        saveVm(clone)
-        if (pool !== undefined) joinPool(context, pool, newid)
-      } catch (error) {
-        for (const volid of made) await takeBack(context, volid)
-        context.state.removeVm(newid)
-        await dropFirewall(context, newid)
-        throw new ApiError(500, `clone failed: ${taskErrorText(error)}`)
-      }
-    }), () => context.state.removeVm(newid))
+    return task(
+      call,
+      'qmclone',
+      vmid,
+      ({ signal, log }) =>
+        context.locks.withVmShared(vmid, async () => {
+          const made: string[] = []
+          try {
+            for (const { slot, drive, how } of planned.drives) {
+              log(`create ${how === 'copy' ? 'full' : 'linked'} clone of drive ${slot} (${drive.file})`)
+              const value =
+                how === 'copy'
+                  ? await copyDrive(context, drive, newid, {
+                      ...(storage === undefined ? {} : { storage }),
+                      ...(params.format === undefined ? {} : { format: params.format as DiskFormat }),
+                      signal,
+                    })
+                  : await link(context, drive, newid)
+              planned.config[slot] = value
+              made.push(parseDrive(slot, value).file)
+            }
+            // Before anybody can start it.
+            await copyFirewall(context, vmid, newid)
+            clone.value.config = planned.config
+            saveVm(clone)
+            if (pool !== undefined) joinPool(context, pool, newid)
+          } catch (error) {
+            for (const volid of made) await takeBack(context, volid)
+            context.state.removeVm(newid)
+            await dropFirewall(context, newid)
+            throw new ApiError(500, `clone failed: ${taskErrorText(error)}`)
+          }
+        }),
+      () => context.state.removeVm(newid),
+    )
   })
 }

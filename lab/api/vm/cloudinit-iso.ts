@@ -2,7 +2,17 @@
 
 const sector = 2048
 const firstFile = 25
-const at = { primary: 16, joliet: 17, end: 18, tableL: 19, tableM: 20, jolietTableL: 21, jolietTableM: 22, root: 23, jolietRoot: 24 } as const
+const at = {
+  primary: 16,
+  joliet: 17,
+  end: 18,
+  tableL: 19,
+  tableM: 20,
+  jolietTableL: 21,
+  jolietTableM: 22,
+  root: 23,
+  jolietRoot: 24,
+} as const
 
 const both16 = (value: number): Buffer => {
   const bytes = Buffer.alloc(4)
@@ -18,7 +28,13 @@ const both32 = (value: number): Buffer => {
 }
 const utf16be = (text: string): Buffer => Buffer.from(text, 'utf16le').swap16()
 /** Plain ISO 9660 names: upper case, eight characters. */
-const plainName = (name: string): Buffer => Buffer.from(`${name.toUpperCase().replace(/[^A-Z0-9]/g, '').slice(0, 8)}.;1`)
+const plainName = (name: string): Buffer =>
+  Buffer.from(
+    `${name
+      .toUpperCase()
+      .replace(/[^A-Z0-9]/g, '')
+      .slice(0, 8)}.;1`,
+  )
 
 function directoryRecord(name: Buffer, extent: number, bytes: number, folder: boolean): Buffer {
   const length = 33 + name.length + (name.length % 2 === 0 ? 1 : 0)
@@ -69,7 +85,16 @@ function descriptor(type: 1 | 2, label: string, sectors: number): Buffer {
   buffer.writeUInt32LE(joliet ? at.jolietTableL : at.tableL, 140)
   buffer.writeUInt32BE(joliet ? at.jolietTableM : at.tableM, 148)
   directoryRecord(Buffer.from([0]), joliet ? at.jolietRoot : at.root, sector, true).copy(buffer, 156)
-  for (const [offset, length] of [[190, 128], [318, 128], [446, 128], [574, 128], [702, 37], [739, 37], [776, 37]] as const) put(offset, length, '')
+  for (const [offset, length] of [
+    [190, 128],
+    [318, 128],
+    [446, 128],
+    [574, 128],
+    [702, 37],
+    [739, 37],
+    [776, 37],
+  ] as const)
+    put(offset, length, '')
   for (const offset of [813, 830, 847, 864]) buffer.write('0000000000000000', offset, 'latin1')
   buffer[881] = 1
   return buffer
@@ -83,17 +108,20 @@ function descriptor(type: 1 | 2, label: string, sectors: number): Buffer {
 export function smallIso(label: string, files: Readonly<Record<string, string>>, bytes: number): Buffer {
   const image = Buffer.alloc(bytes)
   let next = firstFile
-  const placed = Object.entries(files).sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, text]) => {
-    const data = Buffer.from(text, 'utf8')
-    const extent = next
-    next += Math.max(1, Math.ceil(data.length / sector))
-    if (next * sector > bytes) throw new Error(`cloud-init data does not fit into ${bytes} bytes`)
-    data.copy(image, extent * sector)
-    return { name, extent, size: data.length }
-  })
+  const placed = Object.entries(files)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, text]) => {
+      const data = Buffer.from(text, 'utf8')
+      const extent = next
+      next += Math.max(1, Math.ceil(data.length / sector))
+      if (next * sector > bytes) throw new Error(`cloud-init data does not fit into ${bytes} bytes`)
+      data.copy(image, extent * sector)
+      return { name, extent, size: data.length }
+    })
   const folder = (extent: number, nameOf: (name: string) => Buffer): Buffer =>
     Buffer.concat([
-      directoryRecord(Buffer.from([0]), extent, sector, true), directoryRecord(Buffer.from([1]), extent, sector, true),
+      directoryRecord(Buffer.from([0]), extent, sector, true),
+      directoryRecord(Buffer.from([1]), extent, sector, true),
       ...placed.map(({ name, extent: start, size }) => directoryRecord(nameOf(name), start, size, false)),
     ])
   const sectors = Math.floor(bytes / sector)

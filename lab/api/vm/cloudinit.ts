@@ -9,12 +9,16 @@ import { isCloudinit, parseDrive } from './drive.ts'
 import { parseNet } from './net.ts'
 import { driveSlots } from './options.ts'
 
-const isCloudinitOption = (key: string): boolean => /^(cicustom|cipassword|citype|ciuser|ciupgrade|nameserver|searchdomain|sshkeys|ipconfig\d+)$/.test(key)
+const isCloudinitOption = (key: string): boolean =>
+  /^(cicustom|cipassword|citype|ciuser|ciupgrade|nameserver|searchdomain|sshkeys|ipconfig\d+)$/.test(key)
 
 export function userData(vmid: number, config: Readonly<Config>): string {
   const host = config.name ?? `VM${vmid}`
   const domain = config.searchdomain?.trim()
-  const keys = decodeURIComponent(config.sshkeys ?? '').split('\n').map((line) => line.trim()).filter((line) => line !== '')
+  const keys = decodeURIComponent(config.sshkeys ?? '')
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
   return [
     '#cloud-config',
     `hostname: ${host}`,
@@ -31,7 +35,8 @@ export function userData(vmid: number, config: Readonly<Config>): string {
   ].join('\n')
 }
 
-const netmask = (bits: number): string => [24, 16, 8, 0].map((shift) => ((bits === 0 ? 0 : (0xffffffff << (32 - bits)) >>> 0) >>> shift) & 255).join('.')
+const netmask = (bits: number): string =>
+  [24, 16, 8, 0].map((shift) => ((bits === 0 ? 0 : (0xffffffff << (32 - bits)) >>> 0) >>> shift) & 255).join('.')
 
 function subnets(ipconfig: string): string[] {
   const parts = Object.fromEntries(ipconfig.split(',').map((part) => part.split('=') as [string, string]))
@@ -53,11 +58,20 @@ function subnets(ipconfig: string): string[] {
 
 export function networkConfig(config: Readonly<Config>): string {
   const lines = ['version: 1', 'config:']
-  const indices = Object.keys(config).flatMap((key) => /^net(\d+)$/.exec(key)?.[1] ?? []).map(Number).sort((a, b) => a - b)
+  const indices = Object.keys(config)
+    .flatMap((key) => /^net(\d+)$/.exec(key)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b)
   for (const index of indices) {
     const ipconfig = config[`ipconfig${index}`]
     if (ipconfig === undefined) continue
-    lines.push('    - type: physical', `      name: eth${index}`, `      mac_address: '${parseNet(config[`net${index}`] as string).macaddr.toLowerCase()}'`, '      subnets:', ...subnets(ipconfig))
+    lines.push(
+      '    - type: physical',
+      `      name: eth${index}`,
+      `      mac_address: '${parseNet(config[`net${index}`] as string).macaddr.toLowerCase()}'`,
+      '      subnets:',
+      ...subnets(ipconfig),
+    )
   }
   const servers = (config.nameserver ?? '').split(/[\s,;]+/).filter((word) => word !== '')
   const domains = (config.searchdomain ?? '').split(/[\s,;]+/).filter((word) => word !== '')
@@ -70,7 +84,10 @@ export function networkConfig(config: Readonly<Config>): string {
 }
 
 /** A new configuration is a new instance. */
-export const metaData = (user: string, network: string): string => `instance-id: ${createHash('sha1').update(user + network).digest('hex')}\n`
+export const metaData = (user: string, network: string): string =>
+  `instance-id: ${createHash('sha1')
+    .update(user + network)
+    .digest('hex')}\n`
 
 /** PVE's size of such a drive. */
 export const cloudinitBytes = 4 * 1024 * 1024
@@ -105,7 +122,10 @@ const at = '/nodes/{node}/qemu/{vmid}/cloudinit'
 export const cloudinitHandlers: Handlers = {
   [`GET ${at}`]: (call) => {
     const { config } = loadVm(call.context, vmidOf(call)).value
-    return Object.keys(config).filter(isCloudinitOption).sort().map((key) => ({ key, value: shownValue(key, config[key] as string) }))
+    return Object.keys(config)
+      .filter(isCloudinitOption)
+      .sort()
+      .map((key) => ({ key, value: shownValue(key, config[key] as string) }))
   },
   [`GET ${at}/dump`]: dump,
   [`PUT ${at}`]: (call) => {

@@ -17,7 +17,9 @@ export const loadVm = (context: Context, vmid: number): VmFile =>
 export function digestOf(vm: VmFile): string {
   const { config, pending, deletions, snapshots } = vm.value
   const sorted = (record: object): unknown => Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1))
-  return createHash('sha1').update(JSON.stringify([sorted(config), sorted(pending), sorted(deletions), ...(snapshots === undefined ? [] : [sorted(snapshots)])])).digest('hex')
+  return createHash('sha1')
+    .update(JSON.stringify([sorted(config), sorted(pending), sorted(deletions), ...(snapshots === undefined ? [] : [sorted(snapshots)])]))
+    .digest('hex')
 }
 
 export function requireUnlocked(vm: VmFile): void {
@@ -38,7 +40,13 @@ export function addUnused(config: Config, volid: string): void {
 /** Writes the document; a volume that a drive uses is not unused. */
 export function saveVm(vm: VmFile): void {
   const { config, pending } = vm.value
-  const used = new Set([config, pending].flatMap((section) => Object.entries(section).filter(([key]) => isDriveSlot(key)).map(([key, value]) => parseDrive(key, value).file)))
+  const used = new Set(
+    [config, pending].flatMap((section) =>
+      Object.entries(section)
+        .filter(([key]) => isDriveSlot(key))
+        .map(([key, value]) => parseDrive(key, value).file),
+    ),
+  )
   for (const [key, value] of Object.entries(config)) if (isUnusedSlot(key) && used.has(value.split(',')[0] as string)) delete config[key]
   vm.save()
 }
@@ -58,7 +66,9 @@ export function desiredConfig(vm: VmFile): Config {
 
 export function shownConfig(vm: VmFile, current: boolean): Record<string, unknown> {
   const source = current ? vm.value.config : desiredConfig(vm)
-  const shown = Object.entries(source).map(([key, value]) => [key, shownValue(key, value)] as const).filter(([, value]) => value !== undefined)
+  const shown = Object.entries(source)
+    .map(([key, value]) => [key, shownValue(key, value)] as const)
+    .filter(([, value]) => value !== undefined)
   return { ...Object.fromEntries(shown), digest: digestOf(vm) }
 }
 
@@ -66,11 +76,13 @@ export function shownConfig(vm: VmFile, current: boolean): Record<string, unknow
 export function shownPending(vm: VmFile): Record<string, unknown>[] {
   const { config, pending, deletions } = vm.value
   const keys = [...new Set([...Object.keys(config), ...Object.keys(pending)])].sort()
-  const items = keys.map((key) => ({
-    key,
-    ...(config[key] === undefined ? {} : { value: shownValue(key, config[key]) }),
-    ...(pending[key] === undefined ? {} : { pending: shownValue(key, pending[key]) }),
-    ...(key in deletions ? { delete: deletions[key] ? 2 : 1 } : {}),
-  })).filter((item) => !('value' in item && item.value === undefined))
+  const items = keys
+    .map((key) => ({
+      key,
+      ...(config[key] === undefined ? {} : { value: shownValue(key, config[key]) }),
+      ...(pending[key] === undefined ? {} : { pending: shownValue(key, pending[key]) }),
+      ...(key in deletions ? { delete: deletions[key] ? 2 : 1 } : {}),
+    }))
+    .filter((item) => !('value' in item && item.value === undefined))
   return [...items, { key: 'digest', value: digestOf(vm) }]
 }

@@ -13,14 +13,20 @@ import { dropFirewall } from './firewall-state.ts'
 /** Volumes that the configuration names and the VM owns. */
 const owned = (vm: VmFile): string[] => {
   const { config, pending, vmid } = vm.value
-  const named = [config, pending, ...Object.values(vm.value.snapshots ?? {}).map((one) => one.config)].flatMap((section) => Object.entries(section).filter(([key]) => isDriveSlot(key) || isUnusedSlot(key)).map(([key, value]) => parseDrive(key, value).file))
+  const named = [config, pending, ...Object.values(vm.value.snapshots ?? {}).map((one) => one.config)].flatMap((section) =>
+    Object.entries(section)
+      .filter(([key]) => isDriveSlot(key) || isUnusedSlot(key))
+      .map(([key, value]) => parseDrive(key, value).file),
+  )
   return [...new Set(named)].filter((volid) => parseVolid(volid)?.vmid === vmid)
 }
 
 /** Attached ones first, in the order of their slots, then unused ones. */
 function inOrder(vm: VmFile, volumes: readonly string[]): string[] {
   const { config } = vm.value
-  const attached = driveSlots.flatMap((slot) => (config[slot] === undefined ? [] : [parseDrive(slot, config[slot]).file])).filter((volid) => volumes.includes(volid))
+  const attached = driveSlots
+    .flatMap((slot) => (config[slot] === undefined ? [] : [parseDrive(slot, config[slot]).file]))
+    .filter((volid) => volumes.includes(volid))
   return [...new Set([...attached, ...volumes])]
 }
 
@@ -46,9 +52,13 @@ export function destroyVm(call: Call): unknown {
       const vm = check()
       const volumes = inOrder(vm, owned(vm))
       for (const volid of volumes) {
-        if (parseVolid(volid)?.isBase && linkedTo(context, volid).length > 0) fail(`base volume '${volid}' is still in use by linked cloned`)
+        if (parseVolid(volid)?.isBase && linkedTo(context, volid).length > 0)
+          fail(`base volume '${volid}' is still in use by linked cloned`)
       }
-      for (const volid of volumes) await freeVolume(context, volid).catch((error: unknown) => log(`Could not remove disk '${volid}', check manually: ${String(error)}`))
+      for (const volid of volumes)
+        await freeVolume(context, volid).catch((error: unknown) =>
+          log(`Could not remove disk '${volid}', check manually: ${String(error)}`),
+        )
       if (params['destroy-unreferenced-disks'] === '1') {
         for (const [storage, { disable }] of Object.entries(context.state.storages.value)) {
           if (disable) continue

@@ -5,9 +5,34 @@ import type { DiskFormat } from '../../compute/driver.ts'
 import type { Context } from '../context.ts'
 import { fail } from '../errors.ts'
 import { formatFor } from '../storage/kinds.ts'
-import { cloudinitVolume, diskFormat, fileFormat, makeBase, nextDisk, parseVolid, pathOf, takeBack, storageConfig, usableStorage, volumeExists, volumeIn, volumeOf } from '../storage/volumes.ts'
+import {
+  cloudinitVolume,
+  diskFormat,
+  fileFormat,
+  makeBase,
+  nextDisk,
+  parseVolid,
+  pathOf,
+  takeBack,
+  storageConfig,
+  usableStorage,
+  volumeExists,
+  volumeIn,
+  volumeOf,
+} from '../storage/volumes.ts'
 import { cloudinitBytes, writeCloudinit } from './cloudinit.ts'
-import { isCdrom, isCloudinit, newDiskWish, parseDrive, printDrive, printSize, cloudinitStorage, wantsCloudinit, withOptions, type Drive } from './drive.ts'
+import {
+  isCdrom,
+  isCloudinit,
+  newDiskWish,
+  parseDrive,
+  printDrive,
+  printSize,
+  cloudinitStorage,
+  wantsCloudinit,
+  withOptions,
+  type Drive,
+} from './drive.ts'
 import { driveSlots } from './options.ts'
 import type { Config } from './config.ts'
 
@@ -26,7 +51,12 @@ export interface CreateOptions {
  * @param wishes slot → drive string
  * @returns slot → drive string as it is stored. When one fails, those made before are removed again.
  */
-export async function createDisks(context: Context, vmid: number, wishes: Readonly<Record<string, string>>, options: CreateOptions): Promise<Config> {
+export async function createDisks(
+  context: Context,
+  vmid: number,
+  wishes: Readonly<Record<string, string>>,
+  options: CreateOptions,
+): Promise<Config> {
   const made: string[] = []
   const result: Config = {}
   try {
@@ -43,11 +73,19 @@ export async function createDisks(context: Context, vmid: number, wishes: Readon
   }
 }
 
-async function createDisk(context: Context, vmid: number, slot: string, drive: Drive, options: CreateOptions): Promise<{ drive: Drive; created?: string }> {
+async function createDisk(
+  context: Context,
+  vmid: number,
+  slot: string,
+  drive: Drive,
+  options: CreateOptions,
+): Promise<{ drive: Drive; created?: string }> {
   if (drive.file === 'none' || drive.file === 'cdrom') return { drive: withOptions(drive, { media: 'cdrom' }) }
   if (wantsCloudinit(drive)) {
     const storage = cloudinitStorage(drive, options.storage)
-    const other = Object.keys(options.config).find((name) => name !== slot && driveSlots.includes(name) && isCloudinit(parseDrive(name, options.config[name] as string)))
+    const other = Object.keys(options.config).find(
+      (name) => name !== slot && driveSlots.includes(name) && isCloudinit(parseDrive(name, options.config[name] as string)),
+    )
     if (other !== undefined) fail(`${slot} - cloud-init drive is already attached at '${other}'`)
     const { volid, path } = cloudinitVolume(context, storage, vmid, drive.options.format as DiskFormat | undefined)
     if (!existsSync(path)) writeCloudinit(path, vmid, options.config)
@@ -60,7 +98,12 @@ async function createDisk(context: Context, vmid: number, slot: string, drive: D
     const source = drive.options['import-from']
     const config = storageConfig(context, wish.storage)
     // An import takes the next best format, a new disk none but the one it is told to (RBD knows of none, and does not look).
-    const { volid, path } = nextDisk(context, wish.storage, vmid, source !== undefined || config.type === 'rbd' ? formatFor(config, wished) : (wished ?? formatFor(config, undefined)))
+    const { volid, path } = nextDisk(
+      context,
+      wish.storage,
+      vmid,
+      source !== undefined || config.type === 'rbd' ? formatFor(config, wished) : (wished ?? formatFor(config, undefined)),
+    )
     const format = fileFormat(volumeOf(volid))
     if (source !== undefined) {
       options.log(`importing disk '${source}' ...`)
@@ -90,7 +133,11 @@ async function existing(context: Context, drive: Drive): Promise<Drive> {
   return withOptions(drive, { size: printSize(virtualBytes) })
 }
 
-export interface CopyTarget { readonly storage?: string; readonly format?: DiskFormat; readonly signal: AbortSignal }
+export interface CopyTarget {
+  readonly storage?: string
+  readonly format?: DiskFormat
+  readonly signal: AbortSignal
+}
 
 /** A full copy of one VM's drive for another VM (or the same one). @returns the new drive string */
 export async function copyDrive(context: Context, drive: Drive, vmid: number, target: CopyTarget): Promise<string> {
@@ -104,7 +151,10 @@ export async function copyDrive(context: Context, drive: Drive, vmid: number, ta
     return printDrive(withOptions({ ...drive, file: copy.volid }, { size: printSize(cloudinitBytes) }))
   }
   const next = nextDisk(context, storage, vmid, format)
-  await context.driver.volumes.copy(pathOf(context, drive.file), next.path, { format: fileFormat(volumeOf(next.volid)), signal: target.signal })
+  await context.driver.volumes.copy(pathOf(context, drive.file), next.path, {
+    format: fileFormat(volumeOf(next.volid)),
+    signal: target.signal,
+  })
   const { virtualBytes } = await context.driver.volumes.info(next.path)
   return printDrive(withOptions({ ...drive, file: next.volid }, { size: printSize(virtualBytes) }))
 }

@@ -19,15 +19,22 @@ export function parseDrive(slot: string, value: string): Drive {
 
 /** As PVE prints it: the file, then the options by name; `format` shows in the volume's name. */
 export function printDrive(drive: Drive): string {
-  const rest = Object.entries(drive.options).filter(([key]) => key !== 'format' && key !== 'import-from').sort(([a], [b]) => (a < b ? -1 : 1))
+  const rest = Object.entries(drive.options)
+    .filter(([key]) => key !== 'format' && key !== 'import-from')
+    .sort(([a], [b]) => (a < b ? -1 : 1))
   return [drive.file, ...rest.map(([key, value]) => `${key}=${value}`)].join(',')
 }
 
-export const withOptions = (drive: Drive, options: Readonly<Record<string, string>>): Drive => ({ ...drive, options: { ...drive.options, ...options } })
+export const withOptions = (drive: Drive, options: Readonly<Record<string, string>>): Drive => ({
+  ...drive,
+  options: { ...drive.options, ...options },
+})
 
-export const isCloudinit = (drive: Drive): boolean => /[/:](vm-\d+-)?cloudinit(\.(qcow2|raw|vmdk))?$/.test(drive.file) || drive.file === 'cloudinit'
+export const isCloudinit = (drive: Drive): boolean =>
+  /[/:](vm-\d+-)?cloudinit(\.(qcow2|raw|vmdk))?$/.test(drive.file) || drive.file === 'cloudinit'
 /** Anything with `media=cdrom`, cloud-init drives too. */
-export const isCdrom = (drive: Drive): boolean => drive.options.media === 'cdrom' || isCloudinit(drive) || drive.file === 'none' || drive.file === 'cdrom'
+export const isCdrom = (drive: Drive): boolean =>
+  drive.options.media === 'cdrom' || isCloudinit(drive) || drive.file === 'none' || drive.file === 'cdrom'
 
 /** What the parameter `cdrom` stands for in `ide2`. */
 export const asCdrom = (value: string): string => (value.includes('media=') ? value : `${value},media=cdrom`)

@@ -6,9 +6,14 @@ import type { Context } from '../context.ts'
 function scopeOf(document: FirewallDocument): FirewallScope {
   return {
     options: document.options,
-    rules: document.rules.map(({ comment: _, enable, ...rule }) => ({ ...rule, enable: enable !== '0' && enable !== undefined }) as unknown as FirewallRule),
+    rules: document.rules.map(
+      ({ comment: _, enable, ...rule }) => ({ ...rule, enable: enable !== '0' && enable !== undefined }) as unknown as FirewallRule,
+    ),
     ipsets: Object.fromEntries(
-      Object.entries(document.ipsets).map(([name, { entries }]) => [name, entries.map(({ cidr, nomatch }) => ({ cidr, nomatch: nomatch === true }))]),
+      Object.entries(document.ipsets).map(([name, { entries }]) => [
+        name,
+        entries.map(({ cidr, nomatch }) => ({ cidr, nomatch: nomatch === true })),
+      ]),
     ),
     aliases: Object.fromEntries(Object.entries(document.aliases).map(([name, { cidr }]) => [name, cidr])),
   }

@@ -20,16 +20,22 @@ import { unlink, updateConfig } from './update.ts'
 async function list(call: Call): Promise<unknown> {
   const { context, caller } = call
   const visible = [...context.state.vms.keys()].filter((vmid) => caller.has(`/vms/${vmid}`, 'VM.Audit'))
-  return Promise.all(visible.map(async (vmid) => {
-    const { qmpstatus: _, nics: _nics, ...status } = await vmStatus(context, vmid)
-    return status
-  }))
+  return Promise.all(
+    visible.map(async (vmid) => {
+      const { qmpstatus: _, nics: _nics, ...status } = await vmStatus(context, vmid)
+      return status
+    }),
+  )
 }
 
 function config(call: Call): unknown {
   const vm = loadVm(call.context, vmidOf(call))
   const { snapshot, current } = call.params
-  if (snapshot !== undefined && current === '1') throw parameterError({ snapshot: "cannot use 'snapshot' parameter with 'current'", current: "cannot use 'snapshot' parameter with 'current'" })
+  if (snapshot !== undefined && current === '1')
+    throw parameterError({
+      snapshot: "cannot use 'snapshot' parameter with 'current'",
+      current: "cannot use 'snapshot' parameter with 'current'",
+    })
   if (snapshot !== undefined) return snapshotConfig(vm, snapshot)
   return shownConfig(vm, current === '1')
 }
@@ -38,8 +44,13 @@ function config(call: Call): unknown {
 function feature(call: Call): unknown {
   const vm = loadVm(call.context, vmidOf(call))
   if (call.params.snapname !== undefined) fail(`snapshot '${call.params.snapname}' does not exist`)
-  const disks = driveSlots.map((slot) => [slot, vm.value.config[slot]] as const).filter((entry): entry is [string, string] => entry[1] !== undefined)
-  const volumes = disks.map(([slot, value]) => parseDrive(slot, value)).filter((drive) => !isCdrom(drive)).map((drive) => volumeIn(call.context, drive.file))
+  const disks = driveSlots
+    .map((slot) => [slot, vm.value.config[slot]] as const)
+    .filter((entry): entry is [string, string] => entry[1] !== undefined)
+  const volumes = disks
+    .map(([slot, value]) => parseDrive(slot, value))
+    .filter((drive) => !isCdrom(drive))
+    .map((drive) => volumeIn(call.context, drive.file))
   const has = volumes.every((volume) => hasFeature(storageConfig(call.context, volume.storage), call.params.feature as Feature, volume))
   return { hasFeature: has ? 1 : 0, nodes: [call.context.node] }
 }
@@ -48,7 +59,23 @@ const at = '/nodes/{node}/qemu/{vmid}'
 export const vmHandlers: Handlers = {
   'GET /nodes/{node}/qemu': list,
   'POST /nodes/{node}/qemu': createVm,
-  [`GET ${at}`]: () => ['agent', 'clone', 'cloudinit', 'config', 'feature', 'firewall', 'move_disk', 'pending', 'resize', 'sendkey', 'snapshot', 'status', 'template', 'unlink'].map((subdir) => ({ subdir })),
+  [`GET ${at}`]: () =>
+    [
+      'agent',
+      'clone',
+      'cloudinit',
+      'config',
+      'feature',
+      'firewall',
+      'move_disk',
+      'pending',
+      'resize',
+      'sendkey',
+      'snapshot',
+      'status',
+      'template',
+      'unlink',
+    ].map((subdir) => ({ subdir })),
   [`DELETE ${at}`]: destroyVm,
   [`GET ${at}/config`]: config,
   [`PUT ${at}/config`]: (call) => updateConfig(call, true),
@@ -61,5 +88,6 @@ export const vmHandlers: Handlers = {
   [`POST ${at}/move_disk`]: moveDisk,
   [`PUT ${at}/unlink`]: unlink,
   [`GET ${at}/status/current`]: (call) => currentStatus(call.context, vmidOf(call)),
-  ...cloudinitHandlers, ...snapshotHandlers,
+  ...cloudinitHandlers,
+  ...snapshotHandlers,
 }

@@ -30,7 +30,11 @@ export function driveSpec(context: Context, slot: string, drive: Drive): DriveSp
 export function nicSpec(slot: string, value: string): NicSpec {
   const net = parseNet(value)
   return {
-    slot, model: net.model, mac: net.macaddr, bridge: net.options.bridge ?? '', firewall: net.options.firewall === '1',
+    slot,
+    model: net.model,
+    mac: net.macaddr,
+    bridge: net.options.bridge ?? '',
+    firewall: net.options.firewall === '1',
     ...(net.options.link_down === '1' ? { linkDown: true } : {}),
   }
 }
@@ -58,7 +62,9 @@ export function machineSpec(context: Context, vmid: number, config: Readonly<Con
     scsihw: config.scsihw ?? 'lsi',
     boot: order.length > 0 ? order : slots.filter((slot) => config.bootdisk === slot),
     drives: slots.map((slot) => driveSpec(context, slot, parseDrive(slot, config[slot] as string))),
-    nics: Object.entries(config).filter(([key]) => /^net\d+$/.test(key)).map(([key, value]) => nicSpec(key, value)),
+    nics: Object.entries(config)
+      .filter(([key]) => /^net\d+$/.test(key))
+      .map(([key, value]) => nicSpec(key, value)),
     agent: agentEnabled(config),
     serialLog: join(context.serialFolder, `${vmid}.log`),
     runDir,

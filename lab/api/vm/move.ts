@@ -4,7 +4,18 @@ import { task, vmidOf, type Call, type Context } from '../context.ts'
 import { fail, parameterError } from '../errors.ts'
 import { jobsOf } from '../replication.ts'
 import { hasFeature } from '../storage/kinds.ts'
-import { diskFormat, freeVolume, makeBase, parseVolid, pathOf, renameVolume, storageConfig, usableStorage, volumeIn, volumeOf } from '../storage/volumes.ts'
+import {
+  diskFormat,
+  freeVolume,
+  makeBase,
+  parseVolid,
+  pathOf,
+  renameVolume,
+  storageConfig,
+  usableStorage,
+  volumeIn,
+  volumeOf,
+} from '../storage/volumes.ts'
 import { applyAll, hotplug } from './apply.ts'
 import { bootOrder, printBootOrder } from './boot.ts'
 import { addUnused, digestOf, isTemplate, loadVm, requireUnlocked, saveVm, type VmFile } from './config.ts'
@@ -40,25 +51,32 @@ async function toStorage(call: Call, storage: string): Promise<unknown> {
     const drive = parseDrive(disk, vm.value.config[disk] ?? fail(`disk '${disk}' does not exist`))
     if (isCdrom(drive) && !isCloudinit(drive)) fail("you can't move a cdrom")
     const volume = volumeOf(drive.file)
-    if (volume.storage === storage && (params.format ?? volume.format) === volume.format) fail("you can't move to the same storage with same format")
+    if (volume.storage === storage && (params.format ?? volume.format) === volume.format)
+      fail("you can't move to the same storage with same format")
     usableStorage(context, storage)
     requireImages(context, storage)
     return { vm, drive }
   }
   return context.locks.withVm(vmid, async () => {
     check()
-    return task(call, 'qmmove', vmid, ({ signal }) => context.locks.withVm(vmid, async () => {
-      const { vm, drive } = check()
-      if (context.running.has(vmid) && !isUnusedSlot(disk)) fail('the lab moves disks of stopped VMs only')
-      const volume = volumeOf(drive.file)
-      const copied = await copyDrive(context, drive, vmid, { storage, format: (params.format as DiskFormat | undefined) ?? diskFormat(volume), signal })
-      const moved = parseDrive(disk, copied)
-      const file = isTemplate(vm) && !isCloudinit(drive) ? await makeBase(context, moved.file) : moved.file
-      vm.value.config[disk] = isUnusedSlot(disk) ? file : printDrive({ ...moved, file })
-      if (params.delete === '1' || isCloudinit(drive)) await freeVolume(context, drive.file)
-      else addUnused(vm.value.config, drive.file)
-      saveVm(vm)
-    }))
+    return task(call, 'qmmove', vmid, ({ signal }) =>
+      context.locks.withVm(vmid, async () => {
+        const { vm, drive } = check()
+        if (context.running.has(vmid) && !isUnusedSlot(disk)) fail('the lab moves disks of stopped VMs only')
+        const volume = volumeOf(drive.file)
+        const copied = await copyDrive(context, drive, vmid, {
+          storage,
+          format: (params.format as DiskFormat | undefined) ?? diskFormat(volume),
+          signal,
+        })
+        const moved = parseDrive(disk, copied)
+        const file = isTemplate(vm) && !isCloudinit(drive) ? await makeBase(context, moved.file) : moved.file
+        vm.value.config[disk] = isUnusedSlot(disk) ? file : printDrive({ ...moved, file })
+        if (params.delete === '1' || isCloudinit(drive)) await freeVolume(context, drive.file)
+        else addUnused(vm.value.config, drive.file)
+        saveVm(vm)
+      }),
+    )
   })
 }
 
@@ -88,24 +106,29 @@ async function reassign(call: Call, target: number): Promise<unknown> {
     if (snapshotsOf(source, drive.file).length > 0) fail("Can't move disk used by a snapshot to another VM")
     if (parseVolid(drive.file) !== undefined && !isCdrom(drive)) {
       const volume = volumeIn(context, drive.file)
-      if (!hasFeature(storageConfig(context, volume.storage), 'rename', volume)) fail('Storage does not support moving of this disk to another VM')
+      if (!hasFeature(storageConfig(context, volume.storage), 'rename', volume))
+        fail('Storage does not support moving of this disk to another VM')
     }
-    if (context.running.has(vmid) && !isUnusedSlot(disk)) fail('Cannot move disk to another VM while the source VM is running - detach first')
-    if (jobsOf(context, target).length > 0 && storageConfig(context, volumeOf(drive.file).storage).type !== 'zfspool') fail('Cannot move disk to a replicated VM. Storage does not support replication!')
+    if (context.running.has(vmid) && !isUnusedSlot(disk))
+      fail('Cannot move disk to another VM while the source VM is running - detach first')
+    if (jobsOf(context, target).length > 0 && storageConfig(context, volumeOf(drive.file).storage).type !== 'zfspool')
+      fail('Cannot move disk to a replicated VM. Storage does not support replication!')
     return { source, receiver, drive }
   }
   const first = load()
   caller.require(`/storage/${volumeOf(first.drive.file).storage}`, 'Datastore.AllocateSpace')
-  return task(call, 'qmmove', `${vmid}-${disk}>${target}-${slot}`, ({ log }) => withBoth(context, vmid, target, async () => {
-    const { source, receiver, drive } = load()
-    const volid = await renameVolume(context, drive.file, target)
-    log(`moving disk '${disk}' from VM '${vmid}' to '${target}': ${drive.file} -> ${volid}`)
-    delete source.value.config[disk]
-    const order = bootOrder(source.value.config.boot)
-    if (order.includes(disk)) source.value.config.boot = printBootOrder(order.filter((device) => device !== disk))
-    saveVm(source)
-    await receive(context, receiver, slot, { ...drive, file: volid })
-  }))
+  return task(call, 'qmmove', `${vmid}-${disk}>${target}-${slot}`, ({ log }) =>
+    withBoth(context, vmid, target, async () => {
+      const { source, receiver, drive } = load()
+      const volid = await renameVolume(context, drive.file, target)
+      log(`moving disk '${disk}' from VM '${vmid}' to '${target}': ${drive.file} -> ${volid}`)
+      delete source.value.config[disk]
+      const order = bootOrder(source.value.config.boot)
+      if (order.includes(disk)) source.value.config.boot = printBootOrder(order.filter((device) => device !== disk))
+      saveVm(source)
+      await receive(context, receiver, slot, { ...drive, file: volid })
+    }),
+  )
 }
 
 /** Puts the renamed volume into its new slot; a running VM gets it plugged in. */

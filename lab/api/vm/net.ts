@@ -3,10 +3,15 @@ import { randomBytes } from 'node:crypto'
 import { parsePropertyString } from '../check.ts'
 import { netFormat } from './options.ts'
 
-export interface Net { readonly model: string; readonly macaddr: string; readonly options: Readonly<Record<string, string>> }
+export interface Net {
+  readonly model: string
+  readonly macaddr: string
+  readonly options: Readonly<Record<string, string>>
+}
 
 /** Proxmox's own vendor prefix. */
-export const randomMac = (): string => ['BC', '24', '11', ...[...randomBytes(3)].map((byte) => byte.toString(16).padStart(2, '0').toUpperCase())].join(':')
+export const randomMac = (): string =>
+  ['BC', '24', '11', ...[...randomBytes(3)].map((byte) => byte.toString(16).padStart(2, '0').toUpperCase())].join(':')
 
 /** A card without an address gets a new one. */
 export function parseNet(value: string): Net {
@@ -15,4 +20,9 @@ export function parseNet(value: string): Net {
 }
 
 export const printNet = (net: Net): string =>
-  [`${net.model}=${net.macaddr}`, ...Object.entries(net.options).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, value]) => `${key}=${value}`)].join(',')
+  [
+    `${net.model}=${net.macaddr}`,
+    ...Object.entries(net.options)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, value]) => `${key}=${value}`),
+  ].join(',')

@@ -25,7 +25,8 @@ export function sha256Crypt(password: string, salt: string): string {
 
 /** Three bytes are four characters, the lowest six bits first, in crypt's own order of bytes. */
 function encode(sum: Buffer): string {
-  const digits = (value: number, count: number): string => Array.from({ length: count }, (_, index) => alphabet[(value >>> (6 * index)) & 63]).join('')
+  const digits = (value: number, count: number): string =>
+    Array.from({ length: count }, (_, index) => alphabet[(value >>> (6 * index)) & 63]).join('')
   const at = (index: number): number => sum[index] as number
   let text = ''
   let [a, b, c] = [0, 10, 20]

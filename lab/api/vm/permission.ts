@@ -12,7 +12,10 @@ const byOption: readonly (readonly [RegExp, string])[] = [
   [/^(cores|cpu|cpulimit|cpuunits|numa|numa\d+|smp|sockets|vcpus|affinity)$/, 'VM.Config.CPU'],
   [/^(memory|balloon|shares|allow-ksm)$/, 'VM.Config.Memory'],
   [/^(acpi|hotplug|kvm|machine|scsihw|smbios1|tablet|vga|watchdog|audio0|rng0|arch)$/, 'VM.Config.HWType'],
-  [/^(agent|autostart|bios|description|keyboard|localtime|migrate_downtime|migrate_speed|name|onboot|ostype|protection|reboot|startdate|startup|tdf|template|spice_enhancements)$/, 'VM.Config.Options'],
+  [
+    /^(agent|autostart|bios|description|keyboard|localtime|migrate_downtime|migrate_speed|name|onboot|ostype|protection|reboot|startdate|startup|tdf|template|spice_enhancements)$/,
+    'VM.Config.Options',
+  ],
   [/^freeze$/, 'VM.PowerMgmt'],
   [/^(boot|bootdisk|vmstatestorage)$/, 'VM.Config.Disk'],
   [/^net\d+$/, 'VM.Config.Network'],
@@ -47,7 +50,13 @@ export function requireFreeing(caller: Caller, vmid: number, volid: string): voi
 }
 
 /** Serial ports that are sockets, USB and PCI devices. */
-export function requireDevices(caller: Caller, vmid: number, pool: string | undefined, values: Readonly<Record<string, string>>, verb: 'set' | 'delete' = 'set'): void {
+export function requireDevices(
+  caller: Caller,
+  vmid: number,
+  pool: string | undefined,
+  values: Readonly<Record<string, string>>,
+  verb: 'set' | 'delete' = 'set',
+): void {
   for (const [key, value] of Object.entries(values)) {
     const kind = /^(serial|usb|hostpci)\d+$/.exec(key)?.[1]
     if (kind === undefined) continue
@@ -70,12 +79,19 @@ export function requireDriveSyntax(context: Context, wishes: Readonly<Record<str
     }
     const [, storage] = /^([a-z][a-z0-9\-_.]*[a-z0-9]):.+$/i.exec(drive.file) ?? []
     if (storage === undefined || wantsCloudinit(drive) || wantsDisk(drive)) continue
-    if (volumeIn(context, drive.file).kind === 'iso' && drive.options.media !== 'cdrom') throw parameterError({ [slot]: "explicit 'media=cdrom' is required for iso images" })
+    if (volumeIn(context, drive.file).kind === 'iso' && drive.options.media !== 'cdrom')
+      throw parameterError({ [slot]: "explicit 'media=cdrom' is required for iso images" })
   }
 }
 
 /** The storages and volumes that drive strings name. `fallback`: the storage of those that name none. */
-export function requireStorages(context: Context, caller: Caller, vmid: number, wishes: Readonly<Record<string, string>>, fallback?: string): void {
+export function requireStorages(
+  context: Context,
+  caller: Caller,
+  vmid: number,
+  wishes: Readonly<Record<string, string>>,
+  fallback?: string,
+): void {
   for (const [slot, value] of Object.entries(wishes)) {
     if (!isDriveSlot(slot)) continue
     const drive = parseDrive(slot, value)
@@ -90,7 +106,8 @@ export function requireStorages(context: Context, caller: Caller, vmid: number, 
       requireImages(context, wish.storage)
     } else {
       const volume = requireVolumeAccess(caller, vmid, drive.file)
-      if (volume !== undefined && volume.kind !== 'images' && volume.kind !== 'iso') throw parameterError({ [slot]: "content type needs to be 'images' or 'iso'" })
+      if (volume !== undefined && volume.kind !== 'images' && volume.kind !== 'iso')
+        throw parameterError({ [slot]: "content type needs to be 'images' or 'iso'" })
     }
     const source = drive.options['import-from']
     if (source !== undefined) requireImport(context, caller, vmid, slot, source)
@@ -102,7 +119,8 @@ function requireImport(context: Context, caller: Caller, vmid: number, slot: str
   const volume = parseVolid(source)
   if (volume !== undefined) {
     storageConfig(context, volume.storage)
-    if (volume.kind !== 'images' && volume.kind !== 'import') throw parameterError({ [slot]: `${source} has wrong type '${volume.kind}' - needs to be 'images' or 'import'` })
+    if (volume.kind !== 'images' && volume.kind !== 'import')
+      throw parameterError({ [slot]: `${source} has wrong type '${volume.kind}' - needs to be 'images' or 'import'` })
   }
   if (volume?.vmid !== undefined) caller.require(`/vms/${volume.vmid}`, 'VM.Clone')
   else requireVolumeAccess(caller, vmid, source)
@@ -110,7 +128,8 @@ function requireImport(context: Context, caller: Caller, vmid: number, slot: str
 
 /** @throws 400 for a storage that may hold no disks */
 export function requireImages(context: Context, storage: string): void {
-  if (!storageConfig(context, storage).content.includes('images')) throw parameterError({ storage: `storage '${storage}' does not support vm images` })
+  if (!storageConfig(context, storage).content.includes('images'))
+    throw parameterError({ storage: `storage '${storage}' does not support vm images` })
 }
 
 /** The storages that a clone's disks go to. */

@@ -61,7 +61,11 @@ async function stopVm(context: Context, vmid: number): Promise<void> {
   })
 }
 
-async function shutdownVm(context: Context, vmid: number, options: { seconds: number; force: boolean; signal: AbortSignal }): Promise<void> {
+async function shutdownVm(
+  context: Context,
+  vmid: number,
+  options: { seconds: number; force: boolean; signal: AbortSignal },
+): Promise<void> {
   await context.locks.withVm(vmid, async () => {
     requireUnlocked(loadVm(context, vmid))
     const running = context.running.get(vmid)
@@ -85,8 +89,7 @@ async function shutdownVm(context: Context, vmid: number, options: { seconds: nu
 }
 
 /** @throws 500 unless it runs */
-export const requireRunning = (context: Context, vmid: number): RunningVm =>
-  context.running.get(vmid) ?? fail(`VM ${vmid} not running`)
+export const requireRunning = (context: Context, vmid: number): RunningVm => context.running.get(vmid) ?? fail(`VM ${vmid} not running`)
 
 function requireOrdinary(call: Call): void {
   for (const name of ['skiplock', 'keepActive', 'stateuri', 'migratedfrom', 'nocheck']) {
@@ -104,7 +107,8 @@ function stop(call: Call): unknown {
   const { context } = call
   const vmid = vmidOf(call)
   if (call.params['overrule-shutdown'] === '1') {
-    for (const other of context.tasks.running()) if (other.type === 'qmshutdown' && other.id === String(vmid)) context.tasks.stop(other.upid)
+    for (const other of context.tasks.running())
+      if (other.type === 'qmshutdown' && other.id === String(vmid)) context.tasks.stop(other.upid)
   }
   return task(call, 'qmstop', vmid, () => stopVm(context, vmid))
 }
@@ -132,17 +136,21 @@ function reboot(call: Call): unknown {
   })
 }
 
-const whileRunning = (type: string, work: (running: RunningVm) => Promise<void>) => (call: Call): unknown => {
-  requireOrdinary(call)
-  const { context } = call
-  const vmid = vmidOf(call)
-  loadVm(context, vmid)
-  requireRunning(context, vmid)
-  return task(call, type, vmid, () => context.locks.withVm(vmid, async () => {
-    requireUnlocked(loadVm(context, vmid))
-    await work(requireRunning(context, vmid))
-  }))
-}
+const whileRunning =
+  (type: string, work: (running: RunningVm) => Promise<void>) =>
+  (call: Call): unknown => {
+    requireOrdinary(call)
+    const { context } = call
+    const vmid = vmidOf(call)
+    loadVm(context, vmid)
+    requireRunning(context, vmid)
+    return task(call, type, vmid, () =>
+      context.locks.withVm(vmid, async () => {
+        requireUnlocked(loadVm(context, vmid))
+        await work(requireRunning(context, vmid))
+      }),
+    )
+  }
 
 async function sendKey(call: Call): Promise<null> {
   const vmid = vmidOf(call)

@@ -22,12 +22,14 @@ export async function vmStatus(context: Context, vmid: number): Promise<Record<s
   const running = context.running.get(vmid)
   const stats = running === undefined ? undefined : await running.machine.stats().catch(() => undefined)
   const uptime = running === undefined ? 0 : Math.floor((Date.now() - running.startedAt) / 1000)
-  const nics = Object.keys(config).filter((key) => /^net\d+$/.test(key)).map((key) => [`tap${vmid}i${key.slice(3)}`, { netin: 0, netout: 0 }])
+  const nics = Object.keys(config)
+    .filter((key) => /^net\d+$/.test(key))
+    .map((key) => [`tap${vmid}i${key.slice(3)}`, { netin: 0, netout: 0 }])
   return {
     vmid,
     name: nameOf(vmid, config),
     status: running === undefined ? 'stopped' : 'running',
-    qmpstatus: running === undefined ? 'stopped' : running.paused ? 'paused' : stats?.trouble ?? 'running',
+    qmpstatus: running === undefined ? 'stopped' : running.paused ? 'paused' : (stats?.trouble ?? 'running'),
     cpus: Number(config.sockets ?? 1) * Number(config.cores ?? 1),
     maxmem: memoryMiB(config) * 1024 ** 2,
     maxdisk: maxDisk(config),
@@ -45,8 +47,16 @@ export async function vmStatus(context: Context, vmid: number): Promise<Record<s
     ...(running === undefined
       ? {}
       : {
-          pid: running.machine.pid, diskread: 0, diskwrite: 0, ...(nics.length === 0 ? {} : { nics: Object.fromEntries(nics) }),
-          pressurecpufull: 0, pressurecpusome: 0, pressureiofull: 0, pressureiosome: 0, pressurememoryfull: 0, pressurememorysome: 0,
+          pid: running.machine.pid,
+          diskread: 0,
+          diskwrite: 0,
+          ...(nics.length === 0 ? {} : { nics: Object.fromEntries(nics) }),
+          pressurecpufull: 0,
+          pressurecpusome: 0,
+          pressureiofull: 0,
+          pressureiosome: 0,
+          pressurememoryfull: 0,
+          pressurememorysome: 0,
         }),
   }
 }
@@ -54,5 +64,9 @@ export async function vmStatus(context: Context, vmid: number): Promise<Record<s
 export async function currentStatus(context: Context, vmid: number): Promise<Record<string, unknown>> {
   const status = await vmStatus(context, vmid)
   const managed = haState(context, vmid)
-  return { ...status, ha: managed === undefined ? { managed: 0 } : { managed: 1, state: managed }, ...(agentEnabled(loadVm(context, vmid).value.config) ? { agent: 1 } : {}) }
+  return {
+    ...status,
+    ha: managed === undefined ? { managed: 0 } : { managed: 1, state: managed },
+    ...(agentEnabled(loadVm(context, vmid).value.config) ? { agent: 1 } : {}),
+  }
 }

@@ -5,13 +5,32 @@ import { splitList } from '../formats.ts'
 import { freeVolume, parseVolid, volumeExists } from '../storage/volumes.ts'
 import { applyAll, hotplug, releaseDrive } from './apply.ts'
 import { bootOrder, printBootOrder } from './boot.ts'
-import { desiredConfig, digestOf, isTemplate, loadVm, requireUnlocked, requireUnprotected, saveVm, type Config, type VmFile } from './config.ts'
+import {
+  desiredConfig,
+  digestOf,
+  isTemplate,
+  loadVm,
+  requireUnlocked,
+  requireUnprotected,
+  saveVm,
+  type Config,
+  type VmFile,
+} from './config.ts'
 import { createDisks } from './disks.ts'
 import { asCdrom, isCdrom, isCloudinit, parseDrive } from './drive.ts'
 import { memoryMiB } from './machine.ts'
 import { parseNet, printNet } from './net.ts'
 import { isDriveSlot, isOption, isUnusedSlot } from './options.ts'
-import { requireBridges, requireDevices, requireDrive, requireDriveSyntax, requireFreeing, requireOptions, requireStorages, requireTags } from './permission.ts'
+import {
+  requireBridges,
+  requireDevices,
+  requireDrive,
+  requireDriveSyntax,
+  requireFreeing,
+  requireOptions,
+  requireStorages,
+  requireTags,
+} from './permission.ts'
 import { cryptPassword } from './password.ts'
 import { snapshotsOf } from './snapshots.ts'
 import { requireSshKeys, uniqueTags } from './values.ts'
@@ -24,7 +43,17 @@ interface Change {
   readonly digest: string | undefined
 }
 
-const notOptions = new Set(['node', 'vmid', 'delete', 'revert', 'digest', 'force', 'skiplock', 'background_delay', 'import-working-storage'])
+const notOptions = new Set([
+  'node',
+  'vmid',
+  'delete',
+  'revert',
+  'digest',
+  'force',
+  'skiplock',
+  'background_delay',
+  'import-working-storage',
+])
 
 function readChange(params: Readonly<Record<string, string>>): Change {
   const set = Object.fromEntries(Object.entries(params).filter(([key]) => !notOptions.has(key)))
@@ -73,7 +102,9 @@ export async function updateConfig(call: Call, sync: boolean): Promise<unknown> 
     return null
   }
   check()
-  return task(call, 'qmconfig', vmid, ({ signal, log }) => context.locks.withVm(vmid, () => carryOut(call, check(), change, { signal, log })))
+  return task(call, 'qmconfig', vmid, ({ signal, log }) =>
+    context.locks.withVm(vmid, () => carryOut(call, check(), change, { signal, log })),
+  )
 }
 
 /** @throws 500 when the guest could be left with more memory than it has */
@@ -86,7 +117,10 @@ function requireSmallBalloon(vm: VmFile, change: Change): void {
   if (Number(after.balloon ?? 0) > memoryMiB(after)) fail('balloon value too large (must be smaller than assigned memory)')
 }
 
-interface Progress { readonly signal: AbortSignal; log(line: string): void }
+interface Progress {
+  readonly signal: AbortSignal
+  log(line: string): void
+}
 
 async function carryOut(call: Call, vm: VmFile, change: Change, progress: Progress): Promise<void> {
   const { context, caller } = call
@@ -130,12 +164,18 @@ async function carryOut(call: Call, vm: VmFile, change: Change, progress: Progre
       const wished = parseDrive(key, value)
       requireDrive(caller, vmid, undefined, wished)
       const waiting = vm.value.pending[key]
-      const made = await createDisks(context, vmid, { [key]: value }, { ...progress, template: isTemplate(vm), config: { ...vm.value.config, ...vm.value.pending } })
+      const made = await createDisks(
+        context,
+        vmid,
+        { [key]: value },
+        { ...progress, template: isTemplate(vm), config: { ...vm.value.config, ...vm.value.pending } },
+      )
       if (waiting !== undefined) await releaseDrive(context, vm, parseDrive(key, waiting))
       vm.value.pending[key] = made[key] as string
       const stored = parseDrive(key, made[key] as string)
       // The legacy order boots from all CD drives anyway; an explicit one has to name a new drive.
-      if (old === undefined && order.length > 0 && isCdrom(stored) && !isCloudinit(stored) && !order.includes(key)) setOrder([...order, key])
+      if (old === undefined && order.length > 0 && isCdrom(stored) && !isCloudinit(stored) && !order.includes(key))
+        setOrder([...order, key])
     } else if (key === 'tags') {
       requireTags(caller, vmid)
       vm.value.pending[key] = uniqueTags(value)
@@ -150,7 +190,8 @@ async function carryOut(call: Call, vm: VmFile, change: Change, progress: Progre
     delete vm.value.deletions[key]
     saveVm(vm)
   }
-  for (const [key, value] of Object.entries(vm.value.pending)) if (vm.value.config[key] === value && !(key in vm.value.deletions)) delete vm.value.pending[key]
+  for (const [key, value] of Object.entries(vm.value.pending))
+    if (vm.value.config[key] === value && !(key in vm.value.deletions)) delete vm.value.pending[key]
   const running = context.running.get(vmid)
   if (running === undefined) {
     await applyAll(context, vm)

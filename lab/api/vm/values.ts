@@ -13,7 +13,9 @@ export function requireSshKeys(values: Readonly<Record<string, string>>): void {
   const given = values.sshkeys
   if (given === undefined || given === '') return
   if (given.includes('\n')) fail("unable to parse value of 'sshkeys' - property contains a line feed")
-  for (const line of decodeURIComponent(given).split('\n').filter((text) => text.trim() !== '')) {
+  for (const line of decodeURIComponent(given)
+    .split('\n')
+    .filter((text) => text.trim() !== '')) {
     const words = line.trim().split(/\s+/)
     const at = words.findIndex((word) => keyType.test(word))
     const body = Buffer.from(words[at + 1] ?? '', 'base64')

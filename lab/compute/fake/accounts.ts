@@ -16,15 +16,31 @@ export interface Group {
 }
 
 function lines(vfs: Vfs, path: string): string[][] {
-  return vfs.exists(path) ? vfs.readText(path).split('\n').filter((line) => line.includes(':')).map((line) => line.split(':')) : []
+  return vfs.exists(path)
+    ? vfs
+        .readText(path)
+        .split('\n')
+        .filter((line) => line.includes(':'))
+        .map((line) => line.split(':'))
+    : []
 }
 
 export function accounts(vfs: Vfs): Account[] {
-  return lines(vfs, '/etc/passwd').map(([name = '', , uid = '', gid = '', , home = '/', shell = '/bin/sh']) => ({ name, uid: Number(uid), gid: Number(gid), home, shell }))
+  return lines(vfs, '/etc/passwd').map(([name = '', , uid = '', gid = '', , home = '/', shell = '/bin/sh']) => ({
+    name,
+    uid: Number(uid),
+    gid: Number(gid),
+    home,
+    shell,
+  }))
 }
 
 export function groups(vfs: Vfs): Group[] {
-  return lines(vfs, '/etc/group').map(([name = '', , gid = '', members = '']) => ({ name, gid: Number(gid), members: members.split(',').filter(Boolean) }))
+  return lines(vfs, '/etc/group').map(([name = '', , gid = '', members = '']) => ({
+    name,
+    gid: Number(gid),
+    members: members.split(',').filter(Boolean),
+  }))
 }
 
 /** By name or by number. */
@@ -37,7 +53,9 @@ export function findGroup(vfs: Vfs, group: string | number): Group | undefined {
 }
 
 export function credentialsOf(vfs: Vfs, account: Account): Credentials {
-  const also = groups(vfs).filter((group) => group.members.includes(account.name)).map((group) => group.gid)
+  const also = groups(vfs)
+    .filter((group) => group.members.includes(account.name))
+    .map((group) => group.gid)
   return { uid: account.uid, gid: account.gid, groups: [account.gid, ...also] }
 }
 
@@ -59,7 +77,12 @@ export interface NewUser {
 export function addGroup(vfs: Vfs, name: string, options: { gid?: number; system?: boolean } = {}): number {
   const known = findGroup(vfs, name)
   if (known) return known.gid
-  const gid = options.gid ?? nextFree(groups(vfs).map((each) => each.gid), options.system ?? false)
+  const gid =
+    options.gid ??
+    nextFree(
+      groups(vfs).map((each) => each.gid),
+      options.system ?? false,
+    )
   vfs.write('/etc/group', `${name}:x:${gid}:\n`, undefined, { append: true })
   return gid
 }
@@ -68,8 +91,16 @@ export function addGroup(vfs: Vfs, name: string, options: { gid?: number; system
 export function addUser(vfs: Vfs, user: NewUser): Account {
   let account = findAccount(vfs, user.name)
   if (!account) {
-    const uid = user.uid ?? nextFree([...accounts(vfs), ...groups(vfs).map((each) => ({ uid: each.gid }))].map((each) => each.uid), user.system ?? false)
-    const gid = user.group !== undefined ? (findGroup(vfs, user.group)?.gid ?? addGroup(vfs, user.group)) : addGroup(vfs, user.name, { gid: uid, system: user.system ?? false })
+    const uid =
+      user.uid ??
+      nextFree(
+        [...accounts(vfs), ...groups(vfs).map((each) => ({ uid: each.gid }))].map((each) => each.uid),
+        user.system ?? false,
+      )
+    const gid =
+      user.group !== undefined
+        ? (findGroup(vfs, user.group)?.gid ?? addGroup(vfs, user.group))
+        : addGroup(vfs, user.name, { gid: uid, system: user.system ?? false })
     const home = user.home ?? `/home/${user.name}`
     account = { name: user.name, uid, gid, home, shell: user.shell ?? '/bin/sh' }
     vfs.write('/etc/passwd', `${user.name}:x:${uid}:${gid}::${home}:${account.shell}\n`, undefined, { append: true })

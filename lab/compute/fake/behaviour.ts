@@ -31,5 +31,7 @@ export interface BehaviourRule extends Behaviour {
 
 /** The rules that hold for a machine, later ones over earlier ones. */
 export function behaviourOf(rules: readonly BehaviourRule[], spec: MachineSpec): Behaviour {
-  return rules.filter(({ match }) => (typeof match === 'number' ? match === spec.vmid : match.test(spec.name))).reduce<Behaviour>((sum, { match: _, ...rule }) => ({ ...sum, ...rule }), {})
+  return rules
+    .filter(({ match }) => (typeof match === 'number' ? match === spec.vmid : match.test(spec.name)))
+    .reduce<Behaviour>((sum, { match: _, ...rule }) => ({ ...sum, ...rule }), {})
 }

@@ -23,11 +23,70 @@ export interface Seed {
   readonly networkConfig: Config | undefined
 }
 
-const KNOWN = new Set(['hostname', 'fqdn', 'prefer_fqdn_over_hostname', 'preserve_hostname', 'manage_etc_hosts', 'users', 'user', 'password', 'ssh_authorized_keys', 'chpasswd', 'ssh_pwauth', 'disable_root', 'ssh_deletekeys', 'ssh_genkeytypes', 'ssh_keys', 'ssh_quiet_keygen', 'ssh', 'no_ssh_fingerprints', 'write_files', 'packages', 'package_update', 'package_upgrade', 'package_reboot_if_required', 'apt', 'runcmd', 'bootcmd', 'groups', 'timezone', 'locale', 'ntp', 'growpart', 'resize_rootfs', 'final_message', 'power_state', 'swap', 'resolv_conf', 'manage_resolv_conf', 'ca_certs', 'allow_public_ssh_keys', 'output', 'network', 'random_seed', 'mounts', 'merge_how', 'system_info', 'datasource', 'datasource_list', 'cloud_init_modules', 'cloud_config_modules', 'cloud_final_modules', 'syslog_fix_perms', 'mount_default_fields', 'disable_ec2_metadata', 'keyboard'])
+const KNOWN = new Set([
+  'hostname',
+  'fqdn',
+  'prefer_fqdn_over_hostname',
+  'preserve_hostname',
+  'manage_etc_hosts',
+  'users',
+  'user',
+  'password',
+  'ssh_authorized_keys',
+  'chpasswd',
+  'ssh_pwauth',
+  'disable_root',
+  'ssh_deletekeys',
+  'ssh_genkeytypes',
+  'ssh_keys',
+  'ssh_quiet_keygen',
+  'ssh',
+  'no_ssh_fingerprints',
+  'write_files',
+  'packages',
+  'package_update',
+  'package_upgrade',
+  'package_reboot_if_required',
+  'apt',
+  'runcmd',
+  'bootcmd',
+  'groups',
+  'timezone',
+  'locale',
+  'ntp',
+  'growpart',
+  'resize_rootfs',
+  'final_message',
+  'power_state',
+  'swap',
+  'resolv_conf',
+  'manage_resolv_conf',
+  'ca_certs',
+  'allow_public_ssh_keys',
+  'output',
+  'network',
+  'random_seed',
+  'mounts',
+  'merge_how',
+  'system_info',
+  'datasource',
+  'datasource_list',
+  'cloud_init_modules',
+  'cloud_config_modules',
+  'cloud_final_modules',
+  'syslog_fix_perms',
+  'mount_default_fields',
+  'disable_ec2_metadata',
+  'keyboard',
+])
 
 /** The seed on an attached CD, undefined without one. Throws plain errors for seeds that cloud-init can't read. */
 export function findSeed(guest: Guest): Seed | undefined {
-  const device = guest.devices.all().find(({ disk, content }) => disk.media === 'cdrom' && content.kind === 'filesystem' && content.filesystem.label.toLowerCase() === 'cidata')
+  const device = guest.devices
+    .all()
+    .find(
+      ({ disk, content }) => disk.media === 'cdrom' && content.kind === 'filesystem' && content.filesystem.label.toLowerCase() === 'cidata',
+    )
   if (device?.content.kind !== 'filesystem') return undefined
   const file = (name: string): string | undefined => {
     const node = device.content.kind === 'filesystem' ? device.content.filesystem.root.entries.get(name) : undefined
@@ -37,7 +96,11 @@ export function findSeed(guest: Guest): Seed | undefined {
   const userData = file('user-data')
   if (metaData === undefined || userData === undefined) throw new Error('the seed lacks meta-data or user-data')
   const network = file('network-config')
-  return { userData, metaData: (parse(metaData) ?? {}) as Config, networkConfig: network === undefined ? undefined : unwrap((parse(network) ?? {}) as Config) }
+  return {
+    userData,
+    metaData: (parse(metaData) ?? {}) as Config,
+    networkConfig: network === undefined ? undefined : unwrap((parse(network) ?? {}) as Config),
+  }
 }
 
 function unwrap(config: Config): Config {
@@ -57,8 +120,11 @@ export function toVersion2(config: Config): Config {
     const fixed = subnets.filter((subnet) => String(subnet['type']).startsWith('static'))
     const gateway = fixed.map((subnet) => subnet['gateway']).find((each) => each !== undefined)
     ethernets[name] = {
-      match: { macaddress: String(entry['mac_address']) }, 'set-name': name,
-      addresses: fixed.map((subnet) => (String(subnet['address']).includes('/') ? subnet['address'] : `${String(subnet['address'])}/${prefixOf(String(subnet['netmask']))}`)),
+      match: { macaddress: String(entry['mac_address']) },
+      'set-name': name,
+      addresses: fixed.map((subnet) =>
+        String(subnet['address']).includes('/') ? subnet['address'] : `${String(subnet['address'])}/${prefixOf(String(subnet['netmask']))}`,
+      ),
       ...(gateway !== undefined && { gateway4: gateway }),
       ...(subnets.some((subnet) => String(subnet['type']).startsWith('dhcp')) && { dhcp4: true }),
     }
@@ -88,11 +154,14 @@ export function localStage(guest: Guest): { config: Config; fresh: boolean; warn
   if (/^#cloud-config/.test(seed.userData)) config = (parse(seed.userData) ?? {}) as Config
   else if (/^#!/.test(seed.userData)) config = { runcmd: [seed.userData] }
   else if (seed.userData.trim() !== '') warnings.push('user-data is neither #cloud-config nor a script')
-  for (const key of Object.keys(config)) if (!KNOWN.has(key)) warnings.push(`Additional properties are not allowed ('${key}' was unexpected)`)
-  if ('user' in config && typeof config['user'] === 'string' && 'users' in config === false) warnings.push("'user' of type string is deprecated")
+  for (const key of Object.keys(config))
+    if (!KNOWN.has(key)) warnings.push(`Additional properties are not allowed ('${key}' was unexpected)`)
+  if ('user' in config && typeof config['user'] === 'string' && 'users' in config === false)
+    warnings.push("'user' of type string is deprecated")
   if (fresh) {
     const folder = `/var/lib/cloud/instances/${instance}`
-    for (const path of [`${folder}/sem`, '/var/lib/cloud/data', '/var/lib/cloud/sem', '/var/lib/cloud/seed']) vfs.mkdir(path, ROOT, { parents: true })
+    for (const path of [`${folder}/sem`, '/var/lib/cloud/data', '/var/lib/cloud/sem', '/var/lib/cloud/seed'])
+      vfs.mkdir(path, ROOT, { parents: true })
     vfs.remove('/var/lib/cloud/instance', ROOT, { force: true })
     vfs.symlink(folder, '/var/lib/cloud/instance')
     vfs.write('/var/lib/cloud/data/instance-id', `${instance}\n`)
@@ -108,14 +177,48 @@ export function localStage(guest: Guest): { config: Config; fresh: boolean; warn
   return { config, fresh, warnings }
 }
 
-interface UserEntry { name?: string; groups?: string | string[]; sudo?: string | string[] | false; shell?: string; homedir?: string; uid?: number | string; primary_group?: string; system?: boolean; no_create_home?: boolean; ssh_authorized_keys?: string[]; lock_passwd?: boolean; passwd?: string; hashed_passwd?: string; plain_text_passwd?: string }
+interface UserEntry {
+  name?: string
+  groups?: string | string[]
+  sudo?: string | string[] | false
+  shell?: string
+  homedir?: string
+  uid?: number | string
+  primary_group?: string
+  system?: boolean
+  no_create_home?: boolean
+  ssh_authorized_keys?: string[]
+  lock_passwd?: boolean
+  passwd?: string
+  hashed_passwd?: string
+  plain_text_passwd?: string
+}
 
 function makeUser(guest: Guest, user: UserEntry & { name: string }): void {
   const { vfs } = guest
-  const groups = list<string>(user.groups).flatMap((each) => each.split(',').map((part) => part.trim()).filter(Boolean))
-  const account = addUser(vfs, { name: user.name, groups, createHome: !user.no_create_home && !user.system, shell: user.shell ?? '/bin/bash', ...(user.homedir !== undefined && { home: user.homedir }), ...(user.uid !== undefined && { uid: Number(user.uid) }), ...(user.primary_group !== undefined && { group: user.primary_group }), ...(user.system && { system: true }) })
+  const groups = list<string>(user.groups).flatMap((each) =>
+    each
+      .split(',')
+      .map((part) => part.trim())
+      .filter(Boolean),
+  )
+  const account = addUser(vfs, {
+    name: user.name,
+    groups,
+    createHome: !user.no_create_home && !user.system,
+    shell: user.shell ?? '/bin/bash',
+    ...(user.homedir !== undefined && { home: user.homedir }),
+    ...(user.uid !== undefined && { uid: Number(user.uid) }),
+    ...(user.primary_group !== undefined && { group: user.primary_group }),
+    ...(user.system && { system: true }),
+  })
   const rules = user.sudo ? list<string>(user.sudo) : []
-  if (rules.length > 0) vfs.write('/etc/sudoers.d/90-cloud-init-users', rules.map((rule) => `${user.name} ${rule}\n`).join(''), ROOT, { append: true, mode: 0o440, umask: 0 })
+  if (rules.length > 0)
+    vfs.write('/etc/sudoers.d/90-cloud-init-users', rules.map((rule) => `${user.name} ${rule}\n`).join(''), ROOT, {
+      append: true,
+      mode: 0o440,
+      umask: 0,
+    })
   authorize(guest, account.name, user.ssh_authorized_keys ?? [])
 }
 
@@ -136,11 +239,20 @@ export async function networkStage(guest: Guest, config: Config): Promise<string
   for (const command of list<string | string[]>(config['bootcmd'])) await runCommand(guest, command, problems)
   for (const group of list<string | Record<string, string[]>>(config['groups'])) {
     if (typeof group === 'string') addGroup(vfs, group)
-    else for (const [name, members] of Object.entries(group)) { addGroup(vfs, name); for (const member of list<string>(members)) addToGroup(vfs, member, name) }
+    else
+      for (const [name, members] of Object.entries(group)) {
+        addGroup(vfs, name)
+        for (const member of list<string>(members)) addToGroup(vfs, member, name)
+      }
   }
   const users = 'users' in config ? list<string | UserEntry>(config['users']) : ['default']
   const keys = list<string>(config['ssh_authorized_keys'])
-  const given = typeof config['user'] === 'string' ? config['user'] : typeof config['user'] === 'object' && config['user'] !== null ? String((config['user'] as UserEntry).name ?? 'debian') : 'debian'
+  const given =
+    typeof config['user'] === 'string'
+      ? config['user']
+      : typeof config['user'] === 'object' && config['user'] !== null
+        ? String((config['user'] as UserEntry).name ?? 'debian')
+        : 'debian'
   const first = users.find((user): user is UserEntry => typeof user === 'object')
   const primary = users.includes('default') ? given : first?.name
   for (const user of users) {
@@ -148,16 +260,25 @@ export async function networkStage(guest: Guest, config: Config): Promise<string
     else if (typeof user === 'object' && user.name) makeUser(guest, { ...user, name: user.name })
   }
   if (primary !== undefined) authorize(guest, primary, keys)
-  const root = config['disable_root'] === false ? '' : `no-port-forwarding,no-agent-forwarding,no-X11-forwarding,command="echo 'Please login as the user \\"${primary ?? 'NONE'}\\" rather than the user \\"root\\".';echo;sleep 10;exit 142" `
+  const root =
+    config['disable_root'] === false
+      ? ''
+      : `no-port-forwarding,no-agent-forwarding,no-X11-forwarding,command="echo 'Please login as the user \\"${primary ?? 'NONE'}\\" rather than the user \\"root\\".';echo;sleep 10;exit 142" `
   authorize(guest, 'root', keys, root)
   for (const file of list<Config>(config['write_files'])) writeFile(guest, file)
-  if (config['ssh_deletekeys'] !== false) for (const name of [...vfs.readdir('/etc/ssh', ROOT).entries.keys()]) if (/^ssh_host_.*key(\.pub)?$/.test(name)) vfs.remove(`/etc/ssh/${name}`)
+  if (config['ssh_deletekeys'] !== false)
+    for (const name of [...vfs.readdir('/etc/ssh', ROOT).entries.keys()])
+      if (/^ssh_host_.*key(\.pub)?$/.test(name)) vfs.remove(`/etc/ssh/${name}`)
   for (const [name, value] of Object.entries((config['ssh_keys'] ?? {}) as Record<string, string>)) {
     const [, type, kind] = /^(\w+)_(private|public)$/.exec(name) ?? []
-    if (type) vfs.write(`/etc/ssh/ssh_host_${type}_key${kind === 'public' ? '.pub' : ''}`, value.endsWith('\n') ? value : `${value}\n`, ROOT, { mode: kind === 'public' ? 0o644 : 0o600 })
+    if (type)
+      vfs.write(`/etc/ssh/ssh_host_${type}_key${kind === 'public' ? '.pub' : ''}`, value.endsWith('\n') ? value : `${value}\n`, ROOT, {
+        mode: kind === 'public' ? 0o644 : 0o600,
+      })
   }
   const { manage_etc_hosts: hosts } = config
-  if (hosts === true || hosts === 'localhost') vfs.write('/etc/hosts', `127.0.1.1 ${String(config['fqdn'] ?? guest.hostname)} ${guest.hostname}\n127.0.0.1 localhost\n`)
+  if (hosts === true || hosts === 'localhost')
+    vfs.write('/etc/hosts', `127.0.1.1 ${String(config['fqdn'] ?? guest.hostname)} ${guest.hostname}\n127.0.0.1 localhost\n`)
   return problems
 }
 

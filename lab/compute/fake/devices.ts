@@ -37,10 +37,22 @@ export interface Device {
 
 function load(stored: StoredContent, blobs: BlobStore, packages: readonly string[]): Content {
   switch (stored.kind) {
-    case 'blank': return { kind: 'blank' }
-    case 'foreign': return stored
-    case 'image': return { kind: 'partitions', partitions: new Map([['1', { kind: 'filesystem', filesystem: new Filesystem('ext4', { root: debianRoot(packages), label: 'root' }) }]]) }
-    case 'partitions': return { kind: 'partitions', partitions: new Map(Object.entries(stored.partitions).map(([number, content]) => [number, load(content, blobs, packages)])) }
+    case 'blank':
+      return { kind: 'blank' }
+    case 'foreign':
+      return stored
+    case 'image':
+      return {
+        kind: 'partitions',
+        partitions: new Map([
+          ['1', { kind: 'filesystem', filesystem: new Filesystem('ext4', { root: debianRoot(packages), label: 'root' }) }],
+        ]),
+      }
+    case 'partitions':
+      return {
+        kind: 'partitions',
+        partitions: new Map(Object.entries(stored.partitions).map(([number, content]) => [number, load(content, blobs, packages)])),
+      }
     case 'filesystem': {
       const root = loadTree(stored.tree, blobs)
       if (root.kind !== 'directory') throw new Error('a file system without a root folder')
@@ -51,8 +63,14 @@ function load(stored: StoredContent, blobs: BlobStore, packages: readonly string
 
 function store(content: Content, blobs: BlobStore): StoredContent {
   switch (content.kind) {
-    case 'blank': case 'foreign': return content
-    case 'partitions': return { kind: 'partitions', partitions: Object.fromEntries([...content.partitions].map(([number, part]) => [number, store(part, blobs)])) }
+    case 'blank':
+    case 'foreign':
+      return content
+    case 'partitions':
+      return {
+        kind: 'partitions',
+        partitions: Object.fromEntries([...content.partitions].map(([number, part]) => [number, store(part, blobs)])),
+      }
     case 'filesystem': {
       const { type, uuid, label, root } = content.filesystem
       const tree = storeTree(root, blobs)
@@ -79,14 +97,23 @@ export class Devices {
   readonly disks: Disk[] = []
   private readonly options: DevicesOptions
 
-  constructor(options: DevicesOptions) { this.options = options }
+  constructor(options: DevicesOptions) {
+    this.options = options
+  }
 
   /** Loads a drive. Rejects if its volume can't be read. */
   async attach(drive: DriveSpec): Promise<Disk> {
     const prefix = drive.media === 'cdrom' ? 'sr' : drive.slot.startsWith('virtio') ? 'vd' : 'sd'
     const disk: Disk = {
-      slot: drive.slot, name: this.freeName(prefix), media: drive.media, serial: drive.serial, path: drive.path,
-      bytes: drive.path === null ? 0 : await this.options.bytesOf(drive.path), content: await this.read(drive), saved: 0, replaced: false,
+      slot: drive.slot,
+      name: this.freeName(prefix),
+      media: drive.media,
+      serial: drive.serial,
+      path: drive.path,
+      bytes: drive.path === null ? 0 : await this.options.bytesOf(drive.path),
+      content: await this.read(drive),
+      saved: 0,
+      replaced: false,
     }
     this.disks.push(disk)
     return disk
@@ -114,7 +141,9 @@ export class Devices {
   all(): Device[] {
     return this.disks.flatMap((disk): Device[] => [
       { disk, name: disk.name, content: disk.content },
-      ...(disk.content.kind === 'partitions' ? [...disk.content.partitions].map(([partition, content]) => ({ disk, partition, name: `${disk.name}${partition}`, content })) : []),
+      ...(disk.content.kind === 'partitions'
+        ? [...disk.content.partitions].map(([partition, content]) => ({ disk, partition, name: `${disk.name}${partition}`, content }))
+        : []),
     ])
   }
 
@@ -127,7 +156,9 @@ export class Devices {
     device.disk.replaced = true
   }
 
-  wipe(name: string): void { this.replace(name, { kind: 'blank' }) }
+  wipe(name: string): void {
+    this.replace(name, { kind: 'blank' })
+  }
 
   private save(disk: Disk): void {
     if (disk.path === null || disk.media === 'cdrom') return
@@ -140,7 +171,8 @@ export class Devices {
 
   private async read(drive: DriveSpec): Promise<Content> {
     if (drive.path === null) return { kind: 'blank' }
-    if (drive.media === 'disk') return load(await isFakeVolume(drive.path) ? loadContent(drive.path) : { kind: 'blank' }, this.options.blobs, this.options.packages)
+    if (drive.media === 'disk')
+      return load((await isFakeVolume(drive.path)) ? loadContent(drive.path) : { kind: 'blank' }, this.options.blobs, this.options.packages)
     const iso = await readIsoFile(drive.path)
     const filesystem = new Filesystem('iso9660', { label: iso.label, uuid: '2026-11-24-00-00-00-00' })
     for (const [path, data] of iso.files) filesystem.put(path, fileNode(data, 0o555))
@@ -164,9 +196,22 @@ export function udevProperties(device: Device): Record<string, string> {
   const model = disk.media === 'cdrom' ? 'QEMU_DVD-ROM' : 'QEMU_HARDDISK'
   const id = disk.slot.startsWith('virtio') ? serial : disk.slot.startsWith('scsi') ? `0QEMU_${model}_${serial}` : `${model}_${serial}`
   return {
-    ACTION: 'add', SUBSYSTEM: 'block', KERNEL: device.name, DEVNAME: `/dev/${device.name}`, DEVTYPE: device.partition === undefined ? 'disk' : 'partition',
-    ID_SERIAL: id, ID_SERIAL_SHORT: serial, ID_SCSI_SERIAL: serial, ID_MODEL: model, ID_BUS: disk.slot.startsWith('scsi') ? 'scsi' : disk.slot.startsWith('virtio') ? '' : 'ata',
-    ...(content.kind === 'filesystem' && { ID_FS_TYPE: content.filesystem.type, ID_FS_LABEL: content.filesystem.label, ID_FS_UUID: content.filesystem.uuid, ID_FS_USAGE: 'filesystem' }),
+    ACTION: 'add',
+    SUBSYSTEM: 'block',
+    KERNEL: device.name,
+    DEVNAME: `/dev/${device.name}`,
+    DEVTYPE: device.partition === undefined ? 'disk' : 'partition',
+    ID_SERIAL: id,
+    ID_SERIAL_SHORT: serial,
+    ID_SCSI_SERIAL: serial,
+    ID_MODEL: model,
+    ID_BUS: disk.slot.startsWith('scsi') ? 'scsi' : disk.slot.startsWith('virtio') ? '' : 'ata',
+    ...(content.kind === 'filesystem' && {
+      ID_FS_TYPE: content.filesystem.type,
+      ID_FS_LABEL: content.filesystem.label,
+      ID_FS_UUID: content.filesystem.uuid,
+      ID_FS_USAGE: 'filesystem',
+    }),
     ...(content.kind === 'foreign' && { ID_FS_TYPE: content.type, ID_FS_UUID: content.uuid }),
   }
 }

@@ -5,7 +5,12 @@ import type { Guest } from './guest.ts'
 import { PATH } from './shell.ts'
 import { ROOT } from './vfs.ts'
 
-export interface Image { readonly id: string; readonly repository: string; readonly digest: string; tags: string[] }
+export interface Image {
+  readonly id: string
+  readonly repository: string
+  readonly digest: string
+  tags: string[]
+}
 
 export interface Container {
   readonly id: string
@@ -19,10 +24,18 @@ export interface Container {
   readonly created: string
 }
 
-interface Store { images: Image[]; containers: Container[]; networks?: string[] }
+interface Store {
+  images: Image[]
+  containers: Container[]
+  networks?: string[]
+}
 const FILE = '/var/lib/docker/fake-store.json'
 
-export interface Reference { readonly repository: string; readonly tag?: string; readonly digest?: string }
+export interface Reference {
+  readonly repository: string
+  readonly tag?: string
+  readonly digest?: string
+}
 
 /** Splits `host/repo:tag@sha256:…`; a name without a host is Docker Hub's. Undefined if it is no reference. */
 export function parseReference(text: string): Reference | undefined {
@@ -44,11 +57,18 @@ export interface ComposeService {
   readonly healthcheck: boolean
   readonly pullPolicy: string | undefined
 }
-export interface ComposeFile { readonly project: string; readonly services: readonly ComposeService[]; readonly text: Record<string, unknown> }
+export interface ComposeFile {
+  readonly project: string
+  readonly services: readonly ComposeService[]
+  readonly text: Record<string, unknown>
+}
 
 /** Reads compose files, later ones over earlier ones. Throws plain errors as `docker compose` words them. */
 export function readCompose(texts: readonly string[], project: string, env: Readonly<Record<string, string>>): ComposeFile {
-  const merged: { name?: string; services: Record<string, Record<string, unknown>>; networks: Record<string, { name?: string } | null> } = { services: {}, networks: {} }
+  const merged: { name?: string; services: Record<string, Record<string, unknown>>; networks: Record<string, { name?: string } | null> } = {
+    services: {},
+    networks: {},
+  }
   for (const text of texts) {
     const file = (parse(interpolate(text, env), { merge: true }) ?? {}) as Partial<typeof merged>
     if (file.name !== undefined) merged.name = file.name
@@ -57,37 +77,54 @@ export function readCompose(texts: readonly string[], project: string, env: Read
   }
   const name = project || merged.name || 'default'
   const services = Object.entries(merged.services).map(([service, spec]): ComposeService => {
-    if (typeof spec['image'] !== 'string') throw new Error(`service "${service}" has neither an image nor a build context specified: invalid compose project`)
-    const volumes = (spec['volumes'] as (string | { type?: string; source?: string; bind?: { create_host_path?: boolean } })[] | undefined) ?? []
-    const networks = spec['network_mode'] === undefined ? Object.keys((spec['networks'] as Record<string, unknown> | undefined) ?? { default: null }) : []
+    if (typeof spec['image'] !== 'string')
+      throw new Error(`service "${service}" has neither an image nor a build context specified: invalid compose project`)
+    const volumes =
+      (spec['volumes'] as (string | { type?: string; source?: string; bind?: { create_host_path?: boolean } })[] | undefined) ?? []
+    const networks =
+      spec['network_mode'] === undefined ? Object.keys((spec['networks'] as Record<string, unknown> | undefined) ?? { default: null }) : []
     return {
-      sources: volumes.flatMap((volume) => (typeof volume !== 'string' && volume.type === 'bind' && volume.bind?.create_host_path === false ? [volume.source ?? ''] : [])),
+      sources: volumes.flatMap((volume) =>
+        typeof volume !== 'string' && volume.type === 'bind' && volume.bind?.create_host_path === false ? [volume.source ?? ''] : [],
+      ),
       networks: networks.map((network) => merged.networks[network]?.name ?? `${name}_${network}`),
       init: spec['init'] === true,
-      name: service, image: spec['image'], containerName: typeof spec['container_name'] === 'string' ? spec['container_name'] : `${name}-${service}-1`, restart: String(spec['restart'] ?? 'no'),
-      profiles: (spec['profiles'] as string[] | undefined) ?? [], healthcheck: spec['healthcheck'] !== undefined, pullPolicy: spec['pull_policy'] as string | undefined,
+      name: service,
+      image: spec['image'],
+      containerName: typeof spec['container_name'] === 'string' ? spec['container_name'] : `${name}-${service}-1`,
+      restart: String(spec['restart'] ?? 'no'),
+      profiles: (spec['profiles'] as string[] | undefined) ?? [],
+      healthcheck: spec['healthcheck'] !== undefined,
+      pullPolicy: spec['pull_policy'] as string | undefined,
     }
   })
   return { project: name, services, text: merged }
 }
 
 function interpolate(text: string, env: Readonly<Record<string, string>>): string {
-  return text.replaceAll(/\$(?:\$|\{(\w+)(?:(:?[-?+])([^}]*))?\}|(\w+))/g, (all, braced: string | undefined, operator: string | undefined, word: string | undefined, bare: string | undefined) => {
-    if (all === '$$') return '$'
-    const name = braced ?? bare ?? ''
-    const value = env[name]
-    const missing = value === undefined || (operator?.startsWith(':') && value === '')
-    if (operator?.endsWith('?') && missing) throw new Error(`required variable ${name} is missing a value: ${word ?? ''}`)
-    if (operator?.endsWith('+')) return missing ? '' : (word ?? '')
-    return missing ? (operator?.endsWith('-') ? (word ?? '') : '') : value
-  })
+  return text.replaceAll(
+    /\$(?:\$|\{(\w+)(?:(:?[-?+])([^}]*))?\}|(\w+))/g,
+    (all, braced: string | undefined, operator: string | undefined, word: string | undefined, bare: string | undefined) => {
+      if (all === '$$') return '$'
+      const name = braced ?? bare ?? ''
+      const value = env[name]
+      const missing = value === undefined || (operator?.startsWith(':') && value === '')
+      if (operator?.endsWith('?') && missing) throw new Error(`required variable ${name} is missing a value: ${word ?? ''}`)
+      if (operator?.endsWith('+')) return missing ? '' : (word ?? '')
+      return missing ? (operator?.endsWith('-') ? (word ?? '') : '') : value
+    },
+  )
 }
 
 export class Docker {
   private readonly guest: Guest
-  constructor(guest: Guest) { this.guest = guest }
+  constructor(guest: Guest) {
+    this.guest = guest
+  }
 
-  get running(): boolean { return this.guest.systemd.state('docker.service') === 'active' }
+  get running(): boolean {
+    return this.guest.systemd.state('docker.service') === 'active'
+  }
 
   store(): Store {
     const { vfs } = this.guest
@@ -103,20 +140,30 @@ export class Docker {
 
   /** The daemon has started: containers that are to be restarted run again. */
   start(): undefined {
-    this.change(({ containers }) => { for (const each of containers) if (/^(always|unless-stopped)$/.test(each.restart)) each.state = 'running' })
+    this.change(({ containers }) => {
+      for (const each of containers) if (/^(always|unless-stopped)$/.test(each.restart)) each.state = 'running'
+    })
     return undefined
   }
 
   stop(): void {
-    if (this.store().containers.some((each) => each.state === 'running')) this.change(({ containers }) => { for (const each of containers) each.state = each.restart === 'no' || each.restart.startsWith('on-failure') ? 'exited' : each.state })
+    if (this.store().containers.some((each) => each.state === 'running'))
+      this.change(({ containers }) => {
+        for (const each of containers) each.state = each.restart === 'no' || each.restart.startsWith('on-failure') ? 'exited' : each.state
+      })
   }
 
   findImage(text: string): Image | undefined {
     const reference = parseReference(text)
     const { images } = this.store()
-    if (/^(sha256:)?[0-9a-f]{12,64}$/.test(text)) return images.find((image) => image.id.startsWith(text.startsWith('sha256:') ? text : `sha256:${text}`))
+    if (/^(sha256:)?[0-9a-f]{12,64}$/.test(text))
+      return images.find((image) => image.id.startsWith(text.startsWith('sha256:') ? text : `sha256:${text}`))
     if (!reference) return undefined
-    return images.find((image) => image.repository === reference.repository && (reference.digest !== undefined ? image.digest === reference.digest : image.tags.includes(reference.tag ?? 'latest')))
+    return images.find(
+      (image) =>
+        image.repository === reference.repository &&
+        (reference.digest !== undefined ? image.digest === reference.digest : image.tags.includes(reference.tag ?? 'latest')),
+    )
   }
 
   /** Pulls; returns the daemon's complaint, or undefined. */
@@ -125,15 +172,22 @@ export class Docker {
     if (!reference) return 'invalid reference format'
     const host = /^([\w.-]+(?::\d+)?)\//.exec(reference.repository)?.[1]
     const registry = host !== undefined && /[.:]|^localhost$/.test(host) ? host : 'registry-1.docker.io'
-    if (this.guest.behaviour.pullFails?.some((part) => text.includes(part))) return `Error response from daemon: manifest for ${text} not found: manifest unknown: manifest unknown`
+    if (this.guest.behaviour.pullFails?.some((part) => text.includes(part)))
+      return `Error response from daemon: manifest for ${text} not found: manifest unknown: manifest unknown`
     const local = /^(10|192\.168|172\.(1[6-9]|2\d|3[01]))\./.test(registry) || registry.includes(':')
-    if (!local && !this.guest.world.internet(this.guest, 443)) return `Error response from daemon: Get "https://${registry}/v2/": dial tcp: lookup ${registry}: Temporary failure in name resolution`
-    const digest = reference.digest ?? `sha256:${createHash('sha256').update(`${reference.repository}:${reference.tag ?? 'latest'}`).digest('hex')}`
+    if (!local && !this.guest.world.internet(this.guest, 443))
+      return `Error response from daemon: Get "https://${registry}/v2/": dial tcp: lookup ${registry}: Temporary failure in name resolution`
+    const digest =
+      reference.digest ??
+      `sha256:${createHash('sha256')
+        .update(`${reference.repository}:${reference.tag ?? 'latest'}`)
+        .digest('hex')}`
     this.change(({ images }) => {
       const known = images.find((image) => image.repository === reference.repository && image.digest === digest)
       const tags = reference.digest === undefined ? [reference.tag ?? 'latest'] : []
       if (known) known.tags = [...new Set([...known.tags, ...tags])]
-      else images.push({ id: `sha256:${createHash('sha256').update(digest).digest('hex')}`, repository: reference.repository, digest, tags })
+      else
+        images.push({ id: `sha256:${createHash('sha256').update(digest).digest('hex')}`, repository: reference.repository, digest, tags })
     })
     return undefined
   }
@@ -149,38 +203,66 @@ export class Docker {
 
   removeImage(text: string): boolean {
     const found = this.findImage(text)
-    if (found) this.change((store) => { store.images = store.images.filter((image) => image.id !== found.id || image.repository !== found.repository) })
+    if (found)
+      this.change((store) => {
+        store.images = store.images.filter((image) => image.id !== found.id || image.repository !== found.repository)
+      })
     return found !== undefined
   }
 
-  pruneImages(): void { this.change((store) => { store.images = store.images.filter((image) => store.containers.some((each) => each.image.startsWith(image.repository))) }) }
+  pruneImages(): void {
+    this.change((store) => {
+      store.images = store.images.filter((image) => store.containers.some((each) => each.image.startsWith(image.repository)))
+    })
+  }
 
   /** Why a container of this service could not be made or started: the daemon's complaint, or undefined. */
   refusal(service: ComposeService): string | undefined {
     const { vfs } = this.guest
     const missing = service.sources.find((path) => !vfs.exists(path))
-    if (missing !== undefined) return `Error response from daemon: invalid mount config for type "bind": bind source path does not exist: ${missing}`
-    if (service.init && !['/usr/libexec/docker', ...PATH.split(':')].some((folder) => vfs.exists(`${folder}/docker-init`))) return 'Error response from daemon: exec: "docker-init": executable file not found in $PATH'
+    if (missing !== undefined)
+      return `Error response from daemon: invalid mount config for type "bind": bind source path does not exist: ${missing}`
+    if (service.init && !['/usr/libexec/docker', ...PATH.split(':')].some((folder) => vfs.exists(`${folder}/docker-init`)))
+      return 'Error response from daemon: exec: "docker-init": executable file not found in $PATH'
     return undefined
   }
 
   addNetworks(names: readonly string[]): void {
-    if (names.length > 0) this.change((store) => { store.networks = [...new Set([...(store.networks ?? []), ...names])] })
+    if (names.length > 0)
+      this.change((store) => {
+        store.networks = [...new Set([...(store.networks ?? []), ...names])]
+      })
   }
 
   removeNetworks(names: readonly string[]): void {
-    this.change((store) => { store.networks = (store.networks ?? []).filter((name) => !names.includes(name)) })
+    this.change((store) => {
+      store.networks = (store.networks ?? []).filter((name) => !names.includes(name))
+    })
   }
 
   /** Makes or starts a container. Returns the daemon's complaint, or undefined. */
-  run(container: { name: string; image: string; restart: string; project?: string; service?: string; healthcheck?: boolean }): string | undefined {
+  run(container: {
+    name: string
+    image: string
+    restart: string
+    project?: string
+    service?: string
+    healthcheck?: boolean
+  }): string | undefined {
     if (!this.findImage(container.image)) return `Error response from daemon: No such image: ${container.image}`
     const sick = this.guest.behaviour.unhealthy?.includes(container.name)
     this.change((store) => {
       store.containers = store.containers.filter((each) => each.name !== container.name)
       store.containers.push({
-        id: createHash('sha256').update(`${container.name}${Date.now()}`).digest('hex'), name: container.name, image: container.image, restart: container.restart, state: 'running', created: new Date().toISOString(),
-        ...(container.healthcheck && { health: sick ? 'unhealthy' : 'healthy' }), ...(container.project !== undefined && { project: container.project }), ...(container.service !== undefined && { service: container.service }),
+        id: createHash('sha256').update(`${container.name}${Date.now()}`).digest('hex'),
+        name: container.name,
+        image: container.image,
+        restart: container.restart,
+        state: 'running',
+        created: new Date().toISOString(),
+        ...(container.healthcheck && { health: sick ? 'unhealthy' : 'healthy' }),
+        ...(container.project !== undefined && { project: container.project }),
+        ...(container.service !== undefined && { service: container.service }),
       })
     })
     return undefined
@@ -188,11 +270,19 @@ export class Docker {
 
   setState(name: string, state: 'running' | 'exited'): boolean {
     let hit = false
-    this.change(({ containers }) => { for (const each of containers) if (each.name === name || each.id.startsWith(name)) { each.state = state; hit = true } })
+    this.change(({ containers }) => {
+      for (const each of containers)
+        if (each.name === name || each.id.startsWith(name)) {
+          each.state = state
+          hit = true
+        }
+    })
     return hit
   }
 
   removeContainers(which: (container: Container) => boolean): void {
-    this.change((store) => { store.containers = store.containers.filter((each) => !which(each)) })
+    this.change((store) => {
+      store.containers = store.containers.filter((each) => !which(each))
+    })
   }
 }

@@ -54,13 +54,17 @@ export async function createFakeDriver(options: FakeDriverOptions): Promise<Fake
       if (machines.has(spec.vmid)) throw new Error(`VM ${spec.vmid} is running already`)
       const machine = await startMachine(spec, world, (path, bytes) => volumes.resize(path, bytes))
       machines.set(spec.vmid, machine)
-      void machine.exited.then(() => { if (machines.get(spec.vmid) === machine) machines.delete(spec.vmid) })
+      void machine.exited.then(() => {
+        if (machines.get(spec.vmid) === machine) machines.delete(spec.vmid)
+      })
       return machine
     },
     guest: (vmid) => machines.get(vmid)?.guest,
     behave(rule) {
       rules.push(rule)
-      return () => { rules.splice(rules.indexOf(rule), 1) }
+      return () => {
+        rules.splice(rules.indexOf(rule), 1)
+      }
     },
     async close() {
       await Promise.all([...machines.values()].map((machine) => machine.stop()))

@@ -1,8 +1,16 @@
 /** As strerror(3) words them. */
 const MEANING: Readonly<Record<string, string>> = {
-  ENOENT: 'No such file or directory', EEXIST: 'File exists', ENOTDIR: 'Not a directory', EISDIR: 'Is a directory',
-  EACCES: 'Permission denied', EPERM: 'Operation not permitted', ENOTEMPTY: 'Directory not empty', ELOOP: 'Too many levels of symbolic links',
-  EROFS: 'Read-only file system', EINVAL: 'Invalid argument', EBUSY: 'Device or resource busy',
+  ENOENT: 'No such file or directory',
+  EEXIST: 'File exists',
+  ENOTDIR: 'Not a directory',
+  EISDIR: 'Is a directory',
+  EACCES: 'Permission denied',
+  EPERM: 'Operation not permitted',
+  ENOTEMPTY: 'Directory not empty',
+  ELOOP: 'Too many levels of symbolic links',
+  EROFS: 'Read-only file system',
+  EINVAL: 'Invalid argument',
+  EBUSY: 'Device or resource busy',
 }
 
 /** An operation failed as a system call would; `code` is its errno's name. */

@@ -14,13 +14,30 @@ interface Common {
   mtime: number
 }
 
-export interface FileNode extends Common { readonly kind: 'file'; data: Buffer }
-export interface DirectoryNode extends Common { readonly kind: 'directory'; readonly entries: Map<string, Node> }
-export interface LinkNode extends Common { readonly kind: 'link'; readonly target: string }
+export interface FileNode extends Common {
+  readonly kind: 'file'
+  data: Buffer
+}
+export interface DirectoryNode extends Common {
+  readonly kind: 'directory'
+  readonly entries: Map<string, Node>
+}
+export interface LinkNode extends Common {
+  readonly kind: 'link'
+  readonly target: string
+}
 /** A block device; `disk` is the kernel's name of it, e.g. `sda1`. */
-export interface BlockNode extends Common { readonly kind: 'block'; readonly disk: string }
+export interface BlockNode extends Common {
+  readonly kind: 'block'
+  readonly disk: string
+}
 /** A device or a /proc file: `read` makes the content, writes go to `write` or are dropped. */
-export interface SpecialNode extends Common { readonly kind: 'special'; readonly device: boolean; readonly read: () => Buffer; readonly write?: (data: Buffer) => void }
+export interface SpecialNode extends Common {
+  readonly kind: 'special'
+  readonly device: boolean
+  readonly read: () => Buffer
+  readonly write?: (data: Buffer) => void
+}
 export type Node = FileNode | DirectoryNode | LinkNode | BlockNode | SpecialNode
 
 let lastInode = 1
@@ -46,7 +63,10 @@ export function blockNode(disk: string, gid = 6): BlockNode {
 }
 
 export function specialNode(device: boolean, read: () => Buffer | string, write?: (data: Buffer) => void, mode = 0o666): SpecialNode {
-  const content = (): Buffer => { const data = read(); return typeof data === 'string' ? Buffer.from(data) : data }
+  const content = (): Buffer => {
+    const data = read()
+    return typeof data === 'string' ? Buffer.from(data) : data
+  }
   return { kind: 'special', device, read: content, ...(write && { write }), ...common(mode) }
 }
 
@@ -62,10 +82,18 @@ export class Filesystem {
   private counted = 0
 
   /** Counts changes, so that a disk knows whether it has to be written. */
-  get changes(): number { return this.origin ? this.origin.changes : this.counted }
-  set changes(count: number) { if (this.origin) this.origin.changes = count; else this.counted = count }
+  get changes(): number {
+    return this.origin ? this.origin.changes : this.counted
+  }
+  set changes(count: number) {
+    if (this.origin) this.origin.changes = count
+    else this.counted = count
+  }
 
-  constructor(type: string, options: { root?: DirectoryNode; uuid?: string; label?: string; readOnly?: boolean; origin?: Filesystem } = {}) {
+  constructor(
+    type: string,
+    options: { root?: DirectoryNode; uuid?: string; label?: string; readOnly?: boolean; origin?: Filesystem } = {},
+  ) {
     this.origin = options.origin
     this.type = type
     this.root = options.root ?? directoryNode()

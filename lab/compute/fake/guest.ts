@@ -87,18 +87,31 @@ export class Guest {
         this.sshd = readSshdConfig(this.vfs)
         return this.sshd ? undefined : 'sshd: no hostkeys available -- exiting.'
       },
-      stop: () => { this.sshd = undefined },
+      stop: () => {
+        this.sshd = undefined
+      },
     }
     this.serviceHooks['docker.service'] = { start: () => this.docker.start(), stop: () => this.docker.stop() }
   }
 
-  get hostname(): string { return this.vfs.exists('/etc/hostname') ? this.vfs.readText('/etc/hostname').trim() || 'localhost' : 'localhost' }
-  get behaviour(): Behaviour { return this.world.behaviour(this.spec) }
-  nextPid(): number { return ++this.pid }
+  get hostname(): string {
+    return this.vfs.exists('/etc/hostname') ? this.vfs.readText('/etc/hostname').trim() || 'localhost' : 'localhost'
+  }
+  get behaviour(): Behaviour {
+    return this.world.behaviour(this.spec)
+  }
+  nextPid(): number {
+    return ++this.pid
+  }
 
   /** The agent answers: installed, started, channel there. */
   get agentUp(): boolean {
-    return this.state === 'running' && this.spec.agent && this.behaviour.agent !== 'hung' && this.systemd.state('qemu-guest-agent.service') === 'active'
+    return (
+      this.state === 'running' &&
+      this.spec.agent &&
+      this.behaviour.agent !== 'hung' &&
+      this.systemd.state('qemu-guest-agent.service') === 'active'
+    )
   }
 
   get sshUp(): boolean {
@@ -106,7 +119,14 @@ export class Guest {
   }
 
   addNic(nic: NicSpec): void {
-    this.interfaces.push({ slot: nic.slot, mac: nic.mac, name: `ens${18 + Number(nic.slot.replace(/\D/g, ''))}`, up: false, addresses: [], nic })
+    this.interfaces.push({
+      slot: nic.slot,
+      mac: nic.mac,
+      name: `ens${18 + Number(nic.slot.replace(/\D/g, ''))}`,
+      up: false,
+      addresses: [],
+      nic,
+    })
   }
 
   /** Loads the disks. Rejects if one can't be read. */
@@ -123,7 +143,8 @@ export class Guest {
     await delay(this.behaviour.bootMs ?? 20)
     if (this.run !== run) return
     const order = [...this.spec.boot, ...this.spec.drives.map((drive) => drive.slot)]
-    const system = order.flatMap((slot) => this.devices.all().filter((device) => device.disk.slot === slot && device.disk.media === 'disk'))
+    const system = order
+      .flatMap((slot) => this.devices.all().filter((device) => device.disk.slot === slot && device.disk.media === 'disk'))
       .find(({ content }) => content.kind === 'filesystem' && content.filesystem.root.entries.get('etc')?.kind === 'directory')
     if (system?.content.kind !== 'filesystem') {
       this.state = 'no-system'
@@ -152,24 +173,36 @@ export class Guest {
     makeTemporaryFiles(this)
     let cloud: ReturnType<typeof localStage>
     const errors: string[] = []
-    try { cloud = this.vfs.exists('/usr/bin/cloud-init') && !this.vfs.exists('/etc/cloud/cloud-init.disabled') ? localStage(this) : undefined } catch (error) { errors.push(error instanceof Error ? error.message : String(error)) }
+    try {
+      cloud = this.vfs.exists('/usr/bin/cloud-init') && !this.vfs.exists('/etc/cloud/cloud-init.disabled') ? localStage(this) : undefined
+    } catch (error) {
+      errors.push(error instanceof Error ? error.message : String(error))
+    }
     const network = configureInterfaces(this.vfs, this.interfaces)
     this.gateway = network.gateway
-    if (network.nameservers.length > 0) this.vfs.write('/etc/resolv.conf', network.nameservers.map((each) => `nameserver ${each}\n`).join(''))
+    if (network.nameservers.length > 0)
+      this.vfs.write('/etc/resolv.conf', network.nameservers.map((each) => `nameserver ${each}\n`).join(''))
     if (cloud?.fresh) errors.push(...(await networkStage(this, cloud.config)))
     if (this.run !== run) return
     if (cloud?.fresh) makeHostKeys(this.vfs, cloud.config)
     let finished = (): void => {}
-    this.cloudInitDone = new Promise((resolve) => { finished = resolve })
+    this.cloudInitDone = new Promise((resolve) => {
+      finished = resolve
+    })
     this.state = 'running'
     await this.systemd.boot()
     if (this.run !== run) return
-    if (this.vfs.exists('/etc/ssh/ssh_host_ed25519_key.pub')) this.serial(`SSH host key: ${this.vfs.readText('/etc/ssh/ssh_host_ed25519_key.pub').trim()}`)
+    if (this.vfs.exists('/etc/ssh/ssh_host_ed25519_key.pub'))
+      this.serial(`SSH host key: ${this.vfs.readText('/etc/ssh/ssh_host_ed25519_key.pub').trim()}`)
     this.serial(`Debian GNU/Linux 13 ${this.hostname} ttyS0\n\n${this.hostname} login:`)
     errors.push(...(cloud?.fresh ? await finalStage(this, cloud.config) : []))
     if (this.run !== run) return finished()
-    this.cloudInit = cloud || errors.length > 0 ? { status: errors.length > 0 ? 'error' : 'done', errors, warnings: cloud?.warnings ?? [] } : { status: 'disabled', errors: [], warnings: [] }
-    for (const unit of ['cloud-init-local', 'cloud-init-main', 'cloud-init-network', 'cloud-config', 'cloud-final']) if (cloud) this.systemd.set(`${unit}.service`, 'active')
+    this.cloudInit =
+      cloud || errors.length > 0
+        ? { status: errors.length > 0 ? 'error' : 'done', errors, warnings: cloud?.warnings ?? [] }
+        : { status: 'disabled', errors: [], warnings: [] }
+    for (const unit of ['cloud-init-local', 'cloud-init-main', 'cloud-init-network', 'cloud-config', 'cloud-final'])
+      if (cloud) this.systemd.set(`${unit}.service`, 'active')
     this.serial(`Cloud-init v. 25.1.4 finished: ${this.cloudInit.status}`)
     await this.devices.flush()
     finished()
@@ -199,7 +232,9 @@ export class Guest {
     if (!device) return
     this.addDeviceNodes(device)
     // The kernel's change event: udev's rules run again, a little later.
-    setTimeout(() => { if (this.state === 'running') void this.systemd.deviceAppeared(device) }, 2)
+    setTimeout(() => {
+      if (this.state === 'running') void this.systemd.deviceAppeared(device)
+    }, 2)
   }
 
   deviceAt(path: string): Device | undefined {
@@ -218,12 +253,29 @@ export class Guest {
       return undefined
     }
     const [, tag, value] = /^(LABEL|UUID)=(.*)$/.exec(what) ?? []
-    const device = tag === undefined ? this.deviceAt(what) : this.devices.all().find(({ content }) => content.kind === 'filesystem' && (tag === 'LABEL' ? content.filesystem.label : content.filesystem.uuid) === value)
-    if (!device) return tag === undefined ? `mount: ${where}: special device ${what} does not exist.` : `mount: ${where}: can't find ${what}.`
-    if (device.content.kind !== 'filesystem') return `mount: ${where}: wrong fs type, bad option, bad superblock on ${what}, missing codepage or helper program, or other error.`
-    if (type !== undefined && type !== 'auto' && type !== device.content.filesystem.type) return `mount: ${where}: wrong fs type, bad option, bad superblock on ${what}, missing codepage or helper program, or other error.`
-    if (this.vfs.mounts.some((mount) => mount.target === where && mount.source === `/dev/${device.name}`)) return `mount: ${where}: /dev/${device.name} already mounted on ${where}.`
-    this.vfs.mount(where, device.content.filesystem, `/dev/${device.name}`, options ?? (device.content.filesystem.readOnly ? 'ro,relatime' : 'rw,relatime'))
+    const device =
+      tag === undefined
+        ? this.deviceAt(what)
+        : this.devices
+            .all()
+            .find(
+              ({ content }) =>
+                content.kind === 'filesystem' && (tag === 'LABEL' ? content.filesystem.label : content.filesystem.uuid) === value,
+            )
+    if (!device)
+      return tag === undefined ? `mount: ${where}: special device ${what} does not exist.` : `mount: ${where}: can't find ${what}.`
+    if (device.content.kind !== 'filesystem')
+      return `mount: ${where}: wrong fs type, bad option, bad superblock on ${what}, missing codepage or helper program, or other error.`
+    if (type !== undefined && type !== 'auto' && type !== device.content.filesystem.type)
+      return `mount: ${where}: wrong fs type, bad option, bad superblock on ${what}, missing codepage or helper program, or other error.`
+    if (this.vfs.mounts.some((mount) => mount.target === where && mount.source === `/dev/${device.name}`))
+      return `mount: ${where}: /dev/${device.name} already mounted on ${where}.`
+    this.vfs.mount(
+      where,
+      device.content.filesystem,
+      `/dev/${device.name}`,
+      options ?? (device.content.filesystem.readOnly ? 'ro,relatime' : 'rw,relatime'),
+    )
     return undefined
   }
 
@@ -233,8 +285,15 @@ export class Guest {
     if (source.kind !== 'directory') return `mount: ${where}: mount point is not a directory.`
     const from = this.vfs.mountOf(what)
     const [, on, as] = /X-mount\.idmap=(\d+):(\d+):1(?:,|$)/.exec(options)?.map(Number) ?? []
-    const root = on !== undefined && as !== undefined ? { ...source, uid: source.uid === on ? as : source.uid, gid: source.gid === on ? as : source.gid } : source
-    this.vfs.mount(where, new Filesystem(from.filesystem.type, { root, uuid: from.filesystem.uuid, label: from.filesystem.label, origin: from.filesystem }), from.source)
+    const root =
+      on !== undefined && as !== undefined
+        ? { ...source, uid: source.uid === on ? as : source.uid, gid: source.gid === on ? as : source.gid }
+        : source
+    this.vfs.mount(
+      where,
+      new Filesystem(from.filesystem.type, { root, uuid: from.filesystem.uuid, label: from.filesystem.label, origin: from.filesystem }),
+      from.source,
+    )
     return undefined
   }
 
@@ -258,7 +317,11 @@ export class Guest {
   /** What goes on in a guest that was cut off while it booted is heard of by nobody. */
   serial(text: string): void {
     if (this.state === 'off') return
-    try { appendFileSync(this.spec.serialLog, `${text}\n`) } catch { /* the log's folder may be gone with the VM */ }
+    try {
+      appendFileSync(this.spec.serialLog, `${text}\n`)
+    } catch {
+      /* the log's folder may be gone with the VM */
+    }
   }
 
   /** The guest's own shutdown: units stop, disks are written. */
@@ -279,7 +342,10 @@ export class Guest {
     for (const socket of this.connections) socket.destroy()
     this.connections.clear()
     this.sshd = undefined
-    for (const card of this.interfaces) { card.up = false; card.addresses = [] }
+    for (const card of this.interfaces) {
+      card.up = false
+      card.addresses = []
+    }
     await this.devices.flush()
   }
 

@@ -3,7 +3,10 @@ import { parse } from 'yaml'
 import type { NicSpec } from '../driver.ts'
 import { ROOT, type Vfs } from './vfs.ts'
 
-export interface Address { readonly address: string; readonly prefix: number }
+export interface Address {
+  readonly address: string
+  readonly prefix: number
+}
 
 export interface Interface {
   readonly slot: string
@@ -14,21 +17,42 @@ export interface Interface {
   nic: NicSpec
 }
 
-interface NetplanDevice { match?: { macaddress?: string; name?: string }; 'set-name'?: string; addresses?: (string | Record<string, unknown>)[]; gateway4?: string; routes?: { to?: string; via?: string }[]; nameservers?: { addresses?: string[] } }
+interface NetplanDevice {
+  match?: { macaddress?: string; name?: string }
+  'set-name'?: string
+  addresses?: (string | Record<string, unknown>)[]
+  gateway4?: string
+  routes?: { to?: string; via?: string }[]
+  nameservers?: { addresses?: string[] }
+}
 
-export interface NetworkResult { readonly gateway: string | undefined; readonly nameservers: readonly string[] }
+export interface NetworkResult {
+  readonly gateway: string | undefined
+  readonly nameservers: readonly string[]
+}
 
 /** Gives the cards the names and addresses of netplan's and systemd-networkd's files (cards matched by MAC or name). */
 export function configureInterfaces(vfs: Vfs, interfaces: readonly Interface[]): NetworkResult {
   let gateway: string | undefined
   const nameservers: string[] = []
-  const files = (folder: string, ending: string): string[] => (vfs.exists(folder) ? [...vfs.readdir(folder, ROOT).entries.keys()].filter((name) => name.endsWith(ending)).sort().map((name) => `${folder}/${name}`) : [])
-  for (const card of interfaces) { card.up = true; card.addresses = [] }
+  const files = (folder: string, ending: string): string[] =>
+    vfs.exists(folder)
+      ? [...vfs.readdir(folder, ROOT).entries.keys()]
+          .filter((name) => name.endsWith(ending))
+          .sort()
+          .map((name) => `${folder}/${name}`)
+      : []
+  for (const card of interfaces) {
+    card.up = true
+    card.addresses = []
+  }
   for (const file of files('/etc/netplan', '.yaml')) {
     const config = (parse(vfs.readText(file)) as { network?: { ethernets?: Record<string, NetplanDevice> } } | null)?.network
     for (const [id, device] of Object.entries(config?.ethernets ?? {})) {
       const mac = device.match?.macaddress?.toUpperCase()
-      const card = interfaces.find((each) => (mac !== undefined ? each.mac.toUpperCase() === mac : each.name === (device.match?.name ?? id)))
+      const card = interfaces.find((each) =>
+        mac !== undefined ? each.mac.toUpperCase() === mac : each.name === (device.match?.name ?? id),
+      )
       if (!card) continue
       card.name = device['set-name'] ?? card.name
       card.addresses = (device.addresses ?? []).flatMap((each) => toAddress(typeof each === 'string' ? each : (Object.keys(each)[0] ?? '')))

@@ -26,13 +26,23 @@ export class FakeNetwork implements LabNetwork {
     this.guests = guests
   }
 
-  async applyFirewall(state: FirewallState): Promise<void> { this.firewall = state }
-  async setForwards(forwards: Partial<RouterForwards>): Promise<void> { this.forwards = { ...this.forwards, ...forwards } }
-  async setInternet(on: boolean): Promise<void> { this.internetOn = on }
+  async applyFirewall(state: FirewallState): Promise<void> {
+    this.firewall = state
+  }
+  async setForwards(forwards: Partial<RouterForwards>): Promise<void> {
+    this.forwards = { ...this.forwards, ...forwards }
+  }
+  async setInternet(on: boolean): Promise<void> {
+    this.internetOn = on
+  }
 
-  async dial(host: string, port: number): Promise<Duplex> { return this.connect(this.gateway, host, port) }
+  async dial(host: string, port: number): Promise<Duplex> {
+    return this.connect(this.gateway, host, port)
+  }
 
-  async dialStranger(host: string, port: number): Promise<Duplex> { return this.connect(this.subnet.replace(/\.\d+\/\d+$/, '.9'), host, port) }
+  async dialStranger(host: string, port: number): Promise<Duplex> {
+    return this.connect(this.subnet.replace(/\.\d+\/\d+$/, '.9'), host, port)
+  }
 
   async dialRouter(port: number): Promise<Duplex> {
     for (const name of ['target', 'second'] as const) {
@@ -46,19 +56,34 @@ export class FakeNetwork implements LabNetwork {
   /** Does anybody else in the LAN answer for this address (ARP, which no rule holds back)? */
   reachable(from: Guest, address: string): boolean {
     if (address === this.gateway) return true
-    return [...this.guests()].some((guest) => guest !== from && guest.state === 'running' && !guest.paused && guest.interfaces.some((card) => card.up && !card.nic.linkDown && card.addresses.some((each) => each.address === address)))
+    return [...this.guests()].some(
+      (guest) =>
+        guest !== from &&
+        guest.state === 'running' &&
+        !guest.paused &&
+        guest.interfaces.some((card) => card.up && !card.nic.linkDown && card.addresses.some((each) => each.address === address)),
+    )
   }
 
   /** Does the way to the internet work for this guest, rules included? */
   internet(guest: Guest, port: number): boolean {
     const card = guest.interfaces.find((each) => each.up && each.addresses.length > 0)
     const source = card?.addresses[0]?.address
-    return this.internetOn && guest.gateway === this.gateway && source !== undefined && this.allowed(guest, { direction: 'out', proto: 'tcp', source, dest: OUTSIDE, dport: port })
+    return (
+      this.internetOn &&
+      guest.gateway === this.gateway &&
+      source !== undefined &&
+      this.allowed(guest, { direction: 'out', proto: 'tcp', source, dest: OUTSIDE, dport: port })
+    )
   }
 
   /** The guest that has the address; with two of them the network is as undecided as a real one, and says so. */
   private ownerOf(host: string): Guest | undefined {
-    const owners = [...this.guests()].filter((guest) => guest.state === 'running' && guest.interfaces.some((card) => card.up && !card.nic.linkDown && card.addresses.some(({ address }) => address === host)))
+    const owners = [...this.guests()].filter(
+      (guest) =>
+        guest.state === 'running' &&
+        guest.interfaces.some((card) => card.up && !card.nic.linkDown && card.addresses.some(({ address }) => address === host)),
+    )
     if (owners.length > 1) throw new Error(`${host} is up on ${owners.map((guest) => guest.spec.vmid).join(' and ')}`)
     return owners[0]
   }
@@ -70,7 +95,10 @@ export class FakeNetwork implements LabNetwork {
     if (verdict === 'DROP') throw failure('ETIMEDOUT', host, port)
     if (verdict === 'REJECT') throw failure('ECONNREFUSED', host, port)
     const [near, far] = pipe()
-    if (!guest.accept(port, far)) { far.destroy(); throw failure('ECONNREFUSED', host, port) }
+    if (!guest.accept(port, far)) {
+      far.destroy()
+      throw failure('ECONNREFUSED', host, port)
+    }
     return near
   }
 
@@ -80,7 +108,9 @@ export class FakeNetwork implements LabNetwork {
     return card ? decide(this.firewall, guest.spec.vmid, card.slot, card.nic.firewall, packet) : 'ACCEPT'
   }
 
-  private allowed(guest: Guest, packet: Packet): boolean { return this.verdict(guest, packet) === 'ACCEPT' }
+  private allowed(guest: Guest, packet: Packet): boolean {
+    return this.verdict(guest, packet) === 'ACCEPT'
+  }
 }
 
 function failure(code: string, host: string, port: number): Error {

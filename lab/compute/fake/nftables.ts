@@ -15,19 +15,32 @@ export class Firewall {
       at = Math.max(at, space.lastIndex)
       if (at >= plain.length) break
       const rest = plain.slice(at)
-      const header = /^(flush ruleset|(?:(?:add|delete|destroy|flush)\s+)?table\s+(?:(ip6|ip|inet|arp|bridge|netdev)\s+)?([\w-]+)|define\s+[^\n]+|(?:add|insert)\s+(?:rule|element|chain|set)[^\n]+|include[^\n]+)\s*/.exec(rest)
+      const header =
+        /^(flush ruleset|(?:(?:add|delete|destroy|flush)\s+)?table\s+(?:(ip6|ip|inet|arp|bridge|netdev)\s+)?([\w-]+)|define\s+[^\n]+|(?:add|insert)\s+(?:rule|element|chain|set)[^\n]+|include[^\n]+)\s*/.exec(
+          rest,
+        )
       if (!header) return `Error: syntax error, unexpected ${rest.split(/\s/)[0] ?? 'end of file'}`
       at += header[0].length
       const [statement = '', , family = 'ip', name = ''] = [header[1], header[1], header[2], header[3]]
-      if (statement === 'flush ruleset') { next.clear(); continue }
+      if (statement === 'flush ruleset') {
+        next.clear()
+        continue
+      }
       if (!/table/.test(statement.split(/\s+/).slice(0, 2).join(' '))) continue
       const key = `${family} ${name}`
       if (/^(delete|destroy)/.test(statement)) {
-        if (!next.delete(key) && statement.startsWith('delete')) return `Error: No such file or directory; did you mean table ‘${name}’ in family ${family}?`
+        if (!next.delete(key) && statement.startsWith('delete'))
+          return `Error: No such file or directory; did you mean table ‘${name}’ in family ${family}?`
         continue
       }
-      if (/^flush/.test(statement)) { next.set(key, ''); continue }
-      if (plain[at] !== '{') { next.set(key, next.get(key) ?? ''); continue }
+      if (/^flush/.test(statement)) {
+        next.set(key, '')
+        continue
+      }
+      if (plain[at] !== '{') {
+        next.set(key, next.get(key) ?? '')
+        continue
+      }
       let depth = 0
       const from = at
       for (; at < plain.length; at++) {
@@ -44,6 +57,9 @@ export class Firewall {
   }
 
   list(only?: string): string {
-    return [...this.tables].filter(([key]) => only === undefined || key === only).map(([key, body]) => `table ${key} {${body.trimEnd()}\n}\n`).join('')
+    return [...this.tables]
+      .filter(([key]) => only === undefined || key === only)
+      .map(([key, body]) => `table ${key} {${body.trimEnd()}\n}\n`)
+      .join('')
   }
 }

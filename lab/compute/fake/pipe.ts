@@ -33,7 +33,9 @@ class End extends Duplex {
     this.waiting = undefined
     waiting?.()
     // As with a closed socket: the other side reads its end, and can't write any more.
-    setImmediate(() => { if (peer && !peer.destroyed) peer.destroy() })
+    setImmediate(() => {
+      if (peer && !peer.destroyed) peer.destroy()
+    })
     done(error)
   }
 }

@@ -18,8 +18,19 @@ export type Verdict = 'ACCEPT' | 'DROP' | 'REJECT'
 
 /** Ports of PVE's macros that this project's rules use (PVE::Firewall's table of macros). */
 const MACROS: Readonly<Record<string, readonly { proto: string; dport?: string }[]>> = {
-  SSH: [{ proto: 'tcp', dport: '22' }], HTTP: [{ proto: 'tcp', dport: '80' }], HTTPS: [{ proto: 'tcp', dport: '443' }], Web: [{ proto: 'tcp', dport: '80' }, { proto: 'tcp', dport: '443' }],
-  DNS: [{ proto: 'udp', dport: '53' }, { proto: 'tcp', dport: '53' }], NTP: [{ proto: 'udp', dport: '123' }], Ping: [{ proto: 'icmp' }],
+  SSH: [{ proto: 'tcp', dport: '22' }],
+  HTTP: [{ proto: 'tcp', dport: '80' }],
+  HTTPS: [{ proto: 'tcp', dport: '443' }],
+  Web: [
+    { proto: 'tcp', dport: '80' },
+    { proto: 'tcp', dport: '443' },
+  ],
+  DNS: [
+    { proto: 'udp', dport: '53' },
+    { proto: 'tcp', dport: '53' },
+  ],
+  NTP: [{ proto: 'udp', dport: '123' }],
+  Ping: [{ proto: 'icmp' }],
 }
 
 /** The verdict for a packet at the card `iface` (`net0`) of a VM. */
@@ -40,8 +51,13 @@ function verdict(action: string): Verdict {
 
 function matches(rule: FirewallRule, packet: Packet, vm: FirewallScope, state: FirewallState): boolean {
   const alternatives = rule.macro === undefined ? [{ proto: rule.proto, dport: rule.dport }] : (MACROS[rule.macro] ?? [])
-  return alternatives.some(({ proto, dport }) => (proto === undefined || proto === packet.proto) && (dport === undefined || portIn(dport, packet.dport)))
-    && inSet(rule.source, packet.source, vm, state) && inSet(rule.dest, packet.dest, vm, state)
+  return (
+    alternatives.some(
+      ({ proto, dport }) => (proto === undefined || proto === packet.proto) && (dport === undefined || portIn(dport, packet.dport)),
+    ) &&
+    inSet(rule.source, packet.source, vm, state) &&
+    inSet(rule.dest, packet.dest, vm, state)
+  )
 }
 
 function portIn(list: string, port: number): boolean {
@@ -59,14 +75,18 @@ function inSet(list: string | undefined, address: string, vm: FirewallScope, sta
     const scopes = name.startsWith('dc/') ? [state.cluster] : name.startsWith('guest/') ? [vm] : [vm, state.cluster]
     return scopes.flatMap((scope) => Object.entries(scope.aliases)).find(([key]) => key.toLowerCase() === plain)?.[1]
   }
-  return list.split(',').map((part) => part.trim()).some((part) => {
-    if (!part.startsWith('+')) return within(alias(part) ?? part, address)
-    const name = part.slice(1).replace(/^(guest|dc)\//, '')
-    const set = (part.startsWith('+dc/') ? undefined : vm.ipsets[name]) ?? (part.startsWith('+guest/') ? undefined : state.cluster.ipsets[name])
-    if (!set) return false
-    const hit = set.some((entry) => !entry.nomatch && within(alias(entry.cidr) ?? entry.cidr, address))
-    return hit && !set.some((entry) => entry.nomatch && within(alias(entry.cidr) ?? entry.cidr, address))
-  })
+  return list
+    .split(',')
+    .map((part) => part.trim())
+    .some((part) => {
+      if (!part.startsWith('+')) return within(alias(part) ?? part, address)
+      const name = part.slice(1).replace(/^(guest|dc)\//, '')
+      const set =
+        (part.startsWith('+dc/') ? undefined : vm.ipsets[name]) ?? (part.startsWith('+guest/') ? undefined : state.cluster.ipsets[name])
+      if (!set) return false
+      const hit = set.some((entry) => !entry.nomatch && within(alias(entry.cidr) ?? entry.cidr, address))
+      return hit && !set.some((entry) => entry.nomatch && within(alias(entry.cidr) ?? entry.cidr, address))
+    })
 }
 
 function within(range: string, address: string): boolean {
@@ -78,6 +98,8 @@ function within(range: string, address: string): boolean {
     if (from !== undefined && to !== undefined) list.addRange(from, to, family)
     else if (prefix !== undefined) list.addSubnet(net, Number(prefix), family)
     else list.addAddress(net, family)
-  } catch { return false } // another family, or a name that stands for nothing
+  } catch {
+    return false
+  } // another family, or a name that stands for nothing
   return list.check(address, family)
 }

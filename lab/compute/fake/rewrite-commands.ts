@@ -13,8 +13,80 @@ export const CHECK_REDIRECTION = '__check_redirection'
 /** Prints where the program of this name is. */
 export const FIND_COMMAND = '__find_command'
 
-const KEEP = new Set([':', '.', '[', 'true', 'false', 'cd', 'export', 'unset', 'exit', 'local', 'set', 'break', 'continue', 'return', 'eval', 'shift', 'getopts', 'source', 'read', 'mapfile', 'readarray', 'declare', 'typeset', 'readonly', 'let', 'command', 'shopt', 'exec', 'test', 'echo', 'printf', 'pwd', 'alias', 'unalias', 'type', 'hash', 'ulimit', 'umask', 'trap', 'wait', 'kill', 'jobs', 'builtin', 'pushd', 'popd', 'dirs', 'help', 'history', 'times', 'time', '__run_program', RUN_WORDS])
-const KEYWORDS = new Set(['if', 'then', 'else', 'elif', 'fi', 'case', 'esac', 'for', 'while', 'until', 'do', 'done', 'in', 'function', '{', '}', '!', '[['])
+const KEEP = new Set([
+  ':',
+  '.',
+  '[',
+  'true',
+  'false',
+  'cd',
+  'export',
+  'unset',
+  'exit',
+  'local',
+  'set',
+  'break',
+  'continue',
+  'return',
+  'eval',
+  'shift',
+  'getopts',
+  'source',
+  'read',
+  'mapfile',
+  'readarray',
+  'declare',
+  'typeset',
+  'readonly',
+  'let',
+  'command',
+  'shopt',
+  'exec',
+  'test',
+  'echo',
+  'printf',
+  'pwd',
+  'alias',
+  'unalias',
+  'type',
+  'hash',
+  'ulimit',
+  'umask',
+  'trap',
+  'wait',
+  'kill',
+  'jobs',
+  'builtin',
+  'pushd',
+  'popd',
+  'dirs',
+  'help',
+  'history',
+  'times',
+  'time',
+  '__run_program',
+  RUN_WORDS,
+])
+const KEYWORDS = new Set([
+  'if',
+  'then',
+  'else',
+  'elif',
+  'fi',
+  'case',
+  'esac',
+  'for',
+  'while',
+  'until',
+  'do',
+  'done',
+  'in',
+  'function',
+  '{',
+  '}',
+  '!',
+  '[[',
+])
 const bundled = new Set(getCommandNames())
 
 type CommandNode = StatementNode['pipelines'][number]['commands'][number]
@@ -22,8 +94,19 @@ type Simple = Extract<CommandNode, { type: 'SimpleCommand' }>
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
 const word = (text: string): WordNode => ({ type: 'Word', parts: [{ type: 'Literal', value: text }] })
-const statement = (command: CommandNode): StatementNode => ({ type: 'Statement', pipelines: [{ type: 'Pipeline', commands: [command], negated: false }], operators: [], background: false })
-const simple = (name: string, args: WordNode[]): Simple => ({ type: 'SimpleCommand', assignments: [], name: word(name), args, redirections: [] })
+const statement = (command: CommandNode): StatementNode => ({
+  type: 'Statement',
+  pipelines: [{ type: 'Pipeline', commands: [command], negated: false }],
+  operators: [],
+  background: false,
+})
+const simple = (name: string, args: WordNode[]): Simple => ({
+  type: 'SimpleCommand',
+  assignments: [],
+  name: word(name),
+  args,
+  redirections: [],
+})
 
 function literal(target: WordNode | null | undefined): string | undefined {
   const [part] = target?.parts ?? []
@@ -32,7 +115,12 @@ function literal(target: WordNode | null | undefined): string | undefined {
 
 /** Can the word become several? */
 function several(target: WordNode): boolean {
-  return target.parts.some((part) => ['ParameterExpansion', 'CommandSubstitution', 'Glob', 'BraceExpansion'].includes(part.type) || (part.type === 'DoubleQuoted' && part.parts.some((each) => each.type === 'ParameterExpansion' && /^[@*]|\[[@*]\]$/.test(each.parameter))))
+  return target.parts.some(
+    (part) =>
+      ['ParameterExpansion', 'CommandSubstitution', 'Glob', 'BraceExpansion'].includes(part.type) ||
+      (part.type === 'DoubleQuoted' &&
+        part.parts.some((each) => each.type === 'ParameterExpansion' && /^[@*]|\[[@*]\]$/.test(each.parameter))),
+  )
 }
 
 function substitutes(target: WordNode): boolean {
@@ -42,7 +130,14 @@ function substitutes(target: WordNode): boolean {
 /** Files that the command opens for writing, as words; those that only their evaluation would tell (`$(…)`) left out. */
 function outputs(command: CommandNode): WordNode[] {
   if (!('redirections' in command)) return []
-  return command.redirections.flatMap((each) => (['>', '>>', '>|', '&>', '&>>'].includes(each.operator) && each.target.type === 'Word' && !substitutes(each.target) && !/^\/dev\/(null|stdout|stderr)$/.test(literal(each.target) ?? '') ? [each.target] : []))
+  return command.redirections.flatMap((each) =>
+    ['>', '>>', '>|', '&>', '&>>'].includes(each.operator) &&
+    each.target.type === 'Word' &&
+    !substitutes(each.target) &&
+    !/^\/dev\/(null|stdout|stderr)$/.test(literal(each.target) ?? '')
+      ? [each.target]
+      : [],
+  )
 }
 
 /**
@@ -55,7 +150,10 @@ export function rewriteCommands(script: ScriptNode, modelled: ReadonlySet<string
   const commands: Simple[] = []
   const lists: CommandNode[][] = []
   const walk = (value: unknown): void => {
-    if (Array.isArray(value)) { for (const each of value) walk(each); return }
+    if (Array.isArray(value)) {
+      for (const each of value) walk(each)
+      return
+    }
     if (!isObject(value)) return
     if (value['type'] === 'FunctionDef') functions.add(String(value['name']))
     if (value['type'] === 'SimpleCommand') commands.push(value as unknown as Simple)
@@ -63,12 +161,18 @@ export function rewriteCommands(script: ScriptNode, modelled: ReadonlySet<string
     for (const each of Object.values(value)) walk(each)
   }
   walk(script)
-  const behind = (name: string): boolean => name.includes('/') || (!KEEP.has(name) && !functions.has(name) && (modelled.has(name) || !bundled.has(name)))
+  const behind = (name: string): boolean =>
+    name.includes('/') || (!KEEP.has(name) && !functions.has(name) && (modelled.has(name) || !bundled.has(name)))
   for (const command of commands) {
     const name = literal(command.name)
     if (name === undefined || command.name === null) continue
     const [first, second] = command.args.map(literal)
-    if (name === 'command' && first === '-v' && command.args.length === 2 && !(second !== undefined && (KEEP.has(second) || KEYWORDS.has(second) || functions.has(second)))) {
+    if (
+      name === 'command' &&
+      first === '-v' &&
+      command.args.length === 2 &&
+      !(second !== undefined && (KEEP.has(second) || KEYWORDS.has(second) || functions.has(second)))
+    ) {
       command.name = word(FIND_COMMAND)
       command.args = command.args.slice(1)
     } else if (command.args.length > 9 || command.args.some(several)) {
@@ -79,10 +183,19 @@ export function rewriteCommands(script: ScriptNode, modelled: ReadonlySet<string
       }
     }
   }
-  for (const list of lists) for (const [index, command] of list.entries()) {
-    const files = outputs(command).filter((file) => { const text = literal(file); return text === undefined || !text.startsWith('/') || !writable(text) })
-    if (files.length === 0) continue
-    list[index] = { type: 'If', clauses: [{ condition: [statement(simple(CHECK_REDIRECTION, files))], body: [statement(command)] }], elseBody: [statement(simple('false', []))], redirections: [] }
-  }
+  for (const list of lists)
+    for (const [index, command] of list.entries()) {
+      const files = outputs(command).filter((file) => {
+        const text = literal(file)
+        return text === undefined || !text.startsWith('/') || !writable(text)
+      })
+      if (files.length === 0) continue
+      list[index] = {
+        type: 'If',
+        clauses: [{ condition: [statement(simple(CHECK_REDIRECTION, files))], body: [statement(command)] }],
+        elseBody: [statement(simple('false', []))],
+        redirections: [],
+      }
+    }
   return script
 }

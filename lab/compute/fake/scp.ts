@@ -12,13 +12,22 @@ class Reader {
   private wake: (() => void) | undefined
 
   constructor(channel: ServerChannel) {
-    channel.on('data', (chunk: Buffer) => { this.buffer = Buffer.concat([this.buffer, chunk]); this.wake?.() })
-    for (const event of ['end', 'close'] as const) channel.once(event, () => { this.ended = true; this.wake?.() })
+    channel.on('data', (chunk: Buffer) => {
+      this.buffer = Buffer.concat([this.buffer, chunk])
+      this.wake?.()
+    })
+    for (const event of ['end', 'close'] as const)
+      channel.once(event, () => {
+        this.ended = true
+        this.wake?.()
+      })
   }
 
   private async more(): Promise<boolean> {
     if (this.ended) return false
-    await new Promise<void>((resolve) => { this.wake = resolve })
+    await new Promise<void>((resolve) => {
+      this.wake = resolve
+    })
     return true
   }
 
@@ -50,19 +59,30 @@ class Reader {
 
 /** Resolves to the exit code. `words` is what follows `scp`. */
 export async function runScp(guest: Guest, channel: ServerChannel, context: ProcessContext, words: string): Promise<number> {
-  const parts = [...words.matchAll(/'((?:[^']|'\\'')*)'|"([^"]*)"|(\S+)/g)].map(([, single, double, bare]) => single?.replaceAll(`'\\''`, `'`) ?? double ?? bare ?? '')
+  const parts = [...words.matchAll(/'((?:[^']|'\\'')*)'|"([^"]*)"|(\S+)/g)].map(
+    ([, single, double, bare]) => single?.replaceAll(`'\\''`, `'`) ?? double ?? bare ?? '',
+  )
   const flags = parts.filter((part) => part.startsWith('-') && part !== '--').join('')
   const target = posix.resolve(context.account.home, parts.findLast((part) => !part.startsWith('-')) ?? '.')
   const reader = new Reader(channel)
   try {
-    return flags.includes('t') ? await receive(guest, channel, reader, context, target, flags.includes('d')) : await send(guest, channel, reader, context, target, flags.includes('r'))
+    return flags.includes('t')
+      ? await receive(guest, channel, reader, context, target, flags.includes('d'))
+      : await send(guest, channel, reader, context, target, flags.includes('r'))
   } catch (error) {
     channel.write(`\x01scp: ${error instanceof Error ? error.message : String(error)}\n`)
     return 1
   }
 }
 
-async function receive(guest: Guest, channel: ServerChannel, reader: Reader, { as }: ProcessContext, target: string, mustBeFolder: boolean): Promise<number> {
+async function receive(
+  guest: Guest,
+  channel: ServerChannel,
+  reader: Reader,
+  { as }: ProcessContext,
+  target: string,
+  mustBeFolder: boolean,
+): Promise<number> {
   const { vfs } = guest
   const isFolder = (path: string): boolean => vfs.exists(path, as) && vfs.lookup(path, as).kind === 'directory'
   if (mustBeFolder && !isFolder(target)) throw new Error(`${target}: No such file or directory`)
@@ -76,7 +96,10 @@ async function receive(guest: Guest, channel: ServerChannel, reader: Reader, { a
       channel.write('\0')
       continue
     }
-    if (line.startsWith('T')) { channel.write('\0'); continue }
+    if (line.startsWith('T')) {
+      channel.write('\0')
+      continue
+    }
     const [, kind, mode = '', size = '', name = ''] = /^([CD])([0-7]+) (\d+) (.+)$/.exec(line) ?? []
     if (kind === undefined) throw new Error(`protocol error: ${line}`)
     const path = isFolder(here) ? posix.join(here, posix.basename(name)) : here
@@ -101,7 +124,14 @@ async function receive(guest: Guest, channel: ServerChannel, reader: Reader, { a
   return failed
 }
 
-async function send(guest: Guest, channel: ServerChannel, reader: Reader, { as }: ProcessContext, source: string, recursive: boolean): Promise<number> {
+async function send(
+  guest: Guest,
+  channel: ServerChannel,
+  reader: Reader,
+  { as }: ProcessContext,
+  source: string,
+  recursive: boolean,
+): Promise<number> {
   const { vfs } = guest
   const answered = async (): Promise<void> => {
     const reply = await reader.bytes(1)
@@ -114,7 +144,8 @@ async function send(guest: Guest, channel: ServerChannel, reader: Reader, { as }
       if (!recursive) throw new Error(`${path}: not a regular file`)
       channel.write(`D${mode} 0 ${name}\n`)
       await answered()
-      for (const child of [...vfs.readdir(path, as).entries.keys()].sort()) await sendNode(`${path}/${child}`, vfs.lookup(`${path}/${child}`, as))
+      for (const child of [...vfs.readdir(path, as).entries.keys()].sort())
+        await sendNode(`${path}/${child}`, vfs.lookup(`${path}/${child}`, as))
       channel.write('E\n')
       await answered()
       return

@@ -13,7 +13,26 @@ import type { Node } from './filesystem.ts'
 /** Name of the internal command that runs the program `$0`. */
 export const RUN_PROGRAM = '__run_program'
 /** Shell builtins that just-bash leaves to commands: they are there whatever is installed. */
-export const BUILTIN_COMMANDS: ReadonlySet<string> = new Set(['trap', 'umask', 'kill', 'ulimit', 'jobs', 'times', 'echo', 'printf', 'pwd', 'alias', 'unalias', 'history', 'test', '[', RUN_PROGRAM, RUN_WORDS, CHECK_REDIRECTION, FIND_COMMAND])
+export const BUILTIN_COMMANDS: ReadonlySet<string> = new Set([
+  'trap',
+  'umask',
+  'kill',
+  'ulimit',
+  'jobs',
+  'times',
+  'echo',
+  'printf',
+  'pwd',
+  'alias',
+  'unalias',
+  'history',
+  'test',
+  '[',
+  RUN_PROGRAM,
+  RUN_WORDS,
+  CHECK_REDIRECTION,
+  FIND_COMMAND,
+])
 
 type Encoding = string | { encoding?: string | null } | undefined
 
@@ -36,8 +55,14 @@ export function createSessionFs(vfs: Vfs, as: Credentials, umask: () => number, 
     if (builtin(path)) return { isFile: true, isDirectory: false, isSymbolicLink: false, mode: 0o755, size: 0, mtime: new Date(0) }
     const node = vfs.lookup(path, as, follow)
     return {
-      isFile: node.kind === 'file', isDirectory: node.kind === 'directory', isSymbolicLink: node.kind === 'link',
-      mode: node.mode, size: node.kind === 'file' ? node.data.length : 0, mtime: new Date(node.mtime), ino: node.ino, dev: 1,
+      isFile: node.kind === 'file',
+      isDirectory: node.kind === 'directory',
+      isSymbolicLink: node.kind === 'link',
+      mode: node.mode,
+      size: node.kind === 'file' ? node.data.length : 0,
+      mtime: new Date(node.mtime),
+      ino: node.ino,
+      dev: 1,
     }
   }
   const copy = (node: Node, target: string): void => {
@@ -48,7 +73,10 @@ export function createSessionFs(vfs: Vfs, as: Credentials, umask: () => number, 
       vfs.remove(target, as, { force: true })
       vfs.symlink(node.target, target, as)
     } else {
-      vfs.write(target, node.kind === 'file' ? node.data : node.kind === 'special' ? node.read() : '', as, { mode: node.mode, umask: umask() })
+      vfs.write(target, node.kind === 'file' ? node.data : node.kind === 'special' ? node.read() : '', as, {
+        mode: node.mode,
+        umask: umask(),
+      })
     }
   }
   return {
@@ -57,11 +85,24 @@ export function createSessionFs(vfs: Vfs, as: Credentials, umask: () => number, 
       mark('readFile', path)
       if (run) return `#!/bin/sh\n${RUN_PROGRAM} "$0" "$@"\n`
       const encoding = typeof options === 'string' ? options : options?.encoding
-      return vfs.read(path, as).toString(encoding === 'binary' || encoding === 'latin1' ? 'latin1' : encoding === 'base64' || encoding === 'hex' ? encoding : 'utf8')
+      return vfs
+        .read(path, as)
+        .toString(
+          encoding === 'binary' || encoding === 'latin1' ? 'latin1' : encoding === 'base64' || encoding === 'hex' ? encoding : 'utf8',
+        )
     },
-    async readFileBuffer(path) { mark('read', path); return new Uint8Array(vfs.read(path, as)) },
-    async writeFile(path, content, options) { mark('write', path); vfs.write(path, toBuffer(content, options), as, { umask: umask() }) },
-    async appendFile(path, content, options) { mark('write', path); vfs.write(path, toBuffer(content, options), as, { append: true, umask: umask() }) },
+    async readFileBuffer(path) {
+      mark('read', path)
+      return new Uint8Array(vfs.read(path, as))
+    },
+    async writeFile(path, content, options) {
+      mark('write', path)
+      vfs.write(path, toBuffer(content, options), as, { umask: umask() })
+    },
+    async appendFile(path, content, options) {
+      mark('write', path)
+      vfs.write(path, toBuffer(content, options), as, { append: true, umask: umask() })
+    },
     async exists(path) {
       mark('exists', path)
       if (builtin(path)) return true
@@ -70,17 +111,37 @@ export function createSessionFs(vfs: Vfs, as: Credentials, umask: () => number, 
       if (there && name !== undefined) seen(name)
       return there
     },
-    async stat(path) { mark('stat', path); return stat(path, true) },
-    async lstat(path) { mark('lstat', path); return stat(path, false) },
-    async mkdir(path, options) { mark('mkdir', path); vfs.mkdir(path, as, { parents: options?.recursive ?? false, mode: 0o777 & ~umask() }) },
-    async readdir(path) { mark('readdir', path); return [...vfs.readdir(path, as).entries.keys()].sort() },
+    async stat(path) {
+      mark('stat', path)
+      return stat(path, true)
+    },
+    async lstat(path) {
+      mark('lstat', path)
+      return stat(path, false)
+    },
+    async mkdir(path, options) {
+      mark('mkdir', path)
+      vfs.mkdir(path, as, { parents: options?.recursive ?? false, mode: 0o777 & ~umask() })
+    },
+    async readdir(path) {
+      mark('readdir', path)
+      return [...vfs.readdir(path, as).entries.keys()].sort()
+    },
     async readdirWithFileTypes(path) {
       mark('readdir', path)
-      return [...vfs.readdir(path, as).entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, node]) => ({
-        name, isFile: node.kind === 'file', isDirectory: node.kind === 'directory', isSymbolicLink: node.kind === 'link',
-      }))
+      return [...vfs.readdir(path, as).entries]
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([name, node]) => ({
+          name,
+          isFile: node.kind === 'file',
+          isDirectory: node.kind === 'directory',
+          isSymbolicLink: node.kind === 'link',
+        }))
     },
-    async rm(path, options) { mark('rm', path); vfs.remove(path, as, options) },
+    async rm(path, options) {
+      mark('rm', path)
+      vfs.remove(path, as, options)
+    },
     async cp(source, target, options) {
       mark('cp', source)
       const node = vfs.lookup(source, as)
@@ -91,22 +152,38 @@ export function createSessionFs(vfs: Vfs, as: Credentials, umask: () => number, 
     async mv(source, target) {
       mark('mv', source)
       const node = vfs.lookup(source, as, false)
-      if (vfs.mountOf(posix.dirname(source)).filesystem === vfs.mountOf(posix.dirname(target)).filesystem) return vfs.rename(source, target, as)
+      if (vfs.mountOf(posix.dirname(source)).filesystem === vfs.mountOf(posix.dirname(target)).filesystem)
+        return vfs.rename(source, target, as)
       copy(node, target)
       vfs.remove(source, as, { recursive: true })
     },
     resolvePath: (base, path) => posix.resolve(base, path),
     getAllPaths: () => vfs.paths(),
-    async chmod(path, mode) { mark('chmod', path); vfs.chmod(path, mode, as) },
-    async symlink(target, path) { mark('symlink', path); vfs.symlink(target, path, as) },
-    async link(existing, path) { mark('link', path); vfs.hardlink(existing, path, as) },
+    async chmod(path, mode) {
+      mark('chmod', path)
+      vfs.chmod(path, mode, as)
+    },
+    async symlink(target, path) {
+      mark('symlink', path)
+      vfs.symlink(target, path, as)
+    },
+    async link(existing, path) {
+      mark('link', path)
+      vfs.hardlink(existing, path, as)
+    },
     async readlink(path) {
       mark('readlink', path)
       const node = vfs.lookup(path, as, false)
       if (node.kind !== 'link') throw new VfsError('EINVAL', 'readlink', path)
       return node.target
     },
-    async realpath(path) { mark('realpath', path); return vfs.realpath(path, as) },
-    async utimes(path, _atime, mtime) { mark('utimes', path); vfs.utimes(path, mtime.getTime(), as) },
+    async realpath(path) {
+      mark('realpath', path)
+      return vfs.realpath(path, as)
+    },
+    async utimes(path, _atime, mtime) {
+      mark('utimes', path)
+      vfs.utimes(path, mtime.getTime(), as)
+    },
   }
 }

@@ -2,7 +2,17 @@
  * Processes of a fake guest. A command line is interpreted by just-bash over the guest's files; a program file runs
  * in a process of its own, by its first line or by the model that its name stands for. What is neither exits 127.
  */
-import { Bash, defineCommand, getCommandNames, latin1FromBytes, parse, serialize, type CommandName, type ExecResult, type ScriptNode } from 'just-bash'
+import {
+  Bash,
+  defineCommand,
+  getCommandNames,
+  latin1FromBytes,
+  parse,
+  serialize,
+  type CommandName,
+  type ExecResult,
+  type ScriptNode,
+} from 'just-bash'
 import { posix } from 'node:path'
 import { findAccount, credentialsOf, type Account } from './accounts.ts'
 import type { Guest } from './guest.ts'
@@ -18,7 +28,11 @@ export interface Result {
 }
 
 export const ok = (stdout = ''): Result => ({ stdout, stderr: '', exitCode: 0 })
-export const fail = (stderr: string, exitCode = 1, stdout = ''): Result => ({ stdout, stderr: stderr === '' || stderr.endsWith('\n') ? stderr : `${stderr}\n`, exitCode })
+export const fail = (stderr: string, exitCode = 1, stdout = ''): Result => ({
+  stdout,
+  stderr: stderr === '' || stderr.endsWith('\n') ? stderr : `${stderr}\n`,
+  exitCode,
+})
 
 /** Whose process, where, with which environment. */
 export interface ProcessContext {
@@ -64,7 +78,14 @@ export function loginContext(guest: Guest, user: string | number, stdin = ''): P
   const account = findAccount(guest.vfs, user)
   if (!account) throw new Error(`unknown user: ${user}`)
   const env = { HOME: account.home, USER: account.name, LOGNAME: account.name, SHELL: account.shell, PATH, LANG: 'C.UTF-8' }
-  return { guest, as: account.uid === 0 ? ROOT : credentialsOf(guest.vfs, account), account, cwd: guest.vfs.exists(account.home) ? account.home : '/', env, stdin }
+  return {
+    guest,
+    as: account.uid === 0 ? ROOT : credentialsOf(guest.vfs, account),
+    account,
+    cwd: guest.vfs.exists(account.home) ? account.home : '/',
+    env,
+    stdin,
+  }
 }
 
 /** Runs a shell script text in a new process. Never rejects. */
@@ -73,48 +94,83 @@ export async function runShell(script: string, context: ProcessContext, options:
   let umask = 0o022
   let exitTrap: string | undefined
   const registered = new Set<string>()
-  const fs = createSessionFs(guest.vfs, as, () => umask, (name) => {
-    const program = guest.programs[name]
-    if (!program || registered.has(name)) return
-    registered.add(name)
-    bash.registerCommand(command(name, program))
-  })
-  const makeRun = (name: string, ctx: { cwd: string; env: Record<string, string>; stdin: string; original: (args: string[]) => Promise<Result> }): Run => {
+  const fs = createSessionFs(
+    guest.vfs,
+    as,
+    () => umask,
+    (name) => {
+      const program = guest.programs[name]
+      if (!program || registered.has(name)) return
+      registered.add(name)
+      bash.registerCommand(command(name, program))
+    },
+  )
+  const makeRun = (
+    name: string,
+    ctx: { cwd: string; env: Record<string, string>; stdin: string; original: (args: string[]) => Promise<Result> },
+  ): Run => {
     const run: Run = {
-      ...context, name, cwd: ctx.cwd, env: ctx.env, stdin: ctx.stdin,
+      ...context,
+      name,
+      cwd: ctx.cwd,
+      env: ctx.env,
+      stdin: ctx.stdin,
       path: (path) => posix.resolve(ctx.cwd, path),
       exec: (argv, change = {}) => runArgv(argv, { ...run, stdin: '', ...change, guest }),
       original: (args) => ctx.original([...args]),
     }
     return run
   }
-  const command = (name: string, program: Program) => defineCommand(name, async (args, ctx): Promise<ExecResult> => {
-    const run = makeRun(name, {
-      cwd: ctx.cwd, env: { ...ctx.exportedEnv }, stdin: latin1FromBytes(ctx.stdin),
-      original: async (rest) => (ctx.origCommand ? ctx.origCommand(rest) : fail(`${name}: command not found`, 127)),
+  const command = (name: string, program: Program) =>
+    defineCommand(name, async (args, ctx): Promise<ExecResult> => {
+      const run = makeRun(name, {
+        cwd: ctx.cwd,
+        env: { ...ctx.exportedEnv },
+        stdin: latin1FromBytes(ctx.stdin),
+        original: async (rest) => (ctx.origCommand ? ctx.origCommand(rest) : fail(`${name}: command not found`, 127)),
+      })
+      try {
+        const result = await program(args, run)
+        return { stdout: result.stdout, stderr: result.stderr, exitCode: result.exitCode }
+      } catch (error) {
+        if (error instanceof VfsError) return fail(`${name}: ${error.path}: ${error.reason}`)
+        throw error
+      }
     })
-    try {
-      const result = await program(args, run)
-      return { stdout: result.stdout, stderr: result.stderr, exitCode: result.exitCode }
-    } catch (error) {
-      if (error instanceof VfsError) return fail(`${name}: ${error.path}: ${error.reason}`)
-      throw error
-    }
-  })
   const bash: Bash = new Bash({
     // Only what is installed: `command -v` believes that every registered command is there.
     commands: getCommandNames().filter((name): name is CommandName => BUILTIN_COMMANDS.has(name) || guest.vfs.exists(`/usr/bin/${name}`)),
-    fs, cwd: context.cwd, env: { ...context.env, PWD: context.cwd, HOSTNAME: guest.hostname }, defenseInDepth: false,
+    fs,
+    cwd: context.cwd,
+    env: { ...context.env, PWD: context.cwd, HOSTNAME: guest.hostname },
+    defenseInDepth: false,
     processInfo: { pid: guest.nextPid(), ppid: 1, uid: as.uid, gid: as.gid },
     customCommands: [
-      command(RUN_PROGRAM, ([path = '', ...args], run) => (args.length > 9 ? fail(`${path}: the fake guest can't hand over more than 9 arguments to a program that is named by a variable`, 126) : runProgram(path, args, run))),
+      command(RUN_PROGRAM, ([path = '', ...args], run) =>
+        args.length > 9
+          ? fail(`${path}: the fake guest can't hand over more than 9 arguments to a program that is named by a variable`, 126)
+          : runProgram(path, args, run),
+      ),
       defineCommand(RUN_WORDS, async ([name = '', ...args], ctx): Promise<ExecResult> => {
         const path = findProgram(guest, as, ctx.env.get('PATH') ?? PATH, ctx.cwd, name)
         if (path === undefined) return fail(`bash: ${name}: ${name.includes('/') ? 'No such file or directory' : 'command not found'}`, 127)
         const stdin = latin1FromBytes(ctx.stdin)
-        if (posix.dirname(path) === '/usr/bin' && !guest.programs[posix.basename(path)] && getCommandNames().includes(posix.basename(path) as CommandName) && ctx.exec) return ctx.exec(posix.basename(path), { cwd: ctx.cwd, args, stdin, stdinKind: 'bytes', env: Object.fromEntries(ctx.env) })
-        const run = makeRun(posix.basename(name), { cwd: ctx.cwd, env: { ...ctx.exportedEnv }, stdin, original: async () => fail(`${name}: command not found`, 127) })
-        try { return { ...(await runProgram(path, args, run)) } } catch (error) {
+        if (
+          posix.dirname(path) === '/usr/bin' &&
+          !guest.programs[posix.basename(path)] &&
+          getCommandNames().includes(posix.basename(path) as CommandName) &&
+          ctx.exec
+        )
+          return ctx.exec(posix.basename(path), { cwd: ctx.cwd, args, stdin, stdinKind: 'bytes', env: Object.fromEntries(ctx.env) })
+        const run = makeRun(posix.basename(name), {
+          cwd: ctx.cwd,
+          env: { ...ctx.exportedEnv },
+          stdin,
+          original: async () => fail(`${name}: command not found`, 127),
+        })
+        try {
+          return { ...(await runProgram(path, args, run)) }
+        } catch (error) {
           if (error instanceof VfsError) return fail(`${name}: ${error.path}: ${error.reason}`)
           throw error
         }
@@ -138,10 +194,15 @@ export async function runShell(script: string, context: ProcessContext, options:
       }),
       defineCommand('ulimit', async () => ok()),
       defineCommand('jobs', async () => ok()),
-      defineCommand('kill', async (args) => (args.at(-1) === String(1) || args[0] === '-l' ? ok() : fail(`kill: (${args.at(-1)}) - No such process`))),
+      defineCommand('kill', async (args) =>
+        args.at(-1) === String(1) || args[0] === '-l' ? ok() : fail(`kill: (${args.at(-1)}) - No such process`),
+      ),
     ],
   })
-  bash.registerTransformPlugin({ name: 'programs', transform: ({ ast }) => ({ ast: rewriteCommands(ast, guest.programNames, (path) => guest.vfs.writeProblem(path, as) === undefined) }) })
+  bash.registerTransformPlugin({
+    name: 'programs',
+    transform: ({ ast }) => ({ ast: rewriteCommands(ast, guest.programNames, (path) => guest.vfs.writeProblem(path, as) === undefined) }),
+  })
   const flags = options.flags ?? ''
   const prelude = [
     ...(options.arguments?.length ? [`set -- ${options.arguments.map(quote).join(' ')}`] : []),
@@ -150,7 +211,12 @@ export async function runShell(script: string, context: ProcessContext, options:
   ].join('\n')
   const env = { 0: options.argv0 ?? 'bash' }
   try {
-    const result = await bash.exec(prelude ? `${prelude}\n${script}` : script, { rawScript: true, stdin: context.stdin, stdinKind: 'bytes', env })
+    const result = await bash.exec(prelude ? `${prelude}\n${script}` : script, {
+      rawScript: true,
+      stdin: context.stdin,
+      stdinKind: 'bytes',
+      env,
+    })
     if (exitTrap === undefined || exitTrap === '') return withName(result, options.argv0)
     // The shell's variables live on in the result, its functions only in the script.
     const last = await bash.exec(`${functionsOf(script)}\n${exitTrap}`, { rawScript: true, env: result.env })
@@ -164,7 +230,9 @@ export async function runShell(script: string, context: ProcessContext, options:
 
 function functionsOf(script: string): string {
   const { statements, ...rest } = parse(script)
-  const only = statements.filter((statement) => statement.pipelines.some((pipeline) => pipeline.commands.some((command) => command.type === 'FunctionDef')))
+  const only = statements.filter((statement) =>
+    statement.pipelines.some((pipeline) => pipeline.commands.some((command) => command.type === 'FunctionDef')),
+  )
   const tree: ScriptNode = { ...rest, statements: only }
   return serialize(tree)
 }
@@ -175,7 +243,12 @@ function withName(result: Result, argv0: string | undefined): Result {
 }
 
 function programCandidates(search: string, cwd: string, name: string): string[] {
-  return name.includes('/') ? [posix.resolve(cwd, name)] : search.split(':').filter(Boolean).map((folder) => posix.resolve(cwd, folder, name))
+  return name.includes('/')
+    ? [posix.resolve(cwd, name)]
+    : search
+        .split(':')
+        .filter(Boolean)
+        .map((folder) => posix.resolve(cwd, folder, name))
 }
 
 function isExecutable(guest: Guest, as: Credentials, path: string): boolean {
@@ -186,7 +259,9 @@ function isExecutable(guest: Guest, as: Credentials, path: string): boolean {
 
 /** Where a program is, without links; undefined if it is nowhere. */
 function findProgram(guest: Guest, as: Credentials, search: string, cwd: string, name: string): string | undefined {
-  const found = programCandidates(search, cwd, name).find((path) => guest.vfs.exists(path, as) && guest.vfs.lookup(path, as).kind === 'file')
+  const found = programCandidates(search, cwd, name).find(
+    (path) => guest.vfs.exists(path, as) && guest.vfs.lookup(path, as).kind === 'file',
+  )
   return found === undefined ? undefined : guest.vfs.realpath(found, ROOT)
 }
 
@@ -203,14 +278,17 @@ async function runProgram(path: string, args: readonly string[], run: Run): Prom
   if (node.kind !== 'file' || !guest.vfs.may(node, 1, run.as)) return fail(`bash: ${path}: Permission denied`, 126)
   const name = posix.basename(path)
   const marked = programOf(node.data)
-  if (marked !== undefined && !guest.programs[marked] && getCommandNames().includes(marked)) return run.exec([`/usr/bin/${marked}`, ...args], { stdin: run.stdin })
+  if (marked !== undefined && !guest.programs[marked] && getCommandNames().includes(marked))
+    return run.exec([`/usr/bin/${marked}`, ...args], { stdin: run.stdin })
   const modelled = guest.programFiles[guest.vfs.realpath(path, ROOT)] ?? guest.programs[marked ?? '']
   if (modelled) return modelled(args, { ...run, name })
   if (node.data[0] === 0x7f) return fail(`${path}: not modelled by the fake guest`, 127)
   if (node.data.includes(0)) return fail(`bash: ${path}: cannot execute binary file: Exec format error`, 126)
   const text = guest.vfs.readText(path, run.as)
   const [, interpreter = '/bin/sh', option = ''] = /^#![ \t]*(\S+)[ \t]*(.*)/.exec(text) ?? []
-  const words = interpreter.endsWith('/env') ? option.replace(/^-S\s+/, '').split(/\s+/) : [interpreter, ...(option.trim() ? [option.trim()] : [])]
+  const words = interpreter.endsWith('/env')
+    ? option.replace(/^-S\s+/, '').split(/\s+/)
+    : [interpreter, ...(option.trim() ? [option.trim()] : [])]
   const [program = '', ...options] = words
   if (!['sh', 'bash', 'dash'].includes(posix.basename(program))) {
     if (program.includes('/') && !guest.vfs.exists(program)) return fail(`bash: ${path}: cannot execute: required file not found`, 127)
@@ -218,7 +296,14 @@ async function runProgram(path: string, args: readonly string[], run: Run): Prom
   }
   const body = text.startsWith('#!') ? `#${text.slice(2)}` : text
   const context: ProcessContext = run
-  return runShell(body, context, { arguments: args, argv0: path, flags: options.filter((each) => /^-[a-z]+$/.test(each)).map((each) => each.slice(1)).join('') })
+  return runShell(body, context, {
+    arguments: args,
+    argv0: path,
+    flags: options
+      .filter((each) => /^-[a-z]+$/.test(each))
+      .map((each) => each.slice(1))
+      .join(''),
+  })
 }
 
 const MARK = Buffer.from('\x7fELF fake program ')

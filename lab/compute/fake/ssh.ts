@@ -27,18 +27,24 @@ export function makeHostKeys(vfs: Vfs, config: Record<string, unknown>): void {
   }
 }
 
-interface AuthorizedKey { readonly key: ParsedKey; readonly command: string | undefined }
+interface AuthorizedKey {
+  readonly key: ParsedKey
+  readonly command: string | undefined
+}
 
 function authorizedKeys(vfs: Vfs, file: string, { name, home }: Account): AuthorizedKey[] {
   const path = posix.resolve(home, file.replaceAll('%u', name).replaceAll('%h', home))
   if (!vfs.exists(path)) return []
-  return vfs.readText(path).split('\n').flatMap((line) => {
-    const [, options = '', text = ''] = /^(?:(.*?)\s+)??((?:ssh-|ecdsa-|sk-)\S+ [A-Za-z0-9+/=]+.*)$/.exec(line.trim()) ?? []
-    const key = text ? ssh2.utils.parseKey(text) : undefined
-    if (!key || key instanceof Error) return []
-    const command = /command="((?:[^"\\]|\\.)*)"/.exec(options)?.[1]?.replaceAll('\\"', '"')
-    return [{ key, command }]
-  })
+  return vfs
+    .readText(path)
+    .split('\n')
+    .flatMap((line) => {
+      const [, options = '', text = ''] = /^(?:(.*?)\s+)??((?:ssh-|ecdsa-|sk-)\S+ [A-Za-z0-9+/=]+.*)$/.exec(line.trim()) ?? []
+      const key = text ? ssh2.utils.parseKey(text) : undefined
+      if (!key || key instanceof Error) return []
+      const command = /command="((?:[^"\\]|\\.)*)"/.exec(options)?.[1]?.replaceAll('\\"', '"')
+      return [{ key, command }]
+    })
 }
 
 function same(a: Buffer, b: Buffer): boolean {
@@ -58,10 +64,14 @@ function serveClient(guest: Guest, config: SshdConfig, client: Connection): void
   client.on('authentication', (context: AuthContext) => {
     const account = findAccount(guest.vfs, context.username)
     if (context.method !== 'publickey' || !account || /nologin|false$/.test(account.shell)) return context.reject(['publickey'])
-    if (config.allowUsers?.includes(account.name) === false || (account.uid === 0 && !config.permitRoot)) return context.reject(['publickey'])
-    const match = authorizedKeys(guest.vfs, config.authorizedKeysFile, account).find(({ key }) => same(context.key.data, key.getPublicSSH()))
+    if (config.allowUsers?.includes(account.name) === false || (account.uid === 0 && !config.permitRoot))
+      return context.reject(['publickey'])
+    const match = authorizedKeys(guest.vfs, config.authorizedKeysFile, account).find(({ key }) =>
+      same(context.key.data, key.getPublicSSH()),
+    )
     if (!match) return context.reject(['publickey'])
-    if (context.signature && context.blob && match.key.verify(context.blob, context.signature, context.hashAlgo) !== true) return context.reject(['publickey'])
+    if (context.signature && context.blob && match.key.verify(context.blob, context.signature, context.hashAlgo) !== true)
+      return context.reject(['publickey'])
     user = account.name
     forced = config.forcedCommands.get(user) ?? match.command
     guest.journal('ssh.service', `Accepted publickey for ${user}`)
@@ -87,11 +97,27 @@ function serveSession(guest: Guest, session: Session, user: string, forced: stri
   })
   session.on('sftp', (accept, reject) => (forced === undefined ? serveSftp(guest, accept(), loginContext(guest, user)) : reject()))
   session.on('subsystem', (_accept, reject) => reject())
-  session.on('exec', (accept, _reject, { command }) => void execute(guest, accept(), loginContext(guest, user), forced ?? command, forced === undefined ? environment : { ...environment, SSH_ORIGINAL_COMMAND: command }))
+  session.on(
+    'exec',
+    (accept, _reject, { command }) =>
+      void execute(
+        guest,
+        accept(),
+        loginContext(guest, user),
+        forced ?? command,
+        forced === undefined ? environment : { ...environment, SSH_ORIGINAL_COMMAND: command },
+      ),
+  )
   session.on('shell', (accept) => void execute(guest, accept(), loginContext(guest, user), forced, environment))
 }
 
-async function execute(guest: Guest, channel: ServerChannel, login: ProcessContext, command: string | undefined, environment: Record<string, string>): Promise<void> {
+async function execute(
+  guest: Guest,
+  channel: ServerChannel,
+  login: ProcessContext,
+  command: string | undefined,
+  environment: Record<string, string>,
+): Promise<void> {
   const context: ProcessContext = { ...login, env: { ...login.env, ...environment, SSH_CONNECTION: '10.77.0.1 40000 10.77.0.2 22' } }
   channel.on('error', () => {})
   const scp = /^(?:sudo\s+(?:-\w+\s+)*)?(?:\/usr\/bin\/)?scp\s+(.*)$/.exec(command ?? '')
@@ -101,7 +127,10 @@ async function execute(guest: Guest, channel: ServerChannel, login: ProcessConte
     return finish(channel, exitCode)
   }
   const input = await readInput(channel, command === undefined)
-  const result = command === undefined ? await runShell(input.toString('utf8'), context) : await runShell(command, { ...context, stdin: input.toString('latin1') })
+  const result =
+    command === undefined
+      ? await runShell(input.toString('utf8'), context)
+      : await runShell(command, { ...context, stdin: input.toString('latin1') })
   if (result.stdout) channel.write(result.stdout)
   if (result.stderr) channel.stderr.write(result.stderr)
   finish(channel, result.exitCode)
@@ -118,9 +147,15 @@ function finish(channel: ServerChannel, exitCode: number): void {
 function readInput(channel: ServerChannel, wait: boolean): Promise<Buffer> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = []
-    const done = (): void => { clearTimeout(timer); resolve(Buffer.concat(chunks)) }
+    const done = (): void => {
+      clearTimeout(timer)
+      resolve(Buffer.concat(chunks))
+    }
     const timer = wait ? undefined : setTimeout(done, QUIET_MS)
-    channel.on('data', (chunk: Buffer) => { clearTimeout(timer); chunks.push(chunk) })
+    channel.on('data', (chunk: Buffer) => {
+      clearTimeout(timer)
+      chunks.push(chunk)
+    })
     channel.once('end', done)
     channel.once('close', done)
   })

@@ -14,7 +14,15 @@ export interface SshdConfig {
 /** Undefined without a host key: sshd does not start then. */
 export function readSshdConfig(vfs: Vfs): SshdConfig | undefined {
   const folder = '/etc/ssh/sshd_config.d'
-  const files = [...(vfs.exists(folder) ? [...vfs.readdir(folder, ROOT).entries.keys()].filter((name) => name.endsWith('.conf')).sort().map((name) => `${folder}/${name}`) : []), '/etc/ssh/sshd_config']
+  const files = [
+    ...(vfs.exists(folder)
+      ? [...vfs.readdir(folder, ROOT).entries.keys()]
+          .filter((name) => name.endsWith('.conf'))
+          .sort()
+          .map((name) => `${folder}/${name}`)
+      : []),
+    '/etc/ssh/sshd_config',
+  ]
   const values = new Map<string, string[]>()
   const forcedCommands = new Map<string, string>()
   for (const file of files.filter((each) => vfs.exists(each))) {
@@ -30,7 +38,15 @@ export function readSshdConfig(vfs: Vfs): SshdConfig | undefined {
     }
   }
   const named = values.get('hostkey')
-  const hostKeys = (named ?? ['ed25519', 'ecdsa', 'rsa'].map((type) => `/etc/ssh/ssh_host_${type}_key`)).filter((path) => vfs.exists(path)).map((path) => vfs.readText(path))
+  const hostKeys = (named ?? ['ed25519', 'ecdsa', 'rsa'].map((type) => `/etc/ssh/ssh_host_${type}_key`))
+    .filter((path) => vfs.exists(path))
+    .map((path) => vfs.readText(path))
   if (hostKeys.length === 0) return undefined
-  return { hostKeys, authorizedKeysFile: values.get('authorizedkeysfile')?.[0]?.split(/\s+/)[0] ?? '.ssh/authorized_keys', allowUsers: values.get('allowusers')?.flatMap((line) => line.split(/\s+/)), permitRoot: values.get('permitrootlogin')?.[0] !== 'no', forcedCommands }
+  return {
+    hostKeys,
+    authorizedKeysFile: values.get('authorizedkeysfile')?.[0]?.split(/\s+/)[0] ?? '.ssh/authorized_keys',
+    allowUsers: values.get('allowusers')?.flatMap((line) => line.split(/\s+/)),
+    permitRoot: values.get('permitrootlogin')?.[0] !== 'no',
+    forcedCommands,
+  }
 }

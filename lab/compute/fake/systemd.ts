@@ -13,7 +13,11 @@ const FOLDERS = ['/etc/systemd/system', '/run/systemd/system', '/usr/lib/systemd
 
 export type ActiveState = 'active' | 'inactive' | 'failed'
 
-interface UnitState { active: ActiveState; result: string; since: number }
+interface UnitState {
+  active: ActiveState
+  result: string
+  since: number
+}
 
 export class Systemd {
   private readonly guest: Guest
@@ -21,31 +25,44 @@ export class Systemd {
   private readonly starting = new Set<string>()
   private halted = false
 
-  constructor(guest: Guest) { this.guest = guest }
+  constructor(guest: Guest) {
+    this.guest = guest
+  }
 
   /** The machine is off: nothing starts any more. */
-  halt(): void { this.halted = true }
+  halt(): void {
+    this.halted = true
+  }
 
   state(unit: string): ActiveState {
     const name = unitName(unit)
     if (name.endsWith('.device')) return this.deviceFor(name) ? 'active' : 'inactive'
-    if (name.endsWith('.mount')) return this.mounted(name) ? 'active' : (this.states.get(name)?.active === 'failed' ? 'failed' : 'inactive')
+    if (name.endsWith('.mount')) return this.mounted(name) ? 'active' : this.states.get(name)?.active === 'failed' ? 'failed' : 'inactive'
     return this.states.get(name)?.active ?? 'inactive'
   }
 
-  result(unit: string): string { return this.states.get(unitName(unit))?.result ?? 'success' }
-  since(unit: string): number { return this.states.get(unitName(unit))?.since ?? 0 }
+  result(unit: string): string {
+    return this.states.get(unitName(unit))?.result ?? 'success'
+  }
+  since(unit: string): number {
+    return this.states.get(unitName(unit))?.since ?? 0
+  }
 
   known(): string[] {
     const names = new Set(this.states.keys())
-    for (const folder of FOLDERS) if (this.guest.vfs.exists(folder)) for (const [name, node] of this.guest.vfs.readdir(folder, ROOT).entries) if (node.kind !== 'directory') names.add(name)
+    for (const folder of FOLDERS)
+      if (this.guest.vfs.exists(folder))
+        for (const [name, node] of this.guest.vfs.readdir(folder, ROOT).entries) if (node.kind !== 'directory') names.add(name)
     return [...names].sort()
   }
 
-  failed(): string[] { return [...this.states].filter(([, state]) => state.active === 'failed').map(([name]) => name) }
+  failed(): string[] {
+    return [...this.states].filter(([, state]) => state.active === 'failed').map(([name]) => name)
+  }
 
   resetFailed(unit?: string): void {
-    for (const [name, state] of this.states) if (state.active === 'failed' && (unit === undefined || unitName(unit) === name)) state.active = 'inactive'
+    for (const [name, state] of this.states)
+      if (state.active === 'failed' && (unit === undefined || unitName(unit) === name)) state.active = 'inactive'
   }
 
   /** Records a state that the model itself brought about. */
@@ -57,18 +74,25 @@ export class Systemd {
     const name = unitName(unit)
     const { vfs } = this.guest
     const candidates = [name, name.replace(/@[^.]+\./, '@.')]
-    for (const candidate of candidates) for (const folder of FOLDERS) {
-      const path = `${folder}/${candidate}`
-      if (!vfs.exists(path)) {
-        // A link to a file that is gone is no unit.
-        continue
+    for (const candidate of candidates)
+      for (const folder of FOLDERS) {
+        const path = `${folder}/${candidate}`
+        if (!vfs.exists(path)) {
+          // A link to a file that is gone is no unit.
+          continue
+        }
+        const node = vfs.lookup(path, ROOT)
+        const masked = node.kind === 'special' || (node.kind === 'file' && node.data.length === 0)
+        const dropins = FOLDERS.flatMap((each) =>
+          vfs.exists(`${each}/${candidate}.d`)
+            ? [...vfs.readdir(`${each}/${candidate}.d`, ROOT).entries.keys()]
+                .filter((entry) => entry.endsWith('.conf'))
+                .map((entry) => `${each}/${candidate}.d/${entry}`)
+            : [],
+        )
+        const text = [path, ...dropins].map((each) => vfs.readText(each)).join('\n')
+        return parseUnit(name, vfs.realpath(path, ROOT), text, masked, dropins)
       }
-      const node = vfs.lookup(path, ROOT)
-      const masked = node.kind === 'special' || (node.kind === 'file' && node.data.length === 0)
-      const dropins = FOLDERS.flatMap((each) => (vfs.exists(`${each}/${candidate}.d`) ? [...vfs.readdir(`${each}/${candidate}.d`, ROOT).entries.keys()].filter((entry) => entry.endsWith('.conf')).map((entry) => `${each}/${candidate}.d/${entry}`) : []))
-      const text = [path, ...dropins].map((each) => vfs.readText(each)).join('\n')
-      return parseUnit(name, vfs.realpath(path, ROOT), text, masked, dropins)
-    }
     return undefined
   }
 
@@ -79,16 +103,30 @@ export class Systemd {
     try {
       const node = vfs.lookup(own, ROOT, false)
       if (node.kind === 'link' && node.target === '/dev/null') return 'masked'
-    } catch { /* not there */ }
+    } catch {
+      /* not there */
+    }
     const file = this.file(name)
     if (!file) return 'not-found'
     if (this.linkFolders().some((folder) => vfs.readdir(folder, ROOT).entries.has(name))) return 'enabled'
-    return file.all('Install', 'WantedBy').length + file.all('Install', 'RequiredBy').length + file.all('Install', 'Also').length > 0 ? 'disabled' : 'static'
+    return file.all('Install', 'WantedBy').length + file.all('Install', 'RequiredBy').length + file.all('Install', 'Also').length > 0
+      ? 'disabled'
+      : 'static'
   }
 
   private linkFolders(target = ''): string[] {
     const { vfs } = this.guest
-    return FOLDERS.flatMap((folder) => (vfs.exists(folder) ? [...vfs.readdir(folder, ROOT).entries].filter(([name, node]) => node.kind === 'directory' && (target ? name === `${target}.wants` || name === `${target}.requires` : /\.(wants|requires|upholds)$/.test(name))).map(([name]) => `${folder}/${name}`) : []))
+    return FOLDERS.flatMap((folder) =>
+      vfs.exists(folder)
+        ? [...vfs.readdir(folder, ROOT).entries]
+            .filter(
+              ([name, node]) =>
+                node.kind === 'directory' &&
+                (target ? name === `${target}.wants` || name === `${target}.requires` : /\.(wants|requires|upholds)$/.test(name)),
+            )
+            .map(([name]) => `${folder}/${name}`)
+        : [],
+    )
   }
 
   wantedBy(target: string): string[] {
@@ -97,7 +135,16 @@ export class Systemd {
 
   /** Starts what the boot targets want, in an order that respects After= and Before=. */
   async boot(): Promise<void> {
-    for (const target of ['sysinit.target', 'local-fs.target', 'sockets.target', 'timers.target', 'basic.target', 'cloud-init.target', 'multi-user.target']) await this.start(target)
+    for (const target of [
+      'sysinit.target',
+      'local-fs.target',
+      'sockets.target',
+      'timers.target',
+      'basic.target',
+      'cloud-init.target',
+      'multi-user.target',
+    ])
+      await this.start(target)
     for (const device of this.guest.devices.all()) await this.deviceAppeared(device)
     await this.startWanted('dev-virtio\\x2dports-org.qemu.guest_agent.0.device')
   }
@@ -113,14 +160,19 @@ export class Systemd {
     if (!file && !name.endsWith('.target')) return `Failed to start ${name}: Unit ${name} not found.`
     this.starting.add(name)
     try {
-      const requires = [...(file?.all('Unit', 'Requires') ?? []), ...(file?.all('Unit', 'BindsTo') ?? []), ...(file?.all('Unit', 'RequiresMountsFor') ?? []).flatMap((path) => this.mountUnitFor(path))]
+      const requires = [
+        ...(file?.all('Unit', 'Requires') ?? []),
+        ...(file?.all('Unit', 'BindsTo') ?? []),
+        ...(file?.all('Unit', 'RequiresMountsFor') ?? []).flatMap((path) => this.mountUnitFor(path)),
+      ]
       for (const other of requires) {
         if (await this.start(other)) {
           this.set(name, 'inactive', 'dependency')
           return `A dependency job for ${name} failed. See 'journalctl -xe' for details.`
         }
       }
-      for (const other of [...(file?.all('Unit', 'Requisite') ?? [])]) if (this.state(other) !== 'active') return `A dependency job for ${name} failed. See 'journalctl -xe' for details.`
+      for (const other of [...(file?.all('Unit', 'Requisite') ?? [])])
+        if (this.state(other) !== 'active') return `A dependency job for ${name} failed. See 'journalctl -xe' for details.`
       for (const other of file?.all('Unit', 'Conflicts') ?? []) await this.stop(other)
       await this.startWanted(name, file?.all('Unit', 'Wants') ?? [])
       if (file && !this.conditionsHold(file)) {
@@ -130,7 +182,9 @@ export class Systemd {
       const problem = await this.run(name, file)
       if (problem) this.guest.journal(name, problem)
       return problem
-    } finally { this.starting.delete(name) }
+    } finally {
+      this.starting.delete(name)
+    }
   }
 
   private async startWanted(name: string, also: readonly string[] = []): Promise<void> {
@@ -149,31 +203,46 @@ export class Systemd {
 
   private conditionsHold(file: UnitFile): boolean {
     const { vfs } = this.guest
-    const test = (values: string[], check: (value: string) => boolean): boolean => values.every((value) => (value.startsWith('!') ? !check(value.slice(1)) : check(value.replace(/^\|/, ''))))
-    return test(file.all('Unit', 'ConditionPathExists'), (path) => vfs.exists(path))
-      && test(file.all('Unit', 'ConditionPathIsDirectory'), (path) => vfs.exists(path) && vfs.lookup(path, ROOT).kind === 'directory')
-      && test(file.all('Unit', 'ConditionPathIsMountPoint'), (path) => vfs.mounts.some((mount) => mount.target === path))
-      && test(file.all('Unit', 'ConditionFileNotEmpty'), (path) => vfs.exists(path) && vfs.read(path).length > 0)
-      && test(file.all('Unit', 'ConditionFileIsExecutable'), (path) => vfs.exists(path) && (vfs.lookup(path, ROOT).mode & 0o111) !== 0)
-      && test(file.all('Unit', 'ConditionPathExistsGlob'), (glob) => vfs.paths().some((path) => posix.matchesGlob(path, glob)))
+    const test = (values: string[], check: (value: string) => boolean): boolean =>
+      values.every((value) => (value.startsWith('!') ? !check(value.slice(1)) : check(value.replace(/^\|/, ''))))
+    return (
+      test(file.all('Unit', 'ConditionPathExists'), (path) => vfs.exists(path)) &&
+      test(file.all('Unit', 'ConditionPathIsDirectory'), (path) => vfs.exists(path) && vfs.lookup(path, ROOT).kind === 'directory') &&
+      test(file.all('Unit', 'ConditionPathIsMountPoint'), (path) => vfs.mounts.some((mount) => mount.target === path)) &&
+      test(file.all('Unit', 'ConditionFileNotEmpty'), (path) => vfs.exists(path) && vfs.read(path).length > 0) &&
+      test(file.all('Unit', 'ConditionFileIsExecutable'), (path) => vfs.exists(path) && (vfs.lookup(path, ROOT).mode & 0o111) !== 0) &&
+      test(file.all('Unit', 'ConditionPathExistsGlob'), (glob) => vfs.paths().some((path) => posix.matchesGlob(path, glob)))
+    )
   }
 
   private async run(name: string, file: UnitFile | undefined): Promise<string | undefined> {
     const service = (key: string): string[] => file?.all('Service', key) ?? []
     if (name.endsWith('.mount') && file) return this.mount(name, file)
-    if (!name.endsWith('.service') || !file) { this.set(name, 'active'); return undefined }
+    if (!name.endsWith('.service') || !file) {
+      this.set(name, 'active')
+      return undefined
+    }
     const type = file.one('Service', 'Type') ?? (service('ExecStart').length > 0 ? 'simple' : 'oneshot')
     const hook = this.guest.serviceHooks[name]
     for (const line of service('ExecStartPre')) {
       const problem = await this.exec(name, file, line)
-      if (problem) { this.set(name, 'failed', 'exit-code'); return problem }
+      if (problem) {
+        this.set(name, 'failed', 'exit-code')
+        return problem
+      }
     }
     for (const line of type === 'oneshot' ? service('ExecStart') : []) {
       const problem = await this.exec(name, file, line)
-      if (problem) { this.set(name, 'failed', 'exit-code'); return problem }
+      if (problem) {
+        this.set(name, 'failed', 'exit-code')
+        return problem
+      }
     }
     const problem = hook ? await hook.start?.() : undefined
-    if (problem) { this.set(name, 'failed', 'exit-code'); return problem }
+    if (problem) {
+      this.set(name, 'failed', 'exit-code')
+      return problem
+    }
     this.set(name, type === 'oneshot' && !/^(yes|true|on|1)$/.test(file.one('Service', 'RemainAfterExit') ?? '') ? 'inactive' : 'active')
     for (const line of service('ExecStartPost')) await this.exec(name, file, line)
     return undefined
@@ -186,38 +255,64 @@ export class Systemd {
     const path = command.split(/\s+/)[0]?.replaceAll('"', '') ?? ''
     const instance = /@([^.]+)\./.exec(name)?.[1] ?? ''
     const text = command.replaceAll('%i', instance).replaceAll('%n', name).replaceAll('%%', '%')
-    if (!vfs.exists(path)) return prefix.includes('-') ? undefined : `${name}: Failed to locate executable ${path}: No such file or directory`
+    if (!vfs.exists(path))
+      return prefix.includes('-') ? undefined : `${name}: Failed to locate executable ${path}: No such file or directory`
     const node = vfs.lookup(path, ROOT)
     if (node.kind !== 'file') return `${name}: ${path} is not a file`
     const program = programOf(node.data)
-    const modelled = this.guest.programFiles[vfs.realpath(path, ROOT)] !== undefined || (program !== undefined && (this.guest.programs[program] !== undefined || posix.dirname(vfs.realpath(path, ROOT)) === '/usr/bin'))
+    const modelled =
+      this.guest.programFiles[vfs.realpath(path, ROOT)] !== undefined ||
+      (program !== undefined && (this.guest.programs[program] !== undefined || posix.dirname(vfs.realpath(path, ROOT)) === '/usr/bin'))
     if (!modelled && !/^#!.*\b(sh|bash|dash)\b/.test(node.data.toString('latin1', 0, 80))) return undefined
     const user = file.one('Service', 'User') ?? 'root'
     const environment: Record<string, string> = {}
-    for (const each of file.all('Service', 'Environment')) for (const [, key = '', value = ''] of each.matchAll(/"?(\w+)=((?:[^"\s]|\s(?=[^"]*"))*)"?/g)) environment[key] = value
+    for (const each of file.all('Service', 'Environment'))
+      for (const [, key = '', value = ''] of each.matchAll(/"?(\w+)=((?:[^"\s]|\s(?=[^"]*"))*)"?/g)) environment[key] = value
     for (const each of file.all('Service', 'EnvironmentFile')) {
       const from = each.replace(/^-/, '')
-      if (!vfs.exists(from)) { if (!each.startsWith('-')) return `${name}: Failed to load environment files: No such file or directory`; continue }
-      for (const [, key = '', value = ''] of vfs.readText(from).matchAll(/^\s*(\w+)=(.*?)\s*$/gm)) environment[key] = value.replace(/^(["'])(.*)\1$/, '$2')
+      if (!vfs.exists(from)) {
+        if (!each.startsWith('-')) return `${name}: Failed to load environment files: No such file or directory`
+        continue
+      }
+      for (const [, key = '', value = ''] of vfs.readText(from).matchAll(/^\s*(\w+)=(.*?)\s*$/gm))
+        environment[key] = value.replace(/^(["'])(.*)\1$/, '$2')
     }
     const context = loginContext(this.guest, user)
-    const result = await runShell(text, { ...context, cwd: file.one('Service', 'WorkingDirectory')?.replace(/^-/, '') ?? '/', env: { ...context.env, ...environment } })
+    const result = await runShell(text, {
+      ...context,
+      cwd: file.one('Service', 'WorkingDirectory')?.replace(/^-/, '') ?? '/',
+      env: { ...context.env, ...environment },
+    })
     if (result.stdout + result.stderr) this.guest.journal(name, result.stdout + result.stderr)
     const accepted = ['0', ...file.all('Service', 'SuccessExitStatus')]
-    return accepted.includes(String(result.exitCode)) || prefix.includes('-') ? undefined : `${name}: Main process exited, code=exited, status=${result.exitCode}`
+    return accepted.includes(String(result.exitCode)) || prefix.includes('-')
+      ? undefined
+      : `${name}: Main process exited, code=exited, status=${result.exitCode}`
   }
 
   async stop(unit: string): Promise<void> {
     const name = unitName(unit)
-    if (this.state(name) !== 'active') { if (this.states.get(name)?.active === 'failed') this.set(name, 'inactive'); return }
+    if (this.state(name) !== 'active') {
+      if (this.states.get(name)?.active === 'failed') this.set(name, 'inactive')
+      return
+    }
     const file = this.file(name)
     this.set(name, 'inactive')
     for (const other of this.states.keys()) {
       if (this.state(other) !== 'active' || other === name) continue
       const their = this.file(other)
-      if (their && ['Requires', 'BindsTo', 'PartOf', 'RequiresMountsFor'].some((key) => (key === 'RequiresMountsFor' ? their.all('Unit', key).flatMap((path) => this.mountUnitFor(path)) : their.all('Unit', key)).map(unitName).includes(name))) await this.stop(other)
+      if (
+        their &&
+        ['Requires', 'BindsTo', 'PartOf', 'RequiresMountsFor'].some((key) =>
+          (key === 'RequiresMountsFor' ? their.all('Unit', key).flatMap((path) => this.mountUnitFor(path)) : their.all('Unit', key))
+            .map(unitName)
+            .includes(name),
+        )
+      )
+        await this.stop(other)
     }
-    for (const line of [...(file?.all('Service', 'ExecStop') ?? []), ...(file?.all('Service', 'ExecStopPost') ?? [])]) if (file) await this.exec(name, file, line)
+    for (const line of [...(file?.all('Service', 'ExecStop') ?? []), ...(file?.all('Service', 'ExecStopPost') ?? [])])
+      if (file) await this.exec(name, file, line)
     await this.guest.serviceHooks[name]?.stop?.()
     if (name.endsWith('.mount') && file) {
       const where = file.one('Mount', 'Where') ?? ''
@@ -239,7 +334,8 @@ export class Systemd {
     for (const name of [...this.states.keys()]) {
       const file = this.file(name)
       const what = file?.one('Mount', 'What')
-      if (file?.all('Unit', 'BindsTo').some((each) => gone.includes(unitName(each))) || (what !== undefined && paths.includes(what))) await this.stop(name)
+      if (file?.all('Unit', 'BindsTo').some((each) => gone.includes(unitName(each))) || (what !== undefined && paths.includes(what)))
+        await this.stop(name)
     }
   }
 
@@ -250,23 +346,37 @@ export class Systemd {
     const bind = options?.split(',').includes('bind') === true
     // systemd makes the source of a bind mount too.
     if (bind) this.guest.vfs.mkdir(what, ROOT, { parents: true })
-    const problem = bind ? this.guest.bindFolder(what, where, options) : this.guest.mountDevice(what, where, file.one('Mount', 'Type'), options)
+    const problem = bind
+      ? this.guest.bindFolder(what, where, options)
+      : this.guest.mountDevice(what, where, file.one('Mount', 'Type'), options)
     this.set(name, problem ? 'failed' : 'active', problem ? 'exit-code' : 'success')
     return problem
   }
 
   private mounted(name: string): boolean {
-    const where = this.file(name)?.one('Mount', 'Where') ?? `/${name.replace(/\.mount$/, '').replaceAll('-', '/').replaceAll('\\x2d', '-')}`
+    const where =
+      this.file(name)?.one('Mount', 'Where') ??
+      `/${name
+        .replace(/\.mount$/, '')
+        .replaceAll('-', '/')
+        .replaceAll('\\x2d', '-')}`
     return this.guest.vfs.mounts.some((mount) => mount.target === where)
   }
 
   private mountUnitFor(path: string): string[] {
-    return this.known().filter((name) => name.endsWith('.mount') && (path === this.file(name)?.one('Mount', 'Where') || path.startsWith(`${this.file(name)?.one('Mount', 'Where') ?? ' '}/`)))
+    return this.known().filter(
+      (name) =>
+        name.endsWith('.mount') &&
+        (path === this.file(name)?.one('Mount', 'Where') || path.startsWith(`${this.file(name)?.one('Mount', 'Where') ?? ' '}/`)),
+    )
   }
 
   private deviceFor(name: string): Device | undefined {
     if (name.includes('virtio\\x2dports')) return this.guest.spec.agent ? this.guest.devices.all()[0] : undefined
-    const path = `/${name.replace(/\.device$/, '').replaceAll('-', '/').replaceAll('\\x2d', '-')}`
+    const path = `/${name
+      .replace(/\.device$/, '')
+      .replaceAll('-', '/')
+      .replaceAll('\\x2d', '-')}`
     return this.guest.deviceAt(path)
   }
 }

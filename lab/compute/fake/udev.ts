@@ -6,7 +6,9 @@ import { ROOT } from './vfs.ts'
 /** udev rules of the guest's tree, as far as they name links and units. */
 export class Udev {
   private readonly guest: Guest
-  constructor(guest: Guest) { this.guest = guest }
+  constructor(guest: Guest) {
+    this.guest = guest
+  }
 
   /** Links (below /dev) and units for a device. */
   apply(device: Device): { links: string[]; wants: string[] } {
@@ -25,12 +27,23 @@ export class Udev {
             if (line.includes(`LABEL="${goto}"`)) goto = undefined
             continue
           }
-          const parts = [...line.matchAll(/(\w+)(?:\{([^}]+)\})?\s*(==|!=|\+=|:=|=)\s*"([^"]*)"/g)].map(([, key = '', attribute = '', operator = '', value = '']) => ({ key, attribute, operator, value }))
-          const matches = parts.filter((part) => part.operator === '==' || part.operator === '!=').every(({ key, attribute, operator, value }) => {
-            const actual = key === 'ENV' ? properties[attribute] : key === 'ATTRS' || key === 'ATTR' ? (attribute === 'serial' ? properties['ID_SERIAL_SHORT'] : undefined) : properties[key === 'KERNELS' ? 'KERNEL' : key]
-            const hit = actual !== undefined && value.split('|').some((glob) => posix.matchesGlob(actual, glob) || glob === actual)
-            return operator === '==' ? hit : !hit
-          })
+          const parts = [...line.matchAll(/(\w+)(?:\{([^}]+)\})?\s*(==|!=|\+=|:=|=)\s*"([^"]*)"/g)].map(
+            ([, key = '', attribute = '', operator = '', value = '']) => ({ key, attribute, operator, value }),
+          )
+          const matches = parts
+            .filter((part) => part.operator === '==' || part.operator === '!=')
+            .every(({ key, attribute, operator, value }) => {
+              const actual =
+                key === 'ENV'
+                  ? properties[attribute]
+                  : key === 'ATTRS' || key === 'ATTR'
+                    ? attribute === 'serial'
+                      ? properties['ID_SERIAL_SHORT']
+                      : undefined
+                    : properties[key === 'KERNELS' ? 'KERNEL' : key]
+              const hit = actual !== undefined && value.split('|').some((glob) => posix.matchesGlob(actual, glob) || glob === actual)
+              return operator === '==' ? hit : !hit
+            })
           if (!matches) continue
           for (const { key, attribute, value } of parts.filter((part) => !['==', '!='].includes(part.operator))) {
             const text = value.replaceAll('%k', device.name).replaceAll('$kernel', device.name)

@@ -17,7 +17,19 @@ export function deviceUnit(path: string): string {
 }
 
 export function escapePath(path: string): string {
-  return path.replace(/^\/+|\/+$/g, '').split('').map((letter, at) => (letter === '/' ? '-' : /[A-Za-z0-9:_]/.test(letter) || (letter === '.' && at > 0) ? letter : `\\x${letter.charCodeAt(0).toString(16).padStart(2, '0')}`)).join('') || '-'
+  return (
+    path
+      .replace(/^\/+|\/+$/g, '')
+      .split('')
+      .map((letter, at) =>
+        letter === '/'
+          ? '-'
+          : /[A-Za-z0-9:_]/.test(letter) || (letter === '.' && at > 0)
+            ? letter
+            : `\\x${letter.charCodeAt(0).toString(16).padStart(2, '0')}`,
+      )
+      .join('') || '-'
+  )
 }
 
 export function unitName(unit: string): string {
@@ -36,10 +48,31 @@ export function parseUnit(name: string, path: string, text: string, masked = fal
     const at = `${section}.${key}`
     values.set(at, value === '' ? [] : [...(values.get(at) ?? []), value])
   }
-  const listed = new Set(['Requires', 'Requisite', 'Wants', 'BindsTo', 'PartOf', 'After', 'Before', 'Conflicts', 'RequiresMountsFor', 'WantedBy', 'RequiredBy', 'Also', 'Alias', 'SuccessExitStatus'])
+  const listed = new Set([
+    'Requires',
+    'Requisite',
+    'Wants',
+    'BindsTo',
+    'PartOf',
+    'After',
+    'Before',
+    'Conflicts',
+    'RequiresMountsFor',
+    'WantedBy',
+    'RequiredBy',
+    'Also',
+    'Alias',
+    'SuccessExitStatus',
+  ])
   return {
-    name, path, masked, dropins,
-    all: (where, key) => { const found = values.get(`${where}.${key}`) ?? []; return listed.has(key) ? found.flatMap((value) => value.split(/\s+/)).filter(Boolean) : found },
+    name,
+    path,
+    masked,
+    dropins,
+    all: (where, key) => {
+      const found = values.get(`${where}.${key}`) ?? []
+      return listed.has(key) ? found.flatMap((value) => value.split(/\s+/)).filter(Boolean) : found
+    },
     one: (where, key) => values.get(`${where}.${key}`)?.at(-1),
   }
 }

@@ -74,7 +74,11 @@ export class Vfs {
   }
 
   exists(path: string, as: Credentials = ROOT): boolean {
-    try { return this.find(path, 'stat', as).node !== undefined } catch { return false }
+    try {
+      return this.find(path, 'stat', as).node !== undefined
+    } catch {
+      return false
+    }
   }
 
   realpath(path: string, as: Credentials): string {
@@ -102,7 +106,12 @@ export class Vfs {
     return node
   }
 
-  write(path: string, data: Buffer | string, as: Credentials = ROOT, options: { append?: boolean; mode?: number; umask?: number } = {}): void {
+  write(
+    path: string,
+    data: Buffer | string,
+    as: Credentials = ROOT,
+    options: { append?: boolean; mode?: number; umask?: number } = {},
+  ): void {
     const bytes = typeof data === 'string' ? Buffer.from(data) : Buffer.from(data)
     const found = this.find(path, 'open', as)
     if (found.node?.kind === 'directory') throw new VfsError('EISDIR', 'open', path)
@@ -168,7 +177,9 @@ export class Vfs {
 
   remove(path: string, as: Credentials = ROOT, options: { recursive?: boolean; force?: boolean } = {}): void {
     let found: Found
-    try { found = this.find(path, 'rm', as, false) } catch (error) {
+    try {
+      found = this.find(path, 'rm', as, false)
+    } catch (error) {
       if (options.force && error instanceof VfsError && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return
       throw error
     }
@@ -178,7 +189,8 @@ export class Vfs {
       throw new VfsError('ENOENT', 'rm', path)
     }
     this.changeable(found, as, 'rm', path)
-    if (this.mounts.some((mount) => mount.target === found.path || mount.target.startsWith(`${found.path}/`))) throw new VfsError('EBUSY', 'rm', path)
+    if (this.mounts.some((mount) => mount.target === found.path || mount.target.startsWith(`${found.path}/`)))
+      throw new VfsError('EBUSY', 'rm', path)
     if (node.kind === 'directory' && node.entries.size > 0 && !options.recursive) throw new VfsError('ENOTEMPTY', 'rm', path)
     parent.entries.delete(name)
     parent.mtime = Date.now()
@@ -209,7 +221,8 @@ export class Vfs {
   chown(path: string, uid: number | undefined, gid: number | undefined, as: Credentials = ROOT, follow = true): void {
     const found = this.find(path, 'chown', as, follow)
     if (!found.node) throw new VfsError('ENOENT', 'chown', path)
-    if (as.uid !== 0 && !(uid === undefined && found.node.uid === as.uid && as.groups.includes(gid ?? as.gid))) throw new VfsError('EPERM', 'chown', path)
+    if (as.uid !== 0 && !(uid === undefined && found.node.uid === as.uid && as.groups.includes(gid ?? as.gid)))
+      throw new VfsError('EPERM', 'chown', path)
     this.writable(found, path)
     if (uid !== undefined) found.node.uid = uid
     if (gid !== undefined) found.node.gid = gid
@@ -256,7 +269,8 @@ export class Vfs {
   private changeable(found: Found, as: Credentials, operation: string, path: string): void {
     if (found.name === '') throw new VfsError('EBUSY', operation, path)
     this.need(found.parent, 2, as, operation, path)
-    if (found.parent.mode & 0o1000 && found.node && as.uid !== 0 && found.node.uid !== as.uid && found.parent.uid !== as.uid) throw new VfsError('EPERM', operation, path)
+    if (found.parent.mode & 0o1000 && found.node && as.uid !== 0 && found.node.uid !== as.uid && found.parent.uid !== as.uid)
+      throw new VfsError('EPERM', operation, path)
     this.writable(found, path)
   }
 
@@ -305,7 +319,10 @@ export class Vfs {
       if (child.kind === 'link' && (follow || !last)) {
         if (++links > 40) throw new VfsError('ELOOP', operation, path)
         parts.unshift(...child.target.split('/').filter((each) => each !== '' && each !== '.'))
-        if (child.target.startsWith('/')) { trail.length = 0; here = top }
+        if (child.target.startsWith('/')) {
+          trail.length = 0
+          here = top
+        }
         continue
       }
       const next = this.covered(child, here.filesystem)

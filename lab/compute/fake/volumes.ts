@@ -32,19 +32,24 @@ export interface StoredVolume {
 const MAGIC = '{"fakeVolume":1,'
 
 async function head(path: string, bytes: number): Promise<Buffer> {
-  const file = await open(path).catch((error: NodeJS.ErrnoException) => { throw new Error(`cannot open image '${path}': ${error.code ?? error.message}`) })
+  const file = await open(path).catch((error: NodeJS.ErrnoException) => {
+    throw new Error(`cannot open image '${path}': ${error.code ?? error.message}`)
+  })
   try {
     const buffer = Buffer.alloc(bytes)
     const { bytesRead } = await file.read(buffer, 0, bytes, 0)
     return buffer.subarray(0, bytesRead)
-  } finally { await file.close() }
+  } finally {
+    await file.close()
+  }
 }
 
 /** Virtual size and format of a real image. qcow2: magic and big-endian size at offset 24 (QEMU docs/interop/qcow2). */
 async function inspect(path: string): Promise<{ format: DiskFormat; virtualBytes: number; allocatedBytes: number }> {
   const start = await head(path, 32)
   const { size, blocks } = await stat(path)
-  if (start.length >= 32 && start.toString('latin1', 0, 4) === 'QFI\xfb') return { format: 'qcow2', virtualBytes: Number(start.readBigUInt64BE(24)), allocatedBytes: blocks * 512 }
+  if (start.length >= 32 && start.toString('latin1', 0, 4) === 'QFI\xfb')
+    return { format: 'qcow2', virtualBytes: Number(start.readBigUInt64BE(24)), allocatedBytes: blocks * 512 }
   return { format: 'raw', virtualBytes: size, allocatedBytes: blocks * 512 }
 }
 
@@ -98,7 +103,10 @@ export function createBlobStore(folder: string): BlobStore {
 async function hash(path: string, bytes: number, options: CopyOptions): Promise<string> {
   const sum = createHash('sha256')
   let done = 0
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20, ...(options.signal && { signal: options.signal }) }) as AsyncIterable<Buffer>) {
+  for await (const chunk of createReadStream(path, {
+    highWaterMark: 1 << 20,
+    ...(options.signal && { signal: options.signal }),
+  }) as AsyncIterable<Buffer>) {
     sum.update(chunk)
     options.onProgress?.(bytes === 0 ? 1 : (done += chunk.length) / bytes)
   }
@@ -106,7 +114,9 @@ async function hash(path: string, bytes: number, options: CopyOptions): Promise<
 }
 
 export function createVolumeStore(): VolumeStore {
-  const absent = (path: string): void => { if (existsSync(path)) throw new Error(`image '${path}' exists already`) }
+  const absent = (path: string): void => {
+    if (existsSync(path)) throw new Error(`image '${path}' exists already`)
+  }
   return {
     async create(path, { format, bytes }) {
       absent(path)
@@ -116,7 +126,12 @@ export function createVolumeStore(): VolumeStore {
       if (!(await isFakeVolume(path))) return inspect(path)
       const volume = load(path)
       const { size } = await stat(path)
-      return { format: volume.format, virtualBytes: volume.virtualBytes, allocatedBytes: size, ...(volume.backing !== undefined && { backing: resolve(dirname(path), volume.backing) }) }
+      return {
+        format: volume.format,
+        virtualBytes: volume.virtualBytes,
+        allocatedBytes: size,
+        ...(volume.backing !== undefined && { backing: resolve(dirname(path), volume.backing) }),
+      }
     },
     async copy(source, target, options) {
       options.signal?.throwIfAborted()
@@ -151,6 +166,8 @@ export function createVolumeStore(): VolumeStore {
       await rename(from, to)
       for (const path of dependents) save(path, { ...load(path), backing: relative(dirname(path), to) })
     },
-    async remove(path) { await rm(path) },
+    async remove(path) {
+      await rm(path)
+    },
   }
 }

@@ -25,13 +25,21 @@ export interface AccelerationOptions {
 
 /** KVM if it has been seen to boot a Linux kernel on this host with this QEMU, else TCG. */
 export async function chooseAcceleration(options: AccelerationOptions): Promise<Acceleration> {
-  const usable = await access('/dev/kvm', constants.R_OK | constants.W_OK).then(() => true, () => false)
+  const usable = await access('/dev/kvm', constants.R_OK | constants.W_OK).then(
+    () => true,
+    () => false,
+  )
   const kernel = usable ? (options.kernel ?? (await findKernel())) : undefined
   if (kernel === undefined) return 'tcg'
   const versions = `${release()} ${(await run(['qemu-system-x86_64', '--version'])).split('\n')[0]}`
   const cacheDir = options.cacheDir ?? defaultCacheDir()
   const cacheFile = join(cacheDir, 'kvm-probe.json')
-  const known = await readFile(cacheFile, 'utf8').then(text => JSON.parse(text) as Probe, () => undefined).catch(() => undefined)
+  const known = await readFile(cacheFile, 'utf8')
+    .then(
+      (text) => JSON.parse(text) as Probe,
+      () => undefined,
+    )
+    .catch(() => undefined)
   if (known?.versions === versions) return known.works ? 'kvm' : 'tcg'
   options.log('trying whether KVM runs a guest here')
   const works = await boots(kernel)
@@ -45,7 +53,12 @@ export async function chooseAcceleration(options: AccelerationOptions): Promise<
 async function findKernel(): Promise<string | undefined> {
   const names = await readdir('/boot').catch((): string[] => [])
   const own = `vmlinuz-${release()}`
-  const name = names.includes(own) ? own : names.filter(entry => entry.startsWith('vmlinuz-')).sort().at(-1)
+  const name = names.includes(own)
+    ? own
+    : names
+        .filter((entry) => entry.startsWith('vmlinuz-'))
+        .sort()
+        .at(-1)
   return name && join('/boot', name)
 }
 
@@ -53,7 +66,13 @@ async function findKernel(): Promise<string | undefined> {
 async function boots(kernel: string): Promise<boolean> {
   const output = await run(
     [
-      ...dieWithParent, 'qemu-system-x86_64', '-no-user-config', '-nodefaults', '-display', 'none', '-no-reboot',
+      ...dieWithParent,
+      'qemu-system-x86_64',
+      '-no-user-config',
+      '-nodefaults',
+      '-display',
+      'none',
+      '-no-reboot',
       ...['-machine', 'pc', '-accel', 'kvm', '-cpu', 'max', '-smp', '2', '-m', '512M', '-serial', 'stdio'],
       ...['-kernel', kernel, '-append', 'console=ttyS0 panic=-1'],
     ],

@@ -61,7 +61,7 @@ export class Agent {
   async #sync(timeoutMs: number): Promise<void> {
     const id = Math.floor(Math.random() * 0x7fffffff)
     const message = { execute: 'guest-sync-delimited', arguments: { id } }
-    await this.#ask(message, Buffer.from([delimiter]), reply => 'return' in reply && reply.return === id, timeoutMs)
+    await this.#ask(message, Buffer.from([delimiter]), (reply) => 'return' in reply && reply.return === id, timeoutMs)
     this.#inStep = true
   }
 

@@ -23,9 +23,10 @@ export const descriptors = { qmp: 3, agent: 4 } as const
 export function qemuArguments(spec: MachineSpec, acceleration: Acceleration, links: ReadonlyMap<string, string>): string[] {
   const object = (flag: string, value: QemuObject) => [flag, JSON.stringify(value)]
   const cpus = spec.cores * spec.sockets
-  const scsi = spec.drives.map(drive => parseSlot(drive.slot)).filter(slot => slot.kind === 'scsi')
-  const controllers = spec.scsihw === 'virtio-scsi-single' ? scsi.map(slot => scsiController(spec.scsihw, slot.index)) : [scsiController(spec.scsihw, 0)]
-  const hasSata = spec.drives.some(drive => drive.slot.startsWith('sata'))
+  const scsi = spec.drives.map((drive) => parseSlot(drive.slot)).filter((slot) => slot.kind === 'scsi')
+  const controllers =
+    spec.scsihw === 'virtio-scsi-single' ? scsi.map((slot) => scsiController(spec.scsihw, slot.index)) : [scsiController(spec.scsihw, 0)]
+  const hasSata = spec.drives.some((drive) => drive.slot.startsWith('sata'))
   return [
     ...['-name', spec.name.replaceAll(',', ',,'), '-uuid', spec.uuid],
     ...['-no-user-config', '-nodefaults', '-display', 'none', '-S'],
@@ -47,16 +48,19 @@ export function qemuArguments(spec: MachineSpec, acceleration: Acceleration, lin
           ...object('-device', { driver: 'virtserialport', id: agentPort, bus: 'qga0.0', chardev: 'qga0', name: 'org.qemu.guest_agent.0' }),
         ]
       : []),
-    ...controllers.flatMap(controller => object('-device', controller)),
+    ...controllers.flatMap((controller) => object('-device', controller)),
     ...(hasSata ? object('-device', { driver: 'ahci', id: 'ahci0', bus: 'pci.0', addr: '7' }) : []),
-    ...spec.drives.flatMap(drive => {
+    ...spec.drives.flatMap((drive) => {
       const place = spec.boot.indexOf(drive.slot)
       const boot = place < 0 ? {} : { bootIndex: place }
       if (drive.path === null) return object('-device', driveDevice(drive, { scsihw: spec.scsihw, ...boot }))
       const node = `drive-${drive.slot}`
-      return [...object('-blockdev', blockNode(drive, drive.path, node)), ...object('-device', driveDevice(drive, { scsihw: spec.scsihw, node, ...boot }))]
+      return [
+        ...object('-blockdev', blockNode(drive, drive.path, node)),
+        ...object('-device', driveDevice(drive, { scsihw: spec.scsihw, node, ...boot })),
+      ]
     }),
-    ...spec.nics.flatMap(nic => {
+    ...spec.nics.flatMap((nic) => {
       const { type, ...backend } = nicBackend(nic, links.get(nic.slot)!)
       const options = Object.entries(backend).map(([key, value]) => `${key}=${String(value)}`)
       return ['-netdev', [type, ...options].join(','), ...object('-device', nicDevice(nic))]

@@ -18,7 +18,12 @@ export function parseSlot(slot: string): Slot {
   const match = /^(scsi|virtio|ide|sata|net)(\d{1,2})$/.exec(slot)
   const kind = match?.[1] as Slot['kind'] | undefined
   const index = Number(match?.[2])
-  if (kind === undefined || index >= slotCounts[kind]) throw new Error(`the lab has no slot '${slot}' (${Object.entries(slotCounts).map(([name, count]) => `${name}0-${count - 1}`).join(', ')})`)
+  if (kind === undefined || index >= slotCounts[kind])
+    throw new Error(
+      `the lab has no slot '${slot}' (${Object.entries(slotCounts)
+        .map(([name, count]) => `${name}0-${count - 1}`)
+        .join(', ')})`,
+    )
   return { kind, index }
 }
 
@@ -39,7 +44,8 @@ export function scsiController(scsihw: string, index: number): QemuObject {
   if (driver === undefined) throw new Error(`unknown SCSI controller '${scsihw}'`)
   if (scsihw !== 'virtio-scsi-single') return { driver, id: 'scsihw0', bus: 'pci.0', addr: '5' }
   const address = controllerAddresses[index]
-  if (address === undefined) throw new Error(`scsi${index}: with virtio-scsi-single the lab has slots scsi0 to scsi${controllerAddresses.length - 1}`)
+  if (address === undefined)
+    throw new Error(`scsi${index}: with virtio-scsi-single the lab has slots scsi0 to scsi${controllerAddresses.length - 1}`)
   return { driver, id: `virtioscsi${index}`, bus: 'pci.0', addr: address.toString(16) }
 }
 
@@ -84,13 +90,26 @@ export function driveDevice(drive: DriveSpec, options: DeviceOptions): QemuObjec
     const controller = scsiController(options.scsihw, index)
     const place = String(controller.driver).startsWith('virtio') ? { 'scsi-id': 0, lun: index } : { 'scsi-id': index, lun: 0 }
     // What QEMU itself made of `-drive` (hw/scsi/scsi-disk.c): the serial number, else the drive's name.
-    return { driver: cd ? 'scsi-cd' : 'scsi-hd', ...common, bus: `${controller.id}.0`, channel: 0, ...place, device_id: drive.serial ?? `drive-${drive.slot}` }
+    return {
+      driver: cd ? 'scsi-cd' : 'scsi-hd',
+      ...common,
+      bus: `${controller.id}.0`,
+      channel: 0,
+      ...place,
+      device_id: drive.serial ?? `drive-${drive.slot}`,
+    }
   }
   const bus = kind === 'ide' ? { bus: `ide.${index >> 1}`, unit: index & 1 } : { bus: `ahci0.${index}` }
   return { driver: cd ? 'ide-cd' : 'ide-hd', ...common, ...bus }
 }
 
-const nicDrivers: Readonly<Record<string, string>> = { virtio: 'virtio-net-pci', e1000: 'e1000', e1000e: 'e1000e', rtl8139: 'rtl8139', vmxnet3: 'vmxnet3' }
+const nicDrivers: Readonly<Record<string, string>> = {
+  virtio: 'virtio-net-pci',
+  e1000: 'e1000',
+  e1000e: 'e1000e',
+  rtl8139: 'rtl8139',
+  vmxnet3: 'vmxnet3',
+}
 
 export function nicDevice(nic: NicSpec): QemuObject {
   const { index } = parseSlot(nic.slot)

@@ -27,13 +27,13 @@ export async function createQemuDriver(options: QemuDriverOptions): Promise<Qemu
     kind: 'qemu',
     volumes: createVolumeStore(),
     network,
-    start: async spec => {
+    start: async (spec) => {
       if (closed) throw new Error('the lab is closing')
       const machine = await startMachine(spec, {
         acceleration,
         enter: network.bridge.enter,
-        attach: nic => network.attach(spec.vmid, nic),
-        detach: slot => network.detach(spec.vmid, slot),
+        attach: (nic) => network.attach(spec.vmid, nic),
+        detach: (slot) => network.detach(spec.vmid, slot),
       })
       if (closed) {
         await machine.stop()
@@ -45,7 +45,7 @@ export async function createQemuDriver(options: QemuDriverOptions): Promise<Qemu
     },
     close: async () => {
       closed = true
-      await Promise.all([...machines].map(machine => machine.stop()))
+      await Promise.all([...machines].map((machine) => machine.stop()))
       await network.close()
     },
   }

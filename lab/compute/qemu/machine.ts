@@ -74,7 +74,13 @@ class QemuMachine implements Machine {
   #nodeCount = 0
   #lastCpu: { seconds: number; at: number } | undefined
 
-  constructor(child: ChildProcess, spec: MachineSpec, surroundings: MachineSurroundings, links: Map<string, string>, release: () => Promise<void>) {
+  constructor(
+    child: ChildProcess,
+    spec: MachineSpec,
+    surroundings: MachineSurroundings,
+    links: Map<string, string>,
+    release: () => Promise<void>,
+  ) {
     this.#child = child
     this.pid = child.pid ?? -1
     this.#surroundings = surroundings
@@ -82,7 +88,7 @@ class QemuMachine implements Machine {
     this.#hasAgent = spec.agent
     this.#scsihw = spec.scsihw
     this.#nics = spec.nics
-    this.#drives = new Map(spec.drives.map(drive => [drive.slot, drive]))
+    this.#drives = new Map(spec.drives.map((drive) => [drive.slot, drive]))
     for (const drive of spec.drives) if (drive.path !== null) this.#nodes.set(drive.slot, `drive-${drive.slot}`)
     const stderr = child.stderr as Readable
     stderr.setEncoding('utf8').on('data', (chunk: string) => (this.#errors = (this.#errors + chunk).slice(-4000)))
@@ -91,14 +97,20 @@ class QemuMachine implements Machine {
     this.#qmp.onEvent(({ event, data }) => {
       if (event === 'VSERPORT_CHANGE' && data.id === agentPort) this.#agent.setOpen(data.open === true)
       if (event === 'SHUTDOWN') this.#shutdownReason = String(data.reason)
-      if (event === 'STOP') this.#qmp.execute('query-status').then((answer) => { this.#runState = (answer as { status: string }).status }, () => {})
+      if (event === 'STOP')
+        this.#qmp.execute('query-status').then(
+          (answer) => {
+            this.#runState = (answer as { status: string }).status
+          },
+          () => {},
+        )
       if (event === 'RESUME') this.#runState = 'running'
     })
-    const ended = new Promise<MachineExit>(resolve => {
-      child.once('error', error => resolve({ reason: 'crashed', detail: error.message }))
+    const ended = new Promise<MachineExit>((resolve) => {
+      child.once('error', (error) => resolve({ reason: 'crashed', detail: error.message }))
       child.once('close', (code, signal) => resolve(this.#explain(code, signal)))
     })
-    this.exited = ended.then(async exit => {
+    this.exited = ended.then(async (exit) => {
       await release()
       return exit
     })
@@ -113,7 +125,7 @@ class QemuMachine implements Machine {
 
   /** Waits for QEMU's answer, then lets the guest run. */
   async begin(): Promise<void> {
-    const failed = this.exited.then(exit => {
+    const failed = this.exited.then((exit) => {
       throw new Error(exit.reason === 'crashed' ? exit.detail : 'the machine was stopped while starting')
     })
     failed.catch(() => {})
@@ -284,7 +296,7 @@ class QemuMachine implements Machine {
   }
 
   async sendKey(key: string): Promise<void> {
-    await this.#qmp.execute('send-key', { keys: key.split('-').map(data => ({ type: 'qcode', data })) })
+    await this.#qmp.execute('send-key', { keys: key.split('-').map((data) => ({ type: 'qcode', data })) })
   }
 
   async agent(command: string, args?: Record<string, unknown>, timeoutMs = 30_000): Promise<unknown> {
@@ -292,7 +304,10 @@ class QemuMachine implements Machine {
   }
 
   async stats(): Promise<MachineStats> {
-    const [stat, status] = await Promise.all([readFile(`/proc/${this.pid}/stat`, 'utf8'), readFile(`/proc/${this.pid}/status`, 'utf8')]).catch(() => {
+    const [stat, status] = await Promise.all([
+      readFile(`/proc/${this.pid}/stat`, 'utf8'),
+      readFile(`/proc/${this.pid}/status`, 'utf8'),
+    ]).catch(() => {
       throw new Error('the machine is not running')
     })
     // proc(5): fields 14 and 15, in ticks of 1/100 s, counted behind the command's name
@@ -303,8 +318,9 @@ class QemuMachine implements Machine {
     this.#lastCpu = { seconds, at: now }
     const cpuFraction = before && now > before.at ? (seconds - before.seconds) / (now - before.at) : 0
     return {
-      cpuFraction, memoryBytes: Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) * 1024,
-      ...(troubles.includes(this.#runState) ? { trouble: this.#runState } : {})
+      cpuFraction,
+      memoryBytes: Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) * 1024,
+      ...(troubles.includes(this.#runState) ? { trouble: this.#runState } : {}),
     }
   }
 }

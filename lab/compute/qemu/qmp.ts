@@ -60,7 +60,10 @@ export class Qmp {
   #take(message: Record<string, unknown>, greet: () => void): void {
     if ('QMP' in message) return greet()
     if (typeof message.event === 'string') {
-      this.#events.emit('event', { event: message.event, data: (message.data as Record<string, unknown> | undefined) ?? {} } satisfies QmpEvent)
+      this.#events.emit('event', {
+        event: message.event,
+        data: (message.data as Record<string, unknown> | undefined) ?? {},
+      } satisfies QmpEvent)
       return
     }
     const pending = this.#pending.get(message.id as number)
@@ -102,7 +105,7 @@ export class Qmp {
       }
       const onClosed = () => finish(() => reject(new Error('the machine is not running')))
       const timer = setTimeout(() => finish(() => reject(new Error(`${what}: no answer in ${timeoutMs / 1000} s`))), timeoutMs)
-      const off = this.onEvent(event => {
+      const off = this.onEvent((event) => {
         if (matches(event)) finish(() => resolve(event))
       })
       this.#events.on('closed', onClosed)

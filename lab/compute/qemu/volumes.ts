@@ -18,7 +18,13 @@ async function imageInfo(path: string): Promise<ImageInfo> {
 }
 
 async function refuseExisting(path: string): Promise<void> {
-  if (await stat(path).then(() => true, () => false)) throw new Error(`'${path}' already exists`)
+  if (
+    await stat(path).then(
+      () => true,
+      () => false,
+    )
+  )
+    throw new Error(`'${path}' already exists`)
 }
 
 /** Calls `make`, and takes the target away again when it fails. The target must not exist before. */
@@ -34,9 +40,10 @@ async function whole(target: string, make: () => Promise<unknown>): Promise<void
 
 export function createVolumeStore(): VolumeStore {
   return {
-    create: async (path, { format, bytes }) => await whole(path, () => run(['qemu-img', 'create', '-q', '-f', format, path, String(bytes)])),
+    create: async (path, { format, bytes }) =>
+      await whole(path, () => run(['qemu-img', 'create', '-q', '-f', format, path, String(bytes)])),
 
-    info: async path => {
+    info: async (path) => {
       const info = await imageInfo(path)
       const backing = info['backing-filename']
       return {
@@ -52,7 +59,7 @@ export function createVolumeStore(): VolumeStore {
         run(['qemu-img', 'convert', '-p', '-O', options.format, source, target], {
           ...(options.signal ? { signal: options.signal } : {}),
           // "    (42.00/100%)", each after a carriage return
-          onOutput: chunk => {
+          onOutput: (chunk) => {
             const last = [...chunk.matchAll(/\((\d+\.\d+)\/100%\)/g)].at(-1)
             if (last) options.onProgress?.(Number(last[1]) / 100)
           },
@@ -68,7 +75,8 @@ export function createVolumeStore(): VolumeStore {
 
     resize: async (path, bytes) => {
       const info = await imageInfo(path)
-      if (bytes < info['virtual-size']) throw new Error(`shrinking '${path}' from ${info['virtual-size']} to ${bytes} bytes is not possible`)
+      if (bytes < info['virtual-size'])
+        throw new Error(`shrinking '${path}' from ${info['virtual-size']} to ${bytes} bytes is not possible`)
       await run(['qemu-img', 'resize', '-q', '-f', info.format, path, String(bytes)])
     },
 
@@ -85,7 +93,7 @@ export function createVolumeStore(): VolumeStore {
       for (const dependent of dependents) await rebase(dependent, to)
     },
 
-    remove: async path => await rm(path),
+    remove: async (path) => await rm(path),
   }
 }
 

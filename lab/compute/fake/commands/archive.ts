@@ -7,7 +7,18 @@ import { fail, ok, type Program } from '../shell.ts'
 import { VfsError } from '../errno.ts'
 import { options } from './files.ts'
 
-interface Entry { readonly name: string; readonly type: string; readonly mode: number; readonly uid: number; readonly gid: number; readonly user: string; readonly group: string; readonly mtime: number; readonly link: string; readonly data: Buffer }
+interface Entry {
+  readonly name: string
+  readonly type: string
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly user: string
+  readonly group: string
+  readonly mtime: number
+  readonly link: string
+  readonly data: Buffer
+}
 
 /** Entries of an uncompressed archive: ustar, GNU long names, pax paths. */
 function* entries(archive: Buffer): Generator<Entry> {
@@ -22,12 +33,32 @@ function* entries(archive: Buffer): Generator<Entry> {
     const prefix = archive.toString('latin1', at + 257, at + 262) === 'ustar' && archive[at + 263] === 48 ? text(at + 345, at + 500) : ''
     const name = long.name ?? (prefix ? `${prefix}/` : '') + text(at, at + 100)
     const link = long.link ?? text(at + 157, at + 257)
-    const entry = { name, type: type === '\0' ? '0' : type, mode: number(at + 100, at + 108), uid: number(at + 108, at + 116), gid: number(at + 116, at + 124), user: text(at + 265, at + 297), group: text(at + 297, at + 329), mtime: number(at + 136, at + 148) * 1000, link, data }
+    const entry = {
+      name,
+      type: type === '\0' ? '0' : type,
+      mode: number(at + 100, at + 108),
+      uid: number(at + 108, at + 116),
+      gid: number(at + 116, at + 124),
+      user: text(at + 265, at + 297),
+      group: text(at + 297, at + 329),
+      mtime: number(at + 136, at + 148) * 1000,
+      link,
+      data,
+    }
     at += 512 + Math.ceil(size / 512) * 512
-    if (type === 'L') { long = { ...long, name: data.toString().replace(/\0+$/, '') }; continue }
-    if (type === 'K') { long = { ...long, link: data.toString().replace(/\0+$/, '') }; continue }
+    if (type === 'L') {
+      long = { ...long, name: data.toString().replace(/\0+$/, '') }
+      continue
+    }
+    if (type === 'K') {
+      long = { ...long, link: data.toString().replace(/\0+$/, '') }
+      continue
+    }
     if (type === 'x') {
-      for (const [, key = '', value = ''] of data.toString().matchAll(/\d+ (\w+)=([^\n]*)\n/g)) { if (key === 'path') long = { ...long, name: value }; if (key === 'linkpath') long = { ...long, link: value } }
+      for (const [, key = '', value = ''] of data.toString().matchAll(/\d+ (\w+)=([^\n]*)\n/g)) {
+        if (key === 'path') long = { ...long, name: value }
+        if (key === 'linkpath') long = { ...long, link: value }
+      }
       continue
     }
     long = {}
@@ -42,18 +73,43 @@ function header(name: string, node: Node, type: string, size: number): Buffer {
   block.write(node.uid.toString(8).padStart(7, '0'), 108)
   block.write(node.gid.toString(8).padStart(7, '0'), 116)
   block.write(size.toString(8).padStart(11, '0'), 124)
-  block.write(Math.floor(node.mtime / 1000).toString(8).padStart(11, '0'), 136)
+  block.write(
+    Math.floor(node.mtime / 1000)
+      .toString(8)
+      .padStart(11, '0'),
+    136,
+  )
   block.write('        ', 148)
   block.write(type, 156)
   if (node.kind === 'link') block.write(node.target.slice(0, 100), 157)
   block.write('ustar\x0000', 257, 'latin1')
-  block.write(`${block.reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, '0')}\0 `, 148, 'latin1')
+  block.write(
+    `${block
+      .reduce((sum, byte) => sum + byte, 0)
+      .toString(8)
+      .padStart(6, '0')}\0 `,
+    148,
+    'latin1',
+  )
   return block
 }
 
 const tar: Program = (args, run) => {
   const words = args[0] !== undefined && /^[a-zA-Z]+$/.test(args[0]) ? [`-${args[0]}`, ...args.slice(1)] : args
-  const { flags, rest } = options(words, ['-f', '--file', '-C', '--directory', '--exclude', '--strip-components', '--owner', '--group', '--mode', '--mtime', '--sort', '-T'])
+  const { flags, rest } = options(words, [
+    '-f',
+    '--file',
+    '-C',
+    '--directory',
+    '--exclude',
+    '--strip-components',
+    '--owner',
+    '--group',
+    '--mode',
+    '--mtime',
+    '--sort',
+    '-T',
+  ])
   if (flags.has('--version')) return ok('tar (GNU tar) 1.35\n')
   const { vfs } = run.guest
   const folder = run.path(flags.get('-C') ?? flags.get('--directory') ?? '.')
@@ -80,12 +136,28 @@ const tar: Program = (args, run) => {
     vfs.write(run.path(file), packed, run.as)
     return ok()
   }
-  if (file !== '-' && !vfs.exists(run.path(file), run.as)) return fail(`tar: ${file}: Cannot open: No such file or directory\ntar: Error is not recoverable: exiting now`, 2)
+  if (file !== '-' && !vfs.exists(run.path(file), run.as))
+    return fail(`tar: ${file}: Cannot open: No such file or directory\ntar: Error is not recoverable: exiting now`, 2)
   const packed = file === '-' ? Buffer.from(run.stdin, 'latin1') : vfs.read(run.path(file), run.as)
   let archive: Buffer
-  try { archive = packed[0] === 0x1f && packed[1] === 0x8b ? gunzipSync(packed) : packed.subarray(0, 4).equals(Buffer.from([0x28, 0xb5, 0x2f, 0xfd])) ? zstdDecompressSync(packed) : packed } catch (error) { return fail(`tar: ${error instanceof Error ? error.message : String(error)}`, 2) }
+  try {
+    archive =
+      packed[0] === 0x1f && packed[1] === 0x8b
+        ? gunzipSync(packed)
+        : packed.subarray(0, 4).equals(Buffer.from([0x28, 0xb5, 0x2f, 0xfd]))
+          ? zstdDecompressSync(packed)
+          : packed
+  } catch (error) {
+    return fail(`tar: ${error instanceof Error ? error.message : String(error)}`, 2)
+  }
   const strip = Number(flags.get('--strip-components') ?? 0)
-  const chosen = [...entries(archive)].map((entry) => ({ ...entry, name: entry.name.split('/').slice(strip).join('/') })).filter((entry) => entry.name !== '' && (rest.length === 0 || rest.some((name) => entry.name.replace(/^\.\//, '').startsWith(name.replace(/^\.\//, '')))))
+  const chosen = [...entries(archive)]
+    .map((entry) => ({ ...entry, name: entry.name.split('/').slice(strip).join('/') }))
+    .filter(
+      (entry) =>
+        entry.name !== '' &&
+        (rest.length === 0 || rest.some((name) => entry.name.replace(/^\.\//, '').startsWith(name.replace(/^\.\//, '')))),
+    )
   if (flags.has('-t')) return ok(chosen.map((entry) => `${entry.name}\n`).join(''))
   if (!flags.has('-x')) return fail("tar: You must specify one of the '-Acdtrux' options", 2)
   const owners = run.as.uid === 0 && !flags.has('--no-same-owner') && !flags.has('-o')
@@ -109,7 +181,8 @@ const tar: Program = (args, run) => {
         vfs.write(path, entry.data, run.as, { mode: entry.mode & 0o7777, umask: flags.has('-p') || run.as.uid === 0 ? 0 : 0o022 })
         vfs.utimes(path, entry.mtime, run.as)
       } else continue
-      if (owners) vfs.chown(path, findAccount(vfs, entry.user)?.uid ?? entry.uid, findGroup(vfs, entry.group)?.gid ?? entry.gid, run.as, false)
+      if (owners)
+        vfs.chown(path, findAccount(vfs, entry.user)?.uid ?? entry.uid, findGroup(vfs, entry.group)?.gid ?? entry.gid, run.as, false)
     } catch (error) {
       if (!(error instanceof VfsError)) throw error
       return fail(`tar: ${entry.name}: Cannot open: ${error.reason}\ntar: Exiting with failure status due to previous errors`, 2)

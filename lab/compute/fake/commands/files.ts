@@ -14,13 +14,19 @@ export function options(args: readonly string[], valued: readonly string[] = [])
   const words = [...args]
   while (words.length > 0) {
     const word = words.shift() ?? ''
-    if (word === '--') { rest.push(...words); break }
+    if (word === '--') {
+      rest.push(...words)
+      break
+    }
     const [, long = '', value] = /^(--[^=]+)(?:=([\s\S]*))?$/.exec(word) ?? []
     if (long) flags.set(long, value ?? (valued.includes(long) ? (words.shift() ?? '') : ''))
     else if (/^-./.test(word)) {
       for (let at = 1; at < word.length; at++) {
         const flag = `-${word[at]}`
-        if (valued.includes(flag)) { flags.set(flag, word.slice(at + 1) || (words.shift() ?? '')); break }
+        if (valued.includes(flag)) {
+          flags.set(flag, word.slice(at + 1) || (words.shift() ?? ''))
+          break
+        }
         flags.set(flag, '')
       }
     } else rest.push(word)
@@ -38,18 +44,27 @@ function forEach(run: Run, words: readonly string[], prefix: string, work: (path
   let stdout = ''
   let stderr = ''
   for (const word of words) {
-    try { stdout += work(run.path(word), word) ?? '' } catch (error) { stderr += `${run.name}: ${prefix} '${word}': ${message(error)}\n` }
+    try {
+      stdout += work(run.path(word), word) ?? ''
+    } catch (error) {
+      stderr += `${run.name}: ${prefix} '${word}': ${message(error)}\n`
+    }
   }
   return { stdout, stderr, exitCode: stderr ? 1 : 0 }
 }
 
-function userId(run: Run, name: string): number | undefined { return findAccount(run.guest.vfs, name)?.uid ?? (/^\d+$/.test(name) ? Number(name) : undefined) }
-function groupId(run: Run, name: string): number | undefined { return findGroup(run.guest.vfs, name)?.gid ?? (/^\d+$/.test(name) ? Number(name) : undefined) }
+function userId(run: Run, name: string): number | undefined {
+  return findAccount(run.guest.vfs, name)?.uid ?? (/^\d+$/.test(name) ? Number(name) : undefined)
+}
+function groupId(run: Run, name: string): number | undefined {
+  return findGroup(run.guest.vfs, name)?.gid ?? (/^\d+$/.test(name) ? Number(name) : undefined)
+}
 
 function tree(run: Run, path: string, recursive: boolean, work: (path: string, node: Node) => void): void {
   const node = run.guest.vfs.lookup(path, run.as, false)
   work(path, node)
-  if (recursive && node.kind === 'directory') for (const name of [...run.guest.vfs.readdir(path, run.as).entries.keys()]) tree(run, `${path}/${name}`, true, work)
+  if (recursive && node.kind === 'directory')
+    for (const name of [...run.guest.vfs.readdir(path, run.as).entries.keys()]) tree(run, `${path}/${name}`, true, work)
 }
 
 const chown: Program = (args, run) => {
@@ -60,7 +75,11 @@ const chown: Program = (args, run) => {
   const gid = group ? groupId(run, group) : owner.endsWith(':') ? findAccount(run.guest.vfs, user)?.gid : undefined
   if (user && uid === undefined) return fail(`chown: invalid user: '${owner}'`)
   if (group && gid === undefined) return fail(`${run.name}: invalid group: '${owner}'`)
-  return forEach(run, files, 'changing ownership of', (path) => tree(run, path, flags.has('-R') || flags.has('--recursive'), (at, node) => run.guest.vfs.chown(at, uid, gid, run.as, node.kind !== 'link' && !flags.has('-h'))))
+  return forEach(run, files, 'changing ownership of', (path) =>
+    tree(run, path, flags.has('-R') || flags.has('--recursive'), (at, node) =>
+      run.guest.vfs.chown(at, uid, gid, run.as, node.kind !== 'link' && !flags.has('-h')),
+    ),
+  )
 }
 
 function applyMode(text: string, mode: number, folder: boolean): number {
@@ -68,8 +87,23 @@ function applyMode(text: string, mode: number, folder: boolean): number {
   return text.split(',').reduce((now, part) => {
     const [, who = '', operator = '+', letters = ''] = /^([ugoa]*)([-+=])([rwxXst]*)$/.exec(part) ?? []
     let bits = 0
-    for (const letter of letters) bits |= letter === 'r' ? 0o444 : letter === 'w' ? 0o222 : letter === 'x' || (letter === 'X' && (folder || now & 0o111)) ? 0o111 : letter === 's' ? 0o6000 : letter === 't' ? 0o1000 : 0
-    const scope = who === '' || who.includes('a') ? 0o7777 : [...who].reduce((sum, each) => sum | (each === 'u' ? 0o4700 : each === 'g' ? 0o2070 : 0o007), 0)
+    for (const letter of letters)
+      bits |=
+        letter === 'r'
+          ? 0o444
+          : letter === 'w'
+            ? 0o222
+            : letter === 'x' || (letter === 'X' && (folder || now & 0o111))
+              ? 0o111
+              : letter === 's'
+                ? 0o6000
+                : letter === 't'
+                  ? 0o1000
+                  : 0
+    const scope =
+      who === '' || who.includes('a')
+        ? 0o7777
+        : [...who].reduce((sum, each) => sum | (each === 'u' ? 0o4700 : each === 'g' ? 0o2070 : 0o007), 0)
     bits &= scope | (letters.includes('t') ? 0o1000 : 0)
     return operator === '+' ? now | bits : operator === '-' ? now & ~bits : (now & ~(scope & 0o777)) | bits
   }, mode)
@@ -79,11 +113,13 @@ const chmod: Program = (args, run) => {
   const recursive = args.includes('-R') || args.includes('--recursive')
   const [mode = '', ...files] = args.filter((word) => !/^(-R|-v|-f|-c|--recursive|--)$/.test(word))
   if (!/^([0-7]+|([ugoa]*[-+=][rwxXst]*)(,[ugoa]*[-+=][rwxXst]*)*)$/.test(mode)) return fail(`chmod: invalid mode: '${mode}'`)
-  return forEach(run, files, 'cannot access', (path) => tree(run, path, recursive, (at, node) => {
-    if (node.kind === 'link' && at !== path) return
-    const target = run.guest.vfs.lookup(at, run.as)
-    run.guest.vfs.chmod(at, applyMode(mode, target.mode, target.kind === 'directory'), run.as)
-  }))
+  return forEach(run, files, 'cannot access', (path) =>
+    tree(run, path, recursive, (at, node) => {
+      if (node.kind === 'link' && at !== path) return
+      const target = run.guest.vfs.lookup(at, run.as)
+      run.guest.vfs.chmod(at, applyMode(mode, target.mode, target.kind === 'directory'), run.as)
+    }),
+  )
 }
 
 const install: Program = (args, run) => {
@@ -99,7 +135,11 @@ const install: Program = (args, run) => {
     vfs.chmod(path, mode, run.as)
     if (uid !== undefined || gid !== undefined) vfs.chown(path, uid, gid, run.as)
   }
-  if (flags.has('-d') || flags.has('--directory')) return forEach(run, rest, 'cannot create directory', (path) => { vfs.mkdir(path, run.as, { parents: true }); finish(path) })
+  if (flags.has('-d') || flags.has('--directory'))
+    return forEach(run, rest, 'cannot create directory', (path) => {
+      vfs.mkdir(path, run.as, { parents: true })
+      finish(path)
+    })
   const target = run.path(flags.get('-t') ?? flags.get('--target-directory') ?? rest.pop() ?? '')
   const folder = vfs.exists(target) && vfs.lookup(target, run.as).kind === 'directory'
   if (rest.length === 0 || (rest.length > 1 && !folder)) return fail('install: missing destination file operand')
@@ -116,7 +156,8 @@ const install: Program = (args, run) => {
 const mktemp: Program = (args, run) => {
   const { flags, rest } = options(args, ['-p', '--tmpdir', '--suffix'])
   const template = rest[0] ?? 'tmp.XXXXXXXXXX'
-  const name = template.replace(/X{3,}/, (run_) => randomBytes(run_.length).toString('hex').slice(0, run_.length)) + (flags.get('--suffix') ?? '')
+  const name =
+    template.replace(/X{3,}/, (run_) => randomBytes(run_.length).toString('hex').slice(0, run_.length)) + (flags.get('--suffix') ?? '')
   const base = flags.get('-p') ?? flags.get('--tmpdir') ?? (rest[0] === undefined || flags.has('-t') ? (run.env['TMPDIR'] ?? '/tmp') : '')
   const path = run.path(posix.join(base || (flags.has('--tmpdir') ? '/tmp' : ''), name))
   if (flags.has('-d')) run.guest.vfs.mkdir(path, run.as, { mode: 0o700 })
@@ -126,14 +167,36 @@ const mktemp: Program = (args, run) => {
 
 const stat: Program = (args, run) => {
   const { flags, rest } = options(args, ['-c', '--format', '--printf'])
-  if (flags.has('-f')) return forEach(run, rest, 'cannot read file system information for', (path) => `${(flags.get('-c') ?? flags.get('--format') ?? '%T').replaceAll('%T', run.guest.vfs.mountOf(path).filesystem.type.replace('ext4', 'ext2/ext3'))}\n`)
+  if (flags.has('-f'))
+    return forEach(
+      run,
+      rest,
+      'cannot read file system information for',
+      (path) =>
+        `${(flags.get('-c') ?? flags.get('--format') ?? '%T').replaceAll('%T', run.guest.vfs.mountOf(path).filesystem.type.replace('ext4', 'ext2/ext3'))}\n`,
+    )
   const format = flags.get('-c') ?? flags.get('--format') ?? flags.get('--printf') ?? '%n %s %a %U:%G %F'
   return forEach(run, rest, 'cannot statx', (path, word) => {
     const node = run.guest.vfs.lookup(path, run.as, flags.has('-L'))
-    const kind = { file: 'regular file', directory: 'directory', link: 'symbolic link', block: 'block special file', special: 'character special file' }[node.kind]
+    const kind = {
+      file: 'regular file',
+      directory: 'directory',
+      link: 'symbolic link',
+      block: 'block special file',
+      special: 'character special file',
+    }[node.kind]
     const values: Record<string, string> = {
-      n: word, s: String(node.kind === 'file' ? node.data.length : 0), a: node.mode.toString(8), U: accounts(run.guest.vfs).find((each) => each.uid === node.uid)?.name ?? 'UNKNOWN',
-      G: groups(run.guest.vfs).find((each) => each.gid === node.gid)?.name ?? 'UNKNOWN', u: String(node.uid), g: String(node.gid), i: String(node.ino), Y: String(Math.floor(node.mtime / 1000)), F: kind, '%': '%',
+      n: word,
+      s: String(node.kind === 'file' ? node.data.length : 0),
+      a: node.mode.toString(8),
+      U: accounts(run.guest.vfs).find((each) => each.uid === node.uid)?.name ?? 'UNKNOWN',
+      G: groups(run.guest.vfs).find((each) => each.gid === node.gid)?.name ?? 'UNKNOWN',
+      u: String(node.uid),
+      g: String(node.gid),
+      i: String(node.ino),
+      Y: String(Math.floor(node.mtime / 1000)),
+      F: kind,
+      '%': '%',
     }
     return format.replaceAll(/%([a-zA-Z%])/g, (_, letter: string) => values[letter] ?? '?') + (flags.has('--printf') ? '' : '\n')
   })
@@ -142,7 +205,8 @@ const stat: Program = (args, run) => {
 /** Reads or writes whole files; from or to a block device it stands for wiping that device. */
 const dd: Program = (args, run) => {
   const value = (name: string): string | undefined => args.find((word) => word.startsWith(`${name}=`))?.slice(name.length + 1)
-  const size = (text: string): number => Number.parseInt(text, 10) * ({ K: 1024, k: 1024, M: 1 << 20, G: 1 << 30 }[text.replace(/^\d+/, '')[0] ?? ''] ?? 1)
+  const size = (text: string): number =>
+    Number.parseInt(text, 10) * ({ K: 1024, k: 1024, M: 1 << 20, G: 1 << 30 }[text.replace(/^\d+/, '')[0] ?? ''] ?? 1)
   const [source, target] = [value('if'), value('of')]
   const count = value('count') === undefined ? undefined : Number(value('count')) * size(value('bs') ?? '512')
   let data = source === undefined ? Buffer.from(run.stdin, 'latin1') : run.guest.vfs.read(run.path(source), run.as)
@@ -157,24 +221,28 @@ const dd: Program = (args, run) => {
   return fail(`${data.length} bytes copied`, 0)
 }
 
-const checksum = (algorithm: string): Program => (args, run) => {
-  const { flags, rest } = options(args)
-  const sum = (data: Buffer): string => createHash(algorithm).update(data).digest('hex')
-  if (!flags.has('-c') && !flags.has('--check')) {
-    if (rest.length === 0) return ok(`${sum(Buffer.from(run.stdin, 'latin1'))}  -\n`)
-    return forEach(run, rest, '', (path, word) => `${sum(run.guest.vfs.read(path, run.as))}  ${word}\n`)
+const checksum =
+  (algorithm: string): Program =>
+  (args, run) => {
+    const { flags, rest } = options(args)
+    const sum = (data: Buffer): string => createHash(algorithm).update(data).digest('hex')
+    if (!flags.has('-c') && !flags.has('--check')) {
+      if (rest.length === 0) return ok(`${sum(Buffer.from(run.stdin, 'latin1'))}  -\n`)
+      return forEach(run, rest, '', (path, word) => `${sum(run.guest.vfs.read(path, run.as))}  ${word}\n`)
+    }
+    const text = rest.length === 0 || rest[0] === '-' ? run.stdin : run.guest.vfs.readText(run.path(rest[0] ?? ''), run.as)
+    const results = text.split('\n').flatMap((line) => {
+      const [, digest, name] = /^([0-9a-f]+) [ *](.+)$/.exec(line) ?? []
+      if (name === undefined) return []
+      const path = run.path(name)
+      return [{ name, good: run.guest.vfs.exists(path, run.as) && sum(run.guest.vfs.read(path, run.as)) === digest }]
+    })
+    const bad = results.filter((each) => !each.good).length
+    const stdout = results.map((each) => `${each.name}: ${each.good ? 'OK' : 'FAILED'}\n`).join('')
+    return bad > 0 || results.length === 0
+      ? fail(`${run.name}: WARNING: ${bad} computed checksum did NOT match`, 1, flags.has('--status') || flags.has('--quiet') ? '' : stdout)
+      : ok(flags.has('--status') || flags.has('--quiet') ? '' : stdout)
   }
-  const text = rest.length === 0 || rest[0] === '-' ? run.stdin : run.guest.vfs.readText(run.path(rest[0] ?? ''), run.as)
-  const results = text.split('\n').flatMap((line) => {
-    const [, digest, name] = /^([0-9a-f]+) [ *](.+)$/.exec(line) ?? []
-    if (name === undefined) return []
-    const path = run.path(name)
-    return [{ name, good: run.guest.vfs.exists(path, run.as) && sum(run.guest.vfs.read(path, run.as)) === digest }]
-  })
-  const bad = results.filter((each) => !each.good).length
-  const stdout = results.map((each) => `${each.name}: ${each.good ? 'OK' : 'FAILED'}\n`).join('')
-  return bad > 0 || results.length === 0 ? fail(`${run.name}: WARNING: ${bad} computed checksum did NOT match`, 1, flags.has('--status') || flags.has('--quiet') ? '' : stdout) : ok(flags.has('--status') || flags.has('--quiet') ? '' : stdout)
-}
 
 /** just-bash's own command; but files that the user may not read are told from those that are not there. */
 const readChecked: Program = (args, run) => {
@@ -182,18 +250,40 @@ const readChecked: Program = (args, run) => {
     const path = run.path(word)
     if (word.startsWith('-') || !run.guest.vfs.exists(path, run.as)) continue
     const node = run.guest.vfs.lookup(path, run.as)
-    if (node.kind === 'file' && !run.guest.vfs.may(node, 4, run.as)) return fail(`${run.name}: ${word}: Permission denied`, run.name === 'grep' ? 2 : 1)
+    if (node.kind === 'file' && !run.guest.vfs.may(node, 4, run.as))
+      return fail(`${run.name}: ${word}: Permission denied`, run.name === 'grep' ? 2 : 1)
   }
   return run.original(args)
 }
 
 export const filePrograms: Readonly<Record<string, Program>> = {
-  cat: readChecked, head: readChecked, tail: readChecked, wc: readChecked, sort: readChecked, grep: readChecked, cut: readChecked, cp: readChecked,
-  chown, chgrp: chown, chmod, install, mktemp, stat, dd,
-  sha256sum: checksum('sha256'), sha512sum: checksum('sha512'), sha1sum: checksum('sha1'), md5sum: checksum('md5'),
+  cat: readChecked,
+  head: readChecked,
+  tail: readChecked,
+  wc: readChecked,
+  sort: readChecked,
+  grep: readChecked,
+  cut: readChecked,
+  cp: readChecked,
+  chown,
+  chgrp: chown,
+  chmod,
+  install,
+  mktemp,
+  stat,
+  dd,
+  sha256sum: checksum('sha256'),
+  sha512sum: checksum('sha512'),
+  sha1sum: checksum('sha1'),
+  md5sum: checksum('md5'),
   realpath: (args, run) => {
     const { flags, rest } = options(args)
-    return forEach(run, rest, '', (path) => `${flags.has('-m') && !run.guest.vfs.exists(path) ? path : run.guest.vfs.realpath(path, run.as)}\n`)
+    return forEach(
+      run,
+      rest,
+      '',
+      (path) => `${flags.has('-m') && !run.guest.vfs.exists(path) ? path : run.guest.vfs.realpath(path, run.as)}\n`,
+    )
   },
   truncate: (args, run) => {
     const { flags, rest } = options(args, ['-s', '--size'])
@@ -211,11 +301,23 @@ export const filePrograms: Readonly<Record<string, Program>> = {
       if (flags.has('-u')) run.guest.vfs.remove(path, run.as)
     })
   },
-  sync: async (_args, run) => { await run.guest.devices.flush(); return ok() },
-  fstrim: async (_args, run) => { if (run.as.uid !== 0) return fail('fstrim: cannot open /: Permission denied'); await run.guest.devices.flush(); return ok() },
+  sync: async (_args, run) => {
+    await run.guest.devices.flush()
+    return ok()
+  },
+  fstrim: async (_args, run) => {
+    if (run.as.uid !== 0) return fail('fstrim: cannot open /: Permission denied')
+    await run.guest.devices.flush()
+    return ok()
+  },
   mkfifo: (args, run) => forEach(run, args, 'cannot create fifo', (path) => run.guest.vfs.write(path, '', run.as)),
-  df: (_args, run) => ok(`Filesystem 1K-blocks Used Available Use% Mounted on\n${run.guest.vfs.mounts.map((mount) => `${mount.source} 8125880 1500000 6200000 20% ${mount.target}\n`).join('')}`),
-  chattr: () => ok(), setfacl: () => ok(), restorecon: () => ok(),
+  df: (_args, run) =>
+    ok(
+      `Filesystem 1K-blocks Used Available Use% Mounted on\n${run.guest.vfs.mounts.map((mount) => `${mount.source} 8125880 1500000 6200000 20% ${mount.target}\n`).join('')}`,
+    ),
+  chattr: () => ok(),
+  setfacl: () => ok(),
+  restorecon: () => ok(),
   whoami: (_args, run) => ok(`${run.account.name}\n`),
   id: (args, run) => {
     const { flags, rest } = options(args)
@@ -226,18 +328,32 @@ export const filePrograms: Readonly<Record<string, Program>> = {
     if (flags.has('-u')) return ok(`${flags.has('-n') ? account.name : account.uid}\n`)
     if (flags.has('-g')) return ok(`${flags.has('-n') ? primary : account.gid}\n`)
     if (flags.has('-G')) return ok(`${mine.map((group) => (flags.has('-n') ? group.name : group.gid)).join(' ')}\n`)
-    return ok(`uid=${account.uid}(${account.name}) gid=${account.gid}(${primary}) groups=${mine.map((group) => `${group.gid}(${group.name})`).join(',')}\n`)
+    return ok(
+      `uid=${account.uid}(${account.name}) gid=${account.gid}(${primary}) groups=${mine.map((group) => `${group.gid}(${group.name})`).join(',')}\n`,
+    )
   },
   getent: (args, run) => {
     const [database = '', ...keys] = args
     if (database === 'hosts' || database === 'ahosts') {
-      const line = run.guest.vfs.readText('/etc/hosts').split('\n').find((each) => each.split(/\s+/).slice(1).includes(keys[0] ?? ''))
+      const line = run.guest.vfs
+        .readText('/etc/hosts')
+        .split('\n')
+        .find((each) =>
+          each
+            .split(/\s+/)
+            .slice(1)
+            .includes(keys[0] ?? ''),
+        )
       return line === undefined ? fail('', 2) : ok(`${line}\n`)
     }
     const file = `/etc/${database}`
     if (!['passwd', 'group', 'shadow'].includes(database)) return fail(`Unknown database: ${database}`, 1)
-    const all = run.guest.vfs.readText(file, database === 'shadow' ? run.as : ROOT).split('\n').filter(Boolean)
-    const found = keys.length === 0 ? all : keys.flatMap((key) => all.filter((line) => line.split(':')[0] === key || line.split(':')[2] === key))
+    const all = run.guest.vfs
+      .readText(file, database === 'shadow' ? run.as : ROOT)
+      .split('\n')
+      .filter(Boolean)
+    const found =
+      keys.length === 0 ? all : keys.flatMap((key) => all.filter((line) => line.split(':')[0] === key || line.split(':')[2] === key))
     return found.length === 0 ? fail('', 2) : ok(`${found.join('\n')}\n`)
   },
 }

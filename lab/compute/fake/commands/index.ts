@@ -13,5 +13,15 @@ import { systemdPrograms } from './systemd.ts'
 import { userPrograms } from './users.ts'
 
 export const programs: Readonly<Record<string, Program>> = {
-  ...filePrograms, ...archivePrograms, ...processPrograms, ...userPrograms, ...packagePrograms, ...diskPrograms, ...systemdPrograms, ...systemPrograms, ...networkPrograms, ...dockerPrograms, ...cloudInitPrograms,
+  ...filePrograms,
+  ...archivePrograms,
+  ...processPrograms,
+  ...userPrograms,
+  ...packagePrograms,
+  ...diskPrograms,
+  ...systemdPrograms,
+  ...systemPrograms,
+  ...networkPrograms,
+  ...dockerPrograms,
+  ...cloudInitPrograms,
 }

@@ -16,7 +16,14 @@ export function makeSystemUsers(guest: Guest): void {
     const [type = '', name = '', id = '-', ...rest] = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? '')
     const [, home = '/', shell = '/usr/sbin/nologin'] = rest
     const uid = /^\d+/.exec(id)?.[0]
-    if (/^u!?$/.test(type)) addUser(vfs, { name, system: true, home: home === '-' ? '/' : home, shell: shell === '-' ? '/usr/sbin/nologin' : shell, ...(uid !== undefined && { uid: Number(uid) }) })
+    if (/^u!?$/.test(type))
+      addUser(vfs, {
+        name,
+        system: true,
+        home: home === '-' ? '/' : home,
+        shell: shell === '-' ? '/usr/sbin/nologin' : shell,
+        ...(uid !== undefined && { uid: Number(uid) }),
+      })
     if (type === 'g') addGroup(vfs, name, { system: true, ...(uid !== undefined && { gid: Number(uid) }) })
     if (type === 'm') addToGroup(vfs, name, id)
   }
@@ -28,7 +35,9 @@ export function makeTemporaryFiles(guest: Guest): void {
   for (const line of configLines(guest, 'tmpfiles.d')) {
     const [type = '', path = '', mode = '-', user = '-', group = '-'] = line.split(/\s+/)
     if (!/^[dDf]/.test(type)) continue
-    if (type.startsWith('f')) { if (!vfs.exists(path)) vfs.write(path, '') } else vfs.mkdir(path, ROOT, { parents: true })
+    if (type.startsWith('f')) {
+      if (!vfs.exists(path)) vfs.write(path, '')
+    } else vfs.mkdir(path, ROOT, { parents: true })
     if (mode !== '-') vfs.chmod(path, Number.parseInt(mode.replace(/^[~:]/, ''), 8))
     vfs.chown(path, findAccount(vfs, user)?.uid, findGroup(vfs, group)?.gid)
   }
@@ -38,7 +47,17 @@ function configLines(guest: Guest, kind: string): string[] {
   return ['/usr/lib', '/etc', '/run'].flatMap((root) => {
     const folder = `${root}/${kind}`
     if (!guest.vfs.exists(folder)) return []
-    return [...guest.vfs.readdir(folder, ROOT).entries].filter(([name]) => name.endsWith('.conf')).flatMap(([, node]) => (node.kind === 'file' ? node.data.toString().split('\n').map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('#')) : []))
+    return [...guest.vfs.readdir(folder, ROOT).entries]
+      .filter(([name]) => name.endsWith('.conf'))
+      .flatMap(([, node]) =>
+        node.kind === 'file'
+          ? node.data
+              .toString()
+              .split('\n')
+              .map((line) => line.trim())
+              .filter((line) => line !== '' && !line.startsWith('#'))
+          : [],
+      )
   })
 }
 
@@ -50,13 +69,18 @@ const sshKeygen: Program = (args, run) => {
   if (flags.has('-l')) {
     const key = ssh2.utils.parseKey(vfs.readText(vfs.exists(`${file}.pub`) ? `${file}.pub` : file, run.as))
     if (key instanceof Error) return fail(`${file} is not a public key file.`, 255)
-    return ok(`256 SHA256:${createHash('sha256').update(key.getPublicSSH()).digest('base64').replace(/=+$/, '')} ${key.comment || 'no comment'} (${key.type.replace('ssh-', '').toUpperCase()})\n`)
+    return ok(
+      `256 SHA256:${createHash('sha256').update(key.getPublicSSH()).digest('base64').replace(/=+$/, '')} ${key.comment || 'no comment'} (${key.type.replace('ssh-', '').toUpperCase()})\n`,
+    )
   }
   if (flags.has('-y')) {
     const key = ssh2.utils.parseKey(vfs.readText(file, run.as))
-    return key instanceof Error ? fail(`Load key "${file}": error in libcrypto`, 255) : ok(`${key.type} ${key.getPublicSSH().toString('base64')}\n`)
+    return key instanceof Error
+      ? fail(`Load key "${file}": error in libcrypto`, 255)
+      : ok(`${key.type} ${key.getPublicSSH().toString('base64')}\n`)
   }
-  const pair = flags.get('-t') === 'ecdsa' ? ssh2.utils.generateKeyPairSync('ecdsa', { bits: 256 }) : ssh2.utils.generateKeyPairSync('ed25519')
+  const pair =
+    flags.get('-t') === 'ecdsa' ? ssh2.utils.generateKeyPairSync('ecdsa', { bits: 256 }) : ssh2.utils.generateKeyPairSync('ed25519')
   vfs.write(file, pair.private, run.as, { mode: 0o600 })
   vfs.write(`${file}.pub`, `${pair.public.trim()} ${flags.get('-C') ?? ''}\n`, run.as)
   return ok(flags.has('-q') ? '' : `Your identification has been saved in ${file}\n`)
@@ -67,43 +91,96 @@ export const systemPrograms: Readonly<Record<string, Program>> = {
     if (args.includes('-r')) return ok('6.12.48+deb13-cloud-amd64\n')
     if (args.includes('-m')) return ok('x86_64\n')
     if (args.includes('-n')) return ok(`${run.guest.hostname}\n`)
-    return ok(args.includes('-a') ? `Linux ${run.guest.hostname} 6.12.48+deb13-cloud-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.12.48-1 x86_64 GNU/Linux\n` : 'Linux\n')
+    return ok(
+      args.includes('-a')
+        ? `Linux ${run.guest.hostname} 6.12.48+deb13-cloud-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.12.48-1 x86_64 GNU/Linux\n`
+        : 'Linux\n',
+    )
   },
   nproc: (_args, run) => ok(`${run.guest.spec.cores * run.guest.spec.sockets}\n`),
-  uptime: (_args, run) => ok(` up ${Math.floor((Date.now() - run.guest.bootedAt) / 60_000)} min,  1 user,  load average: 0.00, 0.00, 0.00\n`),
-  free: (_args, run) => ok(`               total        used        free\nMem:     ${run.guest.spec.memoryMiB * 1024}      200000      500000\nSwap:              0           0           0\n`),
+  uptime: (_args, run) =>
+    ok(` up ${Math.floor((Date.now() - run.guest.bootedAt) / 60_000)} min,  1 user,  load average: 0.00, 0.00, 0.00\n`),
+  free: (_args, run) =>
+    ok(
+      `               total        used        free\nMem:     ${run.guest.spec.memoryMiB * 1024}      200000      500000\nSwap:              0           0           0\n`,
+    ),
   tty: () => fail('', 1, 'not a tty\n'),
-  ps: () => ok('    PID TTY          TIME CMD\n      1 ?        00:00:00 systemd\n'), pgrep: () => fail(''), pkill: () => fail(''),
+  ps: () => ok('    PID TTY          TIME CMD\n      1 ?        00:00:00 systemd\n'),
+  pgrep: () => fail(''),
+  pkill: () => fail(''),
   setpriv: async (args, run) => {
     const words = [...args]
     let uid: number | undefined
-    while ((words[0] ?? '').startsWith('-')) { const word = words.shift() ?? ''; if (['--reuid', '--regid', '--groups', '--bounding-set', '--inh-caps'].includes(word)) { const value = words.shift(); if (word === '--reuid') uid = findAccount(run.guest.vfs, value ?? '')?.uid ?? Number(value) } }
+    while ((words[0] ?? '').startsWith('-')) {
+      const word = words.shift() ?? ''
+      if (['--reuid', '--regid', '--groups', '--bounding-set', '--inh-caps'].includes(word)) {
+        const value = words.shift()
+        if (word === '--reuid') uid = findAccount(run.guest.vfs, value ?? '')?.uid ?? Number(value)
+      }
+    }
     const account = uid === undefined ? run.account : (findAccount(run.guest.vfs, uid) ?? run.account)
-    return run.exec(words, uid === undefined ? { stdin: run.stdin } : { stdin: run.stdin, account, as: { uid, gid: account.gid, groups: [account.gid] } })
+    return run.exec(
+      words,
+      uid === undefined ? { stdin: run.stdin } : { stdin: run.stdin, account, as: { uid, gid: account.gid, groups: [account.gid] } },
+    )
   },
   sysctl: (args, run) => {
     const set = sysctls.get(run.guest) ?? new Map<string, string>()
     sysctls.set(run.guest, set)
     const { flags, rest } = options(args, ['-p', '--load'])
     if (flags.has('-p') || flags.has('--system')) {
-      for (const folder of ['/usr/lib/sysctl.d', '/etc/sysctl.d']) if (run.guest.vfs.exists(folder)) for (const [, node] of run.guest.vfs.readdir(folder, ROOT).entries) if (node.kind === 'file') for (const [, name = '', value = ''] of node.data.toString().matchAll(/^\s*([\w./-]+)\s*=\s*(.*)$/gm)) set.set(name.replaceAll('/', '.'), value.trim())
+      for (const folder of ['/usr/lib/sysctl.d', '/etc/sysctl.d'])
+        if (run.guest.vfs.exists(folder))
+          for (const [, node] of run.guest.vfs.readdir(folder, ROOT).entries)
+            if (node.kind === 'file')
+              for (const [, name = '', value = ''] of node.data.toString().matchAll(/^\s*([\w./-]+)\s*=\s*(.*)$/gm))
+                set.set(name.replaceAll('/', '.'), value.trim())
       return ok()
     }
     const lines: string[] = []
     for (const word of rest) {
       const [name = '', value] = word.split(/\s*=\s*/)
-      if (value !== undefined) { if (run.as.uid !== 0) return fail(`sysctl: permission denied on key "${name}"`, 255); set.set(name, value) }
+      if (value !== undefined) {
+        if (run.as.uid !== 0) return fail(`sysctl: permission denied on key "${name}"`, 255)
+        set.set(name, value)
+      }
       const now = set.get(name)
       if (now === undefined) return fail(`sysctl: cannot stat /proc/sys/${name.replaceAll('.', '/')}: No such file or directory`, 255)
       lines.push(flags.has('-n') ? now : `${name} = ${now}`)
     }
     return ok(`${lines.join('\n')}\n`)
   },
-  'systemd-sysusers': (_args, run) => { makeSystemUsers(run.guest); return ok() },
-  'systemd-tmpfiles': (_args, run) => { makeTemporaryFiles(run.guest); return ok() },
+  'systemd-sysusers': (_args, run) => {
+    makeSystemUsers(run.guest)
+    return ok()
+  },
+  'systemd-tmpfiles': (_args, run) => {
+    makeTemporaryFiles(run.guest)
+    return ok()
+  },
   'ssh-keygen': sshKeygen,
-  sshd: (args, run) => (args.includes('-t') && ![...run.guest.vfs.readdir('/etc/ssh', ROOT).entries.keys()].some((name) => /^ssh_host_.*_key$/.test(name)) && !run.guest.vfs.exists('/run/golden/ssh/ssh_host_ed25519_key') ? fail('sshd: no hostkeys available -- exiting.') : ok()),
+  sshd: (args, run) =>
+    args.includes('-t') &&
+    ![...run.guest.vfs.readdir('/etc/ssh', ROOT).entries.keys()].some((name) => /^ssh_host_.*_key$/.test(name)) &&
+    !run.guest.vfs.exists('/run/golden/ssh/ssh_host_ed25519_key')
+      ? fail('sshd: no hostkeys available -- exiting.')
+      : ok(),
   nginx: (args) => (args.includes('-v') || args.includes('-V') ? fail('nginx version: nginx/1.26.3', 0) : ok()),
-  apparmor_parser: () => ok(), 'aa-status': () => ok(), crontab: () => ok(), logrotate: () => ok(), cmp: async (args, run) => { const [a = '', b = ''] = args.filter((word) => !word.startsWith('-')); return run.guest.vfs.read(run.path(a), run.as).equals(run.guest.vfs.read(run.path(b), run.as)) ? ok() : fail('', 1, args.includes('-s') ? '' : `${a} ${b} differ: byte 1, line 1\n`) },
-  git: (args, run) => (args[0] === '--version' ? ok('git version 2.47.3\n') : args[0] === 'init' ? (run.guest.vfs.mkdir(`${run.path(args.slice(1).find((word) => !word.startsWith('-')) ?? '.')}/.git`, run.as, { parents: true }), ok()) : fail(`git ${args[0] ?? ''}: not modelled by the fake guest`, 128)),
+  apparmor_parser: () => ok(),
+  'aa-status': () => ok(),
+  crontab: () => ok(),
+  logrotate: () => ok(),
+  cmp: async (args, run) => {
+    const [a = '', b = ''] = args.filter((word) => !word.startsWith('-'))
+    return run.guest.vfs.read(run.path(a), run.as).equals(run.guest.vfs.read(run.path(b), run.as))
+      ? ok()
+      : fail('', 1, args.includes('-s') ? '' : `${a} ${b} differ: byte 1, line 1\n`)
+  },
+  git: (args, run) =>
+    args[0] === '--version'
+      ? ok('git version 2.47.3\n')
+      : args[0] === 'init'
+        ? (run.guest.vfs.mkdir(`${run.path(args.slice(1).find((word) => !word.startsWith('-')) ?? '.')}/.git`, run.as, { parents: true }),
+          ok())
+        : fail(`git ${args[0] ?? ''}: not modelled by the fake guest`, 128),
 }

@@ -20,6 +20,10 @@ export const prepare: Program = ([role], run) => {
   if (role !== 'serena' || !settings) return fail('usage: prepare.js serena|logging')
   folder(`${DATA_FOLDER}/projects`, 1000)
   folder(`${DATA_FOLDER}/serena`, 9903, 0o700)
-  for (const { name } of settings.projects) if (!vfs.exists(`${DATA_FOLDER}/projects/${name}`)) { folder(`${DATA_FOLDER}/projects/${name}`, 1000); folder(`${DATA_FOLDER}/projects/${name}/.git`, 1000) }
+  for (const { name } of settings.projects)
+    if (!vfs.exists(`${DATA_FOLDER}/projects/${name}`)) {
+      folder(`${DATA_FOLDER}/projects/${name}`, 1000)
+      folder(`${DATA_FOLDER}/projects/${name}/.git`, 1000)
+    }
   return ok()
 }

@@ -13,33 +13,56 @@ export interface SlotSeed {
   readonly slot: string
   readonly roles: readonly string[]
   readonly service: string
-  readonly serena?: { readonly transports: readonly string[]; readonly memoryMiB?: number; readonly interface?: string; readonly projects: readonly { readonly name: string }[] }
+  readonly serena?: {
+    readonly transports: readonly string[]
+    readonly memoryMiB?: number
+    readonly interface?: string
+    readonly projects: readonly { readonly name: string }[]
+  }
   readonly logging?: { readonly port: number }
   readonly loki?: { readonly agent?: string }
   readonly ssh?: { readonly projectKeys?: readonly string[]; readonly adminKeys?: readonly string[] }
 }
 
-export interface ImageRecord { readonly fingerprint: string; readonly services: Readonly<Record<string, string>> }
+export interface ImageRecord {
+  readonly fingerprint: string
+  readonly services: Readonly<Record<string, string>>
+}
 
 /** A container that a slot should run. */
-export interface Part { readonly name: string; readonly service: string; readonly unit: 'edge' | 'serena' | 'logging' }
+export interface Part {
+  readonly name: string
+  readonly service: string
+  readonly unit: 'edge' | 'serena' | 'logging'
+}
 
 export type DataDisk = 'absent' | 'blank' | 'foreign' | 'ready' | 'mounted'
 
 export function readSlot(guest: Guest): { seed: SlotSeed; image: ImageRecord } | undefined {
   const { vfs } = guest
   if (!vfs.exists(`${SEED_FOLDER}/seed.json`)) return undefined
-  return { seed: JSON.parse(vfs.readText(`${SEED_FOLDER}/seed.json`)) as SlotSeed, image: JSON.parse(vfs.readText('/etc/golden/image.json')) as ImageRecord }
+  return {
+    seed: JSON.parse(vfs.readText(`${SEED_FOLDER}/seed.json`)) as SlotSeed,
+    image: JSON.parse(vfs.readText('/etc/golden/image.json')) as ImageRecord,
+  }
 }
 
 export function partsOf(seed: SlotSeed): Part[] {
   const serena = seed.roles.includes('serena') ? (seed.serena?.transports ?? []) : []
   return [
     { name: 'nginx_proxy', service: 'nginx', unit: 'edge' },
-    ...(seed.loki ? [seed.loki.agent === 'otelcol' ? { name: 'otelcol', service: 'otelcol', unit: 'edge' } as const : { name: 'promtail', service: 'promtail', unit: 'edge' } as const] : []),
+    ...(seed.loki
+      ? [
+          seed.loki.agent === 'otelcol'
+            ? ({ name: 'otelcol', service: 'otelcol', unit: 'edge' } as const)
+            : ({ name: 'promtail', service: 'promtail', unit: 'edge' } as const),
+        ]
+      : []),
     ...(serena.includes('streamable-http') ? [{ name: 'serena_mcp', service: 'serena', unit: 'serena' } as const] : []),
     ...(serena.includes('sse') ? [{ name: 'serena_mcp_sse', service: 'serena', unit: 'serena' } as const] : []),
-    ...(seed.roles.includes('logging') && seed.logging ? [{ name: 'loki', service: 'loki', unit: 'logging' } as const, { name: 'grafana', service: 'grafana', unit: 'logging' } as const] : []),
+    ...(seed.roles.includes('logging') && seed.logging
+      ? [{ name: 'loki', service: 'loki', unit: 'logging' } as const, { name: 'grafana', service: 'grafana', unit: 'logging' } as const]
+      : []),
   ]
 }
 
@@ -53,7 +76,9 @@ export function dataDisk(guest: Guest): DataDisk {
   if (isMounted(guest)) return 'mounted'
   const { content } = device
   if (content.kind === 'blank') return 'blank'
-  return content.kind === 'filesystem' && content.filesystem.type === 'ext4' && content.filesystem.label === 'golden-data' ? 'ready' : 'foreign'
+  return content.kind === 'filesystem' && content.filesystem.type === 'ext4' && content.filesystem.label === 'golden-data'
+    ? 'ready'
+    : 'foreign'
 }
 
 /** State of a part by its container; one that is ordered to be sick never answers. */

@@ -18,13 +18,19 @@ function round(guest: Guest): void {
 
 export function watch(guest: Guest): ServiceHook {
   let timer: NodeJS.Timeout | undefined
-  const stop = (): void => { clearInterval(timer); timer = undefined }
+  const stop = (): void => {
+    clearInterval(timer)
+    timer = undefined
+  }
   return {
     start() {
       stop()
       // Goes on only as long as this boot does.
       const { bootId } = guest
-      timer = setInterval(() => { if (guest.state !== 'running' || guest.bootId !== bootId) stop(); else round(guest) }, ROUND_MS)
+      timer = setInterval(() => {
+        if (guest.state !== 'running' || guest.bootId !== bootId) stop()
+        else round(guest)
+      }, ROUND_MS)
       timer.unref()
       return undefined
     },
