@@ -89,7 +89,7 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(signal))
   const progress = renderer({
-    isTTY: process.stderr.isTTY === true && process.env['CI'] === undefined,
+    isTTY: process.stderr.isTTY === true && process.env.CI === undefined,
     columns: () => process.stderr.columns,
     write: (text) => {
       process.stderr.write(text)

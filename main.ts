@@ -14,7 +14,7 @@ try {
   const { addStacks } = await import('./stacks/app.ts')
   const folder = siteFolder(process.env)
   const site =
-    existsSync(join(folder, 'site.ts')) || process.env['GOLDEN_SITE'] !== undefined
+    existsSync(join(folder, 'site.ts')) || process.env.GOLDEN_SITE !== undefined
       ? await loadSite(folder)
       : await loadSiteFile(join(import.meta.dirname, 'site.example.ts'))
   const deployment = await readPins(folder)

@@ -4,7 +4,7 @@ import { compileCacheFolder } from './core/compile-cache.ts'
 
 // Each file has a process of its own, and most of its start is compiling.
 const compiled = compileCacheFolder(process.env)
-if (compiled !== undefined) process.env['NODE_COMPILE_CACHE'] ??= compiled
+if (compiled !== undefined) process.env.NODE_COMPILE_CACHE ??= compiled
 
 export default defineConfig({
   // Site folders outside of the clone import the project by its name; settings/load.ts does this outside of tests.

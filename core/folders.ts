@@ -17,9 +17,9 @@ function base(env: NodeJS.ProcessEnv, name: string, below: string): string {
 
 /** HOME, else what the system says of the user. Who has no home at all is told so when something is to be kept there. */
 function home(env: NodeJS.ProcessEnv): string {
-  if (env['HOME']?.startsWith('/')) return env['HOME']
+  if (env.HOME?.startsWith('/')) return env.HOME
   try {
-    const own = env['HOME'] === undefined ? homedir() : userInfo().homedir
+    const own = env.HOME === undefined ? homedir() : userInfo().homedir
     return own.startsWith('/') ? own : '/nonexistent'
   } catch {
     return '/nonexistent'

@@ -36,7 +36,7 @@ export async function checkAccess(checks: Checks, access: OutsideAccess, label: 
   await checks.check(`${label}: plain HTTP is sent to HTTPS with 301`, async () => {
     const answer = await ask(`http://${site.public.host}:${site.public.httpPort}/mcp`)
     expectEqual('status', answer.status, 301)
-    expectEqual('location', answer.headers['location'], url)
+    expectEqual('location', answer.headers.location, url)
   })
   for (const transport of site.serena.transports) {
     await checks.check(

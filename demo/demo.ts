@@ -26,7 +26,7 @@ export const verb: Verb = {
   },
   async run(context) {
     const folder = demoFolder(context.env)
-    if (context.flags['stop'] === true) {
+    if (context.flags.stop === true) {
       const was = await endDemo(folder, context)
       context.result(was ? 'The demo is ended; nothing of it is left.' : 'No demo is running.', { stopped: was })
       return 0
@@ -55,8 +55,8 @@ export async function demo(
 ): Promise<number> {
   const { progress, signal, env } = context
   const began = performance.now()
-  const minutes = Number(context.flags['minutes'] ?? Infinity)
-  if (!(minutes > 0)) throw new Failure('usage', `--minutes is "${String(context.flags['minutes'])}"`, 'Say a number of minutes.')
+  const minutes = Number(context.flags.minutes ?? Infinity)
+  if (!(minutes > 0)) throw new Failure('usage', `--minutes is "${String(context.flags.minutes)}"`, 'Say a number of minutes.')
   if (await running(folder))
     throw new Failure(
       'demo-running',
@@ -88,8 +88,8 @@ export async function demo(
       administrator,
       folder,
       checks,
-      keep: context.flags['keep'] === true,
-      fresh: context.flags['fresh'] === true,
+      keep: context.flags.keep === true,
+      fresh: context.flags.fresh === true,
       leftMs: () => minutes * 60_000 - (performance.now() - began),
       look,
       progress,
@@ -102,7 +102,7 @@ export async function demo(
     administrator?.close()
   }
   // Also one that failed: what it failed at is there to be looked at. Nobody has to look at what they have stopped.
-  const wanted = context.flags['keep'] === true && !signal.aborted
+  const wanted = context.flags.keep === true && !signal.aborted
   const answers = connection !== undefined && (await running(folder))
   const kept = wanted ? await keep(folder, answers ? connection.site : undefined) : undefined
   if (kept !== undefined && answers) lab.unref()

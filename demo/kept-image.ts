@@ -66,7 +66,7 @@ interface Kept {
 /** Keeps the template of a VMID, and no other image. */
 export async function keepImage({ administrator, node }: Place, env: NodeJS.ProcessEnv, key: string, vmid: number): Promise<void> {
   const config = await administrator.get<Record<string, string | number>>(`/nodes/${node}/qemu/${vmid}/config`)
-  const [volume = ''] = String(config['scsi0']).split(',')
+  const [volume = ''] = String(config.scsi0).split(',')
   const { path } = await administrator.get<{ path: string }>(
     `/nodes/${node}/storage/${volume.split(':')[0]}/content/${encodeURIComponent(volume)}`,
   )
@@ -88,7 +88,7 @@ export async function takeImage({ administrator, node, site }: Place, env: NodeJ
   const folder = folderOf(env, key)
   const { vmid, config } = JSON.parse(await readFile(join(folder, 'vm.json'), 'utf8')) as Kept
   const settings = Object.fromEntries(Object.entries(config).filter(([name]) => !own.has(name)))
-  const options = String(config['scsi0'])
+  const options = String(config.scsi0)
     .split(',')
     .slice(1)
     .filter((option) => !option.startsWith('size='))

@@ -36,18 +36,18 @@ export const verb: Verb = {
     'for-replay': 'set up what the recorded answers of a real Proxmox are compared with',
   },
   async run({ flags, env, progress, signal, result }) {
-    const stateDir = resolve(typeof flags['state'] === 'string' ? flags['state'] : labFolder(env))
-    const driver = flags['driver']
+    const stateDir = resolve(typeof flags.state === 'string' ? flags.state : labFolder(env))
+    const driver = flags.driver
     if (driver !== 'qemu' && driver !== 'fake') throw new Failure('usage', `--driver is "${String(driver)}"`, 'Say qemu or fake.')
-    const port = Number(flags['port'] ?? 0)
+    const port = Number(flags.port ?? 0)
     if (!Number.isInteger(port) || port < 0 || port > 65535)
-      throw new Failure('usage', `--port is "${String(flags['port'])}"`, 'Say a port number, 0 for a free one.')
+      throw new Failure('usage', `--port is "${String(flags.port)}"`, 'Say a port number, 0 for a free one.')
     const forReplay = flags['for-replay'] === true
     // Before the images, which may take minutes: until then a killed lab's connection.json would look like a ready one.
     const claim = await asFailure(() => claimFolder(stateDir))
     let images: LabImages | undefined
     try {
-      if (driver === 'qemu' && flags['bare'] !== true && !forReplay) images = await prepareImages(progress, signal)
+      if (driver === 'qemu' && flags.bare !== true && !forReplay) images = await prepareImages(progress, signal)
       signal.throwIfAborted()
     } catch (error) {
       await claim.release()

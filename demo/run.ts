@@ -53,7 +53,7 @@ export interface DemoResult {
 }
 
 export async function runDemo(world: DemoWorld): Promise<DemoResult> {
-  const { connection, administrator, checks, signal } = world
+  const { connection, administrator, checks } = world
   const folder: string = connection.site
   const golden = at(folder, world)
   const site = await loadSite(folder)

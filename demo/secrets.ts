@@ -32,7 +32,7 @@ export async function checkTemplate(
     if (image === undefined) throw new Error('there is no image')
     const { node, storage } = site.proxmox
     const config = await proxmox.get<Record<string, string>>(`/nodes/${node}/qemu/${image.vmid}/config`)
-    const volume = (config['scsi0'] ?? '').split(',')[0] ?? ''
+    const volume = (config.scsi0 ?? '').split(',')[0] ?? ''
     // What is a block device on a node is a file here, and the lab tells which.
     const { path } = await proxmox.get<{ path: string }>(`/nodes/${node}/storage/${storage.disks}/content/${encodeURIComponent(volume)}`)
     return withDisk(path, place.scratch, (disk) => work(disk, image))

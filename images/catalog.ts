@@ -50,7 +50,7 @@ export interface Ignored {
 }
 
 /** The storage of a VM's root disk. */
-export const storageOf = (config: VmConfig): string | undefined => /^([^:,]+):/.exec(String(config['scsi0'] ?? ''))?.[1]
+export const storageOf = (config: VmConfig): string | undefined => /^([^:,]+):/.exec(String(config.scsi0 ?? ''))?.[1]
 
 /** Why clones of this template can't be made where the site has its VMs, for people; undefined: they can. */
 export function elsewhere(

@@ -127,7 +127,7 @@ async function tokenFor(challenge: string, repository: string, ask: Ask, image: 
   if (!/^bearer /i.test(challenge) || realm === undefined || !URL.canParse(realm) || new URL(realm).protocol !== 'https:') throw denied
   const target = new URL(realm)
   if (service !== undefined) target.searchParams.set('service', service)
-  target.searchParams.set('scope', fields['scope'] ?? `repository:${repository}:pull`)
+  target.searchParams.set('scope', fields.scope ?? `repository:${repository}:pull`)
   const answer = await ask(target.href, 'GET', { accept: 'application/json' })
   if (answer.statusCode !== 200) {
     await answer.body.dump()

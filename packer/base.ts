@@ -81,7 +81,7 @@ export async function makeBase(options: BaseOptions): Promise<void> {
               throw error
             },
           ),
-      isDone: (config) => isOurs(config) && config.lock === undefined && config['scsi0'] !== undefined,
+      isDone: (config) => isOurs(config) && config.lock === undefined && config.scsi0 !== undefined,
       signal,
     })
     // From here on little is left to do, and a base that is finished is kept: an abort comes into effect afterwards.
@@ -102,7 +102,7 @@ export async function makeBase(options: BaseOptions): Promise<void> {
     // Proxmox calls the VM a template before it makes a base volume of its disk.
     await carryOut(options, {
       ask: () => proxmox.post<string>(`${vm}/${vmid}/template`),
-      isDone: (seen) => Number(seen.template) === 1 && /[:/]base-\d+-/.test(String(seen['scsi0'])),
+      isDone: (seen) => Number(seen.template) === 1 && /[:/]base-\d+-/.test(String(seen.scsi0)),
     })
     await proxmox.put(`${vm}/${vmid}/config`, { tags: baseTag, description: renderRecord(finished(record)) }, { repeatable: true })
   } catch (error) {
@@ -212,6 +212,6 @@ function wrongChecksum(what: string, cause?: unknown): Failure {
 
 /** Size of the root disk in GiB: `local-lvm:vm-100-disk-0,size=3G`. */
 function gibibytes(config: VmConfig): number {
-  const [, number = '0', unit = 'G'] = /\bsize=([0-9.]+)([KMGT]?)\b/.exec(String(config['scsi0'] ?? '')) ?? []
+  const [, number = '0', unit = 'G'] = /\bsize=([0-9.]+)([KMGT]?)\b/.exec(String(config.scsi0 ?? '')) ?? []
   return Number(number) * ({ K: 1 / 1024 / 1024, M: 1 / 1024, G: 1, T: 1024 }[unit] ?? 1 / 1024 ** 3)
 }

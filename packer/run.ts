@@ -104,7 +104,7 @@ export class Listener {
 
   line(raw: string): void {
     const text = raw.replaceAll(this.#secret, '…')
-    const [time = '', , type = '', ...data] = text.split(',').map(unescape)
+    const [time = '', , type = '', ...data] = text.split(',').map(unescaped)
     if (!/^\d+$/.test(time)) return this.#said(text)
     if (type === 'ui') {
       const [kind = '', message = ''] = data
@@ -130,7 +130,7 @@ export class Listener {
   }
 }
 
-const unescape = (text: string): string => text.replaceAll('%!(PACKER_COMMA)', ',').replaceAll('\\n', '\n').replaceAll('\\r', '')
+const unescaped = (text: string): string => text.replaceAll('%!(PACKER_COMMA)', ',').replaceAll('\\n', '\n').replaceAll('\\r', '')
 
 /** Without colours, and without the name of the only build in front. */
 const plain = (text: string): string =>

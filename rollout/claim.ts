@@ -55,7 +55,7 @@ export async function claimSite<T>(folder: string, what: string, work: (claim: S
 
 /** For a hook: within the run that started it, or, when people run the engine themselves, after whichever run is at it. */
 export async function claimSiteForHook<T>(folder: string, env: NodeJS.ProcessEnv, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
-  return env['GOLDEN_CLAIM'] === claimHeld.GOLDEN_CLAIM ? work() : claimSite(folder, 'hook', work, signal)
+  return env.GOLDEN_CLAIM === claimHeld.GOLDEN_CLAIM ? work() : claimSite(folder, 'hook', work, signal)
 }
 
 function noteOf(left: unknown): Note {

@@ -103,7 +103,7 @@ export function openEngine(options: EngineOptions): Engine {
       // What an initialisation depends on. It takes as long as a plan, and nearly always nothing has changed.
       const { terraform } = JSON.parse(await readFile(join(stackFolder(stack), 'cdk.tf.json'), 'utf8')) as { terraform: unknown }
       const now = createHash('sha256')
-        .update(JSON.stringify([terraform, site.engine, env['TF_CLI_CONFIG_FILE']]))
+        .update(JSON.stringify([terraform, site.engine, env.TF_CLI_CONFIG_FILE]))
         .digest('hex')
       const stamp = join(stackFolder(stack), '.terraform', 'golden-init')
       if ((await readFile(stamp, 'utf8').catch(() => '')) === now) return
@@ -194,7 +194,7 @@ function lockFailure(stack: string, what: string, text: string): Failure | undef
   return new Failure(
     'state-locked',
     `${what}: another run holds the lock of its state:\n${text}`,
-    `Wait for that run to end. If there is certainly none any more: "eval \"$(npx golden env)\"", then force-unlock with that ID in state/cdktf.out/stacks/${stack}.`,
+    `Wait for that run to end. If there is certainly none any more: "eval "$(npx golden env)"", then force-unlock with that ID in state/cdktf.out/stacks/${stack}.`,
   )
 }
 

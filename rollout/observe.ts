@@ -155,17 +155,17 @@ async function lookAt(proxmox: Proxmox, node: string, vmid: number, root: string
     // `current`: what is, not what a restart would make of it.
     const config = await proxmox.get<Record<string, string | number | undefined>>(`${path}/config`, { current: 1 })
     const status = await proxmox.get<{ status: string; lock?: string; ha?: { managed?: number; state?: string } }>(`${path}/status/current`)
-    const lock = config['lock'] ?? status.lock
+    const lock = config.lock ?? status.lock
     const disks = Object.entries(config).flatMap(([key, value]) => diskOf(key, value, root))
     const running = status.status === 'running'
     return {
       there: true,
-      name: String(config['name'] ?? ''),
+      name: String(config.name ?? ''),
       running,
-      protected: Number(config['protection'] ?? 0) === 1,
-      digest: String(config['digest'] ?? ''),
+      protected: Number(config.protection ?? 0) === 1,
+      digest: String(config.digest ?? ''),
       ...(lock === undefined ? {} : { lock: String(lock) }),
-      ...(/:iso\/seed-/.test(String(config['scsi13'] ?? '')) ? { seed: String(config['scsi13']).split(',')[0] as string } : {}),
+      ...(/:iso\/seed-/.test(String(config.scsi13 ?? '')) ? { seed: String(config.scsi13).split(',')[0] as string } : {}),
       ...(status.ha?.managed === 1 && status.ha.state !== 'ignored' ? { managed: true } : {}),
       disks: running
         ? disks

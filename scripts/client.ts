@@ -28,11 +28,11 @@ export const verb: Verb = {
         client === undefined ? 'which client?' : `there are no settings for "${client}"`,
         `Say one of: ${clientNames.join(', ')}.`,
       )
-    const user = site.serena.users.find((entry) => flags['user'] === undefined || entry.name === flags['user'])
+    const user = site.serena.users.find((entry) => flags.user === undefined || entry.name === flags.user)
     if (user === undefined)
       throw new Failure(
         'user-unknown',
-        `serena.users has no "${String(flags['user'])}"`,
+        `serena.users has no "${String(flags.user)}"`,
         `Say one of: ${site.serena.users.map((entry) => entry.name).join(', ')}.`,
       )
     const password = flags['show-password'] === true ? await resolveSecret(user.password, 'serena.users', folder, env) : undefined

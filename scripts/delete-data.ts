@@ -21,7 +21,7 @@ export const verb: Verb = {
         )
       }
       await checkDeleteData({ site, folder, proxmox }, group)
-      const given = flags['confirm']
+      const given = flags.confirm
       if (given === undefined)
         await confirm(
           `This deletes the data of group ${group} for good. Type its name: `,

@@ -18,7 +18,7 @@ export const verb: Verb = {
       await groupsToDestroy(open, only)
       await proxmox.get('/version')
       const what = names.length === 0 ? `all VMs of site ${open.site.name}` : `the VMs of ${names.join(', ')}`
-      if (flags['yes'] !== true)
+      if (flags.yes !== true)
         await confirm(`This removes ${what}; the data disks stay. Type yes: `, 'yes', 'Say --yes to go ahead without a question.')
       const environment = await programEnvironment(open.site.engine, progress, signal)
       const groups = await destroy({ ...open, proxmox, environment, progress, signal }, only)

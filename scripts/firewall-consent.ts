@@ -11,7 +11,7 @@ export async function agreeToFirewall(
   isTTY = process.stdin.isTTY,
 ): Promise<void> {
   const list = lines.map((line) => `  - ${line}`).join('\n')
-  if (flags['yes'] === true || !isTTY) {
+  if (flags.yes === true || !isTTY) {
     // Whoever can't see this can't be asked whether they are sure.
     if (mayLockOut)
       throw new Failure(
@@ -19,7 +19,7 @@ export async function agreeToFirewall(
         `turning the datacenter firewall on may lock you out:\n${list}`,
         'Add the network that you come from to network.admin in site.ts, or run it on a terminal without --yes. Nothing was changed.',
       )
-    if (flags['yes'] === true) return progress.info(`turning the datacenter firewall on, as --yes says:\n${list}`)
+    if (flags.yes === true) return progress.info(`turning the datacenter firewall on, as --yes says:\n${list}`)
     throw new Failure(
       'firewall-not-confirmed',
       `nobody is here to agree to what turning the datacenter firewall on does:\n${list}`,

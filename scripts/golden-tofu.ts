@@ -56,7 +56,7 @@ async function environmentFor(args: readonly string[]): Promise<{ engine: string
 /** `providers lock`, which cdktn calls, looks past the CLI configuration for providers, onto the internet. */
 function withMirror(args: readonly string[], env: NodeJS.ProcessEnv): string[] {
   const [command, what, ...rest] = args
-  const config = env['TF_CLI_CONFIG_FILE']
+  const config = env.TF_CLI_CONFIG_FILE
   return command === 'providers' && what === 'lock' && config !== undefined
     ? [command, what, `-fs-mirror=${join(dirname(config), 'providers')}`, ...rest]
     : [...args]

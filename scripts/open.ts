@@ -39,8 +39,8 @@ export interface Waiting {
 export async function openProxmox(env: NodeJS.ProcessEnv, { progress, signal }: Waiting, hook = false): Promise<OpenProxmox> {
   const { site, folder } = await openSite(env)
   const handed =
-    hook && env['PROXMOX_VE_API_TOKEN']?.startsWith(`${site.proxmox.tokenId}=`)
-      ? env['PROXMOX_VE_API_TOKEN'].slice(site.proxmox.tokenId.length + 1)
+    hook && env.PROXMOX_VE_API_TOKEN?.startsWith(`${site.proxmox.tokenId}=`)
+      ? env.PROXMOX_VE_API_TOKEN.slice(site.proxmox.tokenId.length + 1)
       : undefined
   const secret = handed ?? (await resolveSecret(site.proxmox.token, 'proxmox.token', folder, env))
   const token = { id: site.proxmox.tokenId, secret }

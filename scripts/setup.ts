@@ -43,7 +43,7 @@ export const verb: Verb = {
       }),
       secretMissing,
     }
-    if (context.flags['print'] === true) {
+    if (context.flags.print === true) {
       if (wanted.enableFirewall)
         await agreeToFirewall(firewallQuestion(wanted.management, { enabled: false, rules: [] }, undefined, undefined), context)
       const places = { tokenFile, caFile: resolve(folder, site.proxmox.caFile) }
@@ -185,7 +185,7 @@ async function keepToken(site: Site, folder: string, secret: string): Promise<st
  * @returns who comes with what; a string: a name whose password has to be asked for
  */
 function administrator({ flags, env }: VerbContext): Login | Token | string {
-  const username = typeof flags['admin'] === 'string' ? flags['admin'] : 'root@pam'
+  const username = typeof flags.admin === 'string' ? flags.admin : 'root@pam'
   if (!/^[^@]+@[^@!]+(![^!]+)?$/.test(username))
     throw new Failure(
       'admin-malformed',
@@ -193,12 +193,12 @@ function administrator({ flags, env }: VerbContext): Login | Token | string {
       "It is user@realm, e.g. root@pam, or a token's id in quotes, e.g. 'root@pam!setup'.",
     )
   if (username.includes('!')) {
-    const secret = env['PROXMOX_ADMIN_TOKEN']
+    const secret = env.PROXMOX_ADMIN_TOKEN
     if (!secret)
       throw new Failure('admin-secret-missing', `the secret of ${username} is not given`, 'Set PROXMOX_ADMIN_TOKEN for this one command.')
     return { id: username, secret }
   }
-  const password = env['PROXMOX_ADMIN_PASSWORD']
+  const password = env.PROXMOX_ADMIN_PASSWORD
   if (password) return { username, password }
   if (!process.stdin.isTTY)
     throw new Failure(

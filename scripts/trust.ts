@@ -41,7 +41,7 @@ const pemOf = (chain: readonly X509Certificate[]): string => chain.map((certific
  */
 export async function firstContact(site: Site, folder: string, { flags, progress, signal }: VerbContext): Promise<Trust> {
   const { url } = site.proxmox
-  const given = typeof flags['fingerprint'] === 'string' ? flags['fingerprint'].toUpperCase() : undefined
+  const given = typeof flags.fingerprint === 'string' ? flags.fingerprint.toUpperCase() : undefined
   const file = pinnedCa(site, folder)
   const pem = file === undefined ? undefined : await readFile(file, 'utf8')
   const presented = await progress.step(`look at the certificate of ${url}`, () => look(url, signal))

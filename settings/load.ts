@@ -13,7 +13,7 @@ const project = resolve(import.meta.dirname, '..')
  * @throws Failure `site-folder-unclear` for a GOLDEN_SITE that would be some folder that nobody meant
  */
 export function siteFolder(env: NodeJS.ProcessEnv): string {
-  const given = env['GOLDEN_SITE']
+  const given = env.GOLDEN_SITE
   if (given === undefined) return join(project, 'site')
   const unclear = (why: string, hint: string): Failure => new Failure('site-folder-unclear', `GOLDEN_SITE ${why}`, hint)
   if (given.trim() === '')

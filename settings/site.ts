@@ -7,7 +7,7 @@ import { defaultContainers } from './containers.ts'
 import type { PlaceWanted } from '../proxmox/place.ts'
 import { isOneMachine, isPrivate, parseNetwork } from './address.ts'
 import { gitProblem } from './git-source.ts'
-import { roles, slotNames, templateRange, transports, type Role, type SlotName } from './names.ts'
+import { roles, templateRange, transports, type Role, type SlotName } from './names.ts'
 import { relationProblems, type SiteProblem } from './relations.ts'
 import { sshKeyProblem } from './ssh-key.ts'
 

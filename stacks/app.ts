@@ -1,5 +1,5 @@
 /** All stacks of a site. Pure: what is written comes from the arguments alone. */
-import { App } from 'cdktn'
+import type { App } from 'cdktn'
 import { noDeployment, type Deployment } from '../releases/deployment.ts'
 import { GroupStack, type GroupStackProps } from './group-stack.ts'
 import { groupOrder } from '../releases/order.ts'

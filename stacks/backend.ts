@@ -44,8 +44,8 @@ function configFor(
         Object.entries(config).map(([key, value]) => [key, /^(address|lock_address|unlock_address)$/.test(key) ? below(value) : value]),
       )
     case 's3':
-      return { ...config, key: `${below(config['key'] ?? 'serena-golden')}.tfstate` }
+      return { ...config, key: `${below(config.key ?? 'serena-golden')}.tfstate` }
     case 'pg':
-      return { ...config, schema_name: `${String(config['schema_name'] ?? 'golden')}_${stackName.replaceAll('-', '_')}` }
+      return { ...config, schema_name: `${String(config.schema_name ?? 'golden')}_${stackName.replaceAll('-', '_')}` }
   }
 }

@@ -99,13 +99,13 @@ export async function ensureBindings(): Promise<void> {
 async function generate(folder: string): Promise<void> {
   // Its import asks the engine for its version; it has no use for the answer, and there may be no engine yet.
   const { TERRAFORM_BINARY_NAME: engine } = process.env
-  process.env['TERRAFORM_BINARY_NAME'] = 'true'
+  process.env.TERRAFORM_BINARY_NAME = 'true'
   // And it would tell its makers about that.
-  process.env['CHECKPOINT_DISABLE'] ??= '1'
+  process.env.CHECKPOINT_DISABLE ??= '1'
   const { CodeMaker, TerraformProviderConstraint, TerraformProviderGenerator } = await import('@cdktn/provider-generator')
   const { ConstructsMakerTarget, Language } = await import('@cdktn/commons')
-  if (engine === undefined) delete process.env['TERRAFORM_BINARY_NAME']
-  else process.env['TERRAFORM_BINARY_NAME'] = engine
+  if (engine === undefined) delete process.env.TERRAFORM_BINARY_NAME
+  else process.env.TERRAFORM_BINARY_NAME = engine
   const { schema } = readFilteredSchema()
   const generator = new TerraformProviderGenerator(new CodeMaker(), schema as never, { importExtension: '.ts' })
   generator.generate(ConstructsMakerTarget.from(new TerraformProviderConstraint('bpg/proxmox'), Language.TYPESCRIPT))

@@ -42,7 +42,7 @@ const PROVIDERS = ['registry.terraform.io/bpg/proxmox', 'registry.opentofu.org/b
 export async function prepareEnvironment(options: EnvironmentOptions = {}): Promise<PreparedEnvironment> {
   const cache = options.cacheDir ?? toolCache()
   const name = options.engine ?? 'tofu'
-  const found = name === 'terraform' ? await findTerraform(options.searchPath ?? process.env['PATH'] ?? '', cache) : undefined
+  const found = name === 'terraform' ? await findTerraform(options.searchPath ?? process.env.PATH ?? '', cache) : undefined
   const tools = await ensureTools(['packer', 'packer-plugin-proxmox', 'terraform-provider-proxmox', ...(found ? [] : ['tofu' as const])], {
     ...options,
     cacheDir: cache,
@@ -89,7 +89,7 @@ export async function prepareEnvironment(options: EnvironmentOptions = {}): Prom
  */
 export async function toolEnvironment(options: EnvironmentOptions = {}): Promise<Record<string, string>> {
   const { binDir, variables } = await prepareEnvironment(options)
-  return { ...variables, PATH: `${binDir}:${options.searchPath ?? process.env['PATH'] ?? ''}` }
+  return { ...variables, PATH: `${binDir}:${options.searchPath ?? process.env.PATH ?? ''}` }
 }
 
 /**

@@ -81,7 +81,7 @@ function surroundings(options: ToolOptions): Surroundings {
   const lines = options.log === undefined ? undefined : plainLines(options.log)
   return {
     cache: options.cacheDir ?? toolCache(),
-    path: options.searchPath ?? process.env['PATH'] ?? '',
+    path: options.searchPath ?? process.env.PATH ?? '',
     platform: currentPlatform(),
     report: (event) => {
       options.report?.(event)

@@ -54,7 +54,7 @@ export function readAuthenticator(folder: string, prefix = ''): Authenticator {
 }
 
 if (import.meta.main) {
-  const folder = process.env['CREDENTIALS_DIRECTORY'] ?? ''
+  const folder = process.env.CREDENTIALS_DIRECTORY ?? ''
   // Letting nobody in would look like wrong passwords.
   if (!existsSync(join(folder, 'golden_probe'))) throw new Error(`${folder}: the unit hands nothing over (LoadCredential)`)
   const server = authServer(readAuthenticator(folder, 'golden_'))

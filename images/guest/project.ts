@@ -7,7 +7,7 @@ import { projectSettingsFile } from './serena.ts'
 /** @returns what it prints. @throws Error with git's own words */
 export function git(cwd: string, args: readonly string[], timeoutMs?: number): string {
   const env = {
-    PATH: process.env['PATH'],
+    PATH: process.env.PATH,
     HOME: '/nonexistent',
     GIT_CONFIG_NOSYSTEM: '1',
     GIT_CONFIG_GLOBAL: '/dev/null',

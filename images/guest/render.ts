@@ -138,10 +138,10 @@ export function composeEnvironment(seed: Seed, image: ImageRecord): string {
   }
   Object.assign(values, imageVariables(image.services))
   if (seed.serena) {
-    values['SERENA_MEMORY'] = `${seed.serena.memoryMiB}m`
-    values['SERENA_INTERFACE'] = seed.serena.interface
+    values.SERENA_MEMORY = `${seed.serena.memoryMiB}m`
+    values.SERENA_INTERFACE = seed.serena.interface
   }
-  if (seed.logging) values['GRAFANA_URL'] = `https://${seed.service}:${seed.logging.port}/`
+  if (seed.logging) values.GRAFANA_URL = `https://${seed.service}:${seed.logging.port}/`
   // Quoted so that systemd's and Compose's readers both take the value as it is.
   return Object.entries(values)
     .map(([name, value]) => `${name}="${value}"\n`)

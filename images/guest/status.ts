@@ -99,7 +99,7 @@ export function describe(slot: Slot, seen: Observation): Status {
     problems.push(`${container.name} is ${services[container.name]?.state}${reason === undefined ? '' : ` (${reason})`}`)
   }
   // Where nginx itself does not answer, that is said already.
-  const front = services['nginx_proxy']?.state === 'running' ? (seen.frontProblems ?? []) : []
+  const front = services.nginx_proxy?.state === 'running' ? (seen.frontProblems ?? []) : []
   problems.push(...front)
   return {
     schema: 1,

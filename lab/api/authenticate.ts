@@ -22,7 +22,7 @@ function passwordMatches(hash: string, password: string): boolean {
 
 const unauthorized = (reason: string): ApiError => new ApiError(401, reason, { body: false })
 const now = (): number => Math.floor(Date.now() / 1000)
-const usable = (user: User | undefined): user is User => user !== undefined && user.enable && (user.expire === 0 || user.expire > now())
+const usable = (user: User | undefined): user is User => user?.enable === true && (user.expire === 0 || user.expire > now())
 
 const sign = (state: State, text: string): string => createHmac('sha256', state.access.value.ticketKey).update(text).digest('base64url')
 const same = (a: string, b: string): boolean => a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b))

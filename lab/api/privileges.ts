@@ -40,7 +40,7 @@ const agents = allPrivileges.filter((privilege) => privilege.startsWith('VM.Gues
 
 /** What this version knows: VM.Monitor was for guest agents before 9, where VM.GuestAgent.* and VM.Replicate came. */
 export const privilegesOf = (version: string): readonly string[] =>
-  Number.parseInt(version) >= 9
+  Number.parseInt(version, 10) >= 9
     ? allPrivileges
     : [...allPrivileges.filter((privilege) => !agents.includes(privilege) && privilege !== 'VM.Replicate'), 'VM.Monitor']
 

@@ -256,7 +256,7 @@ function pipSettings(): { env: Record<string, string>; binds: Bind[] } {
   }
   return {
     env: { ...env, PIP_CERT: '/run/ca.crt' },
-    binds: [{ from: process.env['PIP_CERT'] ?? '/etc/ssl/certs/ca-certificates.crt', to: '/run/ca.crt' }],
+    binds: [{ from: process.env.PIP_CERT ?? '/etc/ssl/certs/ca-certificates.crt', to: '/run/ca.crt' }],
   }
 }
 

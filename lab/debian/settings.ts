@@ -26,8 +26,8 @@ export interface BuildOptions {
 
 /** A relative XDG_CACHE_HOME is ignored, as the XDG base directory specification says. */
 export function defaultCacheDir(environment: NodeJS.ProcessEnv = process.env): string {
-  const base = environment['XDG_CACHE_HOME']
-  return join(base?.startsWith('/') ? base : join(environment['HOME'] || homedir(), '.cache'), 'serena-golden')
+  const base = environment.XDG_CACHE_HOME
+  return join(base?.startsWith('/') ? base : join(environment.HOME || homedir(), '.cache'), 'serena-golden')
 }
 
 export interface Mirror {
@@ -40,9 +40,8 @@ export interface Mirror {
  * in `/debian`, else GOLDEN_DEBIAN_SECURITY_MIRROR, else Debian's own.
  */
 export function mirrorOf(mirror: string | undefined, environment: NodeJS.ProcessEnv = process.env): Mirror {
-  const main = (mirror ?? environment['GOLDEN_DEBIAN_MIRROR'] ?? 'http://deb.debian.org/debian').replace(/\/+$/, '')
+  const main = (mirror ?? environment.GOLDEN_DEBIAN_MIRROR ?? 'http://deb.debian.org/debian').replace(/\/+$/, '')
   const security =
-    environment['GOLDEN_DEBIAN_SECURITY_MIRROR'] ??
-    (main.endsWith('/debian') ? `${main}-security` : 'http://deb.debian.org/debian-security')
+    environment.GOLDEN_DEBIAN_SECURITY_MIRROR ?? (main.endsWith('/debian') ? `${main}-security` : 'http://deb.debian.org/debian-security')
   return { main, security: security.replace(/\/+$/, '') }
 }

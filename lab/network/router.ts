@@ -11,7 +11,7 @@ export interface RouterSettings extends RouterForwards {
 export const routerLinks = { lan: 'lan0', outside: 'out0', slirp: 'tap0' } as const
 
 export function compileRouter(layout: Layout, settings: RouterSettings): string {
-  const { lan, outside, slirp } = routerLinks
+  const { lan, slirp } = routerLinks
   const pairs = (['target', 'second'] as const).flatMap((name) =>
     settings[name] === null ? [] : [{ to: settings[name], ...routerPorts[name] }],
   )

@@ -11,7 +11,7 @@ test('line ends stay what they are with core.autocrlf=true, as Git for Windows h
   const folder = mkdtempSync(join(tmpdir(), 'golden-clone-'))
   try {
     const git = (...args: string[]): string =>
-      execFileSync('git', args, { encoding: 'utf8', env: { PATH: process.env['PATH'], HOME: folder } })
+      execFileSync('git', args, { encoding: 'utf8', env: { PATH: process.env.PATH, HOME: folder } })
     git('clone', '--quiet', '--shared', '-c', 'core.autocrlf=true', '-c', `safe.directory=${project}`, project, join(folder, 'clone'))
     const files = git('-C', join(folder, 'clone'), 'ls-files', '-z')
       .split('\0')

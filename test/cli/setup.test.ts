@@ -118,7 +118,7 @@ test('a token file of two lines is named as what is wrong; a byte order mark is 
 
 test('with a wrong node nothing is done', async () => {
   const folder = await siteFolder('third', (site) => {
-    Object.assign(site['proxmox'], { node: 'pvx', tokenId: 'third@pve!golden', pool: 'third', depotPool: 'third-depots' })
+    Object.assign(site.proxmox, { node: 'pvx', tokenId: 'third@pve!golden', pool: 'third', depotPool: 'third-depots' })
   })
   const { document } = await setup(folder, '--fingerprint', await fingerprint())
   expect(document.error).toMatchObject({ code: 'node-missing', hint: expect.stringContaining('pve') })
@@ -127,12 +127,12 @@ test('with a wrong node nothing is done', async () => {
 
 test('the printed script is one, and needs no host that answers', async () => {
   const folder = await siteFolder('printed', (site) => {
-    site['proxmox'].url = 'https://127.0.0.1:9'
+    site.proxmox.url = 'https://127.0.0.1:9'
   })
   const { code, document } = await golden(folder, 'setup', '--print')
   expect(code).toBe(0)
-  expect(spawnSync('sh', ['-n'], { input: String(document['script']) })).toMatchObject({ status: 0 })
-  expect(document['script']).toContain(join(folder, 'secrets/proxmox-token'))
+  expect(spawnSync('sh', ['-n'], { input: String(document.script) })).toMatchObject({ status: 0 })
+  expect(document.script).toContain(join(folder, 'secrets/proxmox-token'))
 }, 60_000)
 
 test('a stop ends it while the host says nothing', async () => {
@@ -141,7 +141,7 @@ test('a stop ends it while the host says nothing', async () => {
   await once(silent, 'listening')
   const connected = once(silent, 'connection')
   const folder = await siteFolder('silent', (site) => {
-    site['proxmox'].url = `https://127.0.0.1:${(silent.address() as AddressInfo).port}`
+    site.proxmox.url = `https://127.0.0.1:${(silent.address() as AddressInfo).port}`
   })
   const { child, ended } = start(folder, 'setup', '--admin', 'admin@pve')
   const [socket] = (await connected) as [import('node:net').Socket]
@@ -166,7 +166,7 @@ test.skipIf(withoutIpv6)(
     servers.push(server)
     await once(server, 'listening')
     const folder = await siteFolder('six', (site) => {
-      site['proxmox'].url = `https://[::1]:${(server.address() as AddressInfo).port}`
+      site.proxmox.url = `https://[::1]:${(server.address() as AddressInfo).port}`
     })
     const { document } = await setup(folder)
     const shown = /([0-9A-F]{2}:){31}[0-9A-F]{2}/.exec(document.error?.hint ?? '')?.[0]
@@ -185,7 +185,7 @@ test('a certificate for another name is refused before anybody is asked, and not
   servers.push(server)
   await once(server, 'listening')
   const folder = await siteFolder('named', (site) => {
-    site['proxmox'].url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`
+    site.proxmox.url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`
   })
   const { document } = await setup(folder, '--fingerprint', new X509Certificate(pair.certificate).fingerprint256)
   expect(document.error).toMatchObject({ code: 'certificate-name', hint: expect.stringContaining('https://pve.lan:') })
@@ -271,14 +271,14 @@ test("of a chain of somebody else's CA its top is pinned; of one without a CA th
   ] as const) {
     const url = await behind({ certificate: presented, key: pair.key })
     const folder = await siteFolder(name, (site) => {
-      Object.assign(site['proxmox'], {
+      Object.assign(site.proxmox, {
         url,
         tokenId: `${name}@pve!golden`,
         pool: name,
         depotPool: `${name}-depots`,
-        storage: { ...site['proxmox'].storage, iso: `${name}-iso`, isoPath: join(work, `${name}-iso`) },
+        storage: { ...site.proxmox.storage, iso: `${name}-iso`, isoPath: join(work, `${name}-iso`) },
       })
-      for (const group of Object.values<any>(site['groups'])) group.depot += name === 'chain' ? 500 : 600
+      for (const group of Object.values<any>(site.groups)) group.depot += name === 'chain' ? 500 : 600
     })
     const ended = await setup(folder, '--fingerprint', new X509Certificate(own).fingerprint256)
     expect(ended, ended.stderr).toMatchObject({ code: 0 })
@@ -307,7 +307,7 @@ test('the datacenter firewall goes on only once what it closes was shown, and by
   expect(await firewall()).toEqual(before)
   const printed = await golden(folder, 'setup', '--print', '--enable-datacenter-firewall')
   expect(printed).toMatchObject({ code: 1, document: { error: { code: 'firewall-not-confirmed' } } })
-  expect((await golden(folder, 'setup', '--print', '--enable-datacenter-firewall', '--yes')).document['script']).toContain(
+  expect((await golden(folder, 'setup', '--print', '--enable-datacenter-firewall', '--yes')).document.script).toContain(
     'pvesh set /cluster/firewall/options --enable 1',
   )
   const agreed = await setup(folder, '--enable-datacenter-firewall', '--yes')

@@ -15,7 +15,7 @@ beforeEach(async () => {
 afterEach(() => rm(work, { recursive: true, force: true }))
 
 const patience = { timeout: 30_000, interval: 50 }
-const env = { PATH: process.env['PATH'] }
+const env = { PATH: process.env.PATH }
 
 interface Running {
   readonly pid: number

@@ -61,16 +61,16 @@ test('"golden lock" asks a registry by the proxy', async () => {
   })
   await once(server.listen(0, '127.0.0.1'), 'listening')
   onTestFinished(() => void server.close())
-  const before = process.env['HTTPS_PROXY']
-  process.env['HTTPS_PROXY'] = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const before = process.env.HTTPS_PROXY
+  process.env.HTTPS_PROXY = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   try {
     await expect(resolveDigest('registry.example.org/serena', 'latest')).rejects.toMatchObject({
       code: 'registry-unreachable',
       hint: expect.stringContaining('HTTPS_PROXY'),
     })
   } finally {
-    if (before === undefined) delete process.env['HTTPS_PROXY']
-    else process.env['HTTPS_PROXY'] = before
+    if (before === undefined) delete process.env.HTTPS_PROXY
+    else process.env.HTTPS_PROXY = before
   }
   expect(asked).toEqual(['registry.example.org:443'])
 })

@@ -9,8 +9,8 @@ import { exampleSite } from '../images/example.ts'
 import { nftAdmits, proxmoxAdmits } from '../releases/packets.ts'
 
 const site = exampleSite((input) => {
-  input['network'].admin = ['192.168.1.8/29']
-  input['groups'].logging = {
+  input.network.admin = ['192.168.1.8/29']
+  input.groups.logging = {
     roles: ['logging'],
     service: '192.168.1.60',
     depot: 9300,

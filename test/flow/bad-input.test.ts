@@ -66,8 +66,8 @@ describe('before the host is prepared', () => {
     'lists every mistake of a site, each with its path',
     async () => {
       const wrong = await site.copy('wrong', (draft) => {
-        draft.groups['serena']!.slots.blue.address = '10.77.1.99'
-        draft.groups['serena']!.slots.green.vmid = draft.groups['serena']!.slots.blue.vmid
+        draft.groups.serena!.slots.blue.address = '10.77.1.99'
+        draft.groups.serena!.slots.green.vmid = draft.groups.serena!.slots.blue.vmid
         draft.image.base.sha256 = 'abc'
         draft.serena.users = []
         Object.assign(draft.proxmox, { nodes: 'pve' })

@@ -202,7 +202,7 @@ async function furnish(folder: string, options: ComputerOptions): Promise<Comput
     start,
     unprivileged: isRoot,
     run: (program, args, more) => start(program, args, more).ended,
-    processes: () => processesWith(`HOME=${env['HOME']}`),
+    processes: () => processesWith(`HOME=${env.HOME}`),
     close: async () => {
       for (const child of running) if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
       await rm(folder, { recursive: true, force: true, maxRetries: 3 })

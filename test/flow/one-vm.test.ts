@@ -39,7 +39,7 @@ it('pins and deploys a site with both roles on one VM; plain cdktn applies the s
   })
   expect(plain.code, plain.stdout + plain.stderr).toBe(0)
   const { groups } = await site.done<SiteStatus>('status')
-  expect(groups['all']).toMatchObject({
+  expect(groups.all).toMatchObject({
     roles: ['serena', 'logging'],
     health: 'healthy',
     serviceAddress: '10.77.0.41',
@@ -49,7 +49,7 @@ it('pins and deploys a site with both roles on one VM; plain cdktn applies the s
     urls: { 'streamable-http': expect.stringContaining('/mcp') },
   })
   // What the image does not have is not offered.
-  expect(groups['all']?.urls).not.toHaveProperty('grafana')
+  expect(groups.all?.urls).not.toHaveProperty('grafana')
   expect(await site.done('deploy')).toMatchObject({ changed: false, groups: [{ group: 'all', slot: 'blue' }] })
   expect(await site.done('destroy', '--yes')).toMatchObject({ groups: [{ group: 'all', outcome: 'destroyed', data: { depot: 9110 } }] })
 }, 240_000)

@@ -95,7 +95,7 @@ describe('the path of a site', () => {
       )
       const config = await place.root.get('/nodes/pve/qemu/7000/config')
       const taken = await site.copy('taken', (draft) => {
-        draft.groups['logging']!.slots.blue.vmid = 7000
+        draft.groups.logging!.slots.blue.vmid = 7000
       })
       // Secrets that are missing would be said first.
       await taken.done('init')
@@ -214,7 +214,7 @@ describe('the path of a site', () => {
     async () => {
       const status = await site.done<SiteStatus>('status')
       expect(status).toMatchObject({ healthy: true, proxmoxFirewall: expect.stringMatching(/off|unknown/) })
-      expect(status.groups['serena']).toMatchObject({
+      expect(status.groups.serena).toMatchObject({
         activeSlot: 'blue',
         image,
         serviceAddress: '10.77.0.21',
@@ -228,7 +228,7 @@ describe('the path of a site', () => {
         dataDisk: { at: 'blue' },
         siteDiffers: false,
       })
-      expect(status.groups['logging']).toMatchObject({
+      expect(status.groups.logging).toMatchObject({
         activeSlot: 'blue',
         health: 'healthy',
         services: { loki: 'running' },

@@ -18,10 +18,10 @@ let loki: StandIn
 let agent: Agent
 
 const patient = { timeout: 20_000, interval: 100 }
-const arrivedAs = (name: string): Arrived[] => loki.arrived.filter(({ labels }) => labels['container_name'] === name)
+const arrivedAs = (name: string): Arrived[] => loki.arrived.filter(({ labels }) => labels.container_name === name)
 /** Loki keeps one of two lines with the same labels, time and text. */
 const kept = (list: readonly Arrived[]): string[] => [
-  ...new Map(list.map((one) => [`${one.labels['container_name']} ${one.time} ${one.line}`, one.line])).values(),
+  ...new Map(list.map((one) => [`${one.labels.container_name} ${one.time} ${one.line}`, one.line])).values(),
 ]
 const expectAll = async (name: string, lines: readonly string[]): Promise<void> => {
   await vi.waitUntil(() => new Set(arrivedAs(name).map(({ line }) => line)).size >= new Set(lines).size, patient).catch(() => {})
@@ -97,7 +97,7 @@ describe.skipIf(!built)('the log agent (needs otelcol in the cache)', () => {
   }, 120_000)
 
   // Volume stands for time: the agent is given the time to read what an hour writes, as it would have.
-  test.skipIf(process.env['GOLDEN_TEST_LONG'] !== '1')(
+  test.skipIf(process.env.GOLDEN_TEST_LONG !== '1')(
     'loses nothing to a day without Loki, with rotations and an agent that is stopped or killed every hour',
     async () => {
       const names = ['serena_mcp', 'nginx_proxy', 'grafana']
@@ -137,7 +137,7 @@ describe.skipIf(!built)('the log agent (needs otelcol in the cache)', () => {
         lines: wanted,
         MB: Math.round(logs.reduce((sum, log) => sum + log.written, 0) / 1e6),
         rotations: logs.reduce((sum, log) => sum + log.rotations, 0),
-        arrived: new Set(loki.arrived.map((one) => `${one.labels['container_name']} ${one.line}`)).size,
+        arrived: new Set(loki.arrived.map((one) => `${one.labels.container_name} ${one.line}`)).size,
         doubles: loki.arrived.length - wanted,
         catchUpSeconds: Math.round((performance.now() - began) / 1000),
         slowestStop: Math.max(...stops),
@@ -187,7 +187,7 @@ describe.skipIf(!built)('the log agent (needs otelcol in the cache)', () => {
     await expectAll('nginx_proxy', ['upstream timed out, request: "POST /messages/?session_id=… HTTP/1.1"'])
     await vi.waitUntil(() => loki.arrived.length >= 3, patient)
     const journal = loki.arrived
-      .filter(({ labels }) => labels['job'] === 'journal')
+      .filter(({ labels }) => labels.job === 'journal')
       .map(({ labels: { unit, identifier, level }, time, line }) => ({ unit, identifier, level, time, line }))
     expect(journal).toEqual([
       { unit: 'ssh.service', identifier: 'sshd', level: 'error', time: '1764331200000001000', line: 'hello' },

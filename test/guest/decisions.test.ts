@@ -167,7 +167,7 @@ describe('status', () => {
   test('is not healthy while a service is silent or the address is elsewhere', () => {
     const starting = describeSlot(slot, { ...good, answering: new Set(names.filter((name) => name !== 'loki')) })
     expect(starting).toMatchObject({ healthy: false, services: { loki: { state: 'starting' } }, problems: ['loki is starting'] })
-    expect(describeSlot(slot, { ...good, restarted: new Set(['loki']), answering: new Set() }).services['loki']).toEqual({
+    expect(describeSlot(slot, { ...good, restarted: new Set(['loki']), answering: new Set() }).services.loki).toEqual({
       state: 'unhealthy',
     })
     expect(describeSlot(slot, { ...good, addresses: [seeds.both.address] })).toMatchObject({

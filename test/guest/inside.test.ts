@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, test } from 'vitest'
 import { guestFiles } from '../../images/stage.ts'
 import type { Seed } from '../../images/contract/seed.ts'
 import { inRoot, rootPath, type Bind, type Root } from '../../lab/debian/root.ts'

@@ -67,7 +67,7 @@ const docker = (name: string, stream: string, text: string, at = Date.now()): st
 /** A record as Docker writes it for a line over 16 KiB: several, of which only the last one ends the line. */
 function cut(record: string): string[] {
   const whole = JSON.parse(record) as { log: string }
-  return (whole.log.match(/[^]{1,16384}/g) ?? []).map((log) => JSON.stringify({ ...whole, log }) + '\n')
+  return (whole.log.match(/[\s\S]{1,16384}/g) ?? []).map((log) => JSON.stringify({ ...whole, log }) + '\n')
 }
 
 const request = (status: number, user: string): string =>
@@ -123,9 +123,9 @@ describe.skipIf(!built)('a log line (needs Loki and the collector in the cache; 
     }
     Object.assign(settings.server, { http_listen_port: promtail })
     for (const client of settings.clients) {
-      client['url'] = `${lokiUrl}/loki/api/v1/push`
-      delete client['basic_auth']
-      delete client['tls_config']
+      client.url = `${lokiUrl}/loki/api/v1/push`
+      delete client.basic_auth
+      delete client.tls_config
     }
     // The journal is this computer's own, and no business of a test.
     settings.scrape_configs = settings.scrape_configs.filter((config) => config.job_name === 'containers')

@@ -125,7 +125,7 @@ echo ready; exec sleep infinity`
   }, 120_000)
 
   // Loki looks at a limit of its rate every 10 s.
-  test.skipIf(process.env['GOLDEN_TEST_LONG'] !== '1')(
+  test.skipIf(process.env.GOLDEN_TEST_LONG !== '1')(
     'takes no lines at its share, which agents try again, and takes them again after',
     async () => {
       writeFileSync(join(folder, 'overrides.yaml'), overridesOf({ retentionHours: 24, takes: false }))

@@ -195,7 +195,7 @@ try {
   if (order.untilIdle === true) {
     const began = performance.now()
     await Promise.all(idle)
-    answers['idle'] = { statuses: [Math.round(performance.now() - began)], headers: {}, body: String(idle.length) }
+    answers.idle = { statuses: [Math.round(performance.now() - began)], headers: {}, body: String(idle.length) }
   }
   const say = (name: string, what: unknown): void => {
     answers[name] = { statuses: [], headers: {}, body: JSON.stringify(what) }

@@ -119,8 +119,8 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
       ],
       { untilIdle: true },
     )
-    expect(Number(answers['idle']?.body)).toBeGreaterThanOrEqual(2)
-    expect(answers['idle']?.statuses[0]).toBeLessThan(4000)
+    expect(Number(answers.idle?.body)).toBeGreaterThanOrEqual(2)
+    expect(answers.idle?.statuses[0]).toBeLessThan(4000)
   })
 
   test('says every refusal of its own as JSON that MCP clients read out', () => {
@@ -246,7 +246,7 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
 
   test('works for everybody else while somebody tries passwords', () => {
     const { answers } = ask(seeds.serena, image, serenaAt, [], { files: { 'htpasswd/serena': strong }, flood: { seconds: 1, rate: 50 } })
-    const { quiet, flooded, good, bad } = JSON.parse(answers['flood']?.body ?? '') as FloodOutcome
+    const { quiet, flooded, good, bad } = JSON.parse(answers.flood?.body ?? '') as FloodOutcome
     expect(new Set(good)).toEqual(new Set([200]))
     const at = (list: number[], share: number): number => list.sort((a, b) => a - b)[Math.floor(list.length * share)] ?? 0
     // With bcrypt in nginx it was some hundred times as long, and seconds: 50 checks of 90 ms wait in one line. A busy
@@ -257,11 +257,11 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
     expect(bad['401']).toBeLessThanOrEqual(tries.burst + 10)
   }, 180_000)
 
-  test.skipIf(process.env['GOLDEN_TEST_LONG'] !== '1')(
+  test.skipIf(process.env.GOLDEN_TEST_LONG !== '1')(
     'leaves what others wait within one and a half times, 50 wrong passwords a second (needs GOLDEN_TEST_LONG=1 and an idle machine)',
     () => {
       const { answers } = ask(seeds.serena, image, serenaAt, [], { files: { 'htpasswd/serena': strong }, flood: { seconds: 30, rate: 50 } })
-      const { quiet, flooded, good } = JSON.parse(answers['flood']?.body ?? '') as FloodOutcome
+      const { quiet, flooded, good } = JSON.parse(answers.flood?.body ?? '') as FloodOutcome
       expect(new Set(good)).toEqual(new Set([200]))
       const p95 = (list: number[]): number => list.sort((a, b) => a - b)[Math.floor(list.length * 0.95)] ?? 0
       console.log(
@@ -279,8 +279,8 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
       { name: 'without', ...https, path: '', raw: `${head}\r\n{` },
       { name: 'wrong', ...https, path: '', raw: `${head}${authorization('me:wrong')}\r\n{` },
     ])
-    expect(answers['without']?.statuses).toEqual([401])
-    expect(answers['wrong']?.statuses).toEqual([401])
+    expect(answers.without?.statuses).toEqual([401])
+    expect(answers.wrong?.statuses).toEqual([401])
   }, 90_000)
 
   test('says 503, and when to come again, while golden-auth is away', () => {
@@ -318,9 +318,9 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
       { name: 'another address', ...https, host: '10.77.0.99', sni: '', path: '/mcp', auth },
       { name: 'another name', ...https, host: 'other.example.org', path: '/mcp', auth },
     ])
-    expect(answers['mcp']?.statuses).toEqual([200])
-    expect(answers['locked']?.statuses).toEqual([401])
-    expect(answers['http']).toMatchObject({ statuses: [301], headers: { location: `https://${address}/mcp` } })
+    expect(answers.mcp?.statuses).toEqual([200])
+    expect(answers.locked?.statuses).toEqual([401])
+    expect(answers.http).toMatchObject({ statuses: [301], headers: { location: `https://${address}/mcp` } })
     expect(answers['another address']?.statuses).toEqual(['ECONNRESET'])
     expect(answers['another name']?.statuses[0]).toMatch(/^E/)
   }, 90_000)
@@ -346,7 +346,7 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
         health: { seed, probe: changes.probe ?? probe },
         ...(changes.noAuth === true ? { noAuth: true } : {}),
       })
-      return JSON.parse(answers['health']?.body ?? '') as Health
+      return JSON.parse(answers.health?.body ?? '') as Health
     }
 
     test('is well where clients get in, and leaves no session behind', async () => {
@@ -445,25 +445,25 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
     const seen = (name: string): { at: string; url: string; headers: Record<string, string> } =>
       JSON.parse(answers[name]?.body ?? '') as ReturnType<typeof seen>
     expect(seen('mcp')).toMatchObject({ at: '172.30.0.11:9121', url: '/mcp' })
-    expect(answers['mcp']?.headers['mcp-session-id']).toBe('s1')
-    expect(answers['mcp']?.headers['strict-transport-security']).toMatch(/max-age=\d{8}/)
+    expect(answers.mcp?.headers['mcp-session-id']).toBe('s1')
+    expect(answers.mcp?.headers['strict-transport-security']).toMatch(/max-age=\d{8}/)
     expect(seen('mcp').headers).not.toHaveProperty('authorization')
     expect(seen('sse').at).toBe('172.30.0.12:9121')
     expect(seen('messages')).toMatchObject({ at: '172.30.0.12:9121', url: '/messages/?session_id=secret2' })
     expect(['EPIPE', 'ECONNRESET', 413]).toContain(status('too large'))
     expect(status('http')).toBe(301)
-    expect(answers['http']?.headers.location).toBe(`https://${host}:8444/mcp?x=1`)
+    expect(answers.http?.headers.location).toBe(`https://${host}:8444/mcp?x=1`)
     expect(status('http stranger')).toBe('ECONNRESET')
     expect(status('https stranger')).toMatch(/^E/)
     expect(status('https stranger in disguise')).toBe('ECONNRESET')
-    expect(answers['flood']?.statuses).toContain(429)
-    expect(answers['flood']?.headers['retry-after']).toBe('2')
-    expect(JSON.parse(answers['flood']?.body ?? '')).toMatchObject({ error: 'too_many_requests' })
+    expect(answers.flood?.statuses).toContain(429)
+    expect(answers.flood?.headers['retry-after']).toBe('2')
+    expect(JSON.parse(answers.flood?.body ?? '')).toMatchObject({ error: 'too_many_requests' })
     const lines = log
       .split('\n')
       .filter((text) => text.startsWith('{'))
       .map((text) => JSON.parse(text) as Record<string, unknown>)
-    expect(lines.find((entry) => entry['path'] === '/mcp' && entry['status'] === 200)).toMatchObject({ user: 'me', method: 'POST', host })
+    expect(lines.find((entry) => entry.path === '/mcp' && entry.status === 200)).toMatchObject({ user: 'me', method: 'POST', host })
     expect(log).not.toMatch(/secret1|secret2|right|bWU6/)
   }, 90_000)
 
@@ -477,12 +477,12 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
         { name: 'sse', ...https, path: '/sse', auth },
       ],
     )
-    expect(answers['mcp']).toMatchObject({ statuses: [503], headers: { 'retry-after': '2' } })
-    expect(answers['sse']?.statuses).toEqual([404])
+    expect(answers.mcp).toMatchObject({ statuses: [503], headers: { 'retry-after': '2' } })
+    expect(answers.sse?.statuses).toEqual([404])
     const stopped = ask(seeds.both, image, [], [{ name: 'mcp', ...https, path: '/mcp', method: 'POST', body: '{}', auth }], {
       silent: ['172.30.0.11'],
     }).answers
-    expect(stopped['mcp']).toMatchObject({ statuses: [503], headers: { 'retry-after': '2' } })
+    expect(stopped.mcp).toMatchObject({ statuses: [503], headers: { 'retry-after': '2' } })
   }, 90_000)
 
   test('offers of Loki the push alone, with a password of its own, and Grafana or the reason why not', () => {
@@ -520,11 +520,11 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
       grafana: 200,
       'loki at the front': 404,
     })
-    expect(answers['push']?.body).not.toContain('authorization')
+    expect(answers.push?.body).not.toContain('authorization')
     expect(answers['mcp here']?.body).toContain('172.30.0.22:3000') // Grafana's own 404, never Serena
     const without = ask(seeds.both, imageWithoutGrafana, upstreams, calls).answers
-    expect(without['grafana']).toMatchObject({ statuses: [503] })
-    expect(without['grafana']?.body).toMatch(/no Grafana/)
-    expect(without['push']?.statuses).toEqual([200])
+    expect(without.grafana).toMatchObject({ statuses: [503] })
+    expect(without.grafana?.body).toMatch(/no Grafana/)
+    expect(without.push?.statuses).toEqual([200])
   }, 90_000)
 })

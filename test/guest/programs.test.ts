@@ -114,11 +114,11 @@ describe.skipIf(noRoot)("in the lab's Debian root (needs root and that root in t
         ...(users[container.service] === undefined ? {} : { user: `${users[container.service]}:${users[container.service]}` }),
         security_opt: ['no-new-privileges:true'],
       })
-      expect(service?.['ports']).toBeUndefined()
-      expect(service?.['mem_limit']).toBeDefined()
-      expect(service?.['pids_limit']).toBeDefined()
+      expect(service?.ports).toBeUndefined()
+      expect(service?.mem_limit).toBeDefined()
+      expect(service?.pids_limit).toBeDefined()
       const address = /(?:172\.30|10\.200)\.0\.\d+/.exec(container.probe)?.[0]
-      if (address !== undefined) expect(JSON.stringify(service?.['networks'])).toContain(`"${address}"`)
+      if (address !== undefined) expect(JSON.stringify(service?.networks)).toContain(`"${address}"`)
     }
   })
 

@@ -36,7 +36,7 @@ let date = ''
 let programs = ''
 function run(folder: string, args: readonly string[]): { status: number; out: string; said: string } {
   const env = {
-    PATH: `${programs}${process.env['PATH']}`,
+    PATH: `${programs}${process.env.PATH}`,
     HOME: place,
     GIT_CONFIG_NOSYSTEM: '1',
     GIT_CONFIG_GLOBAL: '/dev/null',
@@ -431,6 +431,6 @@ test('whatever Serena does, each content of hers is in a file or in a commit aft
             expect(read(name)).toBe(readFileSync(join(mine, name), 'utf8'))
       },
     ),
-    { numRuns: Number(process.env['GOLDEN_TEST_RUNS'] ?? 12) },
+    { numRuns: Number(process.env.GOLDEN_TEST_RUNS ?? 12) },
   )
 })

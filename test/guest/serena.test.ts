@@ -11,7 +11,7 @@ import type { Order, Outcome } from './serena-calls.ts'
 const version = '2.1.0'
 /** Any will do: Serena tells its agents one by its instructions. */
 const session = 'test'
-const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'serena-golden')
+const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'serena-golden')
 
 /** A Python that can run Serena and make environments. */
 function python(): string | undefined {

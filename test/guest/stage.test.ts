@@ -37,7 +37,7 @@ test('tar reads it back, with modes and long names, and the same files give the 
 
 test('holds programs that can be run, and every file that a unit starts', async () => {
   const files = new Map((await guestFiles()).map((entry) => [entry.path, entry]))
-  const text = (path: string): string => (files.get(path)?.content as Buffer).toString()
+  const text = (path: string): string => String(files.get(path)?.content)
   for (const [path, { mode }] of files)
     if (path.startsWith('usr/local/sbin/') || path.startsWith('usr/local/bin/')) expect(mode, path).toBe(0o755)
   expect(files.get('etc/sudoers.d/golden')?.mode).toBe(0o440)

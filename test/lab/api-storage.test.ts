@@ -6,7 +6,7 @@ import { readdir, stat } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { ApiError } from '../../lab/api/errors.ts'
+import type { ApiError } from '../../lab/api/errors.ts'
 import { readMultipart } from '../../lab/api/form.ts'
 import { startRig, type Answer, type Rig } from './api-rig.ts'
 

@@ -143,7 +143,7 @@ export const transcript: readonly Step[] = [
   {
     name: 'agent: which system',
     agent: 'guest-get-osinfo',
-    wanted: (result) => record(result)['id'] === 'debian' && record(result)['version-id'] === '13',
+    wanted: (result) => record(result).id === 'debian' && record(result)['version-id'] === '13',
   },
   {
     name: 'agent: the address',

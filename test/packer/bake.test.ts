@@ -126,7 +126,7 @@ describe('golden bake', () => {
     expect(left.tags).toBe('golden;golden-candidate')
     expect(left).toMatchObject({ template: 1, agent: '1', scsihw: 'virtio-scsi-pci', boot: 'order=scsi0', serial0: 'socket' })
     for (const key of ['ciuser', 'sshkeys', 'ipconfig0', 'ide2', 'ide3', 'scsi30', 'unused0']) expect(left).not.toHaveProperty(key)
-    expect(String(left['scsi0'])).toContain(`size=${test.site.image.build.diskGiB}G`)
+    expect(String(left.scsi0)).toContain(`size=${test.site.image.build.diskGiB}G`)
   })
 
   it(

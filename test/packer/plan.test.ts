@@ -54,7 +54,7 @@ describe('planBake', () => {
 
   it('makes a base of its own when the disk has another size', () => {
     const larger = exampleSite((input) => {
-      input['image'].build.diskGiB = 32
+      input.image.build.diskGiB = 32
     })
     expect(planBake(larger, fingerprint, [baseVm(9000)])).toMatchObject({ kind: 'bake', base: { vmid: undefined } })
   })
@@ -109,7 +109,7 @@ describe('planBake', () => {
 
   it('takes no base of another node, and none of another storage; a base of its own name there is in the way', () => {
     const other = exampleSite((input) => {
-      input['proxmox'].node = 'pve2'
+      input.proxmox.node = 'pve2'
     })
     expect(baseFingerprint(other)).not.toBe(baseFingerprint(site))
     expect(planBake(other, fingerprint, [baseVm(9000)])).toMatchObject({ kind: 'bake', base: { vmid: undefined } })

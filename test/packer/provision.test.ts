@@ -225,7 +225,7 @@ describe('the container images', () => {
         .map((line) => line.split(' ')[1])
         .sort(),
     ).toEqual([...new Set(sources)].sort())
-    expect(files.get('trial-folders')).toContain(`${compose.services['loki']?.user} /srv/golden/loki\n`)
+    expect(files.get('trial-folders')).toContain(`${compose.services.loki?.user} /srv/golden/loki\n`)
   })
 
   it('are only those of the lock', async () => {

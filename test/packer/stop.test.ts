@@ -191,7 +191,7 @@ describe('a bake that is stopped', () => {
           const value = Reflect.get(target, name) as unknown
           if (name !== 'put') return typeof value === 'function' ? value.bind(target) : value
           return async (path: string, form: Record<string, string>) => {
-            if (form['tags']?.includes('golden-candidate')) stop.abort()
+            if (form.tags?.includes('golden-candidate')) stop.abort()
             return target.put(path, form)
           }
         },
@@ -369,7 +369,7 @@ describe('a bake during which the API is away', () => {
         { mode: 0o755 },
       )
       const options = test.bakeOptions({ stage: stageWith('away for good'), signal: stop.signal })
-      const environment = { ...options.environment, PATH: `${test.folder}:${process.env['PATH']}`, BAKE: String(process.pid) }
+      const environment = { ...options.environment, PATH: `${test.folder}:${process.env.PATH}`, BAKE: String(process.pid) }
       await expect(bake({ ...options, environment })).rejects.toMatchObject({ code })
       expect((await readFile(count, 'utf8')).trim().split('\n')).toHaveLength(runs)
       await expectOnly(before)
@@ -489,9 +489,9 @@ describe('a bake from another computer', () => {
           if (name !== 'post') return typeof value === 'function' ? value.bind(target) : value
           return async (path: string, form: Record<string, string | number>) => {
             if (path === '/nodes/pve/qemu')
-              await make(Number(form['vmid']), {
-                name: String(form['name']),
-                description: String(form['description']).replace(/"run": "[0-9a-f]{12}"/, `"run": "${theirs}"`),
+              await make(Number(form.vmid), {
+                name: String(form.name),
+                description: String(form.description).replace(/"run": "[0-9a-f]{12}"/, `"run": "${theirs}"`),
               })
             return target.post(path, form)
           }

@@ -244,7 +244,7 @@ describe.concurrent('an API that is away', () => {
     expect(performance.now() - began).toBeLessThan(4000)
   })
 
-  test('does not count as time that a task or a guest has taken', async ({ expect }) => {
+  test('does not count as time that a task or a guest has taken', async () => {
     let polls = 0
     const there = await host((_request, response) => {
       response.end(JSON.stringify({ data: ++polls < 4 ? { status: 'running' } : { status: 'stopped', exitstatus: 'OK' } }))

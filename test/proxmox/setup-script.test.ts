@@ -82,7 +82,7 @@ function ask(host: Node, path: string, flags: Record<string, string>): unknown {
     case '/storage':
       return Object.entries(host.storages).map(([storage, entry]) => ({ storage, ...entry }))
     case '/cluster/resources':
-      return [...Object.keys(host.vms).map(vm), ...(flags['type'] === 'vm' ? [] : [{ id: 'node/pve', type: 'node', node: 'pve' }])]
+      return [...Object.keys(host.vms).map(vm), ...(flags.type === 'vm' ? [] : [{ id: 'node/pve', type: 'node', node: 'pve' }])]
     case '/pools': {
       const { poolid } = flags
       if (poolid === undefined) return host.pools.map((id) => ({ poolid: id }))
@@ -189,7 +189,7 @@ function act(host: Node, name: string, args: readonly string[]): string {
       break
     case `qm set ${b}`:
       needs(host.vms[b])
-      ;(host.vms[b] as Node['vms'][string]).config['protection'] = flag('protection')
+      ;(host.vms[b] as Node['vms'][string]).config.protection = flag('protection')
       break
     case 'pvesh create /cluster/firewall/ipset':
       once(host.sets[flag('name')])
@@ -295,7 +295,7 @@ test('prepares a bare node, changes nothing more the second time, and makes the 
   expect({ code, output }).toMatchObject({ code: 0 })
   expect(output).toContain('THE CA')
   // What it closes is told, what stays open or is on loopback is not.
-  expect(output).toMatch(/no longer lets in.*\n  tcp 0\.0\.0\.0:2049\nTo undo it: /)
+  expect(output).toMatch(/no longer lets in.*\n {2}tcp 0\.0\.0\.0:2049\nTo undo it: /)
   const first = state()
   expect(first).toMatchObject({
     users: ['root@pam', 'golden@pve'],

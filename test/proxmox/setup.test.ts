@@ -58,9 +58,9 @@ function after(observed: SetupObserved, steps: readonly SetupStep[]): SetupObser
     else if (path.includes('/token/')) state.tokens = method === 'DELETE' ? [] : [path.split('/').at(-1) as string]
     else if (path.startsWith('/access/roles/') && method === 'DELETE')
       state.roles = state.roles.filter((role) => role.roleid !== path.split('/')[3])
-    else if (path === '/access/acl' && form['delete'] === 1)
+    else if (path === '/access/acl' && form.delete === 1)
       state.acl = state.acl.filter(
-        (entry) => !(entry.path === form['path'] && entry.roleid === form['roles'] && [form['users'], form['tokens']].includes(entry.ugid)),
+        (entry) => !(entry.path === form.path && entry.roleid === form.roles && [form.users, form.tokens].includes(entry.ugid)),
       )
     else if (path === '/access/acl')
       for (const ugid of [text('users'), text('tokens')]) state.acl.push({ path: text('path'), roleid: text('roles'), ugid })
@@ -71,7 +71,7 @@ function after(observed: SetupObserved, steps: readonly SetupStep[]): SetupObser
         entry.storage === path.split('/')[2] ? { ...entry, content: text('content') } : entry,
       )
     else if (path === '/nodes/pve/qemu')
-      state.vms.push({ vmid: Number(form['vmid']), type: 'qemu', node: 'pve', name: text('name'), pool: text('pool') })
+      state.vms.push({ vmid: Number(form.vmid), type: 'qemu', node: 'pve', name: text('name'), pool: text('pool') })
     else if (path.endsWith('/config')) state.protectedVms.add(Number(path.split('/')[4]))
     else if (path === '/cluster/firewall/ipset') state.firewall.management = []
     else if (path === '/cluster/firewall/ipset/management')
@@ -131,9 +131,7 @@ test.each<[string, readonly string[], FirewallObserved, string[]]>([
   ],
 ])('of the networks to be let in, %s is added once', (_what, management, firewall, added) => {
   const { steps } = planSetup({ ...wanted, enableFirewall: true, management }, { ...bare, firewall })
-  expect(steps.filter((step) => step.call.path === '/cluster/firewall/ipset/management').map((step) => step.call.form['cidr'])).toEqual(
-    added,
-  )
+  expect(steps.filter((step) => step.call.path === '/cluster/firewall/ipset/management').map((step) => step.call.form.cidr)).toEqual(added)
   expect(steps.some((step) => step.call.path === '/cluster/firewall/ipset')).toBe(false)
 })
 
@@ -495,7 +493,7 @@ function reading(resources: readonly object[], configs: Record<string, object>, 
     },
   } as unknown as Proxmox
 }
-const depotDescription = String(planSetup(wanted, bare).steps.find((step) => step.title.startsWith('make depot'))?.call.form['description'])
+const depotDescription = String(planSetup(wanted, bare).steps.find((step) => step.title.startsWith('make depot'))?.call.form.description)
 
 test('its own depots are known at once, by their configuration: a list of VMs has no names for the first seconds', async () => {
   const listed = { vmid: 9200, type: 'qemu', node: 'pve', pool: 'golden-depots', status: 'unknown' }
@@ -586,7 +584,7 @@ test('a vnet of SDN gets its rights below its own zone', () => {
   const observed: SetupObserved = { ...bare, bridges: ['vmbr0', 'home'], vnets: [{ vnet: 'home', zone: 'simple' }] }
   const paths = (bridge: string): string[] =>
     planSetup({ ...wanted, bridge }, observed).steps.flatMap(({ call: { path, form } }) =>
-      path === '/access/acl' && String(form['roles']).startsWith('GoldenNetwork') ? [String(form['path'])] : [],
+      path === '/access/acl' && String(form.roles).startsWith('GoldenNetwork') ? [String(form.path)] : [],
     )
   expect(paths('home')).toEqual(['/sdn/zones/simple/home'])
   expect(paths('vmbr0')).toEqual(['/sdn/zones/localnetwork/vmbr0'])

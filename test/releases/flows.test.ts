@@ -18,22 +18,22 @@ const logging = {
   slots: { blue: { vmid: 9301, address: '192.168.1.61' }, green: { vmid: 9302, address: '192.168.1.62' } },
 }
 const twoVms = exampleSite((input) => {
-  input['groups'].logging = logging
-  input['network'].admin = ['192.168.1.8/29', '10.9.0.0/16']
-  input['network'].outgoing = [
+  input.groups.logging = logging
+  input.network.admin = ['192.168.1.8/29', '10.9.0.0/16']
+  input.network.outgoing = [
     { to: '140.82.112.0/20', port: 443 },
     { to: '203.0.113.7/32', port: 9418, protocol: 'tcp' },
   ]
 })
 const oneVm = exampleSite((input) => {
-  input['groups'].serena.roles = ['serena', 'logging']
+  input.groups.serena.roles = ['serena', 'logging']
 })
 const withNtp = exampleSite((input) => {
-  input['network'].ntp = ['192.168.1.3']
+  input.network.ntp = ['192.168.1.3']
 })
 const elsewhere = exampleSite((input) => {
-  input['groups'].logging = logging
-  input['network'].containers = '10.200.0.0/22'
+  input.groups.logging = logging
+  input.network.containers = '10.200.0.0/22'
 })
 const sites: Record<string, Site> = { twoVms, oneVm, withNtp, elsewhere }
 

@@ -92,7 +92,7 @@ test('a changed password is a difference that status names, and client says that
   expect(await secretDifferences(t.site, t.folder, 'all', release)).toEqual([])
   expect(await show()).not.toContain('is not the one')
   await withOtherPassword(async () => {
-    expect((await readStatus(t.options())).groups['all']).toMatchObject({
+    expect((await readStatus(t.options())).groups.all).toMatchObject({
       siteDiffers: true,
       differences: [expect.stringMatching(new RegExp(`the password of ${user} .*golden destroy all`))],
     })

@@ -20,11 +20,11 @@ const folder = await mkdtemp(join(tmpdir(), 'seed-'))
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
 const site = exampleSite((input) => {
-  input['serena'].users = [
+  input.serena.users = [
     { name: 'me', password: { kind: 'file', path: 'secrets/users/me' } },
     { name: 'you', password: { kind: 'env', name: 'YOURS' } },
   ]
-  input['groups'].logging = {
+  input.groups.logging = {
     roles: ['logging'],
     service: '192.168.1.60',
     depot: 9300,
@@ -129,7 +129,7 @@ describe('a seed', () => {
 
   test('of a site without logging knows nothing of it', async () => {
     const alone = exampleSite((input) => {
-      input['serena'].users = site.serena.users
+      input.serena.users = site.serena.users
     })
     const files = await filesOf(alone, 'serena')
     expect(files.has(`golden/${seedFiles.lokiPushPassword}`)).toBe(false)

@@ -90,7 +90,7 @@ describe('a site with a VM for each role', () => {
     await role(diskStoragePrivileges.join(','))
     await destroy(t.options())
     expect(await vmids()).toEqual(before)
-    expect((await readPins(t.folder)).groups['logging']?.active).toBeUndefined()
+    expect((await readPins(t.folder)).groups.logging?.active).toBeUndefined()
   })
 
   test('the first deployment: logging first, new disks formatted, everything healthy', async () => {
@@ -150,7 +150,7 @@ describe('a site with a VM for each role', () => {
     ])
     expect(await t.root.get('/nodes/pve/qemu/9011/firewall/options')).toMatchObject({ enable: 1, policy_in: 'DROP', policy_out: 'DROP' })
     expect((await isos()).length).toBe(2)
-    expect((await readPins(t.folder)).groups['serena']).toMatchObject({ dataDisk: 'made', active: 'blue' })
+    expect((await readPins(t.folder)).groups.serena).toMatchObject({ dataDisk: 'made', active: 'blue' })
   })
 
   test('no secret is in pins, plans, state, stacks or what was shown', async () => {
@@ -171,7 +171,7 @@ describe('a site with a VM for each role', () => {
       { outcome: 'unchanged', siteDiffers: false },
     ])
     const site = structuredClone(t.site)
-    site.groups['serena']!.memoryMiB += 512
+    site.groups.serena!.memoryMiB += 512
     site.network.outgoing.push({ to: '140.82.112.0/20', port: 443, protocol: 'tcp' })
     await writeSite(t, site)
     expect(await deploy(t.options({ site }))).toMatchObject([{ outcome: 'unchanged' }, { outcome: 'unchanged', siteDiffers: true }])
@@ -195,7 +195,7 @@ describe('a site with a VM for each role', () => {
 
   test('another build of the provider is as good', async () => {
     const { environment } = t.options()
-    const { config, remove } = await otherProvider(t, environment['TF_CLI_CONFIG_FILE'] ?? '')
+    const { config, remove } = await otherProvider(t, environment.TF_CLI_CONFIG_FILE ?? '')
     expect(await deploy(t.options({ environment: { ...environment, TF_CLI_CONFIG_FILE: config } }))).toMatchObject([
       { outcome: 'unchanged' },
       { outcome: 'unchanged' },
@@ -242,7 +242,7 @@ describe('a site with a VM for each role', () => {
     expect(await vmids()).toEqual([9001, 9010, 9020])
     expect(await place('serena')).toMatchObject({ at: 'depot', disk: { key: 'scsi1' } })
     expect(await isos()).toEqual([])
-    expect((await readPins(t.folder)).groups['serena']).toEqual({ dataDisk: 'made', depot: 9010, slots: {} })
+    expect((await readPins(t.folder)).groups.serena).toEqual({ dataDisk: 'made', depot: 9010, slots: {} })
     expect(t.shown.some((line) => /kept in depot 9010/.test(line))).toBe(true)
     expect(await destroy(t.options())).toMatchObject([{ outcome: 'absent' }, { outcome: 'absent' }])
   })
@@ -268,7 +268,7 @@ describe('a site with a VM for each role', () => {
         CI: '1',
         CHECKPOINT_DISABLE: '1',
         CDKTF_LOG_LEVEL: 'error',
-        PATH: `${join(project, 'node_modules/.bin')}:${t.options().environment['PATH']}`,
+        PATH: `${join(project, 'node_modules/.bin')}:${t.options().environment.PATH}`,
       })
     const before = t.world.calls.length
     await cdktn('destroy', '*', '--auto-approve', '--output', outdir)

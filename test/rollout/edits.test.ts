@@ -27,49 +27,49 @@ const seen: GroupSeen = {
   depot: { ...vm, running: false },
   slots: { blue: { ...vm, disks: [{ key: 'scsi1', volume: 'v', gib: 32 }] }, green: { there: false } },
 }
-const reported = (edit: Edit): string[] => differences(exampleSite(edit), 'serena', deployment.groups['serena'], seen)
+const reported = (edit: Edit): string[] => differences(exampleSite(edit), 'serena', deployment.groups.serena, seen)
 
 test('without an edit there is nothing to report, also when the pins come from the file', () => {
   const parsed = parseDeployment(renderDeployment(deployment))
   expect(parsed).toMatchObject({ ok: true })
-  if (parsed.ok) expect(differences(site, 'serena', parsed.deployment.groups['serena'], seen)).toEqual([])
+  if (parsed.ok) expect(differences(site, 'serena', parsed.deployment.groups.serena, seen)).toEqual([])
 })
 
 test.each<[string, Edit]>([
   [
     'memory',
     (input) => {
-      input['groups'].serena.memoryMiB = 8192
+      input.groups.serena.memoryMiB = 8192
     },
   ],
   [
     'a user more',
     (input) => {
-      input['serena'].users.push({ name: 'you', password: { kind: 'env', name: 'X' } })
+      input.serena.users.push({ name: 'you', password: { kind: 'env', name: 'X' } })
     },
   ],
   [
     "a certificate of one's own",
     (input) => {
-      input['public'].certificate = { chainFile: 'chain.pem', key: { kind: 'file', path: 'key.pem' } }
+      input.public.certificate = { chainFile: 'chain.pem', key: { kind: 'file', path: 'key.pem' } }
     },
   ],
   [
     'the node',
     (input) => {
-      input['proxmox'].node = 'other'
+      input.proxmox.node = 'other'
     },
   ],
   [
     'the pool',
     (input) => {
-      input['proxmox'].pool = 'other'
+      input.proxmox.pool = 'other'
     },
   ],
   [
     'VMIDs',
     (input) => {
-      input['groups'].serena.slots.blue.vmid = 9203
+      input.groups.serena.slots.blue.vmid = 9203
     },
   ],
 ])('%s is reported as something that a new release brings', (_what, edit) => {
@@ -81,14 +81,14 @@ test.each<[string, Edit, RegExp]>([
   [
     'the depot',
     (input) => {
-      input['groups'].serena.depot = 9400
+      input.groups.serena.depot = 9400
     },
     /depot in site\.ts is 9400.*belongs to depot 9200/,
   ],
   [
     'the size of the data disk',
     (input) => {
-      input['groups'].serena.dataGiB = 64
+      input.groups.serena.dataGiB = 64
     },
     /dataGiB in site\.ts is 64.*has 32 GiB/,
   ],
@@ -100,7 +100,7 @@ test.each<[string, Edit, RegExp]>([
 test("where a user's password comes from is no difference, and no digest of it is pinned", () => {
   expect(
     reported((input) => {
-      input['serena'].users[0].password = { kind: 'env', name: 'OTHER' }
+      input.serena.users[0].password = { kind: 'env', name: 'OTHER' }
     }),
   ).toEqual([])
   expect(release.access).toEqual({ users: ['me'] })
@@ -115,7 +115,7 @@ test.each<[string, Edit, string, RegExp]>([
   [
     'another name',
     (input) => {
-      input['name'] = 'casa'
+      input.name = 'casa'
     },
     'site-renamed',
     /name: 'home'/,
@@ -123,7 +123,7 @@ test.each<[string, Edit, string, RegExp]>([
   [
     'a group that is gone',
     (input) => {
-      input['groups'] = { team: { ...input['groups'].serena, depot: 9400 } }
+      input.groups = { team: { ...input.groups.serena, depot: 9400 } }
     },
     'group-unknown',
     /golden destroy serena/,
@@ -131,7 +131,7 @@ test.each<[string, Edit, string, RegExp]>([
   [
     'swapped VMIDs',
     (input) => {
-      const { slots } = input['groups'].serena
+      const { slots } = input.groups.serena
       slots.blue.vmid = 9202
       slots.green.vmid = 9201
     },
@@ -141,8 +141,8 @@ test.each<[string, Edit, string, RegExp]>([
   [
     'another group with a VMID that is in use',
     (input) => {
-      input['groups'].serena.slots.blue.vmid = 9205
-      input['groups'].logging = { ...logging, depot: 9201 }
+      input.groups.serena.slots.blue.vmid = 9205
+      input.groups.logging = { ...logging, depot: 9201 }
     },
     'vmid-pinned',
     /another VMID/,
@@ -150,8 +150,8 @@ test.each<[string, Edit, string, RegExp]>([
   [
     'another group with an address that is in use',
     (input) => {
-      input['groups'].serena.service = '192.168.1.70'
-      input['groups'].logging = { ...logging, service: '192.168.1.50' }
+      input.groups.serena.service = '192.168.1.70'
+      input.groups.logging = { ...logging, service: '192.168.1.50' }
     },
     'address-pinned',
     /another address/,
@@ -183,7 +183,7 @@ test("a data disk on another storage than the site's stays there, and that is sa
 test('a changed node is named with what has to go there', () => {
   expect(
     reported((input) => {
-      input['proxmox'].node = 'pve2'
+      input.proxmox.node = 'pve2'
     }),
   ).toEqual([expect.stringMatching(/proxmox\.node is pve2.*qm migrate 9200 pve2" on node pve/)])
 })

@@ -70,7 +70,7 @@ test('stopped while destroying, destroy goes on from there', async () => {
   await t.stopAt(/shut the VM down/, destroy)
   await t.stopAt(/vm\.blue: Destroying/, destroy)
   expect(await destroy(t.options())).toMatchObject([{ data: { depot: 9010 } }])
-  expect((await readPins(t.folder)).groups['all']).toEqual({ dataDisk: 'made', depot: 9010, slots: {} })
+  expect((await readPins(t.folder)).groups.all).toEqual({ dataDisk: 'made', depot: 9010, slots: {} })
 })
 
 test('deleting data that was stopped goes on by the same verb, and every other one says so', async () => {
@@ -95,7 +95,7 @@ test('stopped while the data disk is being made, it waits for that, and the next
   t.lab.faults.clear(fault)
   expect(await t.made()).toEqual(nothing)
   expect(await t.place()).toMatchObject({ at: 'depot' })
-  expect((await readPins(t.folder)).groups['all']).toMatchObject({ dataDisk: 'new' })
+  expect((await readPins(t.folder)).groups.all).toMatchObject({ dataDisk: 'new' })
   expect(await deploy(t.options())).toMatchObject([{ outcome: 'deployed' }])
   expect((await readStatus(t.options())).healthy).toBe(true)
   await destroy(t.options())

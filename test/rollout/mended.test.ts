@@ -74,10 +74,10 @@ test('a slot whose VMID somebody else has got by now: that VM is left alone, the
     message: expect.stringContaining('mail'),
     hint: expect.stringContaining('golden destroy all'),
   })
-  expect((await readStatus(t.options())).groups['all']).toMatchObject({ health: 'absent', problems: [expect.stringContaining('mail')] })
+  expect((await readStatus(t.options())).groups.all).toMatchObject({ health: 'absent', problems: [expect.stringContaining('mail')] })
   expect(await destroy(t.options())).toMatchObject([{ outcome: 'destroyed', dataDisk: 'kept', data: { depot: 9010 } }])
   expect(await t.root.get('/nodes/pve/qemu/9011/config')).toEqual(config)
-  expect((await readPins(t.folder)).groups['all']).toEqual({ dataDisk: 'made', depot: 9010, slots: {} })
+  expect((await readPins(t.folder)).groups.all).toEqual({ dataDisk: 'made', depot: 9010, slots: {} })
   expect(await t.made()).toMatchObject({ seeds: [] })
   await t.root.task(await t.root.del<string>('/nodes/pve/qemu/9011'))
   expect(await deploy(t.options())).toMatchObject([{ outcome: 'deployed' }])
@@ -87,7 +87,7 @@ test("a VM that was given another name and still has the data is not taken for s
   await t.root.put('/nodes/pve/qemu/9011/config', { name: 'mine' })
   await expect(destroy(t.options())).rejects.toMatchObject({ code: 'vmid-taken', hint: expect.stringContaining('give it its name') })
   await expect(deploy(t.options())).rejects.toMatchObject({ code: 'vmid-taken' })
-  expect((await readPins(t.folder)).groups['all']).toMatchObject({ active: 'blue' })
+  expect((await readPins(t.folder)).groups.all).toMatchObject({ active: 'blue' })
   await t.root.put('/nodes/pve/qemu/9011/config', { name: 'home-all-blue' })
   expect((await readStatus(t.options())).healthy).toBe(true)
 })
@@ -96,7 +96,7 @@ test('a group that site.ts has lost is shown, and deploy refuses before it does 
   const site = structuredClone(t.site)
   site.groups = {
     other: {
-      ...site.groups['all']!,
+      ...site.groups.all!,
       depot: 9110,
       slots: { blue: { vmid: 9111, address: '10.77.0.122' }, green: { vmid: 9112, address: '10.77.0.123' } },
     },

@@ -149,7 +149,7 @@ test('destroy says so of every group before it stops one, and status beforehand'
     groups: { all: { warnings: [expect.stringContaining('qm delsnapshot 9011 kept')] } },
   })
   await task(t.root.del(`${slot}/snapshot/kept`))
-  expect((await readStatus(t.options())).groups['all']).toMatchObject({ warnings: [] })
+  expect((await readStatus(t.options())).groups.all).toMatchObject({ warnings: [] })
   await updatePins(t.folder, 'all', () => undefined)
 })
 
@@ -186,7 +186,7 @@ test('a depot whose disk a snapshot holds: deploy makes nothing, delete-data del
     code: 'disk-in-snapshot',
     hint: expect.stringContaining('qm delsnapshot 9010 mine'),
   })
-  expect((await readPins(t.folder)).groups['all']?.slots).toEqual({})
+  expect((await readPins(t.folder)).groups.all?.slots).toEqual({})
   await expect(deleteData(t.options(), 'all')).rejects.toMatchObject({
     code: 'disk-in-snapshot',
     hint: expect.stringContaining('Nothing was deleted'),

@@ -47,7 +47,7 @@ export async function startOneVm(): Promise<OneVm> {
       return {
         vms,
         seeds: await t.proxmox.get(`/nodes/${node}/storage/${storage.iso}/content`, { content: 'iso' }),
-        releases: (await readPins(t.folder)).groups['all']?.slots ?? {},
+        releases: (await readPins(t.folder)).groups.all?.slots ?? {},
         state: (await readdir(join(t.folder, 'state'))).filter((name) => name === 'deploy.json'),
       }
     },

@@ -98,7 +98,7 @@ test('a slot that was protected when a slow run looked, and is deleted meanwhile
     () => 'activated',
     (error: Error & { code: string }) => error.code,
   )
-  await vi.waitUntil(async () => Number((await configOf(9011))['protection'] ?? 0) === 1, { timeout: 30_000, interval: 5 })
+  await vi.waitUntil(async () => Number((await configOf(9011)).protection ?? 0) === 1, { timeout: 30_000, interval: 5 })
   // While the next look of the slow run is on its way back to it.
   await delay(1000)
   await release({ proxmox, places, progress, signal }, 'blue')
@@ -200,7 +200,7 @@ interface Lane {
 
 /** A group of its own, so that many of these can go on in one lab. */
 async function makeLane(number: number): Promise<Lane> {
-  const own = t.site.groups['all']!
+  const own = t.site.groups.all!
   const first = 20_000 + number * 10
   const group = `lane${number}`
   const site: Site = {
@@ -279,7 +279,7 @@ async function play(number: number, { start, verbs, turns: order }: Scenario): P
   const vmids = [places.depot.vmid, places.slots.blue.vmid]
   const storage = join(dirname(t.lab.connectionFile), 'storage', t.site.proxmox.storage.disks, 'images')
   const fileOf = (volume: string): string => join(storage, /vm-(\d+)-/.exec(volume)?.[1] ?? '', volume.split(/[:/]/).at(-1) as string)
-  const inode = statSync(fileOf(String((await configOf(places.depot.vmid))['scsi1']).split(',')[0] as string)).ino
+  const inode = statSync(fileOf(String((await configOf(places.depot.vmid)).scsi1).split(',')[0] as string)).ino
   t.world.disks.set(inode, { formattedBy: 'an earlier release', mountedBy: [] })
   if (start !== 'no VM') await makeSlot(t.proxmox, lane.rel)
   if (start === 'owned') await run('deploy', lane, t.proxmox, '')
@@ -304,7 +304,7 @@ async function play(number: number, { start, verbs, turns: order }: Scenario): P
           vmid: vmids[index],
           key,
           isData: (statSync(file, { throwIfNoEntry: false })?.ino ?? 0) === inode,
-          guarded: Number(config['protection'] ?? 0) === 1 || config['name'] === places.throwAway,
+          guarded: Number(config.protection ?? 0) === 1 || config.name === places.throwAway,
         },
       ]
     }),
@@ -367,8 +367,8 @@ test('a throw-away VM that was replaced in the same way costs the other VM nothi
 })
 
 test('whatever two runs are at, and however slow their lines are, the data survives them, in one place and protected there', async () => {
-  const seed = Number(process.env['RACE_SEED'] ?? 20261128)
-  const scenarios = fc.sample(scenario, { numRuns: Number(process.env['RACE_RUNS'] ?? 16), seed })
+  const seed = Number(process.env.RACE_SEED ?? 20261128)
+  const scenarios = fc.sample(scenario, { numRuns: Number(process.env.RACE_RUNS ?? 16), seed })
   const wrong: string[] = []
   const lanes = Array.from({ length: 8 }, async (_, lane) => {
     for (let number = lane; number < scenarios.length; number += 8) {

@@ -120,11 +120,11 @@ class SlotMachine implements Machine {
         ]
       case 'guest-exec': {
         const pid = 1000 + this.#results.size
-        this.#results.set(pid, await this.#run(String(args['path']), (args['arg'] as string[] | undefined) ?? []))
+        this.#results.set(pid, await this.#run(String(args.path), (args.arg as string[] | undefined) ?? []))
         return { pid }
       }
       case 'guest-exec-status':
-        return this.#results.get(Number(args['pid']))
+        return this.#results.get(Number(args.pid))
       default:
         throw new AgentError('CommandNotFound', `The command ${command} has not been found`)
     }

@@ -12,7 +12,7 @@ beforeAll(async () => {
   t = await startRolloutLab()
   // A depot with data, and a VM of the site that somebody with the token does what they like with.
   await t.root.put(`${node}/qemu/9010/config`, { scsi1: `${t.site.proxmox.storage.disks}:1` })
-  volume = String((await configOf(9010))['scsi1']).split(',')[0] ?? ''
+  volume = String((await configOf(9010)).scsi1).split(',')[0] ?? ''
   await t.proxmox.task(
     await t.proxmox.post<string>(`${node}/qemu`, { vmid: 9011, name: 'home-serena-blue', pool: t.site.proxmox.pool, memory: 64 }),
   )
@@ -53,7 +53,7 @@ test("the disk of a VM that is not the site's stays out of reach, Datastore.Audi
   await t.root.task(
     await t.root.post<string>(`${node}/qemu`, { vmid: 7000, name: 'mail', memory: 64, scsi0: `${t.site.proxmox.storage.disks}:1` }),
   )
-  const foreign = String((await configOf(7000))['scsi0']).split(',')[0] ?? ''
+  const foreign = String((await configOf(7000)).scsi0).split(',')[0] ?? ''
   await expect(t.proxmox.put(`${node}/qemu/9011/config`, { scsi1: foreign })).rejects.toMatchObject({ status: 403 })
   await expect(
     t.proxmox.get(`${node}/storage/${t.site.proxmox.storage.disks}/content/${encodeURIComponent(foreign)}`),
@@ -63,7 +63,7 @@ test("the disk of a VM that is not the site's stays out of reach, Datastore.Audi
 // What docs/security.md says of a stolen token.
 test('the same data disk can be destroyed by way of a VM of the pool, as delete-data does', async () => {
   await done(t.proxmox.post(`${node}/qemu/9010/move_disk`, { disk: 'scsi1', 'target-vmid': 9011, 'target-disk': 'unused0' }))
-  await markDoomed(t.proxmox, 'pve', 9011, String((await configOf(9011))['digest']))
+  await markDoomed(t.proxmox, 'pve', 9011, String((await configOf(9011)).digest))
   await done(t.proxmox.del(`${node}/qemu/9011`))
   expect((await volumes()).filter((one) => !/vm-7000/.test(one))).toEqual([])
 })

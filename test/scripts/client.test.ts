@@ -5,7 +5,7 @@ import { exampleSite } from '../images/example.ts'
 
 test('tells people in the LAN how to get in where the public name leads nowhere', () => {
   const site = exampleSite(() => {})
-  const { service } = site.groups['serena']!
+  const { service } = site.groups.serena!
   expect(lanNotes(site)).toEqual([expect.stringContaining(`put ${service} in the place of ${site.public.host}.`)])
   const own = { ...site, public: { ...site.public, certificate: { chainFile: 'x.pem', key: { kind: 'file' as const, path: 'x.key' } } } }
   expect(lanNotes(own)).toEqual([expect.stringContaining(`lead ${site.public.host} to ${service}`)])

@@ -78,7 +78,7 @@ test('before anything runs, another public name gives a new CA and certificates 
   )
   expect(readFileSync(secret('ca-before.pem'), 'utf8')).toBe(before)
   expect(verifies(secret('tls/public.pem'), secret('ca.pem'), 'code.example.net')).toBe(true)
-  expect(verifies(secret('tls/logging.pem'), secret('ca.pem'), site.groups['logging']!.service)).toBe(true)
+  expect(verifies(secret('tls/logging.pem'), secret('ca.pem'), site.groups.logging!.service)).toBe(true)
 })
 
 test('once VMs run, a new CA has to be asked for; nothing is changed until then', async () => {

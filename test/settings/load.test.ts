@@ -35,7 +35,7 @@ test('what does not parse is told with its line', async () => {
   const { status, stderr } = spawnSync(
     process.execPath,
     ['--disable-warning=ExperimentalWarning', resolve(import.meta.dirname, '../../golden.ts'), 'status'],
-    { env: { PATH: process.env['PATH'], GOLDEN_SITE: folder }, encoding: 'utf8' },
+    { env: { PATH: process.env.PATH, GOLDEN_SITE: folder }, encoding: 'utf8' },
   )
   expect({ status, stderr }).toEqual({
     status: 1,

@@ -117,7 +117,7 @@ func main() {
 
 /** Where the tools were built, Go has compiled its own library in the same way; elsewhere that takes minutes. */
 const hasGo =
-  existsSync(join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'serena-golden', 'tools', 'packer')) &&
+  existsSync(join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'serena-golden', 'tools', 'packer')) &&
   spawnSync('go', ['version']).status === 0
 
 describe.each([

@@ -189,7 +189,7 @@ describe('what would break HTTPS is refused', () => {
     ['letters that are none of it', chain.replace(/\n.{20}/, '\n!!!!!!!!!!!!!!!!!!!!'), key, ['chain'], /no certificate/],
     ['a key for a certificate', key, key, ['chain'], /no certificate/],
     ['nothing', '\n', '', ['chain', 'key'], /is empty/],
-    ['all at once', read('mail.pem'), read('locked.key'), ['chain', 'key'], /not for public\.host[^]*pass phrase/],
+    ['all at once', read('mail.pem'), read('locked.key'), ['chain', 'key'], /not for public\.host[\s\S]*pass phrase/],
   ])('%s', (_what, certificate, privateKey, paths, message) => {
     const { paths: found, said, pair } = check(certificate, privateKey)
     expect({ found, said }).toEqual({ found: paths, said: expect.stringMatching(message) })

@@ -101,12 +101,12 @@ test('a file that other programs read as it is has no byte order mark', () => {
 
 describe('what is handed in beside the site file', () => {
   const site = exampleSite((input) => {
-    input['serena'].users = [
+    input.serena.users = [
       { name: 'me', password: { kind: 'file', path: 'bad' } },
       { name: 'you', password: { kind: 'env', name: 'ABSENT' } },
       { name: 'they', password: { kind: 'command', command: ['false'] } },
     ]
-    input['public'].certificate = { chainFile: 'chain.pem', key: { kind: 'file', path: 'key.pem' } }
+    input.public.certificate = { chainFile: 'chain.pem', key: { kind: 'file', path: 'key.pem' } }
   })
   writeFileSync(join(folder, 'bad'), 'two\nlines\n')
   writeFileSync(join(folder, 'chain.pem'), 'no certificate\n')
@@ -123,7 +123,7 @@ describe('what is handed in beside the site file', () => {
     expect(() => refuseHandedIn(problems)).toThrow(
       expect.objectContaining({
         code: 'handed-in-unfit',
-        message: expect.stringMatching(/users\.0\.password: fromFile\('bad'\): it has more than one line\n[^]*chainFile: .*no PEM/),
+        message: expect.stringMatching(/users\.0\.password: fromFile\('bad'\): it has more than one line\n[\s\S]*chainFile: .*no PEM/),
       }),
     )
   })
@@ -145,7 +145,7 @@ describe('what is handed in beside the site file', () => {
   test('is asked for with all else that the first seeds need', async () => {
     await expect(checkSeedSecrets(site, folder, ['serena'], {})).rejects.toMatchObject({
       code: 'handed-in-unfit',
-      message: expect.stringMatching(/users\.2\.password: [^]*secrets\/ca\.pem: [^]*secrets\/ssh\/serena_ed25519: /),
+      message: expect.stringMatching(/users\.2\.password: [\s\S]*secrets\/ca\.pem: [\s\S]*secrets\/ssh\/serena_ed25519: /),
     })
   })
 })

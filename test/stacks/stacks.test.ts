@@ -11,7 +11,7 @@ import { toolEnvironment } from '../../tools/index.ts'
 import { exampleSite } from '../images/example.ts'
 
 const site = exampleSite((input) => {
-  input['groups'].logging = {
+  input.groups.logging = {
     roles: ['logging'],
     service: '192.168.1.60',
     depot: 9300,
@@ -120,8 +120,8 @@ describe('the stacks', () => {
 
   test('an edit of the site changes no stack of a pinned slot', () => {
     const edited = structuredClone(site)
-    edited.groups['serena']!.memoryMiB *= 2
-    edited.groups['serena']!.cores += 1
+    edited.groups.serena!.memoryMiB *= 2
+    edited.groups.serena!.cores += 1
     edited.network.admin = ['10.0.0.0/8']
     edited.network.outgoing = [{ to: '140.82.112.0/20', port: 443, protocol: 'tcp' }]
     edited.serena.transports = ['sse']
@@ -246,7 +246,7 @@ describe('deployment.json', () => {
   })
 
   test("a release's digest changes with anything in it", () => {
-    const { blue } = deployment.groups['serena']!.slots
+    const { blue } = deployment.groups.serena!.slots
     expect(releaseDigest({ ...blue!, vm: { ...blue!.vm, cores: 9 } })).not.toBe(releaseDigest(blue!))
     expect(releaseDigest(JSON.parse(JSON.stringify(blue)))).toBe(releaseDigest(blue!))
   })

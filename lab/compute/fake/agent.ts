@@ -209,19 +209,19 @@ export class Agent {
   }
 
   private exec(args: Arguments): { pid: number } {
-    const path = String(args['path'])
-    const argv = [path, ...((args['arg'] as string[] | undefined) ?? [])]
+    const path = String(args.path)
+    const argv = [path, ...((args.arg as string[] | undefined) ?? [])]
     const context = {
       ...loginContext(this.guest, 'root'),
       cwd: '/',
       stdin: args['input-data'] === undefined ? '' : Buffer.from(String(args['input-data']), 'base64').toString('latin1'),
     }
     const environment = Object.fromEntries(
-      ((args['env'] as string[] | undefined) ?? []).map((each) => [each.slice(0, each.indexOf('=')), each.slice(each.indexOf('=') + 1)]),
+      ((args.env as string[] | undefined) ?? []).map((each) => [each.slice(0, each.indexOf('=')), each.slice(each.indexOf('=') + 1)]),
     )
     const found = path.includes('/')
       ? this.guest.vfs.exists(path)
-      : context.env['PATH']?.split(':').some((folder) => this.guest.vfs.exists(`${folder}/${path}`))
+      : context.env.PATH?.split(':').some((folder) => this.guest.vfs.exists(`${folder}/${path}`))
     if (!found)
       throw new AgentError(
         'GenericError',

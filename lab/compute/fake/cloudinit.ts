@@ -104,32 +104,32 @@ export function findSeed(guest: Guest): Seed | undefined {
 }
 
 function unwrap(config: Config): Config {
-  return typeof config['network'] === 'object' && config['network'] !== null ? (config['network'] as Config) : config
+  return typeof config.network === 'object' && config.network !== null ? (config.network as Config) : config
 }
 
 /** Version 1 network configuration, which PVE writes, in the terms of version 2. */
 export function toVersion2(config: Config): Config {
-  if (config['version'] !== 1) return config
+  if (config.version !== 1) return config
   const ethernets: Record<string, Config> = {}
   const nameservers: string[] = []
-  for (const entry of list<Config>(config['config'])) {
-    if (entry['type'] === 'nameserver') nameservers.push(...list<string>(entry['address']))
-    if (entry['type'] !== 'physical') continue
-    const name = String(entry['name'])
-    const subnets = list<Config>(entry['subnets'])
-    const fixed = subnets.filter((subnet) => String(subnet['type']).startsWith('static'))
-    const gateway = fixed.map((subnet) => subnet['gateway']).find((each) => each !== undefined)
+  for (const entry of list<Config>(config.config)) {
+    if (entry.type === 'nameserver') nameservers.push(...list<string>(entry.address))
+    if (entry.type !== 'physical') continue
+    const name = String(entry.name)
+    const subnets = list<Config>(entry.subnets)
+    const fixed = subnets.filter((subnet) => String(subnet.type).startsWith('static'))
+    const gateway = fixed.map((subnet) => subnet.gateway).find((each) => each !== undefined)
     ethernets[name] = {
-      match: { macaddress: String(entry['mac_address']) },
+      match: { macaddress: String(entry.mac_address) },
       'set-name': name,
       addresses: fixed.map((subnet) =>
-        String(subnet['address']).includes('/') ? subnet['address'] : `${String(subnet['address'])}/${prefixOf(String(subnet['netmask']))}`,
+        String(subnet.address).includes('/') ? subnet.address : `${String(subnet.address)}/${prefixOf(String(subnet.netmask))}`,
       ),
       ...(gateway !== undefined && { gateway4: gateway }),
-      ...(subnets.some((subnet) => String(subnet['type']).startsWith('dhcp')) && { dhcp4: true }),
+      ...(subnets.some((subnet) => String(subnet.type).startsWith('dhcp')) && { dhcp4: true }),
     }
   }
-  for (const each of Object.values(ethernets)) if (nameservers.length > 0) each['nameservers'] = { addresses: nameservers }
+  for (const each of Object.values(ethernets)) if (nameservers.length > 0) each.nameservers = { addresses: nameservers }
   return { version: 2, ethernets }
 }
 
@@ -156,7 +156,7 @@ export function localStage(guest: Guest): { config: Config; fresh: boolean; warn
   else if (seed.userData.trim() !== '') warnings.push('user-data is neither #cloud-config nor a script')
   for (const key of Object.keys(config))
     if (!KNOWN.has(key)) warnings.push(`Additional properties are not allowed ('${key}' was unexpected)`)
-  if ('user' in config && typeof config['user'] === 'string' && 'users' in config === false)
+  if ('user' in config && typeof config.user === 'string' && 'users' in config === false)
     warnings.push("'user' of type string is deprecated")
   if (fresh) {
     const folder = `/var/lib/cloud/instances/${instance}`
@@ -166,7 +166,7 @@ export function localStage(guest: Guest): { config: Config; fresh: boolean; warn
     vfs.symlink(folder, '/var/lib/cloud/instance')
     vfs.write('/var/lib/cloud/data/instance-id', `${instance}\n`)
     vfs.write(`${folder}/user-data.txt`, seed.userData, ROOT, { mode: 0o600 })
-    const hostname = config['hostname'] ?? config['fqdn'] ?? seed.metaData['local-hostname'] ?? seed.metaData['hostname']
+    const hostname = config.hostname ?? config.fqdn ?? seed.metaData['local-hostname'] ?? seed.metaData.hostname
     if (hostname !== undefined) vfs.write('/etc/hostname', `${String(hostname).split('.')[0]}\n`)
     if (seed.networkConfig && Object.keys(seed.networkConfig).length > 0) {
       if (!vfs.exists('/etc/netplan')) vfs.mkdir('/etc/netplan', ROOT, { parents: true })
@@ -236,8 +236,8 @@ function authorize(guest: Guest, name: string, keys: readonly string[], prefix =
 export async function networkStage(guest: Guest, config: Config): Promise<string[]> {
   const { vfs } = guest
   const problems: string[] = []
-  for (const command of list<string | string[]>(config['bootcmd'])) await runCommand(guest, command, problems)
-  for (const group of list<string | Record<string, string[]>>(config['groups'])) {
+  for (const command of list<string | string[]>(config.bootcmd)) await runCommand(guest, command, problems)
+  for (const group of list<string | Record<string, string[]>>(config.groups)) {
     if (typeof group === 'string') addGroup(vfs, group)
     else
       for (const [name, members] of Object.entries(group)) {
@@ -245,13 +245,13 @@ export async function networkStage(guest: Guest, config: Config): Promise<string
         for (const member of list<string>(members)) addToGroup(vfs, member, name)
       }
   }
-  const users = 'users' in config ? list<string | UserEntry>(config['users']) : ['default']
-  const keys = list<string>(config['ssh_authorized_keys'])
+  const users = 'users' in config ? list<string | UserEntry>(config.users) : ['default']
+  const keys = list<string>(config.ssh_authorized_keys)
   const given =
-    typeof config['user'] === 'string'
-      ? config['user']
-      : typeof config['user'] === 'object' && config['user'] !== null
-        ? String((config['user'] as UserEntry).name ?? 'debian')
+    typeof config.user === 'string'
+      ? config.user
+      : typeof config.user === 'object' && config.user !== null
+        ? String((config.user as UserEntry).name ?? 'debian')
         : 'debian'
   const first = users.find((user): user is UserEntry => typeof user === 'object')
   const primary = users.includes('default') ? given : first?.name
@@ -261,15 +261,15 @@ export async function networkStage(guest: Guest, config: Config): Promise<string
   }
   if (primary !== undefined) authorize(guest, primary, keys)
   const root =
-    config['disable_root'] === false
+    config.disable_root === false
       ? ''
       : `no-port-forwarding,no-agent-forwarding,no-X11-forwarding,command="echo 'Please login as the user \\"${primary ?? 'NONE'}\\" rather than the user \\"root\\".';echo;sleep 10;exit 142" `
   authorize(guest, 'root', keys, root)
-  for (const file of list<Config>(config['write_files'])) writeFile(guest, file)
-  if (config['ssh_deletekeys'] !== false)
+  for (const file of list<Config>(config.write_files)) writeFile(guest, file)
+  if (config.ssh_deletekeys !== false)
     for (const name of [...vfs.readdir('/etc/ssh', ROOT).entries.keys()])
       if (/^ssh_host_.*key(\.pub)?$/.test(name)) vfs.remove(`/etc/ssh/${name}`)
-  for (const [name, value] of Object.entries((config['ssh_keys'] ?? {}) as Record<string, string>)) {
+  for (const [name, value] of Object.entries((config.ssh_keys ?? {}) as Record<string, string>)) {
     const [, type, kind] = /^(\w+)_(private|public)$/.exec(name) ?? []
     if (type)
       vfs.write(`/etc/ssh/ssh_host_${type}_key${kind === 'public' ? '.pub' : ''}`, value.endsWith('\n') ? value : `${value}\n`, ROOT, {
@@ -278,20 +278,20 @@ export async function networkStage(guest: Guest, config: Config): Promise<string
   }
   const { manage_etc_hosts: hosts } = config
   if (hosts === true || hosts === 'localhost')
-    vfs.write('/etc/hosts', `127.0.1.1 ${String(config['fqdn'] ?? guest.hostname)} ${guest.hostname}\n127.0.0.1 localhost\n`)
+    vfs.write('/etc/hosts', `127.0.1.1 ${String(config.fqdn ?? guest.hostname)} ${guest.hostname}\n127.0.0.1 localhost\n`)
   return problems
 }
 
 function writeFile(guest: Guest, file: Config): void {
-  const encoding = String(file['encoding'] ?? '')
-  const content = String(file['content'] ?? '')
-  const path = String(file['path'])
+  const encoding = String(file.encoding ?? '')
+  const content = String(file.content ?? '')
+  const path = String(file.path)
   const data = /b64|base64/.test(encoding) ? Buffer.from(content, 'base64') : Buffer.from(content)
   const parent = path.slice(0, path.lastIndexOf('/')) || '/'
   guest.vfs.mkdir(parent, ROOT, { parents: true })
-  guest.vfs.write(path, data, ROOT, { append: file['append'] === true })
-  guest.vfs.chmod(path, Number.parseInt(String(file['permissions'] ?? '0644'), 8))
-  const [owner = 'root', group = owner] = String(file['owner'] ?? 'root:root').split(':')
+  guest.vfs.write(path, data, ROOT, { append: file.append === true })
+  guest.vfs.chmod(path, Number.parseInt(String(file.permissions ?? '0644'), 8))
+  const [owner = 'root', group = owner] = String(file.owner ?? 'root:root').split(':')
   const account = findAccount(guest.vfs, owner)
   if (account) guest.vfs.chown(path, account.uid, findAccount(guest.vfs, group)?.gid ?? account.gid)
 }
@@ -307,8 +307,8 @@ async function runCommand(guest: Guest, command: string | string[], problems: st
 /** The last stage, beside log-ins: packages and commands. Returns what failed. */
 export async function finalStage(guest: Guest, config: Config): Promise<string[]> {
   const problems: string[] = []
-  const packages = list<string>(config['packages'])
-  if (packages.length > 0 || config['package_update'] === true || config['package_upgrade'] === true) {
+  const packages = list<string>(config.packages)
+  if (packages.length > 0 || config.package_update === true || config.package_upgrade === true) {
     const update: string[] = []
     await runCommand(guest, ['apt-get', 'update'], update)
     if (update.length > 0) problems.push('Failed to update package database')
@@ -318,7 +318,7 @@ export async function finalStage(guest: Guest, config: Config): Promise<string[]
     await runCommand(guest, ['apt-get', 'install', '-y', ...packages], install)
     if (install.length > 0) problems.push(`Failed to install packages: ${packages.join(' ')}`)
   }
-  const commands = list<string | string[]>(config['runcmd'])
+  const commands = list<string | string[]>(config.runcmd)
   const failed: string[] = []
   for (const command of commands) await runCommand(guest, command, failed)
   return problems

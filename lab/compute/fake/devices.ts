@@ -222,9 +222,9 @@ export function udevLinks(device: Device): string[] {
   const part = device.partition === undefined ? '' : `-part${device.partition}`
   const bus = device.disk.slot.startsWith('scsi') ? 'scsi' : device.disk.slot.startsWith('virtio') ? 'virtio' : 'ata'
   return [
-    ...(properties['ID_SERIAL'] ? [`disk/by-id/${bus}-${properties['ID_SERIAL']}${part}`] : []),
-    ...(properties['ID_FS_UUID'] ? [`disk/by-uuid/${properties['ID_FS_UUID']}`] : []),
-    ...(properties['ID_FS_LABEL'] ? [`disk/by-label/${properties['ID_FS_LABEL']}`] : []),
+    ...(properties.ID_SERIAL ? [`disk/by-id/${bus}-${properties.ID_SERIAL}${part}`] : []),
+    ...(properties.ID_FS_UUID ? [`disk/by-uuid/${properties.ID_FS_UUID}`] : []),
+    ...(properties.ID_FS_LABEL ? [`disk/by-label/${properties.ID_FS_LABEL}`] : []),
   ]
 }
 

@@ -77,25 +77,25 @@ export function readCompose(texts: readonly string[], project: string, env: Read
   }
   const name = project || merged.name || 'default'
   const services = Object.entries(merged.services).map(([service, spec]): ComposeService => {
-    if (typeof spec['image'] !== 'string')
+    if (typeof spec.image !== 'string')
       throw new Error(`service "${service}" has neither an image nor a build context specified: invalid compose project`)
     const volumes =
-      (spec['volumes'] as (string | { type?: string; source?: string; bind?: { create_host_path?: boolean } })[] | undefined) ?? []
+      (spec.volumes as (string | { type?: string; source?: string; bind?: { create_host_path?: boolean } })[] | undefined) ?? []
     const networks =
-      spec['network_mode'] === undefined ? Object.keys((spec['networks'] as Record<string, unknown> | undefined) ?? { default: null }) : []
+      spec.network_mode === undefined ? Object.keys((spec.networks as Record<string, unknown> | undefined) ?? { default: null }) : []
     return {
       sources: volumes.flatMap((volume) =>
         typeof volume !== 'string' && volume.type === 'bind' && volume.bind?.create_host_path === false ? [volume.source ?? ''] : [],
       ),
       networks: networks.map((network) => merged.networks[network]?.name ?? `${name}_${network}`),
-      init: spec['init'] === true,
+      init: spec.init === true,
       name: service,
-      image: spec['image'],
-      containerName: typeof spec['container_name'] === 'string' ? spec['container_name'] : `${name}-${service}-1`,
-      restart: String(spec['restart'] ?? 'no'),
-      profiles: (spec['profiles'] as string[] | undefined) ?? [],
-      healthcheck: spec['healthcheck'] !== undefined,
-      pullPolicy: spec['pull_policy'] as string | undefined,
+      image: spec.image,
+      containerName: typeof spec.container_name === 'string' ? spec.container_name : `${name}-${service}-1`,
+      restart: String(spec.restart ?? 'no'),
+      profiles: (spec.profiles as string[] | undefined) ?? [],
+      healthcheck: spec.healthcheck !== undefined,
+      pullPolicy: spec.pull_policy as string | undefined,
     }
   })
   return { project: name, services, text: merged }

@@ -160,7 +160,7 @@ export async function startMachine(
     async changeMedium(slot, path) {
       alive()
       const disk = diskOf(slot)
-      if (!disk || disk.media !== 'cdrom') throw new Error(`no CD drive in ${slot}`)
+      if (disk?.media !== 'cdrom') throw new Error(`no CD drive in ${slot}`)
       await unplug(slot)
       await plug({ slot, path, format: 'raw', media: 'cdrom', ...(disk.serial !== undefined && { serial: disk.serial }) })
     },

@@ -36,8 +36,8 @@ const MACROS: Readonly<Record<string, readonly { proto: string; dport?: string }
 /** The verdict for a packet at the card `iface` (`net0`) of a VM. */
 export function decide(state: FirewallState, vmid: number, iface: string, firewallOnCard: boolean, packet: Packet): Verdict {
   const vm = state.vms[vmid]
-  if (state.cluster.options['enable'] !== '1' || !vm || vm.options['enable'] !== '1' || !firewallOnCard) return 'ACCEPT'
-  if (packet.direction === 'out' && vm.options['ipfilter'] === '1' && !inSet(`+ipfilter-${iface}`, packet.source, vm, state)) return 'DROP'
+  if (state.cluster.options.enable !== '1' || !vm || vm.options.enable !== '1' || !firewallOnCard) return 'ACCEPT'
+  if (packet.direction === 'out' && vm.options.ipfilter === '1' && !inSet(`+ipfilter-${iface}`, packet.source, vm, state)) return 'DROP'
   for (const rule of vm.rules) {
     if (!rule.enable || rule.type !== packet.direction || (rule.iface !== undefined && rule.iface !== iface)) continue
     if (matches(rule, packet, vm, state)) return verdict(rule.action)

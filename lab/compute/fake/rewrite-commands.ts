@@ -155,9 +155,9 @@ export function rewriteCommands(script: ScriptNode, modelled: ReadonlySet<string
       return
     }
     if (!isObject(value)) return
-    if (value['type'] === 'FunctionDef') functions.add(String(value['name']))
-    if (value['type'] === 'SimpleCommand') commands.push(value as unknown as Simple)
-    if (value['type'] === 'Pipeline') lists.push(value['commands'] as CommandNode[])
+    if (value.type === 'FunctionDef') functions.add(String(value.name))
+    if (value.type === 'SimpleCommand') commands.push(value as unknown as Simple)
+    if (value.type === 'Pipeline') lists.push(value.commands as CommandNode[])
     for (const each of Object.values(value)) walk(each)
   }
   walk(script)

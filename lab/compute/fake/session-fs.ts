@@ -7,7 +7,7 @@ import type { FileContent, IFileSystem } from 'just-bash'
 import { posix } from 'node:path'
 import { CHECK_REDIRECTION, FIND_COMMAND, RUN_WORDS } from './rewrite-commands.ts'
 import { VfsError } from './errno.ts'
-import { Vfs, type Credentials } from './vfs.ts'
+import type { Vfs, Credentials } from './vfs.ts'
 import type { Node } from './filesystem.ts'
 
 /** Name of the internal command that runs the program `$0`. */

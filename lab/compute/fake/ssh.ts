@@ -17,7 +17,7 @@ const QUIET_MS = 150
 
 /** Makes host keys, as cloud-init does for a new instance. RSA keys take a while to make and no client here needs them. */
 export function makeHostKeys(vfs: Vfs, config: Record<string, unknown>): void {
-  const wanted = Array.isArray(config['ssh_genkeytypes']) ? (config['ssh_genkeytypes'] as string[]) : ['ed25519', 'ecdsa']
+  const wanted = Array.isArray(config.ssh_genkeytypes) ? (config.ssh_genkeytypes as string[]) : ['ed25519', 'ecdsa']
   vfs.mkdir('/etc/ssh', ROOT, { parents: true })
   for (const type of wanted.filter((each): each is 'ed25519' | 'ecdsa' => each === 'ed25519' || each === 'ecdsa')) {
     if (vfs.exists(`/etc/ssh/ssh_host_${type}_key`)) continue

@@ -38,7 +38,7 @@ export class Udev {
                   ? properties[attribute]
                   : key === 'ATTRS' || key === 'ATTR'
                     ? attribute === 'serial'
-                      ? properties['ID_SERIAL_SHORT']
+                      ? properties.ID_SERIAL_SHORT
                       : undefined
                     : properties[key === 'KERNELS' ? 'KERNEL' : key]
               const hit = actual !== undefined && value.split('|').some((glob) => posix.matchesGlob(actual, glob) || glob === actual)

@@ -1,9 +1,8 @@
 /** Programs that look at, make and mount file systems. */
 import { findGroup } from '../accounts.ts'
-import { type Content, type Device } from '../devices.ts'
+import type { Content, Device } from '../devices.ts'
 import { Filesystem } from '../filesystem.ts'
 import { fail, ok, type Program, type Run } from '../shell.ts'
-import { ROOT } from '../vfs.ts'
 import { options } from './files.ts'
 
 function signature(content: Content): { type: string; uuid?: string; label?: string } | undefined {

@@ -96,7 +96,7 @@ function listed(run: Run, args: readonly string[]): Result {
       shown.map((each) => `${renderTemplate(format === 'json' ? '{{json .}}' : format.replace(/^table /, ''), view(each))}\n`).join(''),
     )
   return ok(
-    `CONTAINER ID   IMAGE   STATUS   NAMES\n${shown.map((each) => `${each.id.slice(0, 12)}   ${each.image}   ${String(containerView(each)['Status'])}   ${each.name}\n`).join('')}`,
+    `CONTAINER ID   IMAGE   STATUS   NAMES\n${shown.map((each) => `${each.id.slice(0, 12)}   ${each.image}   ${String(containerView(each).Status)}   ${each.name}\n`).join('')}`,
   )
 }
 
@@ -188,8 +188,8 @@ const tag: Program = (args, run) => {
 const compose: Program = (args, run) => {
   const files: string[] = []
   const envFiles: string[] = []
-  const profiles = (run.env['COMPOSE_PROFILES'] ?? '').split(',').filter(Boolean)
-  let project = run.env['COMPOSE_PROJECT_NAME'] ?? ''
+  const profiles = (run.env.COMPOSE_PROFILES ?? '').split(',').filter(Boolean)
+  let project = run.env.COMPOSE_PROJECT_NAME ?? ''
   let folder = run.cwd
   const words = [...args]
   while ((words[0] ?? '').startsWith('-')) {
@@ -327,7 +327,7 @@ const compose: Program = (args, run) => {
           shown.map((each) => `${JSON.stringify({ ...containerView(each), Name: each.name, State: each.state, ExitCode: 0 })}\n`).join(''),
         )
       return ok(
-        `NAME   IMAGE   SERVICE   STATUS\n${shown.map((each) => `${each.name}   ${each.image}   ${each.service ?? ''}   ${String(containerView(each)['Status'])}\n`).join('')}`,
+        `NAME   IMAGE   SERVICE   STATUS\n${shown.map((each) => `${each.name}   ${each.image}   ${each.service ?? ''}   ${String(containerView(each).Status)}\n`).join('')}`,
       )
     }
     default:

@@ -158,7 +158,7 @@ const mktemp: Program = (args, run) => {
   const template = rest[0] ?? 'tmp.XXXXXXXXXX'
   const name =
     template.replace(/X{3,}/, (run_) => randomBytes(run_.length).toString('hex').slice(0, run_.length)) + (flags.get('--suffix') ?? '')
-  const base = flags.get('-p') ?? flags.get('--tmpdir') ?? (rest[0] === undefined || flags.has('-t') ? (run.env['TMPDIR'] ?? '/tmp') : '')
+  const base = flags.get('-p') ?? flags.get('--tmpdir') ?? (rest[0] === undefined || flags.has('-t') ? (run.env.TMPDIR ?? '/tmp') : '')
   const path = run.path(posix.join(base || (flags.has('--tmpdir') ? '/tmp' : ''), name))
   if (flags.has('-d')) run.guest.vfs.mkdir(path, run.as, { mode: 0o700 })
   else run.guest.vfs.write(path, '', run.as, { mode: 0o600 })

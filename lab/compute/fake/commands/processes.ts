@@ -130,7 +130,7 @@ const sudo: Program = async (args, run) => {
   const to = loginContext(run.guest, target.replace('#', ''))
   const { env: extra, rest } = assignments(words)
   const environment = {
-    ...(keep ? { ...run.env, ...to.env } : { ...to.env, ...(run.env['TERM'] !== undefined && { TERM: run.env['TERM'] }) }),
+    ...(keep ? { ...run.env, ...to.env } : { ...to.env, ...(run.env.TERM !== undefined && { TERM: run.env.TERM }) }),
     SUDO_USER: run.account.name,
     SUDO_UID: String(run.as.uid),
     ...extra,

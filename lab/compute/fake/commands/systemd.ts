@@ -207,9 +207,9 @@ const systemctl: Program = async (args, run) => {
       const [unit = ''] = units
       const all = properties(run, unit)
       return {
-        stdout: `● ${all['Id'] ?? ''} - ${all['Description'] ?? ''}\n     Loaded: ${all['LoadState'] ?? ''} (${all['FragmentPath'] ?? ''}; ${all['UnitFileState'] ?? ''})\n     Active: ${all['ActiveState'] ?? ''} (${all['SubState'] ?? ''})\n`,
+        stdout: `● ${all.Id ?? ''} - ${all.Description ?? ''}\n     Loaded: ${all.LoadState ?? ''} (${all.FragmentPath ?? ''}; ${all.UnitFileState ?? ''})\n     Active: ${all.ActiveState ?? ''} (${all.SubState ?? ''})\n`,
         stderr: '',
-        exitCode: all['ActiveState'] === 'active' ? 0 : all['LoadState'] === 'not-found' ? 4 : 3,
+        exitCode: all.ActiveState === 'active' ? 0 : all.LoadState === 'not-found' ? 4 : 3,
       }
     }
     case 'list-units':
@@ -233,7 +233,7 @@ const systemctl: Program = async (args, run) => {
           .map((name) =>
             command === 'list-unit-files'
               ? `${name} ${systemd.enabled(name)}\n`
-              : `${name} loaded ${systemd.state(name)} ${properties(run, name)['SubState'] ?? ''}\n`,
+              : `${name} loaded ${systemd.state(name)} ${properties(run, name).SubState ?? ''}\n`,
           )
           .join(''),
       )

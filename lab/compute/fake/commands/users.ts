@@ -195,7 +195,7 @@ export const userPrograms: Readonly<Record<string, Program>> = {
   }),
   visudo: (args, run) => {
     const file = args[args.indexOf('-f') + 1] ?? args.at(-1)
-    const path = args.some((word) => word.includes('f')) && file !== undefined && file.startsWith('/') ? file : '/etc/sudoers'
+    const path = args.some((word) => word.includes('f')) && file?.startsWith('/') ? file : '/etc/sudoers'
     const bad = run.guest.vfs
       .readText(path, run.as)
       .split('\n')
