@@ -8,34 +8,68 @@ import { renderer } from './scripts/render.ts'
 import { systemFailure } from './scripts/system-failure.ts'
 import type { Verb } from './scripts/verb.ts'
 
-const verbs: Readonly<Record<string, () => Promise<{ verb: Verb }>>> = {
-  init: () => import('./scripts/init.ts'),
-  setup: () => import('./scripts/setup.ts'),
-  lock: () => import('./scripts/lock.ts'),
-  bake: () => import('./scripts/bake.ts'),
-  deploy: () => import('./scripts/deploy.ts'),
-  status: () => import('./scripts/status.ts'),
-  client: () => import('./scripts/client.ts'),
-  destroy: () => import('./scripts/destroy.ts'),
-  'delete-data': () => import('./scripts/delete-data.ts'),
-  env: () => import('./scripts/env.ts'),
-  hook: () => import('./scripts/hook.ts'),
-  demo: () => import('./demo/demo.ts'),
-  lab: () => import('./demo/lab.ts'),
+interface Entry {
+  /** One line for `golden help`, which loads no verb. */
+  readonly summary: string
+  readonly load: () => Promise<{ readonly verb: Verb }>
+}
+
+const verbs: Readonly<Record<string, Entry>> = {
+  init: {
+    summary: 'make a site folder, its certificates, passwords and keys; run it again after a change of names or users',
+    load: () => import('./scripts/init.ts'),
+  },
+  setup: {
+    summary: 'prepare the Proxmox host once: roles, token, pools, ISO storage, depots (or --print a script for it)',
+    load: () => import('./scripts/setup.ts'),
+  },
+  lock: {
+    summary: "resolve the container images' tags to digests, take today's packages, and write images.lock.json",
+    load: () => import('./scripts/lock.ts'),
+  },
+  bake: {
+    summary: 'bake the image with Packer; does nothing when an image of the same inputs is there',
+    load: () => import('./scripts/bake.ts'),
+  },
+  deploy: {
+    summary: 'make the VMs of all groups as they are pinned, logging first; says so when there is nothing to do',
+    load: () => import('./scripts/deploy.ts'),
+  },
+  status: { summary: 'tell what runs where: slot, image, addresses, credentials, health', load: () => import('./scripts/status.ts') },
+  client: { summary: 'print the MCP settings for cline, claude-code or cursor', load: () => import('./scripts/client.ts') },
+  destroy: {
+    summary: 'remove the VMs of all (or the named) groups; their data disks stay in the depots',
+    load: () => import('./scripts/destroy.ts'),
+  },
+  'delete-data': {
+    summary: "delete the data disk of one group for good; asks for the group's name",
+    load: () => import('./scripts/delete-data.ts'),
+  },
+  env: {
+    summary: 'print PATH and the like for plain tools: eval "$(npx golden env)"; npx cdktn deploy \'*\'',
+    load: () => import('./scripts/env.ts'),
+  },
+  hook: { summary: "hand a group's data disk over (called while stacks are applied)", load: () => import('./scripts/hook.ts') },
+  demo: {
+    summary: 'show the whole thing on this computer: lab, setup, bake, deploy, checks; needs no Proxmox',
+    load: () => import('./demo/demo.ts'),
+  },
+  lab: {
+    summary: 'start a Proxmox-compatible API over local QEMU (or fake) guests and keep it running until Ctrl-C',
+    load: () => import('./demo/lab.ts'),
+  },
 }
 /** Called by Terraform's provisioners, not by people. */
 const hidden = new Set(['hook'])
 
-async function help(): Promise<void> {
+function help(): void {
   console.log('usage: npx golden VERB [OPTIONS] [--json]\n')
-  for (const [name, load] of Object.entries(verbs)) {
-    if (!hidden.has(name)) console.log(`  ${name.padEnd(12)} ${(await load()).verb.summary}`)
-  }
+  for (const [name, { summary }] of Object.entries(verbs)) if (!hidden.has(name)) console.log(`  ${name.padEnd(12)} ${summary}`)
   console.log('\n"npx golden VERB --help" tells the options of a verb.')
 }
 
-function verbHelp(name: string, verb: Verb): void {
-  console.log(`usage: npx golden ${name}${verb.operands ? ` ${verb.operands}` : ''} [OPTIONS] [--json]\n\n${verb.summary}\n`)
+function verbHelp(name: string, summary: string, verb: Verb): void {
+  console.log(`usage: npx golden ${name}${verb.operands ? ` ${verb.operands}` : ''} [OPTIONS] [--json]\n\n${summary}\n`)
   for (const [option, config] of Object.entries(verb.options ?? {})) {
     console.log(`  --${`${option}${config.type === 'string' ? ' VALUE' : ''}`.padEnd(34)} ${verb.optionHelp?.[option] ?? ''}`)
   }
@@ -47,13 +81,13 @@ const onePressMs = 1000
 async function main(argv: readonly string[]): Promise<number> {
   const [name = 'help', ...rest] = argv
   if (name === 'help' || name === '--help' || name === '-h') {
-    await help()
+    help()
     return 0
   }
-  const load = Object.hasOwn(verbs, name) ? verbs[name] : undefined
-  if (load === undefined)
+  const entry = Object.hasOwn(verbs, name) ? verbs[name] : undefined
+  if (entry === undefined)
     return tell(new Failure('usage', `there is no verb "${name}"`, 'Run "npx golden help" for the list.'), rest.includes('--json'))
-  const { verb } = await load()
+  const { verb } = await entry.load()
   let parsed
   try {
     parsed = parseArgs({
@@ -69,7 +103,7 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const { help: wantsHelp, json, ...flags } = parsed.values as Record<string, string | boolean | (string | boolean)[] | undefined>
   if (wantsHelp) {
-    verbHelp(name, verb)
+    verbHelp(name, entry.summary, verb)
     return 0
   }
   const surplus = parsed.positionals.slice(mostOperands(verb))

@@ -16,7 +16,6 @@ import { opened, runDemo, type DemoResult, type DemoWorld } from './run.ts'
 import type { Verb, VerbContext } from '../scripts/verb.ts'
 
 export const verb: Verb = {
-  summary: 'show the whole thing on this computer: lab, setup, bake, deploy, checks; needs no Proxmox',
   options: { keep: { type: 'boolean' }, fresh: { type: 'boolean' }, minutes: { type: 'string' }, stop: { type: 'boolean' } },
   optionHelp: {
     keep: 'leave it running at the end, also when it failed, and say how to look at it',

@@ -20,7 +20,6 @@ import { writeSecret } from '../settings/secrets/files.ts'
 import type { Verb } from '../scripts/verb.ts'
 
 export const verb: Verb = {
-  summary: 'start a Proxmox-compatible API over local QEMU (or fake) guests and keep it running until Ctrl-C',
   options: {
     state: { type: 'string' },
     port: { type: 'string' },

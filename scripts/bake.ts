@@ -6,7 +6,6 @@ import { programEnvironment } from './programs.ts'
 import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
-  summary: 'bake the image with Packer; does nothing when an image of the same inputs is there',
   async run({ env, progress, signal, result }) {
     const { proxmox, ...open } = await openProxmox(env, { progress, signal })
     try {

@@ -12,7 +12,6 @@ export const clientNames = ['cline', 'claude-code', 'cursor'] as const
 export type ClientName = (typeof clientNames)[number]
 
 export const verb: Verb = {
-  summary: 'print the MCP settings for cline, claude-code or cursor',
   operands: `[${clientNames.join('|')}]`,
   options: { user: { type: 'string' }, 'show-password': { type: 'boolean' } },
   optionHelp: {

@@ -6,7 +6,6 @@ import { openProxmox } from './open.ts'
 import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
-  summary: "delete the data disk of one group for good; asks for the group's name",
   operands: 'GROUP',
   options: { confirm: { type: 'string' } },
   optionHelp: { confirm: "the group's name once more, instead of typing it" },

@@ -5,7 +5,6 @@ import { programEnvironment } from './programs.ts'
 import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
-  summary: 'make the VMs of all groups as they are pinned, logging first; says so when there is nothing to do',
   async run({ env, progress, signal, result }) {
     const { proxmox, ...open } = await openProxmox(env, { progress, signal })
     try {

@@ -6,7 +6,6 @@ import { programEnvironment } from './programs.ts'
 import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
-  summary: 'remove the VMs of all (or the named) groups; their data disks stay in the depots',
   operands: '[GROUP …]',
   options: { yes: { type: 'boolean' } },
   optionHelp: { yes: 'do not ask' },

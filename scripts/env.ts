@@ -6,7 +6,6 @@ import { programEnvironment } from './programs.ts'
 import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
-  summary: 'print PATH and the like for plain tools: eval "$(npx golden env)"; npx cdktn deploy \'*\'',
   async run({ env, progress, signal, result }) {
     const { site, folder } = await openSite(env)
     const { PATH = '', ...others } = await programEnvironment(site.engine, progress, signal)

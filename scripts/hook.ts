@@ -7,7 +7,6 @@ import { openProxmox } from './open.ts'
 import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
-  summary: "hand a group's data disk over (called while stacks are applied)",
   operands: 'activate|release GROUP SLOT RELEASE',
   async run(context) {
     const [hook, group, slot, release] = context.arguments

@@ -17,7 +17,6 @@ import { generateSshKey } from '../settings/secrets/generate-ssh-key.ts'
 import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
-  summary: 'make a site folder, its certificates, passwords and keys; run it again after a change of names or users',
   options: { 'new-ca': { type: 'boolean' } },
   optionHelp: { 'new-ca': "make a new CA for the site's names; every client then has to trust it anew" },
   async run({ env, flags, result }) {

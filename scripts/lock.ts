@@ -5,7 +5,6 @@ import { openSite } from './open.ts'
 import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
-  summary: "resolve the container images' tags to digests, take today's packages, and write images.lock.json",
   async run({ env, progress, signal, result }) {
     const { site, folder } = await openSite(env)
     const { changes, packages } = await updateLock({ site, folder, progress, signal })

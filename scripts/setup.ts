@@ -14,7 +14,6 @@ import { firstContact, orStopped, pin, type Trust } from './trust.ts'
 import type { Verb, VerbContext } from './verb.ts'
 
 export const verb: Verb = {
-  summary: 'prepare the Proxmox host once: roles, token, pools, ISO storage, depots (or --print a script for it)',
   options: {
     print: { type: 'boolean' },
     admin: { type: 'string' },

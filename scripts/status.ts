@@ -4,7 +4,6 @@ import { openProxmox } from './open.ts'
 import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
-  summary: 'tell what runs where: slot, image, addresses, credentials, health',
   async run({ env, progress, signal, result }) {
     const { proxmox, site, folder } = await openProxmox(env, { progress, signal })
     try {

@@ -16,8 +16,6 @@ export interface VerbContext {
 }
 
 export interface Verb {
-  /** One line for `golden help`. */
-  readonly summary: string
   /** e.g. `GROUP`; shown in the usage line. */
   readonly operands?: string
   readonly options?: ParseArgsOptionsConfig

@@ -25,6 +25,16 @@ describe('golden', () => {
     }
   }, 60_000)
 
+  it('loads no verb to list them', async () => {
+    const say =
+      'data:text/javascript,import { registerHooks } from "node:module"; registerHooks({ load(url, context, next) { console.error(url); return next(url, context) } })'
+    const { stderr } = await computer.run(process.execPath, ['--import', say, join(computer.clone, 'golden.ts'), '--help'])
+    const loaded = stderr.split('\n').flatMap((url) => /\/clone\/(\S+)$/.exec(url)?.[1] ?? [])
+    expect(loaded).toContain('scripts/render.ts')
+    for (const verb of verbs) expect(loaded.filter((file) => file.endsWith(`/${verb}.ts`))).toEqual([])
+    expect(loaded.filter((file) => /^(proxmox|settings|rollout|packer|lab|node_modules)\//.test(file))).toEqual([])
+  })
+
   it.each(verbs)(
     '%s --help tells its options, each with a line',
     async (verb) => {
