@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { startRig } from './api-rig.ts'
 
-const golden = fileURLToPath(new URL('../../../shared/pve-golden', import.meta.url))
+const golden = fileURLToPath(new URL('../../../shared/pve-golden/', import.meta.url))
 const missing = !existsSync(golden)
 const readme = readFileSync(fileURLToPath(new URL('../../lab/README.md', import.meta.url)), 'utf8')
 
