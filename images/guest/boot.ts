@@ -20,14 +20,14 @@ import { dirname, join, relative } from 'node:path'
 import type { ImageRecord } from '../contract/seed.ts'
 import { imageRecordFile, owner, probeFile, run, seedFolder, type RenderedFile } from './places.ts'
 import { dockerSettings, parseSeed, renderFiles, type SeedContents } from './render.ts'
+import { findSeedCd } from './seed-cd.ts'
 
 const dockerSettingsFile = '/etc/docker/daemon.json'
-const labels = ['/dev/disk/by-label/cidata', '/dev/disk/by-label/CIDATA']
 
 function main(): void {
   mkdirSync(run, { recursive: true, mode: 0o755 })
   chmodSync(run, 0o755)
-  const device = labels.find((label) => existsSync(label))
+  const device = findSeedCd()
   if (device === undefined) {
     console.log('no seed CD: nothing to do')
     return
