@@ -34,7 +34,7 @@ const commands: Command[] = [
       .map((text) => ({ where, text })),
   ),
   // What a failure tells people to run.
-  ...globSync(['{proxmox,packer,images,stacks,rollout,scripts,tools}/**/*.ts'], {
+  ...globSync(['{core,proxmox,settings,packer,images,releases,stacks,rollout,scripts,demo,tools}/**/*.ts'], {
     cwd: project,
     exclude: (name) => name.includes('bindings'),
   }).flatMap((where) => [...read(where).matchAll(/"((?:npx )?golden [a-z][^"\n]*)"/g)].map(([, text = '']) => ({ where, text }))),
@@ -48,7 +48,7 @@ async function problemOf(text: string): Promise<string | undefined> {
     const [command, script = '', ...rest] = words
     if (command !== 'run') return undefined
     const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
-    const verb = /golden\.ts (\w+)$/.exec(scripts[script] ?? '')?.[1]
+    const verb = /scripts\/golden (\w+)$/.exec(scripts[script] ?? '')?.[1]
     if (scripts[script] === undefined) return `package.json has no script ${script}`
     return rest.length === 0 || script === 'golden'
       ? undefined
@@ -62,8 +62,9 @@ async function problemOf(text: string): Promise<string | undefined> {
 async function problemOfVerb(name: string, words: readonly string[]): Promise<string | undefined> {
   // Placeholders, in documents and in templates of hints.
   if (name === '' || name === 'help' || /^[A-Z…$[]/.test(name)) return undefined
-  if (!existsSync(join(project, 'scripts', `${name}.ts`))) return `there is no verb ${name}`
-  const { verb } = (await import(join(project, 'scripts', `${name}.ts`))) as { verb?: Verb }
+  const file = ['scripts', 'demo'].map((room) => join(project, room, `${name}.ts`)).find((path) => existsSync(path))
+  if (file === undefined) return `there is no verb ${name}`
+  const { verb } = (await import(file)) as { verb?: Verb }
   if (verb === undefined) return `there is no verb ${name}`
   const unknown = words
     .filter((word) => word.startsWith('--') && word !== '--')
