@@ -1,8 +1,8 @@
 /** What site.ts says by now, held against what is deployed: nothing of it may change what runs. */
-import { canonical, type Plain } from '../core/canonical.ts'
 import { Failure } from '../core/failure.ts'
-import { newRelease, pinnedSlots, type Deployment, type GroupPins, type Release } from '../releases/deployment.ts'
+import { pinnedSlots, type Deployment, type GroupPins, type Release } from '../releases/deployment.ts'
 import { slotNames, type Site, type SlotName } from '../settings/site.ts'
+import { changeText, settingChanges } from './changes.ts'
 import { diskPlace, placesOf, type GroupSeen } from './observe.ts'
 
 /**
@@ -56,21 +56,8 @@ export function checkEdits(site: Site, deployment: Deployment): void {
 }
 
 /** Whether a release made now would be another one, its id and age aside. */
-export function differs(site: Site, group: string, slot: SlotName, pinned: Release): boolean {
-  if (site.groups[group] === undefined) return true
-  const { given: _given, ...release } = pinned
-  const seedTag = /-[0-9a-f]{12}([0-9a-f]{12})\.iso$/.exec(release.vm.seed)?.[1]
-  const { access, ...now } = newRelease(site, group, slot, {
-    id: release.id,
-    created: new Date(release.created),
-    image: release.image,
-    fullClone: release.vm.fullClone ?? false,
-    ...(seedTag === undefined ? {} : { seedTag }),
-  })
-  const text = (one: Omit<Release, 'access'>): string => canonical(one as unknown as Plain)
-  // A release of an earlier version does not say who may connect.
-  return text(access === undefined || release.access === undefined ? now : ({ ...now, access } as Release)) !== text(release)
-}
+export const differs = (site: Site, group: string, slot: SlotName, pinned: Release): boolean =>
+  site.groups[group] === undefined || settingChanges(site, group, slot, pinned).length > 0
 
 /** What site.ts says that is not so, as sentences for people: edits that wait, and those that wait in vain. */
 export function differences(site: Site, group: string, pins: GroupPins | undefined, seen: GroupSeen): string[] {
@@ -83,11 +70,10 @@ export function differences(site: Site, group: string, pins: GroupPins | undefin
     node === release.vm.node
       ? ''
       : `; proxmox.node is ${node}, and the group's depot has to go there before that deploy ("qm migrate ${pins.depot ?? wanted?.depot} ${node}" on node ${release.vm.node})`
-  if (differs(site, group, pins.active, release))
-    list.push(
-      `site.ts says something else than what runs; that takes effect with a new release ("npx golden destroy ${group}", then "npx golden deploy")${moved}`,
-    )
-  if (wanted === undefined) return list
+  const anew = `takes effect with a new release ("npx golden destroy ${group}", then "npx golden deploy")${moved}`
+  if (wanted === undefined) return [`site.ts does not have this group any more; that ${anew}`]
+  const changes = settingChanges(site, group, pins.active, release)
+  if (changes.length > 0) list.push(`site.ts says something else than what runs (${changes.map(changeText).join('; ')}); that ${anew}`)
   if (pins.depot !== undefined && wanted.depot !== pins.depot)
     list.push(
       `groups.${group}.depot in site.ts is ${wanted.depot}, but the data disk belongs to depot ${pins.depot} as long as there is data`,
