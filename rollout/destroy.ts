@@ -1,19 +1,20 @@
 /** `destroy`: ends releases. VMs, seeds and pins go; data disks stay in their depots. */
-import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
+import { ProxmoxError } from '../proxmox/client.ts'
 import { Failure } from '../core/failure.ts'
 import type { Progress } from '../core/progress.ts'
 import { groupOrder, stackName } from '../releases/order.ts'
 import type { GroupPins, Release } from '../releases/deployment.ts'
-import { slotNames, type Site, type SlotName } from '../settings/site.ts'
+import { slotNames, type Site } from '../settings/site.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
 import { settleGroup } from './depot.ts'
 import { openEngine, type Engine } from './engine.ts'
 import { readGivenKey } from '../releases/given.ts'
 import type { DeployOptions } from './options.ts'
-import { checkDepot, checkSlot, diskPlace, observeGroup, placesOf, type DiskPlace, type GroupPlaces, type GroupSeen } from './observe.ts'
+import { diskPlace, observeGroup, placesOf, type DiskPlace, type GroupPlaces } from './observe.ts'
+import { isDataMissing, planDestroy, type DestroySeen, type GroupDestruction } from './plan-destroy.ts'
 import { missingHint, strayVolumes } from './missing.ts'
 import { requireGroupNode } from './node.ts'
-import { refuseObstacles } from './obstacles.ts'
+import { findObstacles } from './obstacles.ts'
 import { readPins, updatePins, withoutReleases } from '../releases/pins.ts'
 import { release } from './release.ts'
 import { resume } from './resume.ts'
@@ -58,41 +59,55 @@ export async function destroy(options: DeployOptions, only?: readonly string[]):
 
 async function destroyGroups(options: DeployOptions, claim: SiteClaim, only?: readonly string[]): Promise<readonly DestroyedGroup[]> {
   const { progress, signal } = options
-  const wanted = await groupsToDestroy(options, only)
-  await progress.step('look for what is in the way', async () => {
-    for (const group of wanted) await checkObstacles(options, group)
-  })
+  const plans = await progress.step('look for what is in the way', () => planDestruction(options, only))
   const engine = openEngine({ ...options, claim })
   await progress.step('write the stacks', () => engine.synth())
   const results: DestroyedGroup[] = []
-  for (const group of wanted) {
+  for (const { group } of plans) {
     signal.throwIfAborted()
     results.push(await destroyGroup(options, engine, group))
   }
   return results
 }
 
-/** @throws Failure for what would keep the data of a group from going home */
-async function checkObstacles({ site, folder, proxmox }: DeployOptions, group: string): Promise<void> {
-  const places = placesOf(site, group, (await readPins(folder)).groups[group])
+/** What the plan of a group's end is made from. @throws Failure `node-missing`, `node-offline` */
+async function observeForDestroy(
+  { site, folder, proxmox }: Pick<DeployOptions, 'site' | 'folder' | 'proxmox'>,
+  group: string,
+): Promise<DestroySeen> {
+  const pins = (await readPins(folder)).groups[group]
+  const places = placesOf(site, group, pins)
   await requireGroupNode(proxmox, places, site.proxmox.node)
   const seen = await observeGroup(proxmox, places)
-  await refuseObstacles(proxmox, places, seen, 'depot')
+  const missing = isDataMissing(pins, diskPlace(seen)) ? missingHint(places, await strayVolumes(proxmox, places)) : ''
+  return { places, pins, seen, obstacles: await findObstacles(proxmox, places, seen, 'depot'), missing }
+}
+
+/**
+ * What `destroy` would do with these groups, in its order; nothing is changed.
+ * @throws Failure as `destroy` before it begins
+ */
+export async function planDestruction(
+  options: Pick<DeployOptions, 'site' | 'folder' | 'proxmox'>,
+  only?: readonly string[],
+): Promise<readonly GroupDestruction[]> {
+  const plans: GroupDestruction[] = []
+  for (const group of await groupsToDestroy(options, only)) plans.push(planDestroy(await observeForDestroy(options, group)))
+  return plans
 }
 
 /** The same for one group, by a run that holds the claim and has written the stacks. */
 export async function destroyGroup(options: DeployOptions, engine: Engine, group: string): Promise<DestroyedGroup> {
   const { site, folder, proxmox, progress, signal } = options
-  const pins = (await readPins(folder)).groups[group]
-  const places = placesOf(site, group, pins)
-  await settleGroup(proxmox, places, signal)
-  const seen = await observeGroup(proxmox, places)
-  checkDepot(places, seen)
-  const strangers = await strangersIn(proxmox, places, seen, pins)
+  await settleGroup(proxmox, placesOf(site, group, (await readPins(folder)).groups[group]), signal)
+  // Of right now: other groups came before, and what was under way has ended. Obstacles are the release's own to judge.
+  const found = await observeForDestroy(options, group)
+  const { places, pins, seen } = found
+  const plan = planDestroy({ ...found, obstacles: [] })
+  const { exists: existed } = plan
+  const strangers = plan.strangers.map(({ slot }) => slot)
   const own = slotNames.filter((slot) => !strangers.includes(slot))
-  for (const slot of strangers)
-    progress.warn(`VMID ${places.slots[slot].vmid} of slot ${slot} is a VM of somebody else, which is left alone`)
-  const existed = pins?.active !== undefined || own.some((slot) => seen.slots[slot].there === true)
+  for (const { vmid, slot } of plan.strangers) progress.warn(`VMID ${vmid} of slot ${slot} is a VM of somebody else, which is left alone`)
   const stack = stackName(site, group)
   // Before anything is stopped: an engine that can't read its state would leave a service that is down.
   const known = existed ? await progress.step(`read the state of ${stack}`, () => readState(engine, stack)) : []
@@ -158,33 +173,6 @@ export async function destroyGroup(options: DeployOptions, engine: Engine, group
 async function readState(engine: Engine, stack: string): Promise<readonly string[]> {
   await engine.init(stack)
   return engine.listState(stack)
-}
-
-/**
- * Slots whose VMID somebody else uses by now: nothing of theirs is ours to end.
- * @throws Failure for one that may be ours after all, because the data is in no other place
- */
-async function strangersIn(proxmox: Proxmox, places: GroupPlaces, seen: GroupSeen, pins: GroupPins | undefined): Promise<SlotName[]> {
-  const place = diskPlace(seen)
-  const dataIsElsewhere = pins?.dataDisk !== 'made' || (place.at !== 'nowhere' && !('disk' in place && place.disk.gone === true))
-  const strangers: SlotName[] = []
-  for (const slot of slotNames) {
-    const vm = seen.slots[slot]
-    const { vmid, name, pinned } = places.slots[slot]
-    if (vm.there !== 'foreign' || vm.name === places.throwAway) {
-      checkSlot(places, slot, vm)
-      continue
-    }
-    if (pinned && !dataIsElsewhere) {
-      throw new Failure(
-        'vmid-taken',
-        `VMID ${vmid} is not ${name} but ${vm.name === undefined ? 'a VM that the token may not see' : `VM "${vm.name}"`}, and the data disk of group ${places.group} is in no other place`,
-        `That VM was not touched. If it is that slot's VM, give it its name and pool back in Proxmox. If it is not: ${missingHint(places, await strayVolumes(proxmox, places))}`,
-      )
-    }
-    strangers.push(slot)
-  }
-  return strangers
 }
 
 function tell(progress: Progress, site: Site, { group, depot }: GroupPlaces, { dataDisk, data }: DestroyedGroup, missing: string): void {

@@ -1,5 +1,6 @@
 /** `golden destroy`: the VMs go, the data stays in its depots. */
-import { destroy, groupsToDestroy, type DestroyedGroup } from '../rollout/destroy.ts'
+import { destroy, groupsToDestroy, planDestruction, type DestroyedGroup } from '../rollout/destroy.ts'
+import { destructionLines } from '../rollout/plan-destroy.ts'
 import { confirm } from './confirm.ts'
 import { openProxmox } from './open.ts'
 import { programEnvironment } from './programs.ts'
@@ -7,24 +8,31 @@ import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
   operands: '[GROUP …]',
-  options: { yes: { type: 'boolean' } },
-  optionHelp: { yes: 'do not ask' },
+  options: { plan: { type: 'boolean' }, yes: { type: 'boolean' } },
+  optionHelp: { plan: 'say what would be done, and do nothing', yes: 'do not ask' },
   async run({ arguments: names, flags, env, progress, signal, result }) {
     const { proxmox, ...open } = await openProxmox(env, { progress, signal })
     try {
       const only = names.length === 0 ? undefined : names
       // Nobody is asked about what can't be done.
       await groupsToDestroy(open, only)
-      await proxmox.get('/version')
+      const plan = await progress.step('look what there is', () => planDestruction({ ...open, proxmox }, only))
+      const lines = plan.flatMap(destructionLines)
+      if (flags.plan === true) {
+        result(lines.join('\n'), { plan })
+        return 0
+      }
       const what = names.length === 0 ? `all VMs of site ${open.site.name}` : `the VMs of ${names.join(', ')}`
-      if (flags.yes !== true)
+      if (flags.yes !== true) {
+        progress.info(lines.join('\n'))
         await confirm(`This removes ${what}; the data disks stay. Type yes: `, 'yes', 'Say --yes to go ahead without a question.')
+      }
       const environment = await programEnvironment(open.site.engine, progress, signal)
       const groups = await destroy({ ...open, proxmox, environment, progress, signal }, only)
-      const lines = groups.map(
+      const ended = groups.map(
         (group) => `${group.group}: ${group.outcome === 'absent' ? 'there was no VM' : 'destroyed'}; ${aboutData(group)}`,
       )
-      result(`${lines.join('\n')}\n"npx golden deploy" brings it back with its data; "npx golden delete-data GROUP" deletes data.`, {
+      result(`${ended.join('\n')}\n"npx golden deploy" brings it back with its data; "npx golden delete-data GROUP" deletes data.`, {
         groups,
       })
       return 0
