@@ -1,15 +1,13 @@
 /** `deploy`: pins an image for groups that have none, puts their seeds on the host, and applies the stacks. */
-import { newestCandidate, revokedTag } from '../images/channels.ts'
-import { seedForm } from '../images/contract/seed.ts'
-import { bringHere, elsewhere, listImages, type Image } from '../images/catalog.ts'
-import type { Proxmox } from '../proxmox/client.ts'
+import { listImages, type Image } from '../images/catalog.ts'
 import { Failure } from '../core/failure.ts'
 import { requirePlace } from '../proxmox/place.ts'
-import { newRelease, type Deployment, type GroupPins, type Release } from '../releases/deployment.ts'
-import { placeOf, slotNames, type Site, type SlotName } from '../settings/site.ts'
+import { newRelease, type Deployment, type Release } from '../releases/deployment.ts'
+import { placeOf, slotNames, type SlotName } from '../settings/site.ts'
 import { groupOrder, stackName } from '../releases/order.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
 import { destroyGroup } from './destroy.ts'
+import { checkImages } from './choose-image.ts'
 import { dataKey, settleGroup } from './depot.ts'
 import { checkEdits, differences } from './edits.ts'
 import { openEngine, type Engine } from './engine.ts'
@@ -18,9 +16,11 @@ import { certificatesOf, certificateWarnings, givenKey, givenOf, refuseOtherSeed
 import { guestOf } from './guest.ts'
 import { missingHint, strayVolumes } from './missing.ts'
 import { requireGroupNode } from './node.ts'
-import { checkIdentity, diskPlace, observeGroup, placesOf, type GroupPlaces, type GroupSeen } from './observe.ts'
-import { refuseObstacles } from './obstacles.ts'
+import { checkIdentity, diskPlace, observeGroup, placesOf, type GroupPlaces } from './observe.ts'
+import { findObstacles } from './obstacles.ts'
 import type { DeployOptions } from './options.ts'
+import { firstSlot, planDeploy, type DeployPlan, type DeploySeen, type GroupForDeploy } from './plan-deploy.ts'
+import { isDataMissing } from './plan-destroy.ts'
 import { newReleaseId, readPins, updatePins, withFirstRelease } from '../releases/pins.ts'
 import { resume } from './resume.ts'
 import { checkSeedSecrets, readSeedSecrets, secretDifferences, seedIsThere, uploadSeed } from '../releases/seed.ts'
@@ -36,9 +36,6 @@ export interface DeployedGroup {
   /** What, and when it takes effect. */
   readonly differences: readonly string[]
 }
-
-/** The slot that a group's first release goes into. */
-const firstSlot: SlotName = 'blue'
 
 /**
  * A first release that fails before its slot owns the data, or that is stopped, is taken back: nothing half-done stays,
@@ -60,23 +57,22 @@ export async function deploy(options: DeployOptions): Promise<readonly DeployedG
 /** @param begun groups whose first release this run has pinned and not yet deployed; kept up to date */
 async function deployGroups(options: DeployOptions, claim: SiteClaim, begun: Set<string>): Promise<readonly DeployedGroup[]> {
   const { site, folder, proxmox, progress, signal } = options
+  const plan = await planDeployment(options)
+  for (const group of plan.unknown)
+    progress.info(`deployment.json knows data of group ${group}, which site.ts does not have: put the group back to use or delete it`)
+  const first = plan.groups.filter(({ release }) => release === 'first')
+  if (first.length > 0)
+    await checkSeedSecrets(
+      site,
+      folder,
+      first.map(({ group }) => group),
+    )
   let deployment = await readPins(folder)
-  checkEdits(site, deployment)
-  const place = await progress.step('check the host', async () => {
-    const found = await requirePlace(proxmox, placeOf(site), progress.warn)
-    await checkDeployed(options, deployment)
-    return found
-  })
-  const missing = Object.keys(site.groups).filter((group) => deployment.groups[group]?.active === undefined)
-  if (missing.length > 0) {
-    await checkSeedSecrets(site, folder, missing)
-    const image = await firstImage(proxmox, site)
-    for (const group of missing) {
-      deployment = await pinFirst(options, group, image, !place.linkedClones)
-      begun.add(group)
-    }
+  for (const { group, vm } of first) {
+    if (plan.image === undefined) throw new Error('a first release has no image')
+    deployment = await pinFirst(options, group, plan.image, vm.clone === 'full')
+    begun.add(group)
   }
-  await refuseRevoked(proxmox, site, deployment)
   const engine = openEngine({ ...options, claim })
   const results: DeployedGroup[] = []
   await progress.step('write the stacks', () => engine.synth())
@@ -198,82 +194,42 @@ async function hasLost({ proxmox, signal }: DeployOptions, places: GroupPlaces, 
   return guest !== undefined && guest.dataDisk !== 'mounted'
 }
 
-/** Whose the VMs and depots of all that is deployed are: looked at before anything is changed. */
-async function checkDeployed({ site, proxmox, progress }: DeployOptions, deployment: Deployment): Promise<void> {
-  for (const [group, pins] of Object.entries(deployment.groups)) {
-    if (site.groups[group] === undefined) {
-      progress.info(`deployment.json knows data of group ${group}, which site.ts does not have: put the group back to use or delete it`)
-      continue
-    }
+/**
+ * What the plan is made from: looked at before anything is changed.
+ * @throws Failure of the host (proxmox/place.ts), `node-missing`, `node-offline`, and those of edits that can't take effect
+ */
+async function observeForDeploy({ site, folder, proxmox, progress }: Observing): Promise<DeploySeen> {
+  const deployment = await readPins(folder)
+  checkEdits(site, deployment)
+  const place = await requirePlace(proxmox, placeOf(site), progress.warn)
+  const groups: GroupForDeploy[] = []
+  for (const group of Object.keys(site.groups)) {
+    const pins = deployment.groups[group]
     const places = placesOf(site, group, pins)
     await requireGroupNode(proxmox, places, site.proxmox.node)
     const seen = await observeGroup(proxmox, places)
-    checkIdentity(places, seen)
-    await checkHandover(proxmox, places, pins, seen)
+    const at = diskPlace(seen)
+    const isLost = isDataMissing(pins, at) || ('disk' in at && at.disk.gone === true)
+    const seeds: SlotName[] = []
+    for (const slot of slotNames) {
+      const pinned = pins?.slots[slot]
+      if (pinned !== undefined && (await seedIsThere(proxmox, pinned))) seeds.push(slot)
+    }
+    const obstacles = await findObstacles(proxmox, places, seen, pins?.active ?? firstSlot)
+    groups.push({ places, pins, seen, obstacles, seeds, missing: isLost ? missingHint(places, await strayVolumes(proxmox, places)) : '' })
   }
+  return { deployment, place, images: (await listImages(proxmox, site)).images, groups }
 }
 
-/** Of a group whose data is at home, or in no place: before a VM is made for it. @throws Failure */
-async function checkHandover(proxmox: Proxmox, places: GroupPlaces, pins: GroupPins | undefined, seen: GroupSeen): Promise<void> {
-  const place = diskPlace(seen)
-  const isGone = 'disk' in place && place.disk.gone === true
-  if (isGone || (place.at === 'nowhere' && pins?.dataDisk === 'made'))
-    throw new Failure(
-      'data-disk-missing',
-      `the data disk of group ${places.group} ${isGone ? `is not on its storage, though ${place.at === 'depot' ? `depot ${places.depot.vmid}` : `slot ${place.at}`} names it: ${place.disk.volume}` : 'is neither in its depot nor in a slot'}`,
-      missingHint(places, await strayVolumes(proxmox, places)),
-    )
-  await refuseObstacles(proxmox, places, seen, pins?.active ?? firstSlot)
+type Observing = Pick<DeployOptions, 'site' | 'folder' | 'proxmox' | 'progress'>
+
+/** What `deploy` would do; nothing is changed. @throws Failure as `deploy` before it begins */
+export async function planDeployment(options: Observing): Promise<DeployPlan> {
+  return options.progress.step('check the host', async () => planDeploy(options.site, await observeForDeploy(options)))
 }
 
-async function firstImage(proxmox: Proxmox, site: Site): Promise<Image> {
-  const listed = (await listImages(proxmox, site)).images
-  const images = listed.filter((one) => (one.record.seed ?? 1) === seedForm)
-  const image = newestCandidate(
-    images.filter((one) => elsewhere(site, one) === undefined),
-    site.image.base.sha256,
-  )
-  if (image !== undefined) return image
-  const old = newestCandidate(listed, site.image.base.sha256)
-  if (old !== undefined && !images.includes(old))
-    throw new Failure(
-      'image-of-other-version',
-      `the newest image, ${old.name} (${old.vmid}), was baked by another version of this project, and reads another form of seed (${old.record.seed ?? 1}, this version writes ${seedForm})`,
-      'Run "npx golden bake": it makes one of this version.',
-    )
-  const away = newestCandidate(images, site.image.base.sha256)
-  if (away !== undefined)
-    throw new Failure(
-      'image-elsewhere',
-      `the newest image, ${away.name} (${away.vmid}), is ${elsewhere(site, away) ?? ''}`,
-      `Run "npx golden bake": it makes one there. Or, in Proxmox, ${bringHere(site, away)}.`,
-    )
-  const others = images.length === 0 ? '' : ` (${images.length} of another base or revoked)`
-  throw new Failure(
-    'no-image',
-    `pool ${site.proxmox.pool} has no image of base ${site.image.base.os} ${site.image.base.sha256.slice(0, 12)}${others}`,
-    'Run "npx golden bake".',
-  )
-}
-
-async function pinFirst(
-  { site, folder, proxmox, progress }: DeployOptions,
-  group: string,
-  image: Image,
-  fullClone: boolean,
-): Promise<Deployment> {
+async function pinFirst({ site, folder, progress }: DeployOptions, group: string, image: Image, fullClone: boolean): Promise<Deployment> {
   const places = placesOf(site, group, (await readPins(folder)).groups[group])
-  const seen = await observeGroup(proxmox, places)
-  checkIdentity(places, seen)
-  const place = diskPlace(seen)
-  if (place.at === 'blue' || place.at === 'green') {
-    throw new Failure(
-      'pin-lost',
-      `slot ${place.at} of group ${group} owns the data disk, but deployment.json has no release for it`,
-      `Restore deployment.json, e.g. with git; or end that slot with "npx golden destroy ${group}". The data is kept.`,
-    )
-  }
-  await checkHandover(proxmox, places, (await readPins(folder)).groups[group], seen)
   const key = await givenKey(folder)
   const id = newReleaseId()
   const made = newRelease(site, group, firstSlot, {
@@ -286,47 +242,4 @@ async function pinFirst(
   const release: Release = { ...made, given: givenOf(key, id, await readSeedSecrets(site, folder, made)) }
   progress.info(`group ${group}: release ${release.id} of image ${image.name} for slot ${firstSlot}`)
   return updatePins(folder, group, (pins) => withFirstRelease(pins, firstSlot, release, places.depot.vmid))
-}
-
-/**
- * A clone is made by VMID, and in the meantime another image may have got that one.
- * @param slots those whose VM is going to be made
- * @throws Failure `image-changed`, `image-elsewhere`
- */
-export function checkImages(images: readonly Image[], group: string, pins: GroupPins, slots: readonly SlotName[]): void {
-  for (const slot of slots) {
-    const wanted = pins.slots[slot]?.image
-    if (wanted === undefined) continue
-    const found = images.find((image) => image.vmid === wanted.vmid)
-    const node = pins.slots[slot]?.vm.node ?? ''
-    if (found?.record.fingerprint === wanted.fingerprint) {
-      if (found.node === node) continue
-      throw new Failure(
-        'image-elsewhere',
-        `image ${wanted.name} (${wanted.vmid}), pinned for slot ${slot} of group ${group}, is on node ${found.node}, and the slot's VM is to be on ${node}`,
-        `Migrate it back: "qm migrate ${wanted.vmid} ${node}" on node ${found.node}. Or run "npx golden destroy ${group}", then "npx golden bake" and "npx golden deploy". The data is kept.`,
-      )
-    }
-    throw new Failure(
-      'image-changed',
-      `image ${wanted.name}, pinned for slot ${slot} of group ${group}, is not template ${wanted.vmid} any more: ${found === undefined ? 'there is no image with that VMID' : `that is ${found.name} now`}`,
-      `Put that template back, or run "npx golden destroy ${group}", then "npx golden deploy": it takes the newest image. The data is kept.`,
-    )
-  }
-}
-
-async function refuseRevoked(proxmox: Proxmox, site: Site, deployment: Deployment): Promise<void> {
-  const { images } = await listImages(proxmox, site)
-  for (const [group, pins] of Object.entries(deployment.groups)) {
-    for (const slot of slotNames) {
-      const release = pins.slots[slot]
-      const image = images.find((one) => one.vmid === release?.image.vmid)
-      if (release !== undefined && image?.revoked)
-        throw new Failure(
-          'image-revoked',
-          `image ${release.image.name}, pinned for slot ${slot} of group ${group}, is revoked (tag ${revokedTag})`,
-          `Bake a new one, then "npx golden destroy ${group}" and "npx golden deploy". The data is kept.`,
-        )
-    }
-  }
 }

@@ -1,13 +1,21 @@
 /** `golden deploy`: pins the newest image for a first slot, then applies the stacks. */
-import { deploy } from '../rollout/deploy.ts'
+import { deploy, planDeployment } from '../rollout/deploy.ts'
+import { deploymentLines } from '../rollout/plan-deploy.ts'
 import { openProxmox } from './open.ts'
 import { programEnvironment } from './programs.ts'
 import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
-  async run({ env, progress, signal, result }) {
+  options: { plan: { type: 'boolean' } },
+  optionHelp: { plan: 'say what would be done, and do nothing' },
+  async run({ flags, env, progress, signal, result }) {
     const { proxmox, ...open } = await openProxmox(env, { progress, signal })
     try {
+      if (flags.plan === true) {
+        const plan = await planDeployment({ ...open, proxmox, progress })
+        result(deploymentLines(plan).join('\n'), { plan })
+        return 0
+      }
       const environment = await programEnvironment(open.site.engine, progress, signal)
       const groups = await deploy({ ...open, proxmox, environment, progress, signal })
       const changed = groups.some((group) => group.outcome === 'deployed')

@@ -22,6 +22,9 @@ it('pins and deploys a site with both roles on one VM; plain cdktn applies the s
   expect(failed, failed.stderr).toMatchObject({ code: 1, error: { message: expect.stringContaining('ordered by the test') } })
   expect(await place.inventory()).toEqual(before)
 
+  expect(await site.done('deploy', '--plan')).toMatchObject({
+    plan: { groups: [{ group: 'all', slot: 'blue', vm: { do: 'make' }, data: { do: 'make', depot: 9110 } }], unknown: [] },
+  })
   await site.done('deploy')
   const engine = { cwd: join(site.folder, 'state/cdktf.out/stacks/solo-all'), env: { GOLDEN_SITE: site.folder } }
   const ended = await place.computer.run(
