@@ -5,7 +5,7 @@ import { connect, ProxmoxError, type Login, type Proxmox, type Token } from '../
 import { firewallQuestion, firewallWarning, observeExposure } from '../proxmox/datacenter-firewall.ts'
 import { Failure } from '../core/failure.ts'
 import { setupScript } from '../proxmox/setup-script.ts'
-import { applySetup, observeSetup, planSetup, type SetupWanted } from '../proxmox/setup.ts'
+import { applySetup, observeSetup, planSetup, type SetupPlan, type SetupWanted } from '../proxmox/setup.ts'
 import { depotVmName, type Site } from '../settings/site.ts'
 import { agreeToFirewall } from './firewall-consent.ts'
 import { openSite } from './open.ts'
@@ -15,6 +15,7 @@ import type { Verb, VerbContext } from './verb.ts'
 
 export const verb: Verb = {
   options: {
+    plan: { type: 'boolean' },
     print: { type: 'boolean' },
     admin: { type: 'string' },
     fingerprint: { type: 'string' },
@@ -23,6 +24,7 @@ export const verb: Verb = {
     yes: { type: 'boolean' },
   },
   optionHelp: {
+    plan: 'log in, say what would be done, and do nothing',
     print: 'print a shell script for the node instead; needs no login',
     admin:
       "administrator for this one run: user@realm (password from a prompt or PROXMOX_ADMIN_PASSWORD), or a token's id user@realm!name (secret from PROXMOX_ADMIN_TOKEN); default root@pam",
@@ -117,8 +119,9 @@ export function wantedSetup(site: Site, choices: { enableFirewall: boolean; repl
 async function setup(admin: Proxmox, wanted: SetupWanted, trust: Trust, site: Site, folder: string, context: VerbContext): Promise<number> {
   const { progress, result, signal } = context
   const observed = await progress.step(`read what is there at ${site.proxmox.url}`, () => orStopped(observeSetup(admin, wanted), signal))
-  await pin(admin, site, folder, trust, context)
   const plan = planSetup(wanted, observed)
+  if (context.flags.plan === true) return showPlan(plan, context)
+  await pin(admin, site, folder, trust, context)
   const [problem] = plan.problems
   if (problem !== undefined) {
     // Nothing is done while anything is wrong: a half-prepared host helps nobody.
@@ -167,6 +170,17 @@ async function setup(admin: Proxmox, wanted: SetupWanted, trust: Trust, site: Si
       : `Done: ${plan.steps.length} steps.${tokenFile === undefined ? '' : ` The token's secret is in ${tokenFile}.`}\nNext: "npx golden lock", then "npx golden bake".`
   result(text, { steps: plan.steps.map((step) => step.title), tokenFile, datacenterFirewall: firewall })
   return 0
+}
+
+/** With everything that is in the way, and how to mend it. @returns the exit code */
+function showPlan({ steps, problems, notes = [] }: SetupPlan, { result }: VerbContext): number {
+  const lines = [
+    ...problems.map(({ message, hint }) => `in the way: ${message}. ${hint}`),
+    ...notes.map((note) => `note: ${note}`),
+    ...(steps.length === 0 ? ['Nothing to do: the host is prepared.'] : steps.map(({ title }) => title)),
+  ]
+  result(lines.join('\n'), { plan: { steps: steps.map(({ title, command }) => ({ title, command })), problems, notes } })
+  return problems.length === 0 ? 0 : 1
 }
 
 /** Where the secret is kept: where the site expects it, or in a file beside it when the site reads it from elsewhere. */

@@ -79,6 +79,15 @@ test('a fingerprint that is given has to fit, also once a certificate is pinned'
   const folder = await siteFolder('first')
   const other = Array(32).fill('AA').join(':')
   expect((await setup(folder, '--fingerprint', other)).document.error?.code).toBe('fingerprint-differs')
+  // A plan changes nothing, here or on the host.
+  const planned = async (): Promise<any> => (await setup(folder, '--fingerprint', await fingerprint(), '--plan')).document
+  const plan = (await planned()).plan
+  expect(plan).toMatchObject({
+    problems: [],
+    steps: expect.arrayContaining([expect.objectContaining({ command: expect.stringContaining('pool add') })]),
+  })
+  expect((await planned()).plan).toEqual(plan)
+  await expect(readFile(join(folder, 'secrets/proxmox-ca.pem'))).rejects.toThrow('ENOENT')
   expect(await setup(folder, '--fingerprint', await fingerprint())).toMatchObject({ code: 0 })
   expect((await setup(folder, '--fingerprint', other)).document.error?.code).toBe('fingerprint-differs')
   expect((await setup(folder, '--fingerprint', (await fingerprint()).replaceAll(':', '').toLowerCase())).document).toMatchObject({
