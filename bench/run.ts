@@ -1,0 +1,9 @@
+/** `npm run bench -- NAME`: measures one thing beside what it is compared with. */
+const benches: Readonly<Record<string, () => Promise<{ bench: () => Promise<void> }>>> = { cli: () => import('./cli.ts') }
+
+const [name = ''] = process.argv.slice(2)
+const load = Object.hasOwn(benches, name) ? benches[name] : undefined
+if (load === undefined) {
+  console.error(`usage: npm run bench -- ${Object.keys(benches).join('|')}`)
+  process.exitCode = 2
+} else await (await load()).bench()
