@@ -1,29 +1,14 @@
-/** The CDKTF app: the site (without one: the example) and its pins become stacks. Pure: no network, no secret. */
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
-import { App } from 'cdktn'
-import { readPins } from './releases/pins.ts'
-import { checkSiteName } from './releases/deployment.ts'
-import { ensureBindings } from './stacks/generate.ts'
-import { loadSite, loadSiteFile, siteFolder } from './settings/load.ts'
+/** The CDKTF app (cdktf.json): what it does is in stacks/synth.ts. */
+import { enableCompileCache } from 'node:module'
+import { compileCacheFolder } from './core/compile-cache.ts'
 import { Failure } from './core/failure.ts'
 
+// Before anything large is imported: most of a start is compiling.
+const compiled = compileCacheFolder(process.env)
+if (compiled !== undefined) enableCompileCache(compiled)
+const { synth } = await import('./stacks/synth.ts')
 try {
-  await ensureBindings()
-  // Only now: it imports the bindings.
-  const { addStacks } = await import('./stacks/app.ts')
-  const folder = siteFolder(process.env)
-  const site =
-    existsSync(join(folder, 'site.ts')) || process.env.GOLDEN_SITE !== undefined
-      ? await loadSite(folder)
-      : await loadSiteFile(join(import.meta.dirname, 'site.example.ts'))
-  const deployment = await readPins(folder)
-  // By another name the stacks would have an empty state, and know nothing of the VMs that run.
-  for (const [group, pins] of Object.entries(deployment.groups)) if (site.groups[group] !== undefined) checkSiteName(site, group, pins)
-  // The library's checks ask a program named `terraform` for its version; a fresh clone has none, and OpenTofu may be the only one.
-  const app = new App({ skipValidation: true })
-  addStacks(app, { site, deployment, folder, project: import.meta.dirname, node: process.execPath })
-  app.synth()
+  await synth(import.meta.dirname)
 } catch (error) {
   if (!(error instanceof Failure)) throw error
   console.error(`error ${error.code}: ${error.message}\n→ ${error.hint}`)
