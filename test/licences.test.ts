@@ -1,7 +1,7 @@
 /** What is imported has a licence that goes with Apache-2.0: docs/licences.md. */
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 
 const root = resolve(import.meta.dirname, '..')
 const fits = /^(MIT|ISC|0BSD|Unlicense|CC0-1\.0|BlueOak-1\.0\.0|Apache-2\.0|BSD-[23]-Clause|MPL-2\.0)$/
@@ -32,13 +32,13 @@ function misfits(packages: Readonly<Record<string, Package>>): string[] {
     .map(([path, { license }]) => `${path}: ${license}`)
 }
 
-test.each(['package-lock.json', 'images/language-servers/package-lock.json'])('%s has no package whose licence does not fit', (file) => {
+it.each(['package-lock.json', 'images/language-servers/package-lock.json'])('%s has no package whose licence does not fit', (file) => {
   const { packages } = JSON.parse(readFileSync(join(root, file), 'utf8')) as { packages: Record<string, Package> }
   expect(Object.keys(packages).length).toBeGreaterThan(3)
   expect(misfits(packages)).toEqual([])
 })
 
-test('a package under GPL, AGPL or BUSL, or without a licence, is found', () => {
+it('a package under GPL, AGPL or BUSL, or without a licence, is found', () => {
   const planted = {
     'node_modules/a': { license: 'AGPL-3.0' },
     'node_modules/b': {},

@@ -1,7 +1,7 @@
 /** One room, one job: which room may import which, and no circle of files. The living table is docs/architecture.md. */
 import { readFileSync, globSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, it } from 'vitest'
 
 const root = resolve(import.meta.dirname, '..')
 
@@ -79,7 +79,7 @@ const files = globSync('{*.ts,{' + Object.keys(allowed).join(',') + '}/**/*.ts}'
 })
 const imports = files.flatMap((file) => importsOf(file, readFileSync(join(root, file), 'utf8')))
 
-test('every room is in the table, and there are no others', () => {
+it('every room is in the table, and there are no others', () => {
   const rooms = new Set(
     globSync('*/**/*.ts', {
       cwd: root,
@@ -90,22 +90,22 @@ test('every room is in the table, and there are no others', () => {
   expect(imports.length).toBeGreaterThan(500)
 })
 
-test('arrows between rooms point one way', () => {
+it('arrows between rooms point one way', () => {
   expect(wrongArrows(imports)).toEqual([])
 })
 
-test('no file imports itself by way of others', () => {
+it('no file imports itself by way of others', () => {
   expect(circles(imports)).toEqual([])
 })
 
 describe('this test itself', () => {
   const planted = importsOf('images/a.ts', `import { b } from '../releases/b.ts'\nimport type { C } from './c.ts'\n`)
-  test('finds an arrow that points back', () => {
+  it('finds an arrow that points back', () => {
     expect(wrongArrows(planted)).toEqual(['images/a.ts → releases/b.ts'])
     expect(wrongArrows(importsOf('scripts/bake.ts', `const { x } = await import('../lab/index.ts')`))).toHaveLength(1)
   })
 
-  test('finds a circle, and takes types for none', () => {
+  it('finds a circle, and takes types for none', () => {
     const back = importsOf('releases/b.ts', `export { a } from '../images/a.ts'`)
     expect(circles([...planted, ...back])).toEqual(['images/a.ts → releases/b.ts → images/a.ts'])
     expect(circles([...planted, ...importsOf('images/c.ts', `import './a.ts'`)])).toEqual([])

@@ -3,11 +3,11 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 
 const project = resolve(import.meta.dirname, '../..')
 
-test('line ends stay what they are with core.autocrlf=true, as Git for Windows has it', () => {
+it('line ends stay what they are with core.autocrlf=true, as Git for Windows has it', () => {
   const folder = mkdtempSync(join(tmpdir(), 'golden-clone-'))
   try {
     const git = (...args: string[]): string =>

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, it } from 'vitest'
 import { startLab, type Lab } from '../../lab/index.ts'
 import { Failure } from '../../core/failure.ts'
 import { control } from '../../demo/control.ts'
@@ -46,7 +46,7 @@ function demo(...flags: string[]): Promise<{ code: number; stdout: string; stder
   return promise
 }
 
-test('a running demo is not swept away by another one, and --stop ends it and removes all of it', async () => {
+it('a running demo is not swept away by another one, and --stop ends it and removes all of it', async () => {
   const started = await startLab({ stateDir: join(folder, 'lab'), driver: 'fake' })
   lab = started
   void started.stopRequested.then(() => started.close())
@@ -58,7 +58,7 @@ test('a running demo is not swept away by another one, and --stop ends it and re
   expect(existsSync(folder)).toBe(false)
 })
 
-test('--stop clears away what a killed demo left, and says so when there is none', async () => {
+it('--stop clears away what a killed demo left, and says so when there is none', async () => {
   await mkdir(join(folder, 'lab'))
   await writeFile(join(folder, 'lab', 'control.sock'), '')
   expect((await demo('--stop')).stdout).toContain('ended')
@@ -116,7 +116,7 @@ const failing: DemoParts['story'] = async ({ connection, checks, env, signal, ad
   throw new Error('it did not fail')
 }
 
-test('one that fails and is to be kept leaves everything running, and says how to look at it and how to end it', async () => {
+it('one that fails and is to be kept leaves everything running, and says how to look at it and how to end it', async () => {
   const { code, text, document, shown } = await runStory({ keep: true }, failing)
   expect(code).toBe(1)
   expect(document).toMatchObject({
@@ -146,7 +146,7 @@ test('one that fails and is to be kept leaves everything running, and says how t
   expect(existsSync(folder)).toBe(false)
 }, 240_000)
 
-test('one whose lab is killed leaves what that has left, and says so', async () => {
+it('one whose lab is killed leaves what that has left, and says so', async () => {
   const { code, text } = await runStory({ keep: true }, async ({ administrator }) => {
     const socket = control(join(folder, 'lab/control.sock'))
     await socket.stop()
@@ -161,7 +161,7 @@ test('one whose lab is killed leaves what that has left, and says so', async () 
   expect(existsSync(folder)).toBe(false)
 }, 240_000)
 
-test('one that fails without that wish, or that somebody stops, leaves nothing', async () => {
+it('one that fails without that wish, or that somebody stops, leaves nothing', async () => {
   const { code, text } = await runStory({}, failing)
   expect(code).toBe(1)
   expect(text).not.toContain('left running')
@@ -180,7 +180,7 @@ test('one that fails without that wish, or that somebody stops, leaves nothing',
   expect(existsSync(folder)).toBe(false)
 }, 240_000)
 
-test('what there is no time for is named as not run, and counts neither as held nor as failed', async () => {
+it('what there is no time for is named as not run, and counts neither as held nor as failed', async () => {
   let left = 0
   const { code, text, document } = await runStory({ minutes: '30' }, async ({ checks, leftMs }) => {
     left = leftMs()

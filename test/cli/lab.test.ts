@@ -6,7 +6,7 @@ import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 const project = resolve(import.meta.dirname, '../..')
 const recorded = resolve(project, '../shared/pve-golden')
@@ -164,7 +164,7 @@ async function expectEnd(lab: RunningLab, signal: NodeJS.Signals): Promise<void>
 describe('golden lab', () => {
   let first: Connection
 
-  test.skipIf(!existsSync('/proc/self/environ'))(
+  it.skipIf(!existsSync('/proc/self/environ'))(
     'is ready when connection.json has its token, which only its owner reads, and ends on Ctrl-C (needs Linux)',
     async () => {
       const lab = await startLab()
@@ -190,7 +190,7 @@ describe('golden lab', () => {
     2 * minute,
   )
 
-  test.skipIf(!existsSync('/proc/self/environ'))(
+  it.skipIf(!existsSync('/proc/self/environ'))(
     'has the same tokens and port when it is started again, and ends on SIGTERM (needs Linux)',
     async () => {
       const lab = await startLab('--port', String(portOf(first)))
@@ -207,7 +207,7 @@ describe('golden lab', () => {
     2 * minute,
   )
 
-  test.skipIf(!existsSync('/proc/self/environ'))(
+  it.skipIf(!existsSync('/proc/self/environ'))(
     'says what is in its way, and leaves a lab that runs alone; goes on after it was killed (needs Linux)',
     async () => {
       const lab = await startLab()
@@ -243,7 +243,7 @@ describe('golden lab', () => {
     2 * minute,
   )
 
-  test.skipIf(!existsSync(recorded))(
+  it.skipIf(!existsSync(recorded))(
     'answers as a recorded Proxmox VE did (needs ../shared/pve-golden)',
     async () => {
       const lab = await startLab()

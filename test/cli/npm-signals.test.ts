@@ -5,7 +5,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 
 const project = join(import.meta.dirname, '../..')
 const minute = 60_000
@@ -50,7 +50,7 @@ async function lab(): Promise<{ npm: ChildProcess; said: () => string }> {
 
 const canSee = existsSync('/proc/self/cmdline')
 
-test.skipIf(!canSee).each(['SIGTERM', 'SIGINT'] as const)(
+it.skipIf(!canSee).each(['SIGTERM', 'SIGINT'] as const)(
   '%s for npm alone ends the lab in good order (needs Linux)',
   async (signal) => {
     const { npm, said } = await lab()
@@ -63,7 +63,7 @@ test.skipIf(!canSee).each(['SIGTERM', 'SIGINT'] as const)(
   2 * minute,
 )
 
-test.skipIf(!canSee)(
+it.skipIf(!canSee)(
   'Ctrl-C on a terminal, which reaches all of them at once, counts once (needs Linux)',
   async () => {
     const { npm, said } = await lab()

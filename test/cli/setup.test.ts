@@ -7,7 +7,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import { startLab, type Lab } from '../../lab/index.ts'
 import { emptyBase, labSite, writeLabSite } from '../../demo/lab-site.ts'
 import { makeAuthority, makeServerCertificate } from '../../settings/secrets/certificates.ts'
@@ -75,7 +75,7 @@ async function fingerprint(): Promise<string> {
   return new X509Certificate(await readFile(join(lab.connection.caFile, '../server.pem'))).fingerprint256
 }
 
-test('a fingerprint that is given has to fit, also once a certificate is pinned', async () => {
+it('a fingerprint that is given has to fit, also once a certificate is pinned', async () => {
   const folder = await siteFolder('first')
   const other = Array(32).fill('AA').join(':')
   expect((await setup(folder, '--fingerprint', other)).document.error?.code).toBe('fingerprint-differs')
@@ -95,7 +95,7 @@ test('a fingerprint that is given has to fit, also once a certificate is pinned'
   })
 }, 60_000)
 
-test('the token of another folder is revoked only on request', async () => {
+it('the token of another folder is revoked only on request', async () => {
   const first = join(work, 'first', 'secrets/proxmox-token')
   const before = await readFile(first, 'utf8')
   const second = await siteFolder('second')
@@ -110,7 +110,7 @@ test('the token of another folder is revoked only on request', async () => {
   })
 }, 60_000)
 
-test('a token file of two lines is named as what is wrong; a byte order mark is none of its own', async () => {
+it('a token file of two lines is named as what is wrong; a byte order mark is none of its own', async () => {
   const file = join(work, 'second', 'secrets/proxmox-token')
   const secret = await readFile(file, 'utf8')
   try {
@@ -125,7 +125,7 @@ test('a token file of two lines is named as what is wrong; a byte order mark is 
   }
 }, 60_000)
 
-test('with a wrong node nothing is done', async () => {
+it('with a wrong node nothing is done', async () => {
   const folder = await siteFolder('third', (site) => {
     Object.assign(site.proxmox, { node: 'pvx', tokenId: 'third@pve!golden', pool: 'third', depotPool: 'third-depots' })
   })
@@ -134,7 +134,7 @@ test('with a wrong node nothing is done', async () => {
   expect(JSON.stringify(await readFile(join(work, 'lab/pools.json'), 'utf8'))).not.toContain('third')
 }, 60_000)
 
-test('the printed script is one, and needs no host that answers', async () => {
+it('the printed script is one, and needs no host that answers', async () => {
   const folder = await siteFolder('printed', (site) => {
     site.proxmox.url = 'https://127.0.0.1:9'
   })
@@ -144,7 +144,7 @@ test('the printed script is one, and needs no host that answers', async () => {
   expect(document.script).toContain(join(folder, 'secrets/proxmox-token'))
 }, 60_000)
 
-test('a stop ends it while the host says nothing', async () => {
+it('a stop ends it while the host says nothing', async () => {
   const silent = createServer().listen(0, '127.0.0.1')
   servers.push(silent)
   await once(silent, 'listening')
@@ -165,7 +165,7 @@ test('a stop ends it while the host says nothing', async () => {
 const withoutIpv6 = !Object.values(networkInterfaces())
   .flat()
   .some((entry) => entry?.address === '::1')
-test.skipIf(withoutIpv6)(
+it.skipIf(withoutIpv6)(
   'an IPv6 address is reached (needs ::1)',
   async () => {
     const pair = await makeServerCertificate(await makeAuthority('test', new Date()), ['::1'], new Date())
@@ -188,7 +188,7 @@ test.skipIf(withoutIpv6)(
   60_000,
 )
 
-test('a certificate for another name is refused before anybody is asked, and not pinned', async () => {
+it('a certificate for another name is refused before anybody is asked, and not pinned', async () => {
   const pair = await makeServerCertificate(await makeAuthority('test', new Date()), ['pve.lan'], new Date())
   const server = createHttpsServer({ cert: pair.certificate, key: pair.key }).listen(0, '127.0.0.1')
   servers.push(server)
@@ -201,7 +201,7 @@ test('a certificate for another name is refused before anybody is asked, and not
   await expect(readFile(join(folder, 'secrets/proxmox-ca.pem'))).rejects.toThrow('ENOENT')
 }, 60_000)
 
-test('an administrator without a realm, or without a secret, is refused before anything is asked', async () => {
+it('an administrator without a realm, or without a secret, is refused before anything is asked', async () => {
   const { document: secret } = await golden(await siteFolder('secret'), 'setup', '--admin', 'root@pam!setup')
   expect(secret.error).toMatchObject({ code: 'admin-secret-missing' })
   const { document } = await golden(await siteFolder('realm'), 'setup', '--admin', 'root')
@@ -214,7 +214,7 @@ test('an administrator without a realm, or without a secret, is refused before a
 
 const pinnedIn = (folder: string): Promise<string> => readFile(join(folder, 'secrets/proxmox-ca.pem'), 'utf8')
 
-test("the CA is pinned, not the node's own certificate, which is renewed without anybody noticing", async () => {
+it("the CA is pinned, not the node's own certificate, which is renewed without anybody noticing", async () => {
   const folder = join(work, 'second')
   const ca = await readFile(lab.connection.caFile, 'utf8')
   expect((await pinnedIn(folder)).trim()).toBe(ca.trim())
@@ -225,7 +225,7 @@ test("the CA is pinned, not the node's own certificate, which is renewed without
   expect(await setup(folder)).toMatchObject({ code: 0, document: { steps: [] } })
 }, 60_000)
 
-test("a site that has the node's certificate pinned gets the CA at the next setup; a CA that somebody pinned stays", async () => {
+it("a site that has the node's certificate pinned gets the CA at the next setup; a CA that somebody pinned stays", async () => {
   const folder = join(work, 'second')
   const file = join(folder, 'secrets/proxmox-ca.pem')
   await writeFile(file, await readFile(join(lab.connection.caFile, '../server.pem')))
@@ -240,7 +240,7 @@ test("a site that has the node's certificate pinned gets the CA at the next setu
   expect(await pinnedIn(folder)).toBe(bundle)
 }, 60_000)
 
-test('a pin of what the host no longer has gives way to a fingerprint that somebody compared, and to nothing else', async () => {
+it('a pin of what the host no longer has gives way to a fingerprint that somebody compared, and to nothing else', async () => {
   const folder = join(work, 'second')
   const other = (await makeServerCertificate(await makeAuthority('test', new Date()), ['127.0.0.1'], new Date())).certificate
   await writeFile(join(folder, 'secrets/proxmox-ca.pem'), other)
@@ -270,7 +270,7 @@ async function behind(pair: { certificate: string; key: string }): Promise<strin
   return `https://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-test("of a chain of somebody else's CA its top is pinned; of one without a CA the certificate itself, and that is said", async () => {
+it("of a chain of somebody else's CA its top is pinned; of one without a CA the certificate itself, and that is said", async () => {
   const authority = await makeAuthority('company', new Date())
   const pair = await makeServerCertificate(authority, ['127.0.0.1'], new Date())
   const own = pair.certificate.split(/(?<=-----END CERTIFICATE-----\n)/)[0] ?? ''
@@ -297,7 +297,7 @@ test("of a chain of somebody else's CA its top is pinned; of one without a CA th
   }
 }, 120_000)
 
-test('the datacenter firewall goes on only once what it closes was shown, and by an explicit yes', async () => {
+it('the datacenter firewall goes on only once what it closes was shown, and by an explicit yes', async () => {
   const folder = join(work, 'second')
   const firewall = async (): Promise<unknown> =>
     JSON.parse(await readFile(join(work, 'lab/firewall-cluster.json'), 'utf8').catch(() => '{}'))
@@ -329,7 +329,7 @@ test('the datacenter firewall goes on only once what it closes was shown, and by
   expect(await setup(folder, '--enable-datacenter-firewall')).toMatchObject({ code: 0, document: { steps: [] } })
 }, 120_000)
 
-test('every place that names the option tells what it closes', async () => {
+it('every place that names the option tells what it closes', async () => {
   const { firewallNotice } = await import('../../rollout/firewall.ts')
   const { verb } = await import('../../scripts/setup.ts')
   const texts = [firewallNotice('off') ?? '', `--enable-datacenter-firewall ${verb.optionHelp?.['enable-datacenter-firewall'] ?? ''}`]

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, it } from 'vitest'
 import { claimFile } from '../../core/claim.ts'
 
 let folder: string
@@ -42,7 +42,7 @@ const winners = async (count: number): Promise<number> => {
   return outcomes.filter((one) => one.status === 'fulfilled').length
 }
 
-test('of several at the same moment one gets it, and the next one after it has ended', async () => {
+it('of several at the same moment one gets it, and the next one after it has ended', async () => {
   expect(await winners(8)).toBe(1)
   await rm(file)
   const { release } = await claim()
@@ -52,7 +52,7 @@ test('of several at the same moment one gets it, and the next one after it has e
   expect(await readdir(join(folder, 'state'))).toEqual(['claim.json'])
 })
 
-test('what a killed process held is taken over once, with its note', async () => {
+it('what a killed process held is taken over once, with its note', async () => {
   killed('theirs')
   expect(await winners(8)).toBe(1)
   await rm(file)
@@ -63,7 +63,7 @@ test('what a killed process held is taken over once, with its note', async () =>
   expect(await readdir(join(folder, 'state'))).toEqual(['claim.json'])
 })
 
-test("a PID that is another process's by now holds nothing", async () => {
+it("a PID that is another process's by now holds nothing", async () => {
   await claim()
   const content = JSON.parse(await readFile(file, 'utf8'))
   content.holder.started = 'another boot 1'
@@ -71,7 +71,7 @@ test("a PID that is another process's by now holds nothing", async () => {
   expect(await winners(1)).toBe(1)
 })
 
-test('a process on another computer is not presumed dead', async () => {
+it('a process on another computer is not presumed dead', async () => {
   await claim()
   const content = JSON.parse(await readFile(file, 'utf8'))
   content.holder.host = 'elsewhere'
@@ -83,13 +83,13 @@ test('a process on another computer is not presumed dead', async () => {
   })
 })
 
-test('a file that was cut short holds nothing', async () => {
+it('a file that was cut short holds nothing', async () => {
   await (await claim()).release(true)
   await writeFile(file, '{"holder":{"id":')
   expect(await winners(1)).toBe(1)
 })
 
-test('a note can be left behind on purpose', async () => {
+it('a note can be left behind on purpose', async () => {
   const first = await claim('one')
   await first.note('two')
   await first.release(true)
@@ -99,7 +99,7 @@ test('a note can be left behind on purpose', async () => {
   expect(existsSync(file)).toBe(false)
 })
 
-test('who waits gets it after the other one', async () => {
+it('who waits gets it after the other one', async () => {
   const order: string[] = []
   const first = await claim()
   const second = claimFile(file, { busy, note: () => 'second', wait: new AbortController().signal }).then((got) => {

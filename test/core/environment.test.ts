@@ -1,8 +1,8 @@
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import { childEnvironment, dropSteering } from '../../core/environment.ts'
 import { npmEnvironment } from '../../images/language-servers/stage.ts'
 
-test('a program that we start sees where things are and the way out, not what a shell has set for other work', () => {
+it('a program that we start sees where things are and the way out, not what a shell has set for other work', () => {
   const needed = {
     PATH: '/bin',
     HOME: '/root',
@@ -34,7 +34,7 @@ test('a program that we start sees where things are and the way out, not what a 
   expect(childEnvironment({ ...needed, ...other }, (name) => name === 'A_PASSWORD')).toEqual({ ...needed, A_PASSWORD: 'secret' })
 })
 
-test('npm gets what says where packages come from, and nothing that lays them out in another way', () => {
+it('npm gets what says where packages come from, and nothing that lays them out in another way', () => {
   const where = {
     NPM_CONFIG_REGISTRY: 'https://npm.example.org/',
     'npm_config_@me:registry': 'https://me.example.org/',
@@ -55,7 +55,7 @@ test('npm gets what says where packages come from, and nothing that lays them ou
   ).toEqual({ PATH: '/bin', ...where })
 })
 
-test('what changes Node without a word is taken out of this process', () => {
+it('what changes Node without a word is taken out of this process', () => {
   const env: NodeJS.ProcessEnv = {
     NODE_TLS_REJECT_UNAUTHORIZED: '0',
     NODE_OPTIONS: '--inspect',

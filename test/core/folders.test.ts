@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { homedir, tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, it } from 'vitest'
 import { cacheFolder, makeFolder, stateFolder } from '../../core/folders.ts'
 import { systemFailure } from '../../scripts/system-failure.ts'
 
@@ -11,7 +11,7 @@ beforeEach(async () => {
 })
 afterEach(() => rm(place, { recursive: true, force: true }))
 
-test.each([
+it.each([
   [{ HOME: '/home/me' }, '/home/me/.cache/serena-golden'],
   [{ HOME: '/home/me', XDG_CACHE_HOME: '/var/cache/me' }, '/var/cache/me/serena-golden'],
   [{ HOME: '/home/me', XDG_CACHE_HOME: 'relative' }, '/home/me/.cache/serena-golden'],
@@ -21,17 +21,17 @@ test.each([
   [{}, join(homedir(), '.cache/serena-golden')],
 ])('what is cached lies below %j: %s', (env, folder) => expect(cacheFolder(env)).toBe(folder))
 
-test('so does what a demo is made of', () => {
+it('so does what a demo is made of', () => {
   expect(stateFolder({ HOME: '/home/me', XDG_STATE_HOME: '' })).toBe('/home/me/.local/state/serena-golden')
 })
 
-test('folders are made with those above them, and left alone when they are there', async () => {
+it('folders are made with those above them, and left alone when they are there', async () => {
   await makeFolder(join(place, 'a/b/c'), 0o700)
   await makeFolder(join(place, 'a/b/c'), 0o755)
   expect((await stat(join(place, 'a/b/c'))).mode & 0o777).toBe(0o700)
 })
 
-test.each([
+it.each([
   ['/proc/golden/x', 'folder-not-makeable'],
   ['/dev/null/x', 'file-in-the-way'],
 ])('where none can be made it ends, with words: %s', async (path, code) => {
@@ -46,7 +46,7 @@ test.each([
   })
 })
 
-test('a file in the way is told', async () => {
+it('a file in the way is told', async () => {
   await mkdir(join(place, 'a'))
   await writeFile(join(place, 'a/b'), '')
   expect(

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { runGuarded } from '../../core/guarded.ts'
 
 let work: string
@@ -66,7 +66,7 @@ function guards(except: number): number[] {
 
 const untilTold = 'trap "echo ending; exit 7" TERM; echo ready; while :; do sleep 0.1; done'
 
-test('whichever of its guards is killed, a program goes on, and its end is seen', async () => {
+it('whichever of its guards is killed, a program goes on, and its end is seen', async () => {
   for (let which = 0; ; which++) {
     const running = await run(`echo ready; while [ ! -e go-${which} ]; do sleep 0.1; done; exit 5`)
     const victim = guards(running.pid)[which]
@@ -78,7 +78,7 @@ test('whichever of its guards is killed, a program goes on, and its end is seen'
   }
 }, 60_000)
 
-test('whichever of its guards is killed, a stop still reaches it', async () => {
+it('whichever of its guards is killed, a stop still reaches it', async () => {
   for (let which = 0; ; which++) {
     const running = await run(untilTold)
     const victim = guards(running.pid)[which]
@@ -89,7 +89,7 @@ test('whichever of its guards is killed, a stop still reaches it', async () => {
   }
 }, 60_000)
 
-test('a program that is killed is told by its code, and what it has started does not stay', async () => {
+it('a program that is killed is told by its code, and what it has started does not stay', async () => {
   const running = await run('sh -c \'trap "" TERM; echo $$ > provider; echo ready; while :; do sleep 0.1; done\' & wait')
   const provider = await pidIn('provider')
   process.kill(running.pid, 'SIGKILL')
@@ -97,7 +97,7 @@ test('a program that is killed is told by its code, and what it has started does
   expect(runs(provider)).toBe(false)
 })
 
-test("who has left the program's group and holds on to its output holds nobody up", async () => {
+it("who has left the program's group and holds on to its output holds nobody up", async () => {
   const holder = join(work, 'holder.mjs')
   await writeFile(
     holder,
@@ -108,13 +108,13 @@ test("who has left the program's group and holds on to its output holds nobody u
   process.kill(Number(running.lines[0]), 'SIGKILL')
 })
 
-test('the last words of a program arrive before its end', async () => {
+it('the last words of a program arrive before its end', async () => {
   const running = await run('echo ready; seq 1 20000')
   await running.ended
   expect(running.lines.at(-1)).toBe('20000')
 })
 
-test('it does not begin before somebody knows of it', async () => {
+it('it does not begin before somebody knows of it', async () => {
   const refused = runGuarded({
     program: 'touch',
     args: ['begun'],
@@ -157,7 +157,7 @@ const engine = `
   echo ready
   while :; do sleep 0.1; done`
 
-test('when this process is killed the program cleans up, and then nothing of it stays', async () => {
+it('when this process is killed the program cleans up, and then nothing of it stays', async () => {
   const parent = await guardian(engine)
   const pids = [await pidIn('engine'), await pidIn('provider')]
   await parent.kill()
@@ -165,7 +165,7 @@ test('when this process is killed the program cleans up, and then nothing of it 
   await vi.waitUntil(() => !pids.some(runs), patience)
 }, 60_000)
 
-test('nor when the program is killed as well', async () => {
+it('nor when the program is killed as well', async () => {
   const parent = await guardian(engine)
   const pids = [await pidIn('engine'), await pidIn('provider')]
   await parent.kill()

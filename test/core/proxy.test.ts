@@ -3,14 +3,14 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, it, onTestFinished } from 'vitest'
 import { directTo, hostOf, proxyFor } from '../../core/proxy.ts'
 import { resolveDigest } from '../../images/registry.ts'
 
 const proxy = 'http://proxy.example.org:3128'
 const by = (url: string, no: string): string | undefined => proxyFor(url, { HTTPS_PROXY: proxy, NO_PROXY: no })
 
-test.each([
+it.each([
   ['https://ghcr.io/v2/', ''],
   ['https://ghcr.io/v2/', 'example.org,10.0.0.0/8'],
   ['https://notexample.org/', 'example.org'],
@@ -22,7 +22,7 @@ test.each([
   ['https://[fd00::5]:8443/', '[fd00::5]:443'],
 ])('%s goes by the proxy with NO_PROXY=%s', (url, no) => expect(by(url, no)).toBe(proxy))
 
-test.each([
+it.each([
   ['https://ghcr.io/', '*'],
   ['https://example.org/', 'a, EXAMPLE.org'],
   ['https://registry.example.org/', 'example.org'],
@@ -40,7 +40,7 @@ test.each([
   ['https://[::1]:1/', ''],
 ])('%s goes directly with NO_PROXY=%s', (url, no) => expect(by(url, no)).toBeUndefined())
 
-test('lower case counts too, each scheme has its own, a bare HOST:PORT is a proxy, and nonsense is told', () => {
+it('lower case counts too, each scheme has its own, a bare HOST:PORT is a proxy, and nonsense is told', () => {
   expect(proxyFor('https://a.org/', { https_proxy: proxy })).toBe(proxy)
   expect(proxyFor('https://a.org/', { HTTP_PROXY: proxy })).toBeUndefined()
   expect(proxyFor('http://a.org/', { HTTP_PROXY: proxy })).toBe(proxy)
@@ -49,10 +49,10 @@ test('lower case counts too, each scheme has its own, a bare HOST:PORT is a prox
   expect(() => proxyFor('https://a.org/', { HTTPS_PROXY: 'socks5://proxy:1080' })).toThrow('HTTPS_PROXY is no http:// or https:// address')
 })
 
-test('the host of a URL has no brackets', () =>
+it('the host of a URL has no brackets', () =>
   expect([hostOf('https://[fd00::5]:8006'), hostOf('https://pve:8006/x')]).toEqual(['fd00::5', 'pve']))
 
-test('"golden lock" asks a registry by the proxy', async () => {
+it('"golden lock" asks a registry by the proxy', async () => {
   const asked: string[] = []
   const server: Server = createServer()
   server.on('connect', (request: IncomingMessage, socket: Duplex) => {
@@ -75,7 +75,7 @@ test('"golden lock" asks a registry by the proxy', async () => {
   expect(asked).toEqual(['registry.example.org:443'])
 })
 
-test('what has to be reached directly is added to what the caller says, whichever name that has', () => {
+it('what has to be reached directly is added to what the caller says, whichever name that has', () => {
   expect(directTo('pve', {})).toBe('pve')
   expect(directTo('fd00::5', { NO_PROXY: '', no_proxy: 'intern' })).toBe('intern,fd00::5')
 })

@@ -1,5 +1,5 @@
 /** What the demo tries on the VMs' addresses is what the flow table says of them. */
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import { probes, temptations } from '../../demo/firewall.ts'
 import { containerNetworks } from '../../settings/containers.ts'
 import { nftables } from '../../releases/nftables.ts'
@@ -19,7 +19,7 @@ const site = exampleSite((input) => {
 })
 const sources = { admin: '192.168.1.10', stranger: '192.168.1.77', internet: '198.51.100.9' }
 
-test("every probe expects what the table admits, at service addresses and slots' own", () => {
+it("every probe expects what the table admits, at service addresses and slots' own", () => {
   const list = probes(site)
   expect(new Set(list.map(({ host }) => host))).toEqual(new Set(['192.168.1.50', '192.168.1.51', '192.168.1.60', '192.168.1.61']))
   for (const { from, host, port, open } of list) {
@@ -37,7 +37,7 @@ test("every probe expects what the table admits, at service addresses and slots'
   expect(list).toContainEqual({ from: 'stranger', host: '192.168.1.50', port: 443, open: true })
 })
 
-test('what a container is tried with is what the table lets nobody of it reach', () => {
+it('what a container is tried with is what the table lets nobody of it reach', () => {
   const list = temptations(site)
   for (const { host, port } of list) {
     const packet = {

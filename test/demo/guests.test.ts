@@ -1,7 +1,7 @@
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import { consoleTail } from '../../demo/guests.ts'
 
-test('the end of a console is what a person would see of it', () => {
+it('the end of a console is what a person would see of it', () => {
   const log = [
     '\x1b[H\x1b[J[    0.000000] Linux version 6.12\r',
     '\r',

@@ -2,7 +2,7 @@
 import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { imageKey, isKept, keepImage, takeImage } from '../../demo/kept-image.ts'
 import { startRolloutLab, type RolloutLab } from '../rollout/lab.ts'
 
@@ -17,7 +17,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-test('is what was baked, for inputs that are the same to the byte', async () => {
+it('is what was baked, for inputs that are the same to the byte', async () => {
   const project = join(folder, 'clone')
   for (const part of [
     'core',
@@ -45,7 +45,7 @@ test('is what was baked, for inputs that are the same to the byte', async () => 
   expect(new Set([key, ...others]).size).toBe(4)
 })
 
-test('comes back as the same VM, and is the only one that is kept', async () => {
+it('comes back as the same VM, and is the only one that is kept', async () => {
   const env = { XDG_CACHE_HOME: folder }
   const place = { administrator: t.root, node: 'pve', site: t.site }
   await t.addImage(9001)

@@ -3,7 +3,7 @@ import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import { missingPackages } from '../../lab/debian/packages.ts'
 import { withDisk } from '../../demo/disk.ts'
 import { occurring } from '../../demo/search.ts'
@@ -20,7 +20,7 @@ const encoders: Readonly<Record<string, (text: string) => string>> = {
   percent: (text) => encodeURIComponent(text),
 }
 
-test('a canary is found wherever it lies, in every form, over the borders of the parts that are read', async () => {
+it('a canary is found wherever it lies, in every form, over the borders of the parts that are read', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 0, max: 200 }),
@@ -41,7 +41,7 @@ test('a canary is found wherever it lies, in every form, over the borders of the
 
 const noDiskTools = missingPackages(['e2fsprogs', 'fdisk', 'qemu-utils']).length > 0
 
-test.skipIf(noDiskTools)(
+it.skipIf(noDiskTools)(
   'a canary planted on a disk is found there, and the image itself stays as it was (needs e2fsprogs, fdisk, qemu-utils)',
   async () => {
     const folder = await mkdtemp(join(tmpdir(), 'golden-disk-'))

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Listener } from '../../lab/entrance/listen.ts'
 import { startSocksProxy } from '../../lab/entrance/socks.ts'
 
@@ -40,11 +40,11 @@ function run(host: string, input: string): Promise<{ failed: boolean; stdout: st
   })
 }
 
-test('what goes in comes out at the other end, and back, to the last byte', async () => {
+it('what goes in comes out at the other end, and back, to the last byte', async () => {
   const text = 'x'.repeat(300_000)
   expect(await run('known.example', text)).toMatchObject({ failed: false, stdout: `hello\n${text}` })
 })
 
-test("what the proxy can't reach is an error", async () => {
+it("what the proxy can't reach is an error", async () => {
   expect(await run('unknown.example', '')).toMatchObject({ failed: true, stderr: expect.stringContaining("can't reach unknown.example") })
 })

@@ -3,7 +3,7 @@ import { appendFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { recordOf } from '../../images/guest/journal.ts'
 import { ensureTools, haveTools } from '../../tools/index.ts'
 import { Agent, DockerLog, StandIn, type Arrived } from './agent-rig.ts'
@@ -47,7 +47,7 @@ describe.skipIf(!built)('the log agent (needs otelcol in the cache)', () => {
     rmSync(folder, { recursive: true, force: true })
   })
 
-  test('loses nothing to an outage with rotations, kill -9, and a stop that takes seconds', async () => {
+  it('loses nothing to an outage with rotations, kill -9, and a stop that takes seconds', async () => {
     const log = new DockerLog(join(folder, 'containers'), 'serena_mcp', { maxSize: 60_000 })
     const written: string[] = []
     const write = (count: number): void => {
@@ -97,7 +97,7 @@ describe.skipIf(!built)('the log agent (needs otelcol in the cache)', () => {
   }, 120_000)
 
   // Volume stands for time: the agent is given the time to read what an hour writes, as it would have.
-  test.skipIf(process.env.GOLDEN_TEST_LONG !== '1')(
+  it.skipIf(process.env.GOLDEN_TEST_LONG !== '1')(
     'loses nothing to a day without Loki, with rotations and an agent that is stopped or killed every hour',
     async () => {
       const names = ['serena_mcp', 'nginx_proxy', 'grafana']
@@ -150,7 +150,7 @@ describe.skipIf(!built)('the log agent (needs otelcol in the cache)', () => {
     3_600_000,
   )
 
-  test('puts lines together that Docker has cut, each stream for itself and across a rotation', async () => {
+  it('puts lines together that Docker has cut, each stream for itself and across a rotation', async () => {
     const log = new DockerLog(join(folder, 'containers'), 'serena_mcp', { maxSize: 120_000 })
     const big = `{"text":"${'\\n" '.repeat(10_000)}"}`
     const bigger = 'y'.repeat(200_000)
@@ -165,7 +165,7 @@ describe.skipIf(!built)('the log agent (needs otelcol in the cache)', () => {
     await expectAll('serena_mcp', [big, `${'a'.repeat(16_384)}b`, 'in between', bigger, bigger])
   }, 60_000)
 
-  test('takes files for different ones that begin with the same long line', async () => {
+  it('takes files for different ones that begin with the same long line', async () => {
     const log = new DockerLog(join(folder, 'containers'), 'serena_mcp', { maxSize: 100_000 })
     await agent.start()
     const line = 'z'.repeat(40_000)
@@ -174,7 +174,7 @@ describe.skipIf(!built)('the log agent (needs otelcol in the cache)', () => {
     expect(kept(arrivedAs('serena_mcp')).map((text) => text.length)).toEqual(Array(8).fill(40_000))
   }, 60_000)
 
-  test('brings the journal, and takes sessions of SSE out of lines', async () => {
+  it('brings the journal, and takes sessions of SSE out of lines', async () => {
     const nginx = new DockerLog(join(folder, 'containers'), 'nginx_proxy')
     nginx.write('upstream timed out, request: "POST /messages/?session_id=5ecret_ID-9 HTTP/1.1"', 'stderr')
     const stamp = { __CURSOR: 'c', __REALTIME_TIMESTAMP: '1764331200000001' }

@@ -1,6 +1,6 @@
 /** Who is let in, how often that is worked out, and in which order. No time passes but the test's own. */
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import { makeAuthenticator, tries, type Authenticator, type AuthenticatorOptions, type Verdict } from '../../images/guest/authenticator.ts'
 import { hashPassword, nobody, parseUsers, verifyPassword, type PasswordHash } from '../../images/guest/password.ts'
 
@@ -76,7 +76,7 @@ async function answer(bench: Bench, asked: Promise<Verdict>): Promise<Verdict> {
   return asked
 }
 
-test('a right password is worked out once, whoever comes with it and from wherever', async () => {
+it('a right password is worked out once, whoever comes with it and from wherever', async () => {
   const it = bench()
   expect(await answer(it, it.authenticator.check('serena', '10.0.0.1', basic('me', 'right')))).toEqual({ is: 'known', user: 'me' })
   for (const address of ['10.0.0.1', '10.0.0.2'])
@@ -85,7 +85,7 @@ test('a right password is worked out once, whoever comes with it and from wherev
   expect(await answer(it, it.authenticator.check('loki', '10.0.0.1', basic('me', 'right')))).toEqual({ is: 'unknown' })
 })
 
-test('a request of one who is known costs less than a millisecond, though the hash is a strong one', async () => {
+it('a request of one who is known costs less than a millisecond, though the hash is a strong one', async () => {
   const hash = parseUsers(`me:${await hashPassword('right')}\n`).get('me')
   if (hash === undefined) throw new Error('no hash')
   const it = bench({ realms: new Map([['serena', new Map([['me', hash]])]]), verify: verifyPassword })
@@ -98,7 +98,7 @@ test('a request of one who is known costs less than a millisecond, though the ha
   expect((user + system) / 1000 / 500).toBeLessThan(1)
 })
 
-test('connections that a client opens at once wait for the same check', async () => {
+it('connections that a client opens at once wait for the same check', async () => {
   const it = bench()
   const all = Promise.all(Array.from({ length: 30 }, () => it.authenticator.check('serena', '10.0.0.1', basic('me', 'right'))))
   await settle()
@@ -107,7 +107,7 @@ test('connections that a client opens at once wait for the same check', async ()
   expect(it.checked).toHaveLength(1)
 })
 
-test('a user who does not exist costs what others cost', async () => {
+it('a user who does not exist costs what others cost', async () => {
   const it = bench()
   expect(await answer(it, it.authenticator.check('serena', '10.0.0.1', basic('nobody', 'wrong')))).toEqual({ is: 'unknown' })
   expect(await answer(it, it.authenticator.check('nowhere', '10.0.0.1', basic('me', 'right')))).toEqual({ is: 'unknown' })
@@ -116,7 +116,7 @@ test('a user who does not exist costs what others cost', async () => {
   expect(it.checked.map(({ known }) => cost(known))).toEqual([cost(made!), cost(made!)])
 })
 
-test('what is no Basic credentials is not worked on', async () => {
+it('what is no Basic credentials is not worked on', async () => {
   const it = bench()
   for (const header of [
     undefined,
@@ -132,7 +132,7 @@ test('what is no Basic credentials is not worked on', async () => {
   expect(it.checked).toEqual([])
 })
 
-test('an address that goes on with wrong passwords has to wait; others, and who was let in, do not', async () => {
+it('an address that goes on with wrong passwords has to wait; others, and who was let in, do not', async () => {
   const it = bench()
   await answer(it, it.authenticator.check('serena', '10.0.0.1', basic('me', 'right')))
   const verdicts: Verdict[] = []
@@ -146,7 +146,7 @@ test('an address that goes on with wrong passwords has to wait; others, and who 
   expect((await answer(it, it.authenticator.check('serena', '10.0.0.1', basic('me', 'wrong again')))).is).toBe('busy')
 })
 
-test('right passwords use up nothing of what wrong ones may', async () => {
+it('right passwords use up nothing of what wrong ones may', async () => {
   const it = bench({
     realms: new Map([['serena', new Map(Array.from({ length: 40 }, (_, at) => [`user${at}`, cheap(`right${at}`)] as const))]]),
   })
@@ -154,7 +154,7 @@ test('right passwords use up nothing of what wrong ones may', async () => {
     expect((await answer(it, it.authenticator.check('serena', '10.0.0.1', basic(`user${at}`, `right${at}`)))).is).toBe('known')
 })
 
-test('one at a time for each address, so many in all, and the addresses take turns', async () => {
+it('one at a time for each address, so many in all, and the addresses take turns', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 1, max: 3 }),
@@ -182,7 +182,7 @@ test('one at a time for each address, so many in all, and the addresses take tur
   )
 })
 
-test('of very many addresses at once some are told to come back, and the queue has an end', async () => {
+it('of very many addresses at once some are told to come back, and the queue has an end', async () => {
   const it = bench()
   const asked = Array.from({ length: 500 }, (_, at) =>
     it.authenticator.check('serena', `10.0.${at >> 8}.${at & 255}`, basic('me', `wrong${at}`)),
@@ -194,7 +194,7 @@ test('of very many addresses at once some are told to come back, and the queue h
   expect(verdicts.filter((verdict) => verdict.is === 'busy').length).toBe(500 - it.checked.length)
 })
 
-test('the health check of this host is let in from this host only', async () => {
+it('the health check of this host is let in from this host only', async () => {
   const it = bench()
   expect(await it.authenticator.check('serena', '127.0.0.1', basic('golden-probe', 'probe-secret'))).toEqual({
     is: 'known',
@@ -205,7 +205,7 @@ test('the health check of this host is let in from this host only', async () => 
   expect(await answer(it, it.authenticator.check('serena', '10.0.0.1', basic('golden-probe', 'probe-secret')))).toEqual({ is: 'unknown' })
 })
 
-test('a check that fails is no answer, and no obstacle to the next', async () => {
+it('a check that fails is no answer, and no obstacle to the next', async () => {
   let fails = true
   const it = bench({
     verify: async (password) => {
@@ -218,7 +218,7 @@ test('a check that fails is no answer, and no obstacle to the next', async () =>
   expect((await it.authenticator.check('serena', '10.0.0.1', basic('me', 'right'))).is).toBe('known')
 })
 
-test('passwords of any characters are known again from their hashes, and from no other', async () => {
+it('passwords of any characters are known again from their hashes, and from no other', async () => {
   const password = 'pä:ss wörd €'
   const [known] = parseUsers(`me:${await hashPassword(password)}\n`).values()
   expect(await verifyPassword(Buffer.from(password), known!)).toBe(true)
@@ -226,6 +226,6 @@ test('passwords of any characters are known again from their hashes, and from no
   expect(await verifyPassword(Buffer.from(password), nobody())).toBe(false)
 })
 
-test('a line that is no user and hash is named by its number, never by its text', () => {
+it('a line that is no user and hash is named by its number, never by its text', () => {
   expect(() => parseUsers('me:$2y$10$secret\n')).toThrow(/^line 1 of the users is no user:\$scrypt\$…$/)
 })

@@ -1,7 +1,7 @@
 /** The guest's pure decisions. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { correction, timesyncdConfiguration } from '../../images/guest/clock.ts'
 import { classify } from '../../images/guest/disk.ts'
 import { fronts, letsIn, type FrontSeen } from '../../images/guest/front.ts'
@@ -15,19 +15,19 @@ import { describe as describeSlot, type Observation } from '../../images/guest/s
 import { contents, image, imageWithoutGrafana, seeds } from './seed.ts'
 
 describe('the clock', () => {
-  test("is the host's where they differ by more than the hardware clock can tell", () => {
+  it("is the host's where they differ by more than the hardware clock can tell", () => {
     const host = 1_764_460_800
     for (const off of [-1400, -500, 0, 500, 1000, 2400]) expect(correction(host * 1000 + off, host)).toBeUndefined()
     for (const off of [-3_600_000, -2000, 3000, 86_400_000]) expect(correction(host * 1000 + off, host)).toBe(host * 1000 + 500)
     expect(correction(host * 1000, Number.NaN)).toBeUndefined()
   })
-  test('asks the servers of the site alone, or nobody', () => {
+  it('asks the servers of the site alone, or nobody', () => {
     expect(timesyncdConfiguration(['10.0.0.1', '10.0.0.2'])).toBe('[Time]\nNTP=10.0.0.1 10.0.0.2\nFallbackNTP=\n')
     expect(timesyncdConfiguration([])).toBe('[Time]\nNTP=\nFallbackNTP=\n')
   })
 })
 
-test("dockerd's pool goes with the containers' networks, and the image's other settings stay", () => {
+it("dockerd's pool goes with the containers' networks, and the image's other settings stay", () => {
   const inImage = readFileSync(join(import.meta.dirname, '../../images/rootfs/etc/docker/daemon.json'), 'utf8')
   expect(dockerSettings(inImage, {})).toBeUndefined()
   const moved = dockerSettings(inImage, { containers: '10.200.0.0/22' }) ?? ''
@@ -37,7 +37,7 @@ test("dockerd's pool goes with the containers' networks, and the image's other s
 
 describe('the data disk', () => {
   const ours = 'DEVNAME=/dev/sdb\nLABEL=golden-data\nUUID=1\nTYPE=ext4\nUSAGE=filesystem\n'
-  test('is blank only when blkid finds nothing at all', () => {
+  it('is blank only when blkid finds nothing at all', () => {
     expect(classify(2, '')).toBe('blank')
     expect(classify(0, ours)).toBe('ready')
     expect(classify(0, ours.replace('golden-data', 'other'))).toBe('foreign')
@@ -50,7 +50,7 @@ describe('the data disk', () => {
 })
 
 describe('patience', () => {
-  test('is longer where everything takes long, and as it was where it does not', () => {
+  it('is longer where everything takes long, and as it was where it does not', () => {
     expect([slownessOf(40, 500), slownessOf(5000, 500), slownessOf(60_000, 500)]).toEqual([1, 10, 20])
     const patience: Patience = new Map()
     decide(patience, 'otelcol', 'answers', 0)
@@ -61,7 +61,7 @@ describe('patience', () => {
     expect(decide(patience, 'otelcol', 'silent', 11 * silentMs)).toBe('restart')
   })
 
-  test('leaves a slow start alone, restarts who goes silent, waits longer each time', () => {
+  it('leaves a slow start alone, restarts who goes silent, waits longer each time', () => {
     const patience: Patience = new Map()
     expect(decide(patience, 'loki', 'silent', 0)).toBe('wait')
     expect(decide(patience, 'loki', 'silent', startMs - 1)).toBe('wait')
@@ -72,7 +72,7 @@ describe('patience', () => {
     expect(decide(patience, 'loki', 'silent', startMs + silentMs + 2 * startMs)).toBe('restart')
   })
 
-  test('starts what has ended at once, and then less and less often', () => {
+  it('starts what has ended at once, and then less and less often', () => {
     const patience: Patience = new Map()
     expect(decide(patience, 'serena_mcp', 'answers', 0)).toBe('wait')
     expect(decide(patience, 'serena_mcp', 'ended', 1)).toBe('restart')
@@ -90,13 +90,13 @@ describe('the service address', () => {
     wantedContainers(seed)
       .filter((container) => isEssential(seed, container))
       .map((container) => container.name)
-  test('needs what the slot is for: what is wrong with the logs does not take Serena away', () => {
+  it('needs what the slot is for: what is wrong with the logs does not take Serena away', () => {
     expect(essentials(seeds.both)).toEqual(['nginx_proxy', 'serena_mcp'])
     expect(essentials(seeds.serena)).toEqual(['nginx_proxy', 'serena_mcp', 'serena_mcp_sse'])
     expect(essentials(seeds.logging)).toEqual(['nginx_proxy', 'loki'])
   })
 
-  test('needs the way in to what the slot is for, and no other', () => {
+  it('needs the way in to what the slot is for, and no other', () => {
     const seen = (serena: string[], logging: string[]): FrontSeen[] => [
       { role: 'serena', problems: serena },
       { role: 'logging', problems: logging },
@@ -121,7 +121,7 @@ describe('the service address', () => {
 })
 
 describe('status', () => {
-  test('says why a container does not work, and what will stand still soon', () => {
+  it('says why a container does not work, and what will stand still soon', () => {
     const broken: Observation = {
       ...good,
       answering: new Set(names.filter((name) => name !== 'loki')),
@@ -151,20 +151,20 @@ describe('status', () => {
     restarted: new Set(),
   }
 
-  test('is not healthy where clients do not get in, though every process answers', () => {
+  it('is not healthy where clients do not get in, though every process answers', () => {
     const problem = 'nginx on port 443: the certificate ended on 2026-01-01'
     expect(describeSlot(slot, { ...good, frontProblems: [problem] })).toMatchObject({ healthy: false, problems: [problem] })
     const without = new Set([...good.answering].filter((name) => name !== 'nginx_proxy'))
     expect(describeSlot(slot, { ...good, answering: without, frontProblems: [problem] }).problems).toEqual(['nginx_proxy is starting'])
   })
 
-  test('is healthy with everything answering and the address held; a role without an image is named, not a failure', () => {
+  it('is healthy with everything answering and the address held; a role without an image is named, not a failure', () => {
     const status = describeSlot(slot, good)
     expect(status).toMatchObject({ active: true, healthy: true, missing: ['grafana'], problems: [], serviceAddress: { held: true } })
     expect(status.services).not.toHaveProperty('grafana')
   })
 
-  test('is not healthy while a service is silent or the address is elsewhere', () => {
+  it('is not healthy while a service is silent or the address is elsewhere', () => {
     const starting = describeSlot(slot, { ...good, answering: new Set(names.filter((name) => name !== 'loki')) })
     expect(starting).toMatchObject({ healthy: false, services: { loki: { state: 'starting' } }, problems: ['loki is starting'] })
     expect(describeSlot(slot, { ...good, restarted: new Set(['loki']), answering: new Set() }).services.loki).toEqual({
@@ -176,7 +176,7 @@ describe('status', () => {
     })
   })
 
-  test('without the data disk it needs the edge only, and says when the address stayed behind', () => {
+  it('without the data disk it needs the edge only, and says when the address stayed behind', () => {
     const edge = ['nginx_proxy', 'otelcol']
     const idle: Observation = {
       ...good,
@@ -194,7 +194,7 @@ describe('status', () => {
 })
 
 describe('rendering', () => {
-  test("keeps every secret out of what is not a secret's own file", () => {
+  it("keeps every secret out of what is not a secret's own file", () => {
     const secrets = ['push-secret', 'admin-secret', 'host-key', 't0ken']
     for (const seed of Object.values(seeds)) {
       for (const file of renderFiles(seed, image, contents())) {
@@ -206,7 +206,7 @@ describe('rendering', () => {
     }
   })
 
-  test('names what a seed lacks', () => {
+  it('names what a seed lacks', () => {
     const { 'htpasswd/serena': _, ...without } = contents()
     expect(() => renderFiles(seeds.serena, image, without)).toThrow(SeedProblem)
     expect(() => renderFiles(seeds.serena, image, without)).toThrow(/golden\/htpasswd\/serena/)
@@ -214,7 +214,7 @@ describe('rendering', () => {
     expect(() => parseSeed('{"schema":1,"release":"r"}')).toThrow(/has no group/)
   })
 
-  test('starts only what the role has and the image brings', () => {
+  it('starts only what the role has and the image brings', () => {
     const list = (text: string, name: string): string | undefined => new RegExp(`^${name}="(.*)"$`, 'm').exec(text)?.[1]
     const both = composeEnvironment(seeds.both, imageWithoutGrafana)
     expect(list(both, 'GOLDEN_EDGE')).toBe('nginx_proxy otelcol')
@@ -234,7 +234,7 @@ describe('rendering', () => {
     ).toEqual(['promtail.yaml', 'push-password', 'site-ca.pem'].map((name) => `/run/golden/promtail/${name}`))
   })
 
-  test('Serena gets no trust in projects, and its shell only where the site says so', () => {
+  it('Serena gets no trust in projects, and its shell only where the site says so', () => {
     const settings = seeds.serena.serena!
     const closed = JSON.parse(serenaConfiguration(settings, ['a']))
     expect(closed).toMatchObject({

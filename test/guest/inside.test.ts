@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { afterAll, beforeAll, describe, test } from 'vitest'
+import { afterAll, beforeAll, describe, it } from 'vitest'
 import { guestFiles } from '../../images/stage.ts'
 import type { Seed } from '../../images/contract/seed.ts'
 import { inRoot, rootPath, type Bind, type Root } from '../../lab/debian/root.ts'
@@ -74,7 +74,7 @@ describe.skipIf(noRoot)("inside the guest (needs root and the lab's Debian root 
   const inside = (script: string): Promise<unknown> =>
     inRoot(root, ['bash', '-c', prelude + script], { binds, enter: ['unshare', '--net', '--'] })
 
-  test('projects are made, pushed to, cloned, and left alone when they are there', async () => {
+  it('projects are made, pushed to, cloned, and left alone when they are there', async () => {
     await inside(`
 systemd-sysusers golden.conf
 mkdir -p /srv/golden && mount -t tmpfs -o mode=700 data /srv/golden
@@ -233,7 +233,7 @@ want '/etc is as it was' 'root no' "$(stat -c %U /etc) $([ -e /etc/static ] && e
 `)
   }, 120_000)
 
-  test('the service address is taken when it is free, never from the peer, and given back with the claim', async () => {
+  it('the service address is taken when it is free, never from the peer, and given back with the claim', async () => {
     await inside(`
 ip link set lo up
 meet_peer
@@ -256,7 +256,7 @@ kill "$peer"
 `)
   }, 120_000)
 
-  test('one address does not get all connections, and others do not notice it', async () => {
+  it('one address does not get all connections, and others do not notice it', async () => {
     await inside(`
 ip link set lo up
 meet_peer
@@ -285,7 +285,7 @@ kill "$server" "$peer"
 `)
   }, 120_000)
 
-  test('a seed becomes files in memory that only their readers can open; a CD of somebody else is left alone', async () => {
+  it('a seed becomes files in memory that only their readers can open; a CD of somebody else is left alone', async () => {
     await inside(`
 # A /dev of its own with the CD's label; this kernel may not know ISO 9660, so that mounting is played: the CD is a folder.
 umount -l /dev && mount -t tmpfs dev /dev && mknod -m 666 /dev/null c 1 3 && mkdir -p /dev/disk/by-label /cd /tmp/bin
@@ -337,7 +337,7 @@ want 'the same again' "$(cat /tmp/modes)" "$(stat -c '%a %u %n' $(cut -d' ' -f3 
 `)
   }, 60_000)
 
-  test('a firewall that does not load leaves the host closed, and says so', async () => {
+  it('a firewall that does not load leaves the host closed, and says so', async () => {
     await inside(`
 echo 'table inet golden { chain input { type filter hook input priority filter; policy drop; }; }' > /run/golden/seed/nftables.nft
 golden-firewall

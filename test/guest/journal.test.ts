@@ -2,7 +2,7 @@
 import { appendFileSync, chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { JournalCopy, lastRecord, recordOf, type JournalEntry } from '../../images/guest/journal.ts'
 
 /** How many bytes the disk still takes. */
@@ -41,7 +41,7 @@ const entry = (number: number, fields: Partial<JournalEntry> = {}): JournalEntry
   ...fields,
 })
 
-test('an entry keeps its time to the microsecond, its unit, who wrote it and how bad it is', () => {
+it('an entry keeps its time to the microsecond, its unit, who wrote it and how bad it is', () => {
   expect(JSON.parse(recordOf(entry(7)))).toEqual({
     time: '2025-11-28T12:00:00.000007Z',
     cursor: 'c7',
@@ -52,7 +52,7 @@ test('an entry keeps its time to the microsecond, its unit, who wrote it and how
   })
 })
 
-test('what is no text, is there twice or is missing is read all the same', () => {
+it('what is no text, is there twice or is missing is read all the same', () => {
   const {
     PRIORITY: _,
     _SYSTEMD_UNIT: __,
@@ -70,7 +70,7 @@ test('what is no text, is there twice or is missing is read all the same', () =>
   })
 })
 
-test('the position is the last whole line, whatever a power failure left behind it', () => {
+it('the position is the last whole line, whatever a power failure left behind it', () => {
   const whole = recordOf(entry(1)) + recordOf(entry(2))
   expect(lastRecord(Buffer.from(whole))).toEqual({ cursor: 'c2', torn: 0 })
   expect(lastRecord(Buffer.from(`${whole}{"time":"20`))).toEqual({ cursor: 'c2', torn: 11 })
@@ -95,7 +95,7 @@ ${after === 'waits' ? 'exec sleep 60' : ''}
   return program
 }
 
-test('a copy that was stopped anywhere goes on behind its last line: nothing twice, nothing lost', async () => {
+it('a copy that was stopped anywhere goes on behind its last line: nothing twice, nothing lost', async () => {
   const all = Array.from({ length: 6 }, (_, number) => entry(number))
   const place = join(folder, 'copy')
   const file = join(place, 'journal.log')
@@ -109,7 +109,7 @@ test('a copy that was stopped anywhere goes on behind its last line: nothing twi
   expect(readFileSync(file, 'utf8')).toBe(all.map(recordOf).join(''))
 })
 
-test('a full disk ends journalctl and nothing else, is said once, and the copy goes on behind its last whole record', async () => {
+it('a full disk ends journalctl and nothing else, is said once, and the copy goes on behind its last whole record', async () => {
   const said = vi.spyOn(console, 'error').mockImplementation(() => {})
   const all = Array.from({ length: 6 }, (_, number) => entry(number))
   const records = all.map(recordOf)
@@ -128,7 +128,7 @@ test('a full disk ends journalctl and nothing else, is said once, and the copy g
   await vi.waitUntil(() => readFileSync(join(place, 'journal.log'), 'utf8') === records.join(''), { timeout: 10_000 })
 })
 
-test("a record that can't be read is left out, and those behind it are not", async () => {
+it("a record that can't be read is left out, and those behind it are not", async () => {
   const said = vi.spyOn(console, 'error').mockImplementation(() => {})
   const copy = new JournalCopy(join(folder, 'copy'), [
     journalctl([entry(0), 'secret}', { ...entry(1), __REALTIME_TIMESTAMP: 'never' }, entry(2)]),
@@ -139,7 +139,7 @@ test("a record that can't be read is left out, and those behind it are not", asy
   expect(said.mock.calls).toEqual([["the copy of the journal: a record can't be read and is left out"]])
 })
 
-test("a file that can't be opened is said, and tried again", async () => {
+it("a file that can't be opened is said, and tried again", async () => {
   const said = vi.spyOn(console, 'error').mockImplementation(() => {})
   const place = join(folder, 'copy')
   mkdirSync(join(place, 'journal.log'), { recursive: true })

@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { dashboardQueries, dashboards } from '../../images/dashboards/dashboards.ts'
 import { grafanaProvisioning } from '../../images/guest/grafana.ts'
 import { lokiConfiguration } from '../../images/guest/loki.ts'
@@ -154,7 +154,7 @@ describe.skipIf(!built)('a log line (needs Loki and the collector in the cache; 
     rmSync(folder, { recursive: true, force: true })
   })
 
-  test.each(hosts)('is found by the labels of its container and its VM: %s', async (_agent, host) => {
+  it.each(hosts)('is found by the labels of its container and its VM: %s', async (_agent, host) => {
     const [serena] = await query(
       `{container_name="serena_mcp", host="${host}", role="serena", slot="${host.split('-')[2]}", image="ffffffffffff", group="serena"}`,
     )
@@ -164,12 +164,12 @@ describe.skipIf(!built)('a log line (needs Loki and the collector in the cache; 
     expect(serena?.stream).not.toHaveProperty('filename')
   })
 
-  test.each(hosts)('keeps no session of SSE, which has it in the address: %s', async (_agent, host) => {
+  it.each(hosts)('keeps no session of SSE, which has it in the address: %s', async (_agent, host) => {
     const [errors] = await query(`{container_name="nginx_proxy", stream="stderr", host="${host}"}`)
     expect(errors?.values.map(([, line]) => line)).toEqual(['upstream timed out, request: "POST /messages/?session_id=… HTTP/1.1"'])
   })
 
-  test('is taken from any time that a clock may have said, and whole', async () => {
+  it('is taken from any time that a clock may have said, and whole', async () => {
     const lines = async (): Promise<string[]> =>
       (
         await Promise.all(
@@ -191,7 +191,7 @@ describe.skipIf(!built)('a log line (needs Loki and the collector in the cache; 
     ])
   }, 30_000)
 
-  test('is seen by every panel of the dashboards', async () => {
+  it('is seen by every panel of the dashboards', async () => {
     const found = await Promise.all(dashboardQueries().map(async (expression) => [expression, (await query(expression)).length] as const))
     expect(found.length).toBeGreaterThan(8)
     // There is no journal here; its queries must only be understood.
@@ -199,7 +199,7 @@ describe.skipIf(!built)('a log line (needs Loki and the collector in the cache; 
   })
 })
 
-test('the dashboards ask the data source that is provisioned, and every panel has a query', () => {
+it('the dashboards ask the data source that is provisioned, and every panel has a query', () => {
   const [datasource] = grafanaProvisioning({})
   const { uid } = (JSON.parse(datasource?.content ?? '') as { datasources: { uid: string }[] }).datasources[0]!
   for (const dashboard of Object.values(dashboards())) {

@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { lokiConfiguration } from '../../images/guest/loki.ts'
 import { lokiProblem } from '../../images/guest/loki-probe.ts'
 import { overridesOf } from '../../images/guest/share.ts'
@@ -106,7 +106,7 @@ echo ready; exec sleep infinity`
     rmSync(folder, { recursive: true, force: true })
   })
 
-  test("works on while projects fill the disk, counts as broken when it can't write, and comes back with the room", async () => {
+  it("works on while projects fill the disk, counts as broken when it can't write, and comes back with the room", async () => {
     expect(await lokiProblem(url)).toBeUndefined()
     inside('tune2fs -r 16384 "$(findmnt -n -o SOURCE "$1")"', join(folder, 'data'))
     fill(1000, 'projects/all')
@@ -125,7 +125,7 @@ echo ready; exec sleep infinity`
   }, 120_000)
 
   // Loki looks at a limit of its rate every 10 s.
-  test.skipIf(process.env.GOLDEN_TEST_LONG !== '1')(
+  it.skipIf(process.env.GOLDEN_TEST_LONG !== '1')(
     'takes no lines at its share, which agents try again, and takes them again after',
     async () => {
       writeFileSync(join(folder, 'overrides.yaml'), overridesOf({ retentionHours: 24, takes: false }))

@@ -4,7 +4,7 @@ import { randomBytes, scryptSync } from 'node:crypto'
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { tries } from '../../images/guest/authenticator.ts'
 import { hashPassword } from '../../images/guest/password.ts'
 import { renderFiles } from '../../images/guest/render.ts'
@@ -104,7 +104,7 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
   const https = { https: true, port: 443, host } as const
   const auth = 'me:right'
 
-  test('lets go of an idle connection to Serena before Serena does, after 5 s', () => {
+  it('lets go of an idle connection to Serena before Serena does, after 5 s', () => {
     const upstreams = [
       { address: '172.30.0.11', port: 9121 },
       { address: '172.30.0.12', port: 9121 },
@@ -123,7 +123,7 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
     expect(answers.idle?.statuses[0]).toBeLessThan(4000)
   })
 
-  test('says every refusal of its own as JSON that MCP clients read out', () => {
+  it('says every refusal of its own as JSON that MCP clients read out', () => {
     const name = (path: string): string => `GET ${path}`
     const oauth = [
       '/.well-known/oauth-authorization-server',
@@ -203,7 +203,7 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
     expect(log).toContain('"path":"/nowhere","status":404')
   }, 90_000)
 
-  test('tells the user of an MCP client in a sentence what is wrong with the password', () => {
+  it('tells the user of an MCP client in a sentence what is wrong with the password', () => {
     const { answers } = ask(seeds.serena, image, serenaAt, [], { clients: ['me:wrong', null] })
     for (const credentials of ['me:wrong', null]) {
       const said = JSON.parse(answers[`client ${credentials}`]?.body ?? '') as { plain: string; withOauth: string }
@@ -213,7 +213,7 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
     }
   }, 90_000)
 
-  test('takes a slash at the end of an address for none', () => {
+  it('takes a slash at the end of an address for none', () => {
     const { answers } = ask(
       seeds.serena,
       image,
@@ -244,7 +244,7 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
     })
   }, 90_000)
 
-  test('works for everybody else while somebody tries passwords', () => {
+  it('works for everybody else while somebody tries passwords', () => {
     const { answers } = ask(seeds.serena, image, serenaAt, [], { files: { 'htpasswd/serena': strong }, flood: { seconds: 1, rate: 50 } })
     const { quiet, flooded, good, bad } = JSON.parse(answers.flood?.body ?? '') as FloodOutcome
     expect(new Set(good)).toEqual(new Set([200]))
@@ -257,7 +257,7 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
     expect(bad['401']).toBeLessThanOrEqual(tries.burst + 10)
   }, 180_000)
 
-  test.skipIf(process.env.GOLDEN_TEST_LONG !== '1')(
+  it.skipIf(process.env.GOLDEN_TEST_LONG !== '1')(
     'leaves what others wait within one and a half times, 50 wrong passwords a second (needs GOLDEN_TEST_LONG=1 and an idle machine)',
     () => {
       const { answers } = ask(seeds.serena, image, serenaAt, [], { files: { 'htpasswd/serena': strong }, flood: { seconds: 30, rate: 50 } })
@@ -272,7 +272,7 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
     180_000,
   )
 
-  test('says no before it takes in what a stranger sends', () => {
+  it('says no before it takes in what a stranger sends', () => {
     const head = `POST /mcp HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 16000000\r\n`
     const authorization = (credentials: string): string => `Authorization: Basic ${Buffer.from(credentials).toString('base64')}\r\n`
     const { answers } = ask(seeds.serena, image, serenaAt, [
@@ -283,7 +283,7 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
     expect(answers.wrong?.statuses).toEqual([401])
   }, 90_000)
 
-  test('says 503, and when to come again, while golden-auth is away', () => {
+  it('says 503, and when to come again, while golden-auth is away', () => {
     const { answers } = ask(
       seeds.both,
       image,
@@ -309,7 +309,7 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
     }
   }, 90_000)
 
-  test('is there under its own address too, for people in the LAN whose router does not lead them to the public one', () => {
+  it('is there under its own address too, for people in the LAN whose router does not lead them to the public one', () => {
     const address = seeds.serena.service
     const { answers } = ask(seeds.serena, image, serenaAt, [
       { name: 'mcp', ...https, host: address, sni: '', path: '/mcp', method: 'POST', body: '{}', auth },
@@ -349,7 +349,7 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
       return JSON.parse(answers.health?.body ?? '') as Health
     }
 
-    test('is well where clients get in, and leaves no session behind', async () => {
+    it('is well where clients get in, and leaves no session behind', async () => {
       expect(await health(seeds.serena)).toEqual({
         front: [],
         session: [],
@@ -358,7 +358,7 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
       expect(await health(seeds.both)).toMatchObject({ front: [], session: [] })
     }, 90_000)
 
-    test("is not well with a certificate and somebody else's key, with which nginx starts", async () => {
+    it("is not well with a certificate and somebody else's key, with which nginx starts", async () => {
       await inRoot(
         root,
         [
@@ -387,7 +387,7 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
       expect(front).toEqual([expect.stringMatching(/^nginx on port 443: no connection for serena\.example\.org: /)])
     }, 90_000)
 
-    test('is not well with a certificate for another name, or one that has ended', async () => {
+    it('is not well with a certificate for another name, or one that has ended', async () => {
       expect((await health(seeds.serena, { public: await pair(['mail.example.org']) })).front).toEqual([
         'nginx on port 443: the certificate is not for serena.example.org, but for DNS:mail.example.org',
       ])
@@ -396,7 +396,7 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
       ])
     }, 90_000)
 
-    test('is not well without golden-auth, or with one that does not know it', async () => {
+    it('is not well without golden-auth, or with one that does not know it', async () => {
       expect((await health(seeds.both, { noAuth: true })).front).toEqual([
         'nginx on port 443: golden-auth does not answer',
         'nginx on port 8443: golden-auth does not answer',
@@ -407,7 +407,7 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
     }, 90_000)
   })
 
-  test('lets in who knows the password, and hands nothing of it on', () => {
+  it('lets in who knows the password, and hands nothing of it on', () => {
     const seed: Seed = { ...seeds.serena, public: { ...seeds.serena.public, httpsPort: 8444 } }
     const upstreams = [
       { address: '172.30.0.11', port: 9121 },
@@ -467,7 +467,7 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
     expect(log).not.toMatch(/secret1|secret2|right|bWU6/)
   }, 90_000)
 
-  test('says 503 and not 404 while Serena is away, and 404 for a transport that the site does not have', () => {
+  it('says 503 and not 404 while Serena is away, and 404 for a transport that the site does not have', () => {
     const { answers } = ask(
       seeds.both,
       image,
@@ -485,7 +485,7 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
     expect(stopped.mcp).toMatchObject({ statuses: [503], headers: { 'retry-after': '2' } })
   }, 90_000)
 
-  test('offers of Loki the push alone, with a password of its own, and Grafana or the reason why not', () => {
+  it('offers of Loki the push alone, with a password of its own, and Grafana or the reason why not', () => {
     const logging = { https: true, port: 8443, host: '10.77.0.60' } as const
     const upstreams = [
       { address: '172.30.0.21', port: 3100 },

@@ -3,7 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { otelcolArguments } from '../../images/guest/otelcol.ts'
 import { owner, presentContainers, projectsOnDisk, type ServiceName } from '../../images/guest/places.ts'
@@ -73,7 +73,7 @@ function lay(variant: (typeof variants)[number]): string {
 }
 
 describe.skipIf(noRoot)("in the lab's Debian root (needs root and that root in the cache)", () => {
-  test.each(variants)('nginx accepts its configuration: $name', async (variant) => {
+  it.each(variants)('nginx accepts its configuration: $name', async (variant) => {
     const binds: Bind[] = [{ from: join(lay(variant), 'nginx'), to: '/etc/golden/nginx' }]
     // Its log is a pipe, as Docker gives it one; Node's own "pipes" are sockets, which can't be opened by name.
     const { stdout } = await inRoot(root, ['sh', '-c', 'nginx -t -e stderr -c /etc/golden/nginx/nginx.conf 2>&1 | cat'], {
@@ -84,7 +84,7 @@ describe.skipIf(noRoot)("in the lab's Debian root (needs root and that root in t
     expect(stdout).not.toContain('[warn]')
   })
 
-  test.each(variants)('Compose accepts its file and starts what the image has: $name', async (variant) => {
+  it.each(variants)('Compose accepts its file and starts what the image has: $name', async (variant) => {
     const run = lay(variant)
     const binds: Bind[] = [
       { from: run, to: '/run/golden' },
@@ -122,7 +122,7 @@ describe.skipIf(noRoot)("in the lab's Debian root (needs root and that root in t
     }
   })
 
-  test('mounts and jail go by the numbers that the users have', () => {
+  it('mounts and jail go by the numbers that the users have', () => {
     const text = (path: string): string => readFileSync(join(rootfs, path), 'utf8')
     const unit = (name: string): string => text(`usr/lib/systemd/system/${name}.mount`)
     expect(unit('run-golden-workspaces')).toContain(`X-mount.idmap=${projectsOnDisk}:${owner.serena}:1\n`)
@@ -131,7 +131,7 @@ describe.skipIf(noRoot)("in the lab's Debian root (needs root and that root in t
     expect(text('opt/golden/jail/etc/group')).toContain(`projects:x:${owner.projects}:`)
   })
 
-  test('sshd accepts its drop-in', async () => {
+  it('sshd accepts its drop-in', async () => {
     execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(folder, 'host')])
     const binds: Bind[] = [
       { from: join(rootfs, 'etc/ssh/sshd_config.d/10-golden.conf'), to: '/etc/ssh/sshd_config.d/10-golden.conf' },
@@ -158,7 +158,7 @@ describe.skipIf(noRoot)("in the lab's Debian root (needs root and that root in t
     expect(settings.filter((line) => line.startsWith('allowusers '))).toEqual(['allowusers projects', 'allowusers admin'])
   })
 
-  test('systemd finds nothing wrong with the units', async () => {
+  it('systemd finds nothing wrong with the units', async () => {
     const units = join(rootfs, 'usr/lib/systemd/system')
     const names = readdirSync(units).filter((name) => name.startsWith('golden-') || name.endsWith('.mount'))
     const place = mkdtempSync(join(folder, 'units-'))
@@ -188,11 +188,11 @@ describe.skipIf(noRoot)("in the lab's Debian root (needs root and that root in t
   })
 
   // cloud-init takes a mount of the CD that it finds (its util.mount_cb), and we take ours away while it reads.
-  test('the seed CD is mounted where cloud-init does not see it', () => {
+  it('the seed CD is mounted where cloud-init does not see it', () => {
     expect(readFileSync(join(rootfs, 'usr/lib/systemd/system/golden-seed.service'), 'utf8')).toMatch(/^PrivateMounts=yes$/m)
   })
 
-  test('systemd makes the users and folders', async () => {
+  it('systemd makes the users and folders', async () => {
     const binds: Bind[] = ['usr/lib/sysusers.d/golden.conf', 'usr/lib/tmpfiles.d/golden.conf'].map((path) => ({
       from: join(rootfs, path),
       to: `/${path}`,
@@ -207,13 +207,13 @@ describe.skipIf(noRoot)("in the lab's Debian root (needs root and that root in t
     expect(made.stdout).toContain('/srv/golden 700 root')
   })
 
-  test('dockerd accepts its settings', async () => {
+  it('dockerd accepts its settings', async () => {
     const binds: Bind[] = [{ from: join(rootfs, 'etc/docker/daemon.json'), to: '/etc/docker/daemon.json' }]
     const checked = await inRoot(root, ['/usr/sbin/dockerd', '--validate'], { binds })
     expect(checked.stderr + checked.stdout).toContain('configuration OK')
   })
 
-  test('sudo accepts its rule', async () => {
+  it('sudo accepts its rule', async () => {
     const checked = await inRoot(root, ['visudo', '-c', '-f', '/tmp/golden'], {
       binds: [{ from: join(rootfs, 'etc/sudoers.d/golden'), to: '/tmp/golden' }],
       accept: [0, 1],
@@ -221,7 +221,7 @@ describe.skipIf(noRoot)("in the lab's Debian root (needs root and that root in t
     expect(checked.stdout).toContain('parsed OK')
   })
 
-  test("nft loads the table for emergencies, twice, and leaves others' tables alone", async () => {
+  it("nft loads the table for emergencies, twice, and leaves others' tables alone", async () => {
     const script = 'nft add table ip docker && nft -f /closed.nft && nft -f /closed.nft && nft list ruleset'
     const loaded = await inRoot(root, ['sh', '-c', script], {
       binds: [{ from: join(rootfs, 'usr/local/lib/golden/closed.nft'), to: '/closed.nft' }],
@@ -233,7 +233,7 @@ describe.skipIf(noRoot)("in the lab's Debian root (needs root and that root in t
 })
 
 describe('Loki and the log agents', () => {
-  test.each(variants)(
+  it.each(variants)(
     'the collector reads its configuration: $name',
     async (variant) => {
       const { otelcol } = await ensureTools(['otelcol'])
@@ -254,7 +254,7 @@ describe('Loki and the log agents', () => {
     60_000,
   )
 
-  test.each(variants)(
+  it.each(variants)(
     'Loki and Promtail read theirs: $name',
     async ({ seed, ...rest }) => {
       const tools = await ensureTools(['loki', 'promtail'])

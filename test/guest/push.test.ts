@@ -17,7 +17,7 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import fc from 'fast-check'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 
 const place = mkdtempSync(join(tmpdir(), 'golden-push-'))
 const hooks = join(place, 'hooks')
@@ -97,7 +97,7 @@ beforeEach(() => {
 })
 
 describe('what Serena has and nobody has committed', () => {
-  test('a tracked file, a deleted one: kept, with the command that brings them', () => {
+  it('a tracked file, a deleted one: kept, with the command that brings them', () => {
     write(serena, 'a', 'edited by Serena\n')
     rmSync(join(serena, 'sub/b'))
     const { status, said } = push({ a: '2\n' })
@@ -109,7 +109,7 @@ describe('what Serena has and nobody has committed', () => {
     expect(git(serena, 'ls-tree', '--name-only', '-r', ref)).not.toContain('sub/b')
   })
 
-  test('an ignored file, and one in the way of a folder: kept', () => {
+  it('an ignored file, and one in the way of a folder: kept', () => {
     write(serena, '.env', 'SECRET=of-serena\n')
     write(serena, 'lib', 'a file of Serena\n')
     expect(push({ '.env': 'SECRET=example\n', 'lib/x': 'x\n' }).status).toBe(0)
@@ -117,7 +117,7 @@ describe('what Serena has and nobody has committed', () => {
     expect([hasKept('of-serena'), hasKept('a file of Serena')]).toEqual([true, true])
   })
 
-  test('a folder in the way of a file: kept; with a repository in it the push is refused', () => {
+  it('a folder in the way of a file: kept; with a repository in it the push is refused', () => {
     write(serena, 'build/deep/out', 'made by Serena\n')
     expect(push({ build: 'a file\n' }).status).toBe(0)
     expect([read('build'), hasKept('made by Serena')]).toEqual(['a file\n', true])
@@ -131,7 +131,7 @@ describe('what Serena has and nobody has committed', () => {
     expect(git(serena, 'rev-parse', 'HEAD')).not.toBe(git(mine, 'rev-parse', 'HEAD'))
   })
 
-  test('files in a repository that Serena has cloned into the project: kept', () => {
+  it('files in a repository that Serena has cloned into the project: kept', () => {
     mkdirSync(join(serena, 'lib'))
     git(join(serena, 'lib'), 'init', '-q')
     write(serena, 'lib/work.txt', 'precious\n')
@@ -140,7 +140,7 @@ describe('what Serena has and nobody has committed', () => {
     expect([read('lib/work.txt'), read('lib/new.txt'), hasKept('precious')]).toEqual(['theirs\n', 'untouched\n', true])
   })
 
-  test('what was staged and changed again: both', () => {
+  it('what was staged and changed again: both', () => {
     write(serena, 'a', 'staged\n')
     git(serena, 'add', 'a')
     write(serena, 'a', 'changed again\n')
@@ -148,14 +148,14 @@ describe('what Serena has and nobody has committed', () => {
     expect([hasKept('staged'), hasKept('changed again')]).toEqual([true, true])
   })
 
-  test.for(['--assume-unchanged', '--skip-worktree'])('a file that git was told to leave alone (%s)', (flag) => {
+  it.for(['--assume-unchanged', '--skip-worktree'])('a file that git was told to leave alone (%s)', (flag) => {
     git(serena, 'update-index', flag, 'a')
     write(serena, 'a', 'local settings\n')
     expect(push({ a: '2\n' }).status).toBe(0)
     expect([read('a'), hasKept('local settings')]).toEqual(['2\n', true])
   })
 
-  test('in the middle of a merge: kept, and the merge is over', () => {
+  it('in the middle of a merge: kept, and the merge is over', () => {
     git(serena, 'checkout', '-qb', 'other')
     write(serena, 'a', 'theirs\n')
     git(serena, 'commit', '-qam', 'theirs')
@@ -170,7 +170,7 @@ describe('what Serena has and nobody has committed', () => {
     expect(existsSync(join(serena, '.git/MERGE_HEAD'))).toBe(false)
   })
 
-  test('a change in the very moment after a commit, of the same size', () => {
+  it('a change in the very moment after a commit, of the same size', () => {
     git(serena, 'config', 'core.trustctime', 'false')
     const moment = 1_700_000_000
     write(serena, 'a', 'before\n')
@@ -185,7 +185,7 @@ describe('what Serena has and nobody has committed', () => {
     expect(hasKept('edited')).toBe(true)
   })
 
-  test('several pushes in one second: all of it', () => {
+  it('several pushes in one second: all of it', () => {
     for (let i = 1; i <= 4; i++) {
       write(serena, 'a', `edit-${i}\n`)
       expect(push({ a: `pushed ${i}\n` }).status).toBe(0)
@@ -193,14 +193,14 @@ describe('what Serena has and nobody has committed', () => {
     expect([1, 2, 3, 4].filter((i) => !hasKept(`edit-${i}`))).toEqual([])
   })
 
-  test('a project with a branch named serena takes pushes', () => {
+  it('a project with a branch named serena takes pushes', () => {
     expect(push({ c: 'c\n' }, 'serena').status).toBe(0)
     write(serena, 'a', 'edited\n')
     expect(push({ a: '2\n' }).status).toBe(0)
     expect(hasKept('edited')).toBe(true)
   })
 
-  test('names that are hard to write down', () => {
+  it('names that are hard to write down', () => {
     const names = ['a b', 'zwei\nlines', '-n', '"quoted"', 'umläut', '$(x)', '*']
     push(Object.fromEntries(names.map((name) => [name, '1\n'])))
     for (const name of names) write(serena, name, `of Serena ${name}\n`)
@@ -209,7 +209,7 @@ describe('what Serena has and nobody has committed', () => {
     expect(names.filter((name) => git(serena, 'show', `${ref}:${name}`) !== `of Serena ${name}\n`)).toEqual([])
   })
 
-  test('before the first commit, also when the branch that comes has another name', () => {
+  it('before the first commit, also when the branch that comes has another name', () => {
     for (const branch of ['main', 'master']) {
       rmSync(serena, { recursive: true })
       mkdirSync(serena)
@@ -223,7 +223,7 @@ describe('what Serena has and nobody has committed', () => {
 })
 
 describe('nothing is kept when nothing would be lost', () => {
-  test("Serena's own files in .serena, and what is in nobody's way", () => {
+  it("Serena's own files in .serena, and what is in nobody's way", () => {
     write(serena, '.git/info/exclude', '.serena/project.yml\n')
     for (let i = 2; i < 5; i++) {
       write(serena, '.serena/.gitignore', '/cache\n/project.local.yml\n')
@@ -241,21 +241,21 @@ describe('nothing is kept when nothing would be lost', () => {
     expect(kept()).toEqual([])
   })
 
-  test('what the push brings is what Serena has', () => {
+  it('what the push brings is what Serena has', () => {
     write(serena, 'a', 'the same\n')
     write(serena, 'new', 'the same\n')
     expect(push({ a: 'the same\n', new: 'the same\n' })).toEqual({ status: 0, said: '' })
     expect(kept()).toEqual([])
   })
 
-  test('but memories that are committed and that Serena has changed are work', () => {
+  it('but memories that are committed and that Serena has changed are work', () => {
     push({ '.serena/memories/overview.md': '1\n' })
     write(serena, '.serena/memories/overview.md', 'learned since\n')
     expect(push({ a: '2\n' }).status).toBe(0)
     expect(hasKept('learned since')).toBe(true)
   })
 
-  test.for(['project.yml', 'project.local.yml', '.gitignore'])('and so are settings that are committed (%s)', (name) => {
+  it.for(['project.yml', 'project.local.yml', '.gitignore'])('and so are settings that are committed (%s)', (name) => {
     push({ [`.serena/${name}`]: '1\n' })
     write(serena, `.serena/${name}`, 'set by somebody\n')
     expect(push({ [`.serena/${name}`]: '2\n' }).status).toBe(0)
@@ -282,7 +282,7 @@ exec ${spawnSync('sh', ['-c', 'command -v comm'], { encoding: 'utf8' }).stdout.t
   const leftovers = (): string[] =>
     readdirSync(join(serena, '.git')).filter((name) => name.startsWith('golden-keep') || name.endsWith('.lock'))
 
-  test.for([
+  it.for([
     ['a file that is pushed', 'a', { a: '2\n' }],
     ['one that is pushed away', 'sub/b', { sub: 'a file\n' }],
     ['one where the push brings another', 'new', { new: '2\n' }],
@@ -311,20 +311,20 @@ exec ${spawnSync('sh', ['-c', 'command -v comm'], { encoding: 'utf8' }).stdout.t
     ])
   })
 
-  test("a file that the push leaves alone: it stays a change of Serena's", () => {
+  it("a file that the push leaves alone: it stays a change of Serena's", () => {
     meanwhile('echo just-now > sub/b')
     expect(push({ a: '2\n' })).toEqual({ status: 0, said: '' })
     expect([read('a'), read('sub/b'), git(serena, 'status', '--porcelain')]).toEqual(['2\n', 'just-now\n', ' M sub/b\n'])
   })
 
-  test('a commit: there is none until the push is through', () => {
+  it('a commit: there is none until the push is through', () => {
     write(serena, 'sub/b', 'of Serena\n')
     meanwhile('! git commit -qam x 2> /dev/null')
     expect(push({ a: '2\n' }).status).toBe(0)
     expect([git(serena, 'rev-parse', 'HEAD'), hasKept('of Serena')]).toEqual([git(mine, 'rev-parse', 'HEAD'), true])
   })
 
-  test('before the first commit, with a branch of another name: a second picture is taken', () => {
+  it('before the first commit, with a branch of another name: a second picture is taken', () => {
     rmSync(serena, { recursive: true })
     mkdirSync(serena)
     git(serena, 'init', '-q', '--initial-branch=main')
@@ -335,7 +335,7 @@ exec ${spawnSync('sh', ['-c', 'command -v comm'], { encoding: 'utf8' }).stdout.t
   })
 })
 
-test('a push while git is at work on the files is refused, with the name of the lock', () => {
+it('a push while git is at work on the files is refused, with the name of the lock', () => {
   write(serena, 'a', 'of Serena\n')
   write(serena, '.git/index.lock', '')
   const { status, said } = push({ a: '2\n' })
@@ -344,7 +344,7 @@ test('a push while git is at work on the files is refused, with the name of the 
   expect([read('a'), existsSync(join(serena, '.git/index.lock'))]).toEqual(['of Serena\n', true])
 })
 
-test('what is kept goes after 90 days, by the next push', () => {
+it('what is kept goes after 90 days, by the next push', () => {
   date = `${Math.floor(Date.now() / 1000) - 91 * 86_400} +0000`
   const old = git(serena, 'commit-tree', '-m', 'old', 'HEAD^{tree}').trim()
   date = ''
@@ -355,7 +355,7 @@ test('what is kept goes after 90 days, by the next push', () => {
   expect(hasKept('edited')).toBe(true)
 })
 
-test('a look at an old commit is told, not an error', () => {
+it('a look at an old commit is told, not an error', () => {
   push({ a: '2\n' })
   git(serena, 'checkout', '-q', 'HEAD~1')
   const { status, said } = push({ a: '3\n' })
@@ -372,7 +372,7 @@ const action: fc.Arbitrary<Action> = fc.record({
   path,
 })
 
-test('whatever Serena does, each content of hers is in a file or in a commit after a push that went through', () => {
+it('whatever Serena does, each content of hers is in a file or in a commit after a push that went through', () => {
   let count = 0
   fc.assert(
     fc.property(

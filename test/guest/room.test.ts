@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { deliveryProblems } from '../../images/guest/delivery.ts'
 import { thriftily, trouble } from '../../images/guest/health.ts'
 import { decide, hold, silentMs, type Patience } from '../../images/guest/patience.ts'
@@ -31,7 +31,7 @@ const root: Root = { folder: await rootPath() }
 const gib = 1024 ** 3
 const disk = { name: 'the data disk', size: 32 * gib, free: 20 * gib, files: 1000, freeFiles: 900 }
 
-test('a disk is a problem before it is full, and not when it is large', () => {
+it('a disk is a problem before it is full, and not when it is large', () => {
   expect(spaceProblems([disk])).toEqual([])
   expect(spaceProblems([{ ...disk, free: 3 * gib }])).toEqual(['the data disk is nearly full: 3.0 of 32.0 GiB are free'])
   expect(spaceProblems([{ ...disk, size: 2000 * gib, free: 20 * gib }])).toEqual([])
@@ -39,7 +39,7 @@ test('a disk is a problem before it is full, and not when it is large', () => {
   expect(spaceProblems([{ ...disk, files: 0, freeFiles: 0 }])).toEqual([])
 })
 
-test('what waits for Loki is told before there is no more room for it, and what is lost is counted', () => {
+it('what waits for Loki is told before there is no more room for it, and what is lost is counted', () => {
   const figures = (size: number, failed: number): string => `# TYPE otelcol_exporter_queue_size gauge
 otelcol_exporter_queue_capacity{data_type="logs",exporter="otlp_http"} 5.36870912e+08
 otelcol_exporter_queue_size{data_type="logs",exporter="otlp_http"} ${size}
@@ -54,7 +54,7 @@ otelcol_exporter_send_failed_log_records_total{exporter="otlp_http"} ${failed}
   expect(deliveryProblems('')).toEqual([])
 })
 
-test('Loki is asked for a whole use once a minute while it is good, and at every look while it is not', async () => {
+it('Loki is asked for a whole use once a minute while it is good, and at every look while it is not', async () => {
   const loki = { ...wantedContainers(seeds.logging).find(({ name }) => name === 'loki')!, probe: 'http://127.0.0.1:1/ready' }
   let now = 0
   let asked = 0
@@ -88,7 +88,7 @@ async function lokiThat(push: number, query: number): Promise<{ probe: string; c
   return { probe: `http://127.0.0.1:${(server.address() as AddressInfo).port}/ready`, close: () => server.close() }
 }
 
-test.for([
+it.for([
   [429, 200, undefined],
   [429, 500, expect.stringMatching(/^status 500/)],
   [500, 200, expect.stringMatching(/^status 500/)],
@@ -103,7 +103,7 @@ test.for([
   }
 })
 
-test.for(['both', 'logging'] as const)(
+it.for(['both', 'logging'] as const)(
   'a disk without room for Loki is told and keeps nobody away; all else that ails Loki does (%s)',
   (role) => {
     const slot = { seed: seeds[role], image }
@@ -135,7 +135,7 @@ test.for(['both', 'logging'] as const)(
   },
 )
 
-test('Loki is not restarted while its disk is full, and soon after there is room', () => {
+it('Loki is not restarted while its disk is full, and soon after there is room', () => {
   const patience: Patience = new Map()
   for (let now = 0; now <= 3_600_000; now += 5000) hold(patience, 'loki', now)
   expect(decide(patience, 'loki', 'silent', 3_600_000 + silentMs - 1)).toBe('wait')
@@ -144,11 +144,11 @@ test('Loki is not restarted while its disk is full, and soon after there is room
 
 describe("Loki's share", () => {
   const limits: Limits = { retentionHours: 720, takes: true }
-  test('is a quarter of a disk with projects, and most of one without', () => {
+  it('is a quarter of a disk with projects, and most of one without', () => {
     expect([shareOf(['serena', 'logging'], 40), shareOf(['logging'], 40)]).toEqual([10, 36])
   })
 
-  test('near its share it keeps less, at its share it takes nothing, and it says so', () => {
+  it('near its share it keeps less, at its share it takes nothing, and it says so', () => {
     expect(nextLimits(limits, 720, 70, 100)).toEqual(limits)
     expect(nextLimits(limits, 720, 81, 100)).toEqual({ retentionHours: 540, takes: true })
     expect(nextLimits(limits, 720, 100, 100)).toEqual({ retentionHours: 540, takes: false })
@@ -166,7 +166,7 @@ describe("Loki's share", () => {
     })
   })
 
-  test('never keeps less than a day or more than the site says, and comes back to that', () => {
+  it('never keeps less than a day or more than the site says, and comes back to that', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 3650 }), fc.array(fc.integer({ min: 0, max: 200 }), { maxLength: 60 }), (days, history) => {
         const wanted = days * 24
@@ -210,7 +210,7 @@ describe("Loki's share", () => {
     const told = (): Limits => limitsOf(readFileSync(host.overrides, 'utf8'), 720)
     const report = (): string[] => JSON.parse(readFileSync(host.report, 'utf8')) as string[]
 
-    test('at 97 % goes on to take nothing, and takes lines again with the room', async () => {
+    it('at 97 % goes on to take nothing, and takes lines again with the room', async () => {
       used = 101
       await start().keep(0)
       expect(told()).toEqual({ retentionHours: 540, takes: false })
@@ -227,7 +227,7 @@ describe("Loki's share", () => {
       expect([told(), report()]).toEqual([{ retentionHours: 540, takes: true }, [expect.stringMatching(/^Loki keeps 22.5 days/)]])
     })
 
-    test("at 70 % keeps the shorter time, and comes back to the site's with the room", async () => {
+    it("at 70 % keeps the shorter time, and comes back to the site's with the room", async () => {
       used = 85
       await start().keep(0)
       used = 70
@@ -239,7 +239,7 @@ describe("Loki's share", () => {
       expect([told(), report()]).toEqual([limits, []])
     })
 
-    test('again and again, shortens the time no more often than one that goes on', async () => {
+    it('again and again, shortens the time no more often than one that goes on', async () => {
       used = 85
       for (let i = 0; i < 5; i++) await start().keep(0)
       expect(told().retentionHours).toBe(540)
@@ -249,7 +249,7 @@ describe("Loki's share", () => {
       expect(told().retentionHours).toBe(405)
     })
 
-    test("writes anew what it can't read, and leaves what a boot has rendered", async () => {
+    it("writes anew what it can't read, and leaves what a boot has rendered", async () => {
       used = 50
       await start().keep(0)
       expect([readFileSync(host.overrides, 'utf8'), report()]).toEqual(['{}\n', []])
@@ -262,7 +262,7 @@ describe("Loki's share", () => {
     })
   })
 
-  test('what Loki has not used of it is reserved, and changed only when that is worth it', () => {
+  it('what Loki has not used of it is reserved, and changed only when that is worth it', () => {
     const mib = 1024 ** 2
     expect(reserveOf(0, 8 * gib, 4096, 0)).toBe(2_097_152)
     expect(reserveOf(mib, 8 * gib, 4096, 2_097_152)).toBeUndefined()
@@ -270,7 +270,7 @@ describe("Loki's share", () => {
     expect(reserveOf(9 * gib, 8 * gib, 4096, 4096)).toBe(0)
   })
 
-  test.skipIf(process.getuid?.() !== 0 || !existsSync(root.folder))(
+  it.skipIf(process.getuid?.() !== 0 || !existsSync(root.folder))(
     "projects can't fill what is reserved for Loki, on a disk that was made without it (needs root and the lab's Debian root)",
     async () => {
       const unit = readFileSync(join(import.meta.dirname, '../../images/rootfs/usr/lib/systemd/system/srv-golden.mount'), 'utf8')

@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, it } from 'vitest'
 import { renderIso } from '../../core/formats/iso.ts'
 import { findSeedCd, volumeLabel, type CdHost } from '../../images/guest/seed-cd.ts'
 
@@ -23,7 +23,7 @@ function drive(name: string, disc?: Uint8Array): string {
 }
 const files = new Map([['meta-data', 'instance-id: x\n']])
 
-test('a CD is told by its label, whatever else is in a drive', () => {
+it('a CD is told by its label, whatever else is in a drive', () => {
   drive('sda', renderIso('cidata', files))
   drive('sr0')
   drive('sr1', renderIso('other', files))
@@ -33,18 +33,18 @@ test('a CD is told by its label, whatever else is in a drive', () => {
   expect(findSeedCd(host)).toBe(seed)
 })
 
-test('udev need not have seen it', () => {
+it('udev need not have seen it', () => {
   const seed = drive('sr0', renderIso('cidata', files))
   expect(findSeedCd({ ...host, settled: () => false })).toBe(seed)
 })
 
-test('where there is none that is said once udev has seen everything, and not before', () => {
+it('where there is none that is said once udev has seen everything, and not before', () => {
   drive('sr0')
   expect(findSeedCd(host)).toBeUndefined()
   expect(() => findSeedCd({ ...host, settled: () => false })).toThrow('udev is still at work')
 })
 
-test('a seed on something else is found by the link that udev makes', () => {
+it('a seed on something else is found by the link that udev makes', () => {
   writeFileSync(join(place, 'stick'), '')
   symlinkSync(join(place, 'stick'), join(place, 'link'))
   expect(findSeedCd(host)).toBe(join(place, 'link'))

@@ -3,7 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { projectSettings, projectSettingsFile, serenaConfiguration, typescriptHome } from '../../images/guest/serena.ts'
 import { stageLanguageServers } from '../../images/language-servers/stage.ts'
 import type { Order, Outcome } from './serena-calls.ts'
@@ -80,7 +80,7 @@ describe.skipIf(!canIsolate || interpreter === undefined)('Serena (needs root fo
     return path
   }
 
-  test('works on a Python and a TypeScript project with read-only language servers and no network', () => {
+  it('works on a Python and a TypeScript project with read-only language servers and no network', () => {
     const [python, typescript] = [project('snake'), project('typed')]
     writeFileSync(join(python, 'shop.py'), 'class Basket:\n    def total(self) -> int:\n        return 3\n')
     writeFileSync(join(typescript, 'tsconfig.json'), '{ "compilerOptions": { "strict": true }, "include": ["*.ts"] }\n')
@@ -107,7 +107,7 @@ describe.skipIf(!canIsolate || interpreter === undefined)('Serena (needs root fo
     expect(log).not.toMatch(/Timeout waiting for Pyright|Installing|npm install/)
   }, 300_000)
 
-  test('offers its shell only to sites that want it, over SSE as well', () => {
+  it('offers its shell only to sites that want it, over SSE as well', () => {
     mkdirSync(join(folder, 'projects'), { recursive: true })
     expect(use('sse', true, []).tools).toContain('execute_shell_command')
   }, 300_000)

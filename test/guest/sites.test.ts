@@ -7,7 +7,7 @@ import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSyn
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { otelcolArguments } from '../../images/guest/otelcol.ts'
 import { owner } from '../../images/guest/places.ts'
 import { renderFiles } from '../../images/guest/render.ts'
@@ -91,11 +91,11 @@ const of = (number: string): string => JSON.stringify(rendered[Number(number)]?.
 const expectNone = (said: readonly string[]): void =>
   expect(said.length === 0 ? [] : [said.slice(0, 5), of(said[0]?.split(':')[0] ?? '')]).toEqual([])
 
-test('most of the sites are accepted, with one VM and with two', () => {
+it('most of the sites are accepted, with one VM and with two', () => {
   expect(rendered.length).toBeGreaterThan(tries * 0.6)
 })
 
-test("pins are read back, and rules keep Proxmox's limits", () => {
+it("pins are read back, and rules keep Proxmox's limits", () => {
   for (const { number } of rendered) {
     const place = join(folder, 'sites', String(number))
     expect(parseDeployment(readFileSync(join(place, 'deployment.json'), 'utf8'))).toMatchObject({ ok: true })
@@ -107,12 +107,12 @@ test("pins are read back, and rules keep Proxmox's limits", () => {
   }
 })
 
-test("systemd and Compose read the same from the environment's file", () => {
+it("systemd and Compose read the same from the environment's file", () => {
   for (const { number } of rendered)
     expect(readFileSync(join(folder, 'sites', String(number), 'run/golden/compose.env'), 'utf8')).toMatch(/^([A-Z_]+="[^"\\$`\n]*"\n)+$/)
 })
 
-test('sshd takes each key, whatever stands behind it', () => {
+it('sshd takes each key, whatever stands behind it', () => {
   for (const { number } of rendered) {
     const file = join(folder, 'sites', String(number), 'run/golden/ssh/authorized_keys/projects')
     const lines = readFileSync(file, 'utf8').split('\n').length - 1
@@ -133,7 +133,7 @@ describe.skipIf(noRoot)("in the lab's Debian root (needs root and that root in t
   const each = (command: string): string =>
     `for place in /sites/*; do ${command} > /tmp/said 2>&1 || echo "\${place##*/}: $(grep -v '^$' /tmp/said | tail -n 1)"; done`
 
-  test('nginx, as its own user', async () => {
+  it('nginx, as its own user', async () => {
     const asNginx = `setpriv --reuid ${owner.nginx} --regid ${owner.nginx} --clear-groups --bounding-set=-all --no-new-privs`
     const start = `echo 80 > /proc/sys/net/ipv4/ip_unprivileged_port_start; install -d -o ${owner.nginx} /etc/golden; exec ${asNginx} sh -c "$1" sh`
     const script = each('ln -sfn "$place/run/golden/nginx" /etc/golden/nginx; nginx -t -e stderr -c /etc/golden/nginx/nginx.conf')
@@ -144,11 +144,11 @@ describe.skipIf(noRoot)("in the lab's Debian root (needs root and that root in t
     expectNone(complaints(stdout))
   }, 300_000)
 
-  test('nft', async () => {
+  it('nft', async () => {
     expectNone(await inSites(each(`nft -c -f "$place/seed/golden/${seedFiles.firewall}"`)))
   }, 300_000)
 
-  test('cloud-init', async () => {
+  it('cloud-init', async () => {
     writeFileSync(
       join(folder, 'schema.py'),
       `
@@ -167,7 +167,7 @@ for place in sorted(os.listdir('/sites'), key=int)[:60]:
     expectNone(await inSites('python3 /schema.py 2>/dev/null', [{ from: join(folder, 'schema.py'), to: '/schema.py' }]))
   }, 300_000)
 
-  test('Compose', async () => {
+  it('Compose', async () => {
     const compose = join(import.meta.dirname, '../../images/rootfs/opt/golden/compose')
     // It takes the tenth of a second each, and what differs are numbers alone.
     const some = readdirSync(join(folder, 'sites'))
@@ -185,7 +185,7 @@ for place in sorted(os.listdir('/sites'), key=int)[:60]:
   }, 300_000)
 })
 
-test('Loki and the log agents', async () => {
+it('Loki and the log agents', async () => {
   const { loki, otelcol, promtail } = await ensureTools(['loki', 'otelcol', 'promtail'])
   const said: string[] = []
   /** The configuration with the places where it lies here; undefined for the agent that this site does not have. */

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { compile, guestFiles } from '../../images/stage.ts'
 import { writeTar } from '../../core/formats/tar.ts'
 
@@ -13,7 +13,7 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-test('tar reads it back, with modes and long names, and the same files give the same bytes', async () => {
+it('tar reads it back, with modes and long names, and the same files give the same bytes', async () => {
   const long = `${'a'.repeat(120)}/${'b'.repeat(90)}`
   writeFileSync(join(folder, 'source'), Buffer.alloc(70_000, 'x'))
   const entries = [
@@ -35,7 +35,7 @@ test('tar reads it back, with modes and long names, and the same files give the 
   await expect(writeTar(first, [{ path: 'c'.repeat(101), mode: 0o644, content: Buffer.alloc(0) }])).rejects.toThrow(/too long/)
 })
 
-test('holds programs that can be run, and every file that a unit starts', async () => {
+it('holds programs that can be run, and every file that a unit starts', async () => {
   const files = new Map((await guestFiles()).map((entry) => [entry.path, entry]))
   const text = (path: string): string => String(files.get(path)?.content)
   for (const [path, { mode }] of files)
@@ -55,7 +55,7 @@ test('holds programs that can be run, and every file that a unit starts', async 
   }
 })
 
-test('types are blanked out without moving a line', () => {
+it('types are blanked out without moving a line', () => {
   const source = "import { a } from './a.ts'\nimport type { Seed } from '../seed.ts'\nexport const f = (x: number): number =>\n  a(x)\n"
   const compiled = compile(source)
   expect(compiled.split('\n')).toHaveLength(source.split('\n').length)

@@ -1,7 +1,7 @@
 /** The cloud-init drive: an image that guests can read, rendered from the configuration at each start. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { smallIso } from '../../lab/api/vm/cloudinit-iso.ts'
 import { readIso } from '../../lab/iso/read.ts'
 import { startRig, type Rig } from './api-rig.ts'
@@ -12,7 +12,7 @@ beforeAll(async () => {
 })
 afterAll(() => rig.close())
 
-test('says at each start what the configuration says then', async () => {
+it('says at each start what the configuration says then', async () => {
   const at = '/nodes/pve/qemu/100'
   await rig.done('POST', '/nodes/pve/qemu', {
     form: {
@@ -45,7 +45,7 @@ test('says at each start what the configuration says then', async () => {
   expect(iso.files.get('meta-data')?.toString()).not.toBe(first)
 })
 
-test('files of any size up to what fits; more is an error', () => {
+it('files of any size up to what fits; more is an error', () => {
   const text = 'x'.repeat(5000)
   const iso = readIso(smallIso('label', { 'long-name-of-a-file.txt': text, empty: '' }, 131072))
   expect(iso.files.get('long-name-of-a-file.txt')?.toString()).toBe(text)

@@ -2,7 +2,7 @@
 import { createServer, connect, type AddressInfo, type Server, type Socket } from 'node:net'
 import { once } from 'node:events'
 import { SocksClient } from 'socks'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, it } from 'vitest'
 import { startRouterPort } from '../../lab/entrance/router-port.ts'
 import type { Listener } from '../../lab/entrance/listen.ts'
 import { startSocksProxy } from '../../lab/entrance/socks.ts'
@@ -41,7 +41,7 @@ async function text(socket: Socket): Promise<string> {
   return all
 }
 
-test.each([
+it.each([
   ['an IPv4 address', '10.77.0.20'],
   ['a name', 'serena.lab'],
 ])('connects by %s; the end of one direction leaves the other open', async (_, host) => {
@@ -55,7 +55,7 @@ test.each([
   expect(asked).toEqual([`${host}:${port}`])
 })
 
-test('nobody there: the client is told so', async () => {
+it('nobody there: the client is told so', async () => {
   await new Promise((resolve) => guest.close(resolve))
   const attempt = SocksClient.createConnection({
     proxy: { host: proxy.host, port: proxy.port, type: 5 },
@@ -67,7 +67,7 @@ test('nobody there: the client is told so', async () => {
   await once(guest, 'listening')
 })
 
-test('IPv6 addresses, other commands and other protocols are refused', async () => {
+it('IPv6 addresses, other commands and other protocols are refused', async () => {
   const say = async (...messages: number[][]): Promise<Buffer[]> => {
     const socket = connect(proxy.port, proxy.host)
     const answers: Buffer[] = []
@@ -89,7 +89,7 @@ test('IPv6 addresses, other commands and other protocols are refused', async () 
   expect(socks4).toHaveLength(0)
 })
 
-test("a router's port passes bytes both ways, and resets when nobody answers behind it", async () => {
+it("a router's port passes bytes both ways, and resets when nobody answers behind it", async () => {
   const open = await startRouterPort(async () => {
     const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true })
     await once(socket, 'connect')

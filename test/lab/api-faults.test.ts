@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { Agent, request as requestHttps } from 'node:https'
 import type { Socket } from 'node:net'
-import { afterAll, beforeAll, afterEach, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest'
 import { startRig, type Rig } from './api-rig.ts'
 
 let rig: Rig
@@ -31,7 +31,7 @@ function control(method: string, path: string, body?: unknown): Promise<{ status
   })
 }
 
-test('so many requests of one kind fail, then all goes on', async () => {
+it('so many requests of one kind fail, then all goes on', async () => {
   rig.lab.faults.order({ request: { method: 'GET', path: '/config$' }, status: 503, reason: 'too busy', times: 2 })
   const statuses = []
   for (let i = 0; i < 3; i += 1) statuses.push((await rig.call('GET', '/nodes/pve/qemu/100/config')).status)
@@ -39,7 +39,7 @@ test('so many requests of one kind fail, then all goes on', async () => {
   expect((await rig.call('PUT', '/nodes/pve/qemu/100/config', { form: { name: 'x' } })).status).toBe(200)
 })
 
-test('a connection is dropped before the work, or after it', async () => {
+it('a connection is dropped before the work, or after it', async () => {
   const rename = (name: string) => rig.call('PUT', '/nodes/pve/qemu/100/config', { form: { name } })
   rig.lab.faults.order({ request: { method: 'PUT', path: '/100/config$' }, drop: 'before' })
   await expect(rename('before')).rejects.toThrow()
@@ -49,7 +49,7 @@ test('a connection is dropped before the work, or after it', async () => {
   expect((await rig.ok('GET', '/nodes/pve/qemu/100/config')).name).toBe('after')
 })
 
-test('a connection is kept and closed once it is answered, after so many that are let through', async () => {
+it('a connection is kept and closed once it is answered, after so many that are let through', async () => {
   rig.lab.faults.order({ request: { path: '^/version$' }, drop: 'idle', skip: 1 })
   const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: readFileSync(rig.lab.connection.caFile) })
   const ask = (): Promise<Socket> =>
@@ -71,7 +71,7 @@ test('a connection is kept and closed once it is answered, after so many that ar
   agent.destroy()
 })
 
-test('the API is away for a while, and what it has begun goes on', async () => {
+it('the API is away for a while, and what it has begun goes on', async () => {
   rig.lab.faults.order({ task: { type: 'qmstart' }, delayMs: 50 })
   rig.lab.faults.order({ request: { method: 'POST', path: '/100/status/start$' }, drop: 'after', awayMs: 300 })
   await expect(rig.call('POST', '/nodes/pve/qemu/100/status/start')).rejects.toThrow()
@@ -84,7 +84,7 @@ test('the API is away for a while, and what it has begun goes on', async () => {
   await rig.done('POST', '/nodes/pve/qemu/100/status/stop')
 })
 
-test('a task fails with the text ordered; a slow one can be stopped', async () => {
+it('a task fails with the text ordered; a slow one can be stopped', async () => {
   rig.lab.faults.order({ task: { type: 'qmstart', id: '100' }, reason: 'start failed: QEMU exited with code 1' })
   expect(await rig.wait(await rig.ok('POST', '/nodes/pve/qemu/100/status/start'))).toBe('start failed: QEMU exited with code 1')
   rig.lab.faults.order({ task: { type: 'qmstart' }, delayMs: 600_000 })
@@ -95,7 +95,7 @@ test('a task fails with the text ordered; a slow one can be stopped', async () =
   expect((await rig.ok('GET', '/nodes/pve/qemu/100/status/current')).status).toBe('stopped')
 })
 
-test('the control socket orders and lists faults, kills VMs, and says what it does not know', async () => {
+it('the control socket orders and lists faults, kills VMs, and says what it does not know', async () => {
   const { body } = await control('POST', '/faults', { request: { path: '^/version$' }, status: 500, reason: 'ordered' })
   expect((await control('GET', '/faults')).body).toMatchObject([{ id: body.id, left: 1, status: 500 }])
   expect((await rig.call('GET', '/version')).reason).toBe('ordered')
@@ -113,7 +113,7 @@ test('the control socket orders and lists faults, kills VMs, and says what it do
   expect((await control('POST', '/faults', { status: 500 })).body.error).toBe('a fault needs `request` or `task`')
 })
 
-test('POST /stop asks for the end', async () => {
+it('POST /stop asks for the end', async () => {
   await control('POST', '/stop')
   await rig.lab.stopRequested
 })

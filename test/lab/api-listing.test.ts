@@ -1,5 +1,5 @@
 /** Lists of VMs are behind when the lab is told so, as on a real host; configurations are not. */
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import { startRig, type Rig } from './api-rig.ts'
 
 let rig: Rig
@@ -22,7 +22,7 @@ const listed = async (): Promise<Entry> =>
 const once = (wanted: (entry: Entry) => boolean): Promise<true> =>
   vi.waitUntil(async () => wanted(await listed()) || undefined, { timeout: 10_000, interval: 20 })
 
-test('a new VM has neither name nor status for a while, a change of name or into a template shows late, and nothing else is late', async () => {
+it('a new VM has neither name nor status for a while, a change of name or into a template shows late, and nothing else is late', async () => {
   await rig.done('POST', '/nodes/pve/qemu', {
     form: { vmid: 100, name: 'one', tags: 'a', pool: 'golden', scsi0: 'local-disks:1,format=qcow2' },
   })

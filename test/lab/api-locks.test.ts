@@ -1,10 +1,10 @@
 /** Who may change a VM at the same time. */
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import { createLocks } from '../../lab/api/locks.ts'
 
 const gate = () => Promise.withResolvers<void>()
 
-test('one alone at a time, in the order they came', async () => {
+it('one alone at a time, in the order they came', async () => {
   const locks = createLocks(5000)
   const [first, order] = [gate(), [] as string[]]
   const a = locks.withVm(1, async () => {
@@ -19,7 +19,7 @@ test('one alone at a time, in the order they came', async () => {
   expect(order).toEqual(['other', 'a', 'b'])
 })
 
-test('clones of one source run side by side; who wants it alone waits for all of them', async () => {
+it('clones of one source run side by side; who wants it alone waits for all of them', async () => {
   const locks = createLocks(5000)
   const [one, two, order] = [gate(), gate(), [] as string[]]
   const a = locks.withVmShared(1, async () => {
@@ -39,7 +39,7 @@ test('clones of one source run side by side; who wants it alone waits for all of
   expect(order).toEqual(['a begins', 'b begins', 'alone', 'after it'])
 })
 
-test('who waits too long is told so, and those behind it still get their turn', async () => {
+it('who waits too long is told so, and those behind it still get their turn', async () => {
   const locks = createLocks(30)
   const held = gate()
   const a = locks.withVm(7, () => held.promise)

@@ -1,5 +1,5 @@
 /** What a token with the least privileges may do, and what it may not (facts measured on a real Proxmox VE). */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startRig, type Rig } from './api-rig.ts'
 
 let rig: Rig
@@ -31,7 +31,7 @@ afterAll(() => rig.close())
 
 const as = (form?: Record<string, string | number>) => ({ token, ...(form === undefined ? {} : { form }) })
 
-test('makes, templates, clones and destroys VMs in its pool', async () => {
+it('makes, templates, clones and destroys VMs in its pool', async () => {
   await rig.done(
     'POST',
     '/nodes/pve/qemu',
@@ -45,7 +45,7 @@ test('makes, templates, clones and destroys VMs in its pool', async () => {
 })
 
 describe('is refused', () => {
-  test.each([
+  it.each([
     ['to make a VM outside its pool', 'POST', '/nodes/pve/qemu', { vmid: 120 }, ''],
     ["to look at another's VM", 'GET', '/nodes/pve/qemu/201/config', undefined, '(/vms/201, VM.Audit)'],
     ["to start another's VM", 'POST', '/nodes/pve/qemu/201/status/start', {}, '(/vms/201, VM.PowerMgmt)'],
@@ -87,14 +87,14 @@ describe('is refused', () => {
   })
 })
 
-test('tags of a new VM need a privilege that the pool does not give: the task fails and nothing is left', async () => {
+it('tags of a new VM need a privilege that the pool does not give: the task fails and nothing is left', async () => {
   const upid = await rig.ok('POST', '/nodes/pve/qemu', as({ vmid: 130, pool: 'vms', tags: 'a', scsi0: 'local-disks:1' }))
   expect(await rig.wait(upid)).toBe('unable to create VM 130 - 403 Permission check failed (/vms/130, VM.Config.Options)')
   expect((await rig.call('GET', '/nodes/pve/qemu/130/config')).status).toBe(500)
   expect((await rig.ok('GET', '/pools', { query: { poolid: 'vms' } }))[0].members).toEqual([])
 })
 
-test('sees its own privileges and only what it may see', async () => {
+it('sees its own privileges and only what it may see', async () => {
   expect(await rig.ok('GET', '/access/permissions', { token, query: { path: '/vms/999' } })).toEqual({ '/vms/999': {} })
   const pool = (await rig.ok('GET', '/access/permissions', { token, query: { path: '/pool/depots' } }))['/pool/depots']
   expect(Object.keys(pool).sort()).toEqual(['Pool.Audit', 'VM.Audit', 'VM.Config.Disk'])
@@ -104,7 +104,7 @@ test('sees its own privileges and only what it may see', async () => {
   expect((await rig.call('GET', '/cluster/nextid', { token, query: { vmid: 201 } })).status).toBe(400)
 })
 
-test('a token is no more than its user, an expired or deleted one is nobody', async () => {
+it('a token is no more than its user, an expired or deleted one is nobody', async () => {
   const secret = (await rig.ok('POST', '/access/users/robot@pve/token/more', { form: { privsep: 1 } })).value
   const more = `robot@pve!more=${secret}`
   await rig.ok('PUT', '/access/acl', { form: { path: '/', roles: 'Administrator', tokens: 'robot@pve!more' } })
@@ -118,7 +118,7 @@ test('a token is no more than its user, an expired or deleted one is nobody', as
   await rig.ok('PUT', '/access/users/robot@pve', { form: { enable: 1 } })
 })
 
-test("root's token is not root", async () => {
+it("root's token is not root", async () => {
   for (const key of ['args', 'lock', 'hookscript', 'vmgenid']) {
     const value = { args: '-x', lock: 'backup', hookscript: 'local:snippets/x', vmgenid: '1' }[key] as string
     expect((await rig.call('PUT', '/nodes/pve/qemu/201/config', { form: { [key]: value } })).reason).toBe(
@@ -127,7 +127,7 @@ test("root's token is not root", async () => {
   }
 })
 
-test('ACLs go with what they are about', async () => {
+it('ACLs go with what they are about', async () => {
   await rig.ok('POST', '/pools', { form: { poolid: 'short' } })
   await rig.ok('PUT', '/access/acl', { form: { path: '/pool/short', roles: 'PVEVMUser', users: 'robot@pve' } })
   await rig.ok('DELETE', '/pools/short')

@@ -1,5 +1,5 @@
 /** What Proxmox VE refuses beyond a method's own permission expression and schema (PVE::API2::ACL, ::Qemu, ::Storage). */
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createFakeDriver } from '../../lab/compute/fake/driver.ts'
 import type { FirewallState } from '../../lab/compute/driver.ts'
 import { sha256Crypt } from '../../lab/api/vm/password.ts'
@@ -76,7 +76,7 @@ beforeAll(async () => {
 })
 afterAll(() => rig.close())
 
-test('a token hands on what it has on its own VM, and no more', async () => {
+it('a token hands on what it has on its own VM, and no more', async () => {
   const give = (form: Record<string, string | number>) =>
     rig.call('PUT', '/access/acl', as({ path: '/vms/100', tokens: 'robot@pve!tk', ...form }))
   const wrapped = [500, 'ACL update failed: 400 Parameter verification failed.']
@@ -100,7 +100,7 @@ test('a token hands on what it has on its own VM, and no more', async () => {
   expect((await give({ roles: 'pool', delete: 1 })).status).toBe(200)
 })
 
-test('privileges from a pool do not propagate, and are listed for its members', async () => {
+it('privileges from a pool do not propagate, and are listed for its members', async () => {
   const all = await rig.ok('GET', '/access/permissions', { token })
   expect(all['/pool/vms']['VM.Audit']).toBe(1)
   expect(all['/vms/100']['VM.Audit']).toBe(0)
@@ -109,7 +109,7 @@ test('privileges from a pool do not propagate, and are listed for its members', 
   })
 })
 
-test("importing another VM's disk is cloning that VM", async () => {
+it("importing another VM's disk is cloning that VM", async () => {
   const source = (await config(200)).scsi0.split(',')[0]
   expect(refused(await putAs(100, { scsi1: `local-disks:0,import-from=${source}` }))).toEqual(denied('/vms/200, VM.Clone'))
   expect(refused(await rig.call('POST', at, as({ vmid: 101, pool: 'vms', scsi0: `local-disks:0,import-from=${source}` })))).toEqual(
@@ -124,7 +124,7 @@ test("importing another VM's disk is cloning that VM", async () => {
   await put(100, { delete: 'unused0' })
 })
 
-test('to start a new VM takes what starting one takes, and a default storage its space', async () => {
+it('to start a new VM takes what starting one takes, and a default storage its space', async () => {
   await without('VM.PowerMgmt')
   expect(refused(await rig.call('POST', at, as({ vmid: 101, pool: 'vms', start: 1 })))).toEqual(denied('/vms/101, VM.PowerMgmt'))
   await limitTo(everything)
@@ -141,7 +141,7 @@ test('to start a new VM takes what starting one takes, and a default storage its
   expect(refused(await put(100, { scsi5: '1' }))).toEqual([500, 'no storage ID specified (and no default storage)'])
 })
 
-test('a card that leaves a bridge needs that bridge too', async () => {
+it('a card that leaves a bridge needs that bridge too', async () => {
   await put(100, { net1: 'virtio,bridge=vmbr9', net2: 'virtio,bridge=vmbr9' })
   const bridge = denied('/sdn/zones/localnetwork/vmbr9, SDN.Use')
   expect(refused(await putAs(100, { net1: 'virtio,bridge=vmbr0' }))).toEqual(bridge)
@@ -150,7 +150,7 @@ test('a card that leaves a bridge needs that bridge too', async () => {
   expect((await putAs(100, { net0: 'virtio,bridge=vmbr0,firewall=1' })).status).toBe(200)
 })
 
-test('a cloud-init drive comes and goes with both of its privileges', async () => {
+it('a cloud-init drive comes and goes with both of its privileges', async () => {
   for (const privilege of ['VM.Config.Cloudinit', 'VM.Config.CDROM']) {
     await without(privilege)
     expect(refused(await putAs(100, { ide2: 'local-disks:cloudinit' }))).toEqual(denied(`/vms/100, ${privilege}`))
@@ -164,7 +164,7 @@ test('a cloud-init drive comes and goes with both of its privileges', async () =
   expect(await config(100)).not.toHaveProperty('ide2')
 })
 
-test('whoever destroys a disk may allocate one', async () => {
+it('whoever destroys a disk may allocate one', async () => {
   await put(100, { scsi1: 'local-disks:1', scsi2: 'local-disks:1', ide0: 'none,media=cdrom' })
   await put(100, { delete: 'scsi2' })
   await rig.ok('PUT', '/access/acl', { form: { path: '/storage/local-disks', roles: 'disks', tokens: 'robot@pve!tk', delete: 1 } })
@@ -183,7 +183,7 @@ test('whoever destroys a disk may allocate one', async () => {
   expect(volumes).toEqual(['local-disks:100/vm-100-disk-0.qcow2'])
 })
 
-test.each([
+it.each([
   ['an ISO that does not say that it is a CD', { ide0: 'isos:iso/x.iso' }, { ide0: "explicit 'media=cdrom' is required for iso images" }],
   [
     'an import of a size',
@@ -202,7 +202,7 @@ test.each([
   expect([answer.status, answer.body.errors]).toEqual([400, errors])
 })
 
-test('a change of nothing, and more memory to give back than there is', async () => {
+it('a change of nothing, and more memory to give back than there is', async () => {
   expect(refused(await put(100, {}))).toEqual([500, 'no options specified'])
   const { digest } = await config(100)
   expect(refused(await put(100, { digest }))).toEqual([500, 'no options specified'])
@@ -215,7 +215,7 @@ test('a change of nothing, and more memory to give back than there is', async ()
   expect(refused(await put(100, { delete: 'amd-sev' }))).toEqual([500, "only root can set 'amd-sev' config"])
 })
 
-test('disks go only where disks may be, and nothing goes to a disabled storage', async () => {
+it('disks go only where disks may be, and nothing goes to a disabled storage', async () => {
   const images = [400, { storage: "storage 'isos' does not support vm images" }]
   const clone = await rig.call('POST', `${at}/200/clone`, { form: { newid: 201, full: 1, storage: 'isos' } })
   expect([clone.status, clone.body.errors]).toEqual(images)
@@ -234,7 +234,7 @@ test('disks go only where disks may be, and nothing goes to a disabled storage',
   await put(200, { delete: 'scsi1', force: 1 })
 })
 
-test("a clone's firewall is in force when it can be started, and gone with it", async () => {
+it("a clone's firewall is in force when it can be started, and gone with it", async () => {
   await rig.ok('PUT', `${at}/200/firewall/options`, { form: { enable: 1, policy_in: 'DROP' } })
   await rig.done('POST', `${at}/200/clone`, { form: { newid: 201 } })
   expect(firewall?.vms[201]?.options).toMatchObject({ enable: '1', policy_in: 'DROP' })
@@ -242,7 +242,7 @@ test("a clone's firewall is in force when it can be started, and gone with it", 
   expect(firewall?.vms[201]).toBeUndefined()
 })
 
-test('a password is kept and told as a hash', async () => {
+it('a password is kept and told as a hash', async () => {
   await put(200, { ciuser: 'gold', cipassword: 'hunter22' })
   const user = await rig.ok('GET', `${at}/200/cloudinit/dump`, { query: { type: 'user' } })
   const [, salt = ''] = /^password: \$5\$([./0-9A-Za-z]{8})\$/m.exec(user) ?? []

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { startRig } from './api-rig.ts'
 
 const golden = fileURLToPath(new URL('../../../shared/pve-golden/', import.meta.url))
@@ -37,7 +37,7 @@ describe.skipIf(missing)('recorded answers of Proxmox VE (needs ../shared/pve-go
     '22-packer-flow',
     '23-vault-handover',
   ]
-  test.concurrent.each(files)('%s', { timeout: 120000 }, async (file) => {
+  it.concurrent.each(files)('%s', { timeout: 120000 }, async (file) => {
     const rig = await startRig({ forReplay: true })
     try {
       const { connection } = rig.lab

@@ -1,7 +1,7 @@
 /** The lab's method table against the API schema of Proxmox VE 9.1. */
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { handlers } from '../../lab/api/handlers.ts'
 import { methods } from '../../lab/api/methods.ts'
 import { pathNames, type Check, type Param, type PropertyFormat } from '../../lab/api/schema.ts'
@@ -137,13 +137,13 @@ const leftOut: readonly RegExp[] = [
 ]
 
 describe.skipIf(missing)('method table (needs ../shared/data)', () => {
-  test('every method exists in Proxmox VE, and has a handler', () => {
+  it('every method exists in Proxmox VE, and has a handler', () => {
     expect(Object.keys(methods).filter((key) => schema[key] === undefined)).toEqual([])
     expect(Object.keys(methods).filter((key) => handlers[key] === undefined)).toEqual([])
     expect(Object.keys(handlers).filter((key) => methods[key] === undefined)).toEqual([])
   })
 
-  test.each(Object.keys(methods))('%s', (key) => {
+  it.each(Object.keys(methods))('%s', (key) => {
     const ours = methods[key]
     const theirs = schema[key]
     if (ours === undefined || theirs === undefined) throw new Error(`no method ${key}`)

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, it } from 'vitest'
 import { startLab } from '../../lab/index.ts'
 import { claimFolder } from '../../lab/state/claim.ts'
 import { startRig, type Rig } from './api-rig.ts'
@@ -16,7 +16,7 @@ beforeEach(async () => {
 })
 afterEach(() => rig.close())
 
-test('VMs, disks, users, tokens, tickets, pools, firewall, tasks and the port are there again; VMs are stopped', async () => {
+it('VMs, disks, users, tokens, tickets, pools, firewall, tasks and the port are there again; VMs are stopped', async () => {
   const { admin, apiUrl, rootToken } = rig.lab.connection
   const { ticket } = await rig.ok('POST', '/access/ticket', { token: null, form: { ...admin } })
   await rig.ok('POST', '/access/users', { form: { userid: 'robot@pve' } })
@@ -46,7 +46,7 @@ test('VMs, disks, users, tokens, tickets, pools, firewall, tasks and the port ar
   await rig.done('POST', '/nodes/pve/qemu/100/status/start')
 })
 
-test('connection.json is there, for its owner only, while the lab answers', async () => {
+it('connection.json is there, for its owner only, while the lab answers', async () => {
   const file = rig.lab.connectionFile
   expect((await stat(file)).mode & 0o777).toBe(0o600)
   expect(JSON.parse(await readFile(file, 'utf8'))).toEqual(rig.lab.connection)
@@ -55,7 +55,7 @@ test('connection.json is there, for its owner only, while the lab answers', asyn
   expect(existsSync(rig.lab.connection.controlSocket)).toBe(false)
 })
 
-test('two labs never share a state folder; the first one is not disturbed', async () => {
+it('two labs never share a state folder; the first one is not disturbed', async () => {
   await expect(startLab({ stateDir: join(rig.folder, 'state'), driver: 'fake' })).rejects.toMatchObject({
     name: 'LabFailure',
     code: 'lab-running',
@@ -64,7 +64,7 @@ test('two labs never share a state folder; the first one is not disturbed', asyn
   expect(existsSync(rig.lab.connectionFile)).toBe(true)
 })
 
-test('of two that start on one folder at once, one does, before it has touched anything; then the next one may', async () => {
+it('of two that start on one folder at once, one does, before it has touched anything; then the next one may', async () => {
   await rig.lab.close()
   // What a killed one was making, which only one of them may clear away.
   await writeFile(
@@ -84,7 +84,7 @@ test('of two that start on one folder at once, one does, before it has touched a
   await rig.restart()
 })
 
-test('a failure to start gives the folder back', async () => {
+it('a failure to start gives the folder back', async () => {
   await rig.lab.close()
   const failing = {
     stateDir: join(rig.folder, 'state'),
@@ -95,7 +95,7 @@ test('a failure to start gives the folder back', async () => {
   await rig.restart()
 })
 
-test('all its ports are the same the next time; one that is taken is another one', async () => {
+it('all its ports are the same the next time; one that is taken is another one', async () => {
   const ports = () => {
     const { apiUrl, socksProxy, router } = rig.lab.connection
     return [apiUrl, socksProxy.port, router.https.port, router.http.port]
@@ -113,7 +113,7 @@ test('all its ports are the same the next time; one that is taken is another one
   expect(ports()).toEqual([api, socks, moved, http])
 })
 
-test.each([
+it.each([
   ['taken', undefined],
   ['below a file', 'state/secrets.json/x'],
   ['too long for a socket in it', 'x'.repeat(100)],
@@ -127,7 +127,7 @@ test.each([
   })
 })
 
-test("the folder is its owner's only, also one that was there before", async () => {
+it("the folder is its owner's only, also one that was there before", async () => {
   const state = join(rig.folder, 'state')
   await rig.lab.close()
   await chmod(state, 0o755)
@@ -141,7 +141,7 @@ test("the folder is its owner's only, also one that was there before", async () 
   expect((await stat(rig.folder)).mode & 0o777).toBe(0o755)
 })
 
-test('what a killed lab was making is cleared away', async () => {
+it('what a killed lab was making is cleared away', async () => {
   const state = join(rig.folder, 'state')
   await rig.lab.close()
   await writeFile(join(state, 'vms', '300.json'), JSON.stringify({ vmid: 300, config: { lock: 'clone' }, pending: {}, deletions: {} }))
@@ -167,7 +167,7 @@ test('what a killed lab was making is cleared away', async () => {
   expect(await readdir(join(state, 'uploads'))).toEqual([])
 })
 
-test('secrets are kept as hashes, and in files of their owner only', async () => {
+it('secrets are kept as hashes, and in files of their owner only', async () => {
   const { rootToken } = rig.lab.connection
   const state = join(rig.folder, 'state')
   expect(await readFile(join(state, 'access.json'), 'utf8')).not.toContain(rootToken.split('=')[1] as string)

@@ -1,5 +1,5 @@
 /** Types of storage: what their volumes are called, and what can't be done with them (PVE::Storage::*Plugin). */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startRig, type Rig } from './api-rig.ts'
 
 let rig: Rig
@@ -44,7 +44,7 @@ const make = (vmid: number, form: Record<string, string | number>): Promise<void
   rig.done('POST', qemu, { form: { vmid, memory: 64, ...form } })
 
 describe('images, templates, clones and handed-over disks', () => {
-  test.each([
+  it.each([
     ['local-lvm', 'raw', 'vm-1000-disk-0', 'base-1000-disk-0', 'vm-1001-disk-0', 'vm-1002-disk-0'],
     ['tank', 'raw', 'vm-1000-disk-0', 'base-1000-disk-0', 'base-1000-disk-0/vm-1001-disk-0', 'base-1000-disk-0/vm-1002-disk-0'],
     ['ceph', 'raw', 'vm-1000-disk-0', 'base-1000-disk-0', 'base-1000-disk-0/vm-1001-disk-0', 'base-1000-disk-0/vm-1002-disk-0'],
@@ -93,7 +93,7 @@ describe('images, templates, clones and handed-over disks', () => {
 })
 
 describe('thick LVM', () => {
-  test.each([
+  it.each([
     ['thick', 'vm-1010-disk-0'],
     ['chains', 'vm-1010-disk-0.qcow2'],
   ])('%s makes no base volumes: no linked clones, full ones work', async (storage, name) => {
@@ -110,7 +110,7 @@ describe('thick LVM', () => {
   })
 })
 
-test('no disk is handed over on ZFS over iSCSI, and none is made on LUNs', async () => {
+it('no disk is handed over on ZFS over iSCSI, and none is made on LUNs', async () => {
   await make(1020, { scsi1: 'remote:1' })
   await make(1021, {})
   expect((await rig.call('POST', `${qemu}/1020/move_disk`, { form: { disk: 'scsi1', 'target-vmid': 1021 } })).reason).toBe(
@@ -125,7 +125,7 @@ test('no disk is handed over on ZFS over iSCSI, and none is made on LUNs', async
   for (const vmid of [1020, 1021]) await rig.done('DELETE', `${qemu}/${vmid}`)
 })
 
-test('formats: block storages have raw only, an import takes what there is', async () => {
+it('formats: block storages have raw only, an import takes what there is', async () => {
   expect(await rig.wait(await rig.ok('POST', qemu, { form: { vmid: 1030, scsi0: 'local-lvm:1,format=qcow2' } }))).toBe(
     "unable to create VM 1030 - unsupported format 'qcow2'",
   )
@@ -134,7 +134,7 @@ test('formats: block storages have raw only, an import takes what there is', asy
   await rig.done('DELETE', `${qemu}/1030`)
 })
 
-test('names that a storage does not understand, contents and settings that its type does not have', async () => {
+it('names that a storage does not understand, contents and settings that its type does not have', async () => {
   await make(1040, {})
   const put = async (scsi1: string) => (await rig.call('PUT', `${qemu}/1040/config`, { form: { scsi1 } })).reason
   expect(await put('local-lvm:100/vm-100-disk-0.qcow2')).toBe("unable to parse lvm volume name '100/vm-100-disk-0.qcow2'")
@@ -148,7 +148,7 @@ test('names that a storage does not understand, contents and settings that its t
   await rig.done('DELETE', `${qemu}/1040`)
 })
 
-test('who looks at one volume needs Datastore.Audit on its storage, and VM.Config.Disk on its owner', async () => {
+it('who looks at one volume needs Datastore.Audit on its storage, and VM.Config.Disk on its owner', async () => {
   await make(1050, { scsi0: 'local-lvm:1' })
   await rig.ok('POST', '/access/users', { form: { userid: 'robot@pve' } })
   const token = `robot@pve!tk=${(await rig.ok('POST', '/access/users/robot@pve/token/tk', { form: { privsep: 0 } })).value}`

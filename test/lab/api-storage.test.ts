@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ApiError } from '../../lab/api/errors.ts'
 import { readMultipart } from '../../lab/api/form.ts'
 import { startRig, type Answer, type Rig } from './api-rig.ts'
@@ -52,7 +52,7 @@ function upload(fields: Record<string, string>, name: string, data: Buffer, path
   return rig.call('POST', `${path}/upload`, { raw, headers: { 'Content-Type': `multipart/form-data; boundary=${boundary}` } })
 }
 
-test('an upload is checked, listed, overwritten by the next one, and deleted', async () => {
+it('an upload is checked, listed, overwritten by the next one, and deleted', async () => {
   const tricky = Buffer.concat([Buffer.from('\r\n--x-boundary\r\n--x-boundary-'), image])
   const sum = createHash('sha256').update(tricky).digest('hex')
   const first = await upload({ content: 'iso', 'checksum-algorithm': 'sha256', checksum: sum }, 'seed.iso', tricky)
@@ -66,21 +66,21 @@ test('an upload is checked, listed, overwritten by the next one, and deleted', a
   expect(await content('iso')).toEqual([])
 })
 
-test('a wrong checksum fails the task and leaves nothing', async () => {
+it('a wrong checksum fails the task and leaves nothing', async () => {
   const { data } = await upload({ content: 'iso', 'checksum-algorithm': 'sha256', checksum: 'ab'.repeat(32) }, 'bad.iso', image)
   expect(await rig.wait(data)).toMatch(/^checksum mismatch/)
   expect(await content('iso')).toEqual([])
   expect(await readdir(join(rig.folder, 'state', 'uploads'))).toEqual([])
 })
 
-test('names: no folders, and an extension that fits', async () => {
+it('names: no folders, and an extension that fits', async () => {
   expect(await rig.wait((await upload({ content: 'iso' }, '../../escape.iso', image)).data)).toBe('OK')
   expect(await content('iso')).toEqual(['local:iso/escape.iso'])
   expect((await upload({ content: 'import' }, 'cloud.img', image)).status).toBe(400)
   expect((await upload({ content: 'import' }, 'cloud.qcow2', image, '/nodes/pve/storage/local-disks')).status).toBe(500)
 })
 
-test('download-url fetches, verifies, and refuses to overwrite', async () => {
+it('download-url fetches, verifies, and refuses to overwrite', async () => {
   expect(await rig.ok('GET', '/nodes/pve/query-url-metadata', { query: { url } })).toEqual({
     filename: 'base.qcow2',
     size: image.length,
@@ -103,7 +103,7 @@ test('download-url fetches, verifies, and refuses to overwrite', async () => {
   ).toMatch(/404/)
 })
 
-test('a VM is made from an imported disk', async () => {
+it('a VM is made from an imported disk', async () => {
   await rig.done('POST', '/nodes/pve/qemu', {
     form: { vmid: 101, scsi0: 'local-disks:0,import-from=local:import/base.qcow2,format=qcow2' },
   })
@@ -115,7 +115,7 @@ test('a VM is made from an imported disk', async () => {
   expect((await rig.call('GET', '/nodes/pve/qemu/102/config')).status).toBe(500)
 })
 
-test('a directory storage of its own keeps its files to itself', async () => {
+it('a directory storage of its own keeps its files to itself', async () => {
   await rig.ok('POST', '/storage', { form: { storage: 'seeds', type: 'dir', path: '/var/lib/seeds', content: 'iso' } })
   expect(await rig.wait((await upload({ content: 'iso' }, 'a.iso', image, '/nodes/pve/storage/seeds')).data)).toBe('OK')
   expect((await rig.ok('GET', '/nodes/pve/storage/seeds/content')).map((item: { volid: string }) => item.volid)).toEqual([
@@ -129,7 +129,7 @@ test('a directory storage of its own keeps its files to itself', async () => {
 describe.skipIf(!existsSync('/dev/full'))('an upload to a full disk (needs /dev/full)', () => {
   const begin = '--B\r\nContent-Disposition: form-data; name="filename"; filename="x.iso"\r\n\r\n'
 
-  test.each([
+  it.each([
     ['in large pieces', Array<number>(4).fill(200_000)],
     ['in small ones', [3000, 3000]],
     ['that fits in one', [10]],
@@ -145,7 +145,7 @@ describe.skipIf(!existsSync('/dev/full'))('an upload to a full disk (needs /dev/
     })
   })
 
-  test('is answered after the client has sent all of it', async () => {
+  it('is answered after the client has sent all of it', async () => {
     const server = createServer((incoming, response) => {
       void readMultipart(incoming, 'B', '/dev/full').catch((error: ApiError) => response.writeHead(error.status, error.message).end())
     })

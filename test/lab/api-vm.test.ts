@@ -1,5 +1,5 @@
 /** VMs: pending changes, hotplug, disks that change hands, the agent, the firewall. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { startRig, type Rig } from './api-rig.ts'
 
 let rig: Rig
@@ -16,7 +16,7 @@ const create = (vmid: number, form: Record<string, string | number> = {}) =>
     form: { vmid, memory: 64, scsihw: 'virtio-scsi-pci', scsi0: 'local-disks:1,format=qcow2', ...form },
   })
 
-test('a new VM has what every VM has, and the JSON types that clients insist on', async () => {
+it('a new VM has what every VM has, and the JSON types that clients insist on', async () => {
   await create(100, { net0: 'virtio,bridge=vmbr0,firewall=1', onboot: 1, cores: 2, agent: '1', ide2: 'none,media=cdrom' })
   const made = await config(100)
   expect(made).toMatchObject({
@@ -36,7 +36,7 @@ test('a new VM has what every VM has, and the JSON types that clients insist on'
   )
 })
 
-test('a running VM keeps what it can not change as pending, until it is stopped and started', async () => {
+it('a running VM keeps what it can not change as pending, until it is stopped and started', async () => {
   await create(101)
   await rig.done('POST', `${at(101)}/status/start`)
   await set(101, { cores: 4, name: 'renamed' })
@@ -52,7 +52,7 @@ test('a running VM keeps what it can not change as pending, until it is stopped 
   await rig.done('POST', `${at(101)}/status/stop`)
 })
 
-test('a data disk is handed from one running VM to another, and keeps its content and number of owners', async () => {
+it('a data disk is handed from one running VM to another, and keeps its content and number of owners', async () => {
   await create(110)
   await create(111)
   for (const vmid of [110, 111]) await rig.done('POST', `${at(vmid)}/status/start`)
@@ -74,7 +74,7 @@ test('a data disk is handed from one running VM to another, and keeps its conten
   for (const vmid of [110, 111]) await rig.done('POST', `${at(vmid)}/status/stop`)
 })
 
-test('destroying a VM takes its own disks with it, not what only looks like them', async () => {
+it('destroying a VM takes its own disks with it, not what only looks like them', async () => {
   await create(120, { scsi1: 'local-disks:1' })
   await set(120, { delete: 'scsi1' })
   await create(121)
@@ -84,7 +84,7 @@ test('destroying a VM takes its own disks with it, not what only looks like them
   expect(volumes).toContain('local-disks:121/vm-121-disk-0.qcow2')
 })
 
-test('a template in use is not destroyed; a killed clone leaves nothing', async () => {
+it('a template in use is not destroyed; a killed clone leaves nothing', async () => {
   await create(130)
   await rig.done('POST', `${at(130)}/template`)
   await rig.done('POST', `${at(130)}/clone`, { form: { newid: 131, name: 'linked' } })
@@ -100,7 +100,7 @@ test('a template in use is not destroyed; a killed clone leaves nothing', async 
   expect((await rig.call('GET', `${at(132)}/config`)).status).toBe(500)
 })
 
-test('two changes of one VM at a time wait for each other, and give up with a message', async () => {
+it('two changes of one VM at a time wait for each other, and give up with a message', async () => {
   await create(140)
   await rig.done('POST', `${at(140)}/status/start`)
   const [first, second] = await Promise.all([set(140, { description: 'one' }), set(140, { onboot: 1 })])
@@ -114,7 +114,7 @@ test('two changes of one VM at a time wait for each other, and give up with a me
   await rig.done('POST', `${at(140)}/status/stop`)
 })
 
-test('the agent: not configured, not running, then answers', async () => {
+it('the agent: not configured, not running, then answers', async () => {
   await create(150)
   expect((await rig.call('POST', `${at(150)}/agent/ping`)).reason).toBe('No QEMU guest agent configured')
   await set(150, { agent: 'enabled=1' })
@@ -125,7 +125,7 @@ test('the agent: not configured, not running, then answers', async () => {
   await rig.done('POST', `${at(150)}/status/stop`)
 })
 
-test('firewall: a new rule goes to the top, options echo, sets and aliases are per VM', async () => {
+it('firewall: a new rule goes to the top, options echo, sets and aliases are per VM', async () => {
   const fw = `${at(160)}/firewall`
   await create(160)
   await rig.ok('PUT', `${fw}/options`, { form: { enable: 1, policy_in: 'DROP' } })
@@ -150,7 +150,7 @@ test('firewall: a new rule goes to the top, options echo, sets and aliases are p
   expect(await rig.ok('GET', '/cluster/firewall/options')).not.toHaveProperty('enable')
 })
 
-test('keys: unknown ones are refused', async () => {
+it('keys: unknown ones are refused', async () => {
   await create(170)
   await rig.done('POST', `${at(170)}/status/start`)
   expect((await rig.call('PUT', `${at(170)}/sendkey`, { form: { key: 'ctrl-alt-delete' } })).data).toBeNull()

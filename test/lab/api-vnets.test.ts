@@ -1,5 +1,5 @@
 /** Vnets of SDN: rights on them hang below their zone, and only those that the caller may use are listed. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { startRig, type Rig } from './api-rig.ts'
 
 let rig: Rig
@@ -14,7 +14,7 @@ beforeAll(async () => {
 })
 afterAll(() => rig.close())
 
-test('what is listed, and what a card may be on', async () => {
+it('what is listed, and what a card may be on', async () => {
   const names = async (): Promise<string[]> =>
     (await rig.ok('GET', '/nodes/pve/network', { query: { type: 'any_bridge' }, token })).map((one: { iface: string }) => one.iface)
   const make = (vmid: number, bridge: string) =>

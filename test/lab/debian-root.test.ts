@@ -6,7 +6,7 @@ import { request } from 'node:https'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { resolveDigest } from '../../images/registry.ts'
 import { command } from '../../lab/debian/command.ts'
 import { writeImage } from '../../lab/debian/oci.ts'
@@ -25,7 +25,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
 describe.skipIf(noRoot)(`programs in the lab's root ${why}`, () => {
-  test('they are those of Debian 13, see only what is bound and leave nothing', async () => {
+  it('they are those of Debian 13, see only what is bound and leave nothing', async () => {
     await writeFile(join(folder, 'given'), 'from outside')
     const shared = join(folder, 'shared')
     await mkdir(shared)
@@ -44,13 +44,13 @@ describe.skipIf(noRoot)(`programs in the lab's root ${why}`, () => {
     expect(await readFile('/proc/self/mounts', 'utf8')).not.toContain(root.folder)
   })
 
-  test('several run at the same time, each with its own files', async () => {
+  it('several run at the same time, each with its own files', async () => {
     const numbers = [1, 2, 3, 4]
     const results = await Promise.all(numbers.map((number) => inRoot(root, ['sh', '-c', `echo ${number} > /srv/n; sync; cat /srv/n`])))
     expect(results.map((result) => Number(result.stdout))).toEqual(numbers)
   })
 
-  test.each([
+  it.each([
     ['nginx with njs', ['sh', '-c', 'nginx -T 2>/dev/null | grep "^load_module.*http_js"']],
     ['docker compose', ['docker', 'compose', 'version']],
     ['cloud-init', ['cloud-init', 'schema', '--help']],
@@ -104,14 +104,14 @@ describe.skipIf(noRoot)(`registry ${why}`, () => {
     })
   }
 
-  test('answers over TLS with a certificate for its address, by digest and by tag', async () => {
+  it('answers over TLS with a certificate for its address, by digest and by tag', async () => {
     expect(await get('/v2/')).toMatchObject({ status: 200 })
     expect(await get(`/v2/thing/manifests/${digest}`)).toEqual({ status: 200, digest })
     expect(await get('/v2/thing/manifests/1')).toEqual({ status: 200, digest })
     expect(await get('/v2/other/manifests/1')).toMatchObject({ status: 404 })
   })
 
-  test('golden lock finds the digest of a tag, and says what it can not find', async () => {
+  it('golden lock finds the digest of a tag, and says what it can not find', async () => {
     const caPem = await readFile(registry.caFile, 'utf8')
     expect(await resolveDigest(`${registry.host}/thing`, '1', { caPem })).toBe(digest)
     await expect(resolveDigest(`${registry.host}/thing`, '2', { caPem })).rejects.toMatchObject({ code: 'image-not-found' })
@@ -121,20 +121,20 @@ describe.skipIf(noRoot)(`registry ${why}`, () => {
     })
   })
 
-  test('a real client pulls the image and keeps its digest', async () => {
+  it('a real client pulls the image and keeps its digest', async () => {
     const binds = [{ from: registry.caFile, to: '/run/certs/ca.crt' }]
     const script =
       'skopeo copy -q --preserve-digests --src-cert-dir /run/certs "docker://$1" oci:/tmp/copy:1 && skopeo inspect --format "{{.Digest}}" oci:/tmp/copy:1'
     expect((await inRoot(root, ['sh', '-c', script, 'pull', `${registry.host}/thing@${digest}`], { binds })).stdout.trim()).toBe(digest)
   })
 
-  test('its key is for its owner only, its authority can sign nothing else', async () => {
+  it('its key is for its owner only, its authority can sign nothing else', async () => {
     expect((await stat(join(folder, 'state/registry/tls/tls.key'))).mode & 0o077).toBe(0)
     expect(new X509Certificate(await readFile(registry.caFile)).ca).toBe(true)
     expect((await command(['find', join(folder, 'state'), '-name', '*ca*key*'])).stdout).toBe('')
   })
 
-  test('closed, nothing of it is left; started again, it is the same authority', async () => {
+  it('closed, nothing of it is left; started again, it is the same authority', async () => {
     const before = await readFile(registry.caFile, 'utf8')
     await registry.close()
     await expect(get('/v2/')).rejects.toThrow(/ECONNREFUSED/)
@@ -143,7 +143,7 @@ describe.skipIf(noRoot)(`registry ${why}`, () => {
     expect(await get('/v2/')).toMatchObject({ status: 200 })
   })
 
-  test('a port in use is a failure with its cause', async () => {
+  it('a port in use is a failure with its cause', async () => {
     await expect(start()).rejects.toMatchObject({
       code: 'registry-failed',
       message: expect.stringContaining('address already in use') as string,

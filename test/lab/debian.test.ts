@@ -4,7 +4,7 @@ import { link, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, wri
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { zstdDecompressSync } from 'node:zlib'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { cached, cachePath } from '../../lab/debian/cache.ts'
 import { command, confined } from '../../lab/debian/command.ts'
 import { embedGrub, makeDisk } from '../../lab/debian/disk.ts'
@@ -40,7 +40,7 @@ describe('container images', () => {
   const config = { Entrypoint: ['/usr/bin/program'], User: '1000' }
   const write = async (tree: string, layout: string) => writeImage({ tree, layout: join(folder, layout), tag: '1', config, epoch: EPOCH })
 
-  test('the same files and settings give the same digest, whenever they were written', async () => {
+  it('the same files and settings give the same digest, whenever they were written', async () => {
     const first = await write(await makeTree('tree-1'), 'layout-1')
     const second = await write(await makeTree('tree-2'), 'layout-2')
     const other = await write(await makeTree('tree-3', 'hallo\n'), 'layout-3')
@@ -48,7 +48,7 @@ describe('container images', () => {
     expect(other).not.toBe(first)
   })
 
-  test('a layout is complete: every blob is what its name says, the layer unpacks to the promised content', async () => {
+  it('a layout is complete: every blob is what its name says, the layer unpacks to the promised content', async () => {
     const layout = join(folder, 'layout-4')
     const digest = await write(await makeTree('tree-4'), 'layout-4')
     const [image] = await readLayout(layout)
@@ -66,7 +66,7 @@ describe('container images', () => {
     expect(rootfs.diff_ids).toEqual([`sha256:${createHash('sha256').update(zstdDecompressSync(layer!)).digest('hex')}`])
   })
 
-  test("a registry's storage leads from repository, tag and digest to every blob, without a second copy", async () => {
+  it("a registry's storage leads from repository, tag and digest to every blob, without a second copy", async () => {
     const layouts = join(folder, 'layouts')
     const digest = await write(await makeTree('tree-5'), 'layouts/thing')
     const storage = join(folder, 'storage')
@@ -89,7 +89,7 @@ describe('container images', () => {
 describe('cache', () => {
   const entry = (inputs: unknown) => ({ cacheDir: join(folder, 'cache'), name: 'thing', inputs })
 
-  test('two that want the same build it once', async () => {
+  it('two that want the same build it once', async () => {
     let builds = 0
     const build = async (part: string) => {
       builds++
@@ -103,7 +103,7 @@ describe('cache', () => {
     expect(cachePath(entry('other'))).not.toBe(one)
   })
 
-  test('a build that fails leaves nothing, and what a killed process left is removed', async () => {
+  it('a build that fails leaves nothing, and what a killed process left is removed', async () => {
     const cache = join(folder, 'cache/debian')
     await mkdir(cache, { recursive: true })
     const dead = 4_194_305 // above the highest pid_max there is, proc_sys_kernel(5)
@@ -123,7 +123,7 @@ describe('cache', () => {
     expect(existsSync(cachePath(entry('killed')))).toBe(false)
   })
 
-  test('what nobody used for long goes when something newer is built; what is used stays', async () => {
+  it('what nobody used for long goes when something newer is built; what is used stays', async () => {
     const long = new Date(Date.now() - 30 * 24 * 3600 * 1000)
     const [unused, used] = [await cached(entry('unused'), async () => {}, quiet), await cached(entry('used'), async () => {}, quiet)]
     for (const path of [unused, used]) await utimes(path, long, long)
@@ -134,7 +134,7 @@ describe('cache', () => {
 })
 
 describe('settings', () => {
-  test('a mirror of the user brings its security tree along', () => {
+  it('a mirror of the user brings its security tree along', () => {
     expect(mirrorOf(undefined, {})).toEqual({ main: 'http://deb.debian.org/debian', security: 'http://deb.debian.org/debian-security' })
     expect(mirrorOf(undefined, { GOLDEN_DEBIAN_MIRROR: 'http://mirror.example/debian/' })).toEqual({
       main: 'http://mirror.example/debian',
@@ -146,14 +146,14 @@ describe('settings', () => {
     })
   })
 
-  test('the cache is where XDG says, if that is absolute', () => {
+  it('the cache is where XDG says, if that is absolute', () => {
     expect(defaultCacheDir({ XDG_CACHE_HOME: '/c', HOME: '/h' })).toBe('/c/serena-golden')
     expect(defaultCacheDir({ XDG_CACHE_HOME: 'c', HOME: '/h' })).toBe('/h/.cache/serena-golden')
   })
 })
 
 describe('commands', () => {
-  test('a failure names the program and quotes the end of its errors', async () => {
+  it('a failure names the program and quotes the end of its errors', async () => {
     await expect(command(['sh', '-c', 'echo why it failed >&2; exit 3'])).rejects.toMatchObject({
       code: 'build-failed',
       message: expect.stringMatching(/ended with 3[\s\S]*why it failed/) as string,
@@ -161,7 +161,7 @@ describe('commands', () => {
     await expect(command(['no-such-program-here'])).rejects.toMatchObject({ code: 'program-missing' })
   })
 
-  test.skipIf(notRoot)('an aborted build ends with all it started (needs root)', async () => {
+  it.skipIf(notRoot)('an aborted build ends with all it started (needs root)', async () => {
     const abort = new AbortController()
     const started = Promise.withResolvers<void>()
     const running = command([...confined, 'sh', '-c', '(sleep 987654 & echo started; wait)'], {
@@ -191,7 +191,7 @@ describe('disk', () => {
     return { boot, core }
   }
 
-  test('GRUB is told where its core is', () => {
+  it('GRUB is told where its core is', () => {
     const images = grub()
     const { boot, core } = embedGrub(images.boot, images.core, { start: 2048, sectors: 100 })
     expect(boot.readBigUInt64LE(0x5c)).toBe(2048n)
@@ -199,13 +199,13 @@ describe('disk', () => {
     expect(core.length % 512).toBe(0)
   })
 
-  test('an unknown GRUB, or one too large for its partition, is refused', () => {
+  it('an unknown GRUB, or one too large for its partition, is refused', () => {
     const { boot, core } = grub()
     expect(() => embedGrub(boot, core, { start: 2048, sectors: 39 })).toThrow(/GRUB/)
     expect(() => embedGrub(Buffer.alloc(512), core, { start: 2048, sectors: 100 })).toThrow(/GRUB/)
   })
 
-  test.skipIf(noDiskTools)('a disk has a sound table, file system and boot code (needs root, e2fsprogs, fdisk)', async () => {
+  it.skipIf(noDiskTools)('a disk has a sound table, file system and boot code (needs root, e2fsprogs, fdisk)', async () => {
     const tree = join(folder, 'root')
     const images = grub()
     await mkdir(join(tree, 'boot/grub/i386-pc'), { recursive: true })

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { FirewallRule, FirewallScope, FirewallState } from '../../lab/compute/driver.ts'
 import { formatAddress, formatRange, parseAddress, parseCidr, rangesOf } from '../../lab/network/addresses.ts'
 import { run } from '../../lab/network/command.ts'
@@ -29,11 +29,11 @@ describe('addresses', () => {
   const four = fc.nat(0xffffffff).map((value) => formatAddress(BigInt(value), 4))
   const six = fc.bigInt(0n, (1n << 128n) - 1n).map((value) => formatAddress(value, 6))
 
-  test('are read as they are written', () => {
+  it('are read as they are written', () => {
     fc.assert(fc.property(fc.oneof(four, six), (text) => formatAddress(parseAddress(text).value, parseAddress(text).family) === text))
   })
 
-  test.each([
+  it.each([
     ['::1', '0:0:0:0:0:0:0:1'],
     ['fe80::', 'fe80:0:0:0:0:0:0:0'],
     ['::ffff:10.0.0.1', '0:0:0:0:0:ffff:a00:1'],
@@ -42,7 +42,7 @@ describe('addresses', () => {
     expect(formatAddress(parseAddress(short).value, 6)).toBe(long)
   })
 
-  test.each([
+  it.each([
     '',
     '10.0.0',
     '10.0.0.256',
@@ -58,7 +58,7 @@ describe('addresses', () => {
     expect(() => parseCidr(text)).toThrow()
   })
 
-  test('of a set: the narrowest entry decides', () => {
+  it('of a set: the narrowest entry decides', () => {
     const entry = fc.record({ address: fc.nat(255), prefix: fc.integer({ min: 24, max: 32 }), nomatch: fc.boolean() })
     fc.assert(
       fc.property(fc.array(entry, { maxLength: 8 }), fc.nat(255), (entries, last) => {
@@ -78,19 +78,19 @@ describe('addresses', () => {
     )
   })
 
-  test('of a set come out as ranges without overlap', () => {
+  it('of a set come out as ranges without overlap', () => {
     const entries = ['10.0.0.0/25', '10.0.0.128/25', '10.0.0.5', '10.2.0.0/16'].map((text) => ({ range: parseCidr(text), nomatch: false }))
     expect(rangesOf(entries, 4).map(formatRange)).toEqual(['10.0.0.0-10.0.0.255', '10.2.0.0-10.2.255.255'])
   })
 })
 
 describe("the guests' firewall", () => {
-  test('has no rule while the datacenter has it off', () => {
+  it('has no rule while the datacenter has it off', () => {
     const state: FirewallState = { cluster: scope({ options: {} }), vms: { 100: scope() } }
     expect(compileFirewall(state, [port(100)]).script).not.toContain('chain')
   })
 
-  test('applies to guarded cards only', () => {
+  it('applies to guarded cards only', () => {
     const unguarded = { ...port(100, 'net1'), nic: { ...port(100, 'net1').nic, firewall: false } }
     const { script } = compileFirewall({ cluster: scope(), vms: { 100: scope(), 101: scope({ options: {} }) } }, [
       port(100),
@@ -102,14 +102,14 @@ describe("the guests' firewall", () => {
     expect(script).not.toContain('lab101i0')
   })
 
-  test('a rule of one card is not for the other', () => {
+  it('a rule of one card is not for the other', () => {
     const rules = [accept({ proto: 'tcp', dport: '4444', iface: 'net1' })]
     const { script } = compileFirewall({ cluster: scope(), vms: { 100: scope({ rules }) } }, [port(100), port(100, 'net1')])
     expect(script.split('4444')).toHaveLength(2)
     expect(script.indexOf('4444')).toBeGreaterThan(script.indexOf('chain in-lab100i1'))
   })
 
-  test.each<[string, Partial<FirewallRule>]>([
+  it.each<[string, Partial<FirewallRule>]>([
     ['a macro it does not know', { macro: 'Unheard' }],
     ['a port without a protocol', { dport: '80' }],
     ['a port that is none', { proto: 'tcp', dport: '80; accept' }],
@@ -125,24 +125,24 @@ describe("the guests' firewall", () => {
     expect(ignored).toEqual([expect.stringMatching(/^VM 100, rule 0: ./)])
   })
 
-  test('an IP set without entries lets nobody in', () => {
+  it('an IP set without entries lets nobody in', () => {
     expect(compile({ rules: [accept({ source: '+empty' })], ipsets: { empty: [] } }).script).toBe(compile({}).script)
   })
 
-  test("a name is the guest's own before it is the datacenter's", () => {
+  it("a name is the guest's own before it is the datacenter's", () => {
     const rules = [accept({ source: 'home' }), accept({ source: 'dc/home' })]
     const { script } = compile({ rules, aliases: { home: '10.1.1.1' } }, { aliases: { Home: '10.2.2.2' } })
     expect(script.indexOf('10.1.1.1')).toBeLessThan(script.indexOf('10.2.2.2'))
     expect(script.indexOf('10.1.1.1')).toBeGreaterThan(0)
   })
 
-  test('a sender set with a mistake in it lets nothing out', () => {
+  it('a sender set with a mistake in it lets nothing out', () => {
     const { script, ignored } = compile({ ipsets: { 'ipfilter-net0': [{ cidr: 'nowhere', nomatch: false }] } })
     expect(script).toContain('meta nfproto ipv4 drop')
     expect(ignored).toHaveLength(1)
   })
 
-  test.skipIf(networkImpossible !== undefined)(`is always something that nft takes (needs ${networkImpossible ?? 'root'})`, async () => {
+  it.skipIf(networkImpossible !== undefined)(`is always something that nft takes (needs ${networkImpossible ?? 'root'})`, async () => {
     const optional = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined })
     const place = optional(
       fc.constantFrom(
@@ -212,7 +212,7 @@ describe("the guests' firewall", () => {
   })
 })
 
-test.skipIf(networkImpossible !== undefined)(
+it.skipIf(networkImpossible !== undefined)(
   `the router's rules are something that nft takes (needs ${networkImpossible ?? 'root'})`,
   async () => {
     for (const target of [null, '10.77.0.9']) {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { FirewallRule, FirewallScope } from '../../lab/compute/driver.ts'
 import { run } from '../../lab/network/command.ts'
 import { createNetwork, type RealNetwork } from '../../lab/network/network.ts'
@@ -52,17 +52,17 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
   describe('without rules in force', () => {
     beforeAll(() => network.applyFirewall({ cluster: openScope, vms: { 101: { ...openScope, options: { enable: '1' } } } }))
 
-    test('this computer reaches guests, and guests each other', async () => {
+    it('this computer reaches guests, and guests each other', async () => {
       expect(await outcome(network.dial(a.address, 22))).toBe('I am a')
       expect(await outcome(a.dial(b.address, 80))).toBe('I am b')
     })
 
-    test('a closed port and an address without a host are told apart', async () => {
+    it('a closed port and an address without a host are told apart', async () => {
       expect(await outcome(network.dial(a.address, 23))).toBe('ECONNREFUSED')
       expect(await outcome(network.dial('10.77.0.200', 23))).toMatch(/EHOSTUNREACH|ETIMEDOUT/)
     })
 
-    test('a large answer and its end come through both ways', async () => {
+    it('a large answer and its end come through both ways', async () => {
       const { createServer } = await import('node:net')
       const server = createServer({ allowHalfOpen: true }, (socket) => void socket.pipe(socket))
       await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -76,14 +76,14 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
       server.close()
     })
 
-    test("a port of this computer can be published at one of the lab's own addresses", async () => {
+    it("a port of this computer can be published at one of the lab's own addresses", async () => {
       const api = await greeter('I am the API')
       await network.publish(network.layout.admin, 8006, api.port)
       expect(await outcome(a.dial(network.layout.admin, 8006))).toBe('I am the API')
       await api.close()
     })
 
-    test('other programs can run as the services host', async () => {
+    it('other programs can run as the services host', async () => {
       const addresses = await run([...network.enter, 'ip', '-o', '-4', 'address'])
       expect(addresses).toContain('10.77.0.3/24')
     })
@@ -92,7 +92,7 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
   describe('the router', () => {
     beforeAll(() => network.applyFirewall({ cluster: openScope, vms: {} }))
 
-    test('forwards 80 and 443 to the target, and nothing else', async () => {
+    it('forwards 80 and 443 to the target, and nothing else', async () => {
       await network.setForwards({ target: a.address })
       expect(await outcome(network.dialRouter(443))).toBe('I am a')
       expect(await outcome(network.dialRouter(80))).toBe('I am a')
@@ -102,7 +102,7 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
       expect(await outcome(network.dialRouter(443))).toBe('I am b')
     })
 
-    test("forwards other ports to a second site's, which has 80 and 443 as the first has", async () => {
+    it("forwards other ports to a second site's, which has 80 and 443 as the first has", async () => {
       await network.setForwards({ target: a.address, second: b.address })
       expect(await outcome(network.dialRouter(443))).toBe('I am a')
       expect(await outcome(network.dialRouter(2443))).toBe('I am b')
@@ -112,18 +112,18 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
       expect(await outcome(network.dialRouter(443))).toBe('I am a')
     })
 
-    test('answers nothing without a target', async () => {
+    it('answers nothing without a target', async () => {
       await network.setForwards({ target: null })
       expect(await outcome(network.dialRouter(443))).toBe('ECONNREFUSED')
     })
 
-    test('lets guests in by the public address too, the target included', async () => {
+    it('lets guests in by the public address too, the target included', async () => {
       await network.setForwards({ target: a.address })
       expect(await outcome(b.dial(network.layout.outside, 443))).toBe('I am a')
       expect(await outcome(a.dial(network.layout.outside, 443))).toBe('I am a')
     })
 
-    test('the guest sees where an outside connection comes from', async () => {
+    it('the guest sees where an outside connection comes from', async () => {
       await network.setForwards({ target: a.address })
       await guard({
         101: { rules: [rule({ macro: 'HTTPS', source: network.layout.internetHost }), rule({ macro: 'HTTP', source: '10.0.0.0/8' })] },
@@ -133,7 +133,7 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
       await network.applyFirewall({ cluster: openScope, vms: {} })
     })
 
-    test('is the way out only while the internet is on', async () => {
+    it('is the way out only while the internet is on', async () => {
       // slirp4netns's own address, beyond the router, answers for itself (RFC 1812: "network unreachable").
       const beyond = '198.18.0.2'
       await network.setInternet(false)
@@ -144,7 +144,7 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
   })
 
   describe("Proxmox's firewall", () => {
-    test('drops what no rule lets in, and lets out by default', async () => {
+    it('drops what no rule lets in, and lets out by default', async () => {
       await guard({ 101: { rules: [rule({ macro: 'SSH', source: '10.77.0.2' })] } })
       expect(await outcome(network.dial(a.address, 22))).toBe('I am a')
       expect(await outcome(network.dial(a.address, 80))).toBe('ETIMEDOUT')
@@ -152,7 +152,7 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
       expect(await outcome(a.dial(b.address, 80))).toBe('I am b')
     })
 
-    test('does nothing while the datacenter, the VM or the card has it off', async () => {
+    it('does nothing while the datacenter, the VM or the card has it off', async () => {
       await guard({ 101: {} }, { options: { enable: '0' } })
       expect(await outcome(network.dial(a.address, 80))).toBe('I am a')
       await guard({ 101: { options: { enable: '0' } } })
@@ -161,7 +161,7 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
       expect(await outcome(network.dial(a.address, 80))).toBe('ETIMEDOUT')
     })
 
-    test('takes the first rule that matches, and skips rules that are off', async () => {
+    it('takes the first rule that matches, and skips rules that are off', async () => {
       await guard({
         101: {
           rules: [
@@ -176,7 +176,7 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
       expect(await outcome(network.dial(a.address, 3000))).toBe('ECONNREFUSED')
     })
 
-    test('a guest that may not send does not, but it answers', async () => {
+    it('a guest that may not send does not, but it answers', async () => {
       await guard({
         101: {
           options: { policy_in: 'ACCEPT', policy_out: 'DROP' },
@@ -188,13 +188,13 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
       expect(await outcome(b.dial(a.address, 80))).toBe('I am a')
     })
 
-    test('what one guest may send, the other must still let in', async () => {
+    it('what one guest may send, the other must still let in', async () => {
       await guard({ 101: { rules: [rule({ type: 'out', proto: 'tcp' })] }, 102: { rules: [rule({ proto: 'tcp', dport: '443' })] } })
       expect(await outcome(a.dial(b.address, 443))).toBe('I am b')
       expect(await outcome(a.dial(b.address, 80))).toBe('ETIMEDOUT')
     })
 
-    test('knows IP sets and aliases of the guest and of the datacenter', async () => {
+    it('knows IP sets and aliases of the guest and of the datacenter', async () => {
       await guard(
         {
           101: {
@@ -219,7 +219,7 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
       expect(await outcome(network.dial(a.address, 443))).toBe('ETIMEDOUT')
     })
 
-    test('a rule that it does not understand lets nothing in, and is reported', async () => {
+    it('a rule that it does not understand lets nothing in, and is reported', async () => {
       await guard({
         101: { rules: [rule({ macro: 'Unheard' }), rule({ proto: 'tcp', dport: '80; accept' }), rule({ source: 'nowhere' })] },
       })
@@ -227,7 +227,7 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
       expect(said.filter((line) => line.includes('ignored'))).toHaveLength(3)
     })
 
-    test('a connection outlives the rule that let it in', async () => {
+    it('a connection outlives the rule that let it in', async () => {
       await guard({ 102: { rules: [rule({ proto: 'tcp', dport: '7000' })] } })
       const socket = await network.dial(b.address, 7001).catch(() => undefined)
       expect(socket).toBeUndefined()
@@ -245,7 +245,7 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
       echo.close()
     })
 
-    test("a guest can't send with another MAC, unless the filter is off", async () => {
+    it("a guest can't send with another MAC, unless the filter is off", async () => {
       await guard({ 102: { options: { policy_in: 'ACCEPT' } } })
       await b.namespace.ip(['link set eth0 address bc:24:11:00:00:ff'])
       try {
@@ -258,7 +258,7 @@ describe.skipIf(networkImpossible !== undefined)(`the lab's LAN (needs ${needs})
       }
     })
 
-    test('ipfilter-net0 holds the addresses that a card may use, by ARP too', async () => {
+    it('ipfilter-net0 holds the addresses that a card may use, by ARP too', async () => {
       await b.namespace.ip(['address add 10.77.0.150/24 dev eth0'])
       const { startGateway } = await import('../../lab/network/gateway-client.ts')
       const second = await startGateway(b.namespace, '10.77.0.150', join(folder, 'second'), 1_000)
@@ -296,7 +296,7 @@ describe.skipIf(networkImpossible !== undefined)(`the LAN's end (needs ${needs})
     return new Set(links.filter((link) => link !== ''))
   }
 
-  test('close leaves no namespace, link or process', async () => {
+  it('close leaves no namespace, link or process', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'sgl-test-'))
     const links = await run(['ip', '-o', 'link'])
     const mounts = await readFile('/proc/self/mounts', 'utf8')
@@ -311,7 +311,7 @@ describe.skipIf(networkImpossible !== undefined)(`the LAN's end (needs ${needs})
     await rm(folder, { recursive: true })
   })
 
-  test('nothing outlives a lab that is killed', async () => {
+  it('nothing outlives a lab that is killed', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'sgl-test-'))
     const program = `
       import { createNetwork } from ${JSON.stringify(new URL('../../lab/network/network.ts', import.meta.url).href)}
@@ -327,7 +327,7 @@ describe.skipIf(networkImpossible !== undefined)(`the LAN's end (needs ${needs})
     await rm(folder, { recursive: true })
   })
 
-  test('a subnet that makes no sense is refused', async () => {
+  it('a subnet that makes no sense is refused', async () => {
     await expect(createNetwork({ stateDir: '/nowhere', subnet: '10.77.0.1/24', log: () => {} })).rejects.toThrow('host bits')
     await expect(createNetwork({ stateDir: '/nowhere', subnet: '10.77.0.0/30', log: () => {} })).rejects.toThrow('/8 to /27')
   })

@@ -2,7 +2,7 @@ import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import ssh2 from 'ssh2'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { renderIso } from '../../core/formats/iso.ts'
 import type { Machine } from '../../lab/compute/driver.ts'
 import { createQemuDriver, type QemuDriver } from '../../lab/compute/qemu/driver.ts'
@@ -126,7 +126,7 @@ describe.skipIf(!wanted)('a real Debian guest (needs GOLDEN_TEST_GUEST=1, root a
     return stdout + stderr
   }
 
-  test(
+  it(
     'boots until its agent answers',
     async () => {
       await expect.poll(() => machine.agent('guest-ping', undefined, 10_000), { timeout: 8 * minutes, interval: 1_000 }).toEqual({})
@@ -138,7 +138,7 @@ describe.skipIf(!wanted)('a real Debian guest (needs GOLDEN_TEST_GUEST=1, root a
     9 * minutes,
   )
 
-  test(
+  it(
     'is reached by SSH, with its seed applied',
     async () => {
       await expect
@@ -148,7 +148,7 @@ describe.skipIf(!wanted)('a real Debian guest (needs GOLDEN_TEST_GUEST=1, root a
     6 * minutes,
   )
 
-  test(
+  it(
     `answers as the transcript says, which fake guests are held against (${transcript.length} steps)`,
     async () => {
       expect(
@@ -158,7 +158,7 @@ describe.skipIf(!wanted)('a real Debian guest (needs GOLDEN_TEST_GUEST=1, root a
     15 * minutes,
   )
 
-  test(
+  it(
     'survives that its kernel changes its own code while the other processor runs it',
     async () => {
       // Emulated with a thread for each processor it panics ("Oops: int3") after some tens of these.
@@ -169,11 +169,11 @@ describe.skipIf(!wanted)('a real Debian guest (needs GOLDEN_TEST_GUEST=1, root a
     6 * minutes,
   )
 
-  test('has the links of its disks as on Proxmox', async () => {
+  it('has the links of its disks as on Proxmox', async () => {
     expect(await ssh('ls /dev/disk/by-id')).toContain('scsi-0QEMU_QEMU_HARDDISK_drive-scsi0')
   })
 
-  test(
+  it(
     'reaches the world by name, while the internet is on',
     async () => {
       const fetched = () => ssh('curl -s -m 20 -o /dev/null -w %{http_code} http://deb.debian.org/debian/dists/trixie/Release')
@@ -185,7 +185,7 @@ describe.skipIf(!wanted)('a real Debian guest (needs GOLDEN_TEST_GUEST=1, root a
     minutes,
   )
 
-  test(
+  it(
     'sees a disk come, grow and go',
     async () => {
       const path = join(folder, 'data.qcow2')
@@ -201,7 +201,7 @@ describe.skipIf(!wanted)('a real Debian guest (needs GOLDEN_TEST_GUEST=1, root a
     3 * minutes,
   )
 
-  test(
+  it(
     'sees a network card and a CD come and go',
     async () => {
       await machine.plugNic({ slot: 'net1', model: 'virtio', mac: 'BC:24:11:00:00:51', bridge: 'vmbr0', firewall: false })
@@ -218,7 +218,7 @@ describe.skipIf(!wanted)('a real Debian guest (needs GOLDEN_TEST_GUEST=1, root a
     4 * minutes,
   )
 
-  test(
+  it(
     'reboots, and switches itself off when asked',
     async () => {
       const id = () => ssh('cat /proc/sys/kernel/random/boot_id').catch(() => '')

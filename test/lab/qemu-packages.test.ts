@@ -2,20 +2,20 @@ import { spawnSync } from 'node:child_process'
 import { cpSync, chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import { ensureHostPackages, missingPackages, type HostPackagesResult } from '../../lab/debian/packages.ts'
 
 const hasDpkg = spawnSync('dpkg', ['--version'], { stdio: 'ignore' }).status === 0
 const isRoot = process.getuid?.() === 0
 
-test.skipIf(!hasDpkg)('nothing is done or said when the packages are there (needs dpkg)', async () => {
+it.skipIf(!hasDpkg)('nothing is done or said when the packages are there (needs dpkg)', async () => {
   const said: string[] = []
   expect(missingPackages(['dpkg', 'no-such-package-of-ours'])).toEqual(['no-such-package-of-ours'])
   expect(await ensureHostPackages({ packages: ['dpkg'], log: (line) => void said.push(line) })).toEqual({ ok: true, installed: [] })
   expect(said).toEqual([])
 })
 
-test.skipIf(!hasDpkg || !isRoot)('an ordinary user gets the command to type (needs dpkg, root to become one)', () => {
+it.skipIf(!hasDpkg || !isRoot)('an ordinary user gets the command to type (needs dpkg, root to become one)', () => {
   const folder = mkdtempSync(join(tmpdir(), 'sgl-test-'))
   chmodSync(folder, 0o755)
   cpSync(new URL('../../lab/debian/packages.ts', import.meta.url).pathname, join(folder, 'packages.mts'))

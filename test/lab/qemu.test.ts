@@ -4,7 +4,7 @@ import { copyFile, mkdtemp, mkdir, open, readFile, rm, stat } from 'node:fs/prom
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { duplexPair, type Duplex } from 'node:stream'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { AgentError, AgentUnavailable, type DriveSpec, type Machine, type MachineSpec, type VolumeStore } from '../../lab/compute/driver.ts'
 import { chooseAcceleration } from '../../lab/compute/qemu/acceleration.ts'
 import { Agent } from '../../lab/compute/qemu/agent.ts'
@@ -45,7 +45,7 @@ const disk = (slot: string, path: string, rest: Partial<DriveSpec> = {}): DriveS
 })
 const cd = (slot: string, path: string | null): DriveSpec => ({ slot, path, format: 'raw', media: 'cdrom' })
 
-test.skipIf(noMachines !== undefined || !existsSync('/dev/kvm'))(
+it.skipIf(noMachines !== undefined || !existsSync('/dev/kvm'))(
   `KVM is not used unless it booted a kernel, and is tried once (needs ${noMachines ?? '/dev/kvm'})`,
   async () => {
     const folder = await mkdtemp(join(tmpdir(), 'sgl-test-'))
@@ -65,13 +65,13 @@ describe('the command line of a machine', () => {
   }
   const device = (spec: MachineSpec, id: string) => devices(spec).find((each) => each.id === id)
 
-  test('emulates all processors in one thread, which does not lose changes of code', () => {
+  it('emulates all processors in one thread, which does not lose changes of code', () => {
     const args = qemuArguments(machineSpec('/x', { cores: 2 }), 'tcg', new Map())
     expect(args[args.indexOf('-accel') + 1]).toMatch(/^tcg,thread=single\b/)
     expect(args[args.indexOf('-smp') + 1]).toMatch(/^2,/)
   })
 
-  test('names disks as Proxmox does, by the serial number if there is one', () => {
+  it('names disks as Proxmox does, by the serial number if there is one', () => {
     const spec = machineSpec('/x', {
       drives: [disk('scsi0', '/a'), disk('scsi1', '/b', { serial: 'data' }), disk('virtio1', '/c', { serial: 'v' })],
     })
@@ -80,14 +80,14 @@ describe('the command line of a machine', () => {
     expect(device(spec, 'virtio1')).toMatchObject({ driver: 'virtio-blk-pci', serial: 'v' })
   })
 
-  test('boots in the given order, and from nothing else', () => {
+  it('boots in the given order, and from nothing else', () => {
     const spec = machineSpec('/x', { boot: ['ide2', 'scsi0'], drives: [disk('scsi0', '/a'), cd('ide2', '/i'), disk('scsi1', '/b')] })
     expect(device(spec, 'ide2')).toMatchObject({ bootindex: 0, bus: 'ide.1', unit: 0 })
     expect(device(spec, 'scsi0')).toMatchObject({ bootindex: 1 })
     expect(device(spec, 'scsi1')).not.toHaveProperty('bootindex')
   })
 
-  test('gives each disk a controller of its own with virtio-scsi-single', () => {
+  it('gives each disk a controller of its own with virtio-scsi-single', () => {
     const spec = machineSpec('/x', { scsihw: 'virtio-scsi-single', drives: [disk('scsi0', '/a'), disk('scsi5', '/b')] })
     expect(
       devices(spec)
@@ -97,12 +97,12 @@ describe('the command line of a machine', () => {
     expect(device(spec, 'scsi5')).toMatchObject({ bus: 'virtioscsi5.0' })
   })
 
-  test('puts the first card where the guest calls it ens18', () => {
+  it('puts the first card where the guest calls it ens18', () => {
     const spec = machineSpec('/x', { nics: [{ slot: 'net0', model: 'virtio', mac: 'BC:24:11:00:00:01', bridge: 'vmbr0', firewall: true }] })
     expect(device(spec, 'net0')).toMatchObject({ addr: (18).toString(16), mac: 'BC:24:11:00:00:01' })
   })
 
-  test.each([['scsi31'], ['floppy0'], ['virtio6'], ['ide4']])('refuses the slot %s', (slot) => {
+  it.each([['scsi31'], ['floppy0'], ['virtio6'], ['ide4']])('refuses the slot %s', (slot) => {
     expect(() => devices(machineSpec('/x', { drives: [disk(slot, '/a')] }))).toThrow(slot)
   })
 })
@@ -134,13 +134,13 @@ describe("the guest agent's channel", () => {
     return true
   }
 
-  test('says at once that nobody listens, and sends nothing', async () => {
+  it('says at once that nobody listens, and sends nothing', async () => {
     const { agent, heard } = connect(() => {})
     await expect(agent.execute('guest-ping', undefined, 60_000)).rejects.toBeInstanceOf(AgentUnavailable)
     expect(heard).toEqual([])
   })
 
-  test('gets in step once, then answers in order', async () => {
+  it('gets in step once, then answers in order', async () => {
     const { agent, heard } = connect(
       (message, guest) => synced(message, guest) || guest.write(`${JSON.stringify({ return: message.execute })}\n`),
     )
@@ -149,7 +149,7 @@ describe("the guest agent's channel", () => {
     expect(heard).toEqual(['guest-sync-delimited', 'one', 'two'])
   })
 
-  test('tells an error of the agent', async () => {
+  it('tells an error of the agent', async () => {
     const { agent } = connect(
       (message, guest) => synced(message, guest) || guest.write('{"error":{"class":"GenericError","desc":"no such file"}}\n'),
     )
@@ -159,7 +159,7 @@ describe("the guest agent's channel", () => {
     await expect(failed).rejects.toMatchObject({ class: 'GenericError', message: 'no such file' })
   })
 
-  test('an answer that comes too late is not taken for the next one', async () => {
+  it('an answer that comes too late is not taken for the next one', async () => {
     let late: (() => void) | undefined
     const { agent } = connect((message, guest) => {
       if (message.execute === 'slow') late = () => guest.write('{"return":"late"}\n')
@@ -174,7 +174,7 @@ describe("the guest agent's channel", () => {
     expect(await agent.execute('quick', undefined, 1_000)).toBe('right')
   })
 
-  test('half an answer of before does not disturb', async () => {
+  it('half an answer of before does not disturb', async () => {
     const { agent } = connect((message, guest) => {
       if (message.execute === 'guest-sync-delimited') guest.write('turn": "cut off')
       if (!synced(message, guest)) guest.write('{"return":{}}\n')
@@ -183,7 +183,7 @@ describe("the guest agent's channel", () => {
     expect(await agent.execute('guest-ping', undefined, 1_000)).toEqual({})
   })
 
-  test('a command under way fails when the guest goes', async () => {
+  it('a command under way fails when the guest goes', async () => {
     let agent: Agent
     const connection = connect((message, guest) => void (synced(message, guest) || agent.setOpen(false)))
     agent = connection.agent
@@ -208,7 +208,7 @@ describe.skipIf(noImages)('volumes (needs qemu-utils)', () => {
     await file.close()
   }
 
-  test('a linked clone follows its base when that is renamed, and the lab when it is moved', async () => {
+  it('a linked clone follows its base when that is renamed, and the lab when it is moved', async () => {
     const [base, renamed, clone, copy] = ['one/base.raw', 'one/renamed.raw', 'two/clone.qcow2', 'two/copy.raw'].map((name) =>
       join(folder, name),
     ) as [string, string, string, string]
@@ -232,7 +232,7 @@ describe.skipIf(noImages)('volumes (needs qemu-utils)', () => {
     await rm(moved, { recursive: true })
   })
 
-  test('a linked clone keeps its base when it moves to another folder itself', async () => {
+  it('a linked clone keeps its base when it moves to another folder itself', async () => {
     const [base, clone, moved] = ['one/base.qcow2', 'one/clone.qcow2', 'two/clone.qcow2'].map((name) => join(folder, name)) as [
       string,
       string,
@@ -244,7 +244,7 @@ describe.skipIf(noImages)('volumes (needs qemu-utils)', () => {
     expect((await volumes.info(moved)).backing).toBe(base)
   })
 
-  test('grows and does not shrink', async () => {
+  it('grows and does not shrink', async () => {
     const path = join(folder, 'disk.qcow2')
     await volumes.create(path, { format: 'qcow2', bytes: MiB })
     await volumes.resize(path, 3 * MiB)
@@ -252,7 +252,7 @@ describe.skipIf(noImages)('volumes (needs qemu-utils)', () => {
     await expect(volumes.resize(path, 2 * MiB)).rejects.toThrow('shrinking')
   })
 
-  test('never writes over what is there', async () => {
+  it('never writes over what is there', async () => {
     const [a, b] = [join(folder, 'a.raw'), join(folder, 'b.raw')] as const
     await volumes.create(a, { format: 'raw', bytes: MiB })
     await volumes.create(b, { format: 'raw', bytes: MiB })
@@ -264,7 +264,7 @@ describe.skipIf(noImages)('volumes (needs qemu-utils)', () => {
     expect((await readFile(b, 'latin1')).slice(0, 8)).toBe('precious')
   })
 
-  test('a copy that fails or is given up leaves nothing behind', async () => {
+  it('a copy that fails or is given up leaves nothing behind', async () => {
     const [source, target] = [join(folder, 'a.raw'), join(folder, 'b.qcow2')] as const
     await expect(volumes.copy(source, target, { format: 'qcow2' })).rejects.toThrow('qemu-img')
     expect(existsSync(target)).toBe(false)
@@ -300,7 +300,7 @@ describe.skipIf(noMachines !== undefined)(`a machine without a guest system (nee
   const taps = async () =>
     [...(await run([...driver.network.bridge.enter, 'ip', '-o', 'link'])).matchAll(/lab\d+i\d+/g)].map((match) => match[0])
 
-  test('is one process in the LAN, with a tap on the bridge', async () => {
+  it('is one process in the LAN, with a tap on the bridge', async () => {
     expect(spawnSync('ps', ['-o', 'comm=', '-p', String(machine.pid)], { encoding: 'utf8' }).stdout).toContain('qemu-system')
     expect(await taps()).toEqual(['lab100i0'])
     const stats = await machine.stats()
@@ -308,7 +308,7 @@ describe.skipIf(noMachines !== undefined)(`a machine without a guest system (nee
     expect(stats.trouble).toBeUndefined()
   })
 
-  test('takes and gives back disks, grows them, and frees their files', async () => {
+  it('takes and gives back disks, grows them, and frees their files', async () => {
     await machine.plugDrive(disk('scsi1', at('data.qcow2'), { serial: 'data', discard: true }))
     await expect(machine.plugDrive(disk('scsi1', at('other.qcow2')))).rejects.toThrow('in use')
     await machine.resizeDrive('scsi1', 8 * MiB)
@@ -320,7 +320,7 @@ describe.skipIf(noMachines !== undefined)(`a machine without a guest system (nee
     await expect(machine.unplugDrive('scsi1')).rejects.toThrow('not plugged in')
   })
 
-  test('leaves nothing of a disk that it could not take', async () => {
+  it('leaves nothing of a disk that it could not take', async () => {
     await expect(machine.plugDrive(disk('scsi1', at('missing.qcow2')))).rejects.toThrow('missing.qcow2')
     await expect(machine.plugDrive(disk('scsi1', at('root.qcow2')))).rejects.toThrow('lock') // scsi0 has it
     await expect(machine.plugDrive(disk('ide1', at('other.qcow2')))).rejects.toThrow("can't be hot-plugged")
@@ -328,7 +328,7 @@ describe.skipIf(noMachines !== undefined)(`a machine without a guest system (nee
     await machine.unplugDrive('scsi1')
   })
 
-  test('changes CDs, and keeps the old one when the new one is missing', async () => {
+  it('changes CDs, and keeps the old one when the new one is missing', async () => {
     await machine.changeMedium('ide2', at('two.iso'))
     await expect(machine.changeMedium('ide2', at('three.iso'))).rejects.toThrow('three.iso')
     await machine.changeMedium('ide2', null)
@@ -337,7 +337,7 @@ describe.skipIf(noMachines !== undefined)(`a machine without a guest system (nee
     await expect(machine.changeMedium('scsi0', null)).rejects.toThrow('not a CD drive')
   })
 
-  test('takes cards', async () => {
+  it('takes cards', async () => {
     await machine.plugNic({ slot: 'net1', model: 'virtio', mac: 'BC:24:11:00:00:65', bridge: 'vmbr0', firewall: false })
     expect(await taps()).toEqual(['lab100i0', 'lab100i1'])
     await expect(
@@ -349,16 +349,16 @@ describe.skipIf(noMachines !== undefined)(`a machine without a guest system (nee
     expect(await taps()).toHaveLength(2)
   })
 
-  test('knows keys', async () => {
+  it('knows keys', async () => {
     await machine.sendKey('ctrl-alt-delete')
     await expect(machine.sendKey('any-key')).rejects.toThrow('any')
   })
 
-  test('has no agent, and says so at once', async () => {
+  it('has no agent, and says so at once', async () => {
     await expect(machine.agent('guest-ping')).rejects.toBeInstanceOf(AgentUnavailable)
   })
 
-  test('stops, and gives back its taps and files', async () => {
+  it('stops, and gives back its taps and files', async () => {
     await machine.suspend()
     await machine.resume()
     await machine.reset()
@@ -372,7 +372,7 @@ describe.skipIf(noMachines !== undefined)(`a machine without a guest system (nee
     expect((await stat(at('serial.log'))).mode & 0o777).toBe(0o600)
   })
 
-  test('a killed one is a crash', async () => {
+  it('a killed one is a crash', async () => {
     const victim = await driver.start(
       machineSpec(folder, {
         agent: false,
@@ -384,7 +384,7 @@ describe.skipIf(noMachines !== undefined)(`a machine without a guest system (nee
     expect(await taps()).toEqual([])
   })
 
-  test("one that can't start leaves nothing and says why", async () => {
+  it("one that can't start leaves nothing and says why", async () => {
     const nics = [{ slot: 'net0', model: 'virtio', mac: 'BC:24:11:00:00:64', bridge: 'vmbr0', firewall: true }]
     await expect(driver.start(machineSpec(folder, { nics, drives: [disk('scsi0', at('missing.qcow2'))] }))).rejects.toThrow('missing.qcow2')
     await expect(driver.start(machineSpec(folder, { nics: [...nics, { ...nics[0]!, slot: 'net1', bridge: 'vmbr1' }] }))).rejects.toThrow(
@@ -394,7 +394,7 @@ describe.skipIf(noMachines !== undefined)(`a machine without a guest system (nee
     expect(await taps()).toEqual([])
   })
 
-  test('closing the lab ends machines that run', async () => {
+  it('closing the lab ends machines that run', async () => {
     const last = await driver.start(
       machineSpec(folder, { drives: [disk('virtio0', at('root.qcow2')), disk('sata0', at('other.qcow2'))], scsihw: 'virtio-scsi-single' }),
     )

@@ -7,7 +7,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import ssh2 from 'ssh2'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startLab, type Lab } from '../../lab/index.ts'
 import { bake } from '../../packer/bake.ts'
 import type { Proxmox } from '../../proxmox/client.ts'
@@ -75,7 +75,7 @@ describe.skipIf(!wanted)('a base shaped like Ubuntu 24.04 (needs GOLDEN_TEST_GUE
     await rm(work, { recursive: true, force: true })
   }, 2 * minutes)
 
-  test(
+  it(
     'is baked, past its upgrade that holds the locks and without a docker-init of its own',
     async () => {
       const ready = await setUp(lab, site, folder)
@@ -121,7 +121,7 @@ describe.skipIf(!wanted)('a base shaped like Ubuntu 24.04 (needs GOLDEN_TEST_GUE
     90 * minutes,
   )
 
-  test(
+  it(
     'gives a slot that comes up with its seed: agent, address, firewall, nginx',
     async () => {
       const { vmid, node, name, mac, seed, cores, memoryMiB, bridge } = release.vm
@@ -161,7 +161,7 @@ describe.skipIf(!wanted)('a base shaped like Ubuntu 24.04 (needs GOLDEN_TEST_GUE
     30 * minutes,
   )
 
-  test(
+  it(
     'runs nothing of what the base would, and leaves its people alone',
     async () => {
       const timers = await inGuest('systemctl list-units --state=active --type=timer --plain --no-legend')
@@ -182,7 +182,7 @@ describe.skipIf(!wanted)('a base shaped like Ubuntu 24.04 (needs GOLDEN_TEST_GUE
     5 * minutes,
   )
 
-  test(
+  it(
     'starts SSH by its socket, with the host key of the seed',
     async () => {
       expect(await inGuest('systemctl is-active ssh.socket')).toBe('active')

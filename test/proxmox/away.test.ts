@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:https'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterAll, describe, test, vi } from 'vitest'
+import { afterAll, describe, it, vi } from 'vitest'
 import { connect, type Endpoint, type Proxmox } from '../../proxmox/client.ts'
 import { isLost } from '../../core/failure.ts'
 import { makeAuthority, makeServerCertificate } from '../../settings/secrets/certificates.ts'
@@ -79,7 +79,7 @@ const calls: [string, (proxmox: Proxmox, path: string) => Promise<unknown>][] = 
 const changes = calls.slice(1)
 
 describe.concurrent('a connection that is kept', () => {
-  test('and closed by the server just as it is used again costs no request, and none is done twice', async ({ expect }) => {
+  it('and closed by the server just as it is used again costs no request, and none is done twice', async ({ expect }) => {
     const idleMs = 8
     const there = await host((_request, response) => {
       response.end('{"data":"yes"}')
@@ -94,7 +94,7 @@ describe.concurrent('a connection that is kept', () => {
     for (const [method] of changes) expect(there.read.filter((one) => one.startsWith(method))).toHaveLength(20)
   })
 
-  test('and always closed when it is used again is no outage', async ({ expect }) => {
+  it('and always closed when it is used again is no outage', async ({ expect }) => {
     const used = new WeakSet<object>()
     const there = await host((request, response) => {
       if (used.has(request.socket)) return void request.socket.destroy()
@@ -108,7 +108,7 @@ describe.concurrent('a connection that is kept', () => {
     expect(said).toEqual([])
   })
 
-  test('is given up before pveproxy would', async ({ expect }) => {
+  it('is given up before pveproxy would', async ({ expect }) => {
     const there = await host()
     const closed = new Promise<void>((done) => there.server.once('secureConnection', (socket) => socket.once('close', done)))
     await client(there).get('/version')
@@ -140,13 +140,13 @@ const faults: [string, (response: ServerResponse) => void][] = [
 ]
 
 describe.concurrent.each(faults)('%s', (_what, fault) => {
-  test('passes for a look, which is repeated', async ({ expect }) => {
+  it('passes for a look, which is repeated', async ({ expect }) => {
     const there = await host((request, response, ordinal) => (ordinal < 3 ? fault(response) : yes(request, response, ordinal)))
     expect(await client(there).get('/version')).toBe('yes')
     expect(there.read).toHaveLength(3)
   })
 
-  test('leaves open whether a change was done: it is said, not repeated', async ({ expect }) => {
+  it('leaves open whether a change was done: it is said, not repeated', async ({ expect }) => {
     const there = await host((_request, response) => fault(response))
     const proxmox = client(there)
     for (const [method, call] of changes) {
@@ -161,13 +161,13 @@ describe.concurrent.each(faults)('%s', (_what, fault) => {
     expect(there.read).toEqual(changes.map(([method]) => `${method} /change`))
   })
 
-  test('passes for a change that twice is as once', async ({ expect }) => {
+  it('passes for a change that twice is as once', async ({ expect }) => {
     const there = await host((request, response, ordinal) => (ordinal < 3 ? fault(response) : yes(request, response, ordinal)))
     expect(await client(there).del('/nodes/pve/storage/iso/content/x', {}, { repeatable: true })).toBe('yes')
   })
 })
 
-test.concurrent.for(calls)('595, a %s that pveproxy could hand on to nobody, is sent again', async ([, call], { expect }) => {
+it.concurrent.for(calls)('595, a %s that pveproxy could hand on to nobody, is sent again', async ([, call], { expect }) => {
   const there = await host((request, response, ordinal) =>
     ordinal < 3 ? response.writeHead(595, 'Connection refused').end() : yes(request, response, ordinal),
   )
@@ -175,7 +175,7 @@ test.concurrent.for(calls)('595, a %s that pveproxy could hand on to nobody, is 
 })
 
 describe.concurrent('an API that is away', () => {
-  test.for(calls)('is waited for with a %s, and that is said', async ([, call], { expect }) => {
+  it.for(calls)('is waited for with a %s, and that is said', async ([, call], { expect }) => {
     const there = await host()
     const said: string[] = []
     const proxmox = client(there, { say: (text) => said.push(text) })
@@ -189,13 +189,13 @@ describe.concurrent('an API that is away', () => {
     ])
   })
 
-  test('is waited for from the first request on by whoever knows that it answers', async ({ expect }) => {
+  it('is waited for from the first request on by whoever knows that it answers', async ({ expect }) => {
     const there = await host()
     there.leave(2500)
     expect(await client(there, { known: true }).get('/version')).toBe('yes')
   })
 
-  test('and never answered is soon given up', async ({ expect }) => {
+  it('and never answered is soon given up', async ({ expect }) => {
     const there = await host()
     there.leave(60_000)
     const began = performance.now()
@@ -203,7 +203,7 @@ describe.concurrent('an API that is away', () => {
     expect(performance.now() - began).toBeLessThan(4000)
   })
 
-  test('is not waited for without end', async ({ expect }) => {
+  it('is not waited for without end', async ({ expect }) => {
     const there = await host()
     const proxmox = client(there, { waitMs: 600 })
     await proxmox.get('/version')
@@ -212,7 +212,7 @@ describe.concurrent('an API that is away', () => {
       await expect(call()).rejects.toMatchObject({ code: 'proxmox-unreachable', lost: false })
   })
 
-  test('a stop ends the wait', async ({ expect }) => {
+  it('a stop ends the wait', async ({ expect }) => {
     const there = await host((_request, response) => {
       response.end('{"data":{"status":"running"}}')
     })
@@ -228,7 +228,7 @@ describe.concurrent('an API that is away', () => {
     expect(performance.now() - began).toBeLessThan(1000)
   })
 
-  test('a stop of everything leaves a moment for what is cleaned up', async ({ expect }) => {
+  it('a stop of everything leaves a moment for what is cleaned up', async ({ expect }) => {
     const there = await host()
     const stop = new AbortController()
     const said = Promise.withResolvers<void>()
@@ -244,7 +244,7 @@ describe.concurrent('an API that is away', () => {
     expect(performance.now() - began).toBeLessThan(4000)
   })
 
-  test('does not count as time that a task or a guest has taken', async () => {
+  it('does not count as time that a task or a guest has taken', async () => {
     let polls = 0
     const there = await host((_request, response) => {
       response.end(JSON.stringify({ data: ++polls < 4 ? { status: 'running' } : { status: 'stopped', exitstatus: 'OK' } }))
@@ -257,7 +257,7 @@ describe.concurrent('an API that is away', () => {
   })
 })
 
-test.concurrent('what the agent told of an end to nobody is asked for again where that does no harm, else said', async ({ expect }) => {
+it.concurrent('what the agent told of an end to nobody is asked for again where that does no harm, else said', async ({ expect }) => {
   const end =
     (name: string): Answering =>
     (request, response, ordinal) => {
@@ -292,7 +292,7 @@ describe.concurrent('while a program goes on in a guest', () => {
       response.end('{"data":{"exited":1,"exitcode":0,"out-data":"done"}}')
     }
 
-  test.for([
+  it.for([
     'QEMU guest agent is not running',
     "VM 100 qga command 'guest-exec-status' failed - got timeout",
     'Agent error: Command guest-exec-status is not allowed while frozen',
@@ -302,7 +302,7 @@ describe.concurrent('while a program goes on in a guest', () => {
     expect(there.read.filter((one) => one.startsWith('POST'))).toHaveLength(1)
   })
 
-  test('an agent that says nothing any more is waited for as long as the program is', async ({ expect }) => {
+  it('an agent that says nothing any more is waited for as long as the program is', async ({ expect }) => {
     const there = await host(saying('QEMU guest agent is not running', 1000))
     await expect(client(there).agentExec('pve', 100, ['slotctl', 'format'], { timeoutMs: 300 })).rejects.toMatchObject({
       code: 'agent-exec-timeout',
@@ -310,7 +310,7 @@ describe.concurrent('while a program goes on in a guest', () => {
     })
   })
 
-  test.for(['VM 100 is not running', 'VM 100 not running', "Configuration file 'nodes/pve/qemu-server/100.conf' does not exist"])(
+  it.for(['VM 100 is not running', 'VM 100 not running', "Configuration file 'nodes/pve/qemu-server/100.conf' does not exist"])(
     '"%s" is an end',
     async (text, { expect }) => {
       const there = await host(saying(text, 1))
@@ -320,7 +320,7 @@ describe.concurrent('while a program goes on in a guest', () => {
   )
 })
 
-test.concurrent('a file whose arrival nobody confirms is sent again, once what has arrived is done with', async ({ expect }) => {
+it.concurrent('a file whose arrival nobody confirms is sent again, once what has arrived is done with', async ({ expect }) => {
   const files: number[] = []
   let working = true
   const there = await host((request, response) => {

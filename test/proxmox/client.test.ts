@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer as createHttpsServer, type Server } from 'node:https'
 import type { RequestListener } from 'node:http'
 import { createServer, type AddressInfo } from 'node:net'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, it } from 'vitest'
 import { connect, type Endpoint } from '../../proxmox/client.ts'
 import { makeAuthority, makeServerCertificate, type PemPair } from '../../settings/secrets/certificates.ts'
 
@@ -42,7 +42,7 @@ const refuse: RequestListener = (_request, response) => {
 }
 const caPem = authority.certificate
 
-test('a token that is not accepted leads to a new one, not to the same again', async () => {
+it('a token that is not accepted leads to a new one, not to the same again', async () => {
   const failure = await failureOf({ url: await serve(refuse), caPem, auth: token })
   expect(failure).toMatchObject({
     code: 'not-authenticated',
@@ -51,12 +51,12 @@ test('a token that is not accepted leads to a new one, not to the same again', a
   })
 })
 
-test('a password that is not accepted has a code of its own', async () => {
+it('a password that is not accepted has a code of its own', async () => {
   const failure = await failureOf({ url: await serve(refuse), caPem, auth: { username: 'root@pam', password: 'guess' } })
   expect(failure).toMatchObject({ code: 'login-refused', message: expect.stringContaining('root@pam') })
 })
 
-test('a second factor is named as what is in the way', async () => {
+it('a second factor is named as what is in the way', async () => {
   const url = await serve((request, response) => {
     if (request.url !== '/api2/json/access/ticket') return void response.writeHead(401, 'No ticket').end()
     response.setHeader('Content-Type', 'application/json')
@@ -70,20 +70,20 @@ test('a second factor is named as what is in the way', async () => {
   expect(failure).toMatchObject({ code: 'tfa-needed', hint: expect.stringContaining('PROXMOX_ADMIN_TOKEN') })
 })
 
-test.each(['two\nlines', '\uFEFFmarked', 'with space'])('%j is refused as a secret before anything is sent', async (secret) => {
+it.each(['two\nlines', '\uFEFFmarked', 'with space'])('%j is refused as a secret before anything is sent', async (secret) => {
   const failure = await failureOf({ url: 'https://127.0.0.1:9', caPem, auth: { id: token.id, secret } })
   expect(failure).toMatchObject({ code: 'token-malformed', hint: expect.stringContaining('one line') })
   expect(failure.message).not.toContain(secret)
 })
 
-test.each(['', 'x', '-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n'])('%j is no certificate to pin', async (text) => {
+it.each(['', 'x', '-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n'])('%j is no certificate to pin', async (text) => {
   expect(await failureOf({ url: 'https://127.0.0.1:9', caPem: text, auth: token })).toMatchObject({
     code: 'ca-unreadable',
     hint: expect.stringContaining('proxmox.caFile'),
   })
 })
 
-test('a pinned certificate under a name that is not in it is refused, as Packer and OpenTofu would, with the names that work', async () => {
+it('a pinned certificate under a name that is not in it is refused, as Packer and OpenTofu would, with the names that work', async () => {
   const other = await makeServerCertificate(authority, ['pve.lan', 'localhost', '192.168.1.5', 'fd00::5'], new Date())
   const url = await serve(refuse, other)
   const failure = await failureOf({ url, caPem: other.certificate, auth: token })
@@ -93,12 +93,12 @@ test('a pinned certificate under a name that is not in it is refused, as Packer 
   expect(failure.hint).not.toContain('localhost')
 })
 
-test('a pinned certificate without its CA is enough, under a name that is in it', async () => {
+it('a pinned certificate without its CA is enough, under a name that is in it', async () => {
   const leaf = own.certificate.slice(0, own.certificate.indexOf('-----END CERTIFICATE-----') + 26)
   expect(await failureOf({ url: await serve(refuse), caPem: leaf, auth: token })).toMatchObject({ code: 'not-authenticated' })
 })
 
-test('a host that takes the connection and then says nothing is given up', async () => {
+it('a host that takes the connection and then says nothing is given up', async () => {
   const silent = createServer().listen(0, '127.0.0.1')
   await once(silent, 'listening')
   silent.on('connection', (socket) => cleanups.push(() => socket.destroy()))
@@ -112,7 +112,7 @@ test('a host that takes the connection and then says nothing is given up', async
   expect(failure).toMatchObject({ code: 'proxmox-unreachable', message: expect.stringContaining('no connection within 0.1 s') })
 })
 
-test('who waited for a connection that others had is asked once, and not given up as if there were none', async () => {
+it('who waited for a connection that others had is asked once, and not given up as if there were none', async () => {
   let asked = 0
   // Each answer takes longer than a connection may.
   const url = await serve((_request, response) => {

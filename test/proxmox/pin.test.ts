@@ -1,7 +1,7 @@
 /** Which certificate is pinned, of what a host presents and what it tells of. */
 import 'reflect-metadata'
 import { X509Certificate } from 'node:crypto'
-import { beforeAll, expect, test } from 'vitest'
+import { beforeAll, expect, it } from 'vitest'
 import { ProxmoxError, type Proxmox } from '../../proxmox/client.ts'
 import { certificatesIn, choosePin, knownCertificates, pinsCas } from '../../proxmox/pin.ts'
 import { makeAuthority, makeServerCertificate } from '../../settings/secrets/certificates.ts'
@@ -17,19 +17,19 @@ beforeAll(async () => {
   namesake = new X509Certificate((await makeAuthority('Proxmox Virtual Environment', new Date())).certificate)
 })
 
-test('the CA that has really signed it, wherever it is told of', () => {
+it('the CA that has really signed it, wherever it is told of', () => {
   expect(choosePin([leaf], [namesake, root, leaf])).toMatchObject({ kind: 'ca', pem: root.toString() })
   expect(choosePin([leaf, root], [])).toMatchObject({ kind: 'ca', pem: root.toString() })
   expect(choosePin([leaf, root], [root, leaf])).toMatchObject({ kind: 'ca', pem: root.toString() })
 })
 
-test('itself, where no CA of it is known', () => {
+it('itself, where no CA of it is known', () => {
   expect(choosePin([leaf], [])).toMatchObject({ kind: 'leaf', pem: leaf.toString() })
   expect(choosePin([leaf, namesake], [namesake, leaf])).toMatchObject({ kind: 'leaf', pem: leaf.toString() })
   expect(choosePin([root], [root])).toMatchObject({ kind: 'leaf', pem: root.toString() })
 })
 
-test('a file of CAs only needs no other pin', () => {
+it('a file of CAs only needs no other pin', () => {
   expect(pinsCas(root.toString() + namesake.toString())).toBe(true)
   expect(pinsCas(leaf.toString())).toBe(false)
   expect(pinsCas(leaf.toString() + root.toString())).toBe(false)
@@ -37,7 +37,7 @@ test('a file of CAs only needs no other pin', () => {
   expect(certificatesIn('-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n')).toEqual([])
 })
 
-test('a node that does not tell of its certificates is one thing, no answer another', async () => {
+it('a node that does not tell of its certificates is one thing, no answer another', async () => {
   const answer = (status: number): Proxmox =>
     ({
       get: async (path: string) => {

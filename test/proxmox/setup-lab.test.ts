@@ -2,7 +2,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, it } from 'vitest'
 import { startLab, type Lab } from '../../lab/index.ts'
 import { connect, type Proxmox } from '../../proxmox/client.ts'
 import { applySetup, observeSetup, planSetup, type SetupWanted } from '../../proxmox/setup.ts'
@@ -43,7 +43,7 @@ const wanted = (isoPath: string): SetupWanted => ({
 })
 const rootOf = (): [string, string] => lab?.connection.rootToken.split(/=(.*)/s).slice(0, 2) as [string, string]
 
-test('Proxmox VE 8.4 is prepared so that the token reaches agents, and there is nothing to do at once afterwards', async () => {
+it('Proxmox VE 8.4 is prepared so that the token reaches agents, and there is nothing to do at once afterwards', async () => {
   const as = await open('8.4.1', 3_600_000)
   const root = as(...rootOf())
   const site = wanted(join(folder, 'iso'))
@@ -66,7 +66,7 @@ test('Proxmox VE 8.4 is prepared so that the token reaches agents, and there is 
   await expect(token.get('/nodes/pve/qemu/9200/agent/network-get-interfaces')).rejects.toMatchObject({ status: 403 })
 }, 60_000)
 
-test('an older one is refused before anything else is asked', async () => {
+it('an older one is refused before anything else is asked', async () => {
   const as = await open('8.2.4')
   await expect(observeSetup(as(...rootOf()), wanted(join(folder, 'iso')))).rejects.toMatchObject({
     code: 'version-too-old',

@@ -2,7 +2,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, it } from 'vitest'
 import { startLab, type Lab } from '../../lab/index.ts'
 import { connect, type Proxmox } from '../../proxmox/client.ts'
 import { applySetup, observeSetup, planSetup, type SetupPlan, type SetupWanted } from '../../proxmox/setup.ts'
@@ -40,7 +40,7 @@ afterEach(async () => {
 
 const plan = async (): Promise<SetupPlan> => planSetup(wanted, await observeSetup(admin, wanted))
 
-test.each(['before', 'after'] as const)('answers that are lost %s the work', async (drop) => {
+it.each(['before', 'after'] as const)('answers that are lost %s the work', async (drop) => {
   for (const [method, path] of [
     ['POST', '^/access/roles$'],
     ['POST', '^/pools$'],
@@ -69,7 +69,7 @@ test.each(['before', 'after'] as const)('answers that are lost %s the work', asy
   if (drop === 'after') expect(steps).toEqual([...new Set(steps)])
 })
 
-test('a token whose secret was told to nobody is named with what makes it anew', async () => {
+it('a token whose secret was told to nobody is named with what makes it anew', async () => {
   lab.faults.order({ request: { method: 'POST', path: '/token/' }, drop: 'after' })
   await expect(
     applySetup(

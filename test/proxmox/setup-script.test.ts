@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, it } from 'vitest'
 import type { SetupWanted } from '../../proxmox/setup.ts'
 import { privilegeTable } from '../../proxmox/privileges.ts'
 import { setupScript } from '../../proxmox/setup-script.ts'
@@ -288,7 +288,7 @@ function run(script: string, env: Record<string, string> = {}): Promise<{ code: 
   return promise
 }
 
-test('prepares a bare node, changes nothing more the second time, and makes the token anew on request', async () => {
+it('prepares a bare node, changes nothing more the second time, and makes the token anew on request', async () => {
   await writeFile(join(folder, 'pve-root-ca.pem'), 'THE CA\n')
   const script = setupScript(wanted, places)
   const { code, output } = await run(script)
@@ -313,7 +313,7 @@ test('prepares a bare node, changes nothing more the second time, and makes the 
   expect(state().tokens['golden@pve!golden']).not.toBe(first.tokens['golden@pve!golden'])
 }, 60_000)
 
-test("gives the same roles as the API way, also on Proxmox VE 8.4, where the agent's privileges have another name", async () => {
+it("gives the same roles as the API way, also on Proxmox VE 8.4, where the agent's privileges have another name", async () => {
   node({ release: '8.4' })
   expect(await run(setupScript({ ...wanted, enableFirewall: false }, places))).toMatchObject({ code: 0 })
   const { roles } = state()
@@ -322,7 +322,7 @@ test("gives the same roles as the API way, also on Proxmox VE 8.4, where the age
   )
 }, 60_000)
 
-test('stopped anywhere, by whatever does not answer, it says so, and the next run ends where a whole run ends', async () => {
+it('stopped anywhere, by whatever does not answer, it says so, and the next run ends where a whole run ends', async () => {
   const script = setupScript(wanted, places)
   await run(script)
   const { changes, ...whole } = state()
@@ -361,7 +361,7 @@ test('stopped anywhere, by whatever does not answer, it says so, and the next ru
   expect({ ...after, tokens: Object.keys(after.tokens) }).toEqual({ ...whole, tokens: Object.keys(whole.tokens) })
 }, 120_000)
 
-test.each<[string, string, number]>([
+it.each<[string, string, number]>([
   ['an admin network', '192.168.1.7 50000 192.168.1.5 22', 0],
   ["the node's own network, which Proxmox lets in", '10.9.9.3 50000 10.9.9.1 22', 0],
   ['elsewhere', '192.168.2.7 50000 192.168.1.5 22', 1],
@@ -379,7 +379,7 @@ test.each<[string, string, number]>([
 )
 
 const drop = { type: 'in', action: 'DROP', enable: 1, comment: 'from "type":"out" days' }
-test.each<[string, Parameters<typeof node>[0], string]>([
+it.each<[string, Parameters<typeof node>[0], string]>([
   ['a rule of the datacenter that refuses', { rules: [{ type: 'in', action: 'ACCEPT', enable: 1 }, drop] }, '"action":"DROP"'],
   ['a group of rules, which may', { rules: [{ type: 'group', action: 'webservers', enable: 1 }] }, 'webservers'],
   ['an exception of the set that is let in', { sets: { management: [] }, excepted: ['192.168.1.7'] }, '192.168.1.7'],
@@ -397,7 +397,7 @@ test.each<[string, Parameters<typeof node>[0], string]>([
   60_000,
 )
 
-test('rules that let in, are off, or are for what goes out, are no reason to ask', async () => {
+it('rules that let in, are off, or are for what goes out, are no reason to ask', async () => {
   node({
     rules: [
       { ...drop, enable: 0 },
@@ -408,7 +408,7 @@ test('rules that let in, are off, or are for what goes out, are no reason to ask
   expect(await run(setupScript(wanted, places))).toMatchObject({ code: 0 })
 }, 30_000)
 
-test('asks nobody where they come from when the firewall is on already', async () => {
+it('asks nobody where they come from when the firewall is on already', async () => {
   node({ firewall: 1 })
   const { code, output } = await run(setupScript(wanted, places), { SSH_CONNECTION: '192.168.2.7 50000 192.168.1.5 22' })
   expect({ code, sets: state().sets }, output).toEqual({ code: 0, sets: {} })
@@ -416,7 +416,7 @@ test('asks nobody where they come from when the firewall is on already', async (
 }, 30_000)
 
 const depot = { pool: 'golden-depots', config: { name: 'home-serena-depot' } }
-test.each<[string, Parameters<typeof node>[0], string]>([
+it.each<[string, Parameters<typeof node>[0], string]>([
   ['another node', { hostname: 'pve2' }, 'this is not node pve'],
   ['Proxmox VE 8.3', { release: '8.3' }, 'Proxmox VE 8.3, and 8.4 is the oldest'],
   ['Proxmox VE 7.4', { release: '7.4' }, 'Proxmox VE 7.4, and 8.4 is the oldest'],
@@ -467,7 +467,7 @@ test.each<[string, Parameters<typeof node>[0], string]>([
   30_000,
 )
 
-test('goes on where sites of ours share the pools', async () => {
+it('goes on where sites of ours share the pools', async () => {
   const record = `Golden image\n\n\`\`\`json\n{\n "schema": 1,\n "kind": "image",\n "fingerprint": "${'a'.repeat(64)}"\n}\n\`\`\``
   node({
     pools: ['golden', 'golden-depots'],
@@ -488,7 +488,7 @@ test('goes on where sites of ours share the pools', async () => {
   expect(await run(setupScript(wanted, places))).toMatchObject({ code: 0 })
 }, 30_000)
 
-test.each(['/var/lib/vz', '/var/lib/vz/golden', '/var/lib', '/'])(
+it.each(['/var/lib/vz', '/var/lib/vz/golden', '/var/lib', '/'])(
   'does nothing when the folder is to be %s, beside what another storage has',
   async (isoPath) => {
     const { code, output } = await run(setupScript({ ...wanted, isoPath }, places))
@@ -498,7 +498,7 @@ test.each(['/var/lib/vz', '/var/lib/vz/golden', '/var/lib', '/'])(
   30_000,
 )
 
-test('grants a vnet below its own zone', async () => {
+it('grants a vnet below its own zone', async () => {
   await mkdir(join(folder, 'sdn'))
   await writeFile(
     join(folder, 'sdn', 'vnets.cfg'),
@@ -514,7 +514,7 @@ test('grants a vnet below its own zone', async () => {
   ).toEqual(['/sdn/zones/simple/home', '/sdn/zones/simple/home'])
 }, 30_000)
 
-test('says where the secret and the CA go', () => {
+it('says where the secret and the CA go', () => {
   const script = setupScript(wanted, places)
   expect(script).toContain(places.tokenFile)
   expect(script).toContain(`scp root@pve:/etc/pve/pve-root-ca.pem '${places.caFile}'`)
@@ -522,7 +522,7 @@ test('says where the secret and the CA go', () => {
 })
 
 const schema = resolve(import.meta.dirname, '../../../shared/data/pve-api-9.1.json')
-test.skipIf(!existsSync(schema))(
+it.skipIf(!existsSync(schema))(
   'uses only parameters that Proxmox VE has (needs ../shared/data)',
   async () => {
     await run(setupScript({ ...wanted, replaceToken: true }, places))

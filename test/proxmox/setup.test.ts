@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import { ProxmoxError, type Proxmox } from '../../proxmox/client.ts'
 import { firewallQuestion, observeExposure, placeOf, type FirewallObserved } from '../../proxmox/datacenter-firewall.ts'
 import { applySetup, observeSetup, planSetup, type SetupObserved, type SetupStep, type SetupWanted } from '../../proxmox/setup.ts'
@@ -82,13 +82,13 @@ function after(observed: SetupObserved, steps: readonly SetupStep[]): SetupObser
   return state
 }
 
-test('a bare host is prepared, and then there is nothing left to do', () => {
+it('a bare host is prepared, and then there is nothing left to do', () => {
   const plan = planSetup({ ...wanted, enableFirewall: true }, bare)
   expect(plan.problems).toEqual([])
   expect(planSetup({ ...wanted, enableFirewall: true }, after(bare, plan.steps)).steps).toEqual([])
 })
 
-test('whatever step it was killed after, the next run ends where a whole run ends', () => {
+it('whatever step it was killed after, the next run ends where a whole run ends', () => {
   const whole = planSetup(wanted, bare).steps
   for (let done = 0; done <= whole.length; done++) {
     const between = after(bare, whole.slice(0, done))
@@ -98,7 +98,7 @@ test('whatever step it was killed after, the next run ends where a whole run end
   }
 })
 
-test("the token never gets what would let it delete other people's disks or unprotect a depot", () => {
+it("the token never gets what would let it delete other people's disks or unprotect a depot", () => {
   const table = privilegeTable(wanted)
   const on = (path: string): string[] => table.filter((row) => row.path === path).flatMap((row) => [...row.privileges])
   expect(on('/storage/local-lvm')).not.toContain('Datastore.Allocate')
@@ -109,13 +109,13 @@ test("the token never gets what would let it delete other people's disks or unpr
   ])
 })
 
-test('the datacenter firewall is left alone without consent, and management access comes first with it', () => {
+it('the datacenter firewall is left alone without consent, and management access comes first with it', () => {
   expect(planSetup(wanted, bare).steps.some((step) => step.call.path.includes('firewall'))).toBe(false)
   const paths = planSetup({ ...wanted, enableFirewall: true }, bare).steps.map((step) => step.call.path)
   expect(paths.slice(-3)).toEqual(['/cluster/firewall/ipset', '/cluster/firewall/ipset/management', '/cluster/firewall/options'])
 })
 
-test.each<[string, readonly string[], FirewallObserved, string[]]>([
+it.each<[string, readonly string[], FirewallObserved, string[]]>([
   [
     'what is there already',
     ['192.168.1.0/24', '10.0.0.1/32'],
@@ -135,7 +135,7 @@ test.each<[string, readonly string[], FirewallObserved, string[]]>([
   expect(steps.some((step) => step.call.path === '/cluster/firewall/ipset')).toBe(false)
 })
 
-test.each<[string, string[], ReturnType<typeof placeOf>]>([
+it.each<[string, string[], ReturnType<typeof placeOf>]>([
   ['192.168.1.7', ['192.168.1.0/24'], 'inside'],
   ['::ffff:192.168.1.7', ['192.168.1.0/24'], 'inside'],
   ['192.168.2.7', ['192.168.1.0/24', '192.168.2.7/32'], 'inside'],
@@ -147,7 +147,7 @@ test.each<[string, string[], ReturnType<typeof placeOf>]>([
   expect(placeOf(caller, networks)).toBe(place)
 })
 
-test('what the firewall closes is said: storages served here, Ceph, bridges without a port, rules that come first', async () => {
+it('what the firewall closes is said: storages served here, Ceph, bridges without a port, rules that come first', async () => {
   const exposure = await observeExposure(
     reading(
       [],
@@ -208,7 +208,7 @@ test('what the firewall closes is said: storages served here, Ceph, bridges with
   expect(firewallQuestion(['172.16.0.0/16'], bare.firewall, exposure, '192.168.1.77').mayLockOut).toBe(false)
 })
 
-test('what an installation does not have is no failure of the look, an outage is one', async () => {
+it('what an installation does not have is no failure of the look, an outage is one', async () => {
   const answer = (status: number): Proxmox =>
     ({
       get: async (path: string) => {
@@ -219,7 +219,7 @@ test('what an installation does not have is no failure of the look, an outage is
   for (const status of [0, 502, 503, 504, 595, 596, 599]) await expect(observeExposure(answer(status), 'pve')).rejects.toThrow('no')
 })
 
-test.each([
+it.each([
   ['a VM', { type: 'qemu', node: 'pve', name: 'mail' }, 'VM mail of somebody else'],
   [
     'a VM of that name in another pool',
@@ -251,7 +251,7 @@ test.each([
   expect(plan.steps.some((step) => step.command.includes('9200'))).toBe(false)
 })
 
-test('storages that do not fit are problems', () => {
+it('storages that do not fit are problems', () => {
   const codes = (storages: SetupObserved['storages']): string[] =>
     planSetup(wanted, { ...bare, storages }).problems.map((problem) => problem.code)
   expect(codes([])).toEqual(['storage-missing'])
@@ -271,7 +271,7 @@ test('storages that do not fit are problems', () => {
   ).toEqual([])
 })
 
-test.each(['/var/lib/golden-iso', '/var/lib/golden-iso/', '/var/lib', '/var/lib//golden-iso/deeper', '/'])(
+it.each(['/var/lib/golden-iso', '/var/lib/golden-iso/', '/var/lib', '/var/lib//golden-iso/deeper', '/'])(
   'a folder that a storage has at %s is no place for the ISO storage',
   (path) => {
     const theirs = { storage: 'local', type: 'dir', content: 'backup', path }
@@ -286,7 +286,7 @@ test.each(['/var/lib/golden-iso', '/var/lib/golden-iso/', '/var/lib', '/var/lib/
   },
 )
 
-test.each<[string, Partial<SetupObserved>, string, string]>([
+it.each<[string, Partial<SetupObserved>, string, string]>([
   ['is not there', { nodes: [{ node: 'pve1', status: 'online' }], bridges: [] }, 'node-missing', 'pve1'],
   ['is off', { nodes: [{ node: 'pve', status: 'offline' }], bridges: [] }, 'node-offline', 'Start'],
   ['has no such bridge', { bridges: ['vmbr1', 'vmbr2'] }, 'bridge-missing', 'vmbr1, vmbr2'],
@@ -294,7 +294,7 @@ test.each<[string, Partial<SetupObserved>, string, string]>([
   expect(planSetup(wanted, { ...bare, ...observed }).problems).toMatchObject([{ code, hint: expect.stringContaining(hint) }])
 })
 
-test('nothing is asked of a node that is not there', async () => {
+it('nothing is asked of a node that is not there', async () => {
   const asked: string[] = []
   const admin = {
     get: async (path: string) => {
@@ -315,7 +315,7 @@ test('nothing is asked of a node that is not there', async () => {
   expect(asked.filter((path) => path.startsWith('/nodes/'))).toEqual([])
 })
 
-test('a token that somebody else may use is replaced only on request', () => {
+it('a token that somebody else may use is replaced only on request', () => {
   const shared = { ...after(bare, planSetup(wanted, bare).steps) }
   const elsewhere = { ...wanted, secretMissing: '/site/secrets/proxmox-token' }
   const refused = planSetup(elsewhere, shared)
@@ -329,7 +329,7 @@ test('a token that somebody else may use is replaced only on request', () => {
   expect(planSetup(elsewhere, bare).problems).toEqual([])
 })
 
-test('a stop takes effect between two steps', async () => {
+it('a stop takes effect between two steps', async () => {
   const stop = new AbortController()
   const done: string[] = []
   const call = async (path: string): Promise<null> => {
@@ -350,7 +350,7 @@ test('a stop takes effect between two steps', async () => {
   expect(done).toHaveLength(1)
 })
 
-test('a role that somebody changed is corrected', () => {
+it('a role that somebody changed is corrected', () => {
   const done = after(bare, planSetup(wanted, bare).steps)
   const changed = {
     ...done,
@@ -374,7 +374,7 @@ function before(privs: (kind: string) => string): SetupObserved {
   }
 }
 
-test('roles of an earlier version are followed by those of this one, and go with the last that had them', () => {
+it('roles of an earlier version are followed by those of this one, and go with the last that had them', () => {
   const old = before((kind) => (kind === 'GoldenDisks' ? 'Datastore.AllocateSpace' : ''))
   const { steps } = planSetup(wanted, old)
   const now = after(old, steps)
@@ -396,7 +396,7 @@ test('roles of an earlier version are followed by those of this one, and go with
   }
 })
 
-test('another site, or an earlier version at work, loses nothing', () => {
+it('another site, or an earlier version at work, loses nothing', () => {
   const old = before((kind) => (kind === 'GoldenDisks' ? 'Datastore.AllocateSpace,Datastore.Allocate' : ''))
   const theirs = [
     { path: '/pool/theirs', roleid: 'GoldenPool', ugid: 'theirs@pve' },
@@ -410,7 +410,7 @@ test('another site, or an earlier version at work, loses nothing', () => {
   expect(planSetup(wanted, now).steps).toEqual([])
 })
 
-test('setup of a version with other privileges touches no role of this one', () => {
+it('setup of a version with other privileges touches no role of this one', () => {
   const ours = after(bare, planSetup(wanted, bare).steps)
   // The other version, as Proxmox 8 needs it.
   const other = { ...wanted, tokenId: 'second@pve!golden', pool: 'second', depotPool: 'second-depots', depots: [] }
@@ -419,13 +419,13 @@ test('setup of a version with other privileges touches no role of this one', () 
   expect(planSetup(wanted, { ...both, release: undefined }).steps).toEqual([])
 })
 
-test('on Proxmox VE 8 a role holds what guest agents take there', () => {
+it('on Proxmox VE 8 a role holds what guest agents take there', () => {
   const roles = privilegeTable(wanted, { major: 8, minor: 4 })
   expect(roles.flatMap(({ privileges }) => privileges).filter((privilege) => /Monitor|GuestAgent/.test(privilege))).toEqual(['VM.Monitor'])
   expect(privilegeTable(wanted, { major: 10, minor: 0 })).toEqual(privilegeTable(wanted))
 })
 
-test.each<[string, object, object, string | undefined]>([
+it.each<[string, object, object, string | undefined]>([
   ['9.1', { release: '9.1', version: '9.1.1' }, { release: '9.1' }, undefined],
   ['10.0', { version: '10.0~1' }, { version: '10.0~1' }, undefined],
   ['8.4', { release: '8.4' }, { release: '8.4' }, undefined],
@@ -451,7 +451,7 @@ test.each<[string, object, object, string | undefined]>([
   expect(asked[0]).toBe('/version')
 })
 
-test("the new token's secret is kept before anything else can fail", async () => {
+it("the new token's secret is kept before anything else can fail", async () => {
   const { steps } = planSetup(wanted, bare)
   const kept: string[] = []
   const answer = async (path: string): Promise<unknown> => {
@@ -495,7 +495,7 @@ function reading(resources: readonly object[], configs: Record<string, object>, 
 }
 const depotDescription = String(planSetup(wanted, bare).steps.find((step) => step.title.startsWith('make depot'))?.call.form.description)
 
-test('its own depots are known at once, by their configuration: a list of VMs has no names for the first seconds', async () => {
+it('its own depots are known at once, by their configuration: a list of VMs has no names for the first seconds', async () => {
   const listed = { vmid: 9200, type: 'qemu', node: 'pve', pool: 'golden-depots', status: 'unknown' }
   const config = { name: 'home-serena-depot', description: depotDescription, protection: 1 }
   const { vms, protectedVms } = await observeSetup(reading([listed], { '/nodes/pve/qemu/9200/config': config }), wanted)
@@ -510,13 +510,13 @@ test('its own depots are known at once, by their configuration: a list of VMs ha
   ])
 })
 
-test('a VM that goes while setup looks is not there', async () => {
+it('a VM that goes while setup looks is not there', async () => {
   const { vms } = await observeSetup(reading([{ vmid: 9200, type: 'qemu', node: 'pve', pool: 'golden-depots' }], {}), wanted)
   expect(vms).toEqual([])
 })
 
 const image = '{\n "schema": 1,\n "kind": "image",\n "site": "other",\n "fingerprint": "' + 'a'.repeat(64) + '"\n}'
-test.each<[string, object, object | undefined, string | undefined]>([
+it.each<[string, object, object | undefined, string | undefined]>([
   ['a VM', { type: 'qemu' }, { name: 'payroll' }, 'VM 500 (payroll)'],
   ['a VM in a pool below', { type: 'qemu', pool: 'golden/theirs' }, { name: 'payroll' }, 'VM 500 (payroll)'],
   ['a VM with a tag of ours', { type: 'qemu' }, { name: 'payroll', tags: 'golden' }, 'VM 500 (payroll)'],
@@ -563,7 +563,7 @@ test.each<[string, object, object | undefined, string | undefined]>([
   )
 })
 
-test("a pool with a storage is nobody's to take, and all that is wrong is said at once", async () => {
+it("a pool with a storage is nobody's to take, and all that is wrong is said at once", async () => {
   const admin = reading(
     [{ vmid: 500, type: 'qemu', node: 'pve', pool: 'golden' }],
     { '/nodes/pve/qemu/500/config': {} },
@@ -580,7 +580,7 @@ test("a pool with a storage is nobody's to take, and all that is wrong is said a
   ])
 })
 
-test('a vnet of SDN gets its rights below its own zone', () => {
+it('a vnet of SDN gets its rights below its own zone', () => {
   const observed: SetupObserved = { ...bare, bridges: ['vmbr0', 'home'], vnets: [{ vnet: 'home', zone: 'simple' }] }
   const paths = (bridge: string): string[] =>
     planSetup({ ...wanted, bridge }, observed).steps.flatMap(({ call: { path, form } }) =>
@@ -593,7 +593,7 @@ test('a vnet of SDN gets its rights below its own zone', () => {
   ])
 })
 
-test('a node by its whole name is named with the short one', () => {
+it('a node by its whole name is named with the short one', () => {
   expect(planSetup({ ...wanted, node: 'pve.example.org' }, bare).problems).toMatchObject([
     { code: 'node-missing', hint: expect.stringContaining('proxmox.node in site.ts to pve:') },
   ])

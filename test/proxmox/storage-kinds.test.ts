@@ -1,5 +1,5 @@
 /** Which kinds of storage setup takes, and what it says of the others. */
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import { diskStorageNote, diskStorageProblem, fileStorageProblem, storageKinds } from '../../proxmox/storage-kinds.ts'
 import { planSetup, type SetupObserved, type SetupWanted } from '../../proxmox/setup.ts'
 
@@ -35,15 +35,12 @@ const host = (type: string, content = 'images,rootdir'): SetupObserved => ({
   firewall: { enabled: false, rules: [] },
 })
 
-test.each(['lvmthin', 'zfspool', 'rbd', 'dir', 'nfs', 'cifs', 'btrfs', 'glusterfs'])(
-  '%s has all that is needed: nothing to say',
-  (type) => {
-    const { problems, notes } = planSetup(wanted, host(type))
-    expect({ problems, notes }).toEqual({ problems: [], notes: undefined })
-  },
-)
+it.each(['lvmthin', 'zfspool', 'rbd', 'dir', 'nfs', 'cifs', 'btrfs', 'glusterfs'])('%s has all that is needed: nothing to say', (type) => {
+  const { problems, notes } = planSetup(wanted, host(type))
+  expect({ problems, notes }).toEqual({ problems: [], notes: undefined })
+})
 
-test.each([
+it.each([
   ['lvm', /thick LVM.*no templates/],
   ['zfs', /ZFS over iSCSI.*to another VM/],
   ['iscsi', /iSCSI.*no disks/],
@@ -58,18 +55,18 @@ test.each([
   expect(problems[0]?.hint).toMatch(/proxmox\.storage\.disks.*LVM-thin.*Here: local-lvm\.$/)
 })
 
-test('snapshots as chains of volumes change nothing for thick LVM; what a storage is enabled for comes after what it is', () => {
+it('snapshots as chains of volumes change nothing for thick LVM; what a storage is enabled for comes after what it is', () => {
   expect(planSetup(wanted, host('lvm', 'rootdir')).problems).toMatchObject([{ code: 'storage-kind' }])
   expect(planSetup(wanted, host('lvmthin', 'rootdir')).problems).toMatchObject([{ code: 'storage-without-images' }])
 })
 
-test.each(['drbd', 'storpool', 'constructor'])('%s, a plugin of somebody else, is taken with full clones, and that is said', (type) => {
+it.each(['drbd', 'storpool', 'constructor'])('%s, a plugin of somebody else, is taken with full clones, and that is said', (type) => {
   const { problems, notes } = planSetup(wanted, host(type))
   expect(problems).toEqual([])
   expect(notes).toMatchObject([expect.stringMatching(/proxmox\.storage\.disks.*full copies of the image/)])
 })
 
-test('seeds and imports need a storage of files', () => {
+it('seeds and imports need a storage of files', () => {
   for (const [type, { files }] of Object.entries(storageKinds))
     expect(fileStorageProblem({ storage: 'isos', type }) === undefined, type).toBe(files)
   const { problems, steps } = planSetup({ ...wanted, disks: 'local-lvm', iso: 'san' }, host('lvmthin', 'none'))
@@ -77,7 +74,7 @@ test('seeds and imports need a storage of files', () => {
   expect(steps.filter(({ call }) => call.path.startsWith('/storage'))).toEqual([])
 })
 
-test('a note is for what works, a problem for what does not: never both', () => {
+it('a note is for what works, a problem for what does not: never both', () => {
   for (const type of [...Object.keys(storageKinds), 'drbd']) {
     expect(
       [diskStorageProblem({ storage: 's', type }), diskStorageNote({ storage: 's', type })].filter((one) => one !== undefined).length,

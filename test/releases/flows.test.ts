@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { containerNetworks } from '../../settings/containers.ts'
 import { contains, parseNetwork } from '../../settings/address.ts'
 import { vmFlows } from '../../releases/flows.ts'
@@ -78,7 +78,7 @@ const onNic = (one: Packet) => ({
     : { chain: 'output' as const, iifname: '', oifname: 'eth0' }),
 })
 
-test('Proxmox and the guest admit exactly the same connections', () => {
+it('Proxmox and the guest admit exactly the same connections', () => {
   fc.assert(
     fc.property(vm, packet, ({ site, group, slot }, one) => {
       const flows = vmFlows(site, group, slot)
@@ -91,7 +91,7 @@ test('Proxmox and the guest admit exactly the same connections', () => {
 /** In which network the containers of a site are. */
 const containersOf = (site: Site): ReturnType<typeof containerNetworks> => containerNetworks(site.network.containers)
 
-test('containers get DNS and what the site lists, and nothing else of what the VM gets', () => {
+it('containers get DNS and what the site lists, and nothing else of what the VM gets', () => {
   fc.assert(
     fc.property(vm, packet, ({ site, group, slot }, one) => {
       const fromContainer = nftAdmits(nftables(vmFlows(site, group, slot)), {
@@ -113,7 +113,7 @@ test('containers get DNS and what the site lists, and nothing else of what the V
   )
 })
 
-test('what is pinned by an earlier version renders to the same ways out', () => {
+it('what is pinned by an earlier version renders to the same ways out', () => {
   const { local, flows } = vmFlows(twoVms, 'serena', 'blue')
   const pinned = nftables({ local, flows: flows.map(({ hostOnly: _new, ...flow }) => flow) })
   expect(
@@ -130,7 +130,7 @@ test('what is pinned by an earlier version renders to the same ways out', () => 
   ).toBe(true)
 })
 
-test('nobody gets through a VM into its containers, and containers do not reach their host', () => {
+it('nobody gets through a VM into its containers, and containers do not reach their host', () => {
   fc.assert(
     fc.property(vm, packet, ({ site, group, slot }, one) => {
       const text = nftables(vmFlows(site, group, slot))
@@ -145,7 +145,7 @@ test('nobody gets through a VM into its containers, and containers do not reach 
   )
 })
 
-test("who works on the projects over SSH gets nowhere from the VM, and Serena's network not to Loki", () => {
+it("who works on the projects over SSH gets nowhere from the VM, and Serena's network not to Loki", () => {
   fc.assert(
     fc.property(
       vm,
@@ -197,7 +197,7 @@ describe('the table of the design', () => {
     })
   const serena = { dest: '192.168.1.50' }
   const push = { dest: '192.168.1.60', port: 8443 }
-  test.each([
+  it.each([
     ['anywhere → Serena, 443', true, admits(twoVms, 'serena', serena)],
     ['anywhere → Serena, 80', true, admits(twoVms, 'serena', { ...serena, port: 80 })],
     ["anywhere → Serena by its slot's own address, 443", false, admits(twoVms, 'serena', { dest: '192.168.1.51' })],
@@ -262,12 +262,12 @@ describe('the table of the design', () => {
     expect(admitted).toBe(expected)
   })
 
-  test('Proxmox drops what no rule names, and takes no other MAC address', () => {
+  it('Proxmox drops what no rule names, and takes no other MAC address', () => {
     expect(proxmoxFirewallOptions).toMatchObject({ enabled: true, inputPolicy: 'DROP', outputPolicy: 'DROP', macfilter: true })
   })
 })
 
-test("the guest's table is replaced as a whole, and no other table is named", () => {
+it("the guest's table is replaced as a whole, and no other table is named", () => {
   const text = nftables(vmFlows(twoVms, 'serena', 'blue'))
   expect(text.split('\n').slice(0, 3)).toEqual(['table inet golden', 'delete table inet golden', 'table inet golden {'])
   expect(text).not.toMatch(/flush/)
@@ -276,7 +276,7 @@ test("the guest's table is replaced as a whole, and no other table is named", ()
 
 /** A network namespace to try it in, and nft. */
 const canLoad = spawnSync('unshare', ['-n', 'nft', 'list', 'tables']).status === 0
-test.skipIf(!canLoad)("nft takes it, twice in a row, and leaves Docker's tables alone (needs nft and root)", () => {
+it.skipIf(!canLoad)("nft takes it, twice in a row, and leaves Docker's tables alone (needs nft and root)", () => {
   const text = nftables(vmFlows(twoVms, 'logging', 'green'))
   const listed = execFileSync(
     'unshare',

@@ -1,7 +1,7 @@
 /** What a release was given, told by keyed digests: a change is named, a seed that is made again is the same or refused. */
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { differs } from '../../rollout/edits.ts'
 import {
   certificatesOf,
@@ -52,7 +52,7 @@ async function withOtherPassword<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-test("the key is its owner's alone, made once, and what is in the pin tells nothing without it", async () => {
+it("the key is its owner's alone, made once, and what is in the pin tells nothing without it", async () => {
   expect((await stat(join(t.folder, 'secrets', 'release-key'))).mode & 0o777).toBe(0o600)
   expect(await givenKey(t.folder)).toEqual(key)
   const secrets = await readSeedSecrets(t.site, t.folder, old)
@@ -63,7 +63,7 @@ test("the key is its owner's alone, made once, and what is in the pin tells noth
   expect(renderDeployment({ schema: 1, groups: { all: { slots: { blue: release }, active: 'blue' } } })).not.toContain(key.toString('hex'))
 })
 
-test('a pin with digests reads back, and is no difference by itself', () => {
+it('a pin with digests reads back, and is no difference by itself', () => {
   expect(parseDeployment(renderDeployment({ schema: 1, groups: { all: { slots: { blue: release }, active: 'blue' } } }))).toMatchObject({
     ok: true,
     deployment: { groups: { all: { slots: { blue: { given: release.given } } } } },
@@ -71,7 +71,7 @@ test('a pin with digests reads back, and is no difference by itself', () => {
   expect(differs(t.site, 'all', 'blue', release)).toBe(false)
 })
 
-test('a changed password is a difference that status names, and client says that the VM has another one', async () => {
+it('a changed password is a difference that status names, and client says that the VM has another one', async () => {
   const user = t.site.serena.users[0]!.name
   await updatePins(t.folder, 'all', () => ({ dataDisk: 'made', depot: 9010, active: 'blue', slots: { blue: release } }))
   const show = async (): Promise<string> => {
@@ -101,7 +101,7 @@ test('a changed password is a difference that status names, and client says that
   await updatePins(t.folder, 'all', () => undefined)
 })
 
-test('a lost seed is made again only if it is the same, and not where nobody can tell: without the key, or of an earlier version', async () => {
+it('a lost seed is made again only if it is the same, and not where nobody can tell: without the key, or of an earlier version', async () => {
   await expect(refuseOtherSeed(t.folder, 'all', release, await readSeedSecrets(t.site, t.folder, release))).resolves.toBeUndefined()
   await withOtherPassword(async () => {
     const secrets = await readSeedSecrets(t.site, t.folder, release)
@@ -122,7 +122,7 @@ test('a lost seed is made again only if it is the same, and not where nobody can
   })
 })
 
-test('certificates have their days, and a warning with what mends it from 30 days on', () => {
+it('certificates have their days, and a warning with what mends it from 30 days on', () => {
   const certificates = certificatesOf(release.given, new Date())
   expect(certificates.map(({ name }) => name)).toEqual(["the site's CA", 'the public certificate', 'the logging certificate'])
   expect(certificateWarnings('all', undefined, certificates)).toEqual([])
@@ -137,7 +137,7 @@ test('certificates have their days, and a warning with what mends it from 30 day
   expect(certificateWarnings('all', 'own.pem', certificatesOf(release.given, new Date(ends)))[0]).toContain('put a new one at own.pem')
 })
 
-test('of two sites of one name on one storage each removes its own stray seeds only', async () => {
+it('of two sites of one name on one storage each removes its own stray seeds only', async () => {
   const { node, storage } = t.site.proxmox
   const own = `seed-9011-${id}${seedTag(key, 'home', 9011, id)}.iso`
   const others = [

@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, expect, it } from 'vitest'
 import { EngineListener, engineEnvironment } from '../../rollout/engine.ts'
 import { deploymentFile, newReleaseId, readPins, updatePins, withDataDisk, withFirstRelease, withoutReleases } from '../../releases/pins.ts'
 import { reconcile } from '../../rollout/reconcile.ts'
@@ -12,7 +12,7 @@ const folder = await mkdtemp(join(tmpdir(), 'pins-'))
 afterAll(() => rm(folder, { recursive: true, force: true }))
 const site = exampleSite()
 
-test('pins come and go, whole, and what is known of the data outlives a release', async () => {
+it('pins come and go, whole, and what is known of the data outlives a release', async () => {
   expect(await readPins(folder)).toEqual({ schema: 1, groups: {} })
   const release = newRelease(site, 'serena', 'blue', {
     id: newReleaseId(),
@@ -33,18 +33,18 @@ test('pins come and go, whole, and what is known of the data outlives a release'
   expect(await readdir(folder)).toEqual([])
 })
 
-test('a broken file is named with its problems', async () => {
+it('a broken file is named with its problems', async () => {
   const other = await mkdtemp(join(tmpdir(), 'pins-'))
   await writeFile(deploymentFile(other), '{ "schema": 2, "groups": {} }')
   await expect(readPins(other)).rejects.toMatchObject({ code: 'deployment-invalid', message: expect.stringContaining('schema') })
   await rm(other, { recursive: true })
 })
 
-test('release ids do not repeat', () => {
+it('release ids do not repeat', () => {
   expect(new Set(Array.from({ length: 1000 }, newReleaseId)).size).toBe(1000)
 })
 
-test("the engine gets the token and the CA by its environment, reaches Proxmox directly, and nobody's own settings count", () => {
+it("the engine gets the token and the CA by its environment, reaches Proxmox directly, and nobody's own settings count", () => {
   const env = engineEnvironment(
     { site, folder: '/f', environment: { PATH: '/tools' }, token: { id: 'a@pve!b', secret: 's' }, caFile: '/ca.pem' },
     {
@@ -72,7 +72,7 @@ test("the engine gets the token and the CA by its environment, reaches Proxmox d
   expect(Object.keys(env).filter((name) => /INSECURE|CLI_ARGS|DATA_DIR|NODE_|AWS_|A_SECRET/.test(name))).toEqual([])
 })
 
-test('the engine gets what a remote backend signs in with, and what the site itself reads; an IPv6 host is named as Go wants it', () => {
+it('the engine gets what a remote backend signs in with, and what the site itself reads; an IPv6 host is named as Go wants it', () => {
   const remote = {
     ...site,
     backend: { type: 's3' as const, config: {} },
@@ -86,7 +86,7 @@ test('the engine gets what a remote backend signs in with, and what the site its
   expect(Object.keys(env).filter((name) => ['PGPASSWORD', 'TOKENxOF'].includes(name))).toEqual([])
 })
 
-test('what a hook says about its failure is what the user gets, not that a command exited with 1', () => {
+it('what a hook says about its failure is what the user gets, not that a command exited with 1', () => {
   const listener = new EngineListener(() => {}, () => {}, [])
   for (const output of [
     'activate slot blue of group serena …',
@@ -107,7 +107,7 @@ test('what a hook says about its failure is what the user gets, not that a comma
   })
 })
 
-test('what a hook warns of stays; what it is at passes', () => {
+it('what a hook warns of stays; what it is at passes', () => {
   const said: string[] = []
   const listener = new EngineListener(
     (text) => said.push(`note ${text}`),
@@ -123,7 +123,7 @@ test('what a hook warns of stays; what it is at passes', () => {
   expect(said).toEqual(['note wait for the guest: 300 s', 'warning VM 9011 does not answer'])
 })
 
-test('a step without effect is given up, and waiting has an end', async () => {
+it('a step without effect is given up, and waiting has an end', async () => {
   const loop = { look: async () => 0, take: async () => {}, note: () => {}, pauseMs: 1 }
   await expect(reconcile({ ...loop, decide: () => ({ kind: 'step', step: 'push', title: 'push' }) })).rejects.toMatchObject({
     code: 'no-progress',
@@ -133,7 +133,7 @@ test('a step without effect is given up, and waiting has an end', async () => {
   ).rejects.toMatchObject({ code: 'wait-timeout', message: expect.stringContaining('nginx is stopped') })
 })
 
-test('a full storage is named as such, whoever says it', () => {
+it('a full storage is named as such, whoever says it', () => {
   const listener = new EngineListener(() => {}, () => {}, [])
   listener.line(
     JSON.stringify({
@@ -149,7 +149,7 @@ test('a full storage is named as such, whoever says it', () => {
   expect(listener.failure('home-serena', 'apply')).toMatchObject({ code: 'storage-full', hint: expect.stringContaining('Make room') })
 })
 
-test.each([
+it.each([
   [
     'error cloning VM',
     'failed to perform HTTP POST request (path: nodes/pve/qemu/9001/clone) - Reason: Post "https://127.0.0.1:8006/api2/json/nodes/pve/qemu/9001/clone": EOF',
@@ -173,7 +173,7 @@ test.each([
   expect(listener.failure('home-serena', 'apply')).toMatchObject({ code: lost ? 'proxmox-unreachable' : 'engine-failed', lost })
 })
 
-test('an engine that was killed is not taken for one that says nothing', () => {
+it('an engine that was killed is not taken for one that says nothing', () => {
   expect(new EngineListener(() => {}, () => {}, []).failure('home-serena', 'apply', 137)).toMatchObject({
     code: 'engine-killed',
     message: expect.stringContaining('137'),

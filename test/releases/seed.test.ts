@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { parseUsers, verifyPassword } from '../../images/guest/password.ts'
 import { seedFiles } from '../../images/contract/seed.ts'
@@ -47,7 +47,7 @@ const render = async (of: Site, group: string): Promise<Map<string, string>> =>
 const golden = (files: Map<string, string>, name: keyof typeof seedFiles): string => files.get(`golden/${seedFiles[name]}`) ?? ''
 
 describe('a seed', () => {
-  test('has the files of its role, and no others', async () => {
+  it('has the files of its role, and no others', async () => {
     const everybody = ['seed', 'firewall', 'siteCa', 'sshHostKey', 'sshHostKeyPublic', 'lokiPushPassword'] as const
     const names = (keys: readonly (keyof typeof seedFiles)[]): string[] =>
       ['meta-data', 'network-config', 'user-data', ...keys.map((key) => `golden/${seedFiles[key]}`)].sort()
@@ -59,7 +59,7 @@ describe('a seed', () => {
     )
   })
 
-  test("matches the NIC by its MAC address and gives it the slot's address; no IPv6, no DHCP", async () => {
+  it("matches the NIC by its MAC address and gives it the slot's address; no IPv6, no DHCP", async () => {
     const {
       ethernets: { eth0 },
     } = parse((await filesOf(site, 'serena')).get('network-config') ?? '')
@@ -74,7 +74,7 @@ describe('a seed', () => {
     })
   })
 
-  test.skipIf(noRoot)("is valid to cloud-init (needs root and the lab's Debian root in the cache)", async () => {
+  it.skipIf(noRoot)("is valid to cloud-init (needs root and the lab's Debian root in the cache)", async () => {
     const place = await mkdtemp(join(tmpdir(), 'nocloud-'))
     try {
       for (const [name, content] of await filesOf(site, 'logging')) if (!name.includes('/')) await writeFile(join(place, name), content)
@@ -89,7 +89,7 @@ describe('a seed', () => {
     }
   })
 
-  test('has a new instance id for a new release, and host keys that stay', async () => {
+  it('has a new instance id for a new release, and host keys that stay', async () => {
     const files = await filesOf(site, 'serena')
     expect(parse(files.get('meta-data') ?? '')).toEqual({ 'instance-id': 'iid-0123456789ab', 'local-hostname': 'home-serena-green' })
     expect(parse(files.get('user-data') ?? '')).toMatchObject({ ssh_deletekeys: false, ssh_genkeytypes: ['ed25519'], users: [] })
@@ -97,14 +97,14 @@ describe('a seed', () => {
     expect(golden(files, 'sshHostKey')).toMatch(/^-----BEGIN OPENSSH PRIVATE KEY-----/)
   })
 
-  test('holds secrets only in files of their own', async () => {
+  it('holds secrets only in files of their own', async () => {
     const files = await filesOf(site, 'logging')
     const secret = golden(files, 'lokiPushPassword').trim()
     expect(secret.length).toBeGreaterThan(10)
     for (const [name, content] of files) if (!name.includes('secrets/')) expect(content).not.toContain(secret)
   })
 
-  test('has passwords as scrypt with a salt of its own each, that golden-auth knows', async () => {
+  it('has passwords as scrypt with a salt of its own each, that golden-auth knows', async () => {
     const text = golden(await filesOf(site, 'serena'), 'serenaUsers')
     expect(text.split('\n').map((line) => line.split('$').slice(0, 3).join('$'))).toEqual([
       'me:$scrypt$ln=14,r=8,p=5',
@@ -117,7 +117,7 @@ describe('a seed', () => {
     expect(await verifyPassword(Buffer.from('another'), users.get('you')!)).toBe(false)
   })
 
-  test('brings the firewall of its own slot, and tells where logs go', async () => {
+  it('brings the firewall of its own slot, and tells where logs go', async () => {
     const files = await filesOf(site, 'serena')
     expect(golden(files, 'firewall')).toBe(nftables(releaseOf(site, 'serena').flows))
     expect(JSON.parse(golden(files, 'seed'))).toMatchObject({
@@ -127,7 +127,7 @@ describe('a seed', () => {
     })
   })
 
-  test('of a site without logging knows nothing of it', async () => {
+  it('of a site without logging knows nothing of it', async () => {
     const alone = exampleSite((input) => {
       input.serena.users = site.serena.users
     })
@@ -136,11 +136,11 @@ describe('a seed', () => {
     expect(JSON.parse(golden(files, 'seed'))).not.toHaveProperty('loki')
   })
 
-  test('is named after its VM and release alone', () => {
+  it('is named after its VM and release alone', () => {
     expect(seedPlace(releaseOf(site, 'serena'))).toEqual({ storage: 'golden-iso', file: 'seed-9202-0123456789ab.iso' })
   })
 
-  test('names the file of a secret that is missing, and the verb that makes it', async () => {
+  it('names the file of a secret that is missing, and the verb that makes it', async () => {
     await expect(readSeedSecrets(site, '/nonexistent', releaseOf(site, 'serena'), {})).rejects.toMatchObject({
       code: 'secret-unavailable',
       message: expect.stringContaining('/nonexistent/secrets/'),

@@ -1,6 +1,6 @@
 /** Which setting of site.ts is other than what runs, from what, to what. */
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import { newRelease, type Release } from '../../releases/deployment.ts'
 import { changeText, releaseOfToday, settingChanges } from '../../rollout/changes.ts'
 import { parseSite, slotNames, type Site } from '../../settings/site.ts'
@@ -13,7 +13,7 @@ const release = newRelease(site, 'serena', 'blue', origin)
 const changed = (edit: Parameters<typeof exampleSite>[0]): string[] =>
   settingChanges(exampleSite(edit), 'serena', 'blue', release).map(changeText)
 
-test('an edit is named with both values', () => {
+it('an edit is named with both values', () => {
   expect(changed(() => {})).toEqual([])
   expect(
     changed((input) => {
@@ -32,14 +32,14 @@ test('an edit is named with both values', () => {
   ])
 })
 
-test('keys are told by their comments, and never shown', () => {
+it('keys are told by their comments, and never shown', () => {
   const [before = '', after = ''] = ['A', 'B'].map((letter) => `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI${letter.repeat(43)} me@laptop`)
   const with_ = (key: string): Site => ({ ...site, ssh: { ...site.ssh, projectKeys: [key] } })
   const pinned = newRelease(with_(before), 'serena', 'blue', origin)
   expect(settingChanges(with_(after), 'serena', 'blue', pinned).map(changeText)).toEqual(['ssh.projectKeys: me@laptop → another me@laptop'])
 })
 
-test('what another version of this project would write is said to be that', () => {
+it('what another version of this project would write is said to be that', () => {
   const other: Release = {
     ...release,
     flows: { ...release.flows, flows: release.flows.flows.slice(1).concat(release.flows.flows.slice(0, 1)) },
@@ -47,7 +47,7 @@ test('what another version of this project would write is said to be that', () =
   expect(settingChanges(site, 'serena', 'blue', other).map(({ setting }) => setting)).toEqual(['the version of this project'])
 })
 
-test('whatever is edited, a change is named exactly where the release would be another one', () => {
+it('whatever is edited, a change is named exactly where the release would be another one', () => {
   const parts = ['network', 'public', 'serena', 'logging', 'ssh', 'proxmox', 'groups'] as const
   let compared = 0
   fc.assert(

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, it } from 'vitest'
 import { claimHeld, claimSite, claimSiteForHook } from '../../rollout/claim.ts'
 
 let folder: string
@@ -31,7 +31,7 @@ function running(what: string): { begun: Promise<void>; end(): Promise<void> } {
   }
 }
 
-test('while one run is at it, another is refused at once and says why; afterwards it goes on, also when the first one failed', async () => {
+it('while one run is at it, another is refused at once and says why; afterwards it goes on, also when the first one failed', async () => {
   const first = running('deploy')
   await first.begun
   await expect(claimSite(folder, 'destroy', async () => {})).rejects.toMatchObject({
@@ -44,7 +44,7 @@ test('while one run is at it, another is refused at once and says why; afterward
   expect(await readdir(join(folder, 'state'))).toEqual([])
 })
 
-test('a hook goes on within the run that started it, and after another one', async () => {
+it('a hook goes on within the run that started it, and after another one', async () => {
   const first = running('deploy')
   await first.begun
   expect(await claimSiteForHook(folder, claimHeld, async () => 'within', never)).toBe('within')
@@ -55,7 +55,7 @@ test('a hook goes on within the run that started it, and after another one', asy
   expect(await later).toBe(true)
 })
 
-test('a hook that waits can be stopped', async () => {
+it('a hook that waits can be stopped', async () => {
   const first = running('deploy')
   await first.begun
   const stop = new AbortController()
@@ -65,7 +65,7 @@ test('a hook that waits can be stopped', async () => {
   await first.end()
 })
 
-test('after a run was killed, the next one waits for the engine that it left at work', async () => {
+it('after a run was killed, the next one waits for the engine that it left at work', async () => {
   const engine = spawn('sleep', ['600'])
   try {
     const program = `

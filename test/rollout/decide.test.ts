@@ -1,6 +1,6 @@
 /** Activation and release as decisions: any observed state, killed anywhere, run again. */
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { decideActivation, type ActivationStep } from '../../rollout/activate.ts'
 import { decideDeleteData, type DeleteDataStep } from '../../rollout/delete-data.ts'
 import type { GuestStatus } from '../../rollout/guest.ts'
@@ -148,7 +148,7 @@ function activateIn(world: World, steps: number): Decision<ActivationStep> {
 }
 
 describe('activation', () => {
-  test('whatever it finds, it ends, formats only what is new and blank, and never takes a disk from another slot', () => {
+  it('whatever it finds, it ends, formats only what is new and blank, and never takes a disk from another slot', () => {
     fc.assert(
       fc.property(world, fc.array(fc.nat(8), { maxLength: 4 }), (start, kills) => {
         const before = structuredClone(start)
@@ -169,7 +169,7 @@ describe('activation', () => {
     )
   })
 
-  test('a first deployment and one from the depot reach the end, killed anywhere', () => {
+  it('a first deployment and one from the depot reach the end, killed anywhere', () => {
     const fresh: fc.Arbitrary<World> = fc
       .constantFrom<World['disk']>(
         undefined,
@@ -195,7 +195,7 @@ describe('activation', () => {
     )
   })
 
-  test.each<[string, Partial<World>, string]>([
+  it.each<[string, Partial<World>, string]>([
     ['the disk is gone', { disk: undefined, pin: 'made' }, 'data-disk-missing'],
     [
       'the disk is blank and not marked new',
@@ -223,7 +223,7 @@ describe('activation', () => {
     expect(last).toMatchObject({ kind: 'refuse', refusal: { code } })
   })
 
-  test('waits while somebody holds a lock', () => {
+  it('waits while somebody holds a lock', () => {
     const seen = seenOf({
       disk: { owner: 'depot', key: 'scsi1', content: 'ours' },
       pin: 'made',
@@ -240,7 +240,7 @@ describe('activation', () => {
     })
   })
 
-  test("two disks that could be the data are nobody's guess", () => {
+  it("two disks that could be the data are nobody's guess", () => {
     const disk = { key: 'unused0', volume: 'a' }
     const both: GroupSeen = {
       depot: { there: true, name: 'depot', digest: 'd', running: false, protected: true, disks: [disk] },
@@ -299,7 +299,7 @@ function releaseIn(world: World, steps: number, yields = true): Decision<Release
   }
 }
 
-test('release ends with the disk at home and the VM unprotected, in that order, killed anywhere, with a guest that obeys or not', () => {
+it('release ends with the disk at home and the VM unprotected, in that order, killed anywhere, with a guest that obeys or not', () => {
   fc.assert(
     fc.property(world, fc.array(fc.nat(5), { maxLength: 4 }), fc.boolean(), (start, kills, yields) => {
       const before = structuredClone(start)
@@ -313,7 +313,7 @@ test('release ends with the disk at home and the VM unprotected, in that order, 
   )
 })
 
-test('data is deleted only when no slot is there, with a VM made for that, killed anywhere', () => {
+it('data is deleted only when no slot is there, with a VM made for that, killed anywhere', () => {
   interface Bin {
     disk: 'depot' | 'bin' | undefined
     bin: 'absent' | 'ours' | 'slot'

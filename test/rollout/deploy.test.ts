@@ -3,7 +3,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import { readFileSync, readdirSync } from 'node:fs'
 import { appendFile, cp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { diskStoragePrivileges, privilegeTable } from '../../proxmox/privileges.ts'
 import { deleteData } from '../../rollout/delete-data.ts'
 import { deploy } from '../../rollout/deploy.ts'
@@ -54,12 +54,12 @@ describe('a site with a VM for each role', () => {
     return (await Promise.all(files.map((entry) => readFile(join(entry.parentPath, entry.name), 'latin1')))).join('\n')
   }
 
-  test('without an image it says to bake, and makes nothing', async () => {
+  it('without an image it says to bake, and makes nothing', async () => {
     await expect(deploy(t.options())).rejects.toMatchObject({ code: 'no-image', hint: expect.stringContaining('golden bake') })
     expect(await readPins(t.folder)).toEqual({ schema: 1, groups: {} })
   })
 
-  test('an image that would misread the seed gets none', async () => {
+  it('an image that would misread the seed gets none', async () => {
     await t.addImage(9002, undefined, 1)
     await expect(deploy(t.options())).rejects.toMatchObject({
       code: 'image-of-other-version',
@@ -69,7 +69,7 @@ describe('a site with a VM for each role', () => {
     await t.root.task(await t.root.del<string>('/nodes/pve/qemu/9002'))
   })
 
-  test("a VMID of somebody else's VM is named and not touched", async () => {
+  it("a VMID of somebody else's VM is named and not touched", async () => {
     await t.addImage(9001)
     await t.root.task(await t.root.post<string>('/nodes/pve/qemu', { vmid: 9011, name: 'somebody', memory: 64 }))
     await expect(deploy(t.options())).rejects.toMatchObject({ code: 'vmid-taken', message: expect.stringContaining('9011') })
@@ -78,7 +78,7 @@ describe('a site with a VM for each role', () => {
   })
 
   // On LVM-thin, where volumes' names have no ending, the provider looks at each of them; on a directory it does not.
-  test("without Datastore.Audit where disks live the provider can't read the VM that it has made; with it everything can be taken back", async () => {
+  it("without Datastore.Audit where disks live the provider can't read the VM that it has made; with it everything can be taken back", async () => {
     const { role: name } = privilegeTable({ ...placeOf(t.site), pool: t.site.proxmox.pool, depotPool: t.site.proxmox.depotPool }).find(
       ({ role }) => role.startsWith('GoldenDisks'),
     ) ?? { role: '' }
@@ -93,7 +93,7 @@ describe('a site with a VM for each role', () => {
     expect((await readPins(t.folder)).groups.logging?.active).toBeUndefined()
   })
 
-  test('the first deployment: logging first, new disks formatted, everything healthy', async () => {
+  it('the first deployment: logging first, new disks formatted, everything healthy', async () => {
     const { progress, environment } = t.options()
     // Between plan and apply, while the plan is there: as text, for a plan is compressed.
     const readPlan = (stack: string): string =>
@@ -153,7 +153,7 @@ describe('a site with a VM for each role', () => {
     expect((await readPins(t.folder)).groups.serena).toMatchObject({ dataDisk: 'made', active: 'blue' })
   })
 
-  test('no secret is in pins, plans, state, stacks or what was shown', async () => {
+  it('no secret is in pins, plans, state, stacks or what was shown', async () => {
     const all = `${await leftBehind()}\n${plans.join('\n')}\n${t.shown.join('\n')}`
     expect(all).toContain('home-serena-blue')
     expect(plans).toEqual([expect.stringContaining('home-logging-blue'), expect.stringContaining('home-serena-blue')])
@@ -165,7 +165,7 @@ describe('a site with a VM for each role', () => {
     }
   })
 
-  test('a second deployment, and one after an edit of the site, change nothing', async () => {
+  it('a second deployment, and one after an edit of the site, change nothing', async () => {
     expect(await deploy(t.options())).toMatchObject([
       { outcome: 'unchanged', siteDiffers: false },
       { outcome: 'unchanged', siteDiffers: false },
@@ -179,7 +179,7 @@ describe('a site with a VM for each role', () => {
     expect(await planFiles(t)).toEqual([])
   })
 
-  test('an edit of what is pinned for a running slot is refused by the plan', async () => {
+  it('an edit of what is pinned for a running slot is refused by the plan', async () => {
     const file = deploymentFile(t.folder)
     const before = await readFile(file, 'utf8')
     const edited = JSON.parse(before)
@@ -193,7 +193,7 @@ describe('a site with a VM for each role', () => {
     expect((await readStatus(t.options())).healthy).toBe(true)
   })
 
-  test('another build of the provider is as good', async () => {
+  it('another build of the provider is as good', async () => {
     const { environment } = t.options()
     const { config, remove } = await otherProvider(t, environment.TF_CLI_CONFIG_FILE ?? '')
     expect(await deploy(t.options({ environment: { ...environment, TF_CLI_CONFIG_FILE: config } }))).toMatchObject([
@@ -204,7 +204,7 @@ describe('a site with a VM for each role', () => {
     await remove()
   })
 
-  test("a destroy whose engine can't begin has stopped nothing", async () => {
+  it("a destroy whose engine can't begin has stopped nothing", async () => {
     const { environment } = t.options()
     const before = t.world.calls.length
     await expect(destroy(t.options({ environment: { ...environment, TF_CLI_CONFIG_FILE: '/nonexistent' } }))).rejects.toMatchObject({
@@ -215,19 +215,19 @@ describe('a site with a VM for each role', () => {
     expect(await deploy(t.options())).toMatchObject([{ outcome: 'unchanged' }, { outcome: 'unchanged' }])
   })
 
-  test('a revoked image is not deployed', async () => {
+  it('a revoked image is not deployed', async () => {
     const { tags } = await configOf(9001)
     await t.root.put('/nodes/pve/qemu/9001/config', { tags: `${tags};golden-revoked` })
     await expect(deploy(t.options())).rejects.toMatchObject({ code: 'image-revoked' })
     await t.root.put('/nodes/pve/qemu/9001/config', { tags: String(tags) })
   })
 
-  test("data can't be deleted while it is in use, nor a depot unprotected with the token", async () => {
+  it("data can't be deleted while it is in use, nor a depot unprotected with the token", async () => {
     await expect(deleteData(t.options(), 'serena')).rejects.toMatchObject({ code: 'data-in-use' })
     await expect(t.proxmox.put('/nodes/pve/qemu/9010/config', { protection: 0 })).rejects.toMatchObject({ status: 403 })
   })
 
-  test('destroy takes the VMs, seeds and pins away and keeps the data in the depots', async () => {
+  it('destroy takes the VMs, seeds and pins away and keeps the data in the depots', async () => {
     const before = t.world.calls.length
     expect(await destroy(t.options())).toMatchObject([
       { group: 'serena', outcome: 'destroyed', data: { depot: 9010 } },
@@ -247,7 +247,7 @@ describe('a site with a VM for each role', () => {
     expect(await destroy(t.options())).toMatchObject([{ outcome: 'absent' }, { outcome: 'absent' }])
   })
 
-  test('deployed again, the same disks come back, without a format', async () => {
+  it('deployed again, the same disks come back, without a format', async () => {
     const before = t.world.calls.length
     await deploy(t.options())
     expect(t.world.calls.slice(before)).toEqual(['home-logging-blue activate', 'home-serena-blue activate'])
@@ -257,7 +257,7 @@ describe('a site with a VM for each role', () => {
     ])
   })
 
-  test('a plain cdktn destroy hands the data back first', async () => {
+  it('a plain cdktn destroy hands the data back first', async () => {
     const outdir = join(t.folder, 'cdktf.out')
     const cdktn = async (...args: string[]): Promise<string> =>
       run(join(project, 'node_modules/.bin/cdktn'), args, {
@@ -282,7 +282,7 @@ describe('a site with a VM for each role', () => {
     ])
   }, 180_000)
 
-  test('data is deleted on request, with a VM that is gone afterwards', async () => {
+  it('data is deleted on request, with a VM that is gone afterwards', async () => {
     await destroy(t.options())
     expect(await deleteData(t.options(), 'serena')).toContain('9010')
     expect(await place('serena')).toEqual({ at: 'nowhere' })

@@ -1,5 +1,5 @@
 /** Edits of site.ts while something is deployed: no change and reported, or refused with what mends it. */
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import { checkEdits, differences } from '../../rollout/edits.ts'
 import type { GroupSeen } from '../../rollout/observe.ts'
 import { newRelease, parseDeployment, renderDeployment, type Deployment } from '../../releases/deployment.ts'
@@ -29,13 +29,13 @@ const seen: GroupSeen = {
 }
 const reported = (edit: Edit): string[] => differences(exampleSite(edit), 'serena', deployment.groups.serena, seen)
 
-test('without an edit there is nothing to report, also when the pins come from the file', () => {
+it('without an edit there is nothing to report, also when the pins come from the file', () => {
   const parsed = parseDeployment(renderDeployment(deployment))
   expect(parsed).toMatchObject({ ok: true })
   if (parsed.ok) expect(differences(site, 'serena', parsed.deployment.groups.serena, seen)).toEqual([])
 })
 
-test.each<[string, Edit]>([
+it.each<[string, Edit]>([
   [
     'memory',
     (input) => {
@@ -77,7 +77,7 @@ test.each<[string, Edit]>([
   checkEdits(exampleSite(edit), deployment)
 })
 
-test.each<[string, Edit, RegExp]>([
+it.each<[string, Edit, RegExp]>([
   [
     'the depot',
     (input) => {
@@ -97,7 +97,7 @@ test.each<[string, Edit, RegExp]>([
   checkEdits(exampleSite(edit), deployment)
 })
 
-test("where a user's password comes from is no difference, and no digest of it is pinned", () => {
+it("where a user's password comes from is no difference, and no digest of it is pinned", () => {
   expect(
     reported((input) => {
       input.serena.users[0].password = { kind: 'env', name: 'OTHER' }
@@ -106,12 +106,12 @@ test("where a user's password comes from is no difference, and no digest of it i
   expect(release.access).toEqual({ users: ['me'] })
 })
 
-test('a release of an earlier version, which does not name its users, does not differ by that', () => {
+it('a release of an earlier version, which does not name its users, does not differ by that', () => {
   const { access: _access, ...before } = release
   expect(differences(site, 'serena', { active: 'blue', slots: { blue: before } }, seen)).toEqual([])
 })
 
-test.each<[string, Edit, string, RegExp]>([
+it.each<[string, Edit, string, RegExp]>([
   [
     'another name',
     (input) => {
@@ -160,7 +160,7 @@ test.each<[string, Edit, string, RegExp]>([
   expect(() => checkEdits(exampleSite(edit), deployment)).toThrow(expect.objectContaining({ code, hint: expect.stringMatching(hint) }))
 })
 
-test("a data disk on another storage than the site's stays there, and that is said", () => {
+it("a data disk on another storage than the site's stays there, and that is said", () => {
   const seen = {
     depot: { there: false },
     slots: {
@@ -180,7 +180,7 @@ test("a data disk on another storage than the site's stays there, and that is sa
   ])
 })
 
-test('a changed node is named with what has to go there', () => {
+it('a changed node is named with what has to go there', () => {
   expect(
     reported((input) => {
       input.proxmox.node = 'pve2'

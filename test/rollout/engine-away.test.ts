@@ -2,7 +2,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import { deploy } from '../../rollout/deploy.ts'
 import { destroy } from '../../rollout/destroy.ts'
 import { readStatus } from '../../rollout/status.ts'
@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => t?.close())
 afterEach(() => t.lab.faults.clear())
 
-test('a deployment and its end go on when the API goes away at a clone, at a start, and at a deletion', async () => {
+it('a deployment and its end go on when the API goes away at a clone, at a start, and at a deletion', async () => {
   for (const [method, path] of [
     ['POST', '/qemu/9001/clone$'],
     ['POST', '/9011/status/start$'],
@@ -42,7 +42,7 @@ function below(pid: number): number[] {
 }
 const runs = (pid: number): boolean => /^\s*[^Z\s]/.test(spawnSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' }).stdout)
 
-test('an engine that is killed leaves no provider, and that is said', async () => {
+it('an engine that is killed leaves no provider, and that is said', async () => {
   t.lab.faults.order({ task: { type: 'qmclone' }, delayMs: 5000 })
   let providers: number[] = []
   const progress = watched(t.options().progress, (text) => {

@@ -1,6 +1,6 @@
 /** Deployments that are stopped, fail, or meet each other: nothing half-done stays, and the same command goes on. */
 import { existsSync } from 'node:fs'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import { deleteData } from '../../rollout/delete-data.ts'
 import { deploy } from '../../rollout/deploy.ts'
 import { destroy } from '../../rollout/destroy.ts'
@@ -14,7 +14,7 @@ beforeAll(async () => {
 })
 afterAll(() => t?.close())
 
-test('stopped at whatever step, a first deployment is taken back; the next one succeeds', async () => {
+it('stopped at whatever step, a first deployment is taken back; the next one succeeds', async () => {
   const steps = [
     /check the host/,
     /release [0-9a-f]+ of image/,
@@ -37,7 +37,7 @@ test('stopped at whatever step, a first deployment is taken back; the next one s
   expect(t.world.calls.filter((call) => call.endsWith('format')).length).toBe(1)
 })
 
-test.each([
+it.each([
   ['the clone', { task: { type: 'qmclone' }, reason: 'clone failed: write error: No space left on device' }],
   ['the seed', { task: { type: 'imgcopy' }, reason: 'error during copy: No space left on device' }],
 ])('a storage that is full for %s is named, and nothing is left behind', async (_what, fault) => {
@@ -47,7 +47,7 @@ test.each([
   expect(await t.made()).toEqual(nothing)
 })
 
-test('a storage that is full for the data disk is named, and nothing is left behind', async () => {
+it('a storage that is full for the data disk is named, and nothing is left behind', async () => {
   await deleteData(t.options(), 'all')
   const id = t.lab.faults.order({ task: { type: 'qmconfig' }, reason: 'unable to create image: No space left on device', times: 1 })
   await expect(deploy(t.options())).rejects.toMatchObject({ code: 'storage-full', hint: expect.stringContaining('Make room') })
@@ -57,7 +57,7 @@ test('a storage that is full for the data disk is named, and nothing is left beh
   expect(await t.place()).toEqual({ at: 'nowhere' })
 })
 
-test('two at the same time: one deploys, the other is refused', async () => {
+it('two at the same time: one deploys, the other is refused', async () => {
   const outcomes = await Promise.allSettled([deploy(t.options()), deploy(t.options())])
   expect(
     outcomes.map((one) => (one.status === 'fulfilled' ? one.value[0]?.outcome : (one.reason as { code: string }).code)).sort(),
@@ -65,7 +65,7 @@ test('two at the same time: one deploys, the other is refused', async () => {
   await destroy(t.options())
 })
 
-test('stopped while destroying, destroy goes on from there', async () => {
+it('stopped while destroying, destroy goes on from there', async () => {
   await deploy(t.options())
   await t.stopAt(/shut the VM down/, destroy)
   await t.stopAt(/vm\.blue: Destroying/, destroy)
@@ -73,7 +73,7 @@ test('stopped while destroying, destroy goes on from there', async () => {
   expect((await readPins(t.folder)).groups.all).toEqual({ dataDisk: 'made', depot: 9010, slots: {} })
 })
 
-test('deleting data that was stopped goes on by the same verb, and every other one says so', async () => {
+it('deleting data that was stopped goes on by the same verb, and every other one says so', async () => {
   await t.stopAt(/take the disk out of the depot/, (options) => deleteData(options, 'all'))
   for (const verb of [deploy, destroy])
     await expect(verb(t.options())).rejects.toMatchObject({
@@ -85,7 +85,7 @@ test('deleting data that was stopped goes on by the same verb, and every other o
   expect(await destroy(t.options())).toMatchObject([{ outcome: 'absent', dataDisk: 'none' }])
 })
 
-test('stopped while the data disk is being made, it waits for that, and the next run knows that the disk is new', async () => {
+it('stopped while the data disk is being made, it waits for that, and the next run knows that the disk is new', async () => {
   const abort = new AbortController()
   const fault = t.lab.faults.order({ task: { type: 'qmconfig', id: '9010' }, delayMs: 3000 })
   const stopped = expect(deploy(t.options({ signal: abort.signal }))).rejects.toThrow()

@@ -1,5 +1,5 @@
 /** Answers that are lost, and an API that is away, in the middle of a handover: looked at, gone on with, nothing done twice. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { renderIso } from '../../core/formats/iso.ts'
 import type { FaultOrder } from '../../lab/api/faults.ts'
 import { activate } from '../../rollout/activate.ts'
@@ -109,7 +109,7 @@ const steps: [method: string, path: string][] = [
 const slowTasks = ['qmconfig', 'qmstart', 'qmmove', 'qmshutdown'].map((type): FaultOrder => ({ task: { type }, delayMs: 400, times: 10 }))
 
 describe('a handover and back', () => {
-  test('of which no answer arrives does every step once', async () => {
+  it('of which no answer arrives does every step once', async () => {
     const before = await tasks('qmmove')
     await handOverAndBack([
       ...slowTasks,
@@ -121,7 +121,7 @@ describe('a handover and back', () => {
     )
   })
 
-  test.each<[string, Omit<FaultOrder, 'request'>]>([
+  it.each<[string, Omit<FaultOrder, 'request'>]>([
     ['whose requests are each lost once', { drop: 'before' }],
     ['whose requests are each handed on to nobody once', { status: 595, reason: 'Connection refused' }],
     ['of which pveproxy does not know what pvedaemon did', { status: 596, reason: 'Connection timed out' }],
@@ -129,14 +129,14 @@ describe('a handover and back', () => {
     await handOverAndBack(steps.map(([method, path]) => ({ ...fault, request: { method, path } })))
   })
 
-  test.each(['before', 'after'] as const)('goes on when the API goes away %s each reassignment', async (drop) => {
+  it.each(['before', 'after'] as const)('goes on when the API goes away %s each reassignment', async (drop) => {
     await handOverAndBack([
       ...slowTasks,
       ...['9010', '9011'].map((from): FaultOrder => ({ request: { method: 'POST', path: `/${from}/move_disk$` }, drop, awayMs: 600 })),
     ])
   })
 
-  test('goes on when the API goes away while tasks and the guest are waited for', async () => {
+  it('goes on when the API goes away while tasks and the guest are waited for', async () => {
     await handOverAndBack([
       ...slowTasks,
       { request: { method: 'GET', path: '/tasks/[^/]+/status$' }, drop: 'before', awayMs: 500 },
@@ -145,20 +145,20 @@ describe('a handover and back', () => {
     ])
   })
 
-  test('goes on when a busy guest misses what its agent is asked', async () => {
+  it('goes on when a busy guest misses what its agent is asked', async () => {
     await handOverAndBack([
       { request: { method: 'GET', path: '/agent/exec-status' }, status: 500, reason: 'QEMU guest agent is not running', times: 8 },
     ])
     expect(t.shown.join('\n')).not.toContain('warning')
   })
 
-  test.each([0, 1, 3, 4])('asks the guest again when the answer to call %i of its agent is lost', async (skip) => {
+  it.each([0, 1, 3, 4])('asks the guest again when the answer to call %i of its agent is lost', async (skip) => {
     for (const drop of ['before', 'after'] as const) t.lab.faults.order({ request: { method: 'POST', path: '/agent/exec$' }, drop, skip })
     await handOverAndBack([])
   })
 })
 
-test('a guest is drained before its VM is shut down, also when the API is away just then', async () => {
+it('a guest is drained before its VM is shut down, also when the API is away just then', async () => {
   await take()
   t.world.calls.length = 0
   t.lab.faults.order({ request: { method: 'POST', path: '/agent/exec$' }, drop: 'before', awayMs: 600 })
@@ -166,7 +166,7 @@ test('a guest is drained before its VM is shut down, also when the API is away j
   expect(t.world.calls).toEqual(['home-all-blue drain', 'home-all-blue yield'])
 })
 
-test('a step that is refused after its answer was lost is looked at once more, and then it is the failure', async () => {
+it('a step that is refused after its answer was lost is looked at once more, and then it is the failure', async () => {
   t.lab.faults.order({ request: { method: 'POST', path: '/9010/move_disk$' }, drop: 'before' })
   t.lab.faults.order({ request: { method: 'POST', path: '/9010/move_disk$' }, status: 500, reason: 'no such disk', times: 5 })
   await expect(take()).rejects.toMatchObject({ code: 'proxmox-refused', message: expect.stringContaining('no such disk') })
@@ -176,7 +176,7 @@ test('a step that is refused after its answer was lost is looked at once more, a
   await giveBack()
 })
 
-test('answers that are always lost without anything done are a failure in the end', async () => {
+it('answers that are always lost without anything done are a failure in the end', async () => {
   t.lab.faults.order({ request: { method: 'POST', path: '/9010/move_disk$' }, drop: 'before', times: 100 })
   await expect(take()).rejects.toMatchObject({ code: 'proxmox-unreachable', lost: true })
   expect(await place()).toMatchObject({ at: 'depot' })
@@ -184,7 +184,7 @@ test('answers that are always lost without anything done are a failure in the en
   await giveBack()
 })
 
-test.each(['before', 'after'] as const)('data is deleted when each answer is lost %s the work', async (drop) => {
+it.each(['before', 'after'] as const)('data is deleted when each answer is lost %s the work', async (drop) => {
   await take()
   await giveBack()
   await removeLeftover(t.proxmox, places, 'blue', new AbortController().signal)
@@ -201,7 +201,7 @@ test.each(['before', 'after'] as const)('data is deleted when each answer is los
   await makeSlot()
 })
 
-test.each(['before', 'after'] as const)('what a run left is removed when the answers to that are lost %s the work', async (drop) => {
+it.each(['before', 'after'] as const)('what a run left is removed when the answers to that are lost %s the work', async (drop) => {
   await t.proxmox.task(await t.proxmox.post<string>(`${vm}/status/start`))
   for (const type of ['qmstop', 'qmdestroy']) t.lab.faults.order({ task: { type }, delayMs: 300 })
   for (const [method, path] of [

@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { deleteData } from '../../rollout/delete-data.ts'
 import { deploy } from '../../rollout/deploy.ts'
 import { givenKey, seedTag } from '../../releases/given.ts'
@@ -17,7 +17,7 @@ beforeAll(async () => {
 })
 afterAll(() => t?.close())
 
-test('a destroy that was stopped after the data went home is taken back by deploy, and so is what somebody did by hand', async () => {
+it('a destroy that was stopped after the data went home is taken back by deploy, and so is what somebody did by hand', async () => {
   await deploy(t.options())
   await t.stopAt(/^destroy home-all/, destroy)
   expect(await t.place()).toMatchObject({ at: 'depot' })
@@ -37,7 +37,7 @@ test('a destroy that was stopped after the data went home is taken back by deplo
   expect(await deploy(t.options())).toMatchObject([{ outcome: 'unchanged' }])
 })
 
-test("a seed that nobody knows of any more goes with its VM, and no other site's", async () => {
+it("a seed that nobody knows of any more goes with its VM, and no other site's", async () => {
   const { node, storage } = t.site.proxmox
   const key = await givenKey(t.folder)
   const own = ['0123456789ab', 'ba9876543210'].map((id, index) => `seed-${9011 + index}-${id}${seedTag(key, 'home', 9011 + index, id)}.iso`)
@@ -56,7 +56,7 @@ test("a seed that nobody knows of any more goes with its VM, and no other site's
   for (const volid of left) await t.proxmox.del(`/nodes/${node}/storage/${storage.iso}/content/${encodeURIComponent(volid)}`)
 })
 
-test('a slot whose VMID somebody else has got by now: that VM is left alone, the release ends, the data is kept', async () => {
+it('a slot whose VMID somebody else has got by now: that VM is left alone, the release ends, the data is kept', async () => {
   await deploy(t.options())
   await t.removeSlot()
   await t.root.task(
@@ -83,7 +83,7 @@ test('a slot whose VMID somebody else has got by now: that VM is left alone, the
   expect(await deploy(t.options())).toMatchObject([{ outcome: 'deployed' }])
 })
 
-test("a VM that was given another name and still has the data is not taken for somebody else's", async () => {
+it("a VM that was given another name and still has the data is not taken for somebody else's", async () => {
   await t.root.put('/nodes/pve/qemu/9011/config', { name: 'mine' })
   await expect(destroy(t.options())).rejects.toMatchObject({ code: 'vmid-taken', hint: expect.stringContaining('give it its name') })
   await expect(deploy(t.options())).rejects.toMatchObject({ code: 'vmid-taken' })
@@ -92,7 +92,7 @@ test("a VM that was given another name and still has the data is not taken for s
   expect((await readStatus(t.options())).healthy).toBe(true)
 })
 
-test('a group that site.ts has lost is shown, and deploy refuses before it does anything', async () => {
+it('a group that site.ts has lost is shown, and deploy refuses before it does anything', async () => {
   const site = structuredClone(t.site)
   site.groups = {
     other: {
@@ -113,13 +113,13 @@ test('a group that site.ts has lost is shown, and deploy refuses before it does 
   })
 })
 
-test('a site that got another name is told to take the old one back, by every verb', async () => {
+it('a site that got another name is told to take the old one back, by every verb', async () => {
   const site = { ...t.site, name: 'casa' }
   for (const verb of [deploy, destroy, readStatus])
     await expect(verb(t.options({ site }))).rejects.toMatchObject({ code: 'site-renamed', hint: expect.stringContaining("name: 'home'") })
 })
 
-test('a state that another computer has locked is not settled', async () => {
+it('a state that another computer has locked is not settled', async () => {
   const server = createServer((request, response) => {
     response.statusCode = request.method === 'LOCK' ? 423 : request.method === 'GET' ? 404 : 200
     response.end(request.method === 'LOCK' ? JSON.stringify({ ID: 'abc', Who: 'me@there', Operation: 'apply' }) : '')
@@ -149,7 +149,7 @@ test('a state that another computer has locked is not settled', async () => {
   await destroy(t.options())
 })
 
-test('a plain destroy after an activation that failed hands the data back, too', async () => {
+it('a plain destroy after an activation that failed hands the data back, too', async () => {
   for (const inode of t.world.disks.keys()) t.world.foreign.add(inode)
   const kept = new Map(t.world.disks)
   t.world.disks.clear()
@@ -163,7 +163,7 @@ test('a plain destroy after an activation that failed hands the data back, too',
   expect(await destroy(t.options())).toMatchObject([{ dataDisk: 'kept' }])
 })
 
-test('a guest that refuses is named, destroy cleans up after it, and the data is safe', async () => {
+it('a guest that refuses is named, destroy cleans up after it, and the data is safe', async () => {
   for (const inode of t.world.disks.keys()) t.world.foreign.add(inode)
   const kept = new Map(t.world.disks)
   t.world.disks.clear()
@@ -176,7 +176,7 @@ test('a guest that refuses is named, destroy cleans up after it, and the data is
   t.world.foreign.clear()
 })
 
-test('a VM that vanished is made again, with its data', async () => {
+it('a VM that vanished is made again, with its data', async () => {
   await deploy(t.options())
   await t.removeSlot()
 
@@ -190,7 +190,7 @@ test('a VM that vanished is made again, with its data', async () => {
   expect((await readStatus(t.options())).healthy).toBe(true)
 })
 
-test('data that is not where it was is called missing, not never there', async () => {
+it('data that is not where it was is called missing, not never there', async () => {
   await destroy(t.options())
   await deleteData(t.options(), 'all')
   await updatePins(t.folder, 'all', () => ({ dataDisk: 'made', slots: {} }))

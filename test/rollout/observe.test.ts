@@ -1,5 +1,5 @@
 /** What a host's answers mean for whose VM is where. */
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import { ProxmoxError, type Proxmox } from '../../proxmox/client.ts'
 import { checkIdentity, diskPlace, observeGroup, observeVm, placesOf } from '../../rollout/observe.ts'
 import { newRelease } from '../../releases/deployment.ts'
@@ -34,7 +34,7 @@ function host(vms: Readonly<Record<number, Record<string, string | number>>>, el
   } as unknown as Proxmox
 }
 
-test('a VM on another node is not one that is not there', async () => {
+it('a VM on another node is not one that is not there', async () => {
   expect(await observeVm(host({}), 'pve', 9201, 'scsi0')).toEqual({ there: false })
   expect(await observeVm(host({}, [9201]), 'pve', 9201, 'scsi0')).toEqual({ there: 'elsewhere' })
   const seen = await observeGroup(host({}, [9201]), pinned)
@@ -47,12 +47,12 @@ test('a VM on another node is not one that is not there', async () => {
   )
 })
 
-test('what is pinned is looked for on the node that it was pinned for', () => {
+it('what is pinned is looked for on the node that it was pinned for', () => {
   expect(placesOf({ ...site, proxmox: { ...site.proxmox, node: 'other' } }, 'serena', pins).node).toBe('pve')
   expect(placesOf({ ...site, proxmox: { ...site.proxmox, node: 'other' } }, 'serena', undefined).node).toBe('other')
 })
 
-test("a VM that is being made is the slot's own only if the slot is pinned", async () => {
+it("a VM that is being made is the slot's own only if the slot is pinned", async () => {
   const proxmox = host({ 9201: { lock: 'clone' } })
   const before = await observeGroup(proxmox, unpinned)
   expect(() => checkIdentity(unpinned, before)).toThrow(expect.objectContaining({ code: 'vmid-taken' }))
@@ -61,7 +61,7 @@ test("a VM that is being made is the slot's own only if the slot is pinned", asy
   expect(after.slots.blue).toMatchObject({ there: true, lock: 'clone' })
 })
 
-test("somebody else's disks are nobody's data", async () => {
+it("somebody else's disks are nobody's data", async () => {
   const seen = await observeGroup(host({ 9201: { name: 'mail', scsi1: 'local-lvm:vm-9201-disk-1,size=32G' } }), pinned)
   expect(diskPlace(seen)).toEqual({ at: 'nowhere' })
   expect(() => checkIdentity(pinned, seen)).toThrow(
@@ -72,14 +72,14 @@ test("somebody else's disks are nobody's data", async () => {
   )
 })
 
-test('the VM that takes deleted data along is known by its name', async () => {
+it('the VM that takes deleted data along is known by its name', async () => {
   const seen = await observeGroup(host({ 9201: { name: 'home-serena-delete', unused0: 'local-lvm:vm-9201-disk-0' } }), unpinned)
   expect(() => checkIdentity(unpinned, seen)).toThrow(
     expect.objectContaining({ code: 'delete-data-interrupted', hint: expect.stringContaining('golden delete-data serena') }),
   )
 })
 
-test.each([
+it.each([
   ['32G', 32],
   ['512M', 0.5],
   ['1T', 1024],

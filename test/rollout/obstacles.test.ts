@@ -2,7 +2,7 @@
 import { renameSync, rmSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { activate } from '../../rollout/activate.ts'
 import { deleteData } from '../../rollout/delete-data.ts'
 import { deploy } from '../../rollout/deploy.ts'
@@ -82,7 +82,7 @@ async function removeSlot(): Promise<void> {
   await task(t.root.del(slot, { purge: 1 }))
 }
 
-test.each<[string, () => Promise<unknown>, () => Promise<unknown>, string, string]>([
+it.each<[string, () => Promise<unknown>, () => Promise<unknown>, string, string]>([
   [
     'a snapshot',
     () => task(t.root.post(`${slot}/snapshot`, { snapname: 'before-update' })),
@@ -138,7 +138,7 @@ test.each<[string, () => Promise<unknown>, () => Promise<unknown>, string, strin
   60_000,
 )
 
-test('destroy says so of every group before it stops one, and status beforehand', async () => {
+it('destroy says so of every group before it stops one, and status beforehand', async () => {
   await updatePins(t.folder, 'all', () => ({ dataDisk: 'made', depot: 9010, active: 'blue', slots: { blue: rel } }))
   await task(t.root.post(`${slot}/snapshot`, { snapname: 'kept' }))
   const calls = t.world.calls.length
@@ -153,7 +153,7 @@ test('destroy says so of every group before it stops one, and status beforehand'
   await updatePins(t.folder, 'all', () => undefined)
 })
 
-test('what comes in the way only after the VM was stopped: it is started again', async () => {
+it('what comes in the way only after the VM was stopped: it is started again', async () => {
   t.lab.faults.order({ task: { type: 'qmmove' }, reason: 'lvrename failed' })
   await expect(end()).rejects.toMatchObject({
     code: 'handover-refused',
@@ -166,7 +166,7 @@ test('what comes in the way only after the VM was stopped: it is started again',
   await removeSlot()
 })
 
-test('a hibernated VM is not waited for', () => {
+it('a hibernated VM is not waited for', () => {
   const vm = { there: true as const, digest: 'd', name: 'x', running: false, protected: true, lock: 'suspended', disks: [] }
   expect(
     decideRelease('all', 'blue', {
@@ -179,7 +179,7 @@ test('a hibernated VM is not waited for', () => {
   ).toMatchObject({ kind: 'refuse', refusal: { code: 'vm-suspended', hint: expect.stringContaining('qm resume 9011') } })
 })
 
-test('a depot whose disk a snapshot holds: deploy makes nothing, delete-data deletes nothing', async () => {
+it('a depot whose disk a snapshot holds: deploy makes nothing, delete-data deletes nothing', async () => {
   await task(t.root.post(`${depot}/snapshot`, { snapname: 'mine' }))
   await updatePins(t.folder, 'all', () => ({ dataDisk: 'made', depot: 9010, slots: {} }))
   await expect(deploy(t.options())).rejects.toMatchObject({
@@ -210,7 +210,7 @@ async function loseOnTheWay(): Promise<void> {
   await t.root.put(`${depot}/config`, { protection: 1 })
 }
 
-test('a volume that a killed reassignment has left in no configuration: first the command that finds it, an empty one last', async () => {
+it('a volume that a killed reassignment has left in no configuration: first the command that finds it, an empty one last', async () => {
   await makeSlot()
   dataDisk = 'made'
   await loseOnTheWay()
@@ -229,7 +229,7 @@ test('a volume that a killed reassignment has left in no configuration: first th
   rmSync(dirname(fileOf('vm-9011-disk-1')), { recursive: true, force: true })
 })
 
-test('a depot whose volume is gone: nothing is handed over, and delete-data comes to its end', async () => {
+it('a depot whose volume is gone: nothing is handed over, and delete-data comes to its end', async () => {
   await task(t.root.post(`${depot}/config`, { scsi1: `${t.site.proxmox.storage.disks}:1,serial=golden-data` }))
   const found = await place()
   if (found.at !== 'depot') throw new Error('the disk is not at home')

@@ -1,15 +1,15 @@
 /** How often a guest that something is awaited from is asked. */
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import { pauseAfter } from '../../images/guest/pace.ts'
 import { reconcile } from '../../rollout/reconcile.ts'
 
-test('a guest that is quick is asked every two seconds, one that is slow spends a fifth of its time on answers, at the most', () => {
+it('a guest that is quick is asked every two seconds, one that is slow spends a fifth of its time on answers, at the most', () => {
   expect(pauseAfter(100, 2000, 60_000)).toBe(2000)
   expect(pauseAfter(2500, 2000, 60_000)).toBe(10_000)
   expect(pauseAfter(60_000, 2000, 60_000)).toBe(60_000)
 })
 
-test('while it waits, the loop keeps to that', async () => {
+it('while it waits, the loop keeps to that', async () => {
   let looks = 0
   const began = performance.now()
   await reconcile<number, never>({

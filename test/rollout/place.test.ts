@@ -1,5 +1,5 @@
 /** Node, storages, bridge and image that are not where the site says: named before anything is made, by deploy and by status. */
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { listImages } from '../../images/catalog.ts'
 import { renderRecord } from '../../images/record.ts'
 import { seedForm } from '../../images/contract/seed.ts'
@@ -127,7 +127,7 @@ const refused: [string, (proxmox: any) => void, { code: string; message: RegExp;
     { code: 'node-missing', message: /pve\.example\.org/, hint: /proxmox\.node in site\.ts to pve:/ },
   ],
 ]
-test.each(refused)('deploy refuses %s before it makes anything', async (_what, change, { code, message, hint }) => {
+it.each(refused)('deploy refuses %s before it makes anything', async (_what, change, { code, message, hint }) => {
   await expect(deploy(t.options({ site: siteWith(change) }))).rejects.toMatchObject({
     code,
     message: expect.stringMatching(message),
@@ -137,13 +137,13 @@ test.each(refused)('deploy refuses %s before it makes anything', async (_what, c
   expect(await readPins(t.folder)).toEqual({ schema: 1, groups: {} })
 })
 
-test.each(refused.filter(([, , { code }]) => code !== 'image-elsewhere'))('status names %s', async (_what, change, { code, message }) => {
+it.each(refused.filter(([, , { code }]) => code !== 'image-elsewhere'))('status names %s', async (_what, change, { code, message }) => {
   const read = readStatus({ site: siteWith(change), folder: t.folder, proxmox: t.proxmox })
   if (code === 'node-missing') await expect(read).rejects.toMatchObject({ code, message: expect.stringMatching(message) })
   else expect(await read).toMatchObject({ healthy: false, problems: [expect.stringMatching(message)] })
 })
 
-test('all that is wrong is said at once', async () => {
+it('all that is wrong is said at once', async () => {
   const site = siteWith((proxmox) => {
     proxmox.bridge = 'vmbr7'
     ;(proxmox.storage as { disks: string }).disks = 'thick'
@@ -152,7 +152,7 @@ test('all that is wrong is said at once', async () => {
   expect(t.shown.join('\n')).toContain('warning: node pve has no bridge or vnet vmbr7')
 })
 
-test('deploy refuses an image on another node of the cluster', async () => {
+it('deploy refuses an image on another node of the cluster', async () => {
   const proxmox = with9001On('pve2')
   await expect(deploy(t.options({ proxmox }))).rejects.toMatchObject({
     code: 'image-elsewhere',
@@ -162,7 +162,7 @@ test('deploy refuses an image on another node of the cluster', async () => {
   expect(await host()).toEqual(before)
 })
 
-test('an image on a node that is down is as good as none', async () => {
+it('an image on a node that is down is as good as none', async () => {
   await expect(deploy(t.options({ proxmox: with9001On('pve2', 'offline') }))).rejects.toMatchObject({ code: 'no-image' })
   await expect(
     deploy(
@@ -176,7 +176,7 @@ test('an image on a node that is down is as good as none', async () => {
   ).rejects.toMatchObject({ code: 'node-offline', hint: expect.stringContaining('Start that node') })
 })
 
-test('a newer image elsewhere is passed over for one that is here', async () => {
+it('a newer image elsewhere is passed over for one that is here', async () => {
   const { node, pool } = t.site.proxmox
   await t.root.task(await t.root.post<string>(`/nodes/${node}/qemu`, { vmid: 9002, name: 'golden-home-newer', pool, scsi0: 'tank:1' }))
   const record = renderRecord({
@@ -198,7 +198,7 @@ test('a newer image elsewhere is passed over for one that is here', async () => 
   await t.root.task(await t.root.del<string>(`/nodes/${node}/qemu/9002`))
 })
 
-test('a slot is not made from a pinned image that has been migrated', async () => {
+it('a slot is not made from a pinned image that has been migrated', async () => {
   const { images } = await listImages(t.proxmox, t.site)
   const release = newRelease(t.site, 'serena', 'blue', {
     id: '0123456789ab',
@@ -217,7 +217,7 @@ test('a slot is not made from a pinned image that has been migrated', async () =
   ).toThrow(expect.objectContaining({ code: 'image-elsewhere', hint: expect.stringContaining('qm migrate 9001 pve" on node pve2') }))
 })
 
-test('a depot on another node is named with where it is', async () => {
+it('a depot on another node is named with where it is', async () => {
   const site = siteWith((proxmox) => {
     proxmox.node = 'pve2'
   })
@@ -263,7 +263,7 @@ describe('a group whose node is off, or gone', () => {
   })
   afterAll(() => writePins(t.folder, { schema: 1, groups: {} }))
   const code = { offline: 'node-offline', gone: 'node-missing' }
-  test.each(['offline', 'gone'] as const)(
+  it.each(['offline', 'gone'] as const)(
     'is named by deploy, destroy and delete-data at once, and by status as a problem of that group (%s)',
     async (how) => {
       const away = with9001On('pve2', 'offline')
@@ -304,7 +304,7 @@ describe('a group whose node is off, or gone', () => {
   )
 })
 
-test('a seed whose storage is gone does not hold up a destroy; deploy names it', async () => {
+it('a seed whose storage is gone does not hold up a destroy; deploy names it', async () => {
   const made = newRelease(t.site, 'serena', 'blue', {
     id: '0123456789ab',
     created: new Date(),
@@ -323,7 +323,7 @@ test('a seed whose storage is gone does not hold up a destroy; deploy names it',
   expect(await readPins(t.folder)).toEqual({ schema: 1, groups: {} })
 })
 
-test('storages of other types are looked at by what they can do, and a host of the usual kind has nothing to say', async () => {
+it('storages of other types are looked at by what they can do, and a host of the usual kind has nothing to say', async () => {
   const {
     node,
     bridge,
@@ -347,7 +347,7 @@ test('storages of other types are looked at by what they can do, and a host of t
   })
 })
 
-test('what works and differs from the usual is a warning of the status, not a problem', async () => {
+it('what works and differs from the usual is a warning of the status, not a problem', async () => {
   const { iso } = t.site.proxmox.storage
   const other: Proxmox = new Proxy(t.proxmox, {
     get: (target, key) =>
@@ -380,7 +380,7 @@ test('what works and differs from the usual is a warning of the status, not a pr
   expect(renderStatus(status)).toMatch(/^warning {4}storage tank has only 1024 MiB left$/m)
 })
 
-test('a node with a domain is refused where it is written', () => {
+it('a node with a domain is refused where it is written', () => {
   const parsed = parseSite(
     siteWith((proxmox) => {
       proxmox.node = 'pve.example.org'

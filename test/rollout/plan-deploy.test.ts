@@ -1,5 +1,5 @@
 /** What a deploy is going to do, as it is shown before it begins. */
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import type { Image } from '../../images/catalog.ts'
 import { seedForm } from '../../images/contract/seed.ts'
 import { newRelease, type Deployment, type GroupPins } from '../../releases/deployment.ts'
@@ -70,7 +70,7 @@ function look(of: GroupPins | undefined, seen: GroupSeen, change: Partial<Deploy
 }
 const lines = (seen: DeploySeen, of = site): string[] => deploymentLines(planDeploy(of, seen))
 
-test('a first deployment: everything is made', () => {
+it('a first deployment: everything is made', () => {
   expect(lines(look(undefined, bare))).toEqual([
     'serena:',
     '  pin a release of image golden-home-f00 for slot blue',
@@ -83,7 +83,7 @@ test('a first deployment: everything is made', () => {
   expect(lines(look(undefined, bare, { place: { problems: [], notes: [], linkedClones: false } }))[3]).toContain(': full clone of')
 })
 
-test('after a destroy: a new VM gets the data of before', () => {
+it('after a destroy: a new VM gets the data of before', () => {
   const home = { ...bare, depot: vm('home-serena-depot', { running: false, disks: [data] }) }
   expect(planDeploy(site, look({ dataDisk: 'made', depot: 9200, slots: {} }, home)).groups[0]).toMatchObject({
     release: 'first',
@@ -92,7 +92,7 @@ test('after a destroy: a new VM gets the data of before', () => {
   })
 })
 
-test('what is deployed stays, and an edit of the site is named with both values', () => {
+it('what is deployed stays, and an edit of the site is named with both values', () => {
   expect(planDeploy(site, look(pins, deployed)).groups[0]).toMatchObject({
     release: 'pinned',
     vm: { do: 'keep' },
@@ -107,14 +107,14 @@ test('what is deployed stays, and an edit of the site is named with both values'
   expect(lines(look(pins, deployed, { site: edited }), edited)[2]).toMatch(/note: .*groups\.serena\.memoryMiB: \d+ → 8192/)
 })
 
-test('a pinned VM that is gone is made again, of the image that is pinned and of no other', () => {
+it('a pinned VM that is gone is made again, of the image that is pinned and of no other', () => {
   const home = { ...bare, depot: vm('home-serena-depot', { running: false, disks: [data] }) }
   expect(planDeploy(site, look(pins, home)).groups[0]).toMatchObject({ release: 'pinned', vm: { do: 'make' }, data: { do: 'hand-over' } })
   const other = { ...image, record: { ...image.record, fingerprint: hash('e') } }
   expect(() => planDeploy(site, look(pins, home, { images: [other] }))).toThrow(expect.objectContaining({ code: 'image-changed' }))
 })
 
-test.each<[string, DeploySeen]>([
+it.each<[string, DeploySeen]>([
   ['no-image', look(undefined, bare, { images: [] })],
   ['image-revoked', look(pins, deployed, { images: [{ ...image, revoked: true }] })],
   ['data-disk-missing', look(pins, { ...deployed, slots: { blue: vm('home-serena-blue'), green: { there: false } } })],
@@ -125,7 +125,7 @@ test.each<[string, DeploySeen]>([
   expect(() => planDeploy(site, seen)).toThrow(expect.objectContaining({ code }))
 })
 
-test('a group that only deployment.json knows is named', () => {
+it('a group that only deployment.json knows is named', () => {
   const seen = look(undefined, bare)
   const plan = planDeploy(site, { ...seen, deployment: { schema: 1, groups: { old: { dataDisk: 'made', depot: 9300, slots: {} } } } })
   expect(plan.unknown).toEqual(['old'])

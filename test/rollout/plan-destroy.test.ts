@@ -1,5 +1,5 @@
 /** What a destroy is going to do, as it is shown before it begins. */
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import { newRelease, type GroupPins } from '../../releases/deployment.ts'
 import { placesOf, type GroupSeen, type VmThere } from '../../rollout/observe.ts'
 import { destructionLines, planDestroy, type DestroySeen } from '../../rollout/plan-destroy.ts'
@@ -35,7 +35,7 @@ const look = (change: Partial<DestroySeen> = {}): DestroySeen => ({
   ...change,
 })
 
-test('a deployed group: its VM, its seeds, where the data goes', () => {
+it('a deployed group: its VM, its seeds, where the data goes', () => {
   const plan = planDestroy(look())
   expect(plan).toEqual({
     group: 'serena',
@@ -55,7 +55,7 @@ test('a deployed group: its VM, its seeds, where the data goes', () => {
   ])
 })
 
-test('one that was never deployed: nothing to do', () => {
+it('one that was never deployed: nothing to do', () => {
   const plan = planDestroy(
     look({ pins: undefined, seen: { depot: deployed.depot, slots: { blue: { there: false }, green: { there: false } } } }),
   )
@@ -63,7 +63,7 @@ test('one that was never deployed: nothing to do', () => {
   expect(destructionLines(plan)).toEqual(['serena: there is no VM'])
 })
 
-test("somebody else's VM is left alone, unless it may have the data", () => {
+it("somebody else's VM is left alone, unless it may have the data", () => {
   const foreign = { there: 'foreign', name: 'theirs' } as const
   const home = { ...deployed, depot: vm('home-serena-depot', { running: false, disks: [data] }), slots: { blue: foreign, green: foreign } }
   const plan = planDestroy(look({ seen: home }))
@@ -75,7 +75,7 @@ test("somebody else's VM is left alone, unless it may have the data", () => {
   )
 })
 
-test('what is in the way is said before anything is done', () => {
+it('what is in the way is said before anything is done', () => {
   expect(() => planDestroy(look({ obstacles: [{ code: 'disk-in-snapshot', message: 'a', hint: 'b' }] }))).toThrow(
     expect.objectContaining({ code: 'disk-in-snapshot' }),
   )

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import fc from 'fast-check'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import { connect, type Proxmox } from '../../proxmox/client.ts'
 import { activate } from '../../rollout/activate.ts'
 import { deleteData } from '../../rollout/delete-data.ts'
@@ -61,7 +61,7 @@ async function slowLine(port: number, ms: number): Promise<{ port: number; close
   return { port: (server.address() as AddressInfo).port, close: () => server.close() }
 }
 
-test('a slot that was protected when a slow run looked, and is deleted meanwhile, does not take the data along', async () => {
+it('a slot that was protected when a slow run looked, and is deleted meanwhile, does not take the data along', async () => {
   const { site, proxmox } = t
   const rel = releaseOf(site, 'all')
   await uploadSeed(proxmox, rel, await readSeedSecrets(site, t.folder, rel))
@@ -345,7 +345,7 @@ function replaced(vmid: number): Proxmox {
   })
 }
 
-test('a leftover that was deleted, and its VMID given to another VM, since it was looked at costs that VM nothing', async () => {
+it('a leftover that was deleted, and its VMID given to another VM, since it was looked at costs that VM nothing', async () => {
   const { places, rel } = await makeLane(900)
   await makeSlot(t.proxmox, rel)
   const { vmid } = places.slots.blue
@@ -357,7 +357,7 @@ test('a leftover that was deleted, and its VMID given to another VM, since it wa
   expect(await configOf(vmid)).not.toHaveProperty('tags')
 })
 
-test('a throw-away VM that was replaced in the same way costs the other VM nothing either', async () => {
+it('a throw-away VM that was replaced in the same way costs the other VM nothing either', async () => {
   const { site, group, places } = await makeLane(901)
   const { vmid } = places.slots.blue
   const folder = await mkdtemp(join(tmpdir(), 'golden-race-'))
@@ -366,7 +366,7 @@ test('a throw-away VM that was replaced in the same way costs the other VM nothi
   await rm(folder, { recursive: true })
 })
 
-test('whatever two runs are at, and however slow their lines are, the data survives them, in one place and protected there', async () => {
+it('whatever two runs are at, and however slow their lines are, the data survives them, in one place and protected there', async () => {
   const seed = Number(process.env.RACE_SEED ?? 20261128)
   const scenarios = fc.sample(scenario, { numRuns: Number(process.env.RACE_RUNS ?? 16), seed })
   const wrong: string[] = []

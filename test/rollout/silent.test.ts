@@ -1,5 +1,5 @@
 /** Slots whose guest does not come up: they get no data, and one reset. */
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 import { renderIso } from '../../core/formats/iso.ts'
 import { activate } from '../../rollout/activate.ts'
 import { placesOf, type GroupPlaces } from '../../rollout/observe.ts'
@@ -68,7 +68,7 @@ function activateBlue(wanted = release, patience = Infinity): Promise<void> {
 
 const warnings = (): string[] => t.shown.filter((line) => line.startsWith('warning'))
 
-test('a VM that hangs while it boots is reset once, before it has data, and then takes over', async () => {
+it('a VM that hangs while it boots is reset once, before it has data, and then takes over', async () => {
   await activateBlue()
   expect(warnings()).toEqual([
     `warning: VM ${places.slots.blue.vmid} does not answer since it was started: resetting it, once; it has no data yet`,
@@ -76,21 +76,21 @@ test('a VM that hangs while it boots is reset once, before it has data, and then
   expect(await t.place()).toMatchObject({ at: 'blue' })
 })
 
-test('one that goes on being silent gets no data', async () => {
+it('one that goes on being silent gets no data', async () => {
   t.world.mute.add(places.slots.blue.name)
   await expect(activateBlue(release, 3)).rejects.toMatchObject({ name: 'AbortError' })
   expect(warnings()).toHaveLength(1)
   expect(await t.place()).toMatchObject({ at: 'depot' })
 })
 
-test('nor does one of another release', async () => {
+it('nor does one of another release', async () => {
   t.world.hung.clear()
   await expect(activateBlue('eeeeeeeeeeee')).rejects.toMatchObject({ code: 'other-release' })
   expect(await t.place()).toMatchObject({ at: 'depot' })
   expect(warnings()).toEqual([])
 })
 
-test('a VM that has the data is not reset', async () => {
+it('a VM that has the data is not reset', async () => {
   t.world.hung.clear()
   await activateBlue()
   t.world.hung.add(places.slots.blue.name)

@@ -1,5 +1,5 @@
 /** Whose VM at a slot's VMID is, before it is deleted. */
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import type { Proxmox } from '../../proxmox/client.ts'
 import { Failure } from '../../core/failure.ts'
 import type { Engine } from '../../rollout/engine.ts'
@@ -31,7 +31,7 @@ function host(...configs: readonly Record<string, string>[]): { proxmox: Proxmox
   return { proxmox, calls }
 }
 
-test.concurrent.each<[string, Record<string, string>[]]>([
+it.concurrent.each<[string, Record<string, string>[]]>([
   ['without a name', [{}]],
   ['without a name, while it is being backed up', [{ lock: 'backup' }, {}]],
   ['of another name', [{ name: 'mail' }]],
@@ -45,7 +45,7 @@ test.concurrent.each<[string, Record<string, string>[]]>([
   expect(calls).toEqual([])
 })
 
-test.concurrent.each<[string, Record<string, string>[]]>([
+it.concurrent.each<[string, Record<string, string>[]]>([
   ["with the slot's name", [{ name }]],
   ['that was still being cloned, and had no name yet', [{ lock: 'clone' }, { name }]],
   ['whose clone never got as far as a name', [{ lock: 'clone' }, {}]],
@@ -60,7 +60,7 @@ test.concurrent.each<[string, Record<string, string>[]]>([
   ])
 })
 
-test('what a run on another computer is making is no leftover: it holds the lock, or the state knows by then', async () => {
+it('what a run on another computer is making is no leftover: it holds the lock, or the state knows by then', async () => {
   const engine = (change: Partial<Engine>): Engine =>
     ({ tryLock: async () => {}, listState: async () => [], ...change }) as unknown as Engine
   const settle = async (one: Engine): Promise<string[]> => {
@@ -79,7 +79,7 @@ test('what a run on another computer is making is no leftover: it holds the lock
   ])
 })
 
-test("a slot's addresses in the state are its own", () => {
+it("a slot's addresses in the state are its own", () => {
   expect(
     ofSlot(
       [

@@ -1,5 +1,5 @@
 /** What the token that setup makes can't do to a depot and its data, and what only backups guard against. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { markDoomed } from '../../proxmox/doomed.ts'
 import { startRolloutLab, type RolloutLab } from './lab.ts'
 
@@ -36,7 +36,7 @@ const ways: [string, () => Promise<unknown>][] = [
   ],
 ]
 
-test.each(ways)("a depot's data disk: can't %s", async (_way, attempt) => {
+it.each(ways)("a depot's data disk: can't %s", async (_way, attempt) => {
   const before = await configOf(9010)
   const refused = await attempt()
     .then(
@@ -49,7 +49,7 @@ test.each(ways)("a depot's data disk: can't %s", async (_way, attempt) => {
   expect(await volumes()).toContain(volume)
 })
 
-test("the disk of a VM that is not the site's stays out of reach, Datastore.Audit or not", async () => {
+it("the disk of a VM that is not the site's stays out of reach, Datastore.Audit or not", async () => {
   await t.root.task(
     await t.root.post<string>(`${node}/qemu`, { vmid: 7000, name: 'mail', memory: 64, scsi0: `${t.site.proxmox.storage.disks}:1` }),
   )
@@ -61,7 +61,7 @@ test("the disk of a VM that is not the site's stays out of reach, Datastore.Audi
 })
 
 // What docs/security.md says of a stolen token.
-test('the same data disk can be destroyed by way of a VM of the pool, as delete-data does', async () => {
+it('the same data disk can be destroyed by way of a VM of the pool, as delete-data does', async () => {
   await done(t.proxmox.post(`${node}/qemu/9010/move_disk`, { disk: 'scsi1', 'target-vmid': 9011, 'target-disk': 'unused0' }))
   await markDoomed(t.proxmox, 'pve', 9011, String((await configOf(9011)).digest))
   await done(t.proxmox.del(`${node}/qemu/9011`))

@@ -1,9 +1,9 @@
 /** What `golden client` says besides the settings themselves. */
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import { lanNotes } from '../../scripts/client.ts'
 import { exampleSite } from '../images/example.ts'
 
-test('tells people in the LAN how to get in where the public name leads nowhere', () => {
+it('tells people in the LAN how to get in where the public name leads nowhere', () => {
   const site = exampleSite(() => {})
   const { service } = site.groups.serena!
   expect(lanNotes(site)).toEqual([expect.stringContaining(`put ${service} in the place of ${site.public.host}.`)])

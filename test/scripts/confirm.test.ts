@@ -1,6 +1,6 @@
 /** Questions, and the ways not to answer them. */
 import { PassThrough } from 'node:stream'
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import { confirm } from '../../scripts/confirm.ts'
 
 /** Answers as soon as it is asked. */
@@ -11,13 +11,13 @@ function asked(answer: (input: PassThrough) => void, isTTY = true): Promise<void
   return confirm('Sure? ', 'yes', 'Say --yes.', { input, output })
 }
 
-test('only the wanted answer is a yes', async () => {
+it('only the wanted answer is a yes', async () => {
   await asked((input) => input.write('yes\n'))
   await expect(asked((input) => input.write('y\n'))).rejects.toMatchObject({ code: 'not-confirmed' })
   await expect(asked((input) => input.write('\n'))).rejects.toMatchObject({ code: 'not-confirmed' })
 })
 
-test.each([
+it.each([
   ['Ctrl-C', (input: PassThrough) => input.write('\x03')],
   ['Ctrl-D', (input: PassThrough) => input.write('\x04')],
   ['the end of the input', (input: PassThrough) => input.end()],
@@ -25,6 +25,6 @@ test.each([
   await expect(asked(answer)).rejects.toMatchObject({ name: 'Failure', code: 'cancelled', hint: 'Nothing was changed.' })
 })
 
-test('without a terminal it is told what to say instead', async () => {
+it('without a terminal it is told what to say instead', async () => {
   await expect(asked(() => {}, false)).rejects.toMatchObject({ code: 'not-confirmed', hint: 'Say --yes.' })
 })

@@ -1,5 +1,5 @@
 /** Who is asked before the datacenter firewall goes on, and what counts as a yes. */
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import { agreeToFirewall } from '../../scripts/firewall-consent.ts'
 import { recorder } from '../set-up.ts'
 
@@ -12,7 +12,7 @@ const agree = async (flags: Record<string, boolean>, mayLockOut: boolean): Promi
   )
 }
 
-test('without a terminal only --yes is a yes, and what it does is shown with it', async () => {
+it('without a terminal only --yes is a yes, and what it does is shown with it', async () => {
   expect(await agree({}, false)).toMatchObject({
     code: 'firewall-not-confirmed',
     message: expect.stringMatching(/closes NFS\n.*lets SSH in/),
@@ -21,7 +21,7 @@ test('without a terminal only --yes is a yes, and what it does is shown with it'
   expect(await agree({ yes: true }, false)).toMatch(/closes NFS\n.*lets SSH in/)
 })
 
-test('nobody who may be locked out is taken at a word given before', async () => {
+it('nobody who may be locked out is taken at a word given before', async () => {
   for (const flags of [{}, { yes: true }])
     expect(await agree(flags, true)).toMatchObject({ code: 'caller-outside-admin', hint: expect.stringContaining('network.admin') })
 })

@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync,
 import { isIP } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, it } from 'vitest'
 import { writePins } from '../../releases/pins.ts'
 import { initFolder, initSecrets } from '../../scripts/init.ts'
 import { makeAuthority } from '../../settings/secrets/certificates.ts'
@@ -19,7 +19,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(join(folder, '..'), { recursive: true, force: true }))
 
-test('a new site folder holds all secrets, for its owner only, and a second run changes nothing', async () => {
+it('a new site folder holds all secrets, for its owner only, and a second run changes nothing', async () => {
   await initFolder(folder)
   const site = await loadSite(folder)
   const made = await initSecrets(site, folder, new Date())
@@ -31,7 +31,7 @@ test('a new site folder holds all secrets, for its owner only, and a second run 
   expect(made.map((file) => readFileSync(file, 'utf8'))).toEqual(before)
 })
 
-test.each([
+it.each([
   ['without a .gitignore', undefined],
   ['with one that asks for everything', '!secrets\n!state\n!*\n'],
 ])('git sees nothing of secrets and state in a folder %s', async (_, ignore) => {
@@ -68,7 +68,7 @@ function verifies(leaf: string, ca: string, name: string): boolean {
   )
 }
 
-test('before anything runs, another public name gives a new CA and certificates for it', async () => {
+it('before anything runs, another public name gives a new CA and certificates for it', async () => {
   await initFolder(folder)
   const site = await loadSite(folder)
   await initSecrets(site, folder, new Date())
@@ -81,7 +81,7 @@ test('before anything runs, another public name gives a new CA and certificates 
   expect(verifies(secret('tls/logging.pem'), secret('ca.pem'), site.groups.logging!.service)).toBe(true)
 })
 
-test('once VMs run, a new CA has to be asked for; nothing is changed until then', async () => {
+it('once VMs run, a new CA has to be asked for; nothing is changed until then', async () => {
   await initFolder(folder)
   const site = await loadSite(folder)
   await initSecrets(site, folder, new Date())
@@ -102,7 +102,7 @@ test('once VMs run, a new CA has to be asked for; nothing is changed until then'
   expect(await initSecrets(renamed(site), folder, new Date(), { newAuthority: true })).toContain(secret('ca.pem'))
 })
 
-test('a CA of an earlier version goes on signing for any name, until a new one is asked for', async () => {
+it('a CA of an earlier version goes on signing for any name, until a new one is asked for', async () => {
   await initFolder(folder)
   const site = await loadSite(folder)
   const old = await makeAuthority('home serena-golden CA', new Date())
@@ -117,14 +117,14 @@ test('a CA of an earlier version goes on signing for any name, until a new one i
   expect(permittedNames(readFileSync(secret('ca.pem'), 'utf8'))).toContain('code.example.net')
 })
 
-test('a certificate about to end is made anew, long before clients notice', async () => {
+it('a certificate about to end is made anew, long before clients notice', async () => {
   await initFolder(folder)
   const site = await loadSite(folder)
   await initSecrets(site, folder, new Date())
   expect(await initSecrets(site, folder, new Date(Date.now() + 800 * 86_400_000))).toContain(join(folder, 'secrets/tls/public.pem'))
 })
 
-test.each<[string, (secrets: string) => void]>([
+it.each<[string, (secrets: string) => void]>([
   ['is gone', (secrets) => rmSync(join(secrets, 'ca.key'))],
   ['is broken', (secrets) => writeFileSync(join(secrets, 'ca.key'), '-----BEGIN PRIVATE KEY-----\nx')],
   ["is another one's", (secrets) => copyFileSync(join(secrets, 'tls/public.key'), join(secrets, 'ca.key'))],
@@ -142,7 +142,7 @@ test.each<[string, (secrets: string) => void]>([
   expect(readFileSync(join(folder, 'secrets/ca.pem'), 'utf8')).toBe(authority)
 })
 
-test('a password is not made where git would see it', async () => {
+it('a password is not made where git would see it', async () => {
   await initFolder(folder)
   const site = await loadSite(folder)
   const withPassword = (path: string): typeof site => ({
@@ -159,7 +159,7 @@ test('a password is not made where git would see it', async () => {
   expect(await initSecrets(withPassword(join(folder, '../elsewhere')), folder, new Date())).toContain(join(folder, '../elsewhere'))
 })
 
-test('a CA that is no certificate is told as such', async () => {
+it('a CA that is no certificate is told as such', async () => {
   await initFolder(folder)
   const site = await loadSite(folder)
   await initSecrets(site, folder, new Date())
@@ -167,7 +167,7 @@ test('a CA that is no certificate is told as such', async () => {
   await expect(initSecrets(site, folder, new Date())).rejects.toMatchObject({ code: 'ca-unreadable' })
 })
 
-test.each(['public.pem', 'public.key'])("a server's %s that is gone or broken is made anew with its other half", async (name) => {
+it.each(['public.pem', 'public.key'])("a server's %s that is gone or broken is made anew with its other half", async (name) => {
   await initFolder(folder)
   const site = await loadSite(folder)
   await initSecrets(site, folder, new Date())
@@ -180,7 +180,7 @@ test.each(['public.pem', 'public.key'])("a server's %s that is gone or broken is
   expect(await initSecrets(site, folder, new Date())).toEqual([])
 })
 
-test('host keys are what OpenSSH itself reads', () => {
+it('host keys are what OpenSSH itself reads', () => {
   const pair = generateSshKey('home-serena')
   const dir = mkdtempSync(join(tmpdir(), 'golden-key-'))
   try {

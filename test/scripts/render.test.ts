@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import { renderer } from '../../scripts/render.ts'
 
 /** What a step with one note writes on a terminal, between its first line and its last. */
@@ -17,7 +17,7 @@ async function live(note: string, columns: number | undefined): Promise<string> 
   return written.slice(1, -1).join('').replace('\r\x1b[K', '')
 }
 
-test('a line that changes fits the terminal, whatever is on it', async () => {
+it('a line that changes fits the terminal, whatever is on it', async () => {
   expect(await live('a'.repeat(300), 40)).toHaveLength(39)
   expect(await live('a'.repeat(300), undefined)).toHaveLength(79)
   // Two columns a character.

@@ -6,7 +6,7 @@ import { connect as tcp, createServer, type AddressInfo, type Server } from 'nod
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { createServer as createTlsServer } from 'node:tls'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { makeAuthority, makeServerCertificate } from '../../settings/secrets/certificates.ts'
 import { firstContact, type Trust } from '../../scripts/trust.ts'
 import type { VerbContext } from '../../scripts/verb.ts'
@@ -62,24 +62,24 @@ async function contact(
   return { trust: firstContact(site, folder, context), connections: () => connections }
 }
 
-test('a pin stands though the connection that tries it is reset', async () => {
+it('a pin stands though the connection that tries it is reset', async () => {
   const { trust, connections } = await contact(authority.certificate, (ordinal) => ordinal === 2)
   expect(await trust).toMatchObject({ caPem: authority.certificate, pinned: authority.certificate })
   expect(connections()).toBe(3)
 })
 
-test('when no connection comes about it is not known whether a pin stands, and that is said', async () => {
+it('when no connection comes about it is not known whether a pin stands, and that is said', async () => {
   const { trust } = await contact(authority.certificate, (ordinal) => ordinal > 1)
   await expect(trust).rejects.toMatchObject({ code: 'proxmox-unreachable', hint: expect.stringContaining('proxmox.url') })
 })
 
-test('a pin that does not verify the certificate is found out at once', async () => {
+it('a pin that does not verify the certificate is found out at once', async () => {
   const { trust, connections } = await contact(other.certificate, () => false)
   expect(await trust).toMatchObject({ pinned: undefined, caPem: own.certificate })
   expect(connections()).toBe(2)
 })
 
-test('nor does one stand for a host with another name', async () => {
+it('nor does one stand for a host with another name', async () => {
   const { trust } = await contact(authority.certificate, () => false, elsewhere)
   await expect(trust).rejects.toMatchObject({ code: 'certificate-name' })
 })

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, it } from 'vitest'
 import { openProxmox } from '../../scripts/open.ts'
 import { silent } from '../../core/progress.ts'
 import { loadSite, siteFolder, variablesOfSites } from '../../settings/load.ts'
@@ -13,20 +13,20 @@ beforeEach(async () => {
 })
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
-test('the site folder is what GOLDEN_SITE says, or site in the clone', () => {
+it('the site folder is what GOLDEN_SITE says, or site in the clone', () => {
   expect(siteFolder({ GOLDEN_SITE: '/srv/site' })).toBe('/srv/site')
   expect(siteFolder({ GOLDEN_SITE: 'mine' })).toBe(resolve('mine'))
   expect(siteFolder({})).toBe(join(resolve(import.meta.dirname, '../..'), 'site'))
 })
 
-test.each(['', ' ', '~/site', '~', '/srv/site\r', ' /srv/site'])(
+it.each(['', ' ', '~/site', '~', '/srv/site\r', ' /srv/site'])(
   'a GOLDEN_SITE that would be a folder that nobody meant is refused: "%s"',
   (given) => {
     expect(() => siteFolder({ GOLDEN_SITE: given })).toThrow(expect.objectContaining({ code: 'site-folder-unclear' }))
   },
 )
 
-test('what does not parse is told with its line', async () => {
+it('what does not parse is told with its line', async () => {
   await writeFile(
     join(folder, 'site.ts'),
     "import { defineSite } from 'serena-golden'\n\nexport default defineSite({\n  name: 'home'\n  proxmox: {}\n})\n",
@@ -43,7 +43,7 @@ test('what does not parse is told with its line', async () => {
   })
 })
 
-test.each([
+it.each([
   ['what does not run', '\nexport default { name: nothing.at.all }\n', 2],
   ['what throws something of its own', "\n\n\nthrow new Error('no')\n", 4],
 ])('%s is told with its line', async (_what, text, line) => {
@@ -54,7 +54,7 @@ test.each([
   })
 })
 
-test('what a site file reads of the environment is known: the hooks read it again', async () => {
+it('what a site file reads of the environment is known: the hooks read it again', async () => {
   await writeFile(
     join(folder, 'site.ts'),
     "export default { name: process.env['NAME_OF_THE_SITE'], engine: process.env.ENGINE_OF_THE_SITE }\n",
@@ -65,7 +65,7 @@ test('what a site file reads of the environment is known: the hooks read it agai
   expect(process.env).toBe(own)
 })
 
-test('a hook takes the token from the engine: how the site names it may want more than the engine has', async () => {
+it('a hook takes the token from the engine: how the site names it may want more than the engine has', async () => {
   const example = join(import.meta.dirname, '../../site.example.ts')
   await writeFile(
     join(folder, 'site.ts'),

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { connect, createServer } from 'node:tls'
 import 'reflect-metadata'
 import { X509Certificate } from '@peculiar/x509'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import { makeAuthority, makeServerCertificate, type PemPair } from '../../settings/secrets/certificates.ts'
 import { namesOutside, permittedNames } from '../../settings/secrets/name-constraints.ts'
 
@@ -128,7 +128,7 @@ describe.each([
   ],
   ['with an address alone', ['192.168.1.50', '192.168.1.60', '192.168.1.61', '192.168.1.62'], 1],
 ])('the CA of a site %s', (_, permitted, good) => {
-  test('is accepted for its names and for no others', async () => {
+  it('is accepted for its names and for no others', async () => {
     const authority = await makeAuthority('home serena-golden CA', new Date(), permitted)
     const ca = join(folder, 'ca.pem')
     writeFileSync(ca, authority.certificate)
@@ -149,7 +149,7 @@ describe.each([
   }, 120_000)
 })
 
-test('the CA says so critically, signs no other CA, and certifies servers only', async () => {
+it('the CA says so critically, signs no other CA, and certifies servers only', async () => {
   const { certificate } = await makeAuthority('home serena-golden CA', new Date(), ['serena.example.org', '192.168.1.50'])
   expect(permittedNames(certificate)).toEqual(['serena.example.org', '192.168.1.50'])
   expect(new X509Certificate(certificate).getExtension('2.5.29.30')?.critical).toBe(true)

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect, createServer } from 'node:tls'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import { plainText } from '../../core/plain-text.ts'
 import { checkOwnCertificate } from '../../settings/own-certificate.ts'
 
@@ -82,7 +82,7 @@ describe('what is fine, and serves', () => {
   openssl('genpkey', '-algorithm', 'ed25519', '-out', 'ed.key')
   certify('ed')
   openssl('rsa', '-in', 'rsa.key', '-traditional', '-out', 'rsa1.key')
-  test.each<[string, string | Buffer, string]>([
+  it.each<[string, string | Buffer, string]>([
     ['leaf, then its issuer', read('leaf.pem') + read('middle.pem'), read('leaf.key')],
     ['with the root', read('leaf.pem') + read('middle.pem') + read('root.pem'), read('leaf.key')],
     ["RSA from a CA of one's own, which is not sent", read('rsa.pem'), read('rsa.key')],
@@ -115,7 +115,7 @@ describe('what is fine, and serves', () => {
     server.close()
   })
 
-  test('a wildcard, and an address', () => {
+  it('a wildcard, and an address', () => {
     certify('leaf', { issuer: 'middle', names: 'DNS:*.example.org,IP:192.0.2.7' })
     for (const name of [host, '192.0.2.7']) expect(check(read('leaf.pem') + read('middle.pem'), read('leaf.key'), name).said).toBe('')
     for (const name of ['example.org', 'a.serena.example.org', '192.0.2.8'])
@@ -150,7 +150,7 @@ describe('what would break HTTPS is refused', () => {
   openssl('pkey', '-in', 'leaf.key', '-pubout', '-out', 'leaf.pub')
   const chain = read('leaf.pem') + read('middle.pem')
   const key = read('leaf.key')
-  test.each<[string, string | Buffer, string | Buffer, string[], RegExp]>([
+  it.each<[string, string | Buffer, string | Buffer, string[], RegExp]>([
     ['another key', read('rsa.pem'), key, ['key'], /not the key of rsa/],
     ['the chain before the leaf', read('middle.pem') + read('leaf.pem'), key, ['chain', 'chain'], /put it first/],
     [
@@ -197,7 +197,7 @@ describe('what would break HTTPS is refused', () => {
     expect(said).not.toMatch(/BEGIN PRIVATE|[A-Za-z0-9+/]{40}/)
   })
 
-  test('one that has ended, or not begun, of the chain too', () => {
+  it('one that has ended, or not begun, of the chain too', () => {
     const day = 86_400_000
     expect(check(chain, key, host, new Date(Date.now() + 31 * day)).said).toMatch(/^has ended on .*\nnumber 2, middle, has ended/)
     expect(check(chain, key, host, new Date(Date.now() - 2 * day)).said).toMatch(/not valid before/)

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import { plainText } from '../../core/plain-text.ts'
 import { lookAtHandedIn, refuseHandedIn } from '../../settings/handed-in.ts'
 import { checkSeedSecrets } from '../../releases/seed.ts'
@@ -31,7 +31,7 @@ describe.each(Object.entries(ways))('a secret by %s', (name, way) => {
     const { ref, env } = way(Buffer.from(content))
     return resolveSecret(ref, 'serena.users.0.password', folder, env)
   }
-  test.each<[string, string | Buffer, string]>([
+  it.each<[string, string | Buffer, string]>([
     ['as it is', 'correct', 'correct'],
     ["a last line's end", 'correct\n', 'correct'],
     ['of Windows', 'correct\r\n', 'correct'],
@@ -66,14 +66,14 @@ describe.each(Object.entries(ways))('a secret by %s', (name, way) => {
           ['a NUL at its end', 'correct\0'],
         ] as [string, string | Buffer][])),
   ]
-  test.each(bad)('%s is refused, and not said again', async (_what, content) => {
+  it.each(bad)('%s is refused, and not said again', async (_what, content) => {
     const failure = await read(content).catch((error: unknown) => error)
     expect(failure).toMatchObject({ code: 'secret-unfit', message: expect.stringMatching(/^serena\.users\.0\.password = from/) })
     expect(String((failure as Error).message)).not.toMatch(/corr|horse|pässword/)
   })
 })
 
-test('what is taken stays what it is: one line that any client can send', () => {
+it('what is taken stays what it is: one line that any client can send', () => {
   fc.assert(
     fc.property(
       fc.oneof(
@@ -92,7 +92,7 @@ test('what is taken stays what it is: one line that any client can send', () => 
   )
 })
 
-test('a file that other programs read as it is has no byte order mark', () => {
+it('a file that other programs read as it is has no byte order mark', () => {
   const pem = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'
   expect(plainText(pem, 'pem-file')).toEqual({ ok: true, text: pem })
   expect(plainText(`\ufeff${pem}`, 'pem')).toEqual({ ok: true, text: pem })
@@ -111,7 +111,7 @@ describe('what is handed in beside the site file', () => {
   writeFileSync(join(folder, 'bad'), 'two\nlines\n')
   writeFileSync(join(folder, 'chain.pem'), 'no certificate\n')
 
-  test('is told with all that is wrong, by path', async () => {
+  it('is told with all that is wrong, by path', async () => {
     const { problems } = await lookAtHandedIn({ site, folder, env: {} })
     expect(problems.map(({ path }) => path)).toEqual([
       'serena.users.0.password',
@@ -128,12 +128,12 @@ describe('what is handed in beside the site file', () => {
     )
   })
 
-  test('of which a look alone runs no program, and wants nothing that is elsewhere', async () => {
+  it('of which a look alone runs no program, and wants nothing that is elsewhere', async () => {
     const { problems } = await lookAtHandedIn({ site, folder, env: {}, onlyWhatIsHere: true })
     expect(problems.map(({ path }) => path)).toEqual(['serena.users.0.password', 'public.certificate.chainFile'])
   })
 
-  test('one problem that is a failure of its own stays that', async () => {
+  it('one problem that is a failure of its own stays that', async () => {
     const { problems } = await lookAtHandedIn({
       site: { ...site, public: exampleSite().public, serena: { ...site.serena, users: site.serena.users.slice(1, 2) } },
       folder,
@@ -142,7 +142,7 @@ describe('what is handed in beside the site file', () => {
     expect(() => refuseHandedIn(problems)).toThrow(expect.objectContaining({ code: 'secret-unavailable' }))
   })
 
-  test('is asked for with all else that the first seeds need', async () => {
+  it('is asked for with all else that the first seeds need', async () => {
     await expect(checkSeedSecrets(site, folder, ['serena'], {})).rejects.toMatchObject({
       code: 'handed-in-unfit',
       message: expect.stringMatching(/users\.2\.password: [\s\S]*secrets\/ca\.pem: [\s\S]*secrets\/ssh\/serena_ed25519: /),

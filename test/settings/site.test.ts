@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { resolve } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import { contains, parseNetwork } from '../../settings/address.ts'
 import { loadSiteFile } from '../../settings/load.ts'
 import { macOf, parseSite, type SiteInput } from '../../settings/site.ts'
@@ -16,13 +16,13 @@ const problemsOf = (input: unknown): string[] => {
   return parsed.ok ? [] : parsed.problems.map((problem) => problem.path)
 }
 
-test('the example site is sound', async () => {
+it('the example site is sound', async () => {
   const site = await loadSiteFile(resolve(import.meta.dirname, '../../site.example.ts'))
   expect(site.proxmox.tokenId).toBe('golden@pve!golden')
   expect(Object.keys(site.groups)).toEqual(['serena', 'logging'])
 })
 
-test('all mistakes are listed at once, with their path', () => {
+it('all mistakes are listed at once, with their path', () => {
   const paths = problemsOf(
     changed((site) => {
       site.proxmox.url = 'http://192.168.1.5'
@@ -45,7 +45,7 @@ test('all mistakes are listed at once, with their path', () => {
   )
 })
 
-test('mistakes of form and of relation are listed together', () => {
+it('mistakes of form and of relation are listed together', () => {
   const paths = problemsOf(
     changed((site) => {
       site.public.host = 'Not A Host'
@@ -56,7 +56,7 @@ test('mistakes of form and of relation are listed together', () => {
   expect(paths).toEqual(expect.arrayContaining(['public.host', 'groups.logging.slots.blue.address', 'groups.logging.slots.green.vmid']))
 })
 
-test.each<[string, (site: any) => void, string]>([
+it.each<[string, (site: any) => void, string]>([
   [
     'an address outside of the subnet',
     (site) => {
@@ -388,7 +388,7 @@ test.each<[string, (site: any) => void, string]>([
   expect(problemsOf(changed(change))).toContain(path)
 })
 
-test.each([
+it.each([
   'https://root:hunter2@pve:8006',
   'https://pve:8006/?hunter2',
   'https://pve:8006?',
@@ -409,7 +409,7 @@ test.each([
   expect(JSON.stringify(parsed)).not.toContain('hunter2')
 })
 
-test.each(['https://192.168.1.5:8006/', 'https://pve.example', 'https://[fd00::5]:8006'])('%s is one', (url) => {
+it.each(['https://192.168.1.5:8006/', 'https://pve.example', 'https://[fd00::5]:8006'])('%s is one', (url) => {
   expect(
     problemsOf(
       changed((site) => {
@@ -419,7 +419,7 @@ test.each(['https://192.168.1.5:8006/', 'https://pve.example', 'https://[fd00::5
   ).toEqual([])
 })
 
-test('a node that routes and resolves names for its VMs is fine', () => {
+it('a node that routes and resolves names for its VMs is fine', () => {
   expect(
     problemsOf(
       changed((site) => {
@@ -429,7 +429,7 @@ test('a node that routes and resolves names for its VMs is fine', () => {
   ).toEqual([])
 })
 
-test('a wrong name of a group is told with what it may be, and the rest is compared all the same', () => {
+it('a wrong name of a group is told with what it may be, and the rest is compared all the same', () => {
   const parsed = parseSite(
     changed((site) => {
       site.groups.My_Logs = site.groups.logging
@@ -446,7 +446,7 @@ test('a wrong name of a group is told with what it may be, and the rest is compa
   })
 })
 
-test('the containers may be elsewhere, and then what they had is free', () => {
+it('the containers may be elsewhere, and then what they had is free', () => {
   expect(
     problemsOf(
       changed((site) => {
@@ -458,7 +458,7 @@ test('the containers may be elsewhere, and then what they had is free', () => {
   ).toEqual([])
 })
 
-test('what only looks like it is fine', () => {
+it('what only looks like it is fine', () => {
   expect(
     problemsOf(
       changed((site) => {
@@ -483,7 +483,7 @@ test('what only looks like it is fine', () => {
   ).toEqual([])
 })
 
-test('a secret of the backend is not said again, and the variable for it is', () => {
+it('a secret of the backend is not said again, and the variable for it is', () => {
   const parsed = parseSite(
     changed((site) => {
       site.backend = { type: 's3', config: { bucket: 'b', secret_key: 'hunter2' } }
@@ -493,7 +493,7 @@ test('a secret of the backend is not said again, and the variable for it is', ()
   expect(JSON.stringify(parsed)).not.toContain('hunter2')
 })
 
-test.each(['git@git.example:a/b.git', 'git.example:a/b.git', 'ssh://git@git.example:2222/a', 'git+ssh://git.example/a'])(
+it.each(['git@git.example:a/b.git', 'git.example:a/b.git', 'ssh://git@git.example:2222/a', 'git+ssh://git.example/a'])(
   'a project from %s is refused: the VM has no key for it',
   (git) => {
     const parsed = parseSite(
@@ -508,7 +508,7 @@ test.each(['git@git.example:a/b.git', 'git.example:a/b.git', 'ssh://git@git.exam
   },
 )
 
-test.each([
+it.each([
   'https://me:token@git.example/a.git',
   'https://token@git.example/a.git',
   'HTTP://me:@git.example/a',
@@ -529,7 +529,7 @@ test.each([
   expect(JSON.stringify(parsed)).not.toMatch(/token|secret/)
 })
 
-test.each([
+it.each([
   ['https://git.example/a.git', { to: '203.0.113.0/24', port: 443 }],
   ['https://git.example:8443/@scope/a.git', { to: '0.0.0.0/0', port: 8443 }],
   ['http://git.example/~me/a', { to: '203.0.113.7/32', port: 80, protocol: 'tcp' }],
@@ -548,7 +548,7 @@ test.each([
     expect(withWays(...other)).toEqual(['serena.projects.0.git'])
 })
 
-test('a host by its address needs a way to that address', () => {
+it('a host by its address needs a way to that address', () => {
   const parsed = parseSite(
     changed((site) => {
       site.serena.projects = [{ name: 'a', git: 'https://203.0.113.7/a.git' }]
@@ -561,7 +561,7 @@ test('a host by its address needs a way to that address', () => {
   })
 })
 
-test.each([
+it.each([
   '../x',
   '/srv/x',
   'x',
@@ -613,7 +613,7 @@ test.each([
   ).toEqual(['serena.projects.0.git'])
 })
 
-test('a network contains exactly its addresses', () => {
+it('a network contains exactly its addresses', () => {
   const octet = fc.integer({ min: 0, max: 255 })
   fc.assert(
     fc.property(octet, octet, octet, octet, fc.integer({ min: 1, max: 32 }), (a, b, c, d, prefix) => {
@@ -633,7 +633,7 @@ test('a network contains exactly its addresses', () => {
   )
 })
 
-test("VMIDs and addresses get different MAC addresses, all in Proxmox's range", () => {
+it("VMIDs and addresses get different MAC addresses, all in Proxmox's range", () => {
   const place = fc.tuple(fc.integer({ min: 100, max: 999_999_999 }), fc.constantFrom('192.168.1.51', '192.168.1.52', '10.0.0.51'))
   fc.assert(
     fc.property(place, place, (one, other) => {
@@ -643,12 +643,12 @@ test("VMIDs and addresses get different MAC addresses, all in Proxmox's range", 
   )
 })
 
-test('VMIDs with the same low 24 bits do not share a MAC address, nor do two sites with the same VMIDs in one LAN', () => {
+it('VMIDs with the same low 24 bits do not share a MAC address, nor do two sites with the same VMIDs in one LAN', () => {
   expect(macOf(9201 + 2 ** 24, '192.168.1.51')).not.toBe(macOf(9201, '192.168.1.51'))
   expect(macOf(9201, '192.168.1.71')).not.toBe(macOf(9201, '192.168.1.51'))
 })
 
-test('two slots that would share a MAC address by chance are refused', () => {
+it('two slots that would share a MAC address by chance are refused', () => {
   // Found by trying: the hash of both has the same first 24 bits.
   const [one, other] = [11169, 12143] as const
   expect(macOf(one, '192.168.1.51')).toBe(macOf(other, '192.168.1.52'))

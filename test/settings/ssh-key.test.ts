@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, expect, it } from 'vitest'
 import { sshKeyProblem } from '../../settings/ssh-key.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ssh-key-'))
@@ -57,14 +57,14 @@ function taken(lines: readonly string[]): boolean[] {
   return lines.map((_text, index) => found.has(index))
 }
 
-test('real keys are fine, with any comment', () => {
+it('real keys are fine, with any comment', () => {
   const { short, ...good } = sound
   for (const key of Object.values(good))
     for (const comment of ['', ' me@home', ' ünï çödé 日本 🔑', ' a  b ']) expect(sshKeyProblem(`${key}${comment}`)).toBeUndefined()
   expect(sshKeyProblem(short)).toMatch(/RSA key of 1024 bits/)
 })
 
-test.each<[string, string, RegExp]>([
+it.each<[string, string, RegExp]>([
   ['what sshd would ignore', 'ssh-ed25519 AAAA', /not whole/],
   ['a private key', readFileSync(join(folder, 'ed25519'), 'utf8'), /private key/],
   ['two keys', `${keys.ed25519}\n${keys.p256}`, /an entry of its own/],
@@ -80,7 +80,7 @@ test.each<[string, string, RegExp]>([
   expect(sshKeyProblem(text)).toMatch(message)
 })
 
-test('what it takes ssh-keygen takes, and the other way round, however a key is bent', () => {
+it('what it takes ssh-keygen takes, and the other way round, however a key is bent', () => {
   const bent = fc
     .tuple(
       fc.constantFrom(...Object.values(sound)),

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Testing } from 'cdktn'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newRelease, parseDeployment, pinnedSlots, releaseDigest, renderDeployment, type Deployment } from '../../releases/deployment.ts'
 import { ensureBindings, filterSchema, readFilteredSchema } from '../../stacks/generate.ts'
 import { macOf, type Site } from '../../settings/site.ts'
@@ -50,14 +50,14 @@ describe('the stacks', () => {
     }
   }
 
-  test('one a group, logging before Serena', () => {
+  it('one a group, logging before Serena', () => {
     expect(synth(site, deployment)).toMatchObject({
       order: ['home-logging', 'home-serena'],
       dependencies: { 'home-logging': [], 'home-serena': ['home-logging'] },
     })
   })
 
-  test('a slot is a linked clone without disk blocks, initialization or a token, with its seed by name', () => {
+  it('a slot is a linked clone without disk blocks, initialization or a token, with its seed by name', () => {
     const stack = synth(site, deployment).stacks['home-serena']
     const vm = stack.resource.proxmox_virtual_environment_vm.blue
     expect(vm).toMatchObject({
@@ -80,7 +80,7 @@ describe('the stacks', () => {
     expect(stack.terraform.backend).toEqual({ local: { path: '/home/me/site/state/home-serena.tfstate' } })
   })
 
-  test('where the storage makes no linked clones, the pinned slot is a full one', () => {
+  it('where the storage makes no linked clones, the pinned slot is a full one', () => {
     const full: Deployment = {
       schema: 1,
       groups: {
@@ -104,7 +104,7 @@ describe('the stacks', () => {
     })
   })
 
-  test('activation comes after all else, and its end before all else', () => {
+  it('activation comes after all else, and its end before all else', () => {
     const { blue_activation: activation, blue_owner: owner } = synth(site, deployment).stacks['home-serena'].resource.terraform_data
     const hooks = (resource: any): string[][] => resource.provisioner.map((one: any) => [one['local-exec'].when, one['local-exec'].command])
     expect(owner.depends_on).toEqual([
@@ -118,7 +118,7 @@ describe('the stacks', () => {
     expect(hooks(activation)).toEqual([['create', `exec '/opt/it'\\''s/node' golden.ts hook activate serena blue 0123456789ab`]])
   })
 
-  test('an edit of the site changes no stack of a pinned slot', () => {
+  it('an edit of the site changes no stack of a pinned slot', () => {
     const edited = structuredClone(site)
     edited.groups.serena!.memoryMiB *= 2
     edited.groups.serena!.cores += 1
@@ -128,7 +128,7 @@ describe('the stacks', () => {
     expect(synth(edited, deployment).stacks).toEqual(synth(site, deployment).stacks)
   })
 
-  test('without pins it synthesises, with a plan that says what to do', () => {
+  it('without pins it synthesises, with a plan that says what to do', () => {
     const { needs_pin: guard } = synth(site).stacks['home-serena'].resource.terraform_data
     expect(guard.lifecycle.precondition[0]).toMatchObject({
       condition: '${local.pinned}',
@@ -136,7 +136,7 @@ describe('the stacks', () => {
     })
   })
 
-  test.each([
+  it.each([
     [
       { type: 'http' as const, config: { address: 'https://state.example.org/golden/', lock_address: 'https://state.example.org/golden' } },
       { http: { address: 'https://state.example.org/golden/home-serena', lock_address: 'https://state.example.org/golden/home-serena' } },
@@ -160,7 +160,7 @@ describe('with the real provider', () => {
     return join(folder, 'out/stacks/home-serena')
   }
 
-  test("the committed schema is the provider's, and the stacks are valid to it; without pins the plan names golden deploy", async () => {
+  it("the committed schema is the provider's, and the stacks are valid to it; without pins the plan names golden deploy", async () => {
     const env = await toolEnvironment()
     writeFileSync(join(folder, 'site.ts'), `export default ${JSON.stringify(site)}\n`)
     const unpinned = stackOf(env)
@@ -182,27 +182,24 @@ describe('with the real provider', () => {
 })
 
 const project = join(import.meta.dirname, '../..')
-test.skipIf(existsSync(join(project, 'site/site.ts')))(
-  'without a site folder the example synthesises (needs a clone without site/)',
-  () => {
-    const outdir = mkdtempSync(join(tmpdir(), 'example-'))
-    const { GOLDEN_SITE: _own, ...env } = process.env
-    execFileSync(process.execPath, ['main.ts'], { cwd: project, env: { ...env, CDKTF_OUTDIR: outdir } })
-    expect(Object.keys(JSON.parse(readFileSync(join(outdir, 'manifest.json'), 'utf8')).stacks).sort()).toEqual([
-      'home-logging',
-      'home-serena',
-    ])
-    rmSync(outdir, { recursive: true, force: true })
-  },
-)
+it.skipIf(existsSync(join(project, 'site/site.ts')))('without a site folder the example synthesises (needs a clone without site/)', () => {
+  const outdir = mkdtempSync(join(tmpdir(), 'example-'))
+  const { GOLDEN_SITE: _own, ...env } = process.env
+  execFileSync(process.execPath, ['main.ts'], { cwd: project, env: { ...env, CDKTF_OUTDIR: outdir } })
+  expect(Object.keys(JSON.parse(readFileSync(join(outdir, 'manifest.json'), 'utf8')).stacks).sort()).toEqual([
+    'home-logging',
+    'home-serena',
+  ])
+  rmSync(outdir, { recursive: true, force: true })
+})
 
 describe('deployment.json', () => {
-  test('is read back as it was written', () => {
+  it('is read back as it was written', () => {
     expect(parseDeployment(renderDeployment(deployment))).toEqual({ ok: true, deployment })
     expect(pinnedSlots(deployment).map(({ group, slot }) => `${group} ${slot}`)).toEqual(['serena blue', 'logging blue'])
   })
 
-  test.each<[string, (data: any) => void, RegExp]>([
+  it.each<[string, (data: any) => void, RegExp]>([
     [
       'an active slot without release',
       (data) => {
@@ -245,7 +242,7 @@ describe('deployment.json', () => {
     expect(parsed.ok ? '' : parsed.problems.join('\n')).toMatch(message)
   })
 
-  test("a release's digest changes with anything in it", () => {
+  it("a release's digest changes with anything in it", () => {
     const { blue } = deployment.groups.serena!.slots
     expect(releaseDigest({ ...blue!, vm: { ...blue!.vm, cores: 9 } })).not.toBe(releaseDigest(blue!))
     expect(releaseDigest(JSON.parse(JSON.stringify(blue)))).toBe(releaseDigest(blue!))

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, it } from 'vitest'
 import { executable, temporaryFolder } from './folder.ts'
 
 const project = resolve(import.meta.dirname, '../..')
@@ -62,19 +62,19 @@ esac`,
 }
 const nothing = { status: 0, stdout: '', stderr: '', calls: [] }
 
-test('a new clone is installed, once', async () => {
+it('a new clone is installed, once', async () => {
   const { run } = await clone()
   expect(await run()).toEqual({ status: 0, stdout: '', stderr: expect.stringMatching(/npm ci[\s\S]*installed in \d+ s/), calls: ['ci'] })
   expect(await run()).toEqual(nothing)
 })
 
-test('what somebody has installed with npm ci is not installed again', async () => {
+it('what somebody has installed with npm ci is not installed again', async () => {
   const { run, install } = await clone()
   install()
   expect(await run()).toEqual(nothing)
 })
 
-test.each([
+it.each([
   ['another version', { 'node_modules/a': { version: '1.0.1', integrity: 'sha512-a' } }],
   ['another content', { 'node_modules/a': { version: '1.0.0', integrity: 'sha512-b' } }],
   ['one more package', { 'node_modules/b': { version: '1.0.0', integrity: 'sha512-b' } }],
@@ -85,7 +85,7 @@ test.each([
   expect((await run()).calls).toEqual(['ci'])
 })
 
-test.each([
+it.each([
   ['node_modules/.package-lock.json', 'ci'],
   ['node_modules/node', 'rebuild'],
   ['stacks/bindings', 'rebuild'],
@@ -97,7 +97,7 @@ test.each([
   expect(await run()).toEqual(nothing)
 })
 
-test('who has turned install scripts off gets those that the project needs, and no others', async () => {
+it('who has turned install scripts off gets those that the project needs, and no others', async () => {
   const { folder, run } = await clone()
   await writeFile(join(folder, 'ignore-scripts'), '')
   expect(await run()).toMatchObject({
@@ -108,7 +108,7 @@ test('who has turned install scripts off gets those that the project needs, and 
   expect(await run()).toEqual(nothing)
 })
 
-test('when npm fails, it says so and what to do', async () => {
+it('when npm fails, it says so and what to do', async () => {
   const { folder, run } = await clone()
   await writeFile(join(folder, 'broken'), '')
   expect(await run()).toEqual({

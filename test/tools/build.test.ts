@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { beforeEach, describe, expect, test, vi } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { buildArguments, buildKey, followBuild, MODULES } from '../../tools/build.ts'
 import { ensureTool, ensureTools, PINS, type ToolEvent } from '../../tools/index.ts'
 import { executable, filesBelow, temporaryFolder } from './folder.ts'
@@ -11,11 +11,11 @@ const compiler = { family: 'go1.26', compiler: 'gcc' }
 describe('the key of a build', () => {
   const go = PINS.tofu.go
 
-  test('is the same for the same inputs', async () => {
+  it('is the same for the same inputs', async () => {
     expect(await buildKey(go, 'linux_amd64', compiler)).toBe(await buildKey({ ...go }, 'linux_amd64', { ...compiler }))
   })
 
-  test('changes with every input', async () => {
+  it('changes with every input', async () => {
     const modules = await temporaryFolder()
     const changed = async (file: string): Promise<string> => {
       await cp(join(MODULES, go.module), join(modules, file, go.module), { recursive: true })
@@ -37,7 +37,7 @@ describe('the key of a build', () => {
     expect(new Set(keys).size).toBe(keys.length)
   })
 
-  test('changes with a program of our own', async () => {
+  it('changes with a program of our own', async () => {
     const modules = await temporaryFolder()
     const own = PINS.otelcol.go
     await cp(join(MODULES, own.module), join(modules, own.module), { recursive: true })
@@ -45,12 +45,12 @@ describe('the key of a build', () => {
     expect(await buildKey(own, 'linux_amd64', compiler, modules)).not.toBe(await buildKey(own, 'linux_amd64', compiler))
   })
 
-  test('does not change with a patch release of Go or the name of the C compiler', async () => {
+  it('does not change with a patch release of Go or the name of the C compiler', async () => {
     expect(await buildKey(go, 'linux_amd64', { family: 'go1.26', compiler: 'clang' })).toBe(await buildKey(go, 'linux_amd64', compiler))
   })
 })
 
-test('a build takes exactly the pinned modules and nothing of this clone', () => {
+it('a build takes exactly the pinned modules and nothing of this clone', () => {
   const argv = buildArguments(PINS.promtail.go, '/out/promtail')
   expect(argv).toEqual(
     expect.arrayContaining(['-mod=readonly', '-trimpath', '-buildvcs=false', '-tags=promtail_journal_enabled', '/out/promtail']),
@@ -58,7 +58,7 @@ test('a build takes exactly the pinned modules and nothing of this clone', () =>
   expect(argv.at(-1)).toBe('github.com/grafana/loki/v3/clients/cmd/promtail')
 })
 
-test.each(Object.entries(PINS))('%s is pinned to the same version here and in its Go module', async (_name, pin) => {
+it.each(Object.entries(PINS))('%s is pinned to the same version here and in its Go module', async (_name, pin) => {
   const module = await readFile(join(MODULES, pin.go.module, 'go.mod'), 'utf8')
   const root = module.match(/^\s*(?:require )?(\S+) v(\S+)(?: \/\/ indirect)?$/gm)?.map((line) => line.trim().split(' ')) ?? []
   const from = pin.go.main ?? pin.go.package
@@ -67,7 +67,7 @@ test.each(Object.entries(PINS))('%s is pinned to the same version here and in it
   if (pin.go.main === undefined) expect(module).toMatch(new RegExp(`^(tool |\\t)${pin.go.package.replaceAll('.', '\\.')}$`, 'm'))
 })
 
-test.each(Object.entries(PINS))('%s: each release has a SHA-256 and names the version', (_name, pin) => {
+it.each(Object.entries(PINS))('%s: each release has a SHA-256 and names the version', (_name, pin) => {
   for (const release of Object.values(pin.releases)) {
     expect(release.sha256).toMatch(/^[0-9a-f]{64}$/)
     expect(release.url).toMatch(/^https:/)
@@ -75,7 +75,7 @@ test.each(Object.entries(PINS))('%s: each release has a SHA-256 and names the ve
   }
 })
 
-test('what "go build" prints becomes a short account of what is going on', () => {
+it('what "go build" prints becomes a short account of what is going on', () => {
   const steps: string[] = []
   const follow = followBuild((text) => steps.push(text))
   for (const line of [
@@ -118,7 +118,7 @@ while [ "$1" != -o ]; do shift; done
 ${binary} >"$2"; /bin/chmod 755 "$2"`,
     )
 
-  test('a tool is built once, then taken from the cache', async () => {
+  it('a tool is built once, then taken from the cache', async () => {
     await fakeGo('echo provider')
     const events: ToolEvent[] = []
     const tool = await ensureTool('terraform-provider-proxmox', { cacheDir: cache, report: (event) => events.push(event) })
@@ -129,7 +129,7 @@ ${binary} >"$2"; /bin/chmod 755 "$2"`,
     expect(await readFile(join(bin, 'builds'), 'utf8')).toMatch(/^0 off build .*\n$/)
   })
 
-  test('a build that makes another version than the pinned one is refused', async () => {
+  it('a build that makes another version than the pinned one is refused', async () => {
     await fakeGo(`echo '#!/bin/sh
 echo "{\\"version\\": \\"9.9.9\\"}"'`)
     await expect(ensureTool('packer-plugin-proxmox', { cacheDir: cache })).rejects.toMatchObject({
@@ -139,7 +139,7 @@ echo "{\\"version\\": \\"9.9.9\\"}"'`)
     expect(await filesBelow(cache)).toEqual([])
   })
 
-  test('a failing build says what Go said, ends the others, and leaves nothing', async () => {
+  it('a failing build says what Go said, ends the others, and leaves nothing', async () => {
     await executable(
       bin,
       'go',
@@ -156,7 +156,7 @@ echo one >>'${bin}/builds'; echo 'a/b' >&2; echo 'write x: no space left on devi
     expect(await readFile(join(bin, 'builds'), 'utf8')).toBe('one\n')
   })
 
-  test('told to stop, Go ends with all that it started, and nothing stays', async () => {
+  it('told to stop, Go ends with all that it started, and nothing stays', async () => {
     await executable(
       bin,
       'go',
@@ -178,7 +178,7 @@ wait`,
     await vi.waitFor(() => expect(isAlive(pid)).toBe(false))
   })
 
-  test('without Go the error says what is missing and what to do', async () => {
+  it('without Go the error says what is missing and what to do', async () => {
     await expect(ensureTool('terraform-provider-proxmox', { cacheDir: cache })).rejects.toMatchObject({
       code: 'go-missing',
       message: expect.stringContaining('terraform-provider-proxmox 0.112.0 has to be built here, but Go is not installed'),
@@ -186,7 +186,7 @@ wait`,
     })
   })
 
-  test('with a Go that is too old the error repeats what that said', async () => {
+  it('with a Go that is too old the error repeats what that said', async () => {
     await executable(bin, 'go', `echo 'go: go.mod requires go >= 1.26.0 (running go 1.22.1; GOTOOLCHAIN=local)' >&2; exit 1`)
     await expect(ensureTool('terraform-provider-proxmox', { cacheDir: cache })).rejects.toMatchObject({
       code: 'go-too-old',
@@ -194,7 +194,7 @@ wait`,
     })
   })
 
-  test('Promtail without the header of systemd is not built, and the package is named', async () => {
+  it('Promtail without the header of systemd is not built, and the package is named', async () => {
     await fakeGo('echo promtail')
     await executable(bin, 'gcc', 'exit 1')
     await expect(ensureTool('promtail', { cacheDir: cache })).rejects.toMatchObject({

@@ -4,12 +4,12 @@ import { mkdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { describe, expect, test, onTestFinished, vi } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { entryFolder, lookUp, obtain, toolCache, type Entry } from '../../tools/cache.ts'
 import { filesBelow, temporaryFolder } from './folder.ts'
 
 describe('the cache folder', () => {
-  test('follows XDG_CACHE_HOME if that is absolute, else HOME', () => {
+  it('follows XDG_CACHE_HOME if that is absolute, else HOME', () => {
     expect(toolCache({ XDG_CACHE_HOME: '/var/x', HOME: '/home/a' })).toBe('/var/x/serena-golden/tools')
     expect(toolCache({ XDG_CACHE_HOME: 'x', HOME: '/home/a' })).toBe('/home/a/.cache/serena-golden/tools')
     expect(toolCache({ HOME: '/home/a' })).toBe('/home/a/.cache/serena-golden/tools')
@@ -17,7 +17,7 @@ describe('the cache folder', () => {
 })
 
 describe('an entry', () => {
-  test('is made once and then looked up', async () => {
+  it('is made once and then looked up', async () => {
     const entry = await freshEntry()
     const notes = { version: '1' }
     const make = async (folder: string): Promise<Record<string, string>> => {
@@ -30,7 +30,7 @@ describe('an entry', () => {
     expect(await filesBelow(entry.root)).toEqual(['thing/key/made.json', 'thing/key/program'])
   })
 
-  test('that fails to be made leaves nothing, and the next try is free to begin', async () => {
+  it('that fails to be made leaves nothing, and the next try is free to begin', async () => {
     const entry = await freshEntry()
     const failing = obtain(entry, async (folder) => {
       await writeFile(join(folder, 'half'), 'x')
@@ -41,7 +41,7 @@ describe('an entry', () => {
     expect(await obtain(entry, async () => ({ version: '1' }))).toEqual({ version: '1' })
   })
 
-  test('that two processes want at once is made by one of them', async () => {
+  it('that two processes want at once is made by one of them', async () => {
     const entry = await freshEntry()
     const children = [startChild(entry, 'quick'), startChild(entry, 'quick')]
     const codes = await Promise.all(children.map(async (child) => (await once(child, 'exit'))[0] as number))
@@ -50,7 +50,7 @@ describe('an entry', () => {
     expect((await filesBelow(entry.root)).filter((file) => file !== 'made-by')).toEqual(['thing/key/made.json'])
   })
 
-  test('whose maker was killed is taken over', async () => {
+  it('whose maker was killed is taken over', async () => {
     const entry = await freshEntry()
     const child = startChild(entry, 'hang')
     await once(createInterface({ input: child.stdout! }), 'line')
@@ -61,7 +61,7 @@ describe('an entry', () => {
     expect(await filesBelow(join(entry.root, 'thing'))).toEqual(['key/made.json'])
   })
 
-  test("is taken over if its lock names a process that is dead, or an id that is somebody else's now", async () => {
+  it("is taken over if its lock names a process that is dead, or an id that is somebody else's now", async () => {
     const dead = spawnSync('true').pid
     for (const holder of [
       { pid: dead, born: '1' },
@@ -73,7 +73,7 @@ describe('an entry', () => {
     }
   })
 
-  test('is taken over from another computer that has not touched the lock for minutes, and waited for before that', async () => {
+  it('is taken over from another computer that has not touched the lock for minutes, and waited for before that', async () => {
     const entry = await freshEntry()
     const stop = new AbortController()
     await writeLock(entry, JSON.stringify({ host: 'a container that is gone', pid: 1, born: '1' }))
@@ -83,7 +83,7 @@ describe('an entry', () => {
     expect(await obtain(entry, async () => ({ by: 'us' }))).toEqual({ by: 'us' })
   })
 
-  test('has a lock that is touched while it is made', async () => {
+  it('has a lock that is touched while it is made', async () => {
     vi.useFakeTimers({ toFake: ['setInterval'] })
     onTestFinished(() => void vi.useRealTimers())
     const entry = await freshEntry()
@@ -98,13 +98,13 @@ describe('an entry', () => {
     })
   })
 
-  test('is taken over if its lock is damaged', async () => {
+  it('is taken over if its lock is damaged', async () => {
     const entry = await freshEntry()
     await writeLock(entry, '{"pid":')
     expect(await obtain(entry, async () => ({ by: 'us' }))).toEqual({ by: 'us' })
   })
 
-  test('whose maker lives is waited for, until told to stop', async () => {
+  it('whose maker lives is waited for, until told to stop', async () => {
     const entry = await freshEntry()
     const child = startChild(entry, 'hang')
     await once(createInterface({ input: child.stdout! }), 'line')

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { access, constants, mkdir, readFile, readdir, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { toolCache } from '../../tools/cache.ts'
 import { PINS, prepareEnvironment, toolEnvironment, type EnvironmentOptions } from '../../tools/index.ts'
 import { executable, filesBelow, temporaryFolder } from './folder.ts'
@@ -10,7 +10,7 @@ import { executable, filesBelow, temporaryFolder } from './folder.ts'
 const provider = PINS['terraform-provider-proxmox'].version
 
 describe('the environment for Packer and the engine, from programs on PATH', () => {
-  test('ties plugin, provider and engine together', async () => {
+  it('ties plugin, provider and engine together', async () => {
     const { options, bin } = await programs()
     const environment = await toolEnvironment(options)
     expect(Object.keys(environment).sort()).toEqual([
@@ -39,7 +39,7 @@ describe('the environment for Packer and the engine, from programs on PATH', () 
     )
   })
 
-  test('is made once, and again when a program has been exchanged', async () => {
+  it('is made once, and again when a program has been exchanged', async () => {
     const { options, bin } = await programs()
     const first = await prepareEnvironment(options)
     // As after `eval "$(golden env)"`: what we put on PATH ourselves changes nothing.
@@ -48,7 +48,7 @@ describe('the environment for Packer and the engine, from programs on PATH', () 
     expect((await prepareEnvironment(options)).binDir).not.toBe(first.binDir)
   })
 
-  test('uses a Terraform on PATH only when asked', async () => {
+  it('uses a Terraform on PATH only when asked', async () => {
     const { options, bin } = await programs()
     await executable(bin, 'terraform', 'echo "Terraform v1.11.4"')
     expect((await prepareEnvironment(options)).engine.name).toBe('tofu')
@@ -58,7 +58,7 @@ describe('the environment for Packer and the engine, from programs on PATH', () 
     expect((await readdir(asked.binDir)).sort()).toEqual(['packer', 'terraform'])
   })
 
-  test('says so when Terraform is asked for and there is none that is new enough', async () => {
+  it('says so when Terraform is asked for and there is none that is new enough', async () => {
     const { options, bin } = await programs()
     await executable(bin, 'terraform', 'echo "Terraform v1.3.9"')
     await expect(prepareEnvironment({ ...options, engine: 'terraform' })).rejects.toMatchObject({
@@ -67,7 +67,7 @@ describe('the environment for Packer and the engine, from programs on PATH', () 
     })
   })
 
-  test('a plugin that Packer refuses is a clear error and leaves nothing', async () => {
+  it('a plugin that Packer refuses is a clear error and leaves nothing', async () => {
     const { options, bin, cache } = await programs()
     await executable(bin, 'packer', 'case "$1" in version) echo "Packer v1.16.0";; *) echo "not a plugin" >&2; exit 1;; esac')
     await expect(prepareEnvironment(options)).rejects.toMatchObject({
@@ -80,7 +80,7 @@ describe('the environment for Packer and the engine, from programs on PATH', () 
 
 const built = ['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox'].every((name) => existsSync(join(toolCache(), name)))
 
-test.skipIf(!built)(
+it.skipIf(!built)(
   'the real programs find the real plugin and the real provider, which come from no registry (needs: node tools/ensure.ts --for test)',
   async () => {
     const folder = await temporaryFolder()

@@ -1,13 +1,13 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { searchPath } from '../../tools/path.ts'
 import { PINS } from '../../tools/pins.ts'
 import { askVersion, suits } from '../../tools/version.ts'
 import { executable, temporaryFolder } from './folder.ts'
 
 describe('a version on PATH', () => {
-  test.each([
+  it.each([
     ['1.12.6', 'minor', true],
     ['1.12.9', 'minor', true],
     ['1.12.5', 'minor', false],
@@ -27,7 +27,7 @@ describe('a version on PATH', () => {
 })
 
 describe('searching PATH', () => {
-  test('passes over another version and says so, then takes the suitable one', async () => {
+  it('passes over another version and says so, then takes the suitable one', async () => {
     const folder = await folderWith('newer', 'right')
     const [newer, right] = [join(folder, 'newer'), join(folder, 'right')]
     await executable(newer, 'tofu', 'echo "OpenTofu v1.13.0"')
@@ -37,7 +37,7 @@ describe('searching PATH', () => {
     expect(search.refused).toEqual([`${newer}/tofu is 1.13.0, not 1.12.6 or a later 1.12`])
   })
 
-  test('a program of that name which is something else is refused', async () => {
+  it('a program of that name which is something else is refused', async () => {
     const folder = await folderWith('bin')
     const bin = join(folder, 'bin')
     await executable(bin, 'packer', 'echo "cracklib-packer: usage" >&2; exit 1')
@@ -46,14 +46,14 @@ describe('searching PATH', () => {
     expect(search.refused).toEqual([`${bin}/packer does not tell its version`])
   })
 
-  test('a program of that name that wants to read gets no input to wait for', async () => {
+  it('a program of that name that wants to read gets no input to wait for', async () => {
     const folder = await folderWith('bin')
     const bin = join(folder, 'bin')
     await executable(bin, 'packer', 'cat >/dev/null; echo "Packer v1.16.0"')
     expect((await searchPath(PINS.packer, bin, join(folder, 'cache'))).found?.version).toBe('1.16.0')
   }, 5000)
 
-  test('what a shell has set for such programs does not keep them from telling', async () => {
+  it('what a shell has set for such programs does not keep them from telling', async () => {
     const folder = await folderWith('bin')
     const file = await executable(join(folder, 'bin'), 'tofu', 'test -z "$TF_CLI_ARGS" && echo v1.12.6')
     vi.stubEnv('TF_CLI_ARGS', '-lock=false')
@@ -64,13 +64,13 @@ describe('searching PATH', () => {
     }
   })
 
-  test('a program of that name that goes on for ever, whatever it is told, is given up', async () => {
+  it('a program of that name that goes on for ever, whatever it is told, is given up', async () => {
     const folder = await folderWith('bin')
     const file = await executable(join(folder, 'bin'), 'packer', 'trap "" TERM; while :; do sleep 1; done')
     expect(await askVersion(file, { args: ['version'], pattern: /v(.*)/ }, 200)).toBeUndefined()
   }, 5000)
 
-  test('what this project itself put into its cache does not count', async () => {
+  it('what this project itself put into its cache does not count', async () => {
     const folder = await temporaryFolder()
     const bin = join(folder, 'cache', 'environment', 'bin')
     await mkdir(bin, { recursive: true })
@@ -78,14 +78,14 @@ describe('searching PATH', () => {
     expect(await searchPath(PINS.tofu, bin, join(folder, 'cache'))).toEqual({ refused: [] })
   })
 
-  test('programs for container images are never taken from PATH', async () => {
+  it('programs for container images are never taken from PATH', async () => {
     const folder = await folderWith('bin')
     const bin = join(folder, 'bin')
     await executable(bin, 'loki', `echo "loki, version ${PINS.loki.version} (branch: , revision: )"`)
     expect(await searchPath(PINS.loki, bin, join(folder, 'cache'))).toEqual({ refused: [] })
   })
 
-  test('relative entries, missing folders and files that are not executable are ignored', async () => {
+  it('relative entries, missing folders and files that are not executable are ignored', async () => {
     const folder = await folderWith('bin')
     const bin = join(folder, 'bin')
     await mkdir(join(bin, 'tofu'))

@@ -1,10 +1,10 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { plainLines, terminalLines } from '../../tools/progress.ts'
 
 const progress = (elapsedMs: number) => ({ type: 'progress', tool: 'tofu', text: '12 packages compiled', elapsedMs }) as const
 
 describe('without a terminal', () => {
-  test('progress is a line every 15 s for each tool, everything else a line at once', () => {
+  it('progress is a line every 15 s for each tool, everything else a line at once', () => {
     const lines: string[] = []
     const report = plainLines((line) => lines.push(line))
     report({ type: 'began', tool: 'tofu', action: 'build', text: 'building' })
@@ -22,7 +22,7 @@ describe('without a terminal', () => {
 })
 
 describe('on a terminal', () => {
-  test('progress overwrites its own line and never wraps', () => {
+  it('progress overwrites its own line and never wraps', () => {
     let shown = ''
     const report = terminalLines({ columns: 20, write: (text) => (shown += text) })
     report(progress(1000))

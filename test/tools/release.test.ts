@@ -4,7 +4,7 @@ import { access, constants, readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, it, onTestFinished } from 'vitest'
 import type { ToolEvent } from '../../tools/index.ts'
 import { PINS, type Pin } from '../../tools/pins.ts'
 import { provideWithoutBuild } from '../../tools/provide.ts'
@@ -17,7 +17,7 @@ const archive = zip([
   { name: 'tofu', content: program, deflate: true },
 ])
 
-test('a release with the pinned digest is unpacked, kept and not downloaded again', async () => {
+it('a release with the pinned digest is unpacked, kept and not downloaded again', async () => {
   const server = await serve(archive)
   const attempt = await attemptWith({ url: server.url, sha256: sha256(archive), entry: 'tofu' })
   const tool = await attempt.run()
@@ -32,13 +32,13 @@ test('a release with the pinned digest is unpacked, kept and not downloaded agai
   expect(server.requests()).toBe(1)
 })
 
-test('an entry that is stored uncompressed is unpacked too', async () => {
+it('an entry that is stored uncompressed is unpacked too', async () => {
   const stored = zip([{ name: 'tofu', content: program, deflate: false }])
   const attempt = await attemptWith({ url: (await serve(stored)).url, sha256: sha256(stored), entry: 'tofu' })
   expect(await readFile((await attempt.run())!.path, 'utf8')).toBe(program)
 })
 
-test('a release with another digest is refused and leaves nothing', async () => {
+it('a release with another digest is refused and leaves nothing', async () => {
   const pinned = sha256(Buffer.from('what was pinned'))
   const attempt = await attemptWith({ url: (await serve(archive)).url, sha256: pinned, entry: 'tofu' })
   expect(await attempt.run()).toBeUndefined()
@@ -46,7 +46,7 @@ test('a release with another digest is refused and leaves nothing', async () => 
   expect(await filesBelow(attempt.cache)).toEqual([])
 })
 
-test.each([
+it.each([
   ['a missing file', 404, archive, 'HTTP 404'],
   ['a zip file without the program', 200, zip([{ name: 'README', content: 'x', deflate: false }]), 'no "tofu" in it, only README'],
   ['something that is no zip file', 200, Buffer.from('<html>sign in</html>'), 'not a zip file'],
@@ -63,7 +63,7 @@ test.each([
   expect(await filesBelow(attempt.cache)).toEqual([])
 })
 
-test('a release whose digest is not known is not asked for', async () => {
+it('a release whose digest is not known is not asked for', async () => {
   const attempt = await attemptWith(undefined)
   expect(await attempt.run()).toBeUndefined()
   expect(attempt.skipped()).toContain('no SHA-256 is pinned')
