@@ -29,9 +29,9 @@ export class StandIn {
   away = false
   refused = 0
   readonly arrived: Arrived[] = []
-  private readonly server: Server
+  readonly #server: Server
   private constructor(server: Server) {
-    this.server = server
+    this.#server = server
   }
 
   static async start(): Promise<StandIn> {
@@ -61,11 +61,11 @@ export class StandIn {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.server.address() as { port: number }).port}/otlp/v1/logs`
+    return `http://127.0.0.1:${(this.#server.address() as { port: number }).port}/otlp/v1/logs`
   }
   stop(): void {
-    this.server.closeAllConnections()
-    this.server.close()
+    this.#server.closeAllConnections()
+    this.#server.close()
   }
 }
 
@@ -75,19 +75,19 @@ export class DockerLog {
   /** Bytes, of all files that ever were. */
   written = 0
   readonly file: string
-  private readonly tag: string
-  private readonly maxSize: number
-  private readonly maxFile: number
-  private nanos = 0n
-  private size = 0
+  readonly #tag: string
+  readonly #maxSize: number
+  readonly #maxFile: number
+  #nanos = 0n
+  #size = 0
 
   constructor(containers: string, tag: string, { maxSize = 20_000_000, maxFile = 5 } = {}) {
     const id = Buffer.from(tag).toString('hex').padEnd(64, '0')
     mkdirSync(join(containers, id), { recursive: true })
     this.file = join(containers, id, `${id}-json.log`)
-    this.tag = tag
-    this.maxSize = maxSize
-    this.maxFile = maxFile
+    this.#tag = tag
+    this.#maxSize = maxSize
+    this.#maxFile = maxFile
   }
 
   write(line: string, stream = 'stdout', at = Date.now()): void {
@@ -97,19 +97,19 @@ export class DockerLog {
 
   /** One record of a line, which may be a part of it. */
   record(log: string, stream = 'stdout', at = Date.now()): void {
-    this.nanos += 1n
-    const time = `${new Date(at).toISOString().slice(0, -1)}${String(this.nanos % 1_000_000n).padStart(6, '0')}Z`
-    const text = `${JSON.stringify({ log, stream, attrs: { tag: this.tag }, time })}\n`
-    if (this.size > 0 && this.size + text.length > this.maxSize) this.rotate()
+    this.#nanos += 1n
+    const time = `${new Date(at).toISOString().slice(0, -1)}${String(this.#nanos % 1_000_000n).padStart(6, '0')}Z`
+    const text = `${JSON.stringify({ log, stream, attrs: { tag: this.#tag }, time })}\n`
+    if (this.#size > 0 && this.#size + text.length > this.#maxSize) this.#rotate()
     appendFileSync(this.file, text)
-    this.size += text.length
+    this.#size += text.length
     this.written += text.length
   }
 
-  private rotate(): void {
+  #rotate(): void {
     this.rotations += 1
-    this.size = 0
-    for (let number = this.maxFile - 1; number >= 1; number--) {
+    this.#size = 0
+    for (let number = this.#maxFile - 1; number >= 1; number--) {
       const from = number === 1 ? this.file : `${this.file}.${number - 1}`
       if (existsSync(from)) renameSync(from, `${this.file}.${number}`)
     }
@@ -118,9 +118,9 @@ export class DockerLog {
 
 export class Agent {
   said = ''
-  private child: ChildProcess | undefined
-  private readonly program: string
-  private readonly configuration: string
+  #child: ChildProcess | undefined
+  readonly #program: string
+  readonly #configuration: string
   readonly port: number
 
   constructor(
@@ -129,7 +129,7 @@ export class Agent {
     seed: Seed,
     { url, json, port, change = (text) => text }: { url: string; json: boolean; port: number; change?: (text: string) => string },
   ) {
-    this.program = program
+    this.#program = program
     this.port = port
     mkdirSync(join(folder, 'state'), { recursive: true })
     mkdirSync(join(folder, 'journal'), { recursive: true })
@@ -141,9 +141,9 @@ export class Agent {
     if (json) exporter.encoding = 'json'
     if (json) exporter.compression = 'none'
     settings.service.telemetry.metrics.readers[0].pull.exporter.prometheus.port = port
-    this.configuration = join(folder, 'otelcol.yaml')
+    this.#configuration = join(folder, 'otelcol.yaml')
     writeFileSync(
-      this.configuration,
+      this.#configuration,
       change(
         JSON.stringify(settings)
           .replaceAll('/var/lib/docker/containers', join(folder, 'containers'))
@@ -154,10 +154,10 @@ export class Agent {
   }
 
   async start(): Promise<void> {
-    const child = spawn(this.program, [`--config=${this.configuration}`, ...otelcolArguments.slice(1)], {
+    const child = spawn(this.#program, [`--config=${this.#configuration}`, ...otelcolArguments.slice(1)], {
       stdio: ['ignore', 'ignore', 'pipe'],
     })
-    this.child = child
+    this.#child = child
     child.stderr.on('data', (part: Buffer) => (this.said += part.toString()))
     while (!(await this.metrics())) {
       if (child.exitCode !== null) throw new Error(`the agent ended: ${this.said.slice(-3000)}`)
@@ -174,7 +174,7 @@ export class Agent {
   /** How long it took to end, in seconds. */
   async stop(signal: 'SIGTERM' | 'SIGKILL'): Promise<number> {
     const began = performance.now()
-    const { child } = this
+    const child = this.#child
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return 0
     const ended = once(child, 'exit')
     child.kill(signal)

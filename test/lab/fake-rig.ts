@@ -31,7 +31,7 @@ export interface MachineOptions {
 export class Rig {
   readonly folder: string
   readonly driver: FakeDriver
-  private readonly clients: Client[] = []
+  readonly #clients: Client[] = []
 
   private constructor(folder: string, driver: FakeDriver) {
     this.folder = folder
@@ -119,7 +119,7 @@ export class Rig {
   async connect(host: string, options: ConnectConfig = {}): Promise<Client> {
     const sock = await this.until(() => this.driver.network.dial(host, 22))
     const client = new ssh2.Client()
-    this.clients.push(client)
+    this.#clients.push(client)
     await new Promise<void>((resolve, reject) => {
       client.once('ready', resolve)
       client.on('error', reject)
@@ -175,7 +175,7 @@ export class Rig {
   }
 
   async close(): Promise<void> {
-    for (const client of this.clients) client.end()
+    for (const client of this.#clients) client.end()
     await this.driver.close()
     await rm(this.folder, { recursive: true, force: true })
   }
