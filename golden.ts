@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 import { compileCacheFolder } from './core/compile-cache.ts'
 import { dropSteering } from './core/environment.ts'
 import { Failure } from './core/failure.ts'
+import { exitCodeOf } from './scripts/failures.ts'
 import { renderer } from './scripts/render.ts'
 import { systemFailure } from './scripts/system-failure.ts'
 import type { Verb } from './scripts/verb.ts'
@@ -158,11 +159,8 @@ async function main(argv: readonly string[]): Promise<number> {
 function tell({ code, message, hint }: Failure, json: boolean): number {
   if (json) process.stdout.write(`${JSON.stringify({ error: { code, message, hint } }, null, 2)}\n`)
   process.stderr.write(`error ${code}: ${message}\n→ ${hint}\n`)
-  return code === 'cancelled' ? 130 : usage.has(code) ? 2 : 1
+  return exitCodeOf(code)
 }
-
-/** What is wrong with the words of the command, not with the world. */
-const usage = new Set(['usage', 'admin-malformed', 'client-unknown', 'user-unknown', 'group-unknown'])
 
 /** `GROUP` is one, `[GROUP …]` any number. */
 const mostOperands = ({ operands }: Verb): number =>

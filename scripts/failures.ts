@@ -1,0 +1,241 @@
+/**
+ * Every failure that this project tells of, by its code: what it means, and what mends it. The message of the moment says
+ * more; this is what there is to know before. docs/failures.md is made from it.
+ */
+
+export interface KnownFailure {
+  readonly means: string
+  readonly mends: string
+  /** @default 1 */
+  readonly exit?: 2 | 130
+}
+
+const failure = (means: string, mends: string, exit?: 2 | 130): KnownFailure => ({ means, mends, ...(exit === undefined ? {} : { exit }) })
+
+const again = 'Run the same command again: it looks first, and goes on from there.'
+const inTheSite = (setting: string): string => `Correct \`${setting}\` in site.ts.`
+
+export const failures: Readonly<Record<string, Readonly<Record<string, KnownFailure>>>> = {
+  'The command line': {
+    usage: failure('A word, flag or number that the verb does not take.', '`npx golden VERB --help`.', 2),
+    'admin-malformed': failure('`--admin` has no realm.', "user@realm, or a token's id in quotes.", 2),
+    'client-unknown': failure('There are no settings for that MCP client.', 'One of those that the message names.', 2),
+    'user-unknown': failure('`serena.users` does not have that name.', 'One of those that the message names.', 2),
+    'group-unknown': failure('Neither site.ts nor deployment.json has that group.', 'One of those that the message names.', 2),
+    'not-confirmed': failure('Nobody said yes, or there is no terminal to ask on.', 'The flag that the hint names.'),
+    bug: failure('Something that nobody thought of. It is a fault of this project.', 'Report it, with what was shown.'),
+    cancelled: failure('Stopped by you.', again, 130),
+  },
+  'Site folder, secrets and certificates': {
+    'site-missing': failure('There is no site file.', '`npx golden init`, or GOLDEN_SITE.'),
+    'site-unreadable': failure("site.ts can't be read or run as a module.", 'Mend the place that the message names.'),
+    'site-invalid': failure("Settings that can't be, all of them at once, with their path.", 'Mend them in site.ts.'),
+    'site-folder-unclear': failure('GOLDEN_SITE is empty, or begins with a `~` that no shell has replaced.', 'A whole path.'),
+    'site-renamed': failure('site.ts has another `name` than what was deployed.', 'Put the former name back.'),
+    'secret-unavailable': failure(
+      'A password, key or certificate that the site names is not there.',
+      '`npx golden init` makes what can be made; else put it there.',
+    ),
+    'secret-unfit': failure(
+      'It is no plain UTF-8 text, or has several lines, blanks at its ends or control characters.',
+      'Mend the file or variable.',
+    ),
+    'secret-in-the-open': failure('A secret would be written where git does not ignore it.', 'A path below secrets/.'),
+    'handed-in-unfit': failure('Several such things, or an own certificate that clients would refuse.', 'Mend what the message lists.'),
+    'ca-unreadable': failure('What should be a CA is no certificate.', 'Put it back, or make it anew as the hint says.'),
+    'ca-too-narrow': failure(
+      "The site's CA may not sign for a name that the site has now.",
+      '`npx golden init --new-ca`; every client then trusts the new one.',
+    ),
+    'ca-key-unusable': failure("The CA's key is not there, or another one's.", 'From your backup, or `npx golden init --new-ca`.'),
+    'release-key-unusable': failure('secrets/release-key is no key.', 'From your backup, or remove it.'),
+    'deployment-invalid': failure('deployment.json is not as golden writes it.', 'The last good one, e.g. with git.'),
+    'deployment-unreadable': failure("deployment.json can't be read.", 'Read access for you.'),
+    'folder-not-makeable': failure(
+      "A folder for the site, the cache or temporary files can't be made.",
+      'The variable that the message names.',
+    ),
+    'file-not-allowed': failure('This user may not use a file.', 'chown or chmod, or another place.'),
+    'file-in-the-way': failure('A file is where a folder has to be, or the other way round.', 'Move it away.'),
+    'disk-full': failure('No space is left on this computer.', 'Make space, run again.'),
+  },
+  'First contact and setup': {
+    'fingerprint-not-confirmed': failure("Nobody has compared the host's certificate yet.", '`--fingerprint`, once compared.'),
+    'fingerprint-differs': failure('The certificate is not the one that was given.', 'Compare with the node: System, Certificates.'),
+    'certificate-name': failure("The host's certificate is not for the name in `proxmox.url`.", 'One of the names that the hint lists.'),
+    'certificate-not-trusted': failure('What is pinned does not verify the host.', 'If it changed on purpose, `npx golden setup` again.'),
+    'admin-secret-missing': failure(
+      "There is neither a terminal nor a variable for the administrator's secret.",
+      'PROXMOX_ADMIN_PASSWORD or PROXMOX_ADMIN_TOKEN.',
+    ),
+    'admin-not-accepted': failure('Proxmox does not accept the administrator.', 'User with realm, and password or token.'),
+    'admin-not-allowed': failure('The administrator may not prepare this Proxmox.', 'root@pam, or the role Administrator on /.'),
+    'login-refused': failure('Proxmox does not accept the password.', 'User with realm, and password.'),
+    'tfa-needed': failure('The login asks for a second factor.', "An administrator's API token."),
+    'version-too-old': failure('Proxmox VE is older than what works.', 'Upgrade it.'),
+    'version-mixed': failure('The cluster is between two versions.', 'End the upgrade of all nodes.'),
+    'pool-shared': failure("A pool has what is not this project's.", 'Another pool in site.ts.'),
+    'iso-storage-shared': failure('The ISO storage is for more than ISOs and imports.', 'Another storage in site.ts; setup makes it.'),
+    'iso-path-taken': failure("The ISO storage's folder lies in another storage's, or around it.", inTheSite('proxmox.storage.isoPath')),
+    'storage-without-images': failure('The disk storage is not enabled for disk images.', 'Enable it as the hint says.'),
+    'token-exists': failure('There is a token already, and its secret is not here.', '`--new-token`, or put the secret there.'),
+    'token-secret-lost': failure('The token may have been made, but its secret did not arrive.', '`--new-token`.'),
+    'caller-outside-admin': failure('Turning the datacenter firewall on may lock you out.', 'Your network into `network.admin`.'),
+    'firewall-not-confirmed': failure('Nobody has agreed to what turning the firewall on closes.', '`--yes`, once read.'),
+  },
+  Proxmox: {
+    'proxmox-unreachable': failure(
+      'Proxmox stayed away for two minutes, or never answered.',
+      'The address, the network, the host; then run again.',
+    ),
+    'not-proxmox': failure('What answers is no Proxmox VE.', inTheSite('proxmox.url')),
+    'not-authenticated': failure('The token is not accepted.', '`npx golden setup --new-token`.'),
+    'token-malformed': failure('The token or its secret is not one word.', 'The secret alone, in one line.'),
+    'permission-denied': failure('The token lacks a right that the message names.', '`npx golden setup` repairs roles and pools.'),
+    'proxmox-refused': failure('Proxmox refuses, in its own words.', 'What it complains about; then run again.'),
+    'task-failed': failure('A task of Proxmox failed.', 'Its log, in Proxmox.'),
+    'task-timeout': failure('A task of Proxmox goes on for too long.', 'Look at it in Proxmox, then run again.'),
+    'storage-full': failure('A storage of Proxmox has no room.', 'Make room, then run again.'),
+    'node-missing': failure('The cluster has no such node.', 'What the hint says: proxmox.node, or the node of a deployed group.'),
+    'node-offline': failure('The node is off.', 'Start it, or bring it back.'),
+    'storage-missing': failure(
+      'A storage is not there, or the token may not use it.',
+      'The setting that the message names, or `npx golden setup`.',
+    ),
+    'storage-inactive': failure('A storage is disabled or not mounted.', 'Enable it in Proxmox.'),
+    'storage-content': failure('A storage is not enabled for what it is used for.', '`npx golden setup`, or another storage.'),
+    'storage-kind': failure("A storage of this type can't do what is needed.", 'Another storage in site.ts.'),
+    'bridge-missing': failure('There is no such bridge or vnet, or the token may not use it.', inTheSite('proxmox.bridge')),
+    'agent-timeout': failure('The guest agent of a VM does not answer.', "The VM's console; the data has not left its depot."),
+    'agent-exec-timeout': failure('A program in a guest goes on for too long.', "The VM's console."),
+    'agent-exec-lost': failure('A program in a guest has ended, and how was told to nobody.', again),
+    'changed-meanwhile': failure('Somebody else was quicker, every time.', 'See who else is at it, then run again.'),
+    'vm-locked': failure('A VM stays locked.', 'Its tasks in Proxmox; `qm unlock` ends a lock that nobody holds.'),
+  },
+  Bake: {
+    'lock-missing': failure('There is no images.lock.json.', '`npx golden lock`.'),
+    'lock-invalid': failure('images.lock.json is not as it has to be.', '`npx golden lock`, or mend it.'),
+    'bake-in-progress': failure('Another bake of this site is going on.', 'Wait for it, or remove what the message names.'),
+    'template-range-full': failure('All VMIDs for templates are in use.', 'Remove images, or widen `proxmox.templates`.'),
+    'base-missing': failure("The base image's file can't be read.", inTheSite('image.base.file')),
+    'base-checksum': failure('The base image has another checksum than site.ts says.', "The checksum from the distribution's own list."),
+    'base-larger-than-disk': failure("The base's disk is larger than the image's.", inTheSite('image.build.diskGiB')),
+    'base-elsewhere': failure('The base template is on another node or storage.', 'Migrate or remove it.'),
+    'base-ambiguous': failure("Another VM has the base template's name, by which Packer looks for it.", 'Rename or remove that one.'),
+    'base-unlisted': failure("Proxmox's list does not show the base template's name.", 'Its status daemon; then bake again.'),
+    'bake-no-ssh': failure('The build VM does not answer by SSH.', 'A free address and a way to it: `image.build`, `proxmox.socksProxy`.'),
+    'bake-script-failed': failure('A step in the build VM failed.', 'What its last lines say.'),
+    'bake-check-failed': failure('The image failed a check and was thrown away.', 'What the check names.'),
+    'bake-disk-full': failure("The build VM's disk is full.", inTheSite('image.build.diskGiB')),
+    'bake-container-run': failure('A container image does not run as compose.yaml wants.', 'The image in images.lock.json.'),
+    'bake-mapped-mount': failure("The base can't map ids in a mount.", 'Linux 5.12 and util-linux 2.39, or newer.'),
+    'bake-package-lock': failure('Another package manager keeps its lock for ten minutes.', 'What the message names, in the base.'),
+    'packer-failed': failure('Packer failed, in its own words.', 'What it says.'),
+    'packer-killed': failure('Packer was ended from outside.', 'Mostly a full memory; bake again.'),
+    'packer-missing': failure('Packer is not on PATH.', 'Run the verb as `npx golden …`.'),
+    'image-revoked': failure('The image of these inputs, or a pinned one, is revoked.', 'Bake another one.'),
+    'image-doomed': failure('A bake elsewhere is removing the template that this one would finish.', 'Bake again.'),
+  },
+  'Deploy, destroy and the data': {
+    'no-image': failure("There is no image of the site's base.", '`npx golden bake`.'),
+    'image-elsewhere': failure('The image is on another node or storage.', '`npx golden bake`, or migrate it.'),
+    'image-changed': failure('The pinned template is another one by now.', 'Put it back, or destroy and deploy.'),
+    'image-of-other-version': failure('The newest image reads another form of seed.', '`npx golden bake`.'),
+    'deploy-in-progress': failure('Another run changes what this site has deployed.', 'Wait for it.'),
+    'address-pinned': failure('site.ts gives away an address that something deployed has.', 'Another address, or end that release.'),
+    'vmid-pinned': failure('site.ts gives away a VMID that something deployed has.', 'Another VMID.'),
+    'vmid-taken': failure("A VMID is somebody else's VM. It was not touched.", 'Another VMID; see the hint.'),
+    'vm-elsewhere': failure('A slot or depot was migrated to another node.', 'Migrate it back.'),
+    'vm-not-in-state': failure("A slot's VM runs that Terraform's state does not know.", 'The state, where `backend` says.'),
+    'vm-suspended': failure('A VM is hibernated; its disks are not to be touched.', '`qm resume`.'),
+    'depot-missing': failure('A depot is not there, or is not ours.', '`npx golden setup`.'),
+    'depot-running': failure('A depot runs.', 'Stop it in Proxmox.'),
+    'depot-unprotected': failure('A depot is not protected.', '`npx golden setup`.'),
+    'pin-lost': failure('A slot owns the data, and deployment.json has no release for it.', 'Restore deployment.json, or destroy.'),
+    'release-not-pinned': failure('deployment.json pins another release by now.', '`npx golden deploy`.'),
+    'other-release': failure('A VM runs another release than what is pinned.', 'Destroy and deploy; the data is kept.'),
+    'seed-differs': failure('A lost seed would not be made again as it was.', 'The former secrets or key, or destroy and deploy.'),
+    'slot-missing': failure('A slot has no VM.', '`npx golden deploy`.'),
+    'slot-silent': failure("The agent answers, but the guest's own program does not.", "The VM's console."),
+    'slot-refused': failure('The guest refuses a step, in its own words.', '`slotctl status` in the VM.'),
+    'data-disk-missing': failure('The data disk is in no place that is known.', '`qm disk rescan` first, as the hint says; then a backup.'),
+    'data-disk-blank': failure(
+      'The data disk is empty, and is not marked as new. Nothing was written.',
+      'See the hint: it may be another disk.',
+    ),
+    'data-disk-foreign': failure('The data disk holds something else. Nothing was written.', 'Look at it from another VM.'),
+    'data-disk-in-use': failure('The other slot owns the data disk.', 'Destroy first.'),
+    'several-data-disks': failure('More than one disk could be the data.', 'Remove in Proxmox what is not.'),
+    'data-in-use': failure('A group still has a VM.', '`npx golden destroy GROUP` first.'),
+    'delete-data-interrupted': failure('Deleting data was interrupted.', 'Run `delete-data` of that group again.'),
+    'disk-in-snapshot': failure('A snapshot holds the data disk.', 'Remove the snapshot.'),
+    'ha-managed': failure('HA manages one of the VMs.', '`ha-manager remove`.'),
+    replicated: failure('A replication job is in the way.', '`pvesr delete`.'),
+    'handover-refused': failure('Proxmox does not put the data disk back.', 'What it says; then destroy again.'),
+    'no-progress': failure('A step had no effect, three times.', 'The task log in Proxmox.'),
+    'wait-timeout': failure('Something was waited for in vain.', 'The VM in Proxmox, then run again.'),
+    'disk-absent': failure('In the guest: there is no data disk.', 'Told through `slot-refused`.'),
+    'disk-not-blank': failure('In the guest: only a blank disk is formatted.', 'Told through `slot-refused`.'),
+    'format-failed': failure('In the guest: mkfs failed.', 'Told through `slot-refused`.'),
+  },
+  'OpenTofu or Terraform': {
+    'engine-missing': failure("The engine can't be started.", 'Run the verb as `npx golden …`.'),
+    'engine-init-failed': failure("The engine can't begin.", 'The backend in site.ts.'),
+    'engine-failed': failure('The engine failed, in its own words.', 'What it names; then run again.'),
+    'engine-killed': failure('The engine was ended from outside.', 'Mostly a full memory; run again.'),
+    'plan-refused': failure('The plan would replace or destroy what owns the data.', 'What the message names. Nothing was changed.'),
+    'synth-failed': failure("The stacks can't be written.", 'What it names.'),
+    'state-locked': failure('Another run holds the lock of the state.', 'Wait for it.'),
+    'state-unreadable': failure("The state can't be read.", 'The backend in site.ts.'),
+    'state-unwritable': failure("The state can't be changed.", 'The backend in site.ts.'),
+  },
+  'Programs that are fetched or built': {
+    'unsupported-platform': failure('This system or processor is not supported.', 'Linux or macOS on x86-64 or ARM64.'),
+    'go-missing': failure('Go is not installed.', 'Install it: a program has no release that could be verified.'),
+    'go-too-old': failure('Go is too old.', 'A newer one.'),
+    'build-needs-package': failure('A C compiler or header is missing.', 'The package that the hint names.'),
+    'build-failed': failure('Building a program failed.', 'What the compiler says.'),
+    'release-unreachable': failure('A download does not come.', 'The way to the internet, HTTPS_PROXY.'),
+    'release-unreadable': failure('A download is no archive as expected.', 'The pins in tools/pins.ts.'),
+    'release-digest-mismatch': failure('A download has another checksum than is pinned, and is refused.', 'Find out why first.'),
+    'wrong-version': failure('A program says another version than is pinned.', 'The pins in tools/.'),
+    'plugin-not-installable': failure('Packer refuses its plugin.', 'Other programs of these names off PATH.'),
+    'terraform-missing': failure('The site asks for Terraform, and there is none that suits.', 'Install it, or use OpenTofu.'),
+  },
+  Registries: {
+    'image-not-found': failure('The registry has no such tag.', 'images.lock.json.'),
+    'registry-denied': failure('The registry lets nobody read it.', 'A public image, or the name.'),
+    'registry-refused': failure('The registry answers in a way that is not followed.', 'What the message names.'),
+    'registry-unreachable': failure('The registry does not answer.', 'The network, HTTPS_PROXY, `image.registries`.'),
+    'registry-ca-missing': failure("A registry's CA can't be read, or is none.", inTheSite('image.registries')),
+  },
+  'The demo': {
+    'demo-running': failure('A demo is running already.', '`npm run demo -- --stop`.'),
+    'lab-failed': failure('The lab ended.', 'Its last lines, in the message.'),
+    'verb-failed': failure('A verb that the demo runs failed.', 'Its last lines, in the message.'),
+    'check-failed': failure('A check on which the rest depends did not hold.', 'See it above the message.'),
+  },
+}
+
+/** @returns what the CLI ends with for a failure of this code: 1, 2 (wrong usage), 130 (stopped) */
+export function exitCodeOf(code: string): number {
+  for (const group of Object.values(failures)) if (Object.hasOwn(group, code)) return group[code]?.exit ?? 1
+  return 1
+}
+
+/** docs/failures.md. */
+export function failuresDocument(): string {
+  const cell = (text: string): string => text.replaceAll('|', '\\|')
+  const tables = Object.entries(failures).map(([title, group]) =>
+    [
+      `## ${title}`,
+      '| code | what it means | what mends it |',
+      '|---|---|---|',
+      ...Object.entries(group).map(
+        ([code, { means, mends, exit }]) =>
+          `| \`${code}\`${exit === undefined ? '' : ` (exit code ${exit})`} | ${cell(means)} | ${cell(mends)} |`,
+      ),
+    ].join('\n'),
+  )
+  return `# Failures\n\nEvery failure has a code, says what happened, and names the command or setting that mends it. The exit code is 1 where none is named. This page is made from scripts/failures.ts.\n\n${tables.join('\n\n')}\n`
+}
