@@ -8,7 +8,7 @@ import type { Progress } from '../core/progress.ts'
 import type { SlotName } from '../settings/site.ts'
 import { attach, createDataDisk, dataKey, protect, reassign, reset, seenVm, settleGroup, start } from './depot.ts'
 import { guestOf, type Guest, type GuestStatus } from './guest.ts'
-import { checkIdentity, diskPlace, observeGroup, type Disk, type GroupPlaces, type GroupSeen } from './observe.ts'
+import { checkIdentity, diskPlace, observeGroup, type Disk, type GroupPlaces, type GroupSeen, isAstray } from './observe.ts'
 import { missingHint, strayVolumes } from './missing.ts'
 import { findObstacles, lockedIn, refusalOf } from './obstacles.ts'
 import { reconcile, untilNextLook, type Decision, type Refusal } from './reconcile.ts'
@@ -193,7 +193,7 @@ export async function activate(context: ActivationContext, slot: SlotName, relea
         const ask = vm.there === true && vm.running && (attached || known === undefined)
         if (ask) known = await guest.status()
         const dataDisk = await context.readDataDisk()
-        const isMissing = place.at === 'nowhere' ? dataDisk === 'made' : place.at !== 'several' && place.disk.gone === true
+        const isMissing = isAstray(dataDisk, place)
         return {
           group,
           dataDisk,

@@ -16,11 +16,10 @@ import { certificatesOf, certificateWarnings, givenKey, givenOf, refuseOtherSeed
 import { guestOf } from './guest.ts'
 import { missingHint, strayVolumes } from './missing.ts'
 import { requireGroupNode } from './node.ts'
-import { checkIdentity, diskPlace, observeGroup, placesOf, type GroupPlaces } from './observe.ts'
+import { checkIdentity, diskPlace, observeGroup, placesOf, type GroupPlaces, isAstray } from './observe.ts'
 import { findObstacles } from './obstacles.ts'
 import type { DeployOptions } from './options.ts'
 import { firstSlot, planDeploy, type DeployPlan, type DeploySeen, type GroupForDeploy } from './plan-deploy.ts'
-import { isDataMissing } from './plan-destroy.ts'
 import { newReleaseId, readPins, updatePins, withFirstRelease } from '../releases/pins.ts'
 import { resume } from './resume.ts'
 import { checkSeedSecrets, readSeedSecrets, secretDifferences, seedIsThere, uploadSeed } from '../releases/seed.ts'
@@ -208,8 +207,7 @@ async function observeForDeploy({ site, folder, proxmox, progress }: Observing):
     const places = placesOf(site, group, pins)
     await requireGroupNode(proxmox, places, site.proxmox.node)
     const seen = await observeGroup(proxmox, places)
-    const at = diskPlace(seen)
-    const isLost = isDataMissing(pins, at) || ('disk' in at && at.disk.gone === true)
+    const isLost = isAstray(pins?.dataDisk, diskPlace(seen))
     const seeds: SlotName[] = []
     for (const slot of slotNames) {
       const pinned = pins?.slots[slot]

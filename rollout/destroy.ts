@@ -11,7 +11,7 @@ import { openEngine, type Engine } from './engine.ts'
 import { readGivenKey } from '../releases/given.ts'
 import type { DeployOptions } from './options.ts'
 import { diskPlace, observeGroup, placesOf, type DiskPlace, type GroupPlaces } from './observe.ts'
-import { isDataMissing, planDestroy, type DestroySeen, type GroupDestruction } from './plan-destroy.ts'
+import { isDataMissing, planDestroy, seedsInDrives, type DestroySeen, type GroupDestruction } from './plan-destroy.ts'
 import { missingHint, strayVolumes } from './missing.ts'
 import { requireGroupNode } from './node.ts'
 import { findObstacles } from './obstacles.ts'
@@ -134,17 +134,13 @@ export async function destroyGroup(options: DeployOptions, engine: Engine, group
       )
     })
   }
-  const had = own.flatMap((slot) => {
-    const vm = seen.slots[slot]
-    return vm.there === true && vm.seed !== undefined ? [vm.seed] : []
-  })
   await removeStraySeeds(
     proxmox,
     site,
     places.node,
     own.map((slot) => places.slots[slot].vmid),
     await readGivenKey(folder),
-    had,
+    seedsInDrives(seen, own),
   ).catch((error: unknown) => {
     // Nobody is known to have left any; a storage that site.ts names wrongly by now must not hold up the rest.
     if (!(error instanceof ProxmoxError)) throw error

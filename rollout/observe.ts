@@ -112,6 +112,10 @@ export function diskPlace(seen: GroupSeen): DiskPlace {
   return more.length === 0 ? only : { at: 'several', list: found.map(({ disk }) => disk.volume) }
 }
 
+/** Whether the data is where nobody can use it: it was made and is in no place, or a VM names it and its storage does not have it. */
+export const isAstray = (dataDisk: GroupPins['dataDisk'], place: DiskPlace): boolean =>
+  place.at === 'nowhere' ? dataDisk === 'made' : 'disk' in place && place.disk.gone === true
+
 export async function observeGroup(proxmox: Proxmox, places: GroupPlaces): Promise<GroupSeen> {
   const look = (vmid: number, root: string | undefined): Promise<VmSeen> => observeVm(proxmox, places.node, vmid, root)
   const slot = async (name: SlotName): Promise<VmSeen> => knownAs(places.slots[name], await look(places.slots[name].vmid, 'scsi0'))

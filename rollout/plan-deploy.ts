@@ -7,9 +7,8 @@ import { groupOrder, stackName } from '../releases/order.ts'
 import type { Site, SlotName } from '../settings/site.ts'
 import { checkImages, chooseImage, refuseRevoked } from './choose-image.ts'
 import { differences } from './edits.ts'
-import { checkIdentity, diskPlace, type GroupPlaces, type GroupSeen } from './observe.ts'
+import { checkIdentity, diskPlace, type GroupPlaces, type GroupSeen, isAstray } from './observe.ts'
 import { refusalOf } from './obstacles.ts'
-import { isDataMissing } from './plan-destroy.ts'
 import type { Refusal } from './reconcile.ts'
 
 /** The slot that a group's first release goes into. */
@@ -100,7 +99,7 @@ function checkHandover({ places, pins, seen, obstacles, missing }: GroupForDeplo
       `Restore deployment.json, e.g. with git; or end that slot with "npx golden destroy ${group}". The data is kept.`,
     )
   const isGone = 'disk' in place && place.disk.gone === true
-  if (isGone || isDataMissing(pins, place))
+  if (isAstray(pins?.dataDisk, place))
     throw new Failure(
       'data-disk-missing',
       `the data disk of group ${group} ${isGone ? `is not on its storage, though ${place.at === 'depot' ? `depot ${depot.vmid}` : `slot ${place.at}`} names it: ${place.disk.volume}` : 'is neither in its depot nor in a slot'}`,

@@ -2,7 +2,7 @@
 import { Failure } from '../core/failure.ts'
 import type { GroupPins } from '../releases/deployment.ts'
 import { slotNames, type SlotName } from '../settings/site.ts'
-import { checkDepot, checkSlot, diskPlace, type DiskPlace, type GroupPlaces, type GroupSeen } from './observe.ts'
+import { checkDepot, checkSlot, diskPlace, type DiskPlace, type GroupPlaces, type GroupSeen, isAstray } from './observe.ts'
 import { refusalOf } from './obstacles.ts'
 import type { Refusal } from './reconcile.ts'
 
@@ -38,7 +38,7 @@ export interface DestroySeen {
 
 /** Whether a group's data is, or never was, in a place that is known. */
 export const isDataMissing = (pins: GroupPins | undefined, place: DiskPlace): boolean =>
-  pins?.dataDisk === 'made' && (place.at === 'nowhere' || ('disk' in place && place.disk.gone === true))
+  pins?.dataDisk === 'made' && isAstray('made', place)
 
 /**
  * @throws Failure for what is in the way: a depot that is not ours, a slot's VMID that is somebody else's and may have the
@@ -53,10 +53,7 @@ export function planDestroy({ places, pins, seen, obstacles, missing }: DestroyS
   const own = slotNames.filter((slot) => !strangers.includes(slot))
   const vmOf = (slot: SlotName): PlannedVm => ({ slot, vmid: places.slots[slot].vmid, name: places.slots[slot].name })
   const there = own.filter((slot) => seen.slots[slot].there === true)
-  const had = there.flatMap((slot) => {
-    const vm = seen.slots[slot]
-    return vm.there === true && vm.seed !== undefined ? [vm.seed] : []
-  })
+  const had = seedsInDrives(seen, own)
   return {
     group: places.group,
     exists: pins?.active !== undefined || there.length > 0,
@@ -66,6 +63,13 @@ export function planDestroy({ places, pins, seen, obstacles, missing }: DestroyS
     ...('disk' in place && place.disk.gone !== true ? { data: { volume: place.disk.volume, at: place.at, depot: places.depot.vmid } } : {}),
   }
 }
+
+/** The seeds that these slots' VMs have in a drive, whatever is pinned. */
+export const seedsInDrives = (seen: GroupSeen, slots: readonly SlotName[]): string[] =>
+  slots.flatMap((slot) => {
+    const vm = seen.slots[slot]
+    return vm.there === true && vm.seed !== undefined ? [vm.seed] : []
+  })
 
 /** Nothing of somebody else's is ours to end. */
 function isStranger(places: GroupPlaces, pins: GroupPins | undefined, seen: GroupSeen, slot: SlotName, missing: string): boolean {

@@ -11,7 +11,7 @@ import { differences } from './edits.ts'
 import { firewallNotice, firewallState, type FirewallState } from './firewall.ts'
 import { guestOf, type GuestStatus } from './guest.ts'
 import { lookAtHandedIn } from '../settings/handed-in.ts'
-import { checkIdentity, diskPlace, observeGroup, observePinned, placesOf, type GroupSeen } from './observe.ts'
+import { checkIdentity, diskPlace, observeGroup, observePinned, placesOf, type GroupSeen, isAstray } from './observe.ts'
 import { certificatesOf, certificateWarnings, type CertificateStatus } from '../releases/given.ts'
 import { missingHint, strayVolumes } from './missing.ts'
 import { groupNodeProblem } from './node.ts'
@@ -135,7 +135,7 @@ async function look(site: Site, proxmox: Proxmox, group: string, pins: GroupPins
   if (away !== undefined) return { seen: nothing, away: true, wrong: [`${away.message}. ${away.hint}`] }
   const seen = await observeGroup(proxmox, places)
   const place = diskPlace(seen)
-  const isMissing = place.at === 'nowhere' ? pins?.dataDisk === 'made' : place.at !== 'several' && place.disk.gone === true
+  const isMissing = isAstray(pins?.dataDisk, place)
   const facts = {
     seen,
     ...(isMissing ? { missing: missingHint(places, await strayVolumes(proxmox, places)) } : {}),

@@ -1,5 +1,5 @@
 /** `golden destroy`: the VMs go, the data stays in its depots. */
-import { destroy, groupsToDestroy, planDestruction, type DestroyedGroup } from '../rollout/destroy.ts'
+import { destroy, planDestruction, type DestroyedGroup } from '../rollout/destroy.ts'
 import { destructionLines } from '../rollout/plan-destroy.ts'
 import { confirm } from './confirm.ts'
 import { openProxmox } from './open.ts'
@@ -15,7 +15,6 @@ export const verb: Verb = {
     try {
       const only = names.length === 0 ? undefined : names
       // Nobody is asked about what can't be done.
-      await groupsToDestroy(open, only)
       const plan = await progress.step('look what there is', () => planDestruction({ ...open, proxmox }, only))
       const lines = plan.flatMap(destructionLines)
       if (flags.plan === true) {

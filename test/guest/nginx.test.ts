@@ -13,6 +13,7 @@ import { enterRoot, inRoot, rootPath, type Root } from '../../lab/debian/root.ts
 import { makeAuthority, makeServerCertificate } from '../../settings/secrets/certificates.ts'
 import type { Answer, Call, Order } from './nginx-calls.ts'
 import type { FloodOutcome } from './nginx-flood.ts'
+import { selfSigned } from './certificate.ts'
 import { contents, image, imageWithoutGrafana, seeds } from './seed.ts'
 
 const rootFolder = await rootPath()
@@ -35,28 +36,9 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'golden-nginx-'))
-    await inRoot(
-      root,
-      [
-        'openssl',
-        'req',
-        '-x509',
-        '-newkey',
-        'ec',
-        '-pkeyopt',
-        'ec_paramgen_curve:P-256',
-        '-nodes',
-        '-keyout',
-        '/made/key',
-        '-out',
-        '/made/pem',
-        '-subj',
-        '/CN=serena.example.org',
-        '-days',
-        '1',
-      ],
-      { binds: [{ from: folder, to: '/made', writable: true }] },
-    )
+    await inRoot(root, ['openssl', ...selfSigned('/made', 'serena.example.org')], {
+      binds: [{ from: folder, to: '/made', writable: true }],
+    })
     files = contents(readFileSync(join(folder, 'pem'), 'utf8'), readFileSync(join(folder, 'key'), 'utf8'))
     files['htpasswd/serena'] = line('me', 'right')
     files['htpasswd/loki'] = line('promtail', 'push')

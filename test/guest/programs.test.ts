@@ -10,6 +10,7 @@ import { owner, presentContainers, projectsOnDisk, type ServiceName } from '../.
 import { renderFiles } from '../../images/guest/render.ts'
 import { inRoot, rootPath, type Bind, type Root } from '../../lab/debian/root.ts'
 import { ensureTools } from '../../tools/index.ts'
+import { selfSigned } from './certificate.ts'
 import { contents, image, imageWithoutGrafana, seeds } from './seed.ts'
 
 const rootfs = join(import.meta.dirname, '..', '..', 'images', 'rootfs')
@@ -30,28 +31,7 @@ let certificate = { pem: '', key: '' }
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'golden-guest-'))
   if (noRoot) return
-  await inRoot(
-    root,
-    [
-      'openssl',
-      'req',
-      '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
-      '-keyout',
-      '/made/key',
-      '-out',
-      '/made/pem',
-      '-subj',
-      '/CN=serena.example.org',
-      '-days',
-      '1',
-    ],
-    { binds: [{ from: folder, to: '/made', writable: true }] },
-  )
+  await inRoot(root, ['openssl', ...selfSigned('/made', 'serena.example.org')], { binds: [{ from: folder, to: '/made', writable: true }] })
   certificate = { pem: readFileSync(join(folder, 'pem'), 'utf8'), key: readFileSync(join(folder, 'key'), 'utf8') }
 }, 60_000)
 afterAll(() => rmSync(folder, { recursive: true, force: true }))

@@ -19,6 +19,7 @@ import { proxmoxRules } from '../../releases/proxmox-rules.ts'
 import { parseSite, slotNames } from '../../settings/site.ts'
 import { ensureTools } from '../../tools/index.ts'
 import { anySite } from './any-site.ts'
+import { selfSigned } from './certificate.ts'
 import { contents, image } from './seed.ts'
 
 const rootFolder = await rootPath()
@@ -39,27 +40,7 @@ interface Rendered {
 const rendered: Rendered[] = []
 
 beforeAll(async () => {
-  execFileSync(
-    'openssl',
-    [
-      'req',
-      '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
-      '-keyout',
-      join(folder, 'key'),
-      '-out',
-      join(folder, 'pem'),
-      '-subj',
-      '/CN=x',
-      '-days',
-      '1',
-    ],
-    { stdio: 'ignore' },
-  )
+  execFileSync('openssl', selfSigned(folder, 'x'), { stdio: 'ignore' })
   const seedFilesOf = contents(readFileSync(join(folder, 'pem'), 'utf8'), readFileSync(join(folder, 'key'), 'utf8'))
   const origin = { id: '0123456789ab', created: new Date(), image: { vmid: 9001, name: 'golden', fingerprint: image.fingerprint } }
   for (const input of fc.sample(anySite, tries)) {
