@@ -143,14 +143,14 @@ describe.skipIf(!wanted)('a base shaped like Ubuntu 24.04 (needs GOLDEN_TEST_GUE
         }),
       )
       await proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu/${vmid}/status/start`))
-      // Without a data disk it is a slot that waits; nginx answers for it.
+      // Without a data disk it is a slot that waits; nginx answers for it. Its answer takes an emulated guest 10 to 30 s.
       await expect
         .poll(
           () =>
             inGuest('slotctl status')
               .then((said) => JSON.parse(said) as unknown)
               .catch(String),
-          { timeout: 20 * minutes, interval: 2000 },
+          { timeout: 20 * minutes, interval: 20_000 },
         )
         .toMatchObject({ slot: 'blue', active: false, dataDisk: 'absent', services: { nginx_proxy: { state: 'running' } } })
       expect(await inGuest('cloud-init status --wait')).toMatch(/^status: done/)
