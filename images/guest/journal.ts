@@ -85,37 +85,37 @@ function tailOf(file: string): Buffer {
  * nothing else: who looks after the containers must not fail with the logs.
  */
 export class JournalCopy {
-  private readonly current: string
-  private readonly previous: string
-  private readonly program: readonly string[]
-  private file = -1
-  private size = 0
-  private child: ChildProcess | undefined
+  readonly #current: string
+  readonly #previous: string
+  readonly #program: readonly string[]
+  #file = -1
+  #size = 0
+  #child: ChildProcess | undefined
   /** Said already, since a record was last written. */
-  private said: string | undefined
+  #said: string | undefined
 
   constructor(folder: string, program: readonly string[] = ['journalctl']) {
-    this.current = join(folder, 'journal.log')
-    this.previous = `${this.current}.1`
-    this.program = program
+    this.#current = join(folder, 'journal.log')
+    this.#previous = `${this.#current}.1`
+    this.#program = program
   }
 
   get running(): boolean {
-    return this.child !== undefined
+    return this.#child !== undefined
   }
 
   start(): void {
     try {
-      mkdirSync(dirname(this.current), { recursive: true, mode: 0o700 })
-      this.follow(this.resume())
+      mkdirSync(dirname(this.#current), { recursive: true, mode: 0o700 })
+      this.#follow(this.#resume())
     } catch (error) {
-      this.say(error)
-      this.close()
+      this.#say(error)
+      this.#close()
     }
   }
 
-  private follow(cursor: string | undefined): void {
-    const [file = '', ...first] = this.program
+  #follow(cursor: string | undefined): void {
+    const [file = '', ...first] = this.#program
     const child = spawn(
       file,
       [
@@ -129,7 +129,7 @@ export class JournalCopy {
       ],
       { stdio: ['ignore', 'pipe', 'inherit'] },
     )
-    this.child = child
+    this.#child = child
     child.on('error', (error) => console.error(`journalctl: ${error.message}`))
     let failed = false
     const lines = createInterface({ input: child.stdout })
@@ -137,66 +137,66 @@ export class JournalCopy {
       // What comes after a record that was not written is the next one's.
       if (failed) return
       try {
-        const record = this.read(line)
-        if (record !== undefined) this.append(record)
+        const record = this.#read(line)
+        if (record !== undefined) this.#append(record)
       } catch (error) {
         failed = true
-        this.say(error)
+        this.#say(error)
         child.kill()
       }
     })
     child.on('close', () => {
-      this.close()
-      this.child = undefined
+      this.#close()
+      this.#child = undefined
     })
   }
 
   /** One that can't be read would be met again by each journalctl: it is left out. */
-  private read(line: string): string | undefined {
+  #read(line: string): string | undefined {
     try {
       return recordOf(JSON.parse(line) as JournalEntry)
     } catch {
-      this.say(new Error("a record can't be read and is left out")) // without the parser's words: they quote it
+      this.#say(new Error("a record can't be read and is left out")) // without the parser's words: they quote it
       return undefined
     }
   }
 
-  private say(error: unknown): void {
+  #say(error: unknown): void {
     const { message } = error as Error
-    if (message !== this.said) console.error(`the copy of the journal: ${message}`)
-    this.said = message
+    if (message !== this.#said) console.error(`the copy of the journal: ${message}`)
+    this.#said = message
   }
 
-  private close(): void {
-    const { file } = this
-    this.file = -1
+  #close(): void {
+    const file = this.#file
+    this.#file = -1
     if (file !== -1) closeSync(file)
   }
 
   /** Opens the current file behind its last whole line and says where to go on in the journal. */
-  private resume(): string | undefined {
-    const { cursor, torn } = lastRecord(tailOf(this.current))
-    this.file = openSync(this.current, 'a', 0o600)
-    this.size = fstatSync(this.file).size - torn
-    ftruncateSync(this.file, this.size)
-    return cursor ?? lastRecord(tailOf(this.previous)).cursor
+  #resume(): string | undefined {
+    const { cursor, torn } = lastRecord(tailOf(this.#current))
+    this.#file = openSync(this.#current, 'a', 0o600)
+    this.#size = fstatSync(this.#file).size - torn
+    ftruncateSync(this.#file, this.#size)
+    return cursor ?? lastRecord(tailOf(this.#previous)).cursor
   }
 
-  private append(record: string): void {
-    if (this.size > fileBytes) this.rotate()
+  #append(record: string): void {
+    if (this.#size > fileBytes) this.#rotate()
     // The last room of a disk takes a part of a record.
     for (let rest = Buffer.from(record); rest.length > 0; ) {
-      const written = writeSync(this.file, rest)
-      this.size += written
+      const written = writeSync(this.#file, rest)
+      this.#size += written
       rest = rest.subarray(written)
     }
-    this.said = undefined
+    this.#said = undefined
   }
 
-  private rotate(): void {
-    this.close()
-    renameSync(this.current, this.previous)
-    this.file = openSync(this.current, 'a', 0o600)
-    this.size = 0
+  #rotate(): void {
+    this.#close()
+    renameSync(this.#current, this.#previous)
+    this.#file = openSync(this.#current, 'a', 0o600)
+    this.#size = 0
   }
 }

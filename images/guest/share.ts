@@ -96,54 +96,54 @@ const thisHost: ShareHost = {
 
 /** Called every few seconds while the data disk is there; looks once a minute. What Loki reads is what counts: this program may be a new one. */
 export class Share {
-  private looked = -Infinity
-  private stepped: number | undefined
-  private reported: string | undefined
-  private readonly wantedHours: number
-  private readonly roles: readonly string[]
-  private readonly host: ShareHost
+  #looked = -Infinity
+  #stepped: number | undefined
+  #reported: string | undefined
+  readonly #wantedHours: number
+  readonly #roles: readonly string[]
+  readonly #host: ShareHost
 
   constructor(seed: Pick<Seed, 'roles'> & { logging: NonNullable<Seed['logging']> }, host = thisHost) {
-    this.wantedHours = seed.logging.retentionDays * 24
-    this.roles = seed.roles
-    this.host = host
+    this.#wantedHours = seed.logging.retentionDays * 24
+    this.#roles = seed.roles
+    this.#host = host
   }
 
   async keep(now = performance.now()): Promise<void> {
-    const { host, wantedHours } = this
+    const [host, wantedHours] = [this.#host, this.#wantedHours]
     const folder = join(host.dataFolder, 'loki')
     // A new disk gets it when Loki is first started (prepare.ts).
-    if (now - this.looked < looksMs || !existsSync(folder)) return
-    this.looked = now
+    if (now - this.#looked < looksMs || !existsSync(folder)) return
+    this.#looked = now
     const { bsize, blocks, bfree, bavail } = host.statfs(host.dataFolder)
-    const share = shareOf(this.roles, blocks * bsize)
+    const share = shareOf(this.#roles, blocks * bsize)
     const { stdout } = await host.run('du', ['-s', '--block-size=1', folder])
     const used = Number(stdout.split('\t')[0])
-    if (this.roles.includes('serena')) {
+    if (this.#roles.includes('serena')) {
       const reserve = reserveOf(used, share, bsize, bfree - bavail)
       if (reserve !== undefined) await host.run('tune2fs', ['-r', String(reserve), dataDevice])
     }
     const found = readLimits(host.overrides, wantedHours)
     const before = found ?? { retentionHours: wantedHours, takes: true }
     // A program that starts again and again would else shorten it each time.
-    this.stepped ??= before.retentionHours < wantedHours ? now - Math.max(0, Date.now() - statSync(host.overrides).mtimeMs) : -Infinity
+    this.#stepped ??= before.retentionHours < wantedHours ? now - Math.max(0, Date.now() - statSync(host.overrides).mtimeMs) : -Infinity
     const next = nextLimits(before, wantedHours, used, share)
     // Shorter again only when the last step has had its effect.
-    const step = next.retentionHours !== before.retentionHours && now - this.stepped >= stepsMs
-    if (step) this.stepped = now
+    const step = next.retentionHours !== before.retentionHours && now - this.#stepped >= stepsMs
+    if (step) this.#stepped = now
     const limits = { takes: next.takes, retentionHours: step ? next.retentionHours : before.retentionHours }
-    if (found === undefined || step || limits.takes !== before.takes) this.write(host.overrides, overridesOf(limits), owner.loki)
+    if (found === undefined || step || limits.takes !== before.takes) this.#write(host.overrides, overridesOf(limits), owner.loki)
     const problems = shareProblems(limits, wantedHours, share)
     const report = JSON.stringify(problems)
-    if (report === this.reported) return
-    this.write(host.report, report, owner.root)
-    this.reported = report
+    if (report === this.#reported) return
+    this.#write(host.report, report, owner.root)
+    this.#reported = report
     for (const problem of problems) console.log(problem)
   }
 
-  private write(path: string, content: string, of: number): void {
+  #write(path: string, content: string, of: number): void {
     writeFileSync(`${path}.new`, content, { mode: 0o600 })
-    this.host.chown(`${path}.new`, of, of)
+    this.#host.chown(`${path}.new`, of, of)
     chmodSync(`${path}.new`, 0o400)
     renameSync(`${path}.new`, path)
   }

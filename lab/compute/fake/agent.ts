@@ -15,23 +15,23 @@ interface OpenFile {
 }
 
 export class Agent {
-  private readonly guest: Guest
-  private readonly processes = new Map<number, Result | undefined>()
-  private readonly files = new Map<number, OpenFile>()
-  private lastHandle = 1000
+  readonly #guest: Guest
+  readonly #processes = new Map<number, Result | undefined>()
+  readonly #files = new Map<number, OpenFile>()
+  #lastHandle = 1000
 
   constructor(guest: Guest) {
-    this.guest = guest
+    this.#guest = guest
   }
 
   async command(name: string, args: Arguments, timeoutMs: number): Promise<unknown> {
-    if (this.guest.paused) throw new AgentUnavailable('QEMU guest agent is not running')
-    if (!this.guest.agentUp) {
+    if (this.#guest.paused) throw new AgentUnavailable('QEMU guest agent is not running')
+    if (!this.#guest.agentUp) {
       // A hung agent is noticed only when the time is over; an absent one is waited for as long.
-      if (this.guest.behaviour.agent === 'hung') await new Promise((resolve) => setTimeout(resolve, Math.min(timeoutMs, 200)))
+      if (this.#guest.behaviour.agent === 'hung') await new Promise((resolve) => setTimeout(resolve, Math.min(timeoutMs, 200)))
       throw new AgentUnavailable('QEMU guest agent is not running')
     }
-    const handler = this.handlers[name]
+    const handler = this.#handlers[name]
     if (!handler) throw new AgentError('CommandNotFound', `The command ${name} has not been found`)
     try {
       return await handler(args)
@@ -41,12 +41,12 @@ export class Agent {
     }
   }
 
-  private readonly handlers: Readonly<Record<string, (args: Arguments) => unknown>> = {
+  readonly #handlers: Readonly<Record<string, (args: Arguments) => unknown>> = {
     'guest-ping': () => ({}),
     'guest-sync': ({ id }) => id,
     'guest-info': () => ({
       version: '10.0.3',
-      supported_commands: Object.keys(this.handlers).map((name) => ({
+      supported_commands: Object.keys(this.#handlers).map((name) => ({
         name,
         enabled: true,
         'success-response': name !== 'guest-shutdown',
@@ -62,19 +62,19 @@ export class Agent {
       machine: 'x86_64',
       id: 'debian',
     }),
-    'guest-get-host-name': () => ({ 'host-name': this.guest.hostname }),
+    'guest-get-host-name': () => ({ 'host-name': this.#guest.hostname }),
     'guest-get-timezone': () => ({ zone: 'UTC', offset: 0 }),
     'guest-get-time': () => Date.now() * 1_000_000,
     'guest-get-users': () => [],
     'guest-get-vcpus': () =>
-      Array.from({ length: this.guest.spec.cores * this.guest.spec.sockets }, (_, id) => ({
+      Array.from({ length: this.#guest.spec.cores * this.#guest.spec.sockets }, (_, id) => ({
         'logical-id': id,
         online: true,
         'can-offline': id !== 0,
       })),
     'guest-get-memory-blocks': () => [],
     'guest-get-fsinfo': () =>
-      this.guest.vfs.mounts
+      this.#guest.vfs.mounts
         .filter((mount) => mount.source.startsWith('/dev/'))
         .map((mount) => ({
           name: mount.source.slice(5),
@@ -85,13 +85,13 @@ export class Agent {
           disk: [],
         })),
     'guest-fstrim': async () => {
-      await this.guest.devices.flush()
+      await this.#guest.devices.flush()
       return { paths: [{ path: '/', minimum: 0, trimmed: 0 }] }
     },
     'guest-fsfreeze-status': () => 'thawed',
     'guest-fsfreeze-freeze': async () => {
-      await this.guest.devices.flush()
-      return this.guest.vfs.mounts.filter((mount) => mount.source.startsWith('/dev/')).length
+      await this.#guest.devices.flush()
+      return this.#guest.vfs.mounts.filter((mount) => mount.source.startsWith('/dev/')).length
     },
     'guest-fsfreeze-thaw': () => 0,
     'guest-network-get-interfaces': () => [
@@ -104,7 +104,7 @@ export class Agent {
         ],
         statistics: counters(),
       },
-      ...this.guest.interfaces.map((card) => ({
+      ...this.#guest.interfaces.map((card) => ({
         name: card.name,
         'hardware-address': card.mac.toLowerCase(),
         ...(card.addresses.length > 0 && {
@@ -116,7 +116,7 @@ export class Agent {
         }),
         statistics: counters(),
       })),
-      ...(this.guest.systemd.state('docker.service') === 'active'
+      ...(this.#guest.systemd.state('docker.service') === 'active'
         ? [
             {
               name: 'docker0',
@@ -128,16 +128,16 @@ export class Agent {
         : []),
     ],
     'guest-shutdown': ({ mode }) => {
-      if (!this.guest.behaviour.ignoresShutdown) setTimeout(() => void this.guest.powerOff(mode === 'reboot' ? 'reboot' : 'powerdown'), 5)
+      if (!this.#guest.behaviour.ignoresShutdown) setTimeout(() => void this.#guest.powerOff(mode === 'reboot' ? 'reboot' : 'powerdown'), 5)
       return {}
     },
-    'guest-exec': (args) => this.exec(args),
+    'guest-exec': (args) => this.#exec(args),
     'guest-exec-status': ({ pid }) => {
       const id = Number(pid)
-      if (!this.processes.has(id)) throw new AgentError('GenericError', `PID ${id} does not exist`)
-      const result = this.processes.get(id)
+      if (!this.#processes.has(id)) throw new AgentError('GenericError', `PID ${id} does not exist`)
+      const result = this.#processes.get(id)
       if (!result) return { exited: false }
-      this.processes.delete(id)
+      this.#processes.delete(id)
       return {
         exited: true,
         exitcode: result.exitCode,
@@ -148,30 +148,30 @@ export class Agent {
     'guest-file-open': ({ path, mode }) => {
       const name = String(path)
       const how = String(mode ?? 'r')
-      const { vfs } = this.guest
+      const { vfs } = this.#guest
       if (how.startsWith('r') && !vfs.exists(name))
         throw new AgentError('GenericError', `failed to open file '${name}' (mode: '${how}'): No such file or directory`)
       if (vfs.exists(name) && vfs.lookup(name, ROOT).kind === 'directory')
         throw new AgentError('GenericError', `failed to open file '${name}' (mode: '${how}'): Is a directory`)
       if (how.startsWith('w') || !vfs.exists(name)) vfs.write(name, '')
       const data = vfs.read(name)
-      this.files.set(++this.lastHandle, {
+      this.#files.set(++this.#lastHandle, {
         path: name,
         data,
         at: how.startsWith('a') ? data.length : 0,
         write: how !== 'r' && how !== 'rb',
         changed: false,
       })
-      return this.lastHandle
+      return this.#lastHandle
     },
     'guest-file-read': ({ handle, count }) => {
-      const file = this.file(handle)
+      const file = this.#file(handle)
       const data = file.data.subarray(file.at, file.at + Number(count ?? 4096))
       file.at += data.length
       return { count: data.length, 'buf-b64': data.toString('base64'), eof: file.at >= file.data.length }
     },
     'guest-file-write': ({ handle, 'buf-b64': text, count }) => {
-      const file = this.file(handle)
+      const file = this.#file(handle)
       if (!file.write) throw new AgentError('GenericError', `failed to write to file: Bad file descriptor`)
       const data = Buffer.from(String(text), 'base64').subarray(0, count === undefined ? undefined : Number(count))
       file.data = Buffer.concat([file.data.subarray(0, file.at), data, file.data.subarray(file.at + data.length)])
@@ -180,39 +180,39 @@ export class Agent {
       return { count: data.length, eof: false }
     },
     'guest-file-seek': ({ handle, offset, whence }) => {
-      const file = this.file(handle)
+      const file = this.#file(handle)
       file.at = Number(offset) + (whence === 'cur' || whence === 1 ? file.at : whence === 'end' || whence === 2 ? file.data.length : 0)
       return { position: file.at, eof: false }
     },
     'guest-file-flush': ({ handle }) => {
-      this.save(this.file(handle))
+      this.#save(this.#file(handle))
       return {}
     },
     'guest-file-close': ({ handle }) => {
-      this.save(this.file(handle))
-      this.files.delete(Number(handle))
+      this.#save(this.#file(handle))
+      this.#files.delete(Number(handle))
       return {}
     },
     'guest-set-user-password': () => ({}),
     'guest-suspend-ram': () => ({}),
   }
 
-  private file(handle: unknown): OpenFile {
-    const file = this.files.get(Number(handle))
+  #file(handle: unknown): OpenFile {
+    const file = this.#files.get(Number(handle))
     if (!file) throw new AgentError('GenericError', `handle '${Number(handle)}' has not been found`)
     return file
   }
 
-  private save(file: OpenFile): void {
-    if (file.changed) this.guest.vfs.write(file.path, file.data)
+  #save(file: OpenFile): void {
+    if (file.changed) this.#guest.vfs.write(file.path, file.data)
     file.changed = false
   }
 
-  private exec(args: Arguments): { pid: number } {
+  #exec(args: Arguments): { pid: number } {
     const path = String(args.path)
     const argv = [path, ...((args.arg as string[] | undefined) ?? [])]
     const context = {
-      ...loginContext(this.guest, 'root'),
+      ...loginContext(this.#guest, 'root'),
       cwd: '/',
       stdin: args['input-data'] === undefined ? '' : Buffer.from(String(args['input-data']), 'base64').toString('latin1'),
     }
@@ -220,17 +220,17 @@ export class Agent {
       ((args.env as string[] | undefined) ?? []).map((each) => [each.slice(0, each.indexOf('=')), each.slice(each.indexOf('=') + 1)]),
     )
     const found = path.includes('/')
-      ? this.guest.vfs.exists(path)
-      : context.env.PATH?.split(':').some((folder) => this.guest.vfs.exists(`${folder}/${path}`))
+      ? this.#guest.vfs.exists(path)
+      : context.env.PATH?.split(':').some((folder) => this.#guest.vfs.exists(`${folder}/${path}`))
     if (!found)
       throw new AgentError(
         'GenericError',
         `Guest agent command failed, error was 'Failed to execute child process “${path}” (No such file or directory)'`,
       )
-    const pid = this.guest.nextPid()
-    this.processes.set(pid, undefined)
+    const pid = this.#guest.nextPid()
+    this.#processes.set(pid, undefined)
     void runArgv(argv, { ...context, env: { ...context.env, ...environment } }).then((result) => {
-      this.processes.set(
+      this.#processes.set(
         pid,
         args['capture-output'] === true || typeof args['capture-output'] === 'string' ? result : { ...result, stdout: '', stderr: '' },
       )

@@ -95,10 +95,10 @@ export interface DevicesOptions {
 
 export class Devices {
   readonly disks: Disk[] = []
-  private readonly options: DevicesOptions
+  readonly #options: DevicesOptions
 
   constructor(options: DevicesOptions) {
-    this.options = options
+    this.#options = options
   }
 
   /** Loads a drive. Rejects if its volume can't be read. */
@@ -106,12 +106,12 @@ export class Devices {
     const prefix = drive.media === 'cdrom' ? 'sr' : drive.slot.startsWith('virtio') ? 'vd' : 'sd'
     const disk: Disk = {
       slot: drive.slot,
-      name: this.freeName(prefix),
+      name: this.#freeName(prefix),
       media: drive.media,
       serial: drive.serial,
       path: drive.path,
-      bytes: drive.path === null ? 0 : await this.options.bytesOf(drive.path),
-      content: await this.read(drive),
+      bytes: drive.path === null ? 0 : await this.#options.bytesOf(drive.path),
+      content: await this.#read(drive),
       saved: 0,
       replaced: false,
     }
@@ -124,14 +124,14 @@ export class Devices {
     const index = this.disks.findIndex((disk) => disk.slot === slot)
     const disk = this.disks[index]
     if (!disk) return undefined
-    this.save(disk)
+    this.#save(disk)
     this.disks.splice(index, 1)
     return disk
   }
 
   /** Writes every changed disk to its volume. */
   async flush(): Promise<void> {
-    for (const disk of this.disks) this.save(disk)
+    for (const disk of this.disks) this.#save(disk)
   }
 
   find(name: string): Device | undefined {
@@ -160,19 +160,23 @@ export class Devices {
     this.replace(name, { kind: 'blank' })
   }
 
-  private save(disk: Disk): void {
+  #save(disk: Disk): void {
     if (disk.path === null || disk.media === 'cdrom') return
     const now = changes(disk.content)
     if (!disk.replaced && now === disk.saved) return
-    saveContent(disk.path, store(disk.content, this.options.blobs))
+    saveContent(disk.path, store(disk.content, this.#options.blobs))
     disk.saved = now
     disk.replaced = false
   }
 
-  private async read(drive: DriveSpec): Promise<Content> {
+  async #read(drive: DriveSpec): Promise<Content> {
     if (drive.path === null) return { kind: 'blank' }
     if (drive.media === 'disk')
-      return load((await isFakeVolume(drive.path)) ? loadContent(drive.path) : { kind: 'blank' }, this.options.blobs, this.options.packages)
+      return load(
+        (await isFakeVolume(drive.path)) ? loadContent(drive.path) : { kind: 'blank' },
+        this.#options.blobs,
+        this.#options.packages,
+      )
     const iso = await readIsoFile(drive.path)
     const filesystem = new Filesystem('iso9660', { label: iso.label, uuid: '2026-11-24-00-00-00-00' })
     for (const [path, data] of iso.files) filesystem.put(path, fileNode(data, 0o555))
@@ -180,7 +184,7 @@ export class Devices {
     return { kind: 'filesystem', filesystem }
   }
 
-  private freeName(prefix: string): string {
+  #freeName(prefix: string): string {
     const names = this.disks.map((disk) => disk.name)
     for (let index = 0; ; index++) {
       const name = prefix === 'sr' ? `sr${index}` : `${prefix}${String.fromCharCode(97 + index)}`

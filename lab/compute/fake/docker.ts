@@ -117,30 +117,30 @@ function interpolate(text: string, env: Readonly<Record<string, string>>): strin
 }
 
 export class Docker {
-  private readonly guest: Guest
+  readonly #guest: Guest
   constructor(guest: Guest) {
-    this.guest = guest
+    this.#guest = guest
   }
 
   get running(): boolean {
-    return this.guest.systemd.state('docker.service') === 'active'
+    return this.#guest.systemd.state('docker.service') === 'active'
   }
 
   store(): Store {
-    const { vfs } = this.guest
+    const { vfs } = this.#guest
     return vfs.exists(FILE) ? (JSON.parse(vfs.readText(FILE)) as Store) : { images: [], containers: [] }
   }
 
-  private change(work: (store: Store) => void): void {
+  #change(work: (store: Store) => void): void {
     const store = this.store()
     work(store)
-    this.guest.vfs.mkdir('/var/lib/docker', ROOT, { parents: true, mode: 0o710 })
-    this.guest.vfs.write(FILE, JSON.stringify(store), ROOT, { mode: 0o600 })
+    this.#guest.vfs.mkdir('/var/lib/docker', ROOT, { parents: true, mode: 0o710 })
+    this.#guest.vfs.write(FILE, JSON.stringify(store), ROOT, { mode: 0o600 })
   }
 
   /** The daemon has started: containers that are to be restarted run again. */
   start(): undefined {
-    this.change(({ containers }) => {
+    this.#change(({ containers }) => {
       for (const each of containers) if (/^(always|unless-stopped)$/.test(each.restart)) each.state = 'running'
     })
     return undefined
@@ -148,7 +148,7 @@ export class Docker {
 
   stop(): void {
     if (this.store().containers.some((each) => each.state === 'running'))
-      this.change(({ containers }) => {
+      this.#change(({ containers }) => {
         for (const each of containers) each.state = each.restart === 'no' || each.restart.startsWith('on-failure') ? 'exited' : each.state
       })
   }
@@ -172,17 +172,17 @@ export class Docker {
     if (!reference) return 'invalid reference format'
     const host = /^([\w.-]+(?::\d+)?)\//.exec(reference.repository)?.[1]
     const registry = host !== undefined && /[.:]|^localhost$/.test(host) ? host : 'registry-1.docker.io'
-    if (this.guest.behaviour.pullFails?.some((part) => text.includes(part)))
+    if (this.#guest.behaviour.pullFails?.some((part) => text.includes(part)))
       return `Error response from daemon: manifest for ${text} not found: manifest unknown: manifest unknown`
     const local = /^(10|192\.168|172\.(1[6-9]|2\d|3[01]))\./.test(registry) || registry.includes(':')
-    if (!local && !this.guest.world.internet(this.guest, 443))
+    if (!local && !this.#guest.world.internet(this.#guest, 443))
       return `Error response from daemon: Get "https://${registry}/v2/": dial tcp: lookup ${registry}: Temporary failure in name resolution`
     const digest =
       reference.digest ??
       `sha256:${createHash('sha256')
         .update(`${reference.repository}:${reference.tag ?? 'latest'}`)
         .digest('hex')}`
-    this.change(({ images }) => {
+    this.#change(({ images }) => {
       const known = images.find((image) => image.repository === reference.repository && image.digest === digest)
       const tags = reference.digest === undefined ? [reference.tag ?? 'latest'] : []
       if (known) known.tags = [...new Set([...known.tags, ...tags])]
@@ -193,7 +193,7 @@ export class Docker {
   }
 
   tag(image: Image, repository: string, tag: string): void {
-    this.change(({ images }) => {
+    this.#change(({ images }) => {
       for (const each of images) if (each.repository === repository) each.tags = each.tags.filter((name) => name !== tag)
       const known = images.find((each) => each.id === image.id && each.repository === repository)
       if (known) known.tags.push(tag)
@@ -204,21 +204,21 @@ export class Docker {
   removeImage(text: string): boolean {
     const found = this.findImage(text)
     if (found)
-      this.change((store) => {
+      this.#change((store) => {
         store.images = store.images.filter((image) => image.id !== found.id || image.repository !== found.repository)
       })
     return found !== undefined
   }
 
   pruneImages(): void {
-    this.change((store) => {
+    this.#change((store) => {
       store.images = store.images.filter((image) => store.containers.some((each) => each.image.startsWith(image.repository)))
     })
   }
 
   /** Why a container of this service could not be made or started: the daemon's complaint, or undefined. */
   refusal(service: ComposeService): string | undefined {
-    const { vfs } = this.guest
+    const { vfs } = this.#guest
     const missing = service.sources.find((path) => !vfs.exists(path))
     if (missing !== undefined)
       return `Error response from daemon: invalid mount config for type "bind": bind source path does not exist: ${missing}`
@@ -229,13 +229,13 @@ export class Docker {
 
   addNetworks(names: readonly string[]): void {
     if (names.length > 0)
-      this.change((store) => {
+      this.#change((store) => {
         store.networks = [...new Set([...(store.networks ?? []), ...names])]
       })
   }
 
   removeNetworks(names: readonly string[]): void {
-    this.change((store) => {
+    this.#change((store) => {
       store.networks = (store.networks ?? []).filter((name) => !names.includes(name))
     })
   }
@@ -250,8 +250,8 @@ export class Docker {
     healthcheck?: boolean
   }): string | undefined {
     if (!this.findImage(container.image)) return `Error response from daemon: No such image: ${container.image}`
-    const sick = this.guest.behaviour.unhealthy?.includes(container.name)
-    this.change((store) => {
+    const sick = this.#guest.behaviour.unhealthy?.includes(container.name)
+    this.#change((store) => {
       store.containers = store.containers.filter((each) => each.name !== container.name)
       store.containers.push({
         id: createHash('sha256').update(`${container.name}${Date.now()}`).digest('hex'),
@@ -270,7 +270,7 @@ export class Docker {
 
   setState(name: string, state: 'running' | 'exited'): boolean {
     let hit = false
-    this.change(({ containers }) => {
+    this.#change(({ containers }) => {
       for (const each of containers)
         if (each.name === name || each.id.startsWith(name)) {
           each.state = state
@@ -281,7 +281,7 @@ export class Docker {
   }
 
   removeContainers(which: (container: Container) => boolean): void {
-    this.change((store) => {
+    this.#change((store) => {
       store.containers = store.containers.filter((each) => !which(each))
     })
   }

@@ -78,23 +78,23 @@ export class Filesystem {
   label: string
   readOnly: boolean
   /** The file system that this one shows a folder of (a bind mount). */
-  private readonly origin: Filesystem | undefined
-  private counted = 0
+  readonly #origin: Filesystem | undefined
+  #counted = 0
 
   /** Counts changes, so that a disk knows whether it has to be written. */
   get changes(): number {
-    return this.origin ? this.origin.changes : this.counted
+    return this.#origin ? this.#origin.changes : this.#counted
   }
   set changes(count: number) {
-    if (this.origin) this.origin.changes = count
-    else this.counted = count
+    if (this.#origin) this.#origin.changes = count
+    else this.#counted = count
   }
 
   constructor(
     type: string,
     options: { root?: DirectoryNode; uuid?: string; label?: string; readOnly?: boolean; origin?: Filesystem } = {},
   ) {
-    this.origin = options.origin
+    this.#origin = options.origin
     this.type = type
     this.root = options.root ?? directoryNode()
     this.uuid = options.uuid ?? crypto.randomUUID()

@@ -67,14 +67,14 @@ export class Guest {
   bootedAt = 0
   paused = false
   /** What sshd has read when it started; undefined while it does not run. */
-  private sshd: SshdConfig | undefined
+  #sshd: SshdConfig | undefined
   /** Called when the guest switches itself off or restarts. */
   onPower: (event: PowerEvent) => void = () => {}
   readonly serviceHooks: Record<string, ServiceHook> = {}
-  private pid = 400
-  private readonly connections = new Set<Duplex>()
-  private readonly journalLines: { unit: string; text: string; at: number }[] = []
-  private run = 0
+  #pid = 400
+  readonly #connections = new Set<Duplex>()
+  readonly #journalLines: { unit: string; text: string; at: number }[] = []
+  #run = 0
 
   constructor(spec: MachineSpec, world: World) {
     this.spec = spec
@@ -84,11 +84,11 @@ export class Guest {
     this.serviceHooks['golden-watch.service'] = watch(this)
     this.serviceHooks['ssh.service'] = {
       start: () => {
-        this.sshd = readSshdConfig(this.vfs)
-        return this.sshd ? undefined : 'sshd: no hostkeys available -- exiting.'
+        this.#sshd = readSshdConfig(this.vfs)
+        return this.#sshd ? undefined : 'sshd: no hostkeys available -- exiting.'
       },
       stop: () => {
-        this.sshd = undefined
+        this.#sshd = undefined
       },
     }
     this.serviceHooks['docker.service'] = { start: () => this.docker.start(), stop: () => this.docker.stop() }
@@ -101,7 +101,7 @@ export class Guest {
     return this.world.behaviour(this.spec)
   }
   nextPid(): number {
-    return ++this.pid
+    return ++this.#pid
   }
 
   /** The agent answers: installed, started, channel there. */
@@ -115,7 +115,7 @@ export class Guest {
   }
 
   get sshUp(): boolean {
-    return this.state === 'running' && this.behaviour.ssh !== 'never' && this.sshd !== undefined
+    return this.state === 'running' && this.behaviour.ssh !== 'never' && this.#sshd !== undefined
   }
 
   addNic(nic: NicSpec): void {
@@ -132,16 +132,16 @@ export class Guest {
   /** Loads the disks. Rejects if one can't be read. */
   async powerOn(): Promise<void> {
     for (const drive of this.spec.drives) await this.devices.attach(drive)
-    void this.boot()
+    void this.#boot()
   }
 
-  private async boot(): Promise<void> {
-    const run = ++this.run
+  async #boot(): Promise<void> {
+    const run = ++this.#run
     this.state = 'booting'
     this.cloudInit = { status: 'running', errors: [], warnings: [] }
     this.serial('SeaBIOS (fake guest)')
     await delay(this.behaviour.bootMs ?? 20)
-    if (this.run !== run) return
+    if (this.#run !== run) return
     const order = [...this.spec.boot, ...this.spec.drives.map((drive) => drive.slot)]
     const system = order
       .flatMap((slot) => this.devices.all().filter((device) => device.disk.slot === slot && device.disk.media === 'disk'))
@@ -160,14 +160,14 @@ export class Guest {
     this.firewall = new Firewall()
     this.serial(`Linux version 6.12.48+deb13-cloud-amd64 (fake guest ${this.spec.vmid})`)
     try {
-      await this.bring(run)
+      await this.#bring(run)
     } catch (error) {
       this.serial(`Kernel panic - not syncing: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
       this.world.log(`fake guest ${this.spec.vmid}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
     }
   }
 
-  private async bring(run: number): Promise<void> {
+  async #bring(run: number): Promise<void> {
     mountVolatile(this)
     for (const device of this.devices.all()) this.addDeviceNodes(device)
     makeTemporaryFiles(this)
@@ -183,7 +183,7 @@ export class Guest {
     if (network.nameservers.length > 0)
       this.vfs.write('/etc/resolv.conf', network.nameservers.map((each) => `nameserver ${each}\n`).join(''))
     if (cloud?.fresh) errors.push(...(await networkStage(this, cloud.config)))
-    if (this.run !== run) return
+    if (this.#run !== run) return
     if (cloud?.fresh) makeHostKeys(this.vfs, cloud.config)
     let finished = (): void => {}
     this.cloudInitDone = new Promise((resolve) => {
@@ -191,12 +191,12 @@ export class Guest {
     })
     this.state = 'running'
     await this.systemd.boot()
-    if (this.run !== run) return
+    if (this.#run !== run) return
     if (this.vfs.exists('/etc/ssh/ssh_host_ed25519_key.pub'))
       this.serial(`SSH host key: ${this.vfs.readText('/etc/ssh/ssh_host_ed25519_key.pub').trim()}`)
     this.serial(`Debian GNU/Linux 13 ${this.hostname} ttyS0\n\n${this.hostname} login:`)
     errors.push(...(cloud?.fresh ? await finalStage(this, cloud.config) : []))
-    if (this.run !== run) return finished()
+    if (this.#run !== run) return finished()
     this.cloudInit =
       cloud || errors.length > 0
         ? { status: errors.length > 0 ? 'error' : 'done', errors, warnings: cloud?.warnings ?? [] }
@@ -299,19 +299,19 @@ export class Guest {
 
   /** Handles a TCP connection to one of the guest's ports; false if nothing listens there. */
   accept(port: number, socket: Duplex): boolean {
-    if (port !== 22 || !this.sshUp || !this.sshd) return false
-    this.connections.add(socket)
-    socket.once('close', () => this.connections.delete(socket))
-    serveSsh(this, this.sshd, socket)
+    if (port !== 22 || !this.sshUp || !this.#sshd) return false
+    this.#connections.add(socket)
+    socket.once('close', () => this.#connections.delete(socket))
+    serveSsh(this, this.#sshd, socket)
     return true
   }
 
   journal(unit: string, text: string): void {
-    for (const line of text.split('\n').filter(Boolean)) this.journalLines.push({ unit, text: line, at: Date.now() })
+    for (const line of text.split('\n').filter(Boolean)) this.#journalLines.push({ unit, text: line, at: Date.now() })
   }
 
   journalOf(unit?: string): readonly { unit: string; text: string; at: number }[] {
-    return unit === undefined ? this.journalLines : this.journalLines.filter((line) => line.unit === unit)
+    return unit === undefined ? this.#journalLines : this.#journalLines.filter((line) => line.unit === unit)
   }
 
   /** What goes on in a guest that was cut off while it booted is heard of by nobody. */
@@ -330,18 +330,18 @@ export class Guest {
     this.serial(event === 'reboot' ? 'reboot: Restarting system' : 'reboot: Power down')
     await this.docker.stop()
     await this.cut()
-    if (event === 'reboot') void this.boot()
+    if (event === 'reboot') void this.#boot()
     this.onPower(event)
   }
 
   /** Like pulling the plug, but what was written is on the disks. */
   async cut(): Promise<void> {
-    this.run++
+    this.#run++
     this.state = 'off'
     this.systemd.halt()
-    for (const socket of this.connections) socket.destroy()
-    this.connections.clear()
-    this.sshd = undefined
+    for (const socket of this.#connections) socket.destroy()
+    this.#connections.clear()
+    this.#sshd = undefined
     for (const card of this.interfaces) {
       card.up = false
       card.addresses = []
@@ -351,6 +351,6 @@ export class Guest {
 
   async reset(): Promise<void> {
     await this.cut()
-    void this.boot()
+    void this.#boot()
   }
 }

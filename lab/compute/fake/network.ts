@@ -14,41 +14,41 @@ export class FakeNetwork implements LabNetwork {
   readonly subnet: string
   readonly gateway: string
   readonly nameserver: string
-  private readonly guests: () => Iterable<Guest>
-  private firewall: FirewallState = { cluster: EMPTY, vms: {} }
-  private forwards: RouterForwards = { target: null, second: null }
-  private internetOn = true
+  readonly #guests: () => Iterable<Guest>
+  #firewall: FirewallState = { cluster: EMPTY, vms: {} }
+  #forwards: RouterForwards = { target: null, second: null }
+  #internetOn = true
 
   constructor(subnet: string, guests: () => Iterable<Guest>) {
     this.subnet = subnet
     this.gateway = subnet.replace(/\.\d+\/\d+$/, '.1')
     this.nameserver = this.gateway
-    this.guests = guests
+    this.#guests = guests
   }
 
   async applyFirewall(state: FirewallState): Promise<void> {
-    this.firewall = state
+    this.#firewall = state
   }
   async setForwards(forwards: Partial<RouterForwards>): Promise<void> {
-    this.forwards = { ...this.forwards, ...forwards }
+    this.#forwards = { ...this.#forwards, ...forwards }
   }
   async setInternet(on: boolean): Promise<void> {
-    this.internetOn = on
+    this.#internetOn = on
   }
 
   async dial(host: string, port: number): Promise<Duplex> {
-    return this.connect(this.gateway, host, port)
+    return this.#connect(this.gateway, host, port)
   }
 
   async dialStranger(host: string, port: number): Promise<Duplex> {
-    return this.connect(this.subnet.replace(/\.\d+\/\d+$/, '.9'), host, port)
+    return this.#connect(this.subnet.replace(/\.\d+\/\d+$/, '.9'), host, port)
   }
 
   async dialRouter(port: number): Promise<Duplex> {
     for (const name of ['target', 'second'] as const) {
       const { http, https } = routerPorts[name]
-      const to = this.forwards[name]
-      if (to !== null && (port === http || port === https)) return this.connect(OUTSIDE, to, port === http ? 80 : 443)
+      const to = this.#forwards[name]
+      if (to !== null && (port === http || port === https)) return this.#connect(OUTSIDE, to, port === http ? 80 : 443)
     }
     throw failure('ECONNREFUSED', 'router', port)
   }
@@ -56,7 +56,7 @@ export class FakeNetwork implements LabNetwork {
   /** Does anybody else in the LAN answer for this address (ARP, which no rule holds back)? */
   reachable(from: Guest, address: string): boolean {
     if (address === this.gateway) return true
-    return [...this.guests()].some(
+    return [...this.#guests()].some(
       (guest) =>
         guest !== from &&
         guest.state === 'running' &&
@@ -70,16 +70,16 @@ export class FakeNetwork implements LabNetwork {
     const card = guest.interfaces.find((each) => each.up && each.addresses.length > 0)
     const source = card?.addresses[0]?.address
     return (
-      this.internetOn &&
+      this.#internetOn &&
       guest.gateway === this.gateway &&
       source !== undefined &&
-      this.allowed(guest, { direction: 'out', proto: 'tcp', source, dest: OUTSIDE, dport: port })
+      this.#allowed(guest, { direction: 'out', proto: 'tcp', source, dest: OUTSIDE, dport: port })
     )
   }
 
   /** The guest that has the address; with two of them the network is as undecided as a real one, and says so. */
-  private ownerOf(host: string): Guest | undefined {
-    const owners = [...this.guests()].filter(
+  #ownerOf(host: string): Guest | undefined {
+    const owners = [...this.#guests()].filter(
       (guest) =>
         guest.state === 'running' &&
         guest.interfaces.some((card) => card.up && !card.nic.linkDown && card.addresses.some(({ address }) => address === host)),
@@ -88,10 +88,10 @@ export class FakeNetwork implements LabNetwork {
     return owners[0]
   }
 
-  private async connect(source: string, host: string, port: number): Promise<Duplex> {
-    const guest = this.ownerOf(host)
+  async #connect(source: string, host: string, port: number): Promise<Duplex> {
+    const guest = this.#ownerOf(host)
     if (!guest || guest.paused) throw failure('EHOSTUNREACH', host, port)
-    const verdict = this.verdict(guest, { direction: 'in', proto: 'tcp', source, dest: host, dport: port })
+    const verdict = this.#verdict(guest, { direction: 'in', proto: 'tcp', source, dest: host, dport: port })
     if (verdict === 'DROP') throw failure('ETIMEDOUT', host, port)
     if (verdict === 'REJECT') throw failure('ECONNREFUSED', host, port)
     const [near, far] = pipe()
@@ -102,14 +102,14 @@ export class FakeNetwork implements LabNetwork {
     return near
   }
 
-  private verdict(guest: Guest, packet: Packet): 'ACCEPT' | 'DROP' | 'REJECT' {
+  #verdict(guest: Guest, packet: Packet): 'ACCEPT' | 'DROP' | 'REJECT' {
     const own = packet.direction === 'in' ? packet.dest : packet.source
     const card = guest.interfaces.find((each) => each.addresses.some(({ address }) => address === own))
-    return card ? decide(this.firewall, guest.spec.vmid, card.slot, card.nic.firewall, packet) : 'ACCEPT'
+    return card ? decide(this.#firewall, guest.spec.vmid, card.slot, card.nic.firewall, packet) : 'ACCEPT'
   }
 
-  private allowed(guest: Guest, packet: Packet): boolean {
-    return this.verdict(guest, packet) === 'ACCEPT'
+  #allowed(guest: Guest, packet: Packet): boolean {
+    return this.#verdict(guest, packet) === 'ACCEPT'
   }
 }
 

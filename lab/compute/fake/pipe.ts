@@ -3,11 +3,11 @@ import { Duplex } from 'node:stream'
 
 class End extends Duplex {
   peer: End | undefined
-  private waiting: (() => void) | undefined
+  #waiting: (() => void) | undefined
 
   override _read(): void {
-    const { waiting } = this
-    this.waiting = undefined
+    const waiting = this.#waiting
+    this.#waiting = undefined
     waiting?.()
   }
 
@@ -17,7 +17,7 @@ class End extends Duplex {
       const { peer } = this
       if (!peer || peer.destroyed || peer.readableEnded) return done()
       if (peer.push(chunk)) done()
-      else peer.waiting = done
+      else peer.#waiting = done
     })
   }
 
@@ -29,8 +29,9 @@ class End extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    const { peer, waiting } = this
-    this.waiting = undefined
+    const peer = this.peer
+    const waiting = this.#waiting
+    this.#waiting = undefined
     waiting?.()
     // As with a closed socket: the other side reads its end, and can't write any more.
     setImmediate(() => {

@@ -7,26 +7,26 @@ import type { ProcessContext } from './shell.ts'
 
 /** Reads lines and blocks from a stream of chunks. */
 class Reader {
-  private buffer = Buffer.alloc(0)
-  private ended = false
-  private wake: (() => void) | undefined
+  #buffer = Buffer.alloc(0)
+  #ended = false
+  #wake: (() => void) | undefined
 
   constructor(channel: ServerChannel) {
     channel.on('data', (chunk: Buffer) => {
-      this.buffer = Buffer.concat([this.buffer, chunk])
-      this.wake?.()
+      this.#buffer = Buffer.concat([this.#buffer, chunk])
+      this.#wake?.()
     })
     for (const event of ['end', 'close'] as const)
       channel.once(event, () => {
-        this.ended = true
-        this.wake?.()
+        this.#ended = true
+        this.#wake?.()
       })
   }
 
-  private async more(): Promise<boolean> {
-    if (this.ended) return false
+  async #more(): Promise<boolean> {
+    if (this.#ended) return false
     await new Promise<void>((resolve) => {
-      this.wake = resolve
+      this.#wake = resolve
     })
     return true
   }
@@ -35,24 +35,24 @@ class Reader {
     const chunks: Buffer[] = []
     let missing = count
     for (;;) {
-      const part = this.buffer.subarray(0, missing)
-      this.buffer = this.buffer.subarray(part.length)
+      const part = this.#buffer.subarray(0, missing)
+      this.#buffer = this.#buffer.subarray(part.length)
       chunks.push(part)
       missing -= part.length
       if (missing === 0) return Buffer.concat(chunks)
-      if (!(await this.more()) && this.buffer.length === 0) return undefined
+      if (!(await this.#more()) && this.#buffer.length === 0) return undefined
     }
   }
 
   async line(): Promise<string | undefined> {
     for (;;) {
-      const end = this.buffer.indexOf(10)
+      const end = this.#buffer.indexOf(10)
       if (end >= 0) {
-        const line = this.buffer.toString('utf8', 0, end)
-        this.buffer = this.buffer.subarray(end + 1)
+        const line = this.#buffer.toString('utf8', 0, end)
+        this.#buffer = this.#buffer.subarray(end + 1)
         return line
       }
-      if (!(await this.more()) && !this.buffer.includes(10)) return undefined
+      if (!(await this.#more()) && !this.#buffer.includes(10)) return undefined
     }
   }
 }

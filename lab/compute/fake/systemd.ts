@@ -20,59 +20,59 @@ interface UnitState {
 }
 
 export class Systemd {
-  private readonly guest: Guest
-  private readonly states = new Map<string, UnitState>()
-  private readonly starting = new Set<string>()
-  private halted = false
+  readonly #guest: Guest
+  readonly #states = new Map<string, UnitState>()
+  readonly #starting = new Set<string>()
+  #halted = false
 
   constructor(guest: Guest) {
-    this.guest = guest
+    this.#guest = guest
   }
 
   /** The machine is off: nothing starts any more. */
   halt(): void {
-    this.halted = true
+    this.#halted = true
   }
 
   state(unit: string): ActiveState {
     const name = unitName(unit)
-    if (name.endsWith('.device')) return this.deviceFor(name) ? 'active' : 'inactive'
-    if (name.endsWith('.mount')) return this.mounted(name) ? 'active' : this.states.get(name)?.active === 'failed' ? 'failed' : 'inactive'
-    return this.states.get(name)?.active ?? 'inactive'
+    if (name.endsWith('.device')) return this.#deviceFor(name) ? 'active' : 'inactive'
+    if (name.endsWith('.mount')) return this.#mounted(name) ? 'active' : this.#states.get(name)?.active === 'failed' ? 'failed' : 'inactive'
+    return this.#states.get(name)?.active ?? 'inactive'
   }
 
   result(unit: string): string {
-    return this.states.get(unitName(unit))?.result ?? 'success'
+    return this.#states.get(unitName(unit))?.result ?? 'success'
   }
   since(unit: string): number {
-    return this.states.get(unitName(unit))?.since ?? 0
+    return this.#states.get(unitName(unit))?.since ?? 0
   }
 
   known(): string[] {
-    const names = new Set(this.states.keys())
+    const names = new Set(this.#states.keys())
     for (const folder of FOLDERS)
-      if (this.guest.vfs.exists(folder))
-        for (const [name, node] of this.guest.vfs.readdir(folder, ROOT).entries) if (node.kind !== 'directory') names.add(name)
+      if (this.#guest.vfs.exists(folder))
+        for (const [name, node] of this.#guest.vfs.readdir(folder, ROOT).entries) if (node.kind !== 'directory') names.add(name)
     return [...names].sort()
   }
 
   failed(): string[] {
-    return [...this.states].filter(([, state]) => state.active === 'failed').map(([name]) => name)
+    return [...this.#states].filter(([, state]) => state.active === 'failed').map(([name]) => name)
   }
 
   resetFailed(unit?: string): void {
-    for (const [name, state] of this.states)
+    for (const [name, state] of this.#states)
       if (state.active === 'failed' && (unit === undefined || unitName(unit) === name)) state.active = 'inactive'
   }
 
   /** Records a state that the model itself brought about. */
   set(unit: string, active: ActiveState, result = 'success'): void {
-    this.states.set(unitName(unit), { active, result, since: Date.now() })
+    this.#states.set(unitName(unit), { active, result, since: Date.now() })
   }
 
   file(unit: string): UnitFile | undefined {
     const name = unitName(unit)
-    const { vfs } = this.guest
+    const { vfs } = this.#guest
     const candidates = [name, name.replace(/@[^.]+\./, '@.')]
     for (const candidate of candidates)
       for (const folder of FOLDERS) {
@@ -98,7 +98,7 @@ export class Systemd {
 
   enabled(unit: string): 'enabled' | 'disabled' | 'static' | 'masked' | 'not-found' | 'alias' {
     const name = unitName(unit)
-    const { vfs } = this.guest
+    const { vfs } = this.#guest
     const own = `/etc/systemd/system/${name}`
     try {
       const node = vfs.lookup(own, ROOT, false)
@@ -108,14 +108,14 @@ export class Systemd {
     }
     const file = this.file(name)
     if (!file) return 'not-found'
-    if (this.linkFolders().some((folder) => vfs.readdir(folder, ROOT).entries.has(name))) return 'enabled'
+    if (this.#linkFolders().some((folder) => vfs.readdir(folder, ROOT).entries.has(name))) return 'enabled'
     return file.all('Install', 'WantedBy').length + file.all('Install', 'RequiredBy').length + file.all('Install', 'Also').length > 0
       ? 'disabled'
       : 'static'
   }
 
-  private linkFolders(target = ''): string[] {
-    const { vfs } = this.guest
+  #linkFolders(target = ''): string[] {
+    const { vfs } = this.#guest
     return FOLDERS.flatMap((folder) =>
       vfs.exists(folder)
         ? [...vfs.readdir(folder, ROOT).entries]
@@ -130,7 +130,7 @@ export class Systemd {
   }
 
   wantedBy(target: string): string[] {
-    return this.linkFolders(unitName(target)).flatMap((folder) => [...this.guest.vfs.readdir(folder, ROOT).entries.keys()])
+    return this.#linkFolders(unitName(target)).flatMap((folder) => [...this.#guest.vfs.readdir(folder, ROOT).entries.keys()])
   }
 
   /** Starts what the boot targets want, in an order that respects After= and Before=. */
@@ -145,25 +145,25 @@ export class Systemd {
       'multi-user.target',
     ])
       await this.start(target)
-    for (const device of this.guest.devices.all()) await this.deviceAppeared(device)
-    await this.startWanted('dev-virtio\\x2dports-org.qemu.guest_agent.0.device')
+    for (const device of this.#guest.devices.all()) await this.deviceAppeared(device)
+    await this.#startWanted('dev-virtio\\x2dports-org.qemu.guest_agent.0.device')
   }
 
   /** Starts a unit and what it needs. Resolves to an error text, or undefined. Starting what is active does nothing. */
   async start(unit: string): Promise<string | undefined> {
     const name = unitName(unit)
-    if (this.halted) return `Failed to start ${name}: the machine is off.`
-    if (this.state(name) === 'active' || this.starting.has(name)) return undefined
+    if (this.#halted) return `Failed to start ${name}: the machine is off.`
+    if (this.state(name) === 'active' || this.#starting.has(name)) return undefined
     if (name.endsWith('.device')) return `Timed out waiting for device ${name}.`
     const file = this.file(name)
     if (file?.masked || this.enabled(name) === 'masked') return `Failed to start ${name}: Unit ${name} is masked.`
     if (!file && !name.endsWith('.target')) return `Failed to start ${name}: Unit ${name} not found.`
-    this.starting.add(name)
+    this.#starting.add(name)
     try {
       const requires = [
         ...(file?.all('Unit', 'Requires') ?? []),
         ...(file?.all('Unit', 'BindsTo') ?? []),
-        ...(file?.all('Unit', 'RequiresMountsFor') ?? []).flatMap((path) => this.mountUnitFor(path)),
+        ...(file?.all('Unit', 'RequiresMountsFor') ?? []).flatMap((path) => this.#mountUnitFor(path)),
       ]
       for (const other of requires) {
         if (await this.start(other)) {
@@ -174,20 +174,20 @@ export class Systemd {
       for (const other of [...(file?.all('Unit', 'Requisite') ?? [])])
         if (this.state(other) !== 'active') return `A dependency job for ${name} failed. See 'journalctl -xe' for details.`
       for (const other of file?.all('Unit', 'Conflicts') ?? []) await this.stop(other)
-      await this.startWanted(name, file?.all('Unit', 'Wants') ?? [])
-      if (file && !this.conditionsHold(file)) {
+      await this.#startWanted(name, file?.all('Unit', 'Wants') ?? [])
+      if (file && !this.#conditionsHold(file)) {
         this.set(name, 'inactive', 'condition')
         return undefined
       }
-      const problem = await this.run(name, file)
-      if (problem) this.guest.journal(name, problem)
+      const problem = await this.#run(name, file)
+      if (problem) this.#guest.journal(name, problem)
       return problem
     } finally {
-      this.starting.delete(name)
+      this.#starting.delete(name)
     }
   }
 
-  private async startWanted(name: string, also: readonly string[] = []): Promise<void> {
+  async #startWanted(name: string, also: readonly string[] = []): Promise<void> {
     const names = [...new Set([...also, ...this.wantedBy(name)])]
     const order = new Map(names.map((each) => [each, this.file(each)?.all('Unit', 'After') ?? []]))
     const before = new Map(names.map((each) => [each, this.file(each)?.all('Unit', 'Before') ?? []]))
@@ -201,8 +201,8 @@ export class Systemd {
     for (const each of names) await visit(each)
   }
 
-  private conditionsHold(file: UnitFile): boolean {
-    const { vfs } = this.guest
+  #conditionsHold(file: UnitFile): boolean {
+    const { vfs } = this.#guest
     const test = (values: string[], check: (value: string) => boolean): boolean =>
       values.every((value) => (value.startsWith('!') ? !check(value.slice(1)) : check(value.replace(/^\|/, ''))))
     return (
@@ -215,24 +215,24 @@ export class Systemd {
     )
   }
 
-  private async run(name: string, file: UnitFile | undefined): Promise<string | undefined> {
+  async #run(name: string, file: UnitFile | undefined): Promise<string | undefined> {
     const service = (key: string): string[] => file?.all('Service', key) ?? []
-    if (name.endsWith('.mount') && file) return this.mount(name, file)
+    if (name.endsWith('.mount') && file) return this.#mount(name, file)
     if (!name.endsWith('.service') || !file) {
       this.set(name, 'active')
       return undefined
     }
     const type = file.one('Service', 'Type') ?? (service('ExecStart').length > 0 ? 'simple' : 'oneshot')
-    const hook = this.guest.serviceHooks[name]
+    const hook = this.#guest.serviceHooks[name]
     for (const line of service('ExecStartPre')) {
-      const problem = await this.exec(name, file, line)
+      const problem = await this.#exec(name, file, line)
       if (problem) {
         this.set(name, 'failed', 'exit-code')
         return problem
       }
     }
     for (const line of type === 'oneshot' ? service('ExecStart') : []) {
-      const problem = await this.exec(name, file, line)
+      const problem = await this.#exec(name, file, line)
       if (problem) {
         this.set(name, 'failed', 'exit-code')
         return problem
@@ -244,14 +244,14 @@ export class Systemd {
       return problem
     }
     this.set(name, type === 'oneshot' && !/^(yes|true|on|1)$/.test(file.one('Service', 'RemainAfterExit') ?? '') ? 'inactive' : 'active')
-    for (const line of service('ExecStartPost')) await this.exec(name, file, line)
+    for (const line of service('ExecStartPost')) await this.#exec(name, file, line)
     return undefined
   }
 
   /** Runs a command line of a unit if its program is a script or is modelled; others count as having worked. */
-  private async exec(name: string, file: UnitFile, line: string): Promise<string | undefined> {
+  async #exec(name: string, file: UnitFile, line: string): Promise<string | undefined> {
     const [, prefix = '', command = ''] = /^([-+!@:]*)(.*)$/.exec(line) ?? []
-    const { vfs } = this.guest
+    const { vfs } = this.#guest
     const path = command.split(/\s+/)[0]?.replaceAll('"', '') ?? ''
     const instance = /@([^.]+)\./.exec(name)?.[1] ?? ''
     const text = command.replaceAll('%i', instance).replaceAll('%n', name).replaceAll('%%', '%')
@@ -261,8 +261,8 @@ export class Systemd {
     if (node.kind !== 'file') return `${name}: ${path} is not a file`
     const program = programOf(node.data)
     const modelled =
-      this.guest.programFiles[vfs.realpath(path, ROOT)] !== undefined ||
-      (program !== undefined && (this.guest.programs[program] !== undefined || posix.dirname(vfs.realpath(path, ROOT)) === '/usr/bin'))
+      this.#guest.programFiles[vfs.realpath(path, ROOT)] !== undefined ||
+      (program !== undefined && (this.#guest.programs[program] !== undefined || posix.dirname(vfs.realpath(path, ROOT)) === '/usr/bin'))
     if (!modelled && !/^#!.*\b(sh|bash|dash)\b/.test(node.data.toString('latin1', 0, 80))) return undefined
     const user = file.one('Service', 'User') ?? 'root'
     const environment: Record<string, string> = {}
@@ -277,13 +277,13 @@ export class Systemd {
       for (const [, key = '', value = ''] of vfs.readText(from).matchAll(/^\s*(\w+)=(.*?)\s*$/gm))
         environment[key] = value.replace(/^(["'])(.*)\1$/, '$2')
     }
-    const context = loginContext(this.guest, user)
+    const context = loginContext(this.#guest, user)
     const result = await runShell(text, {
       ...context,
       cwd: file.one('Service', 'WorkingDirectory')?.replace(/^-/, '') ?? '/',
       env: { ...context.env, ...environment },
     })
-    if (result.stdout + result.stderr) this.guest.journal(name, result.stdout + result.stderr)
+    if (result.stdout + result.stderr) this.#guest.journal(name, result.stdout + result.stderr)
     const accepted = ['0', ...file.all('Service', 'SuccessExitStatus')]
     return accepted.includes(String(result.exitCode)) || prefix.includes('-')
       ? undefined
@@ -293,18 +293,18 @@ export class Systemd {
   async stop(unit: string): Promise<void> {
     const name = unitName(unit)
     if (this.state(name) !== 'active') {
-      if (this.states.get(name)?.active === 'failed') this.set(name, 'inactive')
+      if (this.#states.get(name)?.active === 'failed') this.set(name, 'inactive')
       return
     }
     const file = this.file(name)
     this.set(name, 'inactive')
-    for (const other of this.states.keys()) {
+    for (const other of this.#states.keys()) {
       if (this.state(other) !== 'active' || other === name) continue
       const their = this.file(other)
       if (
         their &&
         ['Requires', 'BindsTo', 'PartOf', 'RequiresMountsFor'].some((key) =>
-          (key === 'RequiresMountsFor' ? their.all('Unit', key).flatMap((path) => this.mountUnitFor(path)) : their.all('Unit', key))
+          (key === 'RequiresMountsFor' ? their.all('Unit', key).flatMap((path) => this.#mountUnitFor(path)) : their.all('Unit', key))
             .map(unitName)
             .includes(name),
         )
@@ -312,26 +312,26 @@ export class Systemd {
         await this.stop(other)
     }
     for (const line of [...(file?.all('Service', 'ExecStop') ?? []), ...(file?.all('Service', 'ExecStopPost') ?? [])])
-      if (file) await this.exec(name, file, line)
-    await this.guest.serviceHooks[name]?.stop?.()
+      if (file) await this.#exec(name, file, line)
+    await this.#guest.serviceHooks[name]?.stop?.()
     if (name.endsWith('.mount') && file) {
       const where = file.one('Mount', 'Where') ?? ''
-      if (this.guest.vfs.mounts.some((mount) => mount.target === where)) this.guest.vfs.unmount(where)
-      await this.guest.devices.flush()
+      if (this.#guest.vfs.mounts.some((mount) => mount.target === where)) this.#guest.vfs.unmount(where)
+      await this.#guest.devices.flush()
     }
   }
 
   /** A disk has come: udev's links are there, now the units that wait for it. */
   async deviceAppeared(device: Device): Promise<void> {
-    const rules = this.guest.udev.apply(device)
+    const rules = this.#guest.udev.apply(device)
     for (const wanted of rules.wants) await this.start(wanted)
-    for (const path of [`/dev/${device.name}`, ...rules.links.map((link) => `/dev/${link}`)]) await this.startWanted(deviceUnit(path))
+    for (const path of [`/dev/${device.name}`, ...rules.links.map((link) => `/dev/${link}`)]) await this.#startWanted(deviceUnit(path))
   }
 
   /** A disk has gone: what is bound to it stops. */
   async deviceGone(paths: readonly string[]): Promise<void> {
     const gone = paths.map(deviceUnit)
-    for (const name of [...this.states.keys()]) {
+    for (const name of [...this.#states.keys()]) {
       const file = this.file(name)
       const what = file?.one('Mount', 'What')
       if (file?.all('Unit', 'BindsTo').some((each) => gone.includes(unitName(each))) || (what !== undefined && paths.includes(what)))
@@ -339,31 +339,31 @@ export class Systemd {
     }
   }
 
-  private async mount(name: string, file: UnitFile): Promise<string | undefined> {
+  async #mount(name: string, file: UnitFile): Promise<string | undefined> {
     const [what = '', where = ''] = [file.one('Mount', 'What'), file.one('Mount', 'Where')]
-    this.guest.vfs.mkdir(where, ROOT, { parents: true })
+    this.#guest.vfs.mkdir(where, ROOT, { parents: true })
     const options = file.one('Mount', 'Options')
     const bind = options?.split(',').includes('bind') === true
     // systemd makes the source of a bind mount too.
-    if (bind) this.guest.vfs.mkdir(what, ROOT, { parents: true })
+    if (bind) this.#guest.vfs.mkdir(what, ROOT, { parents: true })
     const problem = bind
-      ? this.guest.bindFolder(what, where, options)
-      : this.guest.mountDevice(what, where, file.one('Mount', 'Type'), options)
+      ? this.#guest.bindFolder(what, where, options)
+      : this.#guest.mountDevice(what, where, file.one('Mount', 'Type'), options)
     this.set(name, problem ? 'failed' : 'active', problem ? 'exit-code' : 'success')
     return problem
   }
 
-  private mounted(name: string): boolean {
+  #mounted(name: string): boolean {
     const where =
       this.file(name)?.one('Mount', 'Where') ??
       `/${name
         .replace(/\.mount$/, '')
         .replaceAll('-', '/')
         .replaceAll('\\x2d', '-')}`
-    return this.guest.vfs.mounts.some((mount) => mount.target === where)
+    return this.#guest.vfs.mounts.some((mount) => mount.target === where)
   }
 
-  private mountUnitFor(path: string): string[] {
+  #mountUnitFor(path: string): string[] {
     return this.known().filter(
       (name) =>
         name.endsWith('.mount') &&
@@ -371,12 +371,12 @@ export class Systemd {
     )
   }
 
-  private deviceFor(name: string): Device | undefined {
-    if (name.includes('virtio\\x2dports')) return this.guest.spec.agent ? this.guest.devices.all()[0] : undefined
+  #deviceFor(name: string): Device | undefined {
+    if (name.includes('virtio\\x2dports')) return this.#guest.spec.agent ? this.#guest.devices.all()[0] : undefined
     const path = `/${name
       .replace(/\.device$/, '')
       .replaceAll('-', '/')
       .replaceAll('\\x2d', '-')}`
-    return this.guest.deviceAt(path)
+    return this.#guest.deviceAt(path)
   }
 }

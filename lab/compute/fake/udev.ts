@@ -5,14 +5,14 @@ import { ROOT } from './vfs.ts'
 
 /** udev rules of the guest's tree, as far as they name links and units. */
 export class Udev {
-  private readonly guest: Guest
+  readonly #guest: Guest
   constructor(guest: Guest) {
-    this.guest = guest
+    this.#guest = guest
   }
 
   /** Links (below /dev) and units for a device. */
   apply(device: Device): { links: string[]; wants: string[] } {
-    const { vfs } = this.guest
+    const { vfs } = this.#guest
     const properties = udevProperties(device)
     const links: string[] = []
     const wants: string[] = []
