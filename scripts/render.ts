@@ -1,4 +1,5 @@
 /** Shows progress: live on a terminal, plain lines elsewhere, always on standard error. */
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Progress } from '../core/progress.ts'
 
 export interface Screen {
@@ -33,42 +34,67 @@ function cut(text: string, columns: number): string {
   return end
 }
 
+/** A step that is at work; what it says is on the screen as long as none within it is. */
+interface ActiveStep {
+  readonly title: string
+  readonly depth: number
+  readonly began: number
+  readonly within: ActiveStep | undefined
+  latest: string
+  /** When a line of it was last written, where lines are not changed. */
+  shown: number
+}
+
 /**
+ * Steps may be side by side: each line stands where its own step is, and the line that changes tells of all of them.
  * @param now milliseconds, monotonic
  */
 export function renderer(screen: Screen, now: () => number = () => performance.now()): Progress {
-  let depth = 0
-  const line = (text: string): void => screen.write(`${screen.isTTY ? '\r\x1b[K' : ''}${'  '.repeat(depth)}${text}\n`)
+  const current = new AsyncLocalStorage<ActiveStep>()
+  const active = new Set<ActiveStep>()
+  const line = (text: string, depth = current.getStore()?.depth ?? 0): void =>
+    screen.write(`${screen.isTTY ? '\r\x1b[K' : ''}${'  '.repeat(depth)}${text}\n`)
+  const innermost = (): ActiveStep[] => [...active].filter((step) => ![...active].some(({ within }) => within === step))
+  const said = ({ began, latest }: ActiveStep): string => `${duration(now() - began)}${latest === '' ? '' : ` · ${latest}`}`
+  const show = (): void => {
+    const steps = innermost()
+    if (screen.isTTY) {
+      const text = steps.map((step) => (steps.length === 1 ? said(step) : `${step.title}: ${said(step)}`)).join(' | ')
+      // A line that wraps can't be taken back.
+      screen.write(`\r\x1b[K${cut(`${'  '.repeat(steps[0]?.depth ?? 0)}${text}`, (screen.columns?.() ?? 80) - 1)}`)
+      return
+    }
+    // Those outside of it, too: they take long together.
+    for (const step of active) {
+      if (now() - step.shown < heartbeatMs) continue
+      step.shown = now()
+      line(`${step.title}: ${said(step)}`, step.depth)
+    }
+  }
+  let beat: NodeJS.Timeout | undefined
   return {
     async step(title, work) {
-      const began = now()
-      let latest = ''
-      let shown = began
+      const within = current.getStore()
+      const depth = within?.depth ?? 0
       line(`${title} …`)
-      depth += 1
-      const show = (): void => {
-        // A line that wraps can't be taken back.
-        if (screen.isTTY)
-          screen.write(
-            `\r\x1b[K${cut(`${'  '.repeat(depth)}${duration(now() - began)}${latest === '' ? '' : ` · ${latest}`}`, (screen.columns?.() ?? 80) - 1)}`,
-          )
-        else if (now() - shown >= heartbeatMs) {
-          shown = now()
-          line(`${title}: ${duration(now() - began)}${latest === '' ? '' : ` · ${latest}`}`)
-        }
-      }
-      const beat = setInterval(show, screen.isTTY ? 500 : 1000)
-      beat.unref()
+      const step: ActiveStep = { title, depth: depth + 1, began: now(), within, latest: '', shown: now() }
+      active.add(step)
+      beat ??= setInterval(show, screen.isTTY ? 500 : 1000).unref()
       const end = (mark: string): void => {
-        clearInterval(beat)
-        depth -= 1
-        line(`${mark} ${title} (${duration(now() - began)})`)
+        active.delete(step)
+        if (active.size === 0) {
+          clearInterval(beat)
+          beat = undefined
+        }
+        line(`${mark} ${title} (${duration(now() - step.began)})`, depth)
       }
       try {
-        const value = await work((note) => {
-          latest = note.split('\n')[0] ?? ''
-          show()
-        })
+        const value = await current.run(step, () =>
+          work((note) => {
+            step.latest = note.split('\n')[0] ?? ''
+            show()
+          }),
+        )
         end('✓')
         return value
       } catch (error) {
