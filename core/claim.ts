@@ -30,8 +30,10 @@ export interface ClaimOptions {
   readonly note: (left: unknown) => unknown
   /** What to say while somebody else is at it. */
   readonly busy: { readonly code: string; readonly message: string }
-  /** Wait for the other one, until this is aborted. @default refuse at once */
+  /** Wait for the other one, until this is aborted; by a timeout: then refuse. @default refuse at once */
   readonly wait?: AbortSignal
+  /** Between two looks while waiting, in milliseconds. @default 500 */
+  readonly pauseMs?: number
 }
 
 interface Content {
@@ -44,20 +46,25 @@ interface Content {
  * @param file absolute; its folder is made if need be
  * @throws Failure with the given code while another process holds it; one on another computer counts as running
  */
-export async function claimFile(file: string, { note, busy, wait }: ClaimOptions): Promise<Claim> {
+export async function claimFile(file: string, { note, busy, wait, pauseMs = 500 }: ClaimOptions): Promise<Claim> {
   await makeFolder(dirname(file), 0o700)
   const holder: Holder = { id: randomBytes(8).toString('hex'), ...(await identityOf(process.pid)) }
   for (;;) {
     const before = await read(file)
     if (before?.holder != null && (await isRunning(before.holder))) {
-      if (wait === undefined) throw busyFailure(file, before.holder, busy)
-      await delay(500, undefined, { signal: wait })
+      if (wait === undefined || isOver(wait)) throw busyFailure(file, before.holder, busy)
+      await delay(pauseMs, undefined, { signal: wait }).catch((error: unknown) => {
+        if (!isOver(wait)) throw error
+      })
       continue
     }
     const content: Content = { holder, note: note(before?.note) }
     if (before === undefined ? await create(file, content) : await takeOver(file, before.text, content)) return held(file, holder)
   }
 }
+
+/** Whether a signal of AbortSignal.timeout() has come. */
+const isOver = ({ reason }: AbortSignal): boolean => reason instanceof DOMException && reason.name === 'TimeoutError'
 
 function held(file: string, holder: Holder): Claim {
   let last: unknown

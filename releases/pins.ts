@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { claimFile } from '../core/claim.ts'
 import { Failure } from '../core/failure.ts'
 import { noDeployment, parseDeployment, renderDeployment, type Deployment, type GroupPins, type Release } from './deployment.ts'
 import type { SlotName } from '../settings/site.ts'
@@ -44,14 +45,32 @@ export async function writePins(folder: string, deployment: Deployment): Promise
   await rename(temporary, file)
 }
 
-/** Changes one group's pins; `undefined` removes them. */
+/** Longer than any change takes, a slow disk included. */
+const lockMs = 30_000
+
+/**
+ * Changes one group's pins; `undefined` removes them. Groups are deployed side by side, each with hooks that are
+ * processes of their own: one at a time reads and writes.
+ * @throws Failure `pins-busy`, or as readPins
+ */
 export async function updatePins(folder: string, group: string, change: (pins: GroupPins) => GroupPins | undefined): Promise<Deployment> {
-  const before = await readPins(folder)
-  const { [group]: own, ...others } = before.groups
-  const changed = change(own ?? { slots: {} })
-  const after: Deployment = { schema: 1, groups: changed === undefined ? others : { ...before.groups, [group]: changed } }
-  await writePins(folder, after)
-  return after
+  const file = deploymentFile(folder)
+  const lock = await claimFile(join(folder, 'state', 'pins.json'), {
+    note: () => null,
+    busy: { code: 'pins-busy', message: `${file} can't be changed: another process is at it` },
+    wait: AbortSignal.timeout(lockMs),
+    pauseMs: 20,
+  })
+  try {
+    const before = await readPins(folder)
+    const { [group]: own, ...others } = before.groups
+    const changed = change(own ?? { slots: {} })
+    const after: Deployment = { schema: 1, groups: changed === undefined ? others : { ...before.groups, [group]: changed } }
+    await writePins(folder, after)
+    return after
+  } finally {
+    await lock.release()
+  }
 }
 
 /** Tells nothing about the release, and no two are alike. */

@@ -11,12 +11,13 @@ import { Failure } from '../core/failure.ts'
 export const claimHeld = { GOLDEN_CLAIM: 'held' } as const
 
 export interface SiteClaim {
-  /** The engine runs as this process; undefined: it has ended. It may outlive a run that is killed. */
-  engine(pid: number | undefined): Promise<void>
+  /** An engine runs as this process. It may outlive a run that is killed; several may be at work. */
+  engineBegins(pid: number): Promise<void>
+  engineEnded(pid: number): Promise<void>
 }
 
 interface Note {
-  readonly engine?: ProcessIdentity
+  readonly engines: readonly ProcessIdentity[]
 }
 
 const claimOf = (folder: string): string => join(folder, 'state', 'deploy.json')
@@ -28,7 +29,7 @@ const claimOf = (folder: string): string => join(folder, 'state', 'deploy.json')
  */
 export async function claimSite<T>(folder: string, what: string, work: (claim: SiteClaim) => Promise<T>, wait?: AbortSignal): Promise<T> {
   const file = claimOf(folder)
-  let left: Note = {}
+  let left: Note = { engines: [] }
   const claim = await claimFile(file, {
     note(before) {
       left = noteOf(before)
@@ -38,16 +39,33 @@ export async function claimSite<T>(folder: string, what: string, work: (claim: S
     ...(wait === undefined ? {} : { wait }),
   })
   let keep = false
+  const engines = new Map<number, ProcessIdentity>()
+  // One note after another: an earlier one that is written later would forget an engine.
+  let written: Promise<void> = Promise.resolve()
+  const write = (): Promise<void> => {
+    written = written.catch(() => {}).then(() => claim.note({ engines: [...engines.values()] } satisfies Note))
+    return written
+  }
   try {
-    if (left.engine !== undefined && (await isRunning(left.engine))) {
+    for (const engine of left.engines) {
+      if (!(await isRunning(engine))) continue
       keep = true
       throw new Failure(
         'deploy-in-progress',
-        `"golden ${what}" has to wait: a run that was killed left its engine at work (process ${left.engine.pid} on ${left.engine.host})`,
+        `"golden ${what}" has to wait: a run that was killed left its engine at work (process ${engine.pid} on ${engine.host})`,
         `Wait for that process to end: it is stopping. If that computer certainly is not at it any more, delete ${file}.`,
       )
     }
-    return await work({ engine: async (pid) => claim.note(pid === undefined ? {} : { engine: await identityOf(pid) }) })
+    return await work({
+      async engineBegins(pid) {
+        engines.set(pid, await identityOf(pid))
+        await write()
+      },
+      engineEnded(pid) {
+        engines.delete(pid)
+        return write()
+      },
+    })
   } finally {
     await claim.release(keep)
   }
@@ -59,8 +77,8 @@ export async function claimSiteForHook<T>(folder: string, env: NodeJS.ProcessEnv
 }
 
 function noteOf(left: unknown): Note {
-  const { engine } = (left ?? {}) as { engine?: Partial<ProcessIdentity> }
-  return typeof engine?.pid === 'number' && typeof engine.host === 'string' && typeof engine.started === 'string'
-    ? { engine: engine as ProcessIdentity }
-    : {}
+  const { engines } = (left ?? {}) as { engines?: readonly Partial<ProcessIdentity>[] }
+  const isWhole = (one: Partial<ProcessIdentity>): one is ProcessIdentity =>
+    typeof one.pid === 'number' && typeof one.host === 'string' && typeof one.started === 'string'
+  return { engines: Array.isArray(engines) ? engines.filter(isWhole) : [] }
 }

@@ -259,13 +259,18 @@ async function runProgram(
 ): Promise<Ended> {
   signal.throwIfAborted()
   const hidden = (line: string): void => heard(secrets.reduce((text, secret) => text.replaceAll(secret, '…'), line))
+  let running: number | undefined
+  const started = async (pid: number): Promise<void> => {
+    running = pid
+    await claim?.engineBegins(pid)
+  }
   try {
-    const exitCode = await runGuarded({ program, args, cwd, env, signal, heard: hidden, started: async (pid) => claim?.engine(pid) })
+    const exitCode = await runGuarded({ program, args, cwd, env, signal, heard: hidden, started })
     if (exitCode === 127)
       throw new Failure('engine-missing', `${program} can't be started`, 'Run the verb as "npx golden …": it provides the engine.')
     return { exitCode }
   } finally {
-    await claim?.engine(undefined)
+    if (running !== undefined) await claim?.engineEnded(running)
   }
 }
 

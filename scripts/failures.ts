@@ -142,6 +142,7 @@ export const failures: Readonly<Record<string, Readonly<Record<string, KnownFail
     'image-changed': failure('The pinned template is another one by now.', 'Put it back, or destroy and deploy.'),
     'image-of-other-version': failure('The newest image reads another form of seed.', '`npx golden bake`.'),
     'deploy-in-progress': failure('Another run changes what this site has deployed.', 'Wait for it.'),
+    'pins-busy': failure('Another process has been changing deployment.json for half a minute.', 'Wait for it; the message names it.'),
     'address-pinned': failure('site.ts gives away an address that something deployed has.', 'Another address, or end that release.'),
     'vmid-pinned': failure('site.ts gives away a VMID that something deployed has.', 'Another VMID.'),
     'vmid-taken': failure("A VMID is somebody else's VM. It was not touched.", 'Another VMID; see the hint.'),

@@ -111,6 +111,6 @@ it('who waits gets it after the other one', async () => {
   await (await second).release()
   expect(order).toEqual(['first ends', 'second'])
   const third = await claim()
-  await expect(claimFile(file, { busy, note: () => '', wait: AbortSignal.timeout(50) })).rejects.toThrow()
+  await expect(claimFile(file, { busy, note: () => '', wait: AbortSignal.timeout(50) })).rejects.toMatchObject({ code: busy.code })
   await third.release()
 })

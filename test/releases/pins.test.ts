@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, expect, it } from 'vitest'
 import { EngineListener, engineEnvironment } from '../../rollout/engine.ts'
 import { deploymentFile, newReleaseId, readPins, updatePins, withDataDisk, withFirstRelease, withoutReleases } from '../../releases/pins.ts'
@@ -26,11 +28,28 @@ it('pins come and go, whole, and what is known of the data outlives a release', 
   expect((await readPins(folder)).groups.serena).toEqual({ dataDisk: 'made', depot: 9200, slots: {} })
   await updatePins(folder, 'serena', (pins) => withFirstRelease(pins, 'blue', release, 9999))
   expect((await readPins(folder)).groups.serena).toMatchObject({ depot: 9200 })
-  expect(await readdir(folder)).toEqual(['deployment.json'])
+  expect((await readdir(folder)).sort()).toEqual(['deployment.json', 'state'])
   expect(await readFile(deploymentFile(folder), 'utf8')).toMatch(/\n$/)
   await updatePins(folder, 'serena', () => undefined)
   expect(await readPins(folder)).toEqual({ schema: 1, groups: {} })
-  expect(await readdir(folder)).toEqual([])
+  expect(await readdir(folder, { recursive: true })).toEqual(['state'])
+})
+
+it('processes that change it at the same time lose nothing of each other', async () => {
+  const shared = await mkdtemp(join(tmpdir(), 'pins-'))
+  const groups = (from: string): string[] => Array.from({ length: 8 }, (_, index) => `${from}${index}`)
+  const program = (from: string): string => `
+    import { updatePins } from ${JSON.stringify(join(import.meta.dirname, '../../releases/pins.ts'))}
+    for (const group of ${JSON.stringify(groups(from))})
+      await updatePins(${JSON.stringify(shared)}, group, () => ({ dataDisk: 'made', slots: {} }))`
+  const run = promisify(execFile)
+  await Promise.all([
+    ...['a', 'b', 'c'].map((from) => run(process.execPath, ['--input-type=module-typescript', '-e', program(from)])),
+    ...groups('d').map((group) => updatePins(shared, group, () => ({ dataDisk: 'made', slots: {} }))),
+  ])
+  expect(Object.keys((await readPins(shared)).groups).sort()).toEqual(['a', 'b', 'c', 'd'].flatMap(groups))
+  expect(await readdir(join(shared, 'state'))).toEqual([])
+  await rm(shared, { recursive: true })
 })
 
 it('a broken file is named with its problems', async () => {

@@ -65,13 +65,16 @@ it('a hook that waits can be stopped', async () => {
   await first.end()
 })
 
-it('after a run was killed, the next one waits for the engine that it left at work', async () => {
+it('after a run was killed, the next one waits for the engines that it left at work', async () => {
   const engine = spawn('sleep', ['600'])
+  const ended = spawn('true')
+  await once(ended, 'close')
   try {
     const program = `
       import { claimSite } from ${JSON.stringify(join(import.meta.dirname, '../../rollout/claim.ts'))}
       await claimSite(${JSON.stringify(folder)}, 'deploy', async (claim) => {
-        await claim.engine(${engine.pid})
+        await Promise.all([claim.engineBegins(${engine.pid}), claim.engineBegins(${ended.pid}), claim.engineBegins(process.pid)])
+        await claim.engineEnded(process.pid)
         process.kill(process.pid, 'SIGKILL')
       })`
     expect(() => execFileSync(process.execPath, ['--input-type=module-typescript', '-e', program], { stdio: 'ignore' })).toThrow()
