@@ -8,6 +8,7 @@ import { groupOrder, stackName } from '../releases/order.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
 import { destroyGroup } from './destroy.ts'
 import { checkImages } from './choose-image.ts'
+import { untilCloned } from './cloned.ts'
 import { dataKey, settleGroup } from './depot.ts'
 import { checkEdits, differences } from './edits.ts'
 import { openEngine, type Engine } from './engine.ts'
@@ -24,6 +25,7 @@ import { newReleaseId, readPins, updatePins, withFirstRelease } from '../release
 import { resume } from './resume.ts'
 import { checkSeedSecrets, readSeedSecrets, secretDifferences, seedIsThere, uploadSeed } from '../releases/seed.ts'
 import { settleSlot } from './slots.ts'
+import { Turns } from './turns.ts'
 
 export interface DeployedGroup {
   readonly group: string
@@ -37,24 +39,29 @@ export interface DeployedGroup {
 }
 
 /**
+ * Groups are deployed side by side: they share the time that VMs take to start. One that fails does not stop the others.
  * A first release that fails before its slot owns the data, or that is stopped, is taken back: nothing half-done stays,
  * but for a VM that does not answer.
- * @throws Failure; run again, it goes on from there. `deploy-in-progress` while another run changes this site
+ * @throws Failure, of one group that failed; run again, it goes on from there. `deploy-in-progress` while another
+ * run changes this site
  */
 export async function deploy(options: DeployOptions): Promise<readonly DeployedGroup[]> {
   return claimSite(options.folder, 'deploy', async (claim) => {
-    const begun = new Set<string>()
+    const begun: Begun = new Map()
     try {
       return await deployGroups(options, claim, begun)
     } catch (error) {
-      for (const group of [...begun].reverse()) await takeBack(options, claim, group, error)
+      for (const [group, cause] of [...begun].reverse()) await takeBack(options, claim, group, cause ?? error)
       throw error
     }
   })
 }
 
-/** @param begun groups whose first release this run has pinned and not yet deployed; kept up to date */
-async function deployGroups(options: DeployOptions, claim: SiteClaim, begun: Set<string>): Promise<readonly DeployedGroup[]> {
+/** Groups whose first release this run has pinned and not yet deployed, and what each failed with, if it has. */
+type Begun = Map<string, unknown>
+
+/** @param begun kept up to date */
+async function deployGroups(options: DeployOptions, claim: SiteClaim, begun: Begun): Promise<readonly DeployedGroup[]> {
   const { site, folder, proxmox, progress, signal } = options
   const plan = await planDeployment(options)
   for (const group of plan.unknown)
@@ -70,21 +77,66 @@ async function deployGroups(options: DeployOptions, claim: SiteClaim, begun: Set
   for (const { group, vm } of first) {
     if (plan.image === undefined) throw new Error('a first release has no image')
     deployment = await pinFirst(options, group, plan.image, vm.clone === 'full')
-    begun.add(group)
+    begun.set(group, undefined)
   }
   const engine = openEngine({ ...options, claim })
-  const results: DeployedGroup[] = []
+  const turns = new Turns()
   await progress.step('write the stacks', () => engine.synth())
-  for (const group of groupOrder(site, deployment)) {
-    signal.throwIfAborted()
-    results.push(
-      await resume(options, placesOf(site, group, deployment.groups[group]), () => deployGroup(options, engine, deployment, group)),
-    )
-    begun.delete(group)
-  }
+  signal.throwIfAborted()
+  const order = groupOrder(site, deployment)
+  const atWork = new Set(order)
+  const shown = new Set<unknown>()
+  const outcomes = await Promise.allSettled(
+    order.map(async (group) => {
+      const places = placesOf(site, group, deployment.groups[group])
+      try {
+        const result = await resume(options, places, () =>
+          inTurn(turns, signal, (turn) => deployGroup(options, engine, deployment, group, turn)),
+        )
+        begun.delete(group)
+        return result
+      } catch (error) {
+        if (begun.has(group)) begun.set(group, error)
+        // The others may take minutes, and whoever watches should know by then.
+        if (!signal.aborted && atWork.size > 1) {
+          shown.add(error)
+          progress.warn(`group ${group} failed, the others go on: ${messageOf(error)}`)
+        }
+        throw error
+      } finally {
+        atWork.delete(group)
+      }
+    }),
+  )
+  const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as unknown] : []))
+  if (failures.length > 0) throw failures.find((failure) => !shown.has(failure)) ?? failures[0]
   const firewall = firewallNotice(await firewallState(proxmox))
   if (firewall !== undefined) progress.info(firewall)
-  return results
+  return outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
+}
+
+const messageOf = (error: unknown): string =>
+  error instanceof Failure ? `${error.message}\n→ ${error.hint}` : error instanceof Error ? error.message : String(error)
+
+/** A group's turn, which it may end before its work does. */
+interface Turn {
+  /** Whether other groups wait for it. */
+  readonly isWanted: boolean
+  end(): void
+}
+
+async function inTurn<T>(turns: Turns, signal: AbortSignal, work: (turn: Turn) => Promise<T>): Promise<T> {
+  const end = await turns.take(signal)
+  try {
+    return await work({
+      get isWanted() {
+        return turns.waiting > 0
+      },
+      end,
+    })
+  } finally {
+    end()
+  }
 }
 
 /** The cause is on the console of a VM that says nothing. */
@@ -123,7 +175,14 @@ async function takeBack(options: DeployOptions, claim: SiteClaim, group: string,
   }
 }
 
-async function deployGroup(options: DeployOptions, engine: Engine, deployment: Deployment, group: string): Promise<DeployedGroup> {
+/** @param turn ended as soon as the VM is cloned; what comes then, its start and its activation, takes minutes and nobody else's locks */
+async function deployGroup(
+  options: DeployOptions,
+  engine: Engine,
+  deployment: Deployment,
+  group: string,
+  turn: Turn,
+): Promise<DeployedGroup> {
   const { site, proxmox, progress, signal } = options
   const pins = deployment.groups[group]
   const slot = pins?.active
@@ -168,7 +227,17 @@ async function deployGroup(options: DeployOptions, engine: Engine, deployment: D
       await engine.discard(stack)
       throw error
     }
-    await engine.apply(stack, note)
+    const applied = new AbortController()
+    const isReplaced = changes.some(({ action }) => action === 'replace')
+    // A VM that is replaced is there before, by the same name.
+    const handingOn =
+      turn.isWanted && !isReplaced ? untilCloned(proxmox, places, cloned, applied.signal).then(turn.end, () => {}) : undefined
+    try {
+      await engine.apply(stack, note)
+    } finally {
+      applied.abort()
+      await handingOn
+    }
     return 'deployed'
   })
   if (outcome === 'unchanged') progress.info(`${stack}: nothing to do`)
