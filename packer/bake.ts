@@ -3,10 +3,10 @@
  * Whatever ends it, the next run starts from a clean place.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { bringHere, elsewhere, listRange } from '../images/catalog.ts'
+import { bringHere, elsewhere, listRange, sortRange } from '../images/catalog.ts'
 import { readLock, type Lock } from '../images/lock.ts'
 import { renderRecord } from '../images/record.ts'
 import { registryCa } from '../images/resolve.ts'
@@ -26,6 +26,7 @@ import { collectInputs, inputFiles, scripts, template, type Inputs, type Registr
 import { makeBuildKey } from './key.ts'
 import { beginOf, buildName, isImportName, isSeedName, newRun, runOf, seedName } from './names.ts'
 import { isOf, longestBake, mayGoOn, planBake, type BakePlan, type Leftover } from './plan.ts'
+import { previewBake, type BakePreview } from './preview.ts'
 import { runPacker, type PackerVariables } from './run.ts'
 import { renderBuildSeed } from './seed.ts'
 import { tidyTemplate } from './tidy.ts'
@@ -102,13 +103,35 @@ interface Bake extends BakeOptions {
   readonly left: string[]
 }
 
+type Collecting = Pick<BakeOptions, 'site' | 'proxmox' | 'progress' | 'cacheDir' | 'stage'>
+
+/** What goes in, once it is known that the host can do it. @param work where the files are put */
+async function collect({ site, proxmox, progress, cacheDir, stage = stageRootfs }: Collecting, lock: Lock, work: string) {
+  const place = await requirePlace(proxmox, placeOf(site), progress.warn)
+  const staged = await progress.step("collect the image's files", (note) => stage({ targetDir: work, cacheDir, progress: note }))
+  return { place, staged, inputs: await collectInputs(site, lock, staged.sha256) }
+}
+
+/**
+ * What `bake` would do; nothing is changed on the host.
+ * @throws Failure as `bake` before it begins
+ */
+export async function planBaking(options: Collecting & Pick<BakeOptions, 'folder'>): Promise<BakePreview> {
+  const { site, folder, proxmox } = options
+  const lock = await readLock(folder)
+  const work = await mkdtemp(join(tmpdir(), 'golden-bake-plan-'))
+  try {
+    const { inputs } = await collect(options, lock, work)
+    const range = await listRange(proxmox, site)
+    return previewBake(planBake(site, inputs.fingerprint, range), inputs.image, inputs.fingerprint, sortRange(range).images)
+  } finally {
+    await rm(work, { recursive: true, force: true })
+  }
+}
+
 async function carryOut(bake: Bake): Promise<BakeResult> {
   const { site, folder, proxmox, progress, signal, claim, run } = bake
-  const place = await requirePlace(proxmox, placeOf(site), progress.warn)
-  const staged = await progress.step("collect the image's files", (note) =>
-    (bake.stage ?? stageRootfs)({ targetDir: bake.work, cacheDir: bake.cacheDir, progress: note }),
-  )
-  const inputs = await collectInputs(site, bake.lock, staged.sha256)
+  const { place, staged, inputs } = await collect(bake, bake.lock, bake.work)
   const { fingerprint } = inputs
   if (claim.abandoned.length > 0) await endAbandoned(bake)
   const plan = planBake(site, fingerprint, await listRange(proxmox, site))

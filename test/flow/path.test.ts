@@ -62,6 +62,9 @@ describe('the path of a site', () => {
     'bakes an image, also when the host has renewed its certificate meanwhile',
     async () => {
       await place.lab.renewCertificate()
+      const before = await place.inventory()
+      expect(await site.done('bake', '--plan')).toMatchObject({ preview: { plan: { kind: 'bake' }, changed: [] } })
+      expect(await place.inventory()).toEqual(before)
       const ended = await site.golden('bake')
       expect(ended.code, ended.stderr).toBe(0)
       expect(ended.stderr).not.toMatch(/Warning:/)
@@ -81,6 +84,7 @@ describe('the path of a site', () => {
     'has nothing to bake the second time',
     async () => {
       const before = await place.inventory()
+      expect(await site.done('bake', '--plan')).toMatchObject({ preview: { plan: { kind: 'unchanged', image: { vmid: image.vmid } } } })
       expect(await site.done('bake')).toEqual({ outcome: 'unchanged', template: image })
       expect(await place.inventory()).toEqual(before)
     },
