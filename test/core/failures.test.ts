@@ -2,7 +2,7 @@
 import { globSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { expect, it } from 'vitest'
-import { exitCodeOf, failures, failuresDocument } from '../../scripts/failures.ts'
+import { exitCodeOf, failures, failuresDocument } from '../../core/failures.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 const rooms = '{core,proxmox,tools,settings,images,releases,packer,stacks,rollout,scripts,demo}'
@@ -16,7 +16,7 @@ const ofZod = 'custom'
 
 const inSources = new Set(
   sources
-    .filter((file) => file !== 'scripts/failures.ts' && !ofGuests.test(file))
+    .filter((file) => file !== 'core/failures.ts' && !ofGuests.test(file))
     .flatMap((file) =>
       [...readFileSync(join(root, file), 'utf8').matchAll(written)].map(([, code = '']) => code).filter((code) => code !== ofZod),
     ),
@@ -31,7 +31,7 @@ it('has every code of the sources', () => {
 it('has none twice, and none that nothing says', () => {
   expect(known.filter((code, index) => known.indexOf(code) !== index)).toEqual([])
   const text = sources
-    .filter((file) => file !== 'scripts/failures.ts')
+    .filter((file) => file !== 'core/failures.ts')
     .map((file) => readFileSync(join(root, file), 'utf8'))
     .join('\n')
   // The build VM says its own by a word, to which packer/explain.ts puts the rest.
@@ -45,6 +45,6 @@ it('says what each means, and what mends it', () => {
   expect([exitCodeOf('usage'), exitCodeOf('cancelled'), exitCodeOf('storage-full'), exitCodeOf('never heard of')]).toEqual([2, 130, 1, 1])
 })
 
-it('is the page docs/failures.md (npx vitest run -u test/scripts/failures.test.ts writes it)', async () => {
+it('is the page docs/failures.md (npx vitest run -u test/core/failures.test.ts writes it)', async () => {
   await expect(failuresDocument()).toMatchFileSnapshot(join(root, 'docs/failures.md'))
 })

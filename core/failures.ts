@@ -237,5 +237,5 @@ export function failuresDocument(): string {
       ),
     ].join('\n'),
   )
-  return `# Failures\n\nEvery failure has a code, says what happened, and names the command or setting that mends it. The exit code is 1 where none is named. This page is made from scripts/failures.ts.\n\n${tables.join('\n\n')}\n`
+  return `# Failures\n\nEvery failure has a code, says what happened, and names the command or setting that mends it. The exit code is 1 where none is named. This page is made from core/failures.ts.\n\n${tables.join('\n\n')}\n`
 }
