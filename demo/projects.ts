@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { jailedProjectsFolder, projectsFolder, projectsOnDisk } from '../images/guest/places.ts'
 import { buildRoot, inRoot, type Root } from '../lab/debian/root.ts'
+import { ofLab } from './lab-failure.ts'
 import { projectsKeyFile } from './lab-site.ts'
 import { groupWithRole, type Site } from '../settings/site.ts'
 import { readProjectFile, type OutsideAccess } from './access.ts'
@@ -29,7 +30,7 @@ export async function checkProjects(checks: Checks, place: ProjectsPlace): Promi
   const project = site.serena.projects[0]?.name
   if (serena === undefined || project === undefined) throw new Error('the site has no project')
   const address = serena.group.service
-  const root = await buildRoot({ log: () => {}, signal })
+  const root = await ofLab(() => buildRoot({ log: () => {}, signal }))
   const folder = await mkdtemp(join(place.scratch, 'ssh-'))
   try {
     const hostKey = await readFile(join(access.folder, 'secrets/ssh', `${serena.name}_ed25519.pub`), 'utf8')
