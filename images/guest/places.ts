@@ -1,5 +1,6 @@
 /** Where things are in a golden VM, and which container is which. The one list for all programs of the guest. */
-import type { ImageRecord, Seed } from '../contract/seed.ts'
+import type { ImageRecord } from '../contract/record.ts'
+import type { Seed } from '../contract/seed.ts'
 import { containerNetworks } from '../../settings/containers.ts'
 
 /** In memory; gone with the power. */
