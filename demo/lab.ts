@@ -17,6 +17,7 @@ import { prepareImages, type LabImages } from './images.ts'
 import { ofLab } from './lab-failure.ts'
 import { wantedSetup } from '../scripts/setup.ts'
 import { writeSecret } from '../settings/secrets/files.ts'
+import { secretFiles } from '../settings/secrets/places.ts'
 import type { Verb } from '../scripts/verb.ts'
 
 export const verb: Verb = {
@@ -105,7 +106,7 @@ async function prepareLab(lab: Lab, stateDir: string, images: LabImages | undefi
   const [id, secret] = lab.connection.rootToken.split(/=(.*)/s) as [string, string]
   const admin = connect({ url: lab.connection.apiUrl, caPem: await readFile(lab.connection.caFile, 'utf8'), auth: { id, secret } })
   try {
-    const tokenFile = join(folder, 'secrets', 'proxmox-token')
+    const tokenFile = join(folder, secretFiles.proxmoxToken)
     const wanted = wantedSetup(site, { enableFirewall: false, replaceToken: !existsSync(tokenFile) })
     const plan = planSetup(wanted, await observeSetup(admin, wanted))
     const [problem] = plan.problems
