@@ -135,6 +135,7 @@ export const failures = {
     'bake-container-run': failure('A container image does not run as compose.yaml wants.', 'The image in images.lock.json.'),
     'bake-mapped-mount': failure("The base can't map ids in a mount.", 'Linux 5.12 and util-linux 2.39, or newer.'),
     'bake-package-lock': failure('Another package manager keeps its lock for ten minutes.', 'What the message names, in the base.'),
+    'npm-failed': failure("npm does not get the image's language servers.", 'Its registry, HTTPS_PROXY.'),
     'packer-failed': failure('Packer failed, in its own words.', 'What it says.'),
     'packer-killed': failure('Packer was ended from outside.', 'Mostly a full memory; bake again.'),
     'packer-missing': failure('Packer is not on PATH.', 'Run the verb as `npx golden …`.'),
