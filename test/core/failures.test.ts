@@ -12,6 +12,9 @@ const sources = [...globSync(`${rooms}/**/*.ts`, { cwd: root, exclude: ['stacks/
 const written = /(?:\bnew (?:\w*Failure|ProxmoxError)\(|\brefuse\(|\bcode: )\s*'([a-z][a-z0-9]*(?:-[a-z0-9]+)*)'/g
 /** Of slotctl: told as `slot-refused`. */
 const ofGuests = /^images\/guest\//
+const writtenInGuests = /\bRefusal\('([a-z-]+)'|\bcode(?:: | = )'([a-z-]+)'/g
+/** What slotctl puts together from the state of the disk. */
+const madeUp = ['disk-blank', 'disk-foreign']
 /** Zod's own, of a setting that is not as it has to be. */
 const ofZod = 'custom'
 
@@ -29,13 +32,21 @@ it('has every code of the sources', () => {
   expect([...inSources].filter((code) => !known.includes(code)).sort()).toEqual([])
 })
 
+it("has every code of the guest's programs", () => {
+  const codes = sources
+    .filter((file) => ofGuests.test(file))
+    .flatMap((file) => [...readFileSync(join(root, file), 'utf8').matchAll(writtenInGuests)].map(([, one, two]) => one ?? two ?? ''))
+  expect(codes.length).toBeGreaterThan(8)
+  expect(codes.filter((code) => !isFailureCode(code))).toEqual([])
+})
+
 it('has none twice, and none that nothing says', () => {
   expect(known.filter((code, index) => known.indexOf(code) !== index)).toEqual([])
   const text = [...sources, ...globSync('lab/**/*.ts', { cwd: root, exclude: ['**/node_modules/**'] })]
     .filter((file) => file !== 'core/failures.ts')
     .map((file) => readFileSync(join(root, file), 'utf8'))
     .join('\n')
-  expect(known.filter((code) => !text.includes(`'${code}'`))).toEqual([])
+  expect(known.filter((code) => !text.includes(`'${code}'`) && !madeUp.includes(code))).toEqual([])
 })
 
 it('says what each means, and what mends it', () => {
