@@ -4,7 +4,6 @@ import { parseArgs } from 'node:util'
 import { compileCacheFolder } from './core/compile-cache.ts'
 import { dropSteering } from './core/environment.ts'
 import { Failure } from './core/failure.ts'
-import { exitCodeOf } from './scripts/failures.ts'
 import { renderer } from './scripts/render.ts'
 import { systemFailure } from './scripts/system-failure.ts'
 import type { Verb } from './scripts/verb.ts'
@@ -156,10 +155,10 @@ async function main(argv: readonly string[]): Promise<number> {
 }
 
 /** On standard error for people, with --json on standard output as well. @returns the exit code */
-function tell({ code, message, hint }: Failure, json: boolean): number {
-  if (json) process.stdout.write(`${JSON.stringify({ error: { code, message, hint } }, null, 2)}\n`)
-  process.stderr.write(`error ${code}: ${message}\n→ ${hint}\n`)
-  return exitCodeOf(code)
+function tell(error: Failure, json: boolean): number {
+  if (json) process.stdout.write(`${JSON.stringify({ error }, null, 2)}\n`)
+  process.stderr.write(`${error.toText()}\n`)
+  return error.exitCode
 }
 
 /** `GROUP` is one, `[GROUP …]` any number. */

@@ -11,6 +11,6 @@ try {
   await synth(import.meta.dirname)
 } catch (error) {
   if (!(error instanceof Failure)) throw error
-  console.error(`error ${error.code}: ${error.message}\n→ ${error.hint}`)
-  process.exitCode = 1
+  console.error(error.toText())
+  process.exitCode = error.exitCode
 }

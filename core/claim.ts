@@ -6,6 +6,7 @@ import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { makeFolder } from './folders.ts'
 import { Failure } from './failure.ts'
+import type { FailureCode } from './failures.ts'
 
 export interface ProcessIdentity {
   readonly pid: number
@@ -29,7 +30,7 @@ export interface ClaimOptions {
   /** The first note, given the one that was left behind: by a process that is gone, or kept at release. */
   readonly note: (left: unknown) => unknown
   /** What to say while somebody else is at it. */
-  readonly busy: { readonly code: string; readonly message: string }
+  readonly busy: { readonly code: FailureCode; readonly message: string }
   /** Wait for the other one, until this is aborted; by a timeout: then refuse. @default refuse at once */
   readonly wait?: AbortSignal
   /** Between two looks while waiting, in milliseconds. @default 500 */

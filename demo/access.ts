@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { openMcp, workOnProject } from './check/mcp.ts'
 import { ask } from './check/web.ts'
 import type { Site } from '../settings/site.ts'
+import { secretFiles, secretsFolder } from '../settings/secrets/places.ts'
 import { expectEqual, expectThat, type Checks } from './checks.ts'
 import { publicUrl } from '../scripts/client.ts'
 
@@ -16,8 +17,8 @@ async function credentials({ site, folder }: OutsideAccess): Promise<{ user: str
   const user = site.serena.users[0]?.name ?? ''
   return {
     user,
-    password: (await readFile(join(folder, 'secrets/users', user), 'utf8')).trim(),
-    caPem: await readFile(join(folder, 'secrets/ca.pem'), 'utf8'),
+    password: (await readFile(join(folder, secretsFolder, 'users', user), 'utf8')).trim(),
+    caPem: await readFile(join(folder, secretFiles.ca), 'utf8'),
   }
 }
 

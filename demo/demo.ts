@@ -5,13 +5,13 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { makeFolder, stateFolder } from '../core/folders.ts'
 import type { Proxmox } from '../proxmox/client.ts'
-import { Failure } from '../core/failure.ts'
+import { Failure, type FailureFacts } from '../core/failure.ts'
 import { newChecks } from './checks.ts'
 import { control } from './control.ts'
 import { describeGuests } from './guests.ts'
 import { exitOf, lastLines, startDetached } from './program.ts'
 import { prepareImages } from './images.ts'
-import { keptIn, report, type Kept, type Problem } from './report.ts'
+import { keptIn, report, type Kept } from './report.ts'
 import { opened, runDemo, type DemoResult, type DemoWorld } from './run.ts'
 import type { Verb, VerbContext } from '../scripts/verb.ts'
 
@@ -136,9 +136,9 @@ async function keep(folder: string, site: string | undefined): Promise<Kept> {
 }
 
 /** What is no expected failure keeps its stack: it is a bug. */
-function describeProblem(problem: unknown): Problem | undefined {
+function describeProblem(problem: unknown): FailureFacts | undefined {
   if (problem === undefined) return undefined
-  if (problem instanceof Failure) return { code: problem.code, message: problem.message, hint: problem.hint }
+  if (problem instanceof Failure) return problem.toJSON()
   return {
     code: 'check-failed',
     message: problem instanceof Error ? (problem.stack ?? problem.message) : String(problem),

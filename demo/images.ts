@@ -8,8 +8,9 @@ import { buildRoot } from '../lab/debian/root.ts'
 import type { LabOptions } from '../lab/index.ts'
 import { Failure } from '../core/failure.ts'
 import type { Progress } from '../core/progress.ts'
-import { startTools, ToolFailure, type Tool } from '../tools/index.ts'
+import { startTools, type Tool } from '../tools/index.ts'
 import { describe } from '../tools/progress.ts'
+import { ofLab } from './lab-failure.ts'
 
 export interface LabImages {
   readonly base: { readonly file: string; readonly sha256: string }
@@ -57,12 +58,12 @@ export async function prepareImages(progress: Progress, signal: AbortSignal, sha
     try {
       return await progress.step(title, (say) => {
         note = say
-        return asFailure(work)
+        return ofLab(work)
       })
     } catch (error) {
       stop.abort(error)
       // What stopped it matters, not that it was stopped.
-      throw failed === undefined ? error : await asFailure(() => Promise.reject(failed))
+      throw failed ?? error
     }
   }
 
@@ -97,18 +98,4 @@ function lockOf(containers: Containers, host: string): unknown {
     Object.entries(containers.images).map(([name, image]) => [name, { image: `${host}/${name}`, digest: image.digest, tag: image.tag }]),
   )
   return { schema: 1, services }
-}
-
-/** The lab's and the tools' failures have the product's shape, but not its class: neither imports the product. */
-async function asFailure<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work()
-  } catch (error) {
-    if (error instanceof ToolFailure) throw new Failure(error.code, error.message, error.hint, { cause: error })
-    const failure = error as { code?: unknown; message?: unknown; hint?: unknown; next?: unknown }
-    const hint = failure.hint ?? failure.next
-    if (error instanceof Error && typeof failure.code === 'string' && typeof hint === 'string')
-      throw new Failure(failure.code, error.message, hint, { cause: error })
-    throw error
-  }
 }

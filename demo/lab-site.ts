@@ -2,10 +2,11 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { SiteInput } from '../settings/site.ts'
 import { writeSecret } from '../settings/secrets/files.ts'
 import { generateSshKey } from '../settings/secrets/generate-ssh-key.ts'
+import { secretFiles, secretsFolder } from '../settings/secrets/places.ts'
 
 interface WebPorts {
   readonly https: { readonly port: number }
@@ -95,7 +96,7 @@ export function labSite(lab: LabEndpoint, options: LabSiteOptions): SiteInput {
       transports: options.transports ?? ['streamable-http', 'sse'],
       projects: options.projects ?? [{ name: 'playground' }],
       memoryMiB: 1536,
-      users: [{ name: 'demo', password: { kind: 'file', path: 'secrets/users/demo' } }],
+      users: [{ name: 'demo', password: { kind: 'file', path: `${secretsFolder}/users/demo` } }],
     },
     ssh: { projectKeys: [...(options.projectKeys ?? [])] },
     groups:
@@ -106,15 +107,15 @@ export function labSite(lab: LabEndpoint, options: LabSiteOptions): SiteInput {
 }
 
 /** Private key, below the site folder, of the person who works on this site's projects over SSH. */
-export const projectsKeyFile = 'secrets/ssh/projects_key'
+export const projectsKeyFile = `${secretsFolder}/ssh/projects_key`
 
 /**
  * Writes it as a site folder, with the lab's CA pinned, as `golden setup` would after a look at the fingerprint, and
  * with a key for work on the projects.
  */
 export async function writeLabSite(folder: string, site: SiteInput, lab: LabEndpoint): Promise<void> {
-  await mkdir(join(folder, 'secrets', 'ssh'), { recursive: true, mode: 0o700 })
   const key = join(folder, projectsKeyFile)
+  await mkdir(dirname(key), { recursive: true, mode: 0o700 })
   if (!existsSync(key)) {
     const made = generateSshKey('lab')
     await writeSecret(key, made.privateKey)
@@ -125,7 +126,7 @@ export async function writeLabSite(folder: string, site: SiteInput, lab: LabEndp
     join(folder, 'site.ts'),
     `import { defineSite } from 'serena-golden'\n\nexport default defineSite(${JSON.stringify({ ...site, ssh: { ...site.ssh, projectKeys } }, null, 2)})\n`,
   )
-  await copyFile(lab.caFile, join(folder, 'secrets', 'proxmox-ca.pem'))
+  await copyFile(lab.caFile, join(folder, secretFiles.proxmoxCa))
 }
 
 /** An empty disk as base, for fake guests and for labs without images: a qcow2 header of 2 GiB (qcow2 specification, version 3). */

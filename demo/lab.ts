@@ -4,7 +4,6 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { stateFolder } from '../core/folders.ts'
 import type { QemuDriver } from '../lab/compute/qemu/driver.ts'
-import { LabFailure } from '../lab/failure.ts'
 import { startLab, type Lab } from '../lab/index.ts'
 import { claimFolder } from '../lab/state/claim.ts'
 import { connect } from '../proxmox/client.ts'
@@ -15,8 +14,10 @@ import { groupWithRole } from '../settings/site.ts'
 import { initSecrets } from '../scripts/init.ts'
 import { emptyBase, labSite, writeLabSite } from './lab-site.ts'
 import { prepareImages, type LabImages } from './images.ts'
+import { ofLab } from './lab-failure.ts'
 import { wantedSetup } from '../scripts/setup.ts'
 import { writeSecret } from '../settings/secrets/files.ts'
+import { secretFiles } from '../settings/secrets/places.ts'
 import type { Verb } from '../scripts/verb.ts'
 
 export const verb: Verb = {
@@ -43,7 +44,7 @@ export const verb: Verb = {
       throw new Failure('usage', `--port is "${String(flags.port)}"`, 'Say a port number, 0 for a free one.')
     const forReplay = flags['for-replay'] === true
     // Before the images, which may take minutes: until then a killed lab's connection.json would look like a ready one.
-    const claim = await asFailure(() => claimFolder(stateDir))
+    const claim = await ofLab(() => claimFolder(stateDir))
     let images: LabImages | undefined
     try {
       if (driver === 'qemu' && flags.bare !== true && !forReplay) images = await prepareImages(progress, signal)
@@ -53,7 +54,7 @@ export const verb: Verb = {
       throw error
     }
     const lab = await progress.step(`start the lab (${driver} guests) in ${stateDir}`, (note) =>
-      asFailure(() =>
+      ofLab(() =>
         startLab({ stateDir, driver, port, forReplay, claim, log: note, ...(images ? { startRegistry: images.startRegistry } : {}) }),
       ),
     )
@@ -83,15 +84,6 @@ export const verb: Verb = {
   },
 }
 
-/** The lab's failures have the product's shape, but not its class: it imports nothing of the product. */
-async function asFailure<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work()
-  } catch (error) {
-    throw error instanceof LabFailure ? new Failure(error.code, error.message, error.next, { cause: error }) : error
-  }
-}
-
 /** Where a lab lives unless told otherwise. */
 export function labFolder(env: NodeJS.ProcessEnv): string {
   return join(stateFolder(env), 'lab')
@@ -114,7 +106,7 @@ async function prepareLab(lab: Lab, stateDir: string, images: LabImages | undefi
   const [id, secret] = lab.connection.rootToken.split(/=(.*)/s) as [string, string]
   const admin = connect({ url: lab.connection.apiUrl, caPem: await readFile(lab.connection.caFile, 'utf8'), auth: { id, secret } })
   try {
-    const tokenFile = join(folder, 'secrets', 'proxmox-token')
+    const tokenFile = join(folder, secretFiles.proxmoxToken)
     const wanted = wantedSetup(site, { enableFirewall: false, replaceToken: !existsSync(tokenFile) })
     const plan = planSetup(wanted, await observeSetup(admin, wanted))
     const [problem] = plan.problems

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { groupWithRole, type Site } from '../settings/site.ts'
+import { secretFiles } from '../settings/secrets/places.ts'
 import { ask } from './check/web.ts'
 import { publicUrl } from '../scripts/client.ts'
 import { leaveMark, type OutsideAccess } from './access.ts'
@@ -38,7 +39,7 @@ export async function checkLogs(checks: Checks, { site, guests, access, signal }
     await find(`{container_name="serena_mcp"} |= "check_${mark}"`)
   })
   await checks.check(`${label}: a line of nginx is found by LogQL within 30 s`, async () => {
-    await ask(publicUrl(site, `/golden-${mark}`), { caPem: await readFile(join(access.folder, 'secrets/ca.pem'), 'utf8') })
+    await ask(publicUrl(site, `/golden-${mark}`), { caPem: await readFile(join(access.folder, secretFiles.ca), 'utf8') })
     await find(`{container_name="nginx_proxy"} |= "/golden-${mark}"`)
   })
   await checks.check(`${label}: a line of the journal is found by LogQL within 30 s`, async () => {

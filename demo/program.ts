@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { openSync, closeSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { Failure } from '../core/failure.ts'
+import { Failure, type FailureFacts } from '../core/failure.ts'
 
 const project = resolve(import.meta.dirname, '..')
 // As scripts/golden starts it.
@@ -65,7 +65,7 @@ export async function verb(
 ): Promise<any> {
   const run = await runVerb(words, options)
   if (run.code === 0) return run.document
-  const error = run.document?.error as { code: string; message: string; hint: string } | undefined
+  const error = run.document?.error as FailureFacts | undefined
   throw error
     ? new Failure(error.code, `golden ${words.join(' ')}: ${error.message}`, error.hint)
     : new Failure(

@@ -3,8 +3,10 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { jailedProjectsFolder, projectsFolder, projectsOnDisk } from '../images/guest/places.ts'
 import { buildRoot, inRoot, type Root } from '../lab/debian/root.ts'
+import { ofLab } from './lab-failure.ts'
 import { projectsKeyFile } from './lab-site.ts'
 import { groupWithRole, type Site } from '../settings/site.ts'
+import { hostKeyFile } from '../settings/secrets/places.ts'
 import { readProjectFile, type OutsideAccess } from './access.ts'
 import { expectEqual, expectThat, type Checks } from './checks.ts'
 import { inGuest, type Guest } from './survive.ts'
@@ -29,10 +31,10 @@ export async function checkProjects(checks: Checks, place: ProjectsPlace): Promi
   const project = site.serena.projects[0]?.name
   if (serena === undefined || project === undefined) throw new Error('the site has no project')
   const address = serena.group.service
-  const root = await buildRoot({ log: () => {}, signal })
+  const root = await ofLab(() => buildRoot({ log: () => {}, signal }))
   const folder = await mkdtemp(join(place.scratch, 'ssh-'))
   try {
-    const hostKey = await readFile(join(access.folder, 'secrets/ssh', `${serena.name}_ed25519.pub`), 'utf8')
+    const hostKey = await readFile(join(access.folder, `${hostKeyFile(serena.name)}.pub`), 'utf8')
     await writeFile(join(folder, 'known_hosts'), `${address} ${hostKey}`)
     await writeFile(join(folder, 'key'), await readFile(join(access.folder, projectsKeyFile)), { mode: 0o600 })
     const run = (script: string): Promise<string> => atHome(root, folder, { address, socksPort: place.socksPort, project, signal }, script)

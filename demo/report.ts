@@ -1,15 +1,9 @@
 /** What the demo says at its end. */
 import { join } from 'node:path'
+import type { FailureFacts } from '../core/failure.ts'
 import { duration } from '../scripts/render.ts'
 import type { CheckResult } from './checks.ts'
 import type { DemoResult } from './run.ts'
-
-/** Why the demo ended early. */
-export interface Problem {
-  readonly code: string
-  readonly message: string
-  readonly hint: string
-}
 
 /** What was left for a look. */
 export interface Kept {
@@ -25,7 +19,8 @@ export interface DemoReport {
   readonly seconds: number
   readonly site: DemoResult | undefined
   readonly kept: Kept | undefined
-  readonly problem: Problem | undefined
+  /** Why the demo ended early. */
+  readonly problem: FailureFacts | undefined
 }
 
 const stop = 'npm run demo -- --stop'

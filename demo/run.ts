@@ -9,6 +9,7 @@ import { initSecrets } from '../scripts/init.ts'
 import { labSite, writeLabSite } from './lab-site.ts'
 import { loadSite } from '../settings/load.ts'
 import { groupWithRole, type Site } from '../settings/site.ts'
+import { secretFiles } from '../settings/secrets/places.ts'
 import { duration } from '../scripts/render.ts'
 import { checkAccess, findMark, leaveMark, type OutsideAccess } from './access.ts'
 import { eventually, expectEqual, expectThat, type Checks } from './checks.ts'
@@ -158,7 +159,7 @@ async function oneVm(world: DemoWorld, first: Site, proxmox: Proxmox): Promise<v
     isoPath: first.proxmox.storage.isoPath,
   })
   await writeLabSite(folder, input, connection)
-  await copyFile(join(connection.site, 'secrets/proxmox-token'), join(folder, 'secrets/proxmox-token'))
+  await copyFile(join(connection.site, secretFiles.proxmoxToken), join(folder, secretFiles.proxmoxToken))
   const site = await loadSite(folder)
   await initSecrets(site, folder, new Date())
   const golden = at(folder, world)

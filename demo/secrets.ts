@@ -7,17 +7,19 @@ import { listImages, type Image } from '../images/catalog.ts'
 import { readLock, references } from '../images/lock.ts'
 import type { Proxmox } from '../proxmox/client.ts'
 import type { Site } from '../settings/site.ts'
+import { secretFiles, secretsFolder } from '../settings/secrets/places.ts'
 import { expectEqual, expectThat, type Checks } from './checks.ts'
 import { withDisk, type Disk } from './disk.ts'
 import { searchFiles, searchFolder } from './search.ts'
 
 /** The site's own secrets are the canaries: random, so that finding one is no accident. */
 async function secretsOf(folder: string): Promise<string[]> {
-  const files = ['proxmox-token', 'loki-push-password', 'grafana-admin-password', 'ca.key', 'tls/public.key', 'tls/logging.key']
-  const users = await readdir(join(folder, 'secrets/users'))
-  const hostKeys = (await readdir(join(folder, 'secrets/ssh'))).filter((name) => !name.endsWith('.pub'))
-  const all = [...files, ...users.map((name) => join('users', name)), ...hostKeys.map((name) => join('ssh', name))]
-  const texts = await Promise.all(all.map((name) => readFile(join(folder, 'secrets', name), 'utf8')))
+  const { proxmoxToken, lokiPushPassword, grafanaAdminPassword, caKey, publicKey, loggingKey } = secretFiles
+  const [users, keys] = [join(secretsFolder, 'users'), join(secretsFolder, 'ssh')]
+  const all: string[] = [proxmoxToken, lokiPushPassword, grafanaAdminPassword, caKey, publicKey, loggingKey]
+  for (const name of await readdir(join(folder, users))) all.push(join(users, name))
+  for (const name of await readdir(join(folder, keys))) if (!name.endsWith('.pub')) all.push(join(keys, name))
+  const texts = await Promise.all(all.map((name) => readFile(join(folder, name), 'utf8')))
   // Of a key the second line is enough, and PEM files of one kind begin alike.
   return texts.map((text) => (text.startsWith('-----') ? (text.split('\n').at(-3) ?? '') : text.trim())).filter((text) => text.length >= 16)
 }
@@ -81,7 +83,7 @@ export async function checkSecrets(checks: Checks, place: { folder: string; labL
     const serial = join(place.labFolder, 'serial')
     const beside = join(place.labFolder, 'canary')
     const search = async (): Promise<string[]> => [
-      ...(await searchFolder(place.folder, secrets, below(join(place.folder, 'secrets')))),
+      ...(await searchFolder(place.folder, secrets, below(join(place.folder, secretsFolder)))),
       ...(await searchFolder(serial, secrets)),
       ...(await searchFiles([place.labLog, join(place.labFolder, 'tasks.jsonl'), ...(existsSync(beside) ? [beside] : [])], secrets)),
     ]

@@ -7,9 +7,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { Failure } from '../core/failure.ts'
 import { canonical, sha256 } from '../core/canonical.ts'
-
-export const services = ['serena', 'nginx', 'otelcol', 'promtail', 'loki', 'grafana'] as const
-export type Service = (typeof services)[number]
+import { services, type Service } from './contract/record.ts'
 
 const entry = z.strictObject({
   /** `host/repository`, e.g. `ghcr.io/oraios/serena`. What Docker takes for a host has a dot or a port. */

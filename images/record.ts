@@ -3,9 +3,8 @@
  * block. There is no other database of images.
  */
 import { z } from 'zod'
-import { services } from './lock.ts'
+import { hash, imageFacts } from './contract/record.ts'
 
-const hash = z.string().regex(/^[0-9a-f]{64}$/)
 const line = z.string().min(1).max(256)
 /** While it is being made. What still says so after its run has ended is a leftover; what does not is never removed. */
 const unfinished = z.literal(true).optional()
@@ -20,16 +19,14 @@ const image = z.strictObject({
   kind: z.literal('image'),
   /** Name of the site that baked it. */
   site: line,
-  fingerprint: hash,
+  fingerprint: imageFacts.fingerprint,
   /** Digest of the container images' lock. */
   lock: hash,
   base: z.strictObject({ os: line, sha256: hash }),
-  /** ISO 8601. */
-  built: z.iso.datetime(),
+  built: imageFacts.built,
   /** Which form of seed it reads (`seedForm` in images/contract/seed.ts). Images of before this was written down read the first. */
   seed: z.int().min(1).optional(),
-  /** Digest references of the container images in it. */
-  services: z.partialRecord(z.enum(services), z.string().min(1).max(512)),
+  services: imageFacts.services,
   unfinished,
   run,
 })
@@ -38,9 +35,9 @@ const base = z.strictObject({
   schema: z.literal(1),
   kind: z.literal('base'),
   site: line,
-  fingerprint: hash,
+  fingerprint: imageFacts.fingerprint,
   base: z.strictObject({ os: line, sha256: hash }),
-  built: z.iso.datetime(),
+  built: imageFacts.built,
   unfinished,
   run,
 })

@@ -5,7 +5,8 @@ import { Failure } from '../core/failure.ts'
 import { plainText } from '../core/plain-text.ts'
 import type { Progress } from '../core/progress.ts'
 import type { Site } from '../settings/site.ts'
-import { defaultImages, findLock, services, writeLock, type Lock, type LockEntry, type Service } from './lock.ts'
+import { services, type Service } from './contract/record.ts'
+import { defaultImages, findLock, writeLock, type Lock, type LockEntry } from './lock.ts'
 import { resolveDigest } from './registry.ts'
 
 export interface LockChange {

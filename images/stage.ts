@@ -20,7 +20,10 @@ export interface StagedRootfs {
 }
 
 /** What the guest's programs import from outside of their folder, and what it is called beside them. */
-const shared: Readonly<Record<string, string>> = { '../contract/seed.ts': 'seed-files.js', '../../settings/containers.ts': 'containers.js' }
+const shared: Readonly<Record<string, string>> = {
+  '../contract/files.ts': 'seed-files.js',
+  '../../settings/containers.ts': 'containers.js',
+}
 
 /** A file is a program by where it is; sudo insists on the mode of its own files. */
 function modeOf(path: string): number {

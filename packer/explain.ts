@@ -1,5 +1,6 @@
 /** Turns what Proxmox and Packer say into what a user can do about it. */
 import { Failure } from '../core/failure.ts'
+import type { FailureCode } from '../core/failures.ts'
 import { saysFull } from '../proxmox/storage-full.ts'
 import type { Site } from '../settings/site.ts'
 
@@ -54,6 +55,30 @@ export interface BuildOutcome {
   readonly failure: { readonly code: string; readonly text: string } | undefined
 }
 
+/** What scripts in the build VM know by a word of theirs (packer/provision). */
+const ofScripts: Readonly<Record<string, { readonly code: FailureCode; readonly hint: string }>> = {
+  'first-boot': {
+    code: 'bake-first-boot',
+    hint: 'See the lines above; does the base image have cloud-init, and is image.build.address free?',
+  },
+  'package-lock': {
+    code: 'bake-package-lock',
+    hint: 'See the lines above for which one it is. Bake again; if it happens every time, the base image upgrades itself by something that packer/provision/unwanted.sh does not know: name its unit in images/packages.json.',
+  },
+  'container-run': {
+    code: 'bake-container-run',
+    hint: 'Whatever compose.yaml wants of an image it has to give: another tag in images.lock.json ("npx golden lock"), or another base image if it is this VM that lacks something (a program of Docker\'s, a feature of the kernel).',
+  },
+  'mapped-mount': {
+    code: 'bake-mapped-mount',
+    hint: 'It takes a Linux kernel from 5.12 and util-linux from 2.39, as in Ubuntu 24.04 and Debian 13: use such a base image (image.base).',
+  },
+  'image-pull': {
+    code: 'bake-image-pull',
+    hint: 'Is the image still in its registry, and does the build VM reach it (network.gateway, network.nameservers)? "npx golden lock" looks up the digests again.',
+  },
+}
+
 /** Why Packer did not end well. */
 export function explainBuild(site: Site, outcome: BuildOutcome): Failure {
   const { build } = site.image
@@ -79,17 +104,7 @@ export function explainBuild(site: Site, outcome: BuildOutcome): Failure {
     )
   }
   if (outcome.failure !== undefined) {
-    const hints: Readonly<Record<string, string>> = {
-      'first-boot': 'See the lines above; does the base image have cloud-init, and is image.build.address free?',
-      'package-lock':
-        'See the lines above for which one it is. Bake again; if it happens every time, the base image upgrades itself by something that packer/provision/unwanted.sh does not know: name its unit in images/packages.json.',
-      'container-run':
-        'Whatever compose.yaml wants of an image it has to give: another tag in images.lock.json ("npx golden lock"), or another base image if it is this VM that lacks something (a program of Docker\'s, a feature of the kernel).',
-      'mapped-mount':
-        'It takes a Linux kernel from 5.12 and util-linux from 2.39, as in Ubuntu 24.04 and Debian 13: use such a base image (image.base).',
-      'image-pull':
-        'Is the image still in its registry, and does the build VM reach it (network.gateway, network.nameservers)? "npx golden lock" looks up the digests again.',
-    }
+    const known = ofScripts[outcome.failure.code]
     const marker = outcome.lines.findIndex((line) => line.includes('golden-failure '))
     const before = outcome.lines
       .slice(0, marker === -1 ? undefined : marker)
@@ -97,9 +112,9 @@ export function explainBuild(site: Site, outcome: BuildOutcome): Failure {
       .map((line) => `  ${line}`)
       .join('\n')
     return new Failure(
-      `bake-${outcome.failure.code}`,
+      known?.code ?? 'bake-script-failed',
       `${outcome.failure.text}; before that the build VM said:\n${before}`,
-      hints[outcome.failure.code] ?? 'See the lines above.',
+      known?.hint ?? 'See the lines above.',
     )
   }
   if (/Timeout waiting for SSH|timeout waiting for SSH/i.test(said)) {

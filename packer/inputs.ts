@@ -5,7 +5,8 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { canonical } from '../core/canonical.ts'
 import { fingerprint, type ImageInputs } from '../images/fingerprint.ts'
-import { lockDigest, references, type Lock, type Service } from '../images/lock.ts'
+import { renderImageRecord, type Service } from '../images/contract/record.ts'
+import { lockDigest, references, type Lock } from '../images/lock.ts'
 import { isStray } from '../images/stage.ts'
 import type { Site } from '../settings/site.ts'
 import { baseDisk, baseVm } from './base-vm.ts'
@@ -80,7 +81,6 @@ export async function inputFiles(inputs: Inputs, built: string, registries: read
   const lines = (list: readonly string[]): string => list.map((line) => `${line}\n`).join('')
   const { unwanted, timers } = await readPackages()
   const script = async (name: string): Promise<[string, string]> => [name, await readFile(join(scripts, name), 'utf8')]
-  const record = { schema: 1, fingerprint: inputs.fingerprint, built, services: inputs.references }
   return new Map([
     ['packages', lines(inputs.image.packages)],
     ['masked', lines(inputs.image.masked)],
@@ -89,7 +89,7 @@ export async function inputFiles(inputs: Inputs, built: string, registries: read
     ['enabled', lines(inputs.image.enabled)],
     ['images', lines(Object.entries(inputs.references).map(([service, ref]) => `${service} ${ref}`))],
     ...trialFiles(await readCompose(), inputs.references, inputs.containers),
-    ['image.json', `${JSON.stringify(record, null, 2)}\n`],
+    ['image.json', renderImageRecord({ schema: 1, fingerprint: inputs.fingerprint, built, services: inputs.references })],
     ['registries', lines(registries.map(({ host }, index) => `${host} registry-${index}.pem`))],
     [
       'traces',

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parse } from 'yaml'
 import { imageVariables, networkVariables } from '../images/guest/render.ts'
-import type { Service } from '../images/lock.ts'
+import type { Service } from '../images/contract/record.ts'
 
 interface ComposeService {
   readonly image: string

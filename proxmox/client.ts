@@ -9,6 +9,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Failure, isLost } from '../core/failure.ts'
+import type { FailureCode } from '../core/failures.ts'
 import { isCertificate } from './identity.ts'
 import { isPassingStatus, mayBeDone, Patience } from './patience.ts'
 import { settleTasks } from './settle.ts'
@@ -56,7 +57,7 @@ export class ProxmoxError extends Failure {
   readonly parameters: Readonly<Record<string, string>>
 
   constructor(
-    code: string,
+    code: FailureCode,
     message: string,
     hint: string,
     details: { status: number; method: string; path: string; parameters?: Record<string, string>; cause?: unknown; lost?: boolean },

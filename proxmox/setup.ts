@@ -4,7 +4,7 @@
  */
 import { posix } from 'node:path'
 import type { Parameters, Proxmox } from './client.ts'
-import { Failure, isLost } from '../core/failure.ts'
+import { Failure, isLost, type FailureFacts } from '../core/failure.ts'
 import { managementSet, missingSources } from './datacenter-firewall.ts'
 import { nodeProblem } from './place.ts'
 import { isSameKind, privilegeTable } from './privileges.ts'
@@ -27,11 +27,7 @@ export interface SetupStep {
   readonly task?: true
 }
 
-export interface SetupProblem {
-  readonly code: string
-  readonly message: string
-  readonly hint: string
-}
+export type SetupProblem = FailureFacts
 
 export interface SetupPlan {
   readonly steps: readonly SetupStep[]

@@ -12,57 +12,14 @@
  */
 import { z } from 'zod'
 import { canonical, sha256, type Plain } from '../core/canonical.ts'
-import type { Seed } from '../images/contract/seed.ts'
+import type { DeepReadonly } from '../core/deep-readonly.ts'
+import { seedSchema } from '../images/contract/seed.ts'
 import { Failure } from '../core/failure.ts'
-import { vmFlows, type VmFlows } from './flows.ts'
-import { groupWithRole, macOf, roles, slotNames, slotVmName, transports, type Site, type SlotName } from '../settings/site.ts'
+import { vmFlows, vmFlowsSchema } from './flows.ts'
+import { groupWithRole, macOf, slotNames, slotVmName, type Site, type SlotName } from '../settings/site.ts'
 
 const vmid = z.int().min(100)
 const text = z.string().min(1)
-const port = z.int().min(1).max(65_535)
-const slotName = z.enum(['blue', 'green'])
-
-const seed = z.strictObject({
-  schema: z.literal(1),
-  release: text,
-  site: text,
-  group: text,
-  slot: slotName,
-  roles: z.array(z.enum(roles)).min(1),
-  hostname: text,
-  image: z.strictObject({ fingerprint: text, vmid }),
-  address: z.ipv4(),
-  prefix: z.int().min(1).max(32),
-  service: z.ipv4(),
-  peer: z.ipv4(),
-  gateway: z.ipv4(),
-  nameservers: z.array(z.ipv4()),
-  ntp: z.array(z.ipv4()),
-  containers: text.optional(),
-  public: z.strictObject({ host: text, httpsPort: port, httpPort: port }),
-  serena: z
-    .strictObject({
-      transports: z.array(z.enum(transports)),
-      interface: z.enum(['tools', 'repl']),
-      shell: z.boolean(),
-      memoryMiB: z.int(),
-      projects: z.array(z.strictObject({ name: text, git: text.optional() })),
-    })
-    .optional(),
-  logging: z.strictObject({ retentionDays: z.int(), port }).optional(),
-  loki: z.strictObject({ host: z.ipv4(), port, user: z.literal('promtail'), agent: z.enum(['otelcol', 'promtail']).optional() }).optional(),
-  ssh: z.strictObject({ projectKeys: z.array(text), adminKeys: z.array(text) }),
-})
-
-const flow = z.strictObject({
-  direction: z.enum(['in', 'out']),
-  remote: z.array(text),
-  protocol: z.enum(['tcp', 'udp']),
-  ports: z.array(port).min(1),
-  local: z.array(z.ipv4()).min(1).optional(),
-  hostOnly: z.literal(true).optional(),
-  purpose: z.string().regex(/^[^"\\\n]+$/),
-})
 
 const release = z.strictObject({
   /** Random: it tells nothing about what is in it. */
@@ -78,16 +35,16 @@ const release = z.strictObject({
     cores: z.int().min(1),
     memoryMiB: z.int().min(1),
     bridge: text,
-    vlan: z.int().optional(),
+    vlan: z.int().exactOptional(),
     mac: text,
     /** The storage makes no linked clones: the VM is a full copy of the image. */
-    fullClone: z.literal(true).optional(),
+    fullClone: z.literal(true).exactOptional(),
     /** Volume id of the seed ISO. */
     seed: text,
   }),
-  flows: z.strictObject({ local: z.tuple([z.ipv4(), z.ipv4()]), flows: z.array(flow), containers: text.optional() }),
+  flows: vmFlowsSchema,
   /** Of what the seed holds beside its settings, the names: by them an edit of the site is seen. */
-  access: z.strictObject({ users: z.array(text), certificate: text.optional() }).optional(),
+  access: z.strictObject({ users: z.array(text), certificate: text.exactOptional() }).exactOptional(),
   /** What the seed holds of secrets, as keyed digests by name (releases/given.ts), and when its certificates end. */
   given: z
     .strictObject({
@@ -95,17 +52,18 @@ const release = z.strictObject({
       digests: z.record(text, z.string().regex(/^[0-9a-f]{64}$/)),
       ends: z.record(text, z.iso.datetime()),
     })
-    .optional(),
+    .exactOptional(),
   /** What the guest is told, but for the secrets. */
-  seed,
+  seed: seedSchema,
 })
 
 const group = z
   .strictObject({
-    dataDisk: z.enum(['new', 'made']).optional(),
-    depot: vmid.optional(),
-    active: slotName.optional(),
-    slots: z.strictObject({ blue: release.optional(), green: release.optional() }),
+    dataDisk: z.enum(['new', 'made']).exactOptional(),
+    /** VMID of the depot that the data disk comes from and goes to, whatever the site says by now. */
+    depot: vmid.exactOptional(),
+    active: z.enum(slotNames).exactOptional(),
+    slots: z.strictObject({ blue: release.exactOptional(), green: release.exactOptional() }),
   })
   .superRefine(({ active, slots }, context) => {
     if (active === undefined && Object.values(slots).some((one) => one !== undefined))
@@ -116,30 +74,9 @@ const group = z
 
 const schema = z.strictObject({ schema: z.literal(1), groups: z.record(z.string(), group) })
 
-export interface Release extends Omit<z.output<typeof release>, 'seed' | 'flows' | 'vm' | 'access' | 'given'> {
-  readonly vm: Omit<z.output<typeof release>['vm'], 'vlan' | 'fullClone'> & { readonly vlan?: number; readonly fullClone?: true }
-  readonly access?: { readonly users: readonly string[]; readonly certificate?: string }
-  readonly given?: {
-    readonly key: string
-    readonly digests: Readonly<Record<string, string>>
-    readonly ends: Readonly<Record<string, string>>
-  }
-  readonly flows: VmFlows
-  readonly seed: Seed
-}
-
-export interface GroupPins {
-  readonly dataDisk?: 'new' | 'made'
-  /** VMID of the depot that the data disk comes from and goes to, whatever the site says by now. */
-  readonly depot?: number
-  readonly active?: SlotName
-  readonly slots: { readonly [slot in SlotName]?: Release }
-}
-
-export interface Deployment {
-  readonly schema: 1
-  readonly groups: Readonly<Record<string, GroupPins>>
-}
+export type Release = DeepReadonly<z.infer<typeof release>>
+export type GroupPins = DeepReadonly<z.infer<typeof group>>
+export type Deployment = DeepReadonly<z.infer<typeof schema>>
 
 export const noDeployment: Deployment = { schema: 1, groups: {} }
 
@@ -164,7 +101,7 @@ export function parseDeployment(content: string): ParsedDeployment {
         : [],
     ),
   )
-  return problems.length === 0 ? { ok: true, deployment: parsed.data as Deployment } : { ok: false, problems }
+  return problems.length === 0 ? { ok: true, deployment: parsed.data } : { ok: false, problems }
 }
 
 /** Stacks, VMs and depots have the site's name in theirs. @throws Failure `site-renamed` */

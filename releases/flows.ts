@@ -2,31 +2,40 @@
  * The flow table: who may talk to whom. Proxmox's rules of a VM and the guest's own nftables are both rendered
  * from it (proxmox-rules.ts, nftables.ts), so that each of them alone admits the same.
  */
+import { z } from 'zod'
+import type { DeepReadonly } from '../core/deep-readonly.ts'
 import { slotNames, type Group, type Site, type SlotName } from '../settings/site.ts'
 
-/** A way in or out that somebody may open a connection on. Answers belong to it. */
-export interface Flow {
-  readonly direction: 'in' | 'out'
+const address = z.string().min(1)
+
+const flowSchema = z.strictObject({
+  direction: z.enum(['in', 'out']),
   /** Addresses and networks at the other end; none: anywhere. */
-  readonly remote: readonly string[]
-  readonly protocol: 'tcp' | 'udp'
-  readonly ports: readonly number[]
+  remote: z.array(address),
+  protocol: z.enum(['tcp', 'udp']),
+  ports: z.array(z.int().min(1).max(65_535)).min(1),
   /** Those of the VM's addresses that it is for. @default all */
-  readonly local?: readonly string[]
+  local: z.array(z.ipv4()).min(1).exactOptional(),
   /** For the VM itself only: Proxmox can't tell its containers apart, the guest's own firewall can. @default for both */
-  readonly hostOnly?: true
+  hostOnly: z.literal(true).exactOptional(),
   /** What it is for; becomes the rule's comment. */
-  readonly purpose: string
-}
+  purpose: z.string().regex(/^[^"\\\n]+$/),
+})
+
+/** As deployment.json keeps them. */
+export const vmFlowsSchema = z.strictObject({
+  /** The addresses of the VM itself: its own, then the service address. */
+  local: z.tuple([z.ipv4(), z.ipv4()]),
+  flows: z.array(flowSchema),
+  /** What the containers have inside of the VM. @default `defaultContainers` of settings/containers.ts */
+  containers: z.string().min(1).exactOptional(),
+})
+
+/** A way in or out that somebody may open a connection on. Answers belong to it. */
+export type Flow = DeepReadonly<z.infer<typeof flowSchema>>
 
 /** All flows of one VM. */
-export interface VmFlows {
-  /** The addresses of the VM itself: its own, then the service address. */
-  readonly local: readonly [own: string, service: string]
-  readonly flows: readonly Flow[]
-  /** What the containers have inside of the VM. @default '172.30.0.0/23' */
-  readonly containers?: string
-}
+export type VmFlows = DeepReadonly<z.infer<typeof vmFlowsSchema>>
 
 const unique = (addresses: readonly string[]): string[] => [...new Set(addresses)]
 const slotAddresses = (group: Group): string[] => slotNames.map((slot) => group.slots[slot].address)

@@ -6,14 +6,15 @@
  */
 import { createHmac, randomBytes, X509Certificate } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { Failure } from '../core/failure.ts'
+import { secretFiles } from '../settings/secrets/places.ts'
 import type { Release } from './deployment.ts'
 import type { SeedSecrets } from './seed.ts'
 
 export type Given = NonNullable<Release['given']>
 
-const keyFile = (folder: string): string => join(folder, 'secrets', 'release-key')
+const keyFile = (folder: string): string => join(folder, secretFiles.releaseKey)
 
 /** The key, if it is here. */
 export async function readGivenKey(folder: string): Promise<Buffer | undefined> {
@@ -24,7 +25,7 @@ export async function readGivenKey(folder: string): Promise<Buffer | undefined> 
 /** The key, made at its first use. @throws Failure `release-key-unusable` for a file that is no key */
 export async function givenKey(folder: string): Promise<Buffer> {
   const file = keyFile(folder)
-  await mkdir(join(folder, 'secrets'), { recursive: true, mode: 0o700 })
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 })
   await writeFile(file, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600, flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'EEXIST') throw error
   })
@@ -138,7 +139,7 @@ export function certificateWarnings(group: string, ownFile: string | undefined, 
       const what = `${name} that the VM has ${daysLeft < 0 ? 'has ended' : `ends in ${daysLeft} days`} (${ends.slice(0, 10)})`
       const anew = `then "npx golden destroy ${group}" and "npx golden deploy"`
       if (name === "the site's CA")
-        return `${what}: remove secrets/ca.pem and secrets/ca.key, "npx golden init" makes another one, which every client has to trust anew; ${anew}`
+        return `${what}: remove ${secretFiles.ca} and ${secretFiles.caKey}, "npx golden init" makes another one, which every client has to trust anew; ${anew}`
       return `${what}: ${name === 'the public certificate' && ownFile !== undefined ? `put a new one at ${ownFile}` : '"npx golden init" makes a new one'}, ${anew}`
     })
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { hashPassword } from '../images/guest/password.ts'
 import { renderIso } from '../core/formats/iso.ts'
-import { seedFiles } from '../images/contract/seed.ts'
+import { seedFiles } from '../images/contract/files.ts'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../core/failure.ts'
 import { newRelease, type Release } from './deployment.ts'
@@ -14,6 +14,7 @@ import { nftables } from './nftables.ts'
 import { readHandedIn } from '../settings/resolve.ts'
 import type { Site } from '../settings/site.ts'
 import { lookAtHandedIn, refuseHandedIn, type HandedInProblem } from '../settings/handed-in.ts'
+import { hostKeyFile, secretFiles } from '../settings/secrets/places.ts'
 import { changedSentence, changedSince, readGivenKey, seedTag } from './given.ts'
 
 /** The secrets of one seed, in clear. Lives in memory only. */
@@ -152,39 +153,46 @@ async function gather(
   env: NodeJS.ProcessEnv,
 ): Promise<{ readonly secrets: SeedSecrets; readonly problems: readonly HandedInProblem[] }> {
   const problems: HandedInProblem[] = []
-  const read = async (kind: 'line' | 'pem', ...path: string[]): Promise<string> => {
-    const name = ['secrets', ...path].join('/')
+  const read = async (kind: 'line' | 'pem', path: string): Promise<string> => {
     try {
-      return await readHandedIn(join(folder, 'secrets', ...path), kind)
+      return await readHandedIn(join(folder, path), kind)
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure
-      problems.push({ path: name, message: failure.message, failure })
+      problems.push({ path, message: failure.message, failure })
       return ''
     }
   }
-  const tls = async (name: string): Promise<{ certificate: string; key: string }> => ({
-    certificate: await read('pem', 'tls', `${name}.pem`),
-    key: await read('pem', 'tls', `${name}.key`),
+  const tls = async (certificate: string, key: string): Promise<{ certificate: string; key: string }> => ({
+    certificate: await read('pem', certificate),
+    key: await read('pem', key),
   })
   const serena = seed.roles.includes('serena')
   const logging = seed.roles.includes('logging')
   const handedIn = serena ? await lookAtHandedIn({ site, folder, env }) : undefined
   problems.push(...(handedIn?.problems ?? []))
   const secrets: SeedSecrets = {
-    siteCa: await read('pem', 'ca.pem'),
+    siteCa: await read('pem', secretFiles.ca),
     hostKey: {
-      privateKey: await read('pem', 'ssh', `${seed.group}_ed25519`),
-      publicKey: `${await read('line', 'ssh', `${seed.group}_ed25519.pub`)}\n`,
+      privateKey: await read('pem', hostKeyFile(seed.group)),
+      publicKey: `${await read('line', `${hostKeyFile(seed.group)}.pub`)}\n`,
     },
     ...(handedIn === undefined
       ? {}
       : {
           users: handedIn.found.users,
           publicTls:
-            handedIn.found.publicTls ?? (site.public.certificate === undefined ? await tls('public') : { certificate: '', key: '' }),
+            handedIn.found.publicTls ??
+            (site.public.certificate === undefined
+              ? await tls(secretFiles.publicCertificate, secretFiles.publicKey)
+              : { certificate: '', key: '' }),
         }),
-    ...(seed.loki === undefined ? {} : { lokiPushPassword: await read('line', 'loki-push-password') }),
-    ...(logging ? { loggingTls: await tls('logging'), grafanaAdminPassword: await read('line', 'grafana-admin-password') } : {}),
+    ...(seed.loki === undefined ? {} : { lokiPushPassword: await read('line', secretFiles.lokiPushPassword) }),
+    ...(logging
+      ? {
+          loggingTls: await tls(secretFiles.loggingCertificate, secretFiles.loggingKey),
+          grafanaAdminPassword: await read('line', secretFiles.grafanaAdminPassword),
+        }
+      : {}),
   }
   return { secrets, problems }
 }

@@ -4,6 +4,7 @@
  */
 import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../core/failure.ts'
+import type { FailureCode } from '../core/failures.ts'
 import type { Progress } from '../core/progress.ts'
 import type { SlotName } from '../settings/site.ts'
 import { attach, createDataDisk, dataKey, protect, reassign, reset, seenVm, settleGroup, start } from './depot.ts'
@@ -53,7 +54,7 @@ export interface ActivationWanted {
 }
 
 const step = (what: ActivationStep, title: string): Decision<ActivationStep> => ({ kind: 'step', step: what, title })
-const refuse = (code: string, message: string, hint: string): Decision<ActivationStep> => ({
+const refuse = (code: FailureCode, message: string, hint: string): Decision<ActivationStep> => ({
   kind: 'refuse',
   refusal: { code, message, hint } satisfies Refusal,
 })

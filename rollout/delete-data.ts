@@ -5,6 +5,7 @@
 import type { Proxmox } from '../proxmox/client.ts'
 import { markDoomed } from '../proxmox/doomed.ts'
 import { Failure } from '../core/failure.ts'
+import type { FailureCode } from '../core/failures.ts'
 import type { Progress } from '../core/progress.ts'
 import type { GroupPins } from '../releases/deployment.ts'
 import type { Site } from '../settings/site.ts'
@@ -54,7 +55,7 @@ export function decideDeleteData(
   throwAwayName: string,
   { group: seen, throwAway, obstacles }: DeleteDataSeen,
 ): Decision<DeleteDataStep> {
-  const refuse = (code: string, message: string, hint: string): Decision<DeleteDataStep> => ({
+  const refuse = (code: FailureCode, message: string, hint: string): Decision<DeleteDataStep> => ({
     kind: 'refuse',
     refusal: { code, message, hint },
   })

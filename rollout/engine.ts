@@ -6,6 +6,7 @@ import { compileCacheFolder } from '../core/compile-cache.ts'
 import { childEnvironment } from '../core/environment.ts'
 import { directTo, hostOf } from '../core/proxy.ts'
 import { Failure } from '../core/failure.ts'
+import { isFailureCode } from '../core/failures.ts'
 import type { Progress } from '../core/progress.ts'
 import { runGuarded } from '../core/guarded.ts'
 import { saysFull, storageFullHint } from '../proxmox/storage-full.ts'
@@ -350,7 +351,7 @@ export class EngineListener {
     if (hookError >= 0) {
       const [, code = '', message = ''] = /^error ([a-z-]+): (.*)$/s.exec(this.#output.slice(hookError).join('\n')) ?? []
       const [text = '', hint = ''] = message.split(/\n→ /)
-      return new Failure(code, text, hint.split('\n')[0] || 'Run the same command again: it goes on from there.')
+      if (isFailureCode(code)) return new Failure(code, text, hint.split('\n')[0] || 'Run the same command again: it goes on from there.')
     }
     const texts = this.#errors.map(
       ({ summary, detail, address }) =>

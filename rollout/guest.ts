@@ -1,19 +1,11 @@
 /** What a slot's guest says and does: `slotctl` through the guest agent. */
 import type { Proxmox } from '../proxmox/client.ts'
+import type { DeepReadonly } from '../core/deep-readonly.ts'
 import { Failure } from '../core/failure.ts'
+import { statusSchema, type Status } from '../images/contract/status.ts'
 
-/** `slotctl status`; the guest's side is images/guest/status.ts. */
-export interface GuestStatus {
-  readonly release: string
-  readonly image: string
-  readonly active: boolean
-  readonly dataDisk: 'absent' | 'blank' | 'foreign' | 'ready' | 'mounted'
-  readonly services: Readonly<Record<string, { readonly state: string }>>
-  readonly missing: readonly string[]
-  readonly serviceAddress: { readonly address: string; readonly held: boolean }
-  readonly healthy: boolean
-  readonly problems: readonly string[]
-}
+/** `slotctl status`. */
+export type GuestStatus = DeepReadonly<Status>
 
 export interface Guest {
   /** Undefined while the agent does not answer, or the seed is not read yet. */
@@ -38,8 +30,8 @@ export function guestOf(proxmox: Proxmox, node: string, vmid: number, signal?: A
     async status() {
       try {
         const { stdout } = await proxmox.agentExec(node, vmid, [program, 'status'], { timeoutMs: 60_000, repeatable: true, ...options })
-        const answer = JSON.parse(stdout) as GuestStatus | { error: unknown }
-        return 'error' in answer ? undefined : answer
+        // A refusal, such as that of a VM without a seed, is no status.
+        return statusSchema.safeParse(JSON.parse(stdout)).data
       } catch (error) {
         signal?.throwIfAborted()
         // An agent that is not there yet, a guest that boots, half an answer: there is no status at the moment. Where the

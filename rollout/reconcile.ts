@@ -1,14 +1,10 @@
 /** The loop that all changes to a running group go through: look, decide on one step, take it, look again. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { pauseAfter } from '../images/guest/pace.ts'
-import { Failure, isLost } from '../core/failure.ts'
+import { Failure, isLost, type FailureFacts } from '../core/failure.ts'
 import { isOutdated } from '../proxmox/outdated.ts'
 
-export interface Refusal {
-  readonly code: string
-  readonly message: string
-  readonly hint: string
-}
+export type Refusal = FailureFacts
 
 /** `step`: do this next. `wait`: nothing to do but to look again. */
 export type Decision<Step> =

@@ -11,6 +11,7 @@ import { differences } from './edits.ts'
 import { firewallNotice, firewallState, type FirewallState } from './firewall.ts'
 import { guestOf, type GuestStatus } from './guest.ts'
 import { lookAtHandedIn } from '../settings/handed-in.ts'
+import { secretFiles } from '../settings/secrets/places.ts'
 import { checkIdentity, diskPlace, observeGroup, observePinned, placesOf, type GroupSeen, isAstray } from './observe.ts'
 import { certificatesOf, certificateWarnings, type CertificateStatus } from '../releases/given.ts'
 import { missingHint, strayVolumes } from './missing.ts'
@@ -242,7 +243,7 @@ export function describeGroup({
     vm: vm?.there === true && release !== undefined ? { vmid: release.vm.vmid, name: release.vm.name, running: vm.running } : null,
     serviceAddress: service,
     urls: urlsOf(site, roles, service, release, withGrafana),
-    caFile: roles.includes('serena') && site.public.certificate !== undefined ? null : join(folder, 'secrets', 'ca.pem'),
+    caFile: roles.includes('serena') && site.public.certificate !== undefined ? null : join(folder, secretFiles.ca),
     credentialFiles: credentialFiles(site, folder, roles, withGrafana),
     health,
     problems,
@@ -277,7 +278,7 @@ function credentialFiles(site: Site, folder: string, roles: readonly Role[], wit
   const users = roles.includes('serena')
     ? site.serena.users.flatMap(({ name, password }) => (password.kind === 'file' ? [[name, resolve(folder, password.path)]] : []))
     : []
-  const grafana = join(folder, 'secrets', 'grafana-admin-password')
+  const grafana = join(folder, secretFiles.grafanaAdminPassword)
   return { ...Object.fromEntries(users), ...(withGrafana && existsSync(grafana) ? { 'grafana:admin': grafana } : {}) }
 }
 

@@ -5,6 +5,7 @@ import { digestOf, isComparable, passwordOf, readGivenKey } from '../releases/gi
 import { readPins } from '../releases/pins.ts'
 import { resolveSecret } from '../settings/resolve.ts'
 import { groupWithRole, type Site } from '../settings/site.ts'
+import { secretFiles } from '../settings/secrets/places.ts'
 import { openSite } from './open.ts'
 import type { Verb } from './verb.ts'
 
@@ -47,7 +48,7 @@ export const verb: Verb = {
       ...(site.public.certificate
         ? []
         : [
-            `The certificate is signed by the site's own CA: ${resolve(folder, 'secrets/ca.pem')}. Let the client trust it, e.g. NODE_EXTRA_CA_CERTS=${resolve(folder, 'secrets/ca.pem')}.`,
+            `The certificate is signed by the site's own CA: ${resolve(folder, secretFiles.ca)}. Let the client trust it, e.g. NODE_EXTRA_CA_CERTS=${resolve(folder, secretFiles.ca)}.`,
           ]),
       ...lanNotes(site),
     ]

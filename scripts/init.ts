@@ -14,6 +14,7 @@ import { isKeyOf, makeAuthority, makeServerCertificate, stillServes } from '../s
 import { namesOutside, permittedNames } from '../settings/secrets/name-constraints.ts'
 import { requireHidden, writeSecret, writeSecretOnce } from '../settings/secrets/files.ts'
 import { generateSshKey } from '../settings/secrets/generate-ssh-key.ts'
+import { hostKeyFile, secretFiles, secretsFolder } from '../settings/secrets/places.ts'
 import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
@@ -23,7 +24,7 @@ export const verb: Verb = {
     const folder = siteFolder(env)
     const made = await initFolder(folder)
     const site = await loadSite(folder)
-    const file = join(folder, 'secrets', 'ca.pem')
+    const file = join(folder, secretFiles.ca)
     const hadAuthority = existsSync(file)
     made.push(...(await initSecrets(site, folder, new Date(), { newAuthority: flags['new-ca'] === true })))
     refuseHandedIn((await lookAtHandedIn({ site, folder, env, onlyWhatIsHere: true })).problems)
@@ -64,7 +65,7 @@ export async function initFolder(folder: string): Promise<string[]> {
     made.push(site)
   }
   // In the folders themselves: a .gitignore of the site folder may be somebody's own, and say anything.
-  for (const name of ['secrets', 'state']) {
+  for (const name of [secretsFolder, 'state']) {
     const ignore = join(folder, name, '.gitignore')
     if (existsSync(ignore)) continue
     await makeFolder(join(folder, name), 0o700)
@@ -86,15 +87,15 @@ export async function initSecrets(
   now: Date,
   { newAuthority = false }: { readonly newAuthority?: boolean } = {},
 ): Promise<string[]> {
-  const at = (...parts: string[]): string => join(folder, 'secrets', ...parts)
+  const at = (path: string): string => join(folder, path)
   const made: string[] = []
   const once = async (path: string, content: () => string | Promise<string>): Promise<void> => {
     if (await writeSecretOnce(path, content)) made.push(path)
   }
   const wanted = certificateNames(site)
-  const before = existsSync(at('ca.pem')) ? await readFile(at('ca.pem'), 'utf8') : undefined
+  const before = existsSync(at(secretFiles.ca)) ? await readFile(at(secretFiles.ca), 'utf8') : undefined
   if (before !== undefined && !newAuthority && !isCertificate(before))
-    throw new Failure('ca-unreadable', `${at('ca.pem')} is no certificate`, `Put it back from your backup. Without it, ${renewal}`)
+    throw new Failure('ca-unreadable', `${at(secretFiles.ca)} is no certificate`, `Put it back from your backup. Without it, ${renewal}`)
   const outside = before === undefined || newAuthority ? [] : namesOutside(before, Object.values(wanted).flat())
   // People trust it: a new one is theirs to ask for. Before anything runs nobody does yet.
   if (outside.length > 0 && (await isDeployed(folder)))
@@ -105,19 +106,17 @@ export async function initSecrets(
     )
   if (before === undefined || newAuthority || outside.length > 0) {
     const fresh = await makeAuthority(`${site.name} serena-golden CA`, now, authorityNames(site))
-    if (before !== undefined) await writeSecret(at('ca-before.pem'), before)
-    await writeSecret(at('ca.key'), fresh.key)
-    await writeSecret(at('ca.pem'), fresh.certificate)
-    made.push(at('ca.pem'), at('ca.key'))
+    if (before !== undefined) await writeSecret(at(secretFiles.caBefore), before)
+    await writeSecret(at(secretFiles.caKey), fresh.key)
+    await writeSecret(at(secretFiles.ca), fresh.certificate)
+    made.push(at(secretFiles.ca), at(secretFiles.caKey))
   }
-  const authority = await readFile(at('ca.pem'), 'utf8')
-  const certificate = async (name: string, names: readonly [string, ...string[]]): Promise<void> => {
-    const path = at('tls', `${name}.pem`)
-    const key = at('tls', `${name}.key`)
+  const authority = await readFile(at(secretFiles.ca), 'utf8')
+  const certificate = async (path: string, key: string, names: readonly [string, ...string[]]): Promise<void> => {
     if (existsSync(path) && existsSync(key) && stillServes(await readFile(path, 'utf8'), authority, names, now)) return
     // The CA's key is needed only here: who keeps it elsewhere brings it back for this.
     const pair = await makeServerCertificate(
-      { certificate: authority, key: await authorityKey(at('ca.key'), authority, at('ca.pem')) },
+      { certificate: authority, key: await authorityKey(at(secretFiles.caKey), authority, at(secretFiles.ca)) },
       names,
       now,
     )
@@ -125,11 +124,11 @@ export async function initSecrets(
     await writeSecret(path, pair.certificate)
     made.push(path, key)
   }
-  if (wanted.public) await certificate('public', wanted.public)
+  if (wanted.public) await certificate(at(secretFiles.publicCertificate), at(secretFiles.publicKey), wanted.public)
   if (wanted.logging) {
-    await certificate('logging', wanted.logging)
-    await once(at('loki-push-password'), password)
-    await once(at('grafana-admin-password'), password)
+    await certificate(at(secretFiles.loggingCertificate), at(secretFiles.loggingKey), wanted.logging)
+    await once(at(secretFiles.lokiPushPassword), password)
+    await once(at(secretFiles.grafanaAdminPassword), password)
   }
   for (const user of site.serena.users) {
     if (user.password.kind !== 'file') continue
@@ -138,7 +137,7 @@ export async function initSecrets(
     await once(path, password)
   }
   for (const group of Object.keys(site.groups)) {
-    const path = at('ssh', `${group}_ed25519`)
+    const path = at(hostKeyFile(group))
     if (existsSync(path)) continue
     const pair = generateSshKey(`${site.name}-${group}`)
     await writeSecret(`${path}.pub`, pair.publicKey)

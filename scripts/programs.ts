@@ -1,7 +1,6 @@
 /** The external programs that a verb needs, with progress, and the environment in which they run. */
-import { Failure } from '../core/failure.ts'
 import type { Progress } from '../core/progress.ts'
-import { toolEnvironment, ToolFailure, type Engine } from '../tools/index.ts'
+import { toolEnvironment, type Engine } from '../tools/index.ts'
 import { plainLines } from '../tools/progress.ts'
 
 /**
@@ -14,18 +13,13 @@ export async function programEnvironment(engine: Engine, progress: Progress, sig
     progress.info(
       'on macOS Packer and the provider trust what the keychain trusts: if "npx golden setup" pinned a certificate, it has to be added there (docs/operations.md)',
     )
-  try {
-    const show = plainLines((line) => progress.info(line))
-    // What is there already is not news.
-    return await toolEnvironment({
-      engine,
-      signal,
-      report: (event) => {
-        if (event.type !== 'ready' || event.elapsedMs > 2000) show(event)
-      },
-    })
-  } catch (error) {
-    if (error instanceof ToolFailure) throw new Failure(error.code, error.message, error.hint, { cause: error })
-    throw error
-  }
+  const show = plainLines((line) => progress.info(line))
+  // What is there already is not news.
+  return toolEnvironment({
+    engine,
+    signal,
+    report: (event) => {
+      if (event.type !== 'ready' || event.elapsedMs > 2000) show(event)
+    },
+  })
 }

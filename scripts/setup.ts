@@ -10,6 +10,7 @@ import { depotVmName, type Site } from '../settings/site.ts'
 import { agreeToFirewall } from './firewall-consent.ts'
 import { openSite } from './open.ts'
 import { requireHidden, writeSecret } from '../settings/secrets/files.ts'
+import { secretFiles } from '../settings/secrets/places.ts'
 import { firstContact, orStopped, pin, type Trust } from './trust.ts'
 import type { Verb, VerbContext } from './verb.ts'
 
@@ -185,7 +186,7 @@ function showPlan({ steps, problems, notes = [] }: SetupPlan, { result }: VerbCo
 
 /** Where the secret is kept: where the site expects it, or in a file beside it when the site reads it from elsewhere. */
 const tokenFileOf = (site: Site, folder: string): string =>
-  resolve(folder, site.proxmox.token.kind === 'file' ? site.proxmox.token.path : 'secrets/proxmox-token.new')
+  resolve(folder, site.proxmox.token.kind === 'file' ? site.proxmox.token.path : secretFiles.newProxmoxToken)
 
 async function keepToken(site: Site, folder: string, secret: string): Promise<string> {
   const file = tokenFileOf(site, folder)

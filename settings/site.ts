@@ -8,6 +8,7 @@ import type { PlaceWanted } from '../proxmox/place.ts'
 import { isOneMachine, isPrivate, parseNetwork } from './address.ts'
 import { gitProblem } from './git-source.ts'
 import { roles, templateRange, transports, type Role, type SlotName } from './names.ts'
+import { secretFiles } from './secrets/places.ts'
 import { relationProblems, type SiteProblem } from './relations.ts'
 import { sshKeyProblem } from './ssh-key.ts'
 
@@ -112,14 +113,14 @@ const schema = z.strictObject({
     /** The node's short name, as Proxmox shows it. */
     node: nodeName,
     /** What the API is verified with: the CA that `golden setup` asks the host for, after it has shown the certificate's fingerprint. */
-    caFile: z.string().default('secrets/proxmox-ca.pem'),
+    caFile: z.string().default(secretFiles.proxmoxCa),
     /** `user@realm!name` of the API token. */
     tokenId: z
       .string()
       .regex(/^[^@!\s]+@[^@!\s]+![A-Za-z][A-Za-z0-9._-]*$/, 'must be like golden@pve!golden')
       .default('golden@pve!golden'),
     /** The token's secret, as `golden setup` writes it. */
-    token: secret.default({ kind: 'file', path: 'secrets/proxmox-token' }),
+    token: secret.default({ kind: 'file', path: secretFiles.proxmoxToken }),
     /** Pool of templates and slots. */
     pool: poolId.default('golden'),
     /** Pool of the depots; the token may do little there. */

@@ -5,7 +5,8 @@
  */
 import { ensureHostPackages } from '../lab/debian/packages.ts'
 import { buildRoot } from '../lab/debian/root.ts'
-import { ensureTools, ToolFailure } from '../tools/index.ts'
+import { Failure } from '../core/failure.ts'
+import { ensureTools } from '../tools/index.ts'
 import { plainLines } from '../tools/progress.ts'
 
 const say = (line: string): void => {
@@ -38,7 +39,7 @@ try {
   )
   say(`ready to test after ${Math.round((performance.now() - began) / 1000)} s`)
 } catch (error) {
-  if (!(error instanceof ToolFailure)) throw error
-  say(`error ${error.code}: ${error.message}\n→ ${error.hint}`)
+  if (!(error instanceof Failure)) throw error
+  say(error.toText())
   process.exitCode = 1
 }

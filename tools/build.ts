@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { keyOf } from './cache.ts'
-import { ToolFailure } from './failure.ts'
+import { Failure } from '../core/failure.ts'
 import { goEnvironment, type Go } from './go.ts'
 import { endOfGroup } from './group.ts'
 import type { GoBuild, Platform } from './pins.ts'
@@ -60,7 +60,7 @@ export interface BuildOptions {
 /**
  * Compiles to `target`; `work` is a folder for Go's temporary files, gone afterwards. An interrupted `go build` leaves its
  * compilers running and its files behind, so it gets a process group and a folder of its own.
- * @throws ToolFailure `build-needs-package` or `build-failed`
+ * @throws Failure `build-needs-package` or `build-failed`
  */
 export async function build(go: GoBuild, compiler: Go, target: string, work: string, options: BuildOptions = {}): Promise<void> {
   options.signal?.throwIfAborted()
@@ -79,7 +79,7 @@ export async function build(go: GoBuild, compiler: Go, target: string, work: str
     options.signal?.throwIfAborted()
     if (code === 0) return
     const said = follow.complaints().join('\n')
-    throw new ToolFailure('build-failed', `go build ${go.package} ended with ${code ?? 'a signal'}:\n${said}`, nextStep(said, go))
+    throw new Failure('build-failed', `go build ${go.package} ended with ${code ?? 'a signal'}:\n${said}`, nextStep(said, go))
   } finally {
     await rm(work, { recursive: true, force: true, maxRetries: 5 })
   }
@@ -114,7 +114,7 @@ async function requireHeader(need: NonNullable<GoBuild['cgoHeader']>, compiler: 
   child.child.stdin?.on('error', () => undefined).end(`#include <${need.header}>\n`)
   await child.catch((error: NodeJS.ErrnoException) => {
     const what = error.code === 'ENOENT' ? `the C compiler "${command}" is missing` : `the C header <${need.header}> is missing`
-    throw new ToolFailure('build-needs-package', what, `On Debian or Ubuntu: apt-get install ${need.packages}`, { cause: error })
+    throw new Failure('build-needs-package', what, `On Debian or Ubuntu: apt-get install ${need.packages}`, { cause: error })
   })
 }
 

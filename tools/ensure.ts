@@ -1,6 +1,7 @@
 /** `node tools/ensure.ts --for test|demo|all`: provides a set of tools. Exit code 0, or 1 with the reason, 2 for bad usage. */
 import { parseArgs } from 'node:util'
-import { ensureTools, prepareEnvironment, ToolFailure, TOOL_SETS } from './index.ts'
+import { Failure } from '../core/failure.ts'
+import { ensureTools, prepareEnvironment, TOOL_SETS } from './index.ts'
 import { plainLines, terminalLines } from './progress.ts'
 
 const usage = 'usage: node tools/ensure.ts --for test|demo|all'
@@ -31,7 +32,7 @@ try {
   await prepareEnvironment({ signal: stop.signal })
 } catch (error) {
   if (stop.signal.aborted) console.error('tools: interrupted; what was complete stays in the cache')
-  else if (error instanceof ToolFailure) console.error(`tools: ${error.message}\n  ${error.hint}`)
+  else if (error instanceof Failure) console.error(error.toText())
   else throw error
   process.exitCode = 1
 }

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { childEnvironment } from '../core/environment.ts'
 import { entryFolder, keyOf, obtain, toolCache, type Entry } from './cache.ts'
-import { ToolFailure } from './failure.ts'
+import { Failure } from '../core/failure.ts'
 import type { Tool } from './pins.ts'
 import { ensureTools, type ToolOptions } from './start.ts'
 import { executables } from './path.ts'
@@ -37,7 +37,7 @@ const PROVIDERS = ['registry.terraform.io/bpg/proxmox', 'registry.opentofu.org/b
 /**
  * Provides Packer, its plugin, the engine and the provider, and a folder in the cache that ties them together: Packer's
  * plugin is installed there, the provider lies in a file system mirror, and a CLI configuration file points to that.
- * @throws ToolFailure
+ * @throws Failure
  */
 export async function prepareEnvironment(options: EnvironmentOptions = {}): Promise<PreparedEnvironment> {
   const cache = options.cacheDir ?? toolCache()
@@ -85,7 +85,7 @@ export async function prepareEnvironment(options: EnvironmentOptions = {}): Prom
 
 /**
  * The same as variables for a child process: `{ ...process.env, ...(await toolEnvironment()) }`. PATH is complete.
- * @throws ToolFailure
+ * @throws Failure
  */
 export async function toolEnvironment(options: EnvironmentOptions = {}): Promise<Record<string, string>> {
   const { binDir, variables } = await prepareEnvironment(options)
@@ -118,7 +118,7 @@ async function findTerraform(path: string, cache: string): Promise<{ path: strin
     if (version !== undefined && suits(OLDEST_TERRAFORM, version, 'major')) return { path: file, version }
     refused.push(`${file} is ${version ?? 'unusable'}`)
   }
-  throw new ToolFailure(
+  throw new Failure(
     'terraform-missing',
     `the site asks for Terraform, but none from ${OLDEST_TERRAFORM} on is on PATH${refused.length === 0 ? '' : ` (${refused.join(', ')})`}`,
     'Install Terraform, or use OpenTofu, which comes by itself.',
@@ -131,7 +131,7 @@ async function installPlugin(packer: Tool, plugin: Tool, folder: string): Promis
   const argv = ['plugins', 'install', '--path', plugin.path, 'github.com/hashicorp/proxmox']
   await run(packer.path, argv, { env, timeout: 120_000 }).catch((error: Error & { stderr?: string }) => {
     const why = (error.stderr ?? '').trim() || error.message
-    throw new ToolFailure(
+    throw new Failure(
       'plugin-not-installable',
       `packer refuses its Proxmox plugin ${plugin.version}: ${why}`,
       'Take other programs of these names off PATH.',

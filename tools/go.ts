@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { childEnvironment } from '../core/environment.ts'
-import { ToolFailure } from './failure.ts'
+import { Failure } from '../core/failure.ts'
 
 const run = promisify(execFile)
 
@@ -15,7 +15,7 @@ export interface Go {
   readonly compiler: string
 }
 
-/** @throws ToolFailure `go-missing` or `go-too-old` */
+/** @throws Failure `go-missing` or `go-too-old` */
 export async function findGo(folder: string): Promise<Go> {
   const hint = `Install Go ${OLDEST_GO} or newer (https://go.dev/doc/install) and put its bin folder on PATH.`
   try {
@@ -23,13 +23,13 @@ export async function findGo(folder: string): Promise<Go> {
     const { stdout } = await run('go', ['env', 'GOVERSION', 'CC'], { cwd: folder, timeout: 300_000, env: goEnvironment() })
     const [version = '', compiler = 'cc'] = stdout.split('\n')
     const family = /^go\d+\.\d+/.exec(version)?.[0]
-    if (family === undefined) throw new ToolFailure('go-too-old', `"go env" says "${version}", which is no released version`, hint)
+    if (family === undefined) throw new Failure('go-too-old', `"go env" says "${version}", which is no released version`, hint)
     return { family, compiler: compiler === '' ? 'cc' : compiler }
   } catch (error) {
-    if (error instanceof ToolFailure) throw error
+    if (error instanceof Failure) throw error
     const { code, stderr, message } = error as NodeJS.ErrnoException & { stderr?: string }
-    if (code === 'ENOENT') throw new ToolFailure('go-missing', 'Go is not installed (no "go" on PATH)', hint, { cause: error })
-    throw new ToolFailure('go-too-old', `this Go can't read the module: ${(stderr ?? '').trim() || message}`, hint, { cause: error })
+    if (code === 'ENOENT') throw new Failure('go-missing', 'Go is not installed (no "go" on PATH)', hint, { cause: error })
+    throw new Failure('go-too-old', `this Go can't read the module: ${(stderr ?? '').trim() || message}`, hint, { cause: error })
   }
 }
 

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { build, buildKey, MODULES } from './build.ts'
 import { entryFolder, keyOf, lookUp, obtain, type Entry } from './cache.ts'
 import { withProgress, type Report } from './events.ts'
-import { ToolFailure } from './failure.ts'
+import { Failure } from '../core/failure.ts'
 import { findGo, type Go } from './go.ts'
 import { searchPath } from './path.ts'
 import type { Origin, Pin, Platform, Tool, ToolName } from './pins.ts'
@@ -75,17 +75,18 @@ export async function provideWithoutBuild(name: ToolName, pin: Pin, around: Surr
     )
     return inCache(name, pin, releaseEntry, 'release')
   } catch (error) {
-    if (!(error instanceof ToolFailure)) throw error
+    // Whoever stops it may give a Failure as the reason.
+    if (around.signal?.aborted || !(error instanceof Failure)) throw error
     // Building is as safe as the release: Go checks every module against go.sum.
     skipped('release', error.message)
     return undefined
   }
 }
 
-/** The last way: compile it. @throws ToolFailure */
+/** The last way: compile it. @throws Failure */
 export async function provideByBuild(name: ToolName, pin: Pin, around: Surroundings): Promise<Tool> {
-  const go = await findGo(join(MODULES, pin.go.module)).catch((error: ToolFailure) => {
-    throw new ToolFailure(error.code, `${name} ${pin.version} has to be built here, but ${error.message}`, error.hint, { cause: error })
+  const go = await findGo(join(MODULES, pin.go.module)).catch((error: Failure) => {
+    throw new Failure(error.code, `${name} ${pin.version} has to be built here, but ${error.message}`, error.hint, { cause: error })
   })
   const entry = await buildEntry(name, pin, go, around)
   await obtain(
@@ -138,7 +139,7 @@ async function verify(name: ToolName, pin: Pin, path: string): Promise<void> {
   // Ours, and perhaps still cold: it gets all the time it needs.
   const version = await askVersion(path, pin.ask, 60_000)
   if (version !== pin.version) {
-    throw new ToolFailure(
+    throw new Failure(
       'wrong-version',
       `${name} should be ${pin.version}, but says ${version ?? 'nothing'}`,
       'Correct the pins in tools/pins.ts and tools/go.',

@@ -6,7 +6,7 @@ import { Readable, Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { fetch } from 'undici'
 import { WayOut } from '../core/proxy.ts'
-import { ToolFailure } from './failure.ts'
+import { Failure } from '../core/failure.ts'
 import type { Release } from './pins.ts'
 import { unzipOne } from '../core/formats/unzip.ts'
 
@@ -22,21 +22,21 @@ export interface DownloadOptions {
 /**
  * Downloads a release, checks its SHA-256 while it arrives, and puts the executable to `target`. Nothing of the archive is
  * unpacked before the digest is right, and the archive is removed in any case. HTTPS_PROXY and NO_PROXY are respected.
- * @throws ToolFailure `release-unreachable`, `release-digest-mismatch` or `release-unreadable`
+ * @throws Failure `release-unreachable`, `release-digest-mismatch` or `release-unreadable`
  */
 export async function downloadRelease(release: Release, folder: string, target: string, options: DownloadOptions = {}): Promise<void> {
   const archive = join(folder, 'release.zip')
   try {
     const digest = await download(release.url, archive, options)
     if (digest !== release.sha256) {
-      throw new ToolFailure(
+      throw new Failure(
         'release-digest-mismatch',
         `${release.url} has SHA-256 ${digest}, but ${release.sha256} is pinned: the download is refused`,
         'Find out why before you use that file: a proxy may have changed it. Nothing was installed.',
       )
     }
     await unzipOne(archive, release.entry, target).catch((error: Error) => {
-      throw new ToolFailure('release-unreadable', `${release.url}: ${error.message}`, 'Correct `entry` in tools/pins.ts.', { cause: error })
+      throw new Failure('release-unreadable', `${release.url}: ${error.message}`, 'Correct `entry` in tools/pins.ts.', { cause: error })
     })
   } finally {
     await rm(archive, { force: true })
@@ -65,7 +65,7 @@ async function download(url: string, target: string, options: DownloadOptions): 
     options.signal?.throwIfAborted()
     const { message, cause } = error as Error
     const why = cause instanceof Error && cause.message !== '' ? cause.message : message
-    throw new ToolFailure('release-unreachable', `${url}: ${why}`, "Check this computer's way to the internet, or HTTPS_PROXY.", {
+    throw new Failure('release-unreachable', `${url}: ${why}`, "Check this computer's way to the internet, or HTTPS_PROXY.", {
       cause: error,
     })
   } finally {

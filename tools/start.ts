@@ -22,7 +22,7 @@ export interface ToolOptions {
 /**
  * Begins to provide the tools and returns a promise for each, so that a caller can go on with what is there. What needs
  * no compiling comes at once; builds go one after another, in the order of TOOL_NAMES, since each uses all cores.
- * A promise rejects with ToolFailure.
+ * A promise rejects with Failure.
  */
 export function startTools<Name extends ToolName>(names: readonly Name[], options: ToolOptions = {}): Record<Name, Promise<Tool>> {
   const around = surroundings(options)
@@ -50,7 +50,7 @@ export function startTools<Name extends ToolName>(names: readonly Name[], option
   return results as Record<Name, Promise<Tool>>
 }
 
-/** Provides several tools. The first failure ends what else is under way. @throws ToolFailure */
+/** Provides several tools. The first failure ends what else is under way. @throws Failure */
 export async function ensureTools<Name extends ToolName>(names: readonly Name[], options: ToolOptions = {}): Promise<Record<Name, Tool>> {
   const stop = new AbortController()
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([stop.signal, options.signal])
@@ -65,7 +65,7 @@ export async function ensureTools<Name extends ToolName>(names: readonly Name[],
   }
 }
 
-/** Provides one tool. @throws ToolFailure */
+/** Provides one tool. @throws Failure */
 export async function ensureTool(name: ToolName, options: ToolOptions = {}): Promise<Tool> {
   return (await ensureTools([name], options))[name]
 }

@@ -1,89 +1,74 @@
 /**
- * What a slot is told by its seed: `golden/seed.json` on the NoCloud CD. The rollout renders it, the guest reads it.
- * Secrets are not in here but in files of their own next to it (see `seedFiles`).
+ * What a slot is told by its seed: `golden/seed.json` on the NoCloud CD. The rollout renders it, deployment.json keeps it,
+ * the guest reads it. Secrets are not in here but in files of their own next to it (images/contract/files.ts).
+ *
+ * The guest takes the type only: its programs start often, and zod is large.
  */
-export interface Seed {
-  schema: 1
+import { z } from 'zod'
+import type { DeepReadonly } from '../../core/deep-readonly.ts'
+import { roles, slotNames, transports } from '../../settings/names.ts'
+
+const text = z.string().min(1)
+const port = z.int().min(1).max(65_535)
+
+export const seedSchema = z.strictObject({
+  schema: z.literal(1),
   /** Random id of the release; a new one makes a new slot. */
-  release: string
+  release: text,
   /** Name of the installation. */
-  site: string
+  site: text,
   /** Name of the group that this slot belongs to. */
-  group: string
-  slot: 'blue' | 'green'
-  roles: ('serena' | 'logging')[]
-  hostname: string
-  image: { fingerprint: string; vmid: number }
+  group: text,
+  slot: z.enum(slotNames),
+  roles: z.array(z.enum(roles)).min(1),
+  hostname: text,
+  image: z.strictObject({ fingerprint: text, vmid: z.int().min(100) }),
   /** This slot's own address and its prefix length. */
-  address: string
-  prefix: number
+  address: z.ipv4(),
+  prefix: z.int().min(1).max(32),
   /** The address that moves between the slots of the group. */
-  service: string
+  service: z.ipv4(),
   /** The other slot's own address. */
-  peer: string
-  gateway: string
-  nameservers: string[]
+  peer: z.ipv4(),
+  gateway: z.ipv4(),
+  nameservers: z.array(z.ipv4()),
   /** NTP servers by address; none: the host's clock is the VM's (images/guest/clock.ts). */
-  ntp: string[]
-  /** What the containers have inside of the VM. @default '172.30.0.0/23' */
-  containers?: string
+  ntp: z.array(z.ipv4()),
+  /** What the containers have inside of the VM. @default `defaultContainers` of settings/containers.ts */
+  containers: text.exactOptional(),
   /** As seen from outside. */
-  public: { host: string; httpsPort: number; httpPort: number }
+  public: z.strictObject({ host: text, httpsPort: port, httpPort: port }),
   /** Present with the role `serena`. */
-  serena?: {
-    transports: ('streamable-http' | 'sse')[]
-    interface: 'tools' | 'repl'
-    /** Whether `execute_shell_command` is offered. */
-    shell: boolean
-    /** Limit of one Serena process with its language servers. */
-    memoryMiB: number
-    projects: { name: string; git?: string }[]
-  }
+  serena: z
+    .strictObject({
+      transports: z.array(z.enum(transports)),
+      interface: z.enum(['tools', 'repl']),
+      /** Whether `execute_shell_command` is offered. */
+      shell: z.boolean(),
+      /** Limit of one Serena process with its language servers. */
+      memoryMiB: z.int(),
+      projects: z.array(z.strictObject({ name: text, git: text.exactOptional() })),
+    })
+    .exactOptional(),
   /** Present with the role `logging`. */
-  logging?: { retentionDays: number; port: number }
+  logging: z.strictObject({ retentionDays: z.int(), port }).exactOptional(),
   /** Where log lines are pushed to, and by which agent; absent when the site has no logging. */
-  loki?: { host: string; port: number; user: 'promtail' /** @default 'promtail', which older seeds mean */; agent?: 'otelcol' | 'promtail' }
-  ssh: { projectKeys: string[]; adminKeys: string[] }
-}
+  loki: z
+    .strictObject({
+      host: z.ipv4(),
+      port,
+      user: z.literal('promtail'),
+      /** @default 'promtail', which older seeds mean */
+      agent: z.enum(['otelcol', 'promtail']).exactOptional(),
+    })
+    .exactOptional(),
+  ssh: z.strictObject({ projectKeys: z.array(text), adminKeys: z.array(text) }),
+})
+
+export type Seed = DeepReadonly<z.infer<typeof seedSchema>>
 
 /**
  * Which form of seed this version writes and its images read, files and all. To be raised with every change that an
  * image of before would misread: passwords in another form let nobody in. An image says in its record what it reads.
  */
 export const seedForm = 2
-
-/** The files of the seed's folder `golden/`, by what they are for. Paths are relative to that folder. */
-export const seedFiles = {
-  seed: 'seed.json',
-  /** A complete table of our own: `table inet golden`, `delete table inet golden`, `table inet golden { … }`. */
-  firewall: 'nftables.nft',
-  /** Role serena: the certificate that people see. */
-  publicCertificate: 'tls/public.pem',
-  publicKey: 'tls/public.key',
-  /** Role logging: for the service address. */
-  loggingCertificate: 'tls/logging.pem',
-  loggingKey: 'tls/logging.key',
-  /** The site's own CA; the log agent trusts it. */
-  siteCa: 'tls/site-ca.pem',
-  /** Role serena. */
-  serenaUsers: 'htpasswd/serena',
-  /** Role logging: who may push. */
-  lokiUsers: 'htpasswd/loki',
-  /** Every VM of a site with logging. */
-  lokiPushPassword: 'secrets/loki-push-password',
-  /** Role logging. */
-  grafanaAdminPassword: 'secrets/grafana-admin-password',
-  /** One host key a group, so that a new release is the same host to SSH. */
-  sshHostKey: 'ssh/ssh_host_ed25519_key',
-  sshHostKeyPublic: 'ssh/ssh_host_ed25519_key.pub',
-} as const
-
-/** `/etc/golden/image.json`, written by the bake: what the image is and which container images are in it. */
-export interface ImageRecord {
-  schema: 1
-  fingerprint: string
-  /** When it was baked, ISO 8601. */
-  built: string
-  /** Digest references (`repo@sha256:…`). A service without one is not in the image. */
-  services: Partial<Record<'serena' | 'nginx' | 'otelcol' | 'promtail' | 'loki' | 'grafana', string>>
-}

@@ -17,7 +17,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
-import type { ImageRecord } from '../contract/seed.ts'
+import type { ImageRecord } from '../contract/record.ts'
 import { imageRecordFile, owner, probeFile, run, seedFolder, type RenderedFile } from './places.ts'
 import { dockerSettings, parseSeed, renderFiles, type SeedContents } from './render.ts'
 import { findSeedCd } from './seed-cd.ts'

@@ -2,9 +2,10 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { basename } from 'node:path'
+import type { Status } from '../contract/status.ts'
 import { dataDevice, dataFolder, dataLabel } from './places.ts'
 
-export type DataDisk = 'absent' | 'blank' | 'foreign' | 'ready' | 'mounted'
+export type DataDisk = Status['dataDisk']
 
 /**
  * What `blkid -p` says about a disk. It exits with 2 when it finds nothing that it knows (man blkid, EXIT STATUS);

@@ -1,5 +1,6 @@
 /** nginx.conf of a slot. TLS follows Mozilla's intermediate recommendation (version 5.7). */
-import type { ImageRecord, Seed } from '../contract/seed.ts'
+import type { ImageRecord } from '../contract/record.ts'
+import type { Seed } from '../contract/seed.ts'
 import { containerNetworks } from '../../settings/containers.ts'
 import { authSocketName, presentContainers } from './places.ts'
 import { probeUser } from './authenticator.ts'

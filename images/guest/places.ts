@@ -1,5 +1,6 @@
 /** Where things are in a golden VM, and which container is which. The one list for all programs of the guest. */
-import type { ImageRecord, Seed } from '../contract/seed.ts'
+import type { ImageRecord } from '../contract/record.ts'
+import type { Seed } from '../contract/seed.ts'
 import { containerNetworks } from '../../settings/containers.ts'
 
 /** In memory; gone with the power. */
@@ -42,9 +43,10 @@ export const journalFolder = '/var/lib/golden/journal'
 
 /**
  * Owners of files that containers read or write. Ours are far from the numbers that a distribution gives to its services
- * and to its first users (sysusers.d/golden.conf): one that somebody else has would be a key to that one's files.
+ * and to its first users (sysusers.d/golden.conf): one that somebody else has would be a key to that one's files. What can't
+ * import this list repeats it: test/images/written-once.test.ts has those files.
  */
-export const owner = { root: 0, projects: 9901, serena: 9903, nginx: 9904, grafana: 472, loki: 10_001 } as const
+export const owner = { root: 0, projects: 9901, admin: 9902, serena: 9903, nginx: 9904, grafana: 472, loki: 10_001 } as const
 /** Whom the projects belong to on the data disk, in every image; mounts show them as `projects` and as `serena`. */
 export const projectsOnDisk = 1000
 

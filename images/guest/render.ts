@@ -1,5 +1,7 @@
 /** Everything that a boot renders into /run/golden, as data: pure, so that tests see all of it. */
-import { seedFiles, type ImageRecord, type Seed } from '../contract/seed.ts'
+import { seedFiles } from '../contract/files.ts'
+import type { ImageRecord } from '../contract/record.ts'
+import type { Seed } from '../contract/seed.ts'
 import { timesyncdConfiguration } from './clock.ts'
 import { grafanaProvisioning } from './grafana.ts'
 import { lokiConfiguration } from './loki.ts'

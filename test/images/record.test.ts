@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { services } from '../../images/lock.ts'
+import { services } from '../../images/contract/record.ts'
 import {
   descriptionLimit,
   finished,

@@ -1,4 +1,8 @@
-import { expect, it } from 'vitest'
+import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, it, onTestFinished, vi } from 'vitest'
+import { stageLanguageServers } from '../../images/language-servers/stage.ts'
 import { guestFiles, isStray } from '../../images/stage.ts'
 
 it("leaves out what editors and file managers put next to the image's files", () => {
@@ -21,4 +25,20 @@ it("leaves out nothing of the image's own", async () => {
   expect(files.length).toBeGreaterThan(20)
   for (const name of ['seed.ts', '10-golden.preset', 'slotctl', 'docker.service.d', 'promtail@.yaml'])
     expect(isStray(name), name).toBe(false)
+})
+
+it('an npm that does not get the language servers is told in its own words, and leaves nothing', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'golden-npm-'))
+  onTestFinished(() => rm(folder, { recursive: true }))
+  await writeFile(join(folder, 'npm'), '#!/bin/sh\necho "npm error network request to https://registry.invalid/x failed" >&2\nexit 1\n')
+  await chmod(join(folder, 'npm'), 0o755)
+  vi.stubEnv('PATH', `${folder}:${process.env.PATH}`)
+  onTestFinished(() => void vi.unstubAllEnvs())
+  const cacheDir = join(folder, 'cache')
+  await expect(stageLanguageServers({ cacheDir })).rejects.toMatchObject({
+    name: 'Failure',
+    code: 'npm-failed',
+    message: expect.stringContaining('request to https://registry.invalid/x failed'),
+  })
+  expect(await readdir(join(cacheDir, 'language-servers')).catch(() => [])).toEqual([])
 })

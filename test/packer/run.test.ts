@@ -1,9 +1,9 @@
-import { existsSync } from 'node:fs'
+import { existsSync, globSync, readFileSync } from 'node:fs'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, readFile, rm, watch, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { readIso } from '../../lab/iso/read.ts'
 import { claimBake } from '../../packer/claim.ts'
@@ -13,6 +13,7 @@ import { Listener, runPacker } from '../../packer/run.ts'
 import { renderBuildSeed } from '../../packer/seed.ts'
 import { exampleSite } from '../images/example.ts'
 
+const root = resolve(import.meta.dirname, '../..')
 const site = exampleSite()
 let work: string
 beforeEach(async () => {
@@ -113,6 +114,16 @@ describe('what Packer says', () => {
     )
     expect(notes).toEqual(['Creating VM', 'pulling serena, by digest', 'two', '…'])
     expect(outcome.errors).toEqual([])
+  })
+
+  it('knows every word that a script in the build VM fails with', () => {
+    const scripts = globSync('packer/provision/*.sh', { cwd: root }).map((file) => readFileSync(join(root, file), 'utf8'))
+    const words = [...scripts.join('\n').matchAll(/golden-failure ([a-z-]+): /g)].map(([, word = '']) => word)
+    expect(words.length).toBeGreaterThan(4)
+    for (const code of words)
+      expect(explainBuild(site, { exitCode: 1, lines: [], errors: [], failedChecks: [], failure: { code, text: 'why' } }).code).toBe(
+        `bake-${code}`,
+      )
   })
 
   it.each<[string, string[], string, RegExp]>([

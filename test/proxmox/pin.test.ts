@@ -41,7 +41,7 @@ it('a node that does not tell of its certificates is one thing, no answer anothe
   const answer = (status: number): Proxmox =>
     ({
       get: async (path: string) => {
-        throw new ProxmoxError('x', 'no', '', { status, method: 'GET', path })
+        throw new ProxmoxError('proxmox-refused', 'no', '', { status, method: 'GET', path })
       },
     }) as unknown as Proxmox
   for (const status of [400, 403, 500, 501]) expect(await knownCertificates(answer(status), 'pve')).toEqual([])

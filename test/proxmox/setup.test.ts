@@ -212,7 +212,7 @@ it('what an installation does not have is no failure of the look, an outage is o
   const answer = (status: number): Proxmox =>
     ({
       get: async (path: string) => {
-        throw new ProxmoxError('x', 'no', '', { status, method: 'GET', path })
+        throw new ProxmoxError('proxmox-refused', 'no', '', { status, method: 'GET', path })
       },
     }) as unknown as Proxmox
   expect(await observeExposure(answer(501), 'pve')).toEqual({ served: [], otherNodes: [], ownNetwork: undefined })

@@ -69,8 +69,12 @@ function guestOf(world: World): GuestStatus | undefined {
           ? 'blank'
           : 'foreign'
   return {
+    schema: 1,
     release: world.release,
     image: '',
+    group: wanted.group,
+    slot: wanted.slot,
+    roles: ['serena'],
     active: world.mounted,
     dataDisk,
     services: {},

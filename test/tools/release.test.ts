@@ -5,6 +5,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
+import { Failure } from '../../core/failure.ts'
 import type { ToolEvent } from '../../tools/index.ts'
 import { PINS, type Pin } from '../../tools/pins.ts'
 import { provideWithoutBuild } from '../../tools/provide.ts'
@@ -63,6 +64,17 @@ it.each([
   expect(await filesBelow(attempt.cache)).toEqual([])
 })
 
+it('a download that is stopped is no release to do without', async () => {
+  const stop = new AbortController()
+  const server = await serve(archive)
+  const attempt = await attemptWith({ url: server.url, sha256: sha256(archive), entry: 'tofu' }, stop.signal)
+  // As golden does it.
+  stop.abort(new Failure('cancelled', 'stopped by you', 'Run the same command again.'))
+  await expect(attempt.run()).rejects.toMatchObject({ code: 'cancelled' })
+  expect(attempt.skipped()).toBe('')
+  expect(await filesBelow(attempt.cache)).toEqual([])
+})
+
 it('a release whose digest is not known is not asked for', async () => {
   const attempt = await attemptWith(undefined)
   expect(await attempt.run()).toBeUndefined()
@@ -87,6 +99,7 @@ async function serve(body: Buffer, status = 200): Promise<{ url: string; request
 
 async function attemptWith(
   release: Pin['releases']['linux_amd64'],
+  signal?: AbortSignal,
 ): Promise<{ cache: string; run(): ReturnType<typeof provideWithoutBuild>; skipped(): string }> {
   const cache = await temporaryFolder()
   const events: ToolEvent[] = []
@@ -96,6 +109,7 @@ async function attemptWith(
     path: join(cache, 'nothing'),
     platform: 'linux_amd64',
     report: (event: ToolEvent) => void events.push(event),
+    signal,
   } as const
   return {
     cache,

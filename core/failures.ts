@@ -1,21 +1,24 @@
 /**
- * Every failure that this project tells of, by its code: what it means, and what mends it. The message of the moment says
- * more; this is what there is to know before. docs/failures.md is made from it.
+ * Every failure that this project tells of, by its code: what it means, what mends it, and what the CLI ends with. The message
+ * of the moment says more; this is what there is to know before. docs/failures.md is made from it, and the compiler takes the
+ * codes from it.
  */
+
+/** 1, 2 (wrong usage) or 130 (stopped). */
+export type ExitCode = 1 | 2 | 130
 
 export interface KnownFailure {
   readonly means: string
   readonly mends: string
-  /** @default 1 */
-  readonly exit?: 2 | 130
+  readonly exit: ExitCode
 }
 
-const failure = (means: string, mends: string, exit?: 2 | 130): KnownFailure => ({ means, mends, ...(exit === undefined ? {} : { exit }) })
+const failure = (means: string, mends: string, exit: ExitCode = 1): KnownFailure => ({ means, mends, exit })
 
 const again = 'Run the same command again: it looks first, and goes on from there.'
 const inTheSite = (setting: string): string => `Correct \`${setting}\` in site.ts.`
 
-export const failures: Readonly<Record<string, Readonly<Record<string, KnownFailure>>>> = {
+export const failures = {
   'The command line': {
     usage: failure('A word, flag or number that the verb does not take.', '`npx golden VERB --help`.', 2),
     'admin-malformed': failure('`--admin` has no realm.', "user@realm, or a token's id in quotes.", 2),
@@ -124,12 +127,15 @@ export const failures: Readonly<Record<string, Readonly<Record<string, KnownFail
     'base-ambiguous': failure("Another VM has the base template's name, by which Packer looks for it.", 'Rename or remove that one.'),
     'base-unlisted': failure("Proxmox's list does not show the base template's name.", 'Its status daemon; then bake again.'),
     'bake-no-ssh': failure('The build VM does not answer by SSH.', 'A free address and a way to it: `image.build`, `proxmox.socksProxy`.'),
+    'bake-first-boot': failure('cloud-init did not end well in the build VM.', 'The base image, and a free `image.build.address`.'),
+    'bake-image-pull': failure("The build VM can't pull a container image.", 'Its way to the registry; `npx golden lock`.'),
     'bake-script-failed': failure('A step in the build VM failed.', 'What its last lines say.'),
     'bake-check-failed': failure('The image failed a check and was thrown away.', 'What the check names.'),
     'bake-disk-full': failure("The build VM's disk is full.", inTheSite('image.build.diskGiB')),
     'bake-container-run': failure('A container image does not run as compose.yaml wants.', 'The image in images.lock.json.'),
     'bake-mapped-mount': failure("The base can't map ids in a mount.", 'Linux 5.12 and util-linux 2.39, or newer.'),
     'bake-package-lock': failure('Another package manager keeps its lock for ten minutes.', 'What the message names, in the base.'),
+    'npm-failed': failure("npm does not get the image's language servers.", 'Its registry, HTTPS_PROXY.'),
     'packer-failed': failure('Packer failed, in its own words.', 'What it says.'),
     'packer-killed': failure('Packer was ended from outside.', 'Mostly a full memory; bake again.'),
     'packer-missing': failure('Packer is not on PATH.', 'Run the verb as `npx golden …`.'),
@@ -175,9 +181,20 @@ export const failures: Readonly<Record<string, Readonly<Record<string, KnownFail
     'handover-refused': failure('Proxmox does not put the data disk back.', 'What it says; then destroy again.'),
     'no-progress': failure('A step had no effect, three times.', 'The task log in Proxmox.'),
     'wait-timeout': failure('Something was waited for in vain.', 'The VM in Proxmox, then run again.'),
-    'disk-absent': failure('In the guest: there is no data disk.', 'Told through `slot-refused`.'),
-    'disk-not-blank': failure('In the guest: only a blank disk is formatted.', 'Told through `slot-refused`.'),
-    'format-failed': failure('In the guest: mkfs failed.', 'Told through `slot-refused`.'),
+  },
+  'In a VM, by slotctl (the rollout tells them through slot-refused)': {
+    'no-seed': failure('The VM was not deployed.', '`npx golden deploy`.'),
+    'bad-seed': failure("This image can't use its seed.", '`npx golden bake`, then destroy and deploy.'),
+    'disk-absent': failure('There is no data disk.', '`npx golden deploy`.'),
+    'disk-blank': failure('The data disk has no file system.', '`npx golden deploy`.'),
+    'disk-foreign': failure('The data disk holds something else.', 'Look at it from another VM.'),
+    'disk-not-blank': failure('Only a blank disk is formatted.', 'Look at it from another VM.'),
+    'disk-busy': failure('The data disk is in use.', 'What the message names still runs: stop it there.'),
+    'format-failed': failure('mkfs failed.', 'What it says.'),
+    'mount-failed': failure('The data disk is not mounted.', 'What systemd says.'),
+    'stop-failed': failure('The services do not stop.', 'What systemd says.'),
+    'no-loki': failure('This VM has no Loki.', 'Ask the VM with the role logging.'),
+    'query-failed': failure('Loki does not answer a query.', 'Its words in the message; `slotctl status`.'),
   },
   'OpenTofu or Terraform': {
     'engine-missing': failure("The engine can't be started.", 'Run the verb as `npx golden …`.'),
@@ -195,7 +212,7 @@ export const failures: Readonly<Record<string, Readonly<Record<string, KnownFail
     'go-missing': failure('Go is not installed.', 'Install it: a program has no release that could be verified.'),
     'go-too-old': failure('Go is too old.', 'A newer one.'),
     'build-needs-package': failure('A C compiler or header is missing.', 'The package that the hint names.'),
-    'build-failed': failure('Building a program failed.', 'What the compiler says.'),
+    'build-failed': failure('Building a program, or something for the lab, failed.', 'What its last lines say.'),
     'release-unreachable': failure('A download does not come.', 'The way to the internet, HTTPS_PROXY.'),
     'release-unreadable': failure('A download is no archive as expected.', 'The pins in tools/pins.ts.'),
     'release-digest-mismatch': failure('A download has another checksum than is pinned, and is refused.', 'Find out why first.'),
@@ -210,33 +227,46 @@ export const failures: Readonly<Record<string, Readonly<Record<string, KnownFail
     'registry-unreachable': failure('The registry does not answer.', 'The network, HTTPS_PROXY, `image.registries`.'),
     'registry-ca-missing': failure("A registry's CA can't be read, or is none.", inTheSite('image.registries')),
   },
-  'The demo': {
+  'The demo and the lab': {
     'demo-running': failure('A demo is running already.', '`npm run demo -- --stop`.'),
     'lab-failed': failure('The lab ended.', 'Its last lines, in the message.'),
     'verb-failed': failure('A verb that the demo runs failed.', 'Its last lines, in the message.'),
     'check-failed': failure('A check on which the rest depends did not hold.', 'See it above the message.'),
+    'lab-running': failure('Another lab uses that folder.', 'Stop it, or `--state` with another folder.'),
+    'state-folder': failure("The lab can't use its folder.", '`--state` with another one.'),
+    port: failure("The API of the lab can't have that port.", '`--port` with another one, or without it.'),
+    guests: failure("Real guests can't be run here.", 'Root and the packages that the message names, or `--driver fake`.'),
+    'not-root': failure('What the lab makes takes root.', 'sudo.'),
+    'program-missing': failure('A program that the lab needs is not on PATH.', 'Its package.'),
+    'host-packages-missing': failure('Packages that the lab needs are not installed.', 'The command that the hint names.'),
+    'host-packages-failed': failure("Packages that the lab needs can't be installed.", 'What stops apt-get.'),
+    'bootstrap-failed': failure("A Debian root can't be made from packages.", 'The package mirror, and what the message quotes.'),
+    'registry-failed': failure("The lab's registry does not answer.", again),
   },
-}
+} satisfies Readonly<Record<string, Readonly<Record<string, KnownFailure>>>>
 
-/** @returns what the CLI ends with for a failure of this code: 1, 2 (wrong usage), 130 (stopped) */
-export function exitCodeOf(code: string): number {
-  for (const group of Object.values(failures)) if (Object.hasOwn(group, code)) return group[code]?.exit ?? 1
-  return 1
-}
+type Table = typeof failures
+
+/** All that there are: a code that is not in the table is an error of types. */
+export type FailureCode = { [Group in keyof Table]: keyof Table[Group] }[keyof Table] & string
+
+const byCode: ReadonlyMap<string, KnownFailure> = new Map(Object.values(failures).flatMap((group) => Object.entries(group)))
+
+/** For what another process says: a verb of its own, a hook, a script in the build VM. */
+export const isFailureCode = (text: string): text is FailureCode => byCode.has(text)
+
+export const exitCodeOf = (code: FailureCode): ExitCode => byCode.get(code)?.exit ?? 1
 
 /** docs/failures.md. */
 export function failuresDocument(): string {
   const cell = (text: string): string => text.replaceAll('|', '\\|')
-  const tables = Object.entries(failures).map(([title, group]) =>
+  const tables = Object.entries<Readonly<Record<string, KnownFailure>>>(failures).map(([title, group]) =>
     [
       `## ${title}`,
-      '| code | what it means | what mends it |',
-      '|---|---|---|',
-      ...Object.entries(group).map(
-        ([code, { means, mends, exit }]) =>
-          `| \`${code}\`${exit === undefined ? '' : ` (exit code ${exit})`} | ${cell(means)} | ${cell(mends)} |`,
-      ),
+      '| code | exit code | what it means | what mends it |',
+      '|---|---|---|---|',
+      ...Object.entries(group).map(([code, { means, mends, exit }]) => `| \`${code}\` | ${exit} | ${cell(means)} | ${cell(mends)} |`),
     ].join('\n'),
   )
-  return `# Failures\n\nEvery failure has a code, says what happened, and names the command or setting that mends it. The exit code is 1 where none is named. This page is made from scripts/failures.ts.\n\n${tables.join('\n\n')}\n`
+  return `# Failures\n\nEvery failure has a code, says what happened, and names the command or setting that mends it. The exit code is the CLI's. This page is made from core/failures.ts.\n\n${tables.join('\n\n')}\n`
 }

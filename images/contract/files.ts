@@ -1,0 +1,29 @@
+/**
+ * The files of the seed's folder `golden/`, by what they are for: the one list of their names, for who writes them and for
+ * the guest. Paths are relative to that folder. Without an import: the guest's programs load it as it is.
+ */
+export const seedFiles = {
+  /** What is no secret: images/contract/seed.ts. */
+  seed: 'seed.json',
+  /** A complete table of our own: `table inet golden`, `delete table inet golden`, `table inet golden { … }`. */
+  firewall: 'nftables.nft',
+  /** Role serena: the certificate that people see. */
+  publicCertificate: 'tls/public.pem',
+  publicKey: 'tls/public.key',
+  /** Role logging: for the service address. */
+  loggingCertificate: 'tls/logging.pem',
+  loggingKey: 'tls/logging.key',
+  /** The site's own CA; the log agent trusts it. */
+  siteCa: 'tls/site-ca.pem',
+  /** Role serena. */
+  serenaUsers: 'htpasswd/serena',
+  /** Role logging: who may push. */
+  lokiUsers: 'htpasswd/loki',
+  /** Every VM of a site with logging. */
+  lokiPushPassword: 'secrets/loki-push-password',
+  /** Role logging. */
+  grafanaAdminPassword: 'secrets/grafana-admin-password',
+  /** One host key a group, so that a new release is the same host to SSH. */
+  sshHostKey: 'ssh/ssh_host_ed25519_key',
+  sshHostKeyPublic: 'ssh/ssh_host_ed25519_key.pub',
+} as const

@@ -1,0 +1,25 @@
+/** What `slotctl status` prints: the guest says it, the rollout reads it. The guest takes the type only. */
+import { z } from 'zod'
+import { slotNames } from '../../settings/names.ts'
+
+export const statusSchema = z.object({
+  schema: z.literal(1),
+  release: z.string(),
+  /** Fingerprint of the image. */
+  image: z.string(),
+  group: z.string(),
+  slot: z.enum(slotNames),
+  roles: z.array(z.string()),
+  /** Whether this slot owns the data disk and uses it. */
+  active: z.boolean(),
+  dataDisk: z.enum(['absent', 'blank', 'foreign', 'ready', 'mounted']),
+  services: z.record(z.string(), z.object({ state: z.enum(['running', 'starting', 'unhealthy', 'stopped', 'absent']) })),
+  /** Containers that the roles ask for and the image has no image for. */
+  missing: z.array(z.string()),
+  serviceAddress: z.object({ address: z.string(), held: z.boolean() }),
+  /** Everything that should run answers, but for what lacks only room: see `problems`. */
+  healthy: z.boolean(),
+  problems: z.array(z.string()),
+})
+
+export type Status = z.infer<typeof statusSchema>
