@@ -1,5 +1,6 @@
 /** Reads what is in the site's pool on the Proxmox host: images and bases. */
 import type { Proxmox } from '../proxmox/client.ts'
+import { isVmMissing } from '../proxmox/conditions.ts'
 import { onOnlineNodes } from '../proxmox/online.ts'
 import type { Site } from '../settings/site.ts'
 import { channelOf, goldenTag, revokedTag, splitTags, verifiedTag, type Channel } from './channels.ts'
@@ -98,7 +99,7 @@ export async function listRange(proxmox: Proxmox, site: Site): Promise<RangeVm[]
       found.push({ vmid: one.vmid, node: one.node, config })
     } catch (error) {
       // It was there a moment ago (a clone that failed, a template that somebody removes).
-      if (!/does not exist/.test(error instanceof Error ? error.message : '')) throw error
+      if (!isVmMissing(error)) throw error
     }
   }
   return found.sort((a, b) => a.vmid - b.vmid)

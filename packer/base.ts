@@ -8,8 +8,9 @@ import type { VmConfig } from '../images/catalog.ts'
 import { baseTag } from '../images/channels.ts'
 import { finished, renderRecord, type BaseRecord } from '../images/record.ts'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
+import { isWrongChecksum } from '../proxmox/conditions.ts'
 import { Failure, isLost } from '../core/failure.ts'
-import { concerns, settleTasks } from '../proxmox/settle.ts'
+import { concerns, settleTasks } from '../proxmox/tasks.ts'
 import type { Site } from '../settings/site.ts'
 import { baseDisk, baseVm } from './base-vm.ts'
 import { deleteFile, destroyVm, listFiles, readConfig } from './host.ts'
@@ -176,7 +177,7 @@ async function fetchImage(options: BaseOptions, file: string): Promise<void> {
         },
       })
     } catch (error) {
-      if (error instanceof Failure && /checksum/i.test(error.message)) throw wrongChecksum(url, error)
+      if (isWrongChecksum(error)) throw wrongChecksum(url, error)
       throw error
     }
     return

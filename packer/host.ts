@@ -1,23 +1,20 @@
 /** The few things that a bake does to VMs and files of the Proxmox host, each careful about whose they are. */
 import { setTimeout as delay } from 'node:timers/promises'
-import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
+import type { Proxmox } from '../proxmox/client.ts'
 import { markDoomed } from '../proxmox/doomed.ts'
 import { Failure, isLost } from '../core/failure.ts'
-import { isOutdated } from '../proxmox/outdated.ts'
-import { concerns, settleTasks } from '../proxmox/settle.ts'
+import { isDenied, isOutdated, isVmMissing } from '../proxmox/conditions.ts'
+import { concerns, settleTasks } from '../proxmox/tasks.ts'
 import { isFree } from '../proxmox/vmid.ts'
 import type { VmConfig } from '../images/catalog.ts'
 import type { Site } from '../settings/site.ts'
-
-const gone = (error: unknown): boolean =>
-  error instanceof ProxmoxError && /does not exist|no such (vm|resource|volume)/i.test(error.message)
 
 /** The configuration of a VM, or undefined if there is none. */
 export async function readConfig(proxmox: Proxmox, node: string, vmid: number): Promise<VmConfig | undefined> {
   try {
     return await proxmox.get<VmConfig>(`/nodes/${node}/qemu/${vmid}/config`)
   } catch (error) {
-    if (gone(error) || (error instanceof ProxmoxError && error.status === 403)) return undefined
+    if (isVmMissing(error) || isDenied(error)) return undefined
     throw error
   }
 }
@@ -91,7 +88,7 @@ async function stopped(proxmox: Proxmox, node: string, vmid: number, options: { 
     if ((await proxmox.get<{ status: string }>(`${path}/current`)).status !== 'running') return true
     await proxmox.task(await proxmox.post<string>(`${path}/stop`), options)
   } catch (error) {
-    if (!gone(error) && !isOutdated(error) && !isLost(error)) throw error
+    if (!isVmMissing(error) && !isOutdated(error) && !isLost(error)) throw error
   }
   return false
 }
@@ -102,7 +99,7 @@ async function marked(proxmox: Proxmox, node: string, vmid: number, { digest }: 
     await markDoomed(proxmox, node, vmid, digest)
     return true
   } catch (error) {
-    if (gone(error) || isOutdated(error) || isLost(error)) return false
+    if (isVmMissing(error) || isOutdated(error) || isLost(error)) return false
     throw error
   }
 }

@@ -1,5 +1,6 @@
 /** What `golden setup` wants of a Proxmox host, and what it finds there. */
-import { ProxmoxError, type Proxmox } from './client.ts'
+import type { Proxmox } from './client.ts'
+import { isUnknownMethod, isVmMissing } from './conditions.ts'
 import { observeFirewall, type FirewallObserved } from './datacenter-firewall.ts'
 import { isOurs } from './ours.ts'
 import type { PrivilegeScope } from './privileges.ts'
@@ -122,7 +123,7 @@ async function observeVnets(admin: Proxmox): Promise<NonNullable<SetupObserved['
   try {
     return await admin.get<NonNullable<SetupObserved['vnets']>>('/cluster/sdn/vnets')
   } catch (error) {
-    if (error instanceof ProxmoxError && error.status === 501) return []
+    if (isUnknownMethod(error)) return []
     throw error
   }
 }
@@ -138,7 +139,7 @@ async function readConfig(admin: Proxmox, node: string, vmid: number): Promise<C
   try {
     return await admin.get<Config>(`/nodes/${node}/qemu/${vmid}/config`)
   } catch (error) {
-    if (error instanceof ProxmoxError && /does not exist/.test(error.message)) return undefined
+    if (isVmMissing(error)) return undefined
     throw error
   }
 }

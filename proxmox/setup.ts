@@ -9,7 +9,7 @@ import { managementSet, missingSources } from './datacenter-firewall.ts'
 import { nodeProblem } from './place.ts'
 import { isSameKind, privilegeTable } from './privileges.ts'
 import { isOnline, isVmHere, poolOf, type SetupObserved, type SetupVm, type SetupWanted } from './setup-host.ts'
-import { settleTasks } from './settle.ts'
+import { settleTasks } from './tasks.ts'
 import { shellWord } from '../core/shell-word.ts'
 import { diskStorageNote, diskStorageProblem, fileStorageProblem } from './storage-kinds.ts'
 

@@ -9,8 +9,9 @@
  * destroy it, the engine's DELETE and ours alike, which take no digest. The one exception is the throw-away VM of
  * `delete-data`, which is made to be deleted with it.
  */
-import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
-import { concerns, settleTasks } from '../proxmox/settle.ts'
+import type { Proxmox } from '../proxmox/client.ts'
+import { isSourceRunning } from '../proxmox/conditions.ts'
+import { concerns, settleTasks } from '../proxmox/tasks.ts'
 import type { Disk, GroupPlaces, VmSeen, VmThere } from './observe.ts'
 
 /** By which the guest knows it, and where it is attached, on depots and slots alike. */
@@ -85,7 +86,7 @@ export async function askToReassign(
   try {
     await reassign(proxmox, places, disk, from, to, targetKey, signal)
   } catch (error) {
-    if (!(error instanceof ProxmoxError && /while the source VM is running/.test(error.message))) throw error
+    if (!isSourceRunning(error)) throw error
   }
 }
 

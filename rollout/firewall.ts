@@ -1,5 +1,6 @@
 /** Whether Proxmox enforces the rules of VMs at all. */
-import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
+import type { Proxmox } from '../proxmox/client.ts'
+import { isDenied } from '../proxmox/conditions.ts'
 import { firewallWarning } from '../proxmox/datacenter-firewall.ts'
 
 /**
@@ -13,7 +14,7 @@ export async function firewallState(proxmox: Proxmox): Promise<FirewallState> {
     const { enable } = await proxmox.get<{ enable?: number }>('/cluster/firewall/options')
     return enable === 1 ? 'on' : 'off'
   } catch (error) {
-    if (error instanceof ProxmoxError && error.status === 403) return 'unknown'
+    if (isDenied(error)) return 'unknown'
     throw error
   }
 }

@@ -1,5 +1,6 @@
 /** What there is of one group on the Proxmox host: its depot, its slots, and where its data disk is. */
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
+import { isDenied, isSlow, isVmMissing } from '../proxmox/conditions.ts'
 import { Failure } from '../core/failure.ts'
 import { isFree } from '../proxmox/vmid.ts'
 import { checkSiteName, type GroupPins } from '../releases/deployment.ts'
@@ -176,12 +177,11 @@ async function lookAt(proxmox: Proxmox, node: string, vmid: number, root: string
         : await Promise.all(disks.map(async (disk) => ((await isGone(proxmox, node, disk)) ? { ...disk, gone: true as const } : disk))),
     }
   } catch (error) {
-    if (!(error instanceof ProxmoxError)) throw error
     // Proxmox says the same of one that is nowhere and of one that is on another node.
-    if (error.status === 500 && /does not exist/.test(error.message))
+    if (isVmMissing(error))
       return (await isFree(proxmox, vmid)) ? { there: false } : { there: 'elsewhere', ...(await nodeOf(proxmox, vmid)) }
     // To a token whose rights hang on a pool, a VMID that is free and one of somebody else's look alike.
-    if (error.status === 403) return { there: (await isFree(proxmox, vmid)) ? false : 'foreign' }
+    if (isDenied(error)) return { there: (await isFree(proxmox, vmid)) ? false : 'foreign' }
     throw error
   }
 }
@@ -200,7 +200,7 @@ async function isGone(proxmox: Proxmox, node: string, { volume }: Disk): Promise
     return false
   } catch (error) {
     if (!(error instanceof ProxmoxError) || error.status === 0) throw error
-    return error.status === 500 && error.path.includes(encodeURIComponent(volume)) && !/time-?out/i.test(error.message)
+    return error.status === 500 && error.path.includes(encodeURIComponent(volume)) && !isSlow(error)
   }
 }
 

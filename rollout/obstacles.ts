@@ -2,7 +2,8 @@
  * What makes Proxmox refuse to hand a data disk over although every VM is as it should be. Each can be seen beforehand,
  * so that no service is taken away, and nothing made, for a handover that then fails.
  */
-import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
+import type { Proxmox } from '../proxmox/client.ts'
+import { isDenied, isUnknownMethod } from '../proxmox/conditions.ts'
 import { Failure } from '../core/failure.ts'
 import type { SlotName } from '../settings/site.ts'
 import { diskPlace, type Disk, type GroupPlaces, type GroupSeen, type VmSeen } from './observe.ts'
@@ -143,7 +144,7 @@ async function unlessRefused<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer
   } catch (error) {
-    if (error instanceof ProxmoxError && (error.status === 403 || error.status === 501)) return undefined
+    if (isDenied(error) || isUnknownMethod(error)) return undefined
     throw error
   }
 }

@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { pauseAfter } from '../images/guest/pace.ts'
 import { Failure, isLost } from '../core/failure.ts'
-import { isOutdated } from '../proxmox/outdated.ts'
+import { isOutdated } from '../proxmox/conditions.ts'
 
 export interface Refusal {
   readonly code: string

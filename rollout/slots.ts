@@ -3,8 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Proxmox } from '../proxmox/client.ts'
 import { markDoomed } from '../proxmox/doomed.ts'
 import { Failure, isLost } from '../core/failure.ts'
-import { isOutdated } from '../proxmox/outdated.ts'
-import { concerns, settleTasks } from '../proxmox/settle.ts'
+import { isOutdated, isProtected } from '../proxmox/conditions.ts'
+import { concerns, settleTasks } from '../proxmox/tasks.ts'
 import type { SlotName } from '../settings/site.ts'
 import type { Engine } from './engine.ts'
 import { checkSlot, observeVm, taken, type GroupPlaces, type VmSeen, type VmThere } from './observe.ts'
@@ -48,8 +48,6 @@ export async function removeLeftover(proxmox: Proxmox, places: GroupPlaces, slot
     }
   }
 }
-
-const isProtected = (error: unknown): boolean => error instanceof Failure && /protection mode enabled/.test(error.message)
 
 /** @throws Failure for any VM that is not a leftover of this slot */
 function checkLeftover(places: GroupPlaces, slot: SlotName, vm: VmSeen, inTheMaking: boolean): VmThere {
