@@ -6,7 +6,7 @@ import { Failure, isLost } from '../core/failure.ts'
 import { isDenied, isOutdated, isVmMissing } from '../proxmox/conditions.ts'
 import { concerns, settleTasks } from '../proxmox/tasks.ts'
 import { isFree } from '../proxmox/vmid.ts'
-import type { VmConfig } from '../images/catalog.ts'
+import type { VmConfig } from '../proxmox/vm.ts'
 import type { Site } from '../settings/site.ts'
 
 /** The configuration of a VM, or undefined if there is none. */

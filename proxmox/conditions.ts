@@ -95,8 +95,12 @@ export const isUnknownMethod = (error: unknown): boolean => error instanceof Pro
 export const isOutdated = (error: unknown): boolean =>
   has(error, 'vm-locked') || says(error, /checksum mis+match|detected modified configuration|VM is locked|can't lock file/i)
 
-/** PVE::AbstractConfig::check_protection. */
-export const isProtected = (error: unknown): boolean => says(error, /protection mode enabled/)
+/** PVE::AbstractConfig::check_protection, in whatever quotes Proxmox. */
+export const saysProtected = (text: string): boolean => /protection mode enabled/.test(text)
+export const isProtected = (error: unknown): boolean => error instanceof ProxmoxError && saysProtected(error.message)
+
+/** A VM that runs was to be deleted (PVE::API2::Qemu, destroy_vm): it was started since. */
+export const isStillRunning = (error: unknown): boolean => says(error, /VM \d+ is running - destroy failed/)
 
 /** A disk of a VM that runs was to be reassigned (PVE::API2::Qemu, load_and_check_reassign_configs). */
 export const isSourceRunning = (error: unknown): boolean => says(error, /while the source VM is running/)

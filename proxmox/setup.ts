@@ -13,7 +13,7 @@ import { settleTasks } from './tasks.ts'
 import { shellWord } from '../core/shell-word.ts'
 import { diskStorageNote, diskStorageProblem, fileStorageProblem } from './storage-kinds.ts'
 
-export type { FirewallRule } from './datacenter-firewall.ts'
+export type { FirewallRule } from './firewall.ts'
 export { observeSetup, type DepotWanted, type SetupObserved, type SetupWanted } from './setup-host.ts'
 
 export interface SetupStep {

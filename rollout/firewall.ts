@@ -2,6 +2,7 @@
 import type { Proxmox } from '../proxmox/client.ts'
 import { isDenied } from '../proxmox/conditions.ts'
 import { firewallWarning } from '../proxmox/datacenter-firewall.ts'
+import { datacenterFirewall } from '../proxmox/firewall.ts'
 
 /**
  * Proxmox's datacenter firewall, off by default: VM rules are inert until it is on. `unknown`: the token may not see
@@ -11,8 +12,7 @@ export type FirewallState = 'on' | 'off' | 'unknown'
 
 export async function firewallState(proxmox: Proxmox): Promise<FirewallState> {
   try {
-    const { enable } = await proxmox.get<{ enable?: number }>('/cluster/firewall/options')
-    return enable === 1 ? 'on' : 'off'
+    return (await datacenterFirewall(proxmox).isOn()) ? 'on' : 'off'
   } catch (error) {
     if (isDenied(error)) return 'unknown'
     throw error

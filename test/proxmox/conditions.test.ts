@@ -12,6 +12,7 @@ import {
   isProtected,
   isSlow,
   isSourceRunning,
+  isStillRunning,
   isVmMissing,
   isVmOff,
   isWrongChecksum,
@@ -74,13 +75,25 @@ const error = (message: string, status = 500): ProxmoxError =>
 
 /** Some say the same of different things: what was asked for tells which it is. */
 describe('what has no code of its own', () => {
-  const all = { isOutdated, isProtected, isSourceRunning, isWrongChecksum, isSlow, isVmOff, missesAnswer, isPidForgotten, isVmMissing }
+  const all = {
+    isOutdated,
+    isProtected,
+    isStillRunning,
+    isSourceRunning,
+    isWrongChecksum,
+    isSlow,
+    isVmOff,
+    missesAnswer,
+    isPidForgotten,
+    isVmMissing,
+  }
   it.each([
     // Recorded.
     ['checksum mismatch (file change by other user?)\n', ['isOutdated', 'isWrongChecksum']],
     ["can't remove drive 'scsi1' - protection mode enabled\n", ['isProtected']],
     ["can't remove VM 7023 - protection mode enabled\n", ['isProtected']],
     ['Cannot move disk to another VM while the source VM is running - detach first\n', ['isSourceRunning']],
+    ['VM 7860 is running - destroy failed\n', ['isStillRunning']],
     ['VM 7860 not running\n', ['isVmOff']],
     ['QEMU guest agent is not running\n', ['missesAnswer']],
     ["Configuration file 'nodes/pve/qemu-server/7740.conf' does not exist\n", ['isVmMissing']],
