@@ -1,7 +1,9 @@
-/** What Proxmox's own sentences are taken for. Those marked as recorded were answered by Proxmox VE 9.2. */
+/** What Proxmox's own sentences are taken for. The recorded ones were answered by Proxmox VE 9.2 (lab/recorded). */
 import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { join, resolve } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { connect, ProxmoxError, type Proxmox } from '../../proxmox/client.ts'
 import {
@@ -19,19 +21,24 @@ import {
   missesAnswer,
   saysFull,
   storageTrouble,
+  type Condition,
 } from '../../proxmox/conditions.ts'
 import { makeAuthority, makeServerCertificate } from '../../settings/secrets/certificates.ts'
 
-const denied = (path: string, ...privileges: string[]) => ({ code: 'permission-denied', denied: { path, privileges } })
+const denied = (path: string, ...privileges: string[]): Condition => ({ code: 'permission-denied', denied: { path, privileges } })
 
-it.each([
-  // Recorded.
+type Meant = readonly [text: string, condition: Condition]
+
+const recordedConditions: readonly Meant[] = [
   ["Configuration file 'nodes/pve/qemu-server/8002.conf' does not exist\n", { code: 'vm-missing' }],
   ["unable to find configuration file for VM 7739 on node 'pve'\n", { code: 'vm-missing' }],
   ['Permission check failed (/vms/7020, VM.Config.Options)\n', denied('/vms/7020', 'VM.Config.Options')],
   ['Permission check failed (/storage/local, Datastore.Audit)\n', denied('/storage/local', 'Datastore.Audit')],
   ['Permission check failed\n', { code: 'permission-denied', denied: undefined }],
   ["Permission check failed (pool 'goldnopool' does not exist)\n", { code: 'permission-denied', denied: undefined }],
+]
+
+const otherConditions: readonly Meant[] = [
   // Measured (several will do: PVE::RPCEnvironment, check_any); the second ends a task.
   [
     'Permission check failed (/storage/local, Datastore.AllocateSpace|Datastore.Audit)\n',
@@ -42,13 +49,10 @@ it.each([
   ['VM is locked (backup)\n', { code: 'vm-locked', lock: 'backup' }],
   ['VM is locked (snapshot-delete)', { code: 'vm-locked', lock: 'snapshot-delete' }],
   ["can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout\n", { code: 'vm-locked', lock: undefined }],
-])('%j', (text, condition) => {
-  expect(conditionIn(text)).toEqual(condition)
-  expect(conditionIn(`GET /nodes/pve/qemu/100/config: ${text}`)).toEqual(condition)
-})
+]
 
-it.each([
-  // Recorded, all of what is missing, but is no VM.
+/** What is missing, or in the way, but none of these. */
+const recordedOthers: readonly string[] = [
   "storage 'nostore' does not exist\n",
   "volume 'local:iso/gold-missing.iso' does not exist\n",
   "snapshot 'nosnap' does not exist\n",
@@ -61,8 +65,17 @@ it.each([
   'VM 7860 not running\n',
   'VM 7860 is running - destroy failed\n',
   'QEMU guest agent is not running\n',
-  'Agent error: PID 7 does not exist',
   'checksum mismatch (file change by other user?)\n',
+]
+
+it.each([...recordedConditions, ...otherConditions])('%j', (text, condition) => {
+  expect(conditionIn(text)).toEqual(condition)
+  expect(conditionIn(`GET /nodes/pve/qemu/100/config: ${text}`)).toEqual(condition)
+})
+
+it.each([
+  ...recordedOthers,
+  'Agent error: PID 7 does not exist',
   "can't lock file '/var/lock/pve-manager/pve-storage-local' - got timeout",
   'Parameter verification failed.\n',
 ])('%j is none of these', (text) => {
@@ -75,6 +88,27 @@ const error = (message: string, status = 500): ProxmoxError =>
 
 /** Some say the same of different things: what was asked for tells which it is. */
 describe('what has no code of its own', () => {
+  const recorded: readonly (readonly [text: string, is: readonly string[]])[] = [
+    ['checksum mismatch (file change by other user?)\n', ['isOutdated', 'isWrongChecksum']],
+    ["can't remove drive 'scsi1' - protection mode enabled\n", ['isProtected']],
+    ["can't remove VM 7023 - protection mode enabled\n", ['isProtected']],
+    ['Cannot move disk to another VM while the source VM is running - detach first\n', ['isSourceRunning']],
+    ['VM 7860 is running - destroy failed\n', ['isStillRunning']],
+    ['VM 7860 not running\n', ['isVmOff']],
+    ['QEMU guest agent is not running\n', ['missesAnswer']],
+    ["Configuration file 'nodes/pve/qemu-server/7740.conf' does not exist\n", ['isVmMissing']],
+  ]
+
+  it('is in the recordings, as are those that have one', () => {
+    const folder = resolve(import.meta.dirname, '../../lab/recorded')
+    const answers = readdirSync(folder)
+      .filter((name) => name.endsWith('.jsonl'))
+      .map((name) => readFileSync(join(folder, name), 'utf8'))
+      .join('\n')
+    const texts = [...[...recordedConditions, ...recorded].map(([text]) => text), ...recordedOthers]
+    expect(texts.filter((text) => !answers.includes(JSON.stringify(text)))).toEqual([])
+  })
+
   const all = {
     isOutdated,
     isProtected,
@@ -87,16 +121,8 @@ describe('what has no code of its own', () => {
     isPidForgotten,
     isVmMissing,
   }
-  it.each([
-    // Recorded.
-    ['checksum mismatch (file change by other user?)\n', ['isOutdated', 'isWrongChecksum']],
-    ["can't remove drive 'scsi1' - protection mode enabled\n", ['isProtected']],
-    ["can't remove VM 7023 - protection mode enabled\n", ['isProtected']],
-    ['Cannot move disk to another VM while the source VM is running - detach first\n', ['isSourceRunning']],
-    ['VM 7860 is running - destroy failed\n', ['isStillRunning']],
-    ['VM 7860 not running\n', ['isVmOff']],
-    ['QEMU guest agent is not running\n', ['missesAnswer']],
-    ["Configuration file 'nodes/pve/qemu-server/7740.conf' does not exist\n", ['isVmMissing']],
+  it.each<readonly [text: string, is: readonly string[]]>([
+    ...recorded,
     // Of its sources.
     ['detected modified configuration - file changed by other user? Try again.\n', ['isOutdated']],
     ['checksum missmatch (file change by other user?)\n', ['isOutdated', 'isWrongChecksum']],
