@@ -94,7 +94,10 @@ export const failures = {
     'not-proxmox': failure('What answers is no Proxmox VE.', inTheSite('proxmox.url')),
     'not-authenticated': failure('The token is not accepted.', '`npx golden setup --new-token`.'),
     'token-malformed': failure('The token or its secret is not one word.', 'The secret alone, in one line.'),
-    'permission-denied': failure('The token lacks a right that the message names.', '`npx golden setup` repairs roles and pools.'),
+    'permission-denied': failure(
+      'The token lacks a right: the message has the privilege and its path in Proxmox.',
+      '`npx golden setup` repairs roles and pools.',
+    ),
     'proxmox-refused': failure('Proxmox refuses, in its own words.', 'What it complains about; then run again.'),
     'task-failed': failure('A task of Proxmox failed.', 'Its log, in Proxmox.'),
     'task-timeout': failure('A task of Proxmox goes on for too long.', 'Look at it in Proxmox, then run again.'),
@@ -113,7 +116,8 @@ export const failures = {
     'agent-exec-timeout': failure('A program in a guest goes on for too long.', "The VM's console."),
     'agent-exec-lost': failure('A program in a guest has ended, and how was told to nobody.', again),
     'changed-meanwhile': failure('Somebody else was quicker, every time.', 'See who else is at it, then run again.'),
-    'vm-locked': failure('A VM stays locked.', 'Its tasks in Proxmox; `qm unlock` ends a lock that nobody holds.'),
+    'vm-missing': failure('A VM is not there any more, or on another node.', again),
+    'vm-locked': failure('A VM is locked, or stays so.', 'Its tasks in Proxmox; `qm unlock` ends a lock that nobody holds.'),
   },
   Bake: {
     'lock-missing': failure('There is no images.lock.json.', '`npx golden lock`.'),

@@ -1,6 +1,7 @@
 /** What answers whom: from the internet, from a stranger in the LAN, from the admin network; with each firewall alone. */
 import { containerNetworks } from '../settings/containers.ts'
 import type { Proxmox } from '../proxmox/client.ts'
+import { datacenterFirewall } from '../proxmox/firewall.ts'
 import { contains, parseNetwork } from '../settings/address.ts'
 import { groupWithRole, type Site } from '../settings/site.ts'
 import { expectThat, type Checks } from './checks.ts'
@@ -59,9 +60,7 @@ async function tryAll(control: Control, list: readonly Probe[]): Promise<void> {
 export async function checkFirewalls(checks: Checks, place: FirewallPlace, label: string): Promise<void> {
   const { site, router, control, administrator, guests } = place
   const all = probes(site)
-  const datacenter = async (on: boolean): Promise<void> => {
-    await administrator.put('/cluster/firewall/options', { enable: on ? 1 : 0 })
-  }
+  const datacenter = (on: boolean): Promise<void> => datacenterFirewall(administrator).turn(on)
   const eachGuest = async (command: string): Promise<void> => {
     for (const guest of Object.values(guests)) await inGuest(guest, command)
   }

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import type { Proxmox } from '../proxmox/client.ts'
+import { vmAt, vmsOf } from '../proxmox/vm.ts'
 import { duration } from '../scripts/render.ts'
 
 /** The end of a serial console's log as a person would see it: no colours, no blank lines, of a line that was redrawn its last state. */
@@ -30,7 +31,7 @@ const consoleLines = 12
  * @param labFolder the lab's state folder, in which the consoles' logs are
  */
 export async function describeGuests(proxmox: Proxmox, node: string, labFolder: string): Promise<string[]> {
-  const vms = await proxmox.get<{ vmid: number; name: string; status: string }[]>(`/nodes/${node}/qemu`)
+  const vms = await vmsOf(proxmox, node)
   const lines: string[] = []
   for (const { vmid, name } of vms.filter((vm) => vm.status === 'running').sort((one, other) => one.vmid - other.vmid)) {
     const agent = await proxmox.agentExec(node, vmid, ['/bin/sh', '-c', question], { timeoutMs: answerTimeoutMs }).then(
@@ -38,9 +39,7 @@ export async function describeGuests(proxmox: Proxmox, node: string, labFolder: 
       (error: unknown) => (error instanceof Error ? error.message : String(error)),
     )
     // The lab's figure is the time since it was last asked, which was above.
-    const { uptime, cpu, cpus, qmpstatus } = await proxmox.get<{ uptime: number; cpu: number; cpus: number; qmpstatus: string }>(
-      `/nodes/${node}/qemu/${vmid}/status/current`,
-    )
+    const { uptime = 0, cpu = 0, cpus, qmpstatus } = await vmAt(proxmox, node, vmid).status()
     const log = await readFile(join(labFolder, 'serial', `${vmid}.log`), 'utf8').catch(() => '')
     lines.push(
       `VM ${vmid} (${name}), ${qmpstatus} for ${duration(uptime * 1000)}, ${cpu.toFixed(1)} of ${cpus} processors busy`,

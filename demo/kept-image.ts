@@ -9,6 +9,8 @@ import { join, resolve } from 'node:path'
 import { cacheFolder, makeFolder } from '../core/folders.ts'
 import { command } from '../lab/debian/command.ts'
 import type { Proxmox } from '../proxmox/client.ts'
+import { storageAt, storageOfVolume } from '../proxmox/storage.ts'
+import { createVm, vmAt, type VmConfig } from '../proxmox/vm.ts'
 import type { Site } from '../settings/site.ts'
 
 /** Whatever takes part in a bake in the lab, the lab included. */
@@ -60,16 +62,14 @@ export interface Place {
 
 interface Kept {
   readonly vmid: number
-  readonly config: Readonly<Record<string, string | number>>
+  readonly config: VmConfig
 }
 
 /** Keeps the template of a VMID, and no other image. */
 export async function keepImage({ administrator, node }: Place, env: NodeJS.ProcessEnv, key: string, vmid: number): Promise<void> {
-  const config = await administrator.get<Record<string, string | number>>(`/nodes/${node}/qemu/${vmid}/config`)
+  const config = await vmAt(administrator, node, vmid).config()
   const [volume = ''] = String(config.scsi0).split(',')
-  const { path } = await administrator.get<{ path: string }>(
-    `/nodes/${node}/storage/${volume.split(':')[0]}/content/${encodeURIComponent(volume)}`,
-  )
+  const { path } = await storageAt(administrator, node, storageOfVolume(volume)).volume(volume)
   const target = folderOf(env, key)
   const parent = resolve(target, '..')
   await makeFolder(parent)
@@ -96,11 +96,9 @@ export async function takeImage({ administrator, node, site }: Place, env: NodeJ
   await administrator.upload({ node, storage: importStorage, content: 'import', filename, data: join(folder, 'disk.qcow2') })
   const volume = `${importStorage}:import/${filename}`
   const disk = [`${site.proxmox.storage.disks}:0`, `import-from=${volume}`, ...options].join(',')
-  await administrator.task(
-    await administrator.post<string>(`/nodes/${node}/qemu`, { ...settings, vmid, pool: site.proxmox.pool, scsi0: disk }),
-  )
-  await administrator.task(await administrator.post<string>(`/nodes/${node}/qemu/${vmid}/template`))
-  await administrator.task(await administrator.del<string>(`/nodes/${node}/storage/${importStorage}/content/${encodeURIComponent(volume)}`))
+  await administrator.task(await createVm(administrator, node, { ...settings, vmid, pool: site.proxmox.pool, scsi0: disk }))
+  await administrator.task(await vmAt(administrator, node, vmid).template())
+  await storageAt(administrator, node, importStorage).remove(volume)
 }
 
 /** Every lab has it. */

@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { listImages, type Image } from '../images/catalog.ts'
 import { readLock, references } from '../images/lock.ts'
 import type { Proxmox } from '../proxmox/client.ts'
+import { storageAt } from '../proxmox/storage.ts'
+import { vmAt } from '../proxmox/vm.ts'
 import type { Site } from '../settings/site.ts'
 import { secretFiles, secretsFolder } from '../settings/secrets/places.ts'
 import { expectEqual, expectThat, type Checks } from './checks.ts'
@@ -33,10 +35,10 @@ export async function checkTemplate(
     const [image] = (await listImages(proxmox, site)).images
     if (image === undefined) throw new Error('there is no image')
     const { node, storage } = site.proxmox
-    const config = await proxmox.get<Record<string, string>>(`/nodes/${node}/qemu/${image.vmid}/config`)
-    const volume = (config.scsi0 ?? '').split(',')[0] ?? ''
+    const config = await vmAt(proxmox, node, image.vmid).config()
+    const volume = String(config.scsi0 ?? '').split(',')[0] ?? ''
     // What is a block device on a node is a file here, and the lab tells which.
-    const { path } = await proxmox.get<{ path: string }>(`/nodes/${node}/storage/${storage.disks}/content/${encodeURIComponent(volume)}`)
+    const { path } = await storageAt(proxmox, node, storage.disks).volume(volume)
     return withDisk(path, place.scratch, (disk) => work(disk, image))
   }
   await checks.check('the template: no secret, host key, machine id, seed, password or history; all container images by digest', () =>

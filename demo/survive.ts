@@ -1,5 +1,6 @@
 /** Checks that take something away and see it come back by itself. */
 import type { AgentResult, Proxmox } from '../proxmox/client.ts'
+import { vmAt } from '../proxmox/vm.ts'
 import { eventually, expectThat, type Checks } from './checks.ts'
 import { findMark, type OutsideAccess } from './access.ts'
 
@@ -82,10 +83,7 @@ export async function checkSurvival(checks: Checks, guest: Guest, access: Outsid
   })
   await checks.check('VM rebooted through the API: Serena is back by itself, data intact', async (note) => {
     const booted = (await inGuest(guest, 'cat /proc/sys/kernel/random/boot_id')).trim()
-    await guest.proxmox.task(
-      await guest.proxmox.post<string>(`/nodes/${guest.node}/qemu/${guest.vmid}/status/reboot`, { timeout: rebootSeconds }),
-      { signal: guest.signal },
-    )
+    await guest.proxmox.task(await vmAt(guest.proxmox, guest.node, guest.vmid).reboot(rebootSeconds), { signal: guest.signal })
     note('rebooting')
     await eventually(
       async () => {

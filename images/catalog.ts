@@ -1,6 +1,9 @@
 /** Reads what is in the site's pool on the Proxmox host: images and bases. */
 import type { Proxmox } from '../proxmox/client.ts'
+import { listGuests } from '../proxmox/cluster.ts'
+import { isVmMissing } from '../proxmox/conditions.ts'
 import { onOnlineNodes } from '../proxmox/online.ts'
+import { vmAt, type VmConfig } from '../proxmox/vm.ts'
 import type { Site } from '../settings/site.ts'
 import { channelOf, goldenTag, revokedTag, splitTags, verifiedTag, type Channel } from './channels.ts'
 import { parseRecord, type BaseRecord, type TemplateRecord } from './record.ts'
@@ -30,17 +33,6 @@ export interface RangeVm {
   readonly vmid: number
   readonly node: string
   readonly config: VmConfig
-}
-
-export interface VmConfig {
-  readonly name?: string
-  readonly description?: string
-  readonly tags?: string
-  readonly template?: number
-  readonly lock?: string
-  /** Proxmox's checksum of all of it. */
-  readonly digest?: string
-  readonly [key: string]: unknown
 }
 
 export interface Ignored {
@@ -73,20 +65,13 @@ export const bringHere = (
     ? `migrate it ("qm migrate ${vmid} ${site.proxmox.node}" on node ${node}), or set proxmox.node to ${node}`
     : `move its disk ("qm disk move ${vmid} scsi0 ${site.proxmox.storage.disks} --delete 1" on node ${node}), or set proxmox.storage.disks to ${storage ?? ''}`
 
-interface Resource {
-  readonly vmid: number
-  readonly type: string
-  readonly node: string
-  readonly pool?: string
-}
-
 /**
  * Everything of the pool in the template range. `cluster/resources` tells names and the template flag up to
  * 10 s late, so only who is there, and in which pool, is taken from it, and the rest from each VM's configuration.
  */
 export async function listRange(proxmox: Proxmox, site: Site): Promise<RangeVm[]> {
   const { pool, templates } = site.proxmox
-  const resources = await proxmox.get<Resource[]>('/cluster/resources', { type: 'vm' })
+  const resources = await listGuests(proxmox)
   const inRange = resources.filter(
     (one) => one.type === 'qemu' && one.pool === pool && one.vmid >= templates.first && one.vmid <= templates.last,
   )
@@ -94,11 +79,11 @@ export async function listRange(proxmox: Proxmox, site: Site): Promise<RangeVm[]
   // What is on a node that is down is of no use to this site's node.
   for (const one of await onOnlineNodes(proxmox, site.proxmox.node, inRange)) {
     try {
-      const config = await proxmox.get<VmConfig>(`/nodes/${one.node}/qemu/${one.vmid}/config`)
+      const config = await vmAt(proxmox, one.node, one.vmid).config()
       found.push({ vmid: one.vmid, node: one.node, config })
     } catch (error) {
       // It was there a moment ago (a clone that failed, a template that somebody removes).
-      if (!/does not exist/.test(error instanceof Error ? error.message : '')) throw error
+      if (!isVmMissing(error)) throw error
     }
   }
   return found.sort((a, b) => a.vmid - b.vmid)

@@ -13,6 +13,8 @@ import { registryCa } from '../images/resolve.ts'
 import { seedForm } from '../images/contract/seed.ts'
 import { stageRootfs, type StagedRootfs } from '../images/stage.ts'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
+import { activeTasks } from '../proxmox/tasks.ts'
+import { vmAt } from '../proxmox/vm.ts'
 import { Failure } from '../core/failure.ts'
 import { requirePlace } from '../proxmox/place.ts'
 import type { Progress } from '../core/progress.ts'
@@ -205,8 +207,7 @@ async function takeAway(bake: Bake, what: string, remove: () => Promise<void>): 
 /** Waits for what Proxmox still makes for runs that were killed: until then it is in no pool, and can't be seen. */
 async function endAbandoned({ site, proxmox, progress, signal }: Bake): Promise<void> {
   const { node, templates } = site.proxmox
-  const tasks = await proxmox.get<{ upid: string; type: string; id: string }[]>(`/nodes/${node}/tasks`, { source: 'active', limit: 500 })
-  for (const { upid, type, id } of tasks) {
+  for (const { upid, type, id } of await activeTasks(proxmox, node)) {
     if (!/^qm(create|clone)$/.test(type) || Number(id) < templates.first || Number(id) > templates.last) continue
     await progress.step(`wait for task ${type} ${id} of a run that did not end`, async () => {
       try {
@@ -260,7 +261,7 @@ async function clearLeftovers(bake: Bake, leftovers: readonly Leftover[], refuse
 async function signOfLife({ proxmox, claim }: Bake, { vmid, node, run, lock }: Leftover): Promise<string | undefined> {
   if (claim.abandoned.includes(run)) return undefined
   if (lock !== undefined) return `is locked (${lock})`
-  const status = await proxmox.get<{ status: string; uptime?: number }>(`/nodes/${node}/qemu/${vmid}/status/current`)
+  const status = await vmAt(proxmox, node, vmid).status()
   return status.status === 'running' && (status.uptime ?? 0) * 1000 < longestBake ? 'is running' : undefined
 }
 

@@ -4,12 +4,14 @@ import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import type { VmConfig } from '../images/catalog.ts'
 import { baseTag } from '../images/channels.ts'
 import { finished, renderRecord, type BaseRecord } from '../images/record.ts'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
+import { isWrongChecksum } from '../proxmox/conditions.ts'
 import { Failure, isLost } from '../core/failure.ts'
-import { concerns, settleTasks } from '../proxmox/settle.ts'
+import { storageAt } from '../proxmox/storage.ts'
+import { concerns, settleTasks, type Upid } from '../proxmox/tasks.ts'
+import { createVm, vmAt, type VmConfig } from '../proxmox/vm.ts'
 import type { Site } from '../settings/site.ts'
 import { baseDisk, baseVm } from './base-vm.ts'
 import { deleteFile, destroyVm, listFiles, readConfig } from './host.ts'
@@ -41,7 +43,7 @@ export async function makeBase(options: BaseOptions): Promise<void> {
   const { proxmox, site, vmid, name, run, signal, note, takeAway } = options
   const { node, storage } = site.proxmox
   const file = importName(site, run)
-  const vm = `/nodes/${node}/qemu`
+  const vm = vmAt(proxmox, node, vmid)
   const record: BaseRecord = {
     schema: 1,
     kind: 'base',
@@ -61,31 +63,29 @@ export async function makeBase(options: BaseOptions): Promise<void> {
     await carryOut(options, {
       // Without tags: under a pool's permissions PVE takes them only afterwards.
       ask: () =>
-        proxmox
-          .post<string>(vm, {
-            ...baseVm,
-            vmid,
-            name,
-            pool: site.proxmox.pool,
-            description: renderRecord(record),
-            scsi0: `${storage.disks}:0,import-from=${storage.iso}:import/${file},${baseDisk}`,
-          })
-          .then(
-            (upid) => {
-              asked = true
-              return upid
-            },
-            (error: unknown) => {
-              // Refused: whatever has this VMID is not ours. Without an answer it may be.
-              asked ||= !(error instanceof ProxmoxError) || error.lost
-              throw error
-            },
-          ),
+        createVm(proxmox, node, {
+          ...baseVm,
+          vmid,
+          name,
+          pool: site.proxmox.pool,
+          description: renderRecord(record),
+          scsi0: `${storage.disks}:0,import-from=${storage.iso}:import/${file},${baseDisk}`,
+        }).then(
+          (upid) => {
+            asked = true
+            return upid
+          },
+          (error: unknown) => {
+            // Refused: whatever has this VMID is not ours. Without an answer it may be.
+            asked ||= !(error instanceof ProxmoxError) || error.lost
+            throw error
+          },
+        ),
       isDone: (config) => isOurs(config) && config.lock === undefined && config.scsi0 !== undefined,
       signal,
     })
     // From here on little is left to do, and a base that is finished is kept: an abort comes into effect afterwards.
-    const config = await proxmox.get<VmConfig>(`${vm}/${vmid}/config`)
+    const config = await vm.config()
     const has = gibibytes(config)
     const wanted = site.image.build.diskGiB
     if (has > wanted)
@@ -94,17 +94,13 @@ export async function makeBase(options: BaseOptions): Promise<void> {
         `the base image has a disk of ${has} GiB, image.build.diskGiB is ${wanted}`,
         `Set image.build.diskGiB in site.ts to ${Math.ceil(has)} or more.`,
       )
-    if (has < wanted)
-      await carryOut(options, {
-        ask: () => proxmox.put<string | null>(`${vm}/${vmid}/resize`, { disk: 'scsi0', size: `${wanted}G` }),
-        isDone: (seen) => gibibytes(seen) >= wanted,
-      })
+    if (has < wanted) await carryOut(options, { ask: () => vm.resize('scsi0', `${wanted}G`), isDone: (seen) => gibibytes(seen) >= wanted })
     // Proxmox calls the VM a template before it makes a base volume of its disk.
     await carryOut(options, {
-      ask: () => proxmox.post<string>(`${vm}/${vmid}/template`),
+      ask: () => vm.template(),
       isDone: (seen) => Number(seen.template) === 1 && /[:/]base-\d+-/.test(String(seen.scsi0)),
     })
-    await proxmox.put(`${vm}/${vmid}/config`, { tags: baseTag, description: renderRecord(finished(record)) }, { repeatable: true })
+    await vm.change({ tags: baseTag, description: renderRecord(finished(record)) }, { repeatable: true })
   } catch (error) {
     if (asked) await takeAway(`VM ${vmid} (${name})`, () => destroyVm(proxmox, node, vmid, isOurs))
     throw error
@@ -115,7 +111,7 @@ export async function makeBase(options: BaseOptions): Promise<void> {
 
 interface Step {
   /** @returns its task, if it has one */
-  readonly ask: () => Promise<string | null>
+  readonly ask: () => Promise<Upid | null>
   readonly isDone: (config: VmConfig) => boolean
   /** Stops its task. */
   readonly signal?: AbortSignal
@@ -150,14 +146,8 @@ async function fetchImage(options: BaseOptions, file: string): Promise<void> {
   const { url, file: local, sha256 } = site.image.base
   if (url !== undefined) {
     note(`Proxmox downloads ${basename(new URL(url).pathname)}`)
-    const upid = await proxmox
-      .post<string>(`/nodes/${node}/storage/${storage.iso}/download-url`, {
-        content: 'import',
-        filename: file,
-        url,
-        checksum: sha256,
-        'checksum-algorithm': 'sha256',
-      })
+    const upid = await storageAt(proxmox, node, storage.iso)
+      .download({ url, filename: file, sha256 })
       .catch(async (error: unknown) => {
         if (!isLost(error)) throw error
         await settleTasks(proxmox, node, ({ type }) => type === 'download', signal, { timeoutMs: 3_600_000 })
@@ -176,7 +166,7 @@ async function fetchImage(options: BaseOptions, file: string): Promise<void> {
         },
       })
     } catch (error) {
-      if (error instanceof Failure && /checksum/i.test(error.message)) throw wrongChecksum(url, error)
+      if (isWrongChecksum(error)) throw wrongChecksum(url, error)
       throw error
     }
     return

@@ -1,28 +1,25 @@
 /** Turns what Proxmox and Packer say into what a user can do about it. */
 import { Failure } from '../core/failure.ts'
 import type { FailureCode } from '../core/failures.ts'
-import { saysFull } from '../proxmox/storage-full.ts'
+import { deniedIn, saysFull, storageTrouble } from '../proxmox/conditions.ts'
 import type { Site } from '../settings/site.ts'
 
 /** Storage trouble by its own name; every other error stays as it is. */
 export function explainStorage(site: Site, error: unknown): unknown {
   if (!(error instanceof Error)) return error
   const { disks, iso } = site.proxmox.storage
-  const missing =
-    /storage '([^']+)' (?:- )?(does not exist|is not available|is disabled|is not online|directory '[^']*' does not exist|directory is expected to be a mount point)/.exec(
-      error.message,
-    )
+  const missing = storageTrouble(error.message)
   if (missing) {
-    const setting = missing[1] === iso ? 'iso' : 'disks'
+    const setting = missing.storage === iso ? 'iso' : 'disks'
     return new Failure(
       'storage-missing',
-      `storage ${missing[1]} ${missing[2]} on node ${site.proxmox.node}`,
+      `storage ${missing.storage} ${missing.trouble} on node ${site.proxmox.node}`,
       `Correct proxmox.storage.${setting} in site.ts, or run "npx golden setup".`,
       { cause: error },
     )
   }
   // A token has no rights on a storage that setup has not seen: PVE says so before it says that there is none.
-  const refused = /Permission check failed \(\/storage\/([^,)]+)/.exec(error.message)?.[1]
+  const refused = /^\/storage\/([^/]+)/.exec(deniedIn(error.message)?.path ?? '')?.[1]
   if (refused === disks || refused === iso) {
     return new Failure(
       'storage-missing',

@@ -1,17 +1,11 @@
 /** Makes sure that Packer will find the base template, and no other VM. */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Proxmox } from '../proxmox/client.ts'
+import { listGuests, type Guest } from '../proxmox/cluster.ts'
 import { Failure } from '../core/failure.ts'
 import { onOnlineNodes } from '../proxmox/online.ts'
 import type { Site } from '../settings/site.ts'
 import { readConfig } from './host.ts'
-
-interface Resource {
-  readonly vmid: number
-  readonly type: string
-  readonly node: string
-  readonly name?: string
-}
 
 export interface FindBase {
   readonly proxmox: Proxmox
@@ -31,10 +25,10 @@ const looks = 120
  * @throws Failure `base-ambiguous`, `base-unlisted`
  */
 export async function findBase({ proxmox, site, signal, pauseMs = 500 }: FindBase, name: string, vmid: number): Promise<void> {
-  let listed: readonly Resource[] = []
+  let listed: readonly Guest[] = []
   for (let tries = 0; tries < looks; tries++) {
     if (tries > 0) await delay(pauseMs, undefined, { signal })
-    listed = (await proxmox.get<Resource[]>('/cluster/resources', { type: 'vm' })).filter(({ type }) => type === 'qemu')
+    listed = (await listGuests(proxmox)).filter(({ type }) => type === 'qemu')
     if (!listed.some((one) => one.vmid === vmid && one.name === name)) continue
     const named: number[] = []
     for (const one of await onOnlineNodes(proxmox, site.proxmox.node, listed)) {

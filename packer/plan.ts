@@ -1,9 +1,10 @@
 /** Decides what a bake has to do. Pure. */
 import { canonical, sha256 } from '../core/canonical.ts'
 import { splitTags } from '../images/channels.ts'
-import { elsewhere, sortRange, storageOf, type Base, type Image, type RangeVm, type VmConfig } from '../images/catalog.ts'
+import { elsewhere, sortRange, storageOf, type Base, type Image, type RangeVm } from '../images/catalog.ts'
 import { parseRecord, type Record } from '../images/record.ts'
 import { doomedTag } from '../proxmox/doomed.ts'
+import type { VmConfig } from '../proxmox/vm.ts'
 import { packersMark } from '../proxmox/ours.ts'
 import type { Site } from '../settings/site.ts'
 import { baseDisk, baseVm } from './base-vm.ts'

@@ -1,9 +1,9 @@
 /** What Packer leaves in a template's configuration and no clone should inherit, and the template's tags. */
-import type { VmConfig } from '../images/catalog.ts'
 import { newImageTags, splitTags } from '../images/channels.ts'
 import { finished, parseRecord, renderRecord } from '../images/record.ts'
 import type { Proxmox } from '../proxmox/client.ts'
 import { doomedTag } from '../proxmox/doomed.ts'
+import { vmAt, type VmConfig } from '../proxmox/vm.ts'
 import { Failure, isLost } from '../core/failure.ts'
 
 /** Keys to delete: cloud-init's settings, CD drives, detached disks. Pure. */
@@ -31,15 +31,15 @@ export async function tidyTemplate(proxmox: Proxmox, node: string, vmid: number)
 }
 
 async function tidy(proxmox: Proxmox, node: string, vmid: number): Promise<void> {
-  const path = `/nodes/${node}/qemu/${vmid}/config`
-  const config = await proxmox.get<VmConfig>(path)
+  const vm = vmAt(proxmox, node, vmid)
+  const config = await vm.config()
   const keys = leftoverKeys(config)
   const parsed = parseRecord(config.description)
   // Two requests: the tags, and a record without `unfinished`, say that all before them is done. Both rest on what was
   // looked at: a run elsewhere that takes the template for a leftover marks it before it deletes it (host.ts).
-  if (keys.length > 0) await proxmox.put(path, { delete: keys.join(','), digest: config.digest })
-  const { digest, tags } = keys.length > 0 ? await proxmox.get<VmConfig>(path) : config
+  if (keys.length > 0) await vm.change({ delete: keys.join(','), digest: config.digest })
+  const { digest, tags } = keys.length > 0 ? await vm.config() : config
   if (splitTags(tags).includes(doomedTag))
     throw new Failure('image-doomed', `template ${vmid} is being removed by a bake that runs elsewhere`, 'Run "npx golden bake" again.')
-  await proxmox.put(path, { tags: newImageTags, ...(parsed.ok ? { description: renderRecord(finished(parsed.record)) } : {}), digest })
+  await vm.change({ tags: newImageTags, ...(parsed.ok ? { description: renderRecord(finished(parsed.record)) } : {}), digest })
 }

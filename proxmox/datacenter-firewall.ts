@@ -4,6 +4,7 @@
  */
 import { BlockList, isIP } from 'node:net'
 import { ProxmoxError, type Proxmox } from './client.ts'
+import { datacenterFirewall, type FirewallRule, type IpSetEntry } from './firewall.ts'
 import { isPassingStatus } from './patience.ts'
 
 /** In this set: whoever may reach SSH, the web interface, consoles and migrations of every node (pve-firewall). */
@@ -13,31 +14,19 @@ export const managementSet = 'management'
 export const firewallWarning =
   'From then on every node drops what is not let in: NFS, Ceph, a backup server, DNS and DHCP of NAT bridges and whatever else it serves besides SSH and the web interface'
 
-/** A rule of the datacenter, in Proxmox's order: the first that fits decides. */
-export interface FirewallRule {
-  readonly type: string
-  readonly action: string
-  readonly enable?: number
-  readonly source?: string
-  readonly comment?: string
-  readonly [narrowing: string]: unknown
-}
-
 export interface FirewallObserved {
   readonly enabled: boolean
   readonly rules: readonly FirewallRule[]
   /** Members of the management set; undefined: there is no such set. */
-  readonly management?: readonly { readonly cidr: string; readonly nomatch?: number }[] | undefined
+  readonly management?: readonly IpSetEntry[] | undefined
 }
 
 export async function observeFirewall(admin: Proxmox): Promise<FirewallObserved> {
-  const options = await admin.get<{ enable?: number }>('/cluster/firewall/options')
-  const rules = await admin.get<FirewallRule[]>('/cluster/firewall/rules')
-  const sets = await admin.get<{ name: string }[]>('/cluster/firewall/ipset')
-  const management = sets.some(({ name }) => name === managementSet)
-    ? await admin.get<{ cidr: string; nomatch?: number }[]>(`/cluster/firewall/ipset/${managementSet}`)
-    : undefined
-  return { enabled: Number(options.enable) === 1, rules, management }
+  const firewall = datacenterFirewall(admin)
+  const enabled = await firewall.isOn()
+  const rules = await firewall.rules()
+  const management = (await firewall.ipSets()).includes(managementSet) ? await firewall.ipSet(managementSet) : undefined
+  return { enabled, rules, management }
 }
 
 /** Sets can't hold a network of all addresses, but both its halves. */

@@ -1,5 +1,6 @@
 /** The mark of a VM that is about to be deleted. */
 import type { Proxmox } from './client.ts'
+import { vmAt } from './vm.ts'
 
 export const doomedTag = 'golden-doomed'
 
@@ -10,5 +11,5 @@ export const doomedTag = 'golden-doomed'
  * @param digest of the look that says that it may go
  */
 export async function markDoomed(proxmox: Proxmox, node: string, vmid: number, digest: string | undefined): Promise<void> {
-  await proxmox.put(`/nodes/${node}/qemu/${vmid}/config`, { tags: doomedTag, digest: String(digest) })
+  await vmAt(proxmox, node, vmid).change({ tags: doomedTag, digest: String(digest) })
 }

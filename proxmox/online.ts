@@ -1,5 +1,6 @@
 /** Which of a list of VMs can be asked anything. */
 import type { Proxmox } from './client.ts'
+import { listNodes } from './nodes.ts'
 
 /**
  * Without those on nodes that are down, whose configuration nobody can read: pveproxy hands such a request on to nobody,
@@ -8,6 +9,6 @@ import type { Proxmox } from './client.ts'
  */
 export async function onOnlineNodes<T extends { readonly node: string }>(proxmox: Proxmox, here: string, vms: readonly T[]): Promise<T[]> {
   if (vms.every(({ node }) => node === here)) return [...vms]
-  const nodes = await proxmox.get<{ node: string; status: string }[]>('/nodes')
+  const nodes = await listNodes(proxmox)
   return vms.filter((vm) => !nodes.some(({ node, status }) => node === vm.node && status !== 'online'))
 }

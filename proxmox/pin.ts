@@ -4,6 +4,7 @@
  */
 import { X509Certificate } from 'node:crypto'
 import { ProxmoxError, type Proxmox } from './client.ts'
+import { certificatesOf } from './nodes.ts'
 import { isPassingStatus } from './patience.ts'
 
 export interface Pin {
@@ -27,7 +28,7 @@ export function certificatesIn(pem: string): X509Certificate[] {
 /** What the node says of its certificates (its CA's, its own, and one that somebody gave it); nothing where it does not tell, which is not the same as no answer. */
 export async function knownCertificates(admin: Proxmox, node: string): Promise<X509Certificate[]> {
   try {
-    return (await admin.get<{ pem?: string }[]>(`/nodes/${node}/certificates/info`)).flatMap(({ pem }) => certificatesIn(pem ?? ''))
+    return (await certificatesOf(admin, node)).flatMap(certificatesIn)
   } catch (error) {
     if (error instanceof ProxmoxError && error.status >= 400 && !isPassingStatus(error.status)) return []
     throw error

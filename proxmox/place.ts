@@ -1,6 +1,8 @@
 /** Whether node, storages and bridge are there as the site names them, and can do what is asked of them: looked at before anything begins. */
 import { ProxmoxError, type Proxmox } from './client.ts'
 import { Failure } from '../core/failure.ts'
+import { bridgesOf, listNodes } from './nodes.ts'
+import { storageAt, type StorageStatus } from './storage.ts'
 import { diskStorageNote, diskStorageProblem, fileStorageProblem, kindOf } from './storage-kinds.ts'
 
 export interface PlaceWanted {
@@ -21,17 +23,9 @@ export interface PlaceSeen {
   readonly linkedClones: boolean
 }
 
-interface StorageStatus {
-  readonly type: string
-  readonly active: number
-  readonly enabled: number
-  readonly content: string
-  readonly avail: number
-}
-
 /** With the site's own token. */
 export async function lookAtPlace(proxmox: Proxmox, wanted: PlaceWanted): Promise<PlaceSeen> {
-  const nodes = await proxmox.get<{ node: string; status: string }[]>('/nodes')
+  const nodes = await listNodes(proxmox)
   const node = nodeProblem(wanted.node, nodes)
   // On a node that is not there, nothing is.
   if (node !== undefined) return { problems: [node], notes: [], linkedClones: true }
@@ -115,7 +109,7 @@ export function nodeProblem(wanted: string, nodes: readonly { readonly node: str
 
 /** Of bridges and vnets Proxmox lists those that the token may use. */
 async function bridgeProblem(proxmox: Proxmox, { node, bridge }: PlaceWanted): Promise<Failure | undefined> {
-  const usable = (await proxmox.get<{ iface: string }[]>(`/nodes/${node}/network`, { type: 'any_bridge' })).map(({ iface }) => iface)
+  const usable = await bridgesOf(proxmox, node)
   if (usable.includes(bridge)) return undefined
   const others = usable.length === 0 ? 'none' : usable.join(', ')
   return new Failure(
@@ -128,7 +122,7 @@ async function bridgeProblem(proxmox: Proxmox, { node, bridge }: PlaceWanted): P
 /** PVE says 500 for a storage that does not exist, and 403 to a token that has no rights on it. */
 async function statusOf(proxmox: Proxmox, node: string, storage: string, setting: string): Promise<StorageStatus | Failure> {
   try {
-    return await proxmox.get<StorageStatus>(`/nodes/${node}/storage/${storage}/status`)
+    return await storageAt(proxmox, node, storage).status()
   } catch (error) {
     if (!(error instanceof ProxmoxError) || ![400, 403, 500].includes(error.status)) throw error
     return new Failure(

@@ -1,9 +1,16 @@
 /** What `golden setup` wants of a Proxmox host, and what it finds there. */
-import { ProxmoxError, type Proxmox } from './client.ts'
+import { listGrants, listRoles, tokenNames, userNames } from './access.ts'
+import type { Proxmox } from './client.ts'
+import { listGuests, listVnets } from './cluster.ts'
+import { isUnknownMethod, isVmMissing } from './conditions.ts'
 import { observeFirewall, type FirewallObserved } from './datacenter-firewall.ts'
+import { bridgesOf, listNodes, releaseOf } from './nodes.ts'
 import { isOurs } from './ours.ts'
+import { poolNames, storagesInPool } from './pools.ts'
 import type { PrivilegeScope } from './privileges.ts'
-import { parseRelease, requireRelease, type Release } from './version.ts'
+import { allStorages } from './storage.ts'
+import { requireRelease, type Release } from './version.ts'
+import { vmAt, type VmConfig } from './vm.ts'
 
 export interface DepotWanted {
   readonly vmid: number
@@ -67,22 +74,18 @@ export interface SetupVm {
 export async function observeSetup(admin: Proxmox, wanted: SetupWanted): Promise<SetupObserved> {
   const [user] = wanted.tokenId.split('!') as [string]
   // First of all: an older one does not even know what is asked next.
-  const release = parseRelease(await admin.get('/version'))
+  const release = await releaseOf(admin)
   requireRelease(release, undefined)
-  const nodes = await admin.get<SetupObserved['nodes']>('/nodes')
-  if (isOnline(nodes, wanted.node)) requireRelease(release, parseRelease(await admin.get(`/nodes/${wanted.node}/version`)))
-  const bridges = isOnline(nodes, wanted.node)
-    ? (await admin.get<{ iface: string }[]>(`/nodes/${wanted.node}/network`, { type: 'any_bridge' })).map((entry) => entry.iface)
-    : []
+  const nodes = await listNodes(admin)
+  if (isOnline(nodes, wanted.node)) requireRelease(release, await releaseOf(admin, wanted.node))
+  const bridges = isOnline(nodes, wanted.node) ? await bridgesOf(admin, wanted.node) : []
   const vnets = await observeVnets(admin)
-  const roles = await admin.get<SetupObserved['roles']>('/access/roles')
-  const users = (await admin.get<{ userid: string }[]>('/access/users')).map((entry) => entry.userid)
-  const tokens = users.includes(user)
-    ? (await admin.get<{ tokenid: string }[]>(`/access/users/${encodeURIComponent(user)}/token`)).map((entry) => entry.tokenid)
-    : []
-  const acl = await admin.get<SetupObserved['acl']>('/access/acl')
-  const pools = (await admin.get<{ poolid: string }[]>('/pools')).map((entry) => entry.poolid)
-  const storages = await admin.get<SetupObserved['storages']>('/storage')
+  const roles = await listRoles(admin)
+  const users = await userNames(admin)
+  const tokens = users.includes(user) ? await tokenNames(admin, user) : []
+  const acl = await listGrants(admin)
+  const pools = await poolNames(admin)
+  const storages = await allStorages(admin)
   const { vms, protectedVms } = await observeVms(admin, wanted, nodes)
   const pooledStorages = await observePooledStorages(admin, wanted, pools)
   const firewall = await observeFirewall(admin)
@@ -100,7 +103,7 @@ async function observeVms(
 ): Promise<Pick<SetupObserved, 'vms' | 'protectedVms'>> {
   const vms: SetupVm[] = []
   const protectedVms = new Set<number>()
-  for (const { vmid, type, node, name, pool } of await admin.get<SetupVm[]>('/cluster/resources', { type: 'vm' })) {
+  for (const { vmid, type, node, name, pool } of await listGuests(admin)) {
     const listed: SetupVm = { vmid, type, node, ...(name === undefined ? {} : { name }), ...(pool === undefined ? {} : { pool }) }
     const isDepot = wanted.depots.some((depot) => depot.vmid === vmid)
     const matters = isDepot ? isVmHere(wanted, listed) : type === 'qemu' && poolOf(wanted, pool) !== undefined
@@ -120,25 +123,19 @@ async function observeVms(
 /** A Proxmox without SDN does not know the question. */
 async function observeVnets(admin: Proxmox): Promise<NonNullable<SetupObserved['vnets']>> {
   try {
-    return await admin.get<NonNullable<SetupObserved['vnets']>>('/cluster/sdn/vnets')
+    return await listVnets(admin)
   } catch (error) {
-    if (error instanceof ProxmoxError && error.status === 501) return []
+    if (isUnknownMethod(error)) return []
     throw error
   }
 }
 
-interface Config {
-  readonly name?: string
-  readonly description?: string
-  readonly protection?: number
-}
-
 /** Undefined: it went since it was listed. */
-async function readConfig(admin: Proxmox, node: string, vmid: number): Promise<Config | undefined> {
+async function readConfig(admin: Proxmox, node: string, vmid: number): Promise<VmConfig | undefined> {
   try {
-    return await admin.get<Config>(`/nodes/${node}/qemu/${vmid}/config`)
+    return await vmAt(admin, node, vmid).config()
   } catch (error) {
-    if (error instanceof ProxmoxError && /does not exist/.test(error.message)) return undefined
+    if (isVmMissing(error)) return undefined
     throw error
   }
 }
@@ -150,8 +147,7 @@ async function observePooledStorages(
 ): Promise<{ pool: string; storage: string }[]> {
   const found: { pool: string; storage: string }[] = []
   for (const poolid of pools.filter((pool) => poolOf(wanted, pool) !== undefined)) {
-    const [pool] = await admin.get<{ members?: { storage?: string }[] }[]>('/pools', { poolid, type: 'storage' })
-    for (const { storage } of pool?.members ?? []) if (storage !== undefined) found.push({ pool: poolid, storage })
+    for (const storage of await storagesInPool(admin, poolid)) found.push({ pool: poolid, storage })
   }
   return found
 }

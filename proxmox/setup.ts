@@ -9,11 +9,11 @@ import { managementSet, missingSources } from './datacenter-firewall.ts'
 import { nodeProblem } from './place.ts'
 import { isSameKind, privilegeTable } from './privileges.ts'
 import { isOnline, isVmHere, poolOf, type SetupObserved, type SetupVm, type SetupWanted } from './setup-host.ts'
-import { settleTasks } from './settle.ts'
+import { settleTasks } from './tasks.ts'
 import { shellWord } from '../core/shell-word.ts'
 import { diskStorageNote, diskStorageProblem, fileStorageProblem } from './storage-kinds.ts'
 
-export type { FirewallRule } from './datacenter-firewall.ts'
+export type { FirewallRule } from './firewall.ts'
 export { observeSetup, type DepotWanted, type SetupObserved, type SetupWanted } from './setup-host.ts'
 
 export interface SetupStep {

@@ -8,6 +8,7 @@ import { hashPassword } from '../images/guest/password.ts'
 import { renderIso } from '../core/formats/iso.ts'
 import { seedFiles } from '../images/contract/files.ts'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
+import { storageAt, type StorageOfNode } from '../proxmox/storage.ts'
 import { Failure } from '../core/failure.ts'
 import { newRelease, type Release } from './deployment.ts'
 import { nftables } from './nftables.ts'
@@ -216,18 +217,20 @@ export function seedPlace(release: Release): { readonly storage: string; readonl
   return { storage, file: path.replace(/^iso\//, '') }
 }
 
-const contentPath = (release: Release): string => `/nodes/${release.vm.node}/storage/${seedPlace(release).storage}/content`
+const storageOfSeed = (proxmox: Proxmox, release: Release): StorageOfNode => storageAt(proxmox, release.vm.node, seedPlace(release).storage)
 
 export async function seedIsThere(proxmox: Proxmox, release: Release): Promise<boolean> {
-  const content = await proxmox.get<{ volid: string }[]>(contentPath(release), { content: 'iso' }).catch((error: unknown) => {
-    if (!(error instanceof ProxmoxError) || ![400, 403, 500].includes(error.status)) throw error
-    throw new Failure(
-      'storage-missing',
-      `storage ${seedPlace(release).storage}, where the seed of ${release.vm.name} is, is not there on node ${release.vm.node}, or the token may not use it: ${error.message}`,
-      `Bring it back in Proxmox; or begin a new release, whose seed is on proxmox.storage.iso of site.ts: "npx golden destroy ${release.seed.group}", then "npx golden deploy". The data is kept.`,
-      { cause: error },
-    )
-  })
+  const content = await storageOfSeed(proxmox, release)
+    .files('iso')
+    .catch((error: unknown) => {
+      if (!(error instanceof ProxmoxError) || ![400, 403, 500].includes(error.status)) throw error
+      throw new Failure(
+        'storage-missing',
+        `storage ${seedPlace(release).storage}, where the seed of ${release.vm.name} is, is not there on node ${release.vm.node}, or the token may not use it: ${error.message}`,
+        `Bring it back in Proxmox; or begin a new release, whose seed is on proxmox.storage.iso of site.ts: "npx golden destroy ${release.seed.group}", then "npx golden deploy". The data is kept.`,
+        { cause: error },
+      )
+    })
   return content.some((entry) => entry.volid === release.vm.seed)
 }
 
@@ -246,8 +249,7 @@ export async function uploadSeed(proxmox: Proxmox, release: Release, secrets: Se
 
 /** Removing one that is not there is no error to Proxmox either. */
 export async function removeSeed(proxmox: Proxmox, release: Release): Promise<void> {
-  const upid = await proxmox.del<string | null>(`${contentPath(release)}/${encodeURIComponent(release.vm.seed)}`, {}, { repeatable: true })
-  if (upid) await proxmox.task(upid)
+  await storageOfSeed(proxmox, release).remove(release.vm.seed)
 }
 
 /**
@@ -264,14 +266,12 @@ export async function removeStraySeeds(
   key: Buffer | undefined,
   had: readonly string[] = [],
 ): Promise<void> {
-  const storage = site.proxmox.storage.iso
-  const path = `/nodes/${node}/storage/${storage}/content`
-  for (const { volid } of await proxmox.get<{ volid: string }[]>(path, { content: 'iso' })) {
+  const storage = storageAt(proxmox, node, site.proxmox.storage.iso)
+  for (const { volid } of await storage.files('iso')) {
     const [, vmid = '', release = '', tag] = /:iso\/seed-(\d+)-([0-9a-f]{12})([0-9a-f]{12})?\.iso$/.exec(volid) ?? []
     if (!vmids.includes(Number(vmid))) continue
     const isOurs = key !== undefined && tag === seedTag(key, site.name, Number(vmid), release)
     if (!isOurs && !had.includes(volid)) continue
-    const upid = await proxmox.del<string | null>(`${path}/${encodeURIComponent(volid)}`, {}, { repeatable: true })
-    if (upid) await proxmox.task(upid)
+    await storage.remove(volid)
   }
 }

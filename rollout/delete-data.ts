@@ -3,7 +3,9 @@
  * VM in the pool and destroyed with that.
  */
 import type { Proxmox } from '../proxmox/client.ts'
-import { markDoomed } from '../proxmox/doomed.ts'
+import { destroySeen } from '../proxmox/remove-vm.ts'
+import { storageAt } from '../proxmox/storage.ts'
+import { createVm } from '../proxmox/vm.ts'
 import { Failure } from '../core/failure.ts'
 import type { FailureCode } from '../core/failures.ts'
 import type { Progress } from '../core/progress.ts'
@@ -92,12 +94,7 @@ async function putInPlace(proxmox: Proxmox, node: string, { volume }: Disk, vmid
   const [storage = '', path = ''] = volume.split(':')
   const filename = path.split('/').at(-1) ?? ''
   const format = /\.(raw|qcow2|vmdk)$/.exec(filename)?.[1]
-  await proxmox.post(`/nodes/${node}/storage/${storage}/content`, {
-    filename,
-    vmid,
-    size: '4M',
-    ...(format === undefined ? {} : { format }),
-  })
+  await storageAt(proxmox, node, storage).allocate({ filename, vmid, size: '4M', ...(format === undefined ? {} : { format }) })
 }
 
 /**
@@ -183,7 +180,7 @@ async function take(proxmox: Proxmox, places: GroupPlaces, name: string, step: D
       return putInPlace(proxmox, node, step.disk, depot.vmid)
     case 'make-throw-away':
       return proxmox.task(
-        await proxmox.post<string>(`/nodes/${node}/qemu`, {
+        await createVm(proxmox, node, {
           vmid,
           name,
           pool,
@@ -197,7 +194,6 @@ async function take(proxmox: Proxmox, places: GroupPlaces, name: string, step: D
     case 'move':
       return throwAway(proxmox, places, step.disk, seenVm(depot.vmid, seen.group.depot), seenVm(vmid, seen.throwAway))
     case 'destroy-throw-away':
-      await markDoomed(proxmox, node, vmid, seenVm(vmid, seen.throwAway).vm.digest)
-      return proxmox.task(await proxmox.del<string>(`/nodes/${node}/qemu/${vmid}`, { purge: 1 }))
+      return destroySeen(proxmox, node, vmid, seenVm(vmid, seen.throwAway).vm.digest)
   }
 }

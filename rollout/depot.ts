@@ -9,15 +9,16 @@
  * destroy it, the engine's DELETE and ours alike, which take no digest. The one exception is the throw-away VM of
  * `delete-data`, which is made to be deleted with it.
  */
-import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
-import { concerns, settleTasks } from '../proxmox/settle.ts'
+import type { Proxmox } from '../proxmox/client.ts'
+import { isSourceRunning } from '../proxmox/conditions.ts'
+import { concerns, settleTasks } from '../proxmox/tasks.ts'
+import { vmAt } from '../proxmox/vm.ts'
 import type { Disk, GroupPlaces, VmSeen, VmThere } from './observe.ts'
 
 /** By which the guest knows it, and where it is attached, on depots and slots alike. */
 export const dataKey = 'scsi1'
 const dataOptions = 'serial=golden-data,discard=on'
 
-const vmPath = (places: GroupPlaces, vmid: number): string => `/nodes/${places.node}/qemu/${vmid}`
 const options = (signal?: AbortSignal): { signal?: AbortSignal } => (signal === undefined ? {} : { signal })
 
 /**
@@ -43,7 +44,7 @@ export function seenVm(vmid: number, vm: VmSeen): SeenVm {
 /** A new, empty data disk in a depot that has none. */
 export async function createDataDisk(proxmox: Proxmox, places: GroupPlaces, { vmid, vm }: SeenVm, signal?: AbortSignal): Promise<void> {
   if (vm.disks.length > 0) throw new Error(`depot ${vmid} has a disk`)
-  const upid = await proxmox.post<string>(`${vmPath(places, vmid)}/config`, {
+  const upid = await vmAt(proxmox, places.node, vmid).changeSlowly({
     [dataKey]: `${places.storage}:${places.dataGiB},${dataOptions}`,
     digest: vm.digest,
   })
@@ -85,7 +86,7 @@ export async function askToReassign(
   try {
     await reassign(proxmox, places, disk, from, to, targetKey, signal)
   } catch (error) {
-    if (!(error instanceof ProxmoxError && /while the source VM is running/.test(error.message))) throw error
+    if (!isSourceRunning(error)) throw error
   }
 }
 
@@ -94,12 +95,10 @@ export const throwAway = (proxmox: Proxmox, places: GroupPlaces, disk: Disk, fro
   move(proxmox, places, disk, from, to, 'unused0')
 
 async function move(proxmox: Proxmox, places: GroupPlaces, disk: Disk, from: SeenVm, to: SeenVm, targetKey: string): Promise<void> {
-  const upid = await proxmox.post<string>(`${vmPath(places, from.vmid)}/move_disk`, {
+  const upid = await vmAt(proxmox, places.node, from.vmid).moveDisk({
     disk: disk.key,
     digest: from.vm.digest,
-    'target-vmid': to.vmid,
-    'target-disk': targetKey,
-    'target-digest': to.vm.digest,
+    target: { vmid: to.vmid, disk: targetKey, digest: to.vm.digest },
   })
   // Not to be given up half-way: the volume is renamed in between.
   await proxmox.task(upid)
@@ -107,30 +106,30 @@ async function move(proxmox: Proxmox, places: GroupPlaces, disk: Disk, from: See
 
 /** Plugs a detached disk in. PUT, because it waits until it is done. */
 export async function attach(proxmox: Proxmox, places: GroupPlaces, { vmid, vm }: SeenVm, disk: Disk): Promise<void> {
-  await proxmox.put(`${vmPath(places, vmid)}/config`, { [dataKey]: `${disk.volume},${dataOptions}`, digest: vm.digest })
+  await vmAt(proxmox, places.node, vmid).change({ [dataKey]: `${disk.volume},${dataOptions}`, digest: vm.digest })
 }
 
 export async function protect(proxmox: Proxmox, places: GroupPlaces, { vmid, vm }: SeenVm): Promise<void> {
-  await proxmox.put(`${vmPath(places, vmid)}/config`, { protection: true, digest: vm.digest })
+  await vmAt(proxmox, places.node, vmid).change({ protection: true, digest: vm.digest })
 }
 
 /** Only of a VM that owns no data. */
 export async function unprotect(proxmox: Proxmox, places: GroupPlaces, { vmid, vm }: SeenVm): Promise<void> {
   if (vm.disks.some(({ gone }) => gone !== true)) throw new Error(`VM ${vmid} owns a data disk`)
-  await proxmox.put(`${vmPath(places, vmid)}/config`, { protection: false, digest: vm.digest })
+  await vmAt(proxmox, places.node, vmid).change({ protection: false, digest: vm.digest })
 }
 
 export async function start(proxmox: Proxmox, places: GroupPlaces, vmid: number, signal?: AbortSignal): Promise<void> {
-  await proxmox.task(await proxmox.post<string>(`${vmPath(places, vmid)}/status/start`), options(signal))
+  await proxmox.task(await vmAt(proxmox, places.node, vmid).start(), options(signal))
 }
 
 /** As with the button of a computer: the guest is not asked. */
 export async function reset(proxmox: Proxmox, places: GroupPlaces, vmid: number, signal?: AbortSignal): Promise<void> {
-  await proxmox.task(await proxmox.post<string>(`${vmPath(places, vmid)}/status/reset`), options(signal))
+  await proxmox.task(await vmAt(proxmox, places.node, vmid).reset(), options(signal))
 }
 
 /** Asks the guest, and cuts the power when it does not obey within `seconds`. */
 export async function shutdown(proxmox: Proxmox, places: GroupPlaces, vmid: number, seconds: number, signal?: AbortSignal): Promise<void> {
-  const upid = await proxmox.post<string>(`${vmPath(places, vmid)}/status/shutdown`, { timeout: seconds, forceStop: true })
+  const upid = await vmAt(proxmox, places.node, vmid).shutdown(seconds)
   await proxmox.task(upid, { timeoutMs: (seconds + 120) * 1000, ...options(signal) })
 }

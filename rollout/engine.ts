@@ -9,7 +9,7 @@ import { Failure } from '../core/failure.ts'
 import { isFailureCode } from '../core/failures.ts'
 import type { Progress } from '../core/progress.ts'
 import { runGuarded } from '../core/guarded.ts'
-import { saysFull, storageFullHint } from '../proxmox/storage-full.ts'
+import { saysFull, saysProtected, storageFullHint } from '../proxmox/conditions.ts'
 import { variablesOfSites } from '../settings/load.ts'
 import type { Site } from '../settings/site.ts'
 import { claimHeld, type SiteClaim } from './claim.ts'
@@ -375,7 +375,7 @@ export class EngineListener {
         'If nobody did that, the computer may have run out of memory. Run the same command again: it goes on from there.',
       )
     // Between the hook that took the protection off and the provider's DELETE another run has handed the VM the data.
-    if (/protection mode enabled/.test(text))
+    if (saysProtected(text))
       return new Failure(
         'changed-meanwhile',
         `${what} of ${stack}: another run has just given the VM its data again, and Proxmox does not delete it:\n${text}`,

@@ -1,6 +1,8 @@
 /** Whether Proxmox enforces the rules of VMs at all. */
-import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
+import type { Proxmox } from '../proxmox/client.ts'
+import { isDenied } from '../proxmox/conditions.ts'
 import { firewallWarning } from '../proxmox/datacenter-firewall.ts'
+import { datacenterFirewall } from '../proxmox/firewall.ts'
 
 /**
  * Proxmox's datacenter firewall, off by default: VM rules are inert until it is on. `unknown`: the token may not see
@@ -10,10 +12,9 @@ export type FirewallState = 'on' | 'off' | 'unknown'
 
 export async function firewallState(proxmox: Proxmox): Promise<FirewallState> {
   try {
-    const { enable } = await proxmox.get<{ enable?: number }>('/cluster/firewall/options')
-    return enable === 1 ? 'on' : 'off'
+    return (await datacenterFirewall(proxmox).isOn()) ? 'on' : 'off'
   } catch (error) {
-    if (error instanceof ProxmoxError && error.status === 403) return 'unknown'
+    if (isDenied(error)) return 'unknown'
     throw error
   }
 }

@@ -4,6 +4,8 @@
  * its storage under the number of the one that was to get it, and `qm disk rescan` on the node gives it to that VM.
  */
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
+import { storageAt } from '../proxmox/storage.ts'
+import { vmAt } from '../proxmox/vm.ts'
 import type { GroupPlaces } from './observe.ts'
 
 export interface StrayVolume {
@@ -16,9 +18,9 @@ export interface StrayVolume {
 export async function strayVolumes(proxmox: Proxmox, { node, storage, depot, slots }: GroupPlaces): Promise<StrayVolume[]> {
   const list = async (vmid: number): Promise<StrayVolume[]> => {
     try {
-      const config = await proxmox.get<Record<string, unknown>>(`/nodes/${node}/qemu/${vmid}/config`)
+      const config = await vmAt(proxmox, node, vmid).config()
       const named = Object.values(config).map((value) => String(value).split(',')[0])
-      const volumes = await proxmox.get<{ volid: string }[]>(`/nodes/${node}/storage/${storage}/content`, { content: 'images', vmid })
+      const volumes = await storageAt(proxmox, node, storage).disks(vmid)
       return volumes
         .filter(({ volid }) => !named.includes(volid) && !/cloudinit|-state-/.test(volid))
         .map(({ volid }) => ({ volume: volid, vmid }))

@@ -1,6 +1,7 @@
 /** The node that a group is on: by its pins it may be another than the site's, and it may be away. */
 import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../core/failure.ts'
+import { listNodes } from '../proxmox/nodes.ts'
 import { nodeProblem } from '../proxmox/place.ts'
 import type { GroupPlaces } from './observe.ts'
 
@@ -13,7 +14,7 @@ export async function groupNodeProblem(
   { node, group }: Pick<GroupPlaces, 'node' | 'group'>,
   siteNode: string,
 ): Promise<Failure | undefined> {
-  const problem = nodeProblem(node, await proxmox.get<{ node: string; status: string }[]>('/nodes'))
+  const problem = nodeProblem(node, await listNodes(proxmox))
   if (problem === undefined || node === siteNode) return problem
   const what = problem.code === 'node-missing' ? 'is not in this cluster any more' : 'is away'
   return new Failure(

@@ -1,5 +1,9 @@
 /** What there is of one group on the Proxmox host: its depot, its slots, and where its data disk is. */
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
+import { listGuests } from '../proxmox/cluster.ts'
+import { isDenied, isSlow, isVmMissing } from '../proxmox/conditions.ts'
+import { storageAt, storageOfVolume } from '../proxmox/storage.ts'
+import { vmAt } from '../proxmox/vm.ts'
 import { Failure } from '../core/failure.ts'
 import { isFree } from '../proxmox/vmid.ts'
 import { checkSiteName, type GroupPins } from '../releases/deployment.ts'
@@ -154,11 +158,11 @@ export async function observeVm(proxmox: Proxmox, node: string, vmid: number, ro
 }
 
 async function lookAt(proxmox: Proxmox, node: string, vmid: number, root: string | undefined): Promise<VmSeen> {
-  const path = `/nodes/${node}/qemu/${vmid}`
+  const vm = vmAt(proxmox, node, vmid)
   try {
-    // `current`: what is, not what a restart would make of it.
-    const config = await proxmox.get<Record<string, string | number | undefined>>(`${path}/config`, { current: 1 })
-    const status = await proxmox.get<{ status: string; lock?: string; ha?: { managed?: number; state?: string } }>(`${path}/status/current`)
+    // What is, not what a restart would make of it.
+    const config = await vm.currentConfig()
+    const status = await vm.status()
     const lock = config.lock ?? status.lock
     const disks = Object.entries(config).flatMap(([key, value]) => diskOf(key, value, root))
     const running = status.status === 'running'
@@ -176,12 +180,11 @@ async function lookAt(proxmox: Proxmox, node: string, vmid: number, root: string
         : await Promise.all(disks.map(async (disk) => ((await isGone(proxmox, node, disk)) ? { ...disk, gone: true as const } : disk))),
     }
   } catch (error) {
-    if (!(error instanceof ProxmoxError)) throw error
     // Proxmox says the same of one that is nowhere and of one that is on another node.
-    if (error.status === 500 && /does not exist/.test(error.message))
+    if (isVmMissing(error))
       return (await isFree(proxmox, vmid)) ? { there: false } : { there: 'elsewhere', ...(await nodeOf(proxmox, vmid)) }
     // To a token whose rights hang on a pool, a VMID that is free and one of somebody else's look alike.
-    if (error.status === 403) return { there: (await isFree(proxmox, vmid)) ? false : 'foreign' }
+    if (isDenied(error)) return { there: (await isFree(proxmox, vmid)) ? false : 'foreign' }
     throw error
   }
 }
@@ -191,25 +194,23 @@ async function lookAt(proxmox: Proxmox, node: string, vmid: number, root: string
  * Datastore.Audit nobody can tell.
  */
 async function isGone(proxmox: Proxmox, node: string, { volume }: Disk): Promise<boolean> {
-  const content = `/nodes/${node}/storage/${volume.split(':')[0] ?? ''}/content`
+  const storage = storageAt(proxmox, node, storageOfVolume(volume))
   try {
     const owner = /vm-(\d+)-[^/]*$/.exec(volume)?.[1]
-    const list = await proxmox.get<{ volid: string }[]>(content, { content: 'images', vmid: owner })
+    const list = await storage.disks(owner)
     if (!Array.isArray(list) || list.some(({ volid }) => volid === volume)) return false
-    await proxmox.get(`${content}/${encodeURIComponent(volume)}`)
+    await storage.volume(volume)
     return false
   } catch (error) {
     if (!(error instanceof ProxmoxError) || error.status === 0) throw error
-    return error.status === 500 && error.path.includes(encodeURIComponent(volume)) && !/time-?out/i.test(error.message)
+    return error.status === 500 && error.path.includes(encodeURIComponent(volume)) && !isSlow(error)
   }
 }
 
 /** Of what a VM is called the list knows late, and where it is at once. */
 async function nodeOf(proxmox: Proxmox, vmid: number): Promise<{ readonly node?: string }> {
   try {
-    const found = (await proxmox.get<{ vmid: number; node: string }[]>('/cluster/resources', { type: 'vm' })).find(
-      (one) => one.vmid === vmid,
-    )
+    const found = (await listGuests(proxmox)).find((one) => one.vmid === vmid)
     return found === undefined ? {} : { node: found.node }
   } catch (error) {
     // That it is elsewhere is known, and is what matters.

@@ -2,7 +2,11 @@
  * What makes Proxmox refuse to hand a data disk over although every VM is as it should be. Each can be seen beforehand,
  * so that no service is taken away, and nothing made, for a handover that then fails.
  */
-import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
+import type { Proxmox } from '../proxmox/client.ts'
+import { haResources, replicationJobs } from '../proxmox/cluster.ts'
+import { isDenied, isUnknownMethod } from '../proxmox/conditions.ts'
+import { storageAt, storageOfVolume } from '../proxmox/storage.ts'
+import { vmAt } from '../proxmox/vm.ts'
 import { Failure } from '../core/failure.ts'
 import type { SlotName } from '../settings/site.ts'
 import { diskPlace, type Disk, type GroupPlaces, type GroupSeen, type VmSeen } from './observe.ts'
@@ -112,10 +116,10 @@ export async function refuseObstacles(proxmox: Proxmox, places: GroupPlaces, see
 }
 
 async function snapshotsWith(proxmox: Proxmox, node: string, vmid: number, disk: Disk): Promise<string[]> {
-  const path = `/nodes/${node}/qemu/${vmid}/snapshot`
-  const names = (await proxmox.get<{ name: string }[]>(path)).map(({ name }) => name).filter((name) => name !== 'current')
+  const vm = vmAt(proxmox, node, vmid)
+  const names = await vm.snapshots()
   const holds = async (name: string): Promise<boolean> => {
-    const config = await proxmox.get<Record<string, unknown>>(`${path}/${encodeURIComponent(name)}/config`)
+    const config = await vm.snapshotConfig(name)
     return Object.values(config).some((value) => String(value).split(',')[0] === disk.volume)
   }
   const found = await Promise.all(names.map(async (name) => ((await holds(name)) ? [name] : [])))
@@ -124,18 +128,18 @@ async function snapshotsWith(proxmox: Proxmox, node: string, vmid: number, disk:
 
 /** HA's own list has VMIDs that no VM has any more, too. It takes Sys.Audit on `/`; without, a VM's own status tells. */
 async function managedVms(proxmox: Proxmox): Promise<number[]> {
-  const list = await unlessRefused(proxmox.get<{ sid: string; state?: string }[]>('/cluster/ha/resources'))
+  const list = await unlessRefused(haResources(proxmox))
   return (list ?? []).flatMap(({ sid, state }) => (state === 'ignored' ? [] : Number(/^vm:(\d+)$/.exec(sid)?.[1] ?? 0)))
 }
 
 async function jobsOf(proxmox: Proxmox, vmids: readonly number[]): Promise<string[]> {
-  const list = await unlessRefused(proxmox.get<{ id: string; guest: number }[]>('/cluster/replication'))
+  const list = await unlessRefused(replicationJobs(proxmox))
   return (list ?? []).filter(({ guest }) => vmids.includes(Number(guest))).map(({ id }) => id)
 }
 
 /** Only ZFS is (PVE::Storage::storage_can_replicate). */
 async function isReplicable(proxmox: Proxmox, node: string, { volume }: Disk): Promise<boolean> {
-  const status = await unlessRefused(proxmox.get<{ type?: string }>(`/nodes/${node}/storage/${volume.split(':')[0] ?? ''}/status`))
+  const status = await unlessRefused(storageAt(proxmox, node, storageOfVolume(volume)).status())
   return status?.type === 'zfspool'
 }
 
@@ -143,7 +147,7 @@ async function unlessRefused<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer
   } catch (error) {
-    if (error instanceof ProxmoxError && (error.status === 403 || error.status === 501)) return undefined
+    if (isDenied(error) || isUnknownMethod(error)) return undefined
     throw error
   }
 }

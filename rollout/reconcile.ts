@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { pauseAfter } from '../images/guest/pace.ts'
 import { Failure, isLost, type FailureFacts } from '../core/failure.ts'
-import { isOutdated } from '../proxmox/outdated.ts'
+import { isOutdated } from '../proxmox/conditions.ts'
 
 export type Refusal = FailureFacts
 

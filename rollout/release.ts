@@ -4,7 +4,7 @@
  */
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { Failure, isLost } from '../core/failure.ts'
-import { isOutdated } from '../proxmox/outdated.ts'
+import { isOutdated } from '../proxmox/conditions.ts'
 import type { Progress } from '../core/progress.ts'
 import type { SlotName } from '../settings/site.ts'
 import { askToReassign, dataKey, reassign, seenVm, settleGroup, shutdown, start, unprotect } from './depot.ts'
@@ -106,9 +106,10 @@ const unlessUnknown =
     warn((error as Failure).message)
   }
 
+const refused: ReadonlySet<string> = new Set(['proxmox-refused', 'task-failed', 'vm-missing'])
+
 /** By Proxmox, for a reason that another look does not do away with. */
-const isRefused = (error: unknown): boolean =>
-  error instanceof ProxmoxError && !error.lost && !isOutdated(error) && (error.code === 'proxmox-refused' || error.code === 'task-failed')
+const isRefused = (error: unknown): boolean => error instanceof ProxmoxError && !error.lost && !isOutdated(error) && refused.has(error.code)
 
 const explainRefusal =
   ({ group, depot }: GroupPlaces, state: string) =>

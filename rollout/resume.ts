@@ -1,5 +1,6 @@
 /** Goes on after the engine's provider, which waits for nobody, met an API that was away or an answer that was lost. */
 import type { Proxmox } from '../proxmox/client.ts'
+import { requireAnswer } from '../proxmox/nodes.ts'
 import { isLost } from '../core/failure.ts'
 import type { Progress } from '../core/progress.ts'
 import { settleGroup } from './depot.ts'
@@ -23,7 +24,7 @@ export async function resume<T>(
     } catch (error) {
       if (!isLost(error) || attempt === attempts || signal.aborted) throw error
       progress.warn(`${error.message.split('\n')[0]}; looking what there is, and going on`)
-      await proxmox.get('/version')
+      await requireAnswer(proxmox)
       await settleGroup(proxmox, places, signal)
     }
   }

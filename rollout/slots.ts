@@ -1,17 +1,16 @@
 /** Where the state and the host differ: what an interrupted run made and could not note, and VMs that vanished. */
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Proxmox } from '../proxmox/client.ts'
-import { markDoomed } from '../proxmox/doomed.ts'
 import { Failure, isLost } from '../core/failure.ts'
-import { isOutdated } from '../proxmox/outdated.ts'
-import { concerns, settleTasks } from '../proxmox/settle.ts'
+import { isOutdated } from '../proxmox/conditions.ts'
+import { vmFirewall } from '../proxmox/firewall.ts'
+import { removeVm, type VmToRemove } from '../proxmox/remove-vm.ts'
 import type { SlotName } from '../settings/site.ts'
 import type { Engine } from './engine.ts'
 import { checkSlot, observeVm, taken, type GroupPlaces, type VmSeen, type VmThere } from './observe.ts'
 
 /** A clone that goes on without anybody waiting for it. */
 const unlockTimeoutMs = 1_800_000
-/** How often what is left is looked at anew, because an answer of its removal was lost: there are three. */
+/** How often the rules are looked at anew, because an answer was lost or somebody was quicker. */
 const removeTries = 5
 
 /**
@@ -23,33 +22,19 @@ const removeTries = 5
  */
 export async function removeLeftover(proxmox: Proxmox, places: GroupPlaces, slot: SlotName, signal: AbortSignal): Promise<boolean> {
   const { vmid } = places.slots[slot]
-  const path = `/nodes/${places.node}/qemu/${vmid}`
   let inTheMaking = false
-  let stopped = false
-  for (let tries = 1; ; ) {
-    const found = await unlocked(proxmox, places.node, vmid, signal)
-    inTheMaking ||= found.inTheMaking
-    if (found.vm.there === false) return stopped || tries > 1
-    const vm = checkLeftover(places, slot, found.vm, inTheMaking)
-    try {
-      if (!vm.running || stopped) {
-        await markDoomed(proxmox, places.node, vmid, vm.digest)
-        await proxmox.task(await proxmox.del<string>(path, { purge: 1 }))
-        return true
-      }
-      await proxmox.task(await proxmox.post<string>(`${path}/status/stop`))
-      // That takes its time: whose the VM is, and what it owns, is looked at again.
-      stopped = true
-    } catch (error) {
-      // Whether it is gone, or somebody's by now, shows the next look; also when it was refused because the first request has arrived after all.
-      if (!(isLost(error) || isOutdated(error) || isProtected(error) || tries > 1) || tries === removeTries) throw error
-      tries += 1
-      await settleTasks(proxmox, places.node, concerns([vmid]), signal)
+  const look = async (): Promise<VmToRemove | undefined> => {
+    const vm = await observeVm(proxmox, places.node, vmid, 'scsi0')
+    if (vm.there === false) return undefined
+    // Whose it is shows when it is made.
+    if (vm.there === true && vm.lock !== undefined) {
+      inTheMaking ||= vm.lock === 'clone' || vm.lock === 'create'
+      return vm
     }
+    return checkLeftover(places, slot, vm, inTheMaking)
   }
+  return removeVm(proxmox, places.node, vmid, look, { timeoutMs: unlockTimeoutMs, signal })
 }
-
-const isProtected = (error: unknown): boolean => error instanceof Failure && /protection mode enabled/.test(error.message)
 
 /** @throws Failure for any VM that is not a leftover of this slot */
 function checkLeftover(places: GroupPlaces, slot: SlotName, vm: VmSeen, inTheMaking: boolean): VmThere {
@@ -68,37 +53,18 @@ function checkLeftover(places: GroupPlaces, slot: SlotName, vm: VmSeen, inTheMak
   return vm
 }
 
-/** @returns the VM once nothing locks it, and whether it was being made at the first look */
-async function unlocked(proxmox: Proxmox, node: string, vmid: number, signal: AbortSignal): Promise<{ vm: VmSeen; inTheMaking: boolean }> {
-  const until = performance.now() + unlockTimeoutMs
-  let inTheMaking: boolean | undefined
-  for (;;) {
-    const vm = await observeVm(proxmox, node, vmid, 'scsi0')
-    const lock = vm.there === true ? vm.lock : undefined
-    inTheMaking ??= lock === 'clone' || lock === 'create'
-    if (lock === undefined) return { vm, inTheMaking }
-    if (performance.now() > until)
-      throw new Failure(
-        'vm-locked',
-        `VM ${vmid} stays locked (${lock})`,
-        `Look at its tasks in Proxmox; "qm unlock ${vmid}" on the node removes a stale lock.`,
-      )
-    await delay(1000, undefined, { signal })
-  }
-}
-
 /**
  * Removes a VM's firewall rules: the provider refuses to add its own to any that are there.
  * @returns how many there were
  */
 async function removeLeftoverRules(proxmox: Proxmox, places: GroupPlaces, slot: SlotName): Promise<number> {
-  const path = `/nodes/${places.node}/qemu/${places.slots[slot].vmid}/firewall/rules`
+  const firewall = vmFirewall(proxmox, places.node, places.slots[slot].vmid)
   for (let removed = 0, lost = 0; ; removed++) {
     // One a look: a number means another rule as soon as somebody else has changed the list, which its digest tells; and
     // nobody knows whether one is gone whose answer was lost.
-    const [rule] = await proxmox.get<{ pos: number; digest: string }[]>(path)
+    const [rule] = await firewall.rules()
     if (rule === undefined) return removed
-    await proxmox.del(`${path}/${rule.pos}`, { digest: rule.digest }).catch((error: unknown) => {
+    await firewall.removeRule(rule).catch((error: unknown) => {
       if (!(isLost(error) || isOutdated(error)) || ++lost === removeTries) throw error
     })
   }

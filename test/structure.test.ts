@@ -73,11 +73,33 @@ function circles(imports: readonly Import[]): string[] {
   return found
 }
 
+/**
+ * What asks Proxmox by a path of its API instead of by proxmox/'s typed calls. By text: a verb of the client with the type of
+ * its answer, on what is named like one, or handed on; `post`, `put` and `del` whoever has them; and the paths themselves.
+ */
+function rawCalls(file: string, source: string): string[] {
+  const code = source.replace(/\/\*[\s\S]*?\*\/|(?<![:'"`\w])\/\/.*$/gm, (comment) => comment.replace(/[^\n]/g, ' '))
+  const signs = [
+    /\.\s*(?:post|put|del)\s*(?:<[^()]*>)?\(/g,
+    /\.\s*get\s*<(?!\()[^;]*?>\s*\(/g,
+    /\b(?:proxmox|admin|administrator|api|pve)\??\.\s*(?:get|post|put|del)\b/gi,
+    /\{[^{}]*\b(?:get|post|put|del)\b[^{}]*\}\s*=\s*[\w.]*(?:proxmox|admin)/gi,
+    /\[\s*['"`](?:get|post|put|del)['"`]\s*\]/g,
+    /['"`]\/(?:nodes|cluster|access|pools|storage|version)(?:\/(?:\$\{|\w)|['"`])/g,
+  ]
+  const lines = signs.flatMap((sign) => [...code.matchAll(sign)].map(({ index }) => code.slice(0, index).split('\n').length))
+  return [...new Set(lines)].sort((a, b) => a - b).map((line) => `${file}:${line}`)
+}
+
+/** Where they may be: the calls themselves, and the lab, which is the other end. */
+const mayBeRaw = (file: string): boolean => ['proxmox', 'lab'].includes(roomOf(file))
+
 const files = globSync('{*.ts,{' + Object.keys(allowed).join(',') + '}/**/*.ts}', {
   cwd: root,
   exclude: ['stacks/bindings/**', '**/node_modules/**'],
 })
-const imports = files.flatMap((file) => importsOf(file, readFileSync(join(root, file), 'utf8')))
+const sources = files.map((file) => [file, readFileSync(join(root, file), 'utf8')] as const)
+const imports = sources.flatMap(([file, source]) => importsOf(file, source))
 
 it('every room is in the table, and there are no others', () => {
   const rooms = new Set(
@@ -98,6 +120,18 @@ it('no file imports itself by way of others', () => {
   expect(circles(imports)).toEqual([])
 })
 
+it('only proxmox/ knows the paths of its API', () => {
+  expect(sources.flatMap(([file, source]) => (mayBeRaw(file) ? [] : rawCalls(file, source)))).toEqual([])
+})
+
+it("only proxmox/conditions.ts knows Proxmox's sentences", () => {
+  const told =
+    /\/[^/\n]*(?:does not exist|is locked|Permission check failed|protection mode|qemu-server|lock file|VM is running)[^/\n]*\/[a-z]*\.(?:test|exec)\(/
+  expect(sources.flatMap(([file, source]) => (roomOf(file) !== 'lab' && told.test(source) ? [file] : []))).toEqual([
+    'proxmox/conditions.ts',
+  ])
+})
+
 describe('this test itself', () => {
   const planted = importsOf('images/a.ts', `import { b } from '../releases/b.ts'\nimport type { C } from './c.ts'\n`)
   it('finds an arrow that points back', () => {
@@ -109,5 +143,35 @@ describe('this test itself', () => {
     const back = importsOf('releases/b.ts', `export { a } from '../images/a.ts'`)
     expect(circles([...planted, ...back])).toEqual(['images/a.ts → releases/b.ts → images/a.ts'])
     expect(circles([...planted, ...importsOf('images/c.ts', `import './a.ts'`)])).toEqual([])
+  })
+
+  it.each([
+    'await proxmox.get(`/nodes/${node}/qemu/${vmid}/config`)',
+    'await proxmox.get<{ status: string }[]>(path)',
+    'await guest.proxmox.post<string>(path, {\n  timeout: 1,\n})',
+    'await root.put(where, form)',
+    'proxmox\n  .post<string>(vm, {})',
+    'await administrator.del(path)',
+    'const { get } = options.proxmox',
+    "await client['get'](path)",
+    "const path = '/cluster/resources'",
+    "const path = '/version'",
+    'const read = proxmox.get',
+  ])('finds a raw call: %s', (code) => {
+    expect(rawCalls('rollout/a.ts', `/** As it is. */\nexport const a = async () => {\n  ${code}\n}\n`)).toContainEqual(
+      expect.stringMatching(/^rollout\/a\.ts:[34]$/),
+    )
+  })
+
+  it.each([
+    'names.get(key)',
+    'new Map<string, string>().get(key)',
+    'names.delete(name)',
+    'await vmAt(proxmox, node, vmid).config()',
+    'await proxmox.task(upid)',
+    "await readFile('/etc/hosts')",
+    '// proxmox.get(path)',
+  ])('takes none for one: %s', (code) => {
+    expect(rawCalls('rollout/a.ts', code)).toEqual([])
   })
 })

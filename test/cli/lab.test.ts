@@ -9,7 +9,7 @@ import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 const project = resolve(import.meta.dirname, '../..')
-const recorded = resolve(project, '../shared/pve-golden')
+const recorded = join(project, 'lab/recorded')
 const minute = 60_000
 
 interface Connection {
@@ -243,14 +243,14 @@ describe('golden lab', () => {
     2 * minute,
   )
 
-  it.skipIf(!existsSync(recorded))(
-    'answers as a recorded Proxmox VE did (needs ../shared/pve-golden)',
+  it(
+    'answers as a recorded Proxmox VE did',
     async () => {
       const lab = await startLab()
       const run = await new Promise<{ code: number; output: string }>((done) => {
         const child = execFile(
           process.execPath,
-          [join(recorded, 'replay.mjs'), 'compare', join(recorded, 'golden/07-template.jsonl')],
+          [join(recorded, 'replay.mjs'), 'compare', join(recorded, '07-template.jsonl')],
           { env: { ...process.env, PVE_URL: lab.connection.apiUrl, ...lab.connection.replay } },
           (_, stdout, stderr) => done({ code: child.exitCode ?? -1, output: stdout + stderr }),
         )

@@ -1,34 +1,16 @@
 /** The lab's method table against the API schema of Proxmox VE 9.1. */
 import { existsSync, readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+import { resolve } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { handlers } from '../../lab/api/handlers.ts'
 import { methods } from '../../lab/api/methods.ts'
 import { pathNames, type Check, type Param, type PropertyFormat } from '../../lab/api/schema.ts'
+import { cutSchema, renderSchema, schemaFile, type Schema, type SchemaParam } from '../../lab/recorded/cut-schema.ts'
 
-const file = fileURLToPath(new URL('../../../shared/data/pve-api-9.1.json', import.meta.url))
-const missing = !existsSync(file)
-
-interface SchemaParam {
-  type?: string
-  optional?: number
-  enum?: string[]
-  format?: string | Record<string, SchemaParam>
-  pattern?: string
-  minimum?: number | string
-  maximum?: number | string
-  minLength?: number
-  maxLength?: number
-  requires?: string
-  default_key?: number
-  alias?: string
-  keyAlias?: string
-}
-interface SchemaMethod {
-  parameters?: { properties?: Record<string, SchemaParam> }
-  permissions?: { user?: string; check?: unknown[] }
-}
-const schema = missing ? {} : (JSON.parse(readFileSync(file, 'utf8')) as Record<string, SchemaMethod>)
+const text = readFileSync(schemaFile, 'utf8')
+const schema = JSON.parse(text) as Schema
+/** All of it, where it is beside the clone. */
+const wholeFile = resolve(import.meta.dirname, '../../../shared/data/pve-api-9.1.json')
 
 /** Perl's way to print a regular expression, and ours, reduced to what they say. */
 const bare = (pattern: string): string =>
@@ -85,7 +67,7 @@ function compareFormat(where: string, ours: PropertyFormat | undefined, theirs: 
     `${where}: keys that Proxmox VE does not know`,
   ).toEqual([])
   for (const [key, property] of Object.entries(ours ?? {})) {
-    const their = theirs[key] as SchemaParam
+    const their = theirs[key] ?? {}
     expect({ bare: property.bare ?? false, alias: property.alias, keyAlias: property.keyAlias }, `${where}.${key}`).toEqual({
       bare: their.default_key === 1,
       alias: their.alias,
@@ -136,9 +118,39 @@ const leftOut: readonly RegExp[] = [
   /^GET \/nodes\/\{node\}\/qemu\/\{vmid\}\/agent\/\S+ $/,
 ]
 
-describe.skipIf(missing)('method table (needs ../shared/data)', () => {
-  it('every method exists in Proxmox VE, and has a handler', () => {
-    expect(Object.keys(methods).filter((key) => schema[key] === undefined)).toEqual([])
+describe('the schema in lab/recorded', () => {
+  it('has the methods of the lab, each and no other (node lab/recorded/cut-schema.ts writes it)', () => {
+    expect(Object.keys(schema)).toEqual(Object.keys(methods).sort())
+  })
+
+  it('is as it is written, and what the whole schema says', () => {
+    expect(renderSchema(schema)).toBe(text)
+    if (existsSync(wholeFile))
+      expect(renderSchema(cutSchema(JSON.parse(readFileSync(wholeFile, 'utf8')) as Schema, Object.keys(methods)))).toBe(text)
+  })
+
+  it('is cut to what is compared, without prose, and only to methods that there are', () => {
+    const whole = {
+      'GET /a': {
+        parameters: {
+          properties: {
+            b: { type: 'string', description: 'B.', typetext: '<string>', format: { c: { default_key: 1, format_description: 'C' } } },
+          },
+        },
+        permissions: { user: 'all', description: 'Everybody.' },
+        returns: { type: 'null' },
+      },
+      'GET /z': {},
+    } as Schema
+    expect(cutSchema(whole, ['GET /a'])).toEqual({
+      'GET /a': { parameters: { properties: { b: { type: 'string', format: { c: { default_key: 1 } } } } }, permissions: { user: 'all' } },
+    })
+    expect(() => cutSchema(whole, ['GET /b'])).toThrow('no method GET /b')
+  })
+})
+
+describe('method table', () => {
+  it('every method has a handler', () => {
     expect(Object.keys(methods).filter((key) => handlers[key] === undefined)).toEqual([])
     expect(Object.keys(handlers).filter((key) => methods[key] === undefined)).toEqual([])
   })
@@ -161,7 +173,7 @@ describe.skipIf(missing)('method table (needs ../shared/data)', () => {
       'names in the path',
     ).toEqual([])
     for (const [name, param] of Object.entries(ours.params)) {
-      const their = properties[name] as SchemaParam
+      const their = properties[name] ?? {}
       expect(written(param), name).toEqual(wanted(their))
       compareFormat(name, param.properties, their.format)
     }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { RangeVm, VmConfig } from '../../images/catalog.ts'
+import type { RangeVm } from '../../images/catalog.ts'
+import type { VmConfig } from '../../proxmox/vm.ts'
 import { newestCandidate } from '../../images/channels.ts'
 import { elsewhere, sortRange } from '../../images/catalog.ts'
 import { renderRecord, type BaseRecord, type TemplateRecord } from '../../images/record.ts'

@@ -310,14 +310,15 @@ describe.concurrent('while a program goes on in a guest', () => {
     })
   })
 
-  it.for(['VM 100 is not running', 'VM 100 not running', "Configuration file 'nodes/pve/qemu-server/100.conf' does not exist"])(
-    '"%s" is an end',
-    async (text, { expect }) => {
-      const there = await host(saying(text, 1))
-      await expect(client(there).agentExec('pve', 100, ['slotctl', 'format'])).rejects.toMatchObject({ code: 'proxmox-refused' })
-      expect(there.read).toHaveLength(2)
-    },
-  )
+  it.for([
+    ['VM 100 is not running', 'proxmox-refused'],
+    ['VM 100 not running', 'proxmox-refused'],
+    ["Configuration file 'nodes/pve/qemu-server/100.conf' does not exist", 'vm-missing'],
+  ] as const)('"%s" is an end', async ([text, code], { expect }) => {
+    const there = await host(saying(text, 1))
+    await expect(client(there).agentExec('pve', 100, ['slotctl', 'format'])).rejects.toMatchObject({ code })
+    expect(there.read).toHaveLength(2)
+  })
 })
 
 it.concurrent('a file whose arrival nobody confirms is sent again, once what has arrived is done with', async ({ expect }) => {

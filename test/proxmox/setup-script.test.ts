@@ -3,11 +3,12 @@ import { execFile, execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import type { SetupWanted } from '../../proxmox/setup.ts'
 import { privilegeTable } from '../../proxmox/privileges.ts'
 import { setupScript } from '../../proxmox/setup-script.ts'
+import { schemaFile, type Schema } from '../../lab/recorded/cut-schema.ts'
 
 const wanted: SetupWanted = {
   node: 'pve',
@@ -521,46 +522,41 @@ it('says where the secret and the CA go', () => {
   expect(script).toContain('--new-token')
 })
 
-const schema = resolve(import.meta.dirname, '../../../shared/data/pve-api-9.1.json')
-it.skipIf(!existsSync(schema))(
-  'uses only parameters that Proxmox VE has (needs ../shared/data)',
-  async () => {
-    await run(setupScript({ ...wanted, replaceToken: true }, places))
-    const methods = JSON.parse(readFileSync(schema, 'utf8')) as Record<string, { parameters: { properties?: Record<string, unknown> } }>
-    const of = (words: readonly string[]): string => {
-      const [name, a, b, c] = words
-      switch ([name, a, b].join(' ')) {
-        case 'pveum role add':
-          return 'POST /access/roles'
-        case 'pveum role modify':
-          return 'PUT /access/roles/{roleid}'
-        case 'pveum pool add':
-          return 'POST /pools'
-        case 'pveum user add':
-          return 'POST /access/users'
-        case 'pveum user token':
-          return c === 'add' ? 'POST /access/users/{userid}/token/{tokenid}' : 'DELETE /access/users/{userid}/token/{tokenid}'
-        case 'pveum acl modify':
-          return 'PUT /access/acl'
-        case 'pvesm add dir':
-          return 'POST /storage'
-      }
-      if (name === 'pvesm') return 'PUT /storage/{storage}'
-      if (name === 'qm') return a === 'create' ? 'POST /nodes/{node}/qemu' : 'PUT /nodes/{node}/qemu/{vmid}/config'
-      return `${a === 'create' ? 'POST' : 'PUT'} ${(b ?? '').replace(/ipset\/.*/, 'ipset/{name}')}`
+it('uses only parameters that Proxmox VE has', async () => {
+  await run(setupScript({ ...wanted, replaceToken: true }, places))
+  const methods = JSON.parse(readFileSync(schemaFile, 'utf8')) as Schema
+  const of = (words: readonly string[]): string => {
+    const [name, a, b, c] = words
+    switch ([name, a, b].join(' ')) {
+      case 'pveum role add':
+        return 'POST /access/roles'
+      case 'pveum role modify':
+        return 'PUT /access/roles/{roleid}'
+      case 'pveum pool add':
+        return 'POST /pools'
+      case 'pveum user add':
+        return 'POST /access/users'
+      case 'pveum user token':
+        return c === 'add' ? 'POST /access/users/{userid}/token/{tokenid}' : 'DELETE /access/users/{userid}/token/{tokenid}'
+      case 'pveum acl modify':
+        return 'PUT /access/acl'
+      case 'pvesm add dir':
+        return 'POST /storage'
     }
-    const { changes } = state()
-    expect(changes.length).toBeGreaterThan(20)
-    for (const words of changes) {
-      const known = Object.keys(methods[of(words)]?.parameters.properties ?? {})
-      expect(
-        words
-          .filter((word) => word.startsWith('--'))
-          .map((word) => word.slice(2))
-          .filter((flag) => !known.includes(flag)),
-        words.join(' '),
-      ).toEqual([])
-    }
-  },
-  30_000,
-)
+    if (name === 'pvesm') return 'PUT /storage/{storage}'
+    if (name === 'qm') return a === 'create' ? 'POST /nodes/{node}/qemu' : 'PUT /nodes/{node}/qemu/{vmid}/config'
+    return `${a === 'create' ? 'POST' : 'PUT'} ${(b ?? '').replace(/ipset\/.*/, 'ipset/{name}')}`
+  }
+  const { changes } = state()
+  expect(changes.length).toBeGreaterThan(20)
+  for (const words of changes) {
+    const known = Object.keys(methods[of(words)]?.parameters?.properties ?? {})
+    expect(
+      words
+        .filter((word) => word.startsWith('--'))
+        .map((word) => word.slice(2))
+        .filter((flag) => !known.includes(flag)),
+      words.join(' '),
+    ).toEqual([])
+  }
+}, 30_000)

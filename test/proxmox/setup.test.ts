@@ -488,7 +488,7 @@ function reading(resources: readonly object[], configs: Record<string, object>, 
     get: async (path: string, query?: { poolid?: string }) => {
       const key = query?.poolid === undefined ? path : `${path}?${query.poolid}`
       if (path.includes('/qemu/') && answers[key] === undefined)
-        throw new ProxmoxError('proxmox-refused', `Configuration file '${path}' does not exist`, '', { status: 500, method: 'GET', path })
+        throw new ProxmoxError('vm-missing', `Configuration file '${path}' does not exist`, '', { status: 500, method: 'GET', path })
       return answers[key] ?? []
     },
   } as unknown as Proxmox

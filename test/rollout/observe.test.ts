@@ -18,7 +18,7 @@ const pinned = placesOf(site, 'serena', pins)
 /** A host with these VMs, and others in the cluster. */
 function host(vms: Readonly<Record<number, Record<string, string | number>>>, elsewhere: readonly number[] = []): Proxmox {
   const refused = (status: number, message: string): ProxmoxError =>
-    new ProxmoxError('proxmox-refused', message, 'x', { status, method: 'GET', path: '' })
+    new ProxmoxError(status === 500 ? 'vm-missing' : 'proxmox-refused', message, 'x', { status, method: 'GET', path: '' })
   const all: Record<number, Record<string, string | number>> = { 9200: { name: 'home-serena-depot', protection: 1 }, ...vms }
   return {
     get: async (path: string, query: { vmid?: number } = {}) => {

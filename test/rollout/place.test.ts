@@ -227,11 +227,7 @@ it('a depot on another node is named with where it is', async () => {
         ? Reflect.get(target, key)
         : async (path: string, query?: Record<string, string>) => {
             if (path.startsWith('/nodes/pve2/'))
-              throw new ProxmoxError('proxmox-refused', `Configuration file '${path}' does not exist`, '', {
-                status: 500,
-                method: 'GET',
-                path,
-              })
+              throw new ProxmoxError('vm-missing', `Configuration file '${path}' does not exist`, '', { status: 500, method: 'GET', path })
             return target.get(path, query)
           },
   })

@@ -1,0 +1,22 @@
+/** Who may do what: for an administrator. */
+import type { Proxmox } from './client.ts'
+
+export interface Grant {
+  readonly path: string
+  readonly roleid: string
+  /** A user, or a token as `user@realm!name`. */
+  readonly ugid: string
+  readonly propagate?: number
+}
+
+export const listRoles = (admin: Proxmox): Promise<{ readonly roleid: string; readonly privs?: string }[]> => admin.get('/access/roles')
+
+export async function userNames(admin: Proxmox): Promise<string[]> {
+  return (await admin.get<{ userid: string }[]>('/access/users')).map(({ userid }) => userid)
+}
+
+export async function tokenNames(admin: Proxmox, user: string): Promise<string[]> {
+  return (await admin.get<{ tokenid: string }[]>(`/access/users/${encodeURIComponent(user)}/token`)).map(({ tokenid }) => tokenid)
+}
+
+export const listGrants = (admin: Proxmox): Promise<Grant[]> => admin.get('/access/acl')
