@@ -11,7 +11,7 @@ import { readLock, type Lock } from '../images/lock.ts'
 import { renderRecord } from '../images/record.ts'
 import { registryCa } from '../images/resolve.ts'
 import { seedForm } from '../images/contract/seed.ts'
-import { stageRootfs, type StagedRootfs } from '../images/stage.ts'
+import { collectRootfs, type Rootfs } from '../images/stage.ts'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../core/failure.ts'
 import { requirePlace } from '../proxmox/place.ts'
@@ -45,7 +45,7 @@ export interface BakeOptions {
   readonly progress: Progress
   readonly signal: AbortSignal
   /** @default images/stage.ts, with language servers */
-  readonly stage?: (options: { targetDir: string; cacheDir: string; progress?: (line: string) => void }) => Promise<StagedRootfs>
+  readonly stage?: (cacheDir: string) => Promise<Rootfs>
 }
 
 export interface BakeResult {
@@ -105,10 +105,8 @@ interface Bake extends BakeOptions {
 async function carryOut(bake: Bake): Promise<BakeResult> {
   const { site, folder, proxmox, progress, signal, claim, run } = bake
   const place = await requirePlace(proxmox, placeOf(site), progress.warn)
-  const staged = await progress.step("collect the image's files", (note) =>
-    (bake.stage ?? stageRootfs)({ targetDir: bake.work, cacheDir: bake.cacheDir, progress: note }),
-  )
-  const inputs = await collectInputs(site, bake.lock, staged.sha256)
+  const rootfs = await progress.step("collect the image's files", () => (bake.stage ?? collectRootfs)(bake.cacheDir))
+  const inputs = await collectInputs(site, bake.lock, rootfs.sha256)
   const { fingerprint } = inputs
   if (claim.abandoned.length > 0) await endAbandoned(bake)
   const plan = planBake(site, fingerprint, await listRange(proxmox, site))
@@ -136,6 +134,8 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
     progress.info(
       `image ${image.name} (${image.vmid}) of the same inputs is ${elsewhere(site, image) ?? ''}: another one is baked. To use that one instead, ${bringHere(site, image)}.`,
     )
+  // Only now, when there is something to bake: an archive of this size takes a while.
+  const archive = await progress.step("pack the image's files", (note) => rootfs.write(bake.work, note))
   const registries = await readRegistries(bake)
   const vmids = await freeVmids(proxmox, site, plan.base.vmid === undefined ? 2 : 1)
   const now = new Date().toISOString()
@@ -160,7 +160,7 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
   signal.throwIfAborted()
   const vmid = vmids.at(-1) ?? 0
   await progress.step(`bake ${plan.name}`, (note) =>
-    build(bake, plan, { staged, inputs, vmid, baseVmid: plan.base.vmid ?? vmids[0] ?? 0, now, registries, note }),
+    build(bake, plan, { archive, inputs, vmid, baseVmid: plan.base.vmid ?? vmids[0] ?? 0, now, registries, note }),
   )
   await settle(bake, site.proxmox.node, vmid)
   return { outcome: 'baked', template: { vmid, name: plan.name, fingerprint } }
@@ -252,7 +252,8 @@ async function readRegistries(bake: Bake): Promise<Registry[]> {
 }
 
 interface Build {
-  readonly staged: StagedRootfs
+  /** What is unpacked at the guest's root. */
+  readonly archive: string
   readonly inputs: Inputs
   readonly vmid: number
   readonly baseVmid: number
@@ -268,7 +269,7 @@ const packerTries = 3
 async function build(
   bake: Bake,
   plan: BakePlan & { kind: 'bake' },
-  { staged, inputs, vmid, baseVmid, now, registries, note }: Build,
+  { archive, inputs, vmid, baseVmid, now, registries, note }: Build,
 ): Promise<void> {
   const { site, proxmox, work, run, signal, progress } = bake
   const { node, storage, socksProxy } = site.proxmox
@@ -317,7 +318,7 @@ async function build(
     socks_port: socksProxy?.port ?? 0,
     scripts,
     inputs: inputPaths,
-    archives: [staged.file],
+    archives: [archive],
   }
   const variablesFile = join(work, 'golden.pkrvars.json')
   await writeFile(variablesFile, JSON.stringify(variables), { mode: 0o600 })

@@ -24,15 +24,8 @@ export interface StagedLanguageServers {
   readonly sha256: string
 }
 
-/**
- * @param options.cacheDir where finished folders are kept by content, e.g. `~/.cache/serena-golden`
- * @param options.progress gets a line when something has to be fetched, which takes about half a minute
- * @throws Error with npm's own words when the packages can't be fetched
- */
-export async function stageLanguageServers(options: {
-  cacheDir: string
-  progress?: (line: string) => void
-}): Promise<StagedLanguageServers> {
+/** SHA-256 of everything that determines the content: known without having it. */
+export async function languageServersDigest(): Promise<string> {
   const hash = createHash('sha256').update(layout)
   const scripts = ['bin', 'lib'].flatMap((folder) =>
     readdirSync(join(here, folder))
@@ -44,7 +37,19 @@ export async function stageLanguageServers(options: {
       .update(`${name}\0`)
       .update(await readFile(join(here, name)))
       .update('\0')
-  const sha256 = hash.digest('hex')
+  return hash.digest('hex')
+}
+
+/**
+ * @param options.cacheDir where finished folders are kept by content, e.g. `~/.cache/serena-golden`
+ * @param options.progress gets a line when something has to be fetched, which takes about half a minute
+ * @throws Error with npm's own words when the packages can't be fetched
+ */
+export async function stageLanguageServers(options: {
+  cacheDir: string
+  progress?: (line: string) => void
+}): Promise<StagedLanguageServers> {
+  const sha256 = await languageServersDigest()
   const root = join(options.cacheDir, 'language-servers')
   const dir = join(root, sha256.slice(0, 24))
   if (await exists(dir)) return { dir, sha256 }
