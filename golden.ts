@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 import { compileCacheFolder } from './core/compile-cache.ts'
 import { dropSteering } from './core/environment.ts'
 import { Failure } from './core/failure.ts'
+import { loadLeanZod } from './core/lean-zod.ts'
 import { renderer } from './scripts/render.ts'
 import { systemFailure } from './scripts/system-failure.ts'
 import type { Verb } from './scripts/verb.ts'
@@ -87,6 +88,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const entry = Object.hasOwn(verbs, name) ? verbs[name] : undefined
   if (entry === undefined)
     return tell(new Failure('usage', `there is no verb "${name}"`, 'Run "npx golden help" for the list.'), rest.includes('--json'))
+  await loadLeanZod()
   const { verb } = await entry.load()
   let parsed
   try {

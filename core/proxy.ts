@@ -4,7 +4,6 @@
  * readers that split at the last colon take for a port.
  */
 import { BlockList, isIP } from 'node:net'
-import { Agent, Dispatcher, ProxyAgent } from 'undici'
 
 /** The host of a URL, an IPv6 address without its brackets. */
 export const hostOf = (url: string | URL): string => new URL(url).hostname.replace(/^\[|\]$/g, '')
@@ -66,54 +65,4 @@ function contains(network: string, bits: number, host: string): boolean {
   const list = new BlockList()
   list.addSubnet(network, bits, type)
   return list.check(host, type)
-}
-
-export interface WayOptions {
-  readonly connectTimeoutMs?: number
-  readonly headersTimeoutMs?: number
-  readonly bodyTimeoutMs?: number
-  /** PEM of all CAs to trust of the server, not of the proxy. @default the usual ones */
-  readonly ca?: readonly string[]
-}
-
-/** undici's way out: for each server, redirected to or not, what the variables say of it. To be closed by whoever made it. */
-export class WayOut extends Dispatcher {
-  readonly #env: NodeJS.ProcessEnv
-  readonly #options: WayOptions
-  readonly #ways = new Map<string, Dispatcher>()
-
-  constructor(env: NodeJS.ProcessEnv, options: WayOptions = {}) {
-    super()
-    this.#env = env
-    this.#options = options
-  }
-
-  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    const origin = String(options.origin)
-    let way = this.#ways.get(origin)
-    if (way === undefined) this.#ways.set(origin, (way = this.#to(origin)))
-    return way.dispatch(options, handler)
-  }
-
-  #to(origin: string): Dispatcher {
-    const { connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs, ca } = this.#options
-    const timeouts = {
-      ...(headersTimeoutMs === undefined ? {} : { headersTimeout: headersTimeoutMs }),
-      ...(bodyTimeoutMs === undefined ? {} : { bodyTimeout: bodyTimeoutMs }),
-    }
-    const connect = {
-      ...(connectTimeoutMs === undefined ? {} : { timeout: connectTimeoutMs }),
-      ...(ca === undefined ? {} : { ca: [...ca] }),
-    }
-    const proxy = proxyFor(origin, this.#env)
-    return proxy === undefined ? new Agent({ ...timeouts, connect }) : new ProxyAgent({ ...timeouts, uri: proxy, requestTls: connect })
-  }
-
-  override async close(): Promise<void> {
-    await Promise.all([...this.#ways.values()].map((way) => way.close()))
-  }
-
-  override async destroy(): Promise<void> {
-    await Promise.all([...this.#ways.values()].map((way) => way.destroy()))
-  }
 }

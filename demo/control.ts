@@ -1,5 +1,5 @@
 /** The lab's control socket: what no Proxmox has. */
-import { request } from 'node:http'
+import { Client } from 'undici'
 
 export interface Control {
   /** Whether something in the lab accepts a TCP connection there, asked from one of three places. */
@@ -13,21 +13,17 @@ export interface Control {
 }
 
 export function control(socket: string): Control {
-  const call = (method: string, path: string, body?: unknown): Promise<any> => {
-    const { promise, resolve, reject } = Promise.withResolvers<any>()
-    const sent = request({ socketPath: socket, method, path }, (response) => {
-      let text = ''
-      response.setEncoding('utf8').on('data', (part: string) => {
-        text += part
-      })
-      response.on('end', () => {
-        if (response.statusCode === 200) resolve(JSON.parse(text))
-        else reject(new Error(`the lab says to ${method} ${path}: ${text.trim() || response.statusCode}`))
-      })
-    })
-    sent.on('error', reject)
-    sent.end(body === undefined ? undefined : JSON.stringify(body))
-    return promise
+  const call = async (method: 'GET' | 'POST' | 'PUT', path: string, body?: unknown): Promise<any> => {
+    // One for each call, so that nobody has to close anything. What the lab looks at may take its time.
+    const client = new Client('http://lab', { socketPath: socket, headersTimeout: 0, bodyTimeout: 0 })
+    try {
+      const answer = await client.request({ method, path, body: body === undefined ? null : JSON.stringify(body) })
+      const text = await answer.body.text()
+      if (answer.statusCode !== 200) throw new Error(`the lab says to ${method} ${path}: ${text.trim() || answer.statusCode}`)
+      return JSON.parse(text)
+    } finally {
+      await client.destroy()
+    }
   }
   return {
     reaches: async (from, host, port) => (await call('POST', '/probe', { from, host, port })).reached as boolean,

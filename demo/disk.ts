@@ -1,9 +1,9 @@
 /** Looks at a template's disk without starting or mounting it. */
-import { execFile } from 'node:child_process'
 import { createReadStream } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { promisify } from 'node:util'
+import { run } from '../core/child.ts'
+import { childEnvironment } from '../core/environment.ts'
 import { occurring } from './search.ts'
 
 export interface Disk {
@@ -20,18 +20,18 @@ export interface Disk {
 /** Opens a disk image as a guest would see it, backing files included. `scratch` is a folder with room for a sparse copy. */
 export async function withDisk<T>(image: string, scratch: string, work: (disk: Disk) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(scratch, 'disk-'))
-  const run = promisify(execFile)
+  const options = { env: childEnvironment(process.env), maxBytes: 64 << 20 }
   try {
     const raw = join(folder, 'disk.raw')
-    await run('qemu-img', ['convert', '-U', '-f', image.endsWith('.raw') ? 'raw' : 'qcow2', '-O', 'raw', image, raw])
-    const { partitiontable } = JSON.parse((await run('sfdisk', ['--json', raw])).stdout) as {
+    await run('qemu-img', ['convert', '-U', '-f', image.endsWith('.raw') ? 'raw' : 'qcow2', '-O', 'raw', image, raw], options)
+    const { partitiontable } = JSON.parse((await run('sfdisk', ['--json', raw], options)).stdout) as {
       partitiontable: { partitions: { start: number; size: number }[] }
     }
     const root = partitiontable.partitions.sort((one, other) => other.size - one.size)[0]
     if (root === undefined) throw new Error(`${image} has no partition`)
     // debugfs reads ext4 without mounting it, so nothing of it touches this computer.
     const at = `${raw}?offset=${root.start * 512}`
-    const debugfs = async (request: string): Promise<string> => (await run('debugfs', ['-R', request, at], { maxBuffer: 64 << 20 })).stdout
+    const debugfs = async (request: string): Promise<string> => (await run('debugfs', ['-R', request, at], options)).stdout
     const exists = async (path: string): Promise<boolean> => (await debugfs(`stat ${path}`)).includes('Inode:')
     return await work({
       search: (texts) => occurring(createReadStream(raw, { highWaterMark: 4 << 20 }), texts),
@@ -40,7 +40,7 @@ export async function withDisk<T>(image: string, scratch: string, work: (disk: D
         await writeFile(file, content, { mode: 0o600 })
         await writeFile(commands, `cd ${dirname(path)}\nwrite ${file} ${basename(path)}\n`)
         // It exits with 0 whatever happens; whoever plants something looks for it.
-        await run('debugfs', ['-w', '-f', commands, at])
+        await run('debugfs', ['-w', '-f', commands, at], options)
       },
       file: async (path) => ((await exists(path)) ? debugfs(`cat ${path}`) : undefined),
       folder: async (path) =>

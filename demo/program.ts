@@ -2,6 +2,8 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { openSync, closeSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+import { failureOf, lastLinesOf, starter } from '../core/child.ts'
 import { Failure, type FailureFacts } from '../core/failure.ts'
 
 const project = resolve(import.meta.dirname, '..')
@@ -24,7 +26,7 @@ export async function runVerb(
   options: { env: NodeJS.ProcessEnv; signal: AbortSignal; onLine?: (line: string) => void },
 ): Promise<VerbRun> {
   options.signal.throwIfAborted()
-  const child = spawn(process.execPath, [...cli, ...verb, '--json'], {
+  const child = (await starter())(process.execPath, [...cli, ...verb, '--json'], {
     cwd: project,
     env: options.env,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -34,21 +36,13 @@ export async function runVerb(
     child.kill('SIGINT')
   }
   options.signal.addEventListener('abort', stop, { once: true })
-  let stdout = ''
-  let stderr = ''
-  let rest = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    stdout += text
-  })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    stderr += text
-    const lines = (rest + text).split('\n')
-    rest = lines.pop() ?? ''
-    for (const line of lines) options.onLine?.(line)
-  })
-  const code = await exitOf(child)
+  if (options.signal.aborted) stop()
+  createInterface({ input: child.stderr }).on('line', (line) => options.onLine?.(line))
+  const ended = await child
   options.signal.removeEventListener('abort', stop)
   options.signal.throwIfAborted()
+  const { exitCode: code = 128, stdout, stderr } = ended
+  if (ended.exitCode === undefined && ended.signal === undefined) throw failureOf(`golden ${verb.join(' ')}`, ended)
   let document: unknown
   try {
     document = JSON.parse(stdout)
@@ -70,12 +64,15 @@ export async function verb(
     ? new Failure(error.code, `golden ${words.join(' ')}: ${error.message}`, error.hint)
     : new Failure(
         'verb-failed',
-        `golden ${words.join(' ')} ended with exit code ${run.code}:\n${run.stderr.trimEnd().split('\n').slice(-12).join('\n')}`,
+        `golden ${words.join(' ')} ended with exit code ${run.code}:\n${lastLinesOf(run.stderr, 12)}`,
         'See what it printed above.',
       )
 }
 
-/** A process that outlives this one if it has to (`demo --keep`); its output goes to a log file. */
+/**
+ * A process that outlives this one if it has to (`demo --keep`), in whatever way this one ends; its output goes to a log
+ * file. Not by execa, which reads all output itself and lets go of no child.
+ */
 export function startDetached(words: readonly string[], env: NodeJS.ProcessEnv, logFile: string): ChildProcess {
   const log = openSync(logFile, 'a', 0o600)
   try {

@@ -4,7 +4,7 @@
  */
 import { getCACertificates } from 'node:tls'
 import { request, type Dispatcher } from 'undici'
-import { WayOut } from '../core/proxy.ts'
+import { WayOut } from '../core/way-out.ts'
 import { Failure } from '../core/failure.ts'
 import { sha256 } from '../core/canonical.ts'
 

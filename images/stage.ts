@@ -6,17 +6,25 @@ import { readFile, readdir, stat } from 'node:fs/promises'
 import { stripTypeScriptTypes } from 'node:module'
 import { join, relative, sep } from 'node:path'
 import { dashboards } from './dashboards/dashboards.ts'
-import { stageLanguageServers } from './language-servers/stage.ts'
+import { languageServersDigest, stageLanguageServers } from './language-servers/stage.ts'
+import { canonical, sha256 } from '../core/canonical.ts'
 import { writeTar, type TarEntry } from '../core/formats/tar.ts'
 
 const here = import.meta.dirname
 const programs = 'usr/local/lib/golden'
 
-export interface StagedRootfs {
-  /** `golden-rootfs.tar.gz` in the target folder; to be unpacked at `/` after the packages are installed. */
-  readonly file: string
-  /** Of the archive before compression: the same inputs, the same value. */
+/** A small file, with its content at hand. */
+export type SmallFile = TarEntry & { readonly content: Buffer }
+
+export interface Rootfs {
+  /** Of all that is in it: the same inputs, the same value. Known before there is an archive, which takes a while. */
   readonly sha256: string
+  /**
+   * Writes `golden-rootfs.tar.gz`, to be unpacked at `/` after the packages are installed.
+   * @param targetDir an existing folder
+   * @returns the file
+   */
+  write(targetDir: string, progress?: (line: string) => void): Promise<string>
 }
 
 /** What the guest's programs import from outside of their folder, and what it is called beside them. */
@@ -52,8 +60,8 @@ async function filesOf(folder: string): Promise<string[]> {
 export const isStray = (name: string): boolean => /^\.|^#.*#$|~$|\.(swp|swo|bak|orig|rej)$|^Thumbs\.db$/.test(name)
 
 /** The guest's own files without the language servers: a few, quickly read. */
-export async function guestFiles(): Promise<TarEntry[]> {
-  const entries: TarEntry[] = []
+export async function guestFiles(): Promise<SmallFile[]> {
+  const entries: SmallFile[] = []
   const rootfs = join(here, 'rootfs')
   for (const path of await filesOf(rootfs)) {
     if (path.split(sep).some(isStray)) continue
@@ -72,24 +80,39 @@ export async function guestFiles(): Promise<TarEntry[]> {
 }
 
 /**
- * @param options.targetDir an existing folder
- * @param options.cacheDir where fetched packages are kept, e.g. `~/.cache/serena-golden`
- * @param options.extra further files, e.g. the image's record
+ * An archive of these files and of more that are found when it is written.
+ * @param more digest of those further files, and how they are found
  */
-export async function stageRootfs(options: {
-  targetDir: string
-  cacheDir: string
-  extra?: readonly TarEntry[]
-  progress?: (line: string) => void
-}): Promise<StagedRootfs> {
-  const { dir } = await stageLanguageServers({ cacheDir: options.cacheDir, ...(options.progress ? { progress: options.progress } : {}) })
-  const servers: TarEntry[] = []
-  for (const path of await filesOf(dir)) {
-    const file = join(dir, path)
-    servers.push({ path: `opt/golden/${path}`, mode: modeOf(path), content: { file, size: (await stat(file)).size } })
+export function rootfsOf(
+  entries: readonly SmallFile[],
+  more?: { readonly sha256: string; find(progress?: (line: string) => void): Promise<readonly TarEntry[]> },
+): Rootfs {
+  const digests = entries.map(({ path, mode, content }) => [path, mode, sha256(content)] as const)
+  return {
+    sha256: sha256(
+      canonical({ files: digests.sort(([a], [b]) => (a < b ? -1 : 1)), ...(more === undefined ? {} : { more: more.sha256 }) }),
+    ),
+    write: async (targetDir, progress) => {
+      const all = [...entries, ...((await more?.find(progress)) ?? [])].sort((a, b) => (a.path < b.path ? -1 : 1))
+      const file = join(targetDir, 'golden-rootfs.tar.gz')
+      await writeTar(file, all)
+      return file
+    },
   }
-  const entries = [...(await guestFiles()), ...servers, ...(options.extra ?? [])]
-  entries.sort((a, b) => (a.path < b.path ? -1 : 1))
-  const file = join(options.targetDir, 'golden-rootfs.tar.gz')
-  return { file, sha256: await writeTar(file, entries) }
+}
+
+/** @param cacheDir where fetched packages are kept, e.g. `~/.cache/serena-golden` */
+export async function collectRootfs(cacheDir: string): Promise<Rootfs> {
+  return rootfsOf(await guestFiles(), {
+    sha256: await languageServersDigest(),
+    find: async (progress) => {
+      const { dir } = await stageLanguageServers({ cacheDir, ...(progress ? { progress } : {}) })
+      const servers: TarEntry[] = []
+      for (const path of await filesOf(dir)) {
+        const file = join(dir, path)
+        servers.push({ path: `opt/golden/${path}`, mode: modeOf(path), content: { file, size: (await stat(file)).size } })
+      }
+      return servers
+    },
+  })
 }

@@ -3,7 +3,7 @@
  * Whatever ends it, the next run starts from a clean place.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bringHere, elsewhere, listRange, sortRange } from '../images/catalog.ts'
@@ -11,7 +11,7 @@ import { readLock, type Lock } from '../images/lock.ts'
 import { renderRecord } from '../images/record.ts'
 import { registryCa } from '../images/resolve.ts'
 import { seedForm } from '../images/contract/seed.ts'
-import { stageRootfs, type StagedRootfs } from '../images/stage.ts'
+import { collectRootfs, type Rootfs } from '../images/stage.ts'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { activeTasks } from '../proxmox/tasks.ts'
 import { vmAt } from '../proxmox/vm.ts'
@@ -48,7 +48,7 @@ export interface BakeOptions {
   readonly progress: Progress
   readonly signal: AbortSignal
   /** @default images/stage.ts, with language servers */
-  readonly stage?: (options: { targetDir: string; cacheDir: string; progress?: (line: string) => void }) => Promise<StagedRootfs>
+  readonly stage?: (cacheDir: string) => Promise<Rootfs>
 }
 
 export interface BakeResult {
@@ -107,11 +107,11 @@ interface Bake extends BakeOptions {
 
 type Collecting = Pick<BakeOptions, 'site' | 'proxmox' | 'progress' | 'cacheDir' | 'stage'>
 
-/** What goes in, once it is known that the host can do it. @param work where the files are put */
-async function collect({ site, proxmox, progress, cacheDir, stage = stageRootfs }: Collecting, lock: Lock, work: string) {
+/** What goes in, once it is known that the host can do it. */
+async function collect({ site, proxmox, progress, cacheDir, stage = collectRootfs }: Collecting, lock: Lock) {
   const place = await requirePlace(proxmox, placeOf(site), progress.warn)
-  const staged = await progress.step("collect the image's files", (note) => stage({ targetDir: work, cacheDir, progress: note }))
-  return { place, staged, inputs: await collectInputs(site, lock, staged.sha256) }
+  const rootfs = await progress.step("collect the image's files", () => stage(cacheDir))
+  return { place, rootfs, inputs: await collectInputs(site, lock, rootfs.sha256) }
 }
 
 /**
@@ -120,20 +120,14 @@ async function collect({ site, proxmox, progress, cacheDir, stage = stageRootfs 
  */
 export async function planBaking(options: Collecting & Pick<BakeOptions, 'folder'>): Promise<BakePreview> {
   const { site, folder, proxmox } = options
-  const lock = await readLock(folder)
-  const work = await mkdtemp(join(tmpdir(), 'golden-bake-plan-'))
-  try {
-    const { inputs } = await collect(options, lock, work)
-    const range = await listRange(proxmox, site)
-    return previewBake(planBake(site, inputs.fingerprint, range), inputs.image, inputs.fingerprint, sortRange(range).images)
-  } finally {
-    await rm(work, { recursive: true, force: true })
-  }
+  const { inputs } = await collect(options, await readLock(folder))
+  const range = await listRange(proxmox, site)
+  return previewBake(planBake(site, inputs.fingerprint, range), inputs.image, inputs.fingerprint, sortRange(range).images)
 }
 
 async function carryOut(bake: Bake): Promise<BakeResult> {
   const { site, folder, proxmox, progress, signal, claim, run } = bake
-  const { place, staged, inputs } = await collect(bake, bake.lock, bake.work)
+  const { place, rootfs, inputs } = await collect(bake, bake.lock)
   const { fingerprint } = inputs
   if (claim.abandoned.length > 0) await endAbandoned(bake)
   const plan = planBake(site, fingerprint, await listRange(proxmox, site))
@@ -161,6 +155,8 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
     progress.info(
       `image ${image.name} (${image.vmid}) of the same inputs is ${elsewhere(site, image) ?? ''}: another one is baked. To use that one instead, ${bringHere(site, image)}.`,
     )
+  // Only now, when there is something to bake: an archive of this size takes a while.
+  const archive = await progress.step("pack the image's files", (note) => rootfs.write(bake.work, note))
   const registries = await readRegistries(bake)
   const vmids = await freeVmids(proxmox, site, plan.base.vmid === undefined ? 2 : 1)
   const now = new Date().toISOString()
@@ -185,7 +181,7 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
   signal.throwIfAborted()
   const vmid = vmids.at(-1) ?? 0
   await progress.step(`bake ${plan.name}`, (note) =>
-    build(bake, plan, { staged, inputs, vmid, baseVmid: plan.base.vmid ?? vmids[0] ?? 0, now, registries, note }),
+    build(bake, plan, { archive, inputs, vmid, baseVmid: plan.base.vmid ?? vmids[0] ?? 0, now, registries, note }),
   )
   await settle(bake, site.proxmox.node, vmid)
   return { outcome: 'baked', template: { vmid, name: plan.name, fingerprint } }
@@ -276,7 +272,8 @@ async function readRegistries(bake: Bake): Promise<Registry[]> {
 }
 
 interface Build {
-  readonly staged: StagedRootfs
+  /** What is unpacked at the guest's root. */
+  readonly archive: string
   readonly inputs: Inputs
   readonly vmid: number
   readonly baseVmid: number
@@ -292,7 +289,7 @@ const packerTries = 3
 async function build(
   bake: Bake,
   plan: BakePlan & { kind: 'bake' },
-  { staged, inputs, vmid, baseVmid, now, registries, note }: Build,
+  { archive, inputs, vmid, baseVmid, now, registries, note }: Build,
 ): Promise<void> {
   const { site, proxmox, work, run, signal, progress } = bake
   const { node, storage, socksProxy } = site.proxmox
@@ -341,7 +338,7 @@ async function build(
     socks_port: socksProxy?.port ?? 0,
     scripts,
     inputs: inputPaths,
-    archives: [staged.file],
+    archives: [archive],
   }
   const variablesFile = join(work, 'golden.pkrvars.json')
   await writeFile(variablesFile, JSON.stringify(variables), { mode: 0o600 })

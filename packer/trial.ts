@@ -4,7 +4,6 @@
  */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parse } from 'yaml'
 import { imageVariables, networkVariables } from '../images/guest/render.ts'
 import type { Service } from '../images/contract/record.ts'
 
@@ -21,7 +20,11 @@ export interface Compose {
 
 const file = join(import.meta.dirname, '../images/rootfs/opt/golden/compose/compose.yaml')
 
-export const readCompose = async (): Promise<Compose> => parse(await readFile(file, 'utf8'), { merge: true }) as Compose
+export async function readCompose(): Promise<Compose> {
+  // Only now: a bake that finds its image has no use for it.
+  const { parse } = await import('yaml')
+  return parse(await readFile(file, 'utf8'), { merge: true }) as Compose
+}
 
 /**
  * Three of the files that trial.sh reads: `compose.env`; `trials`, a line for each image with its name in the lock, a

@@ -1,4 +1,8 @@
-/** One request to Proxmox over the wire, and its answer or how far it got: connections, certificates, time-outs. */
+/**
+ * One request to Proxmox over the wire, and its answer or how far it got: connections, certificates, time-outs. By Node's
+ * own client, not undici: whether a lost request may be sent again rests on whether it had a connection yet, and whether
+ * that was one from before, which undici's requests do not tell; and most verbs would take half as long again to load it.
+ */
 import { X509Certificate } from 'node:crypto'
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { request as httpsRequest, Agent } from 'node:https'

@@ -3,7 +3,6 @@
  * project's own boot unit reads. Secrets are in that folder's files only, never in user-data.
  */
 import { join } from 'node:path'
-import { stringify } from 'yaml'
 import { hashPassword } from '../images/guest/password.ts'
 import { renderIso } from '../core/formats/iso.ts'
 import { seedFiles } from '../images/contract/files.ts'
@@ -35,6 +34,10 @@ export interface SeedSecrets {
 /** The files of a seed by path. Pure but for the salts of passwords. */
 export async function seedContents(release: Release, secrets: SeedSecrets): Promise<Map<string, string>> {
   const { seed, vm } = release
+  // Only now: most verbs look at seeds and write none, and these are 72 files.
+  const { stringify } = await import('yaml')
+  // Long lines must not be folded, and nothing is an alias of anything.
+  const yaml = (value: unknown): string => stringify(value, { lineWidth: 0, aliasDuplicateObjects: false })
   const files = new Map<string, string>([
     ['meta-data', yaml({ 'instance-id': `iid-${release.id}`, 'local-hostname': seed.hostname })],
     [
@@ -104,9 +107,6 @@ export async function seedContents(release: Release, secrets: SeedSecrets): Prom
   if (secrets.grafanaAdminPassword !== undefined) add(seedFiles.grafanaAdminPassword, `${secrets.grafanaAdminPassword}\n`)
   return files
 }
-
-/** Long lines must not be folded, and nothing is an alias of anything. */
-const yaml = (value: unknown): string => stringify(value, { lineWidth: 0, aliasDuplicateObjects: false })
 
 async function htpasswd(users: readonly { readonly name: string; readonly password: string }[]): Promise<string> {
   const lines = await Promise.all(users.map(async ({ name, password }) => `${name}:${await hashPassword(password)}\n`))

@@ -2,10 +2,10 @@
  * The engine for people who run it themselves, directly or through `cdktn`: the same program, with the site's token
  * and Proxmox's CA in its environment, and nowhere else.
  */
-import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { failureOf, starter } from '../core/child.ts'
 import { childEnvironment, dropSteering } from '../core/environment.ts'
 import { Failure } from '../core/failure.ts'
 import { silent } from '../core/progress.ts'
@@ -72,12 +72,12 @@ const args = process.argv.slice(2)
 try {
   const { engine, env } = await environmentFor(args)
   await forgetProvider(args)
-  const child = spawn(engine, withMirror(args, env), { env, stdio: 'inherit' })
+  const child = (await starter())(engine, withMirror(args, env), { env, stdio: 'inherit' })
   process.on('SIGINT', () => {})
   for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))
-  child.on('exit', (code) => {
-    process.exitCode = code ?? 130
-  })
+  const ended = await child
+  if (ended.exitCode === undefined && ended.signal === undefined) throw failureOf(engine, ended)
+  process.exitCode = ended.exitCode ?? 130
 } catch (error) {
   if (!(error instanceof Failure)) throw error
   console.error(error.toText())

@@ -1,8 +1,7 @@
 /** Turns a secret's reference into the secret, at the moment it is needed. */
-import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { promisify } from 'node:util'
+import { ChildFailure, lastLinesOf, runForBytes } from '../core/child.ts'
 import { Failure } from '../core/failure.ts'
 import { plainText, type TextKind } from '../core/plain-text.ts'
 import type { SecretRef } from './secret.ts'
@@ -53,18 +52,14 @@ export async function resolveSecret(
     }
     case 'command': {
       const [program, ...args] = ref.command
-      const { stdout } = await promisify(execFile)(program, args, { cwd: folder, env, maxBuffer: 1 << 20, encoding: 'buffer' }).catch(
-        (cause: unknown) => {
-          // The program's own words may quote the secret's place, never the arguments: those may be private.
-          const failure = cause as { code?: unknown; stderr?: Buffer }
-          throw unavailable(
-            failure.code === 'ENOENT'
-              ? `${program} is not installed`
-              : `${program} failed: ${(failure.stderr?.toString('utf8') ?? '').trim().split('\n').at(-1) ?? ''}`,
-            'Run that program by hand in the site folder.',
-          )
-        },
-      )
+      const { stdout } = await runForBytes(program, args, { cwd: folder, env, maxBytes: 1 << 20, secret: true }).catch((cause: unknown) => {
+        if (!(cause instanceof ChildFailure)) throw cause
+        // The program's own words may quote the secret's place, never the arguments: those may be private.
+        throw unavailable(
+          cause.missing ? `${program} is not installed` : `${program} failed: ${lastLinesOf(cause.said, 1)}`,
+          'Run that program by hand in the site folder.',
+        )
+      })
       return fit(named, stdout, kind)
     }
   }

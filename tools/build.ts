@@ -1,15 +1,12 @@
-import { execFile, spawn } from 'node:child_process'
 import { mkdir, readFile, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { promisify } from 'node:util'
+import { ChildFailure, failureOf, run, starter } from '../core/child.ts'
 import { keyOf } from './cache.ts'
 import { Failure } from '../core/failure.ts'
 import { goEnvironment, type Go } from './go.ts'
 import { endOfGroup } from './group.ts'
 import type { GoBuild, Platform } from './pins.ts'
-
-const run = promisify(execFile)
 
 /** The pinned Go modules. */
 export const MODULES = join(import.meta.dirname, 'go')
@@ -68,18 +65,20 @@ export async function build(go: GoBuild, compiler: Go, target: string, work: str
   await mkdir(work)
   const follow = followBuild(options.onStep ?? (() => undefined))
   try {
-    const child = spawn('go', buildArguments(go, target), {
+    const child = (await starter())('go', buildArguments(go, target), {
       cwd: join(MODULES, go.module),
       env: { ...goEnvironment(go.cgoHeader !== undefined), GOTMPDIR: work },
       stdio: ['ignore', 'ignore', 'pipe'],
+      buffer: false,
       detached: true,
     })
     createInterface({ input: child.stderr }).on('line', follow.line)
-    const code = await endOfGroup(child, options.signal)
+    const ended = await endOfGroup(child, options.signal)
     options.signal?.throwIfAborted()
-    if (code === 0) return
+    if (!ended.failed) return
     const said = follow.complaints().join('\n')
-    throw new Failure('build-failed', `go build ${go.package} ended with ${code ?? 'a signal'}:\n${said}`, nextStep(said, go))
+    const failure = failureOf(`go build ${go.package}`, { ...ended, stdout: undefined, stderr: said })
+    throw new Failure('build-failed', failure.message, nextStep(said, go), { cause: failure })
   } finally {
     await rm(work, { recursive: true, force: true, maxRetries: 5 })
   }
@@ -109,11 +108,11 @@ export function followBuild(onStep: (text: string) => void): { line(text: string
 
 async function requireHeader(need: NonNullable<GoBuild['cgoHeader']>, compiler: string): Promise<void> {
   const [command = 'cc', ...flags] = compiler.split(' ')
-  const child = run(command, [...flags, '-E', '-x', 'c', '-', '-o', '/dev/null'], { timeout: 60_000 })
-  // A missing compiler closes the pipe at once; the rejection below tells that better than EPIPE.
-  child.child.stdin?.on('error', () => undefined).end(`#include <${need.header}>\n`)
-  await child.catch((error: NodeJS.ErrnoException) => {
-    const what = error.code === 'ENOENT' ? `the C compiler "${command}" is missing` : `the C header <${need.header}> is missing`
+  const args = [...flags, '-E', '-x', 'c', '-', '-o', '/dev/null']
+  // The compiler needs what its own environment says of folders, which is the user's.
+  await run(command, args, { env: process.env, timeoutMs: 60_000, input: `#include <${need.header}>\n` }).catch((error: unknown) => {
+    if (!(error instanceof ChildFailure)) throw error
+    const what = error.missing ? `the C compiler "${command}" is missing` : `the C header <${need.header}> is missing`
     throw new Failure('build-needs-package', what, `On Debian or Ubuntu: apt-get install ${need.packages}`, { cause: error })
   })
 }

@@ -1,7 +1,6 @@
-import { execFile } from 'node:child_process'
 import { copyFile, link, mkdir, stat, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { promisify } from 'node:util'
+import { ChildFailure, run } from '../core/child.ts'
 import { childEnvironment } from '../core/environment.ts'
 import { entryFolder, keyOf, obtain, toolCache, type Entry } from './cache.ts'
 import { Failure } from '../core/failure.ts'
@@ -10,8 +9,6 @@ import { ensureTools, type ToolOptions } from './start.ts'
 import { executables } from './path.ts'
 import { currentPlatform } from './platform.ts'
 import { askVersion, suits } from './version.ts'
-
-const run = promisify(execFile)
 
 export type Engine = 'tofu' | 'terraform'
 
@@ -129,11 +126,11 @@ async function installPlugin(packer: Tool, plugin: Tool, folder: string): Promis
   await mkdir(folder)
   const env = { ...childEnvironment(process.env), PACKER_PLUGIN_PATH: folder, CHECKPOINT_DISABLE: '1' }
   const argv = ['plugins', 'install', '--path', plugin.path, 'github.com/hashicorp/proxmox']
-  await run(packer.path, argv, { env, timeout: 120_000 }).catch((error: Error & { stderr?: string }) => {
-    const why = (error.stderr ?? '').trim() || error.message
+  await run(packer.path, argv, { env, timeoutMs: 120_000, label: 'packer plugins install' }).catch((error: unknown) => {
+    if (!(error instanceof ChildFailure)) throw error
     throw new Failure(
       'plugin-not-installable',
-      `packer refuses its Proxmox plugin ${plugin.version}: ${why}`,
+      `packer refuses its Proxmox plugin ${plugin.version}: ${error.message}`,
       'Take other programs of these names off PATH.',
       { cause: error },
     )

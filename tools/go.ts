@@ -1,9 +1,6 @@
-import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
+import { ChildFailure, run } from '../core/child.ts'
 import { childEnvironment } from '../core/environment.ts'
 import { Failure } from '../core/failure.ts'
-
-const run = promisify(execFile)
 
 /** The oldest Go that knows every module of tools/go. With its default settings an older one, from 1.21, fetches it by itself. */
 const OLDEST_GO = '1.26.6'
@@ -20,16 +17,15 @@ export async function findGo(folder: string): Promise<Go> {
   const hint = `Install Go ${OLDEST_GO} or newer (https://go.dev/doc/install) and put its bin folder on PATH.`
   try {
     // In the module's folder, because Go may switch to another toolchain there.
-    const { stdout } = await run('go', ['env', 'GOVERSION', 'CC'], { cwd: folder, timeout: 300_000, env: goEnvironment() })
+    const { stdout } = await run('go', ['env', 'GOVERSION', 'CC'], { cwd: folder, timeoutMs: 300_000, env: goEnvironment() })
     const [version = '', compiler = 'cc'] = stdout.split('\n')
     const family = /^go\d+\.\d+/.exec(version)?.[0]
     if (family === undefined) throw new Failure('go-too-old', `"go env" says "${version}", which is no released version`, hint)
     return { family, compiler: compiler === '' ? 'cc' : compiler }
   } catch (error) {
-    if (error instanceof Failure) throw error
-    const { code, stderr, message } = error as NodeJS.ErrnoException & { stderr?: string }
-    if (code === 'ENOENT') throw new Failure('go-missing', 'Go is not installed (no "go" on PATH)', hint, { cause: error })
-    throw new Failure('go-too-old', `this Go can't read the module: ${(stderr ?? '').trim() || message}`, hint, { cause: error })
+    if (!(error instanceof ChildFailure)) throw error
+    if (error.missing) throw new Failure('go-missing', 'Go is not installed (no "go" on PATH)', hint, { cause: error })
+    throw new Failure('go-too-old', `this Go can't read the module: ${error.said || error.message}`, hint, { cause: error })
   }
 }
 

@@ -1,13 +1,12 @@
-import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-
 const DEADLY = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /**
- * Waits for a child that leads a process group (`detached`) and returns its exit code, null if a signal ended it. The whole
- * group is ended when `signal` says so and when this process gets a deadly signal, which a group of its own would otherwise survive.
+ * Waits for a child that leads a process group (`detached`) and returns how it ended. The whole group is ended when `signal` says so and when this process gets a deadly signal, which a group of its own would otherwise survive.
  */
-export async function endOfGroup(child: ChildProcess, signal: AbortSignal | undefined): Promise<number | null> {
+export async function endOfGroup<End>(
+  child: PromiseLike<End> & { readonly pid?: number | undefined },
+  signal: AbortSignal | undefined,
+): Promise<End> {
   const end = (): void => {
     try {
       if (child.pid !== undefined) process.kill(-child.pid, 'SIGTERM')
@@ -26,8 +25,7 @@ export async function endOfGroup(child: ChildProcess, signal: AbortSignal | unde
   signal?.addEventListener('abort', end)
   if (signal?.aborted === true) end()
   try {
-    const [code] = (await once(child, 'close')) as [number | null]
-    return code
+    return await child
   } finally {
     for (const name of DEADLY) process.off(name, pass)
     signal?.removeEventListener('abort', end)

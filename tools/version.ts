@@ -1,9 +1,6 @@
-import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
+import { ChildFailure, run } from '../core/child.ts'
 import { childEnvironment } from '../core/environment.ts'
 import type { PathRule, Pin } from './pins.ts'
-
-const run = promisify(execFile)
 
 /** `1.16.0` → [1, 16, 0]. Undefined for anything else, pre-releases included: those are nobody's suitable version. */
 export function parseVersion(text: string): readonly [number, number, number] | undefined {
@@ -27,14 +24,12 @@ export function suits(pinned: string, found: string, accept: PathRule['accept'])
  * name (there are several called packer) may want to read or to go on for ever: it gets no input, and is killed.
  */
 export async function askVersion(path: string, ask: NonNullable<Pin['ask']>, timeoutMs = 15_000): Promise<string | undefined> {
+  const env = { ...childEnvironment(process.env), CHECKPOINT_DISABLE: '1' }
   try {
-    const env = { ...childEnvironment(process.env), CHECKPOINT_DISABLE: '1' }
-    const asking = run(path, [...ask.args], { timeout: timeoutMs, killSignal: 'SIGKILL', env })
-    asking.child.stdin?.on('error', () => undefined) // it ended first
-    asking.child.stdin?.end()
-    const { stdout, stderr } = await asking
+    const { stdout, stderr } = await run(path, ask.args, { env, timeoutMs })
     return ask.pattern.exec(`${stdout}\n${stderr}`)?.[1]
-  } catch {
+  } catch (error) {
+    if (!(error instanceof ChildFailure)) throw error
     return undefined
   }
 }

@@ -1,7 +1,5 @@
 /** HTTP as a client outside the VMs sees it: own CA, no following of redirects. */
-import { request as httpRequest } from 'node:http'
-import { request as httpsRequest } from 'node:https'
-import { Agent, fetch as undiciFetch } from 'undici'
+import { Agent, fetch as undiciFetch, request } from 'undici'
 
 export interface WebAnswer {
   readonly status: number
@@ -18,27 +16,22 @@ export interface WebRequest {
   readonly timeoutMs?: number
 }
 
-/** One request; rejects when there is no HTTP answer. */
-export function ask(url: string, options: WebRequest = {}): Promise<WebAnswer> {
-  const { promise, resolve, reject } = Promise.withResolvers<WebAnswer>()
-  const send = url.startsWith('https:') ? httpsRequest : httpRequest
-  const request = send(
-    url,
-    { method: options.method ?? 'GET', headers: { ...options.headers }, agent: false, ...(options.caPem ? { ca: options.caPem } : {}) },
-    (response) => {
-      let body = ''
-      response.setEncoding('utf8')
-      response.on('data', (part: string) => {
-        body += part
-      })
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }))
-      response.on('error', reject)
-    },
-  )
-  request.setTimeout(options.timeoutMs ?? 30_000, () => request.destroy(new Error('no answer in time')))
-  request.on('error', reject)
-  request.end(options.body)
-  return promise
+/** One request, on a connection of its own; rejects when there is no HTTP answer. */
+export async function ask(
+  url: string,
+  { method = 'GET', headers = {}, body, caPem, timeoutMs = 30_000 }: WebRequest = {},
+): Promise<WebAnswer> {
+  const dispatcher = new Agent({
+    headersTimeout: timeoutMs,
+    bodyTimeout: timeoutMs,
+    connect: { timeout: timeoutMs, ...(caPem === undefined ? {} : { ca: caPem }) },
+  })
+  try {
+    const answer = await request(url, { method: method as 'GET', headers, body: body ?? null, dispatcher })
+    return { status: answer.statusCode, headers: answer.headers, body: await answer.body.text() }
+  } finally {
+    await dispatcher.destroy()
+  }
 }
 
 /** A `fetch` that trusts one CA, for the official MCP client. */

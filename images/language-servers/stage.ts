@@ -3,11 +3,10 @@
  * when Serena runs. `npm ci` runs no script of any package.
  */
 import { createHash, randomUUID } from 'node:crypto'
-import { execFile } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { cp, mkdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
+import { ChildFailure, run } from '../../core/child.ts'
 import { childEnvironment } from '../../core/environment.ts'
 import { Failure } from '../../core/failure.ts'
 import { makeFolder } from '../../core/folders.ts'
@@ -25,15 +24,8 @@ export interface StagedLanguageServers {
   readonly sha256: string
 }
 
-/**
- * @param options.cacheDir where finished folders are kept by content, e.g. `~/.cache/serena-golden`
- * @param options.progress gets a line when something has to be fetched, which takes about half a minute
- * @throws Failure `npm-failed` with npm's own words when the packages can't be fetched
- */
-export async function stageLanguageServers(options: {
-  cacheDir: string
-  progress?: (line: string) => void
-}): Promise<StagedLanguageServers> {
+/** SHA-256 of everything that determines the content: known without having it. */
+export async function languageServersDigest(): Promise<string> {
   const hash = createHash('sha256').update(layout)
   const scripts = ['bin', 'lib'].flatMap((folder) =>
     readdirSync(join(here, folder))
@@ -45,7 +37,19 @@ export async function stageLanguageServers(options: {
       .update(`${name}\0`)
       .update(await readFile(join(here, name)))
       .update('\0')
-  const sha256 = hash.digest('hex')
+  return hash.digest('hex')
+}
+
+/**
+ * @param options.cacheDir where finished folders are kept by content, e.g. `~/.cache/serena-golden`
+ * @param options.progress gets a line when something has to be fetched, which takes about half a minute
+ * @throws Error with npm's own words when the packages can't be fetched
+ */
+export async function stageLanguageServers(options: {
+  cacheDir: string
+  progress?: (line: string) => void
+}): Promise<StagedLanguageServers> {
+  const sha256 = await languageServersDigest()
   const root = join(options.cacheDir, 'language-servers')
   const dir = join(root, sha256.slice(0, 24))
   if (await exists(dir)) return { dir, sha256 }
@@ -74,11 +78,12 @@ async function build(folder: string): Promise<void> {
   for (const name of ['package.json', 'package-lock.json', '.npmrc', 'bin', 'lib'])
     await cp(join(here, name), join(servers, name), { recursive: true })
   const arguments_ = ['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--no-update-notifier', ...platform]
-  await promisify(execFile)('npm', arguments_, { cwd: servers, maxBuffer: 16 << 20, env: npmEnvironment(process.env) }).catch(
-    (error: { stderr?: string }) => {
+  await run('npm', arguments_, { cwd: servers, env: npmEnvironment(process.env), label: 'npm ci of images/language-servers' }).catch(
+    (error: unknown) => {
+      if (!(error instanceof ChildFailure)) throw error
       throw new Failure(
         'npm-failed',
-        `npm ci of images/language-servers failed: ${error.stderr?.trim() || String(error)}`,
+        error.message,
         "Mend what npm says: mostly this computer's way to its registry (HTTPS_PROXY, npm_config_registry). Then bake again.",
         { cause: error },
       )

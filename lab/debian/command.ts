@@ -1,29 +1,17 @@
 /** Runs the programs that make images, so that nothing of them outlives this process. */
-import { spawn } from 'node:child_process'
-import { createInterface } from 'node:readline'
+import { ChildFailure, runChild, type ChildOptions, type ChildResult } from '../child.ts'
 import { DebianFailure } from './failure.ts'
 
-export interface CommandOptions {
-  readonly cwd?: string
+export interface CommandOptions extends Omit<ChildOptions, 'label' | 'onOutput'> {
+  /** Added to this process's environment. */
   readonly env?: Readonly<Record<string, string | undefined>>
   /** The program sees `env` alone, nothing of this process's environment. */
   readonly bareEnv?: boolean
-  /** Standard input. */
-  readonly input?: string
-  /** Gets each line of either output while the program runs. */
-  readonly onLine?: (line: string) => void
-  readonly signal?: AbortSignal | undefined
   /** What messages call the command; without it, its own words. */
   readonly label?: readonly string[]
-  /** Exit codes besides 0 that are no failure. */
-  readonly accept?: readonly number[]
 }
 
-export interface CommandResult {
-  readonly code: number
-  readonly stdout: string
-  readonly stderr: string
-}
+export type CommandResult = ChildResult
 
 /**
  * A prefix for a command: it gets low priority and namespaces of its own for mounts and processes, and is killed
@@ -50,51 +38,21 @@ export const confined: readonly string[] = [
 
 /** Resolves with the program's output; rejects with a DebianFailure that quotes the end of its errors. */
 export async function command(argv: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
-  const [program = '', ...args] = argv
-  const shown = options.label ?? argv.slice(argv[0] === confined[0] ? confined.length : 0)
-  options.signal?.throwIfAborted()
-  const child = spawn(program, args, {
-    cwd: options.cwd,
-    // Messages in English and bytes as they are, whatever the user's language is.
-    env: { ...(options.bareEnv ? {} : process.env), LC_ALL: 'C.UTF-8', ...options.env },
-    stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
-  })
-  const abort = () => child.kill('SIGKILL')
-  options.signal?.addEventListener('abort', abort, { once: true })
-  const { stdin, stdout: out, stderr: err } = child
-  stdin?.on('error', () => {}) // a program that ends without reading it says so by its exit code
-  stdin?.end(options.input)
-  let stdout = ''
-  let stderr = ''
-  if (out) out.setEncoding('utf8').on('data', (text: string) => (stdout += text))
-  if (err) err.setEncoding('utf8').on('data', (text: string) => (stderr += text))
-  if (options.onLine) for (const stream of [out, err]) if (stream) createInterface({ input: stream }).on('line', options.onLine)
+  const { env, bareEnv, label, ...rest } = options
+  const shown = label ?? argv.slice(argv[0] === confined[0] ? confined.length : 0)
   try {
-    const code = await new Promise<number>((resolve, reject) => {
-      child.once('error', reject)
-      child.once('close', (status, signal) => resolve(status ?? (signal ? 128 : 1)))
-    })
-    options.signal?.throwIfAborted()
-    if (code !== 0 && !options.accept?.includes(code)) {
-      const tail = (stderr.trim() || stdout.trim()).split('\n').slice(-6).join('\n  ')
-      throw new DebianFailure(
-        'build-failed',
-        `${shown.slice(0, 3).join(' ')} … ended with ${code}:\n  ${tail}`,
-        'look at the lines above; run the same again once that is mended',
-      )
-    }
-    return { code, stdout, stderr }
+    return await runChild(argv, { ...rest, env: { ...(bareEnv ? {} : process.env), ...env }, label: `${shown.slice(0, 3).join(' ')} …` })
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+    if (!(error instanceof ChildFailure)) throw error
+    if (error.missing)
       throw new DebianFailure(
         'program-missing',
-        `there is no program "${program}" on PATH`,
+        `there is no program "${argv[0]}" on PATH`,
         'npm run lab installs the packages it needs as root; else: lab/debian/packages.ts lists them',
         { cause: error },
       )
-    }
-    throw error
-  } finally {
-    options.signal?.removeEventListener('abort', abort)
+    throw new DebianFailure('build-failed', error.message, 'look at the lines above; run the same again once that is mended', {
+      cause: error,
+    })
   }
 }

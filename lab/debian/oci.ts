@@ -2,15 +2,14 @@
  * Writes container images as OCI image layouts (image-spec v1.1: image-layout.md, manifest.md, config.md), one layer
  * each. The same tree and settings give the same bytes and so the same digest, on any machine and any day.
  */
-import { spawn } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { constants, createZstdCompress } from 'node:zlib'
+import { startChild } from '../child.ts'
 
 /** What a container of the image starts with; names and meaning as in the OCI image configuration. */
 export interface ImageConfig {
@@ -102,27 +101,30 @@ export const blobPath = (layout: string, digest: string): string => join(layout,
 
 async function writeLayer(tree: string, blobs: string, epoch: number): Promise<{ diffId: string; layer: Descriptor }> {
   // GNU's format has no time stamps of its own making, and names of any length.
-  const tar = spawn(
+  const tar = startChild([
     'tar',
-    ['--create', '--format=gnu', '--sort=name', '--numeric-owner', `--mtime=@${epoch}`, '--clamp-mtime', '--directory', tree, '.'],
-    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, LC_ALL: 'C' } },
-  )
-  let errors = ''
-  tar.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
-  const ended = once(tar, 'close') as Promise<[number | null]>
+    '--create',
+    '--format=gnu',
+    '--sort=name',
+    '--numeric-owner',
+    `--mtime=@${epoch}`,
+    '--clamp-mtime',
+    '--directory',
+    tree,
+    '.',
+  ])
   const partial = join(blobs, `.${randomUUID()}`)
   const content = createHash('sha256')
   const compressed = createHash('sha256')
   await pipeline(
-    tar.stdout,
+    tar.output,
     tap(content),
     pieces(1024 * 1024),
     createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: LEVEL, [constants.ZSTD_c_checksumFlag]: 1 } }),
     tap(compressed),
     createWriteStream(partial),
   )
-  const [code] = await ended
-  if (code !== 0) throw new Error(`tar of ${tree} ended with ${code}: ${errors.trim()}`)
+  await tar.ended
   const digest = compressed.digest('hex')
   const { size } = await stat(partial)
   await rename(partial, join(blobs, digest))

@@ -2,9 +2,8 @@
  * The Debian packages that the lab needs on its host, in one place, and how they get there.
  * None of them starts a service: what comes with one runs from the lab's own Debian root instead.
  */
-import { spawn, spawnSync } from 'node:child_process'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createInterface } from 'node:readline'
+import { ChildFailure, runChild, runChildSync } from '../child.ts'
 
 /** Package → what the lab does with it. */
 export const hostPackages: Readonly<Record<string, string>> = {
@@ -47,8 +46,8 @@ const policyMark = '# serena-golden lab, process'
 
 /** Which of these packages are not fully installed. Everything counts as missing where there is no dpkg. */
 export function missingPackages(packages: readonly string[]): string[] {
-  const query = spawnSync('dpkg-query', ['-W', '-f', '${Package} ${db:Status-Status}\n', ...packages], { encoding: 'utf8' })
-  const lines = new Set((query.stdout ?? '').split('\n'))
+  const query = runChildSync(['dpkg-query', '-W', '-f', '${Package} ${db:Status-Status}\n', ...packages])
+  const lines = new Set((query?.stdout ?? '').split('\n'))
   return packages.filter((name) => !lines.has(`${name} installed`))
 }
 
@@ -61,7 +60,7 @@ export async function ensureHostPackages(options: HostPackagesOptions): Promise<
   const missing = missingPackages(options.packages ?? Object.keys(hostPackages))
   if (missing.length === 0) return { ok: true, installed: [] }
   const list = missing.join(' ')
-  const hasApt = spawnSync('apt-get', ['--version'], { stdio: 'ignore' }).status === 0
+  const hasApt = runChildSync(['apt-get', '--version'])?.code === 0
   if (!hasApt) {
     return {
       ok: false,
@@ -136,19 +135,17 @@ function readOr(path: string, fallback: string): string {
 
 /** Runs apt-get without questions; one log line per package that is unpacked or set up. */
 async function apt(args: readonly string[], log: (line: string) => void): Promise<{ code: number; errors: string[] }> {
-  const child = spawn('apt-get', ['-q', '-o', 'DPkg::Lock::Timeout=120', '-o', 'Dpkg::Use-Pty=0', ...args], {
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', NEEDRESTART_MODE: 'l', LC_ALL: 'C.UTF-8' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
   const errors: string[] = []
-  createInterface({ input: child.stdout }).on('line', (line) => {
-    if (/^(Setting up|Need to get) /.test(line)) log(line)
+  const argv = ['apt-get', '-q', '-o', 'DPkg::Lock::Timeout=120', '-o', 'Dpkg::Use-Pty=0', ...args]
+  const { code } = await runChild(argv, {
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', NEEDRESTART_MODE: 'l' },
+    onLine: (line) => {
+      if (/^(Setting up|Need to get) /.test(line)) log(line)
+      if (/^(E|W|dpkg): /.test(line)) errors.push(line)
+    },
+  }).catch((error: unknown) => {
+    if (!(error instanceof ChildFailure) || error.missing) throw error
+    return error
   })
-  createInterface({ input: child.stderr }).on('line', (line) => {
-    if (/^(E|W|dpkg): /.test(line)) errors.push(line)
-  })
-  return await new Promise((resolve, reject) => {
-    child.once('error', reject)
-    child.once('close', (code) => resolve({ code: code ?? 1, errors }))
-  })
+  return { code, errors }
 }

@@ -1,10 +1,11 @@
 /** The lab's LAN in network namespaces. See layout.ts for the picture. */
-import { spawnSync, type ChildProcess } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, writeFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { runChildSync } from '../child.ts'
 import type { FirewallState, LabNetwork, NicSpec } from '../compute/driver.ts'
 import { compileFirewall, type FirewallNic } from './firewall.ts'
 import { startGateway, type Gateway } from './gateway-client.ts'
@@ -143,10 +144,10 @@ export async function createNetwork(options: NetworkOptions): Promise<RealNetwor
 function requireBridgeNetfilter(): void {
   const settings = '/proc/sys/net/bridge'
   if (existsSync(settings)) return
-  const loaded = spawnSync('modprobe', ['br_netfilter'], { encoding: 'utf8' })
+  const loaded = runChildSync(['modprobe', 'br_netfilter'])
   if (!existsSync(settings))
     throw new Error(
-      `the lab's firewall needs the kernel module br_netfilter, and it can't be loaded: ${(loaded.stderr || loaded.error?.message || '').trim()}. Run: modprobe br_netfilter`,
+      `the lab's firewall needs the kernel module br_netfilter, and it can't be loaded: ${(loaded?.stderr ?? 'there is no modprobe').trim()}. Run: modprobe br_netfilter`,
     )
   // The module switches this on for the computer's own bridges; only the lab's namespace is to have it.
   for (const name of ['iptables', 'ip6tables', 'arptables']) writeFileSync(`${settings}/bridge-nf-call-${name}`, '0')

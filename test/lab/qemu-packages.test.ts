@@ -1,7 +1,4 @@
 import { spawnSync } from 'node:child_process'
-import { cpSync, chmodSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { ensureHostPackages, missingPackages, type HostPackagesResult } from '../../lab/debian/packages.ts'
 
@@ -16,21 +13,16 @@ it.skipIf(!hasDpkg)('nothing is done or said when the packages are there (needs 
 })
 
 it.skipIf(!hasDpkg || !isRoot)('an ordinary user gets the command to type (needs dpkg, root to become one)', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'sgl-test-'))
-  chmodSync(folder, 0o755)
-  cpSync(new URL('../../lab/debian/packages.ts', import.meta.url).pathname, join(folder, 'packages.mts'))
-  const program = `import('${folder}/packages.mts').then(async m => console.log(JSON.stringify(await m.ensureHostPackages({ packages: ['dpkg', 'no-such-package-of-ours'], log: () => {} }))))`
-  // The pinned Node may lie where only root can read it.
-  const node = join(folder, 'node')
-  cpSync(process.execPath, node)
-  const child = spawnSync(node, ['--eval', program], {
-    uid: 65534,
-    gid: 65534,
+  // It becomes one once everything is loaded: the project may lie where only root can read it.
+  const file = new URL('../../lab/debian/packages.ts', import.meta.url).href
+  const program = `const { ensureHostPackages } = await import('${file}')
+    process.setgroups([]); process.setgid(65534); process.setuid(65534)
+    console.log(JSON.stringify(await ensureHostPackages({ packages: ['dpkg', 'no-such-package-of-ours'], log: () => {} })))`
+  const child = spawnSync(process.execPath, ['--input-type=module', '--eval', program], {
     cwd: '/',
     env: { PATH: process.env.PATH ?? '' },
     encoding: 'utf8',
   })
-  rmSync(folder, { recursive: true })
   expect(JSON.parse(child.stdout) as HostPackagesResult).toEqual({
     ok: false,
     code: 'host-packages-missing',

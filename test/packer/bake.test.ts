@@ -7,8 +7,7 @@ import { listImages } from '../../images/catalog.ts'
 import type { VmConfig } from '../../proxmox/vm.ts'
 import { newestCandidate } from '../../images/channels.ts'
 import { parseRecord } from '../../images/record.ts'
-import { guestFiles } from '../../images/stage.ts'
-import { writeTar, type TarEntry } from '../../core/formats/tar.ts'
+import { guestFiles, rootfsOf, type SmallFile } from '../../images/stage.ts'
 import { bake, type BakeOptions } from '../../packer/bake.ts'
 import { buildName } from '../../packer/names.ts'
 import { testLock, watched } from '../set-up.ts'
@@ -43,12 +42,10 @@ async function expectNothingLeft(): Promise<void> {
 
 /** Stages the image's own files and some more. */
 const stageWith =
-  (...extra: TarEntry[]): NonNullable<BakeOptions['stage']> =>
-  async ({ targetDir }) => {
-    const file = join(targetDir, 'golden-rootfs.tar.gz')
-    return { file, sha256: await writeTar(file, [...(await guestFiles()), ...extra]) }
-  }
-const entry = (path: string, text: string): TarEntry => ({ path, mode: 0o644, content: Buffer.from(text) })
+  (...extra: SmallFile[]): NonNullable<BakeOptions['stage']> =>
+  async () =>
+    rootfsOf([...(await guestFiles()), ...extra])
+const entry = (path: string, text: string): SmallFile => ({ path, mode: 0o644, content: Buffer.from(text) })
 
 describe('golden bake', () => {
   let made: Awaited<ReturnType<typeof bake>>['template']

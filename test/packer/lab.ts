@@ -3,8 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { vi } from 'vitest'
-import { guestFiles } from '../../images/stage.ts'
-import { writeTar } from '../../core/formats/tar.ts'
+import { guestFiles, rootfsOf } from '../../images/stage.ts'
 import { startLab, type Lab } from '../../lab/index.ts'
 import type { BakeOptions } from '../../packer/bake.ts'
 import type { Proxmox } from '../../proxmox/client.ts'
@@ -85,13 +84,4 @@ export async function startTestLab(): Promise<TestLab> {
 }
 
 /** The image's own files without the language servers, which are too much for a model of a guest. */
-const stageWithoutServers: NonNullable<BakeOptions['stage']> = async ({ targetDir }) => {
-  const file = join(targetDir, 'golden-rootfs.tar.gz')
-  return {
-    file,
-    sha256: await writeTar(
-      file,
-      (await guestFiles()).sort((a, b) => (a.path < b.path ? -1 : 1)),
-    ),
-  }
-}
+const stageWithoutServers: NonNullable<BakeOptions['stage']> = async () => rootfsOf(await guestFiles())

@@ -7,8 +7,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { VmConfig } from '../../proxmox/vm.ts'
 import { renderRecord } from '../../images/record.ts'
-import { guestFiles } from '../../images/stage.ts'
-import { writeTar } from '../../core/formats/tar.ts'
+import { guestFiles, rootfsOf } from '../../images/stage.ts'
 import type { FaultOrder } from '../../lab/api/faults.ts'
 import { bake, type BakeOptions } from '../../packer/bake.ts'
 import { makeBase } from '../../packer/base.ts'
@@ -56,13 +55,8 @@ const freshSite = (change: (input: Site) => void = () => {}): Site =>
 
 const stageWith =
   (text: string): NonNullable<BakeOptions['stage']> =>
-  async ({ targetDir }) => {
-    const file = join(targetDir, 'golden-rootfs.tar.gz')
-    return {
-      file,
-      sha256: await writeTar(file, [...(await guestFiles()), { path: 'etc/golden/marker', mode: 0o644, content: Buffer.from(text) }]),
-    }
-  }
+  async () =>
+    rootfsOf([...(await guestFiles()), { path: 'etc/golden/marker', mode: 0o644, content: Buffer.from(text) }])
 
 /** Bakes with a fault, stops as soon as `moment` has come, and tells how the bake ended. */
 async function stopped(site: Site, fault: FaultOrder, moment: () => Promise<boolean>, change: Partial<BakeOptions> = {}): Promise<unknown> {

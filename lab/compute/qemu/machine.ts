@@ -1,4 +1,4 @@
-/** One running QEMU process. */
+/** One running QEMU process. Special (child.ts): it is spoken with over descriptors that go both ways. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
