@@ -73,6 +73,7 @@ export async function guestFiles(): Promise<SmallFile[]> {
       add(`${programs}/${name.replace(/\.ts$/, '.js')}`, compile(await readFile(join(here, 'guest', name), 'utf8')))
   }
   for (const [path, name] of Object.entries(shared)) add(`${programs}/${name}`, compile(await readFile(join(here, 'guest', path), 'utf8')))
+  add('opt/golden/nginx/keeper.js', compile(await readFile(join(here, 'nginx', 'keeper.ts'), 'utf8')))
   add(`${programs}/package.json`, '{ "type": "module" }\n')
   for (const [name, dashboard] of Object.entries(dashboards()))
     add(`opt/golden/grafana/dashboards/${name}.json`, JSON.stringify(dashboard, null, 2) + '\n')

@@ -18,7 +18,7 @@ import {
 } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import type { ImageRecord } from '../contract/record.ts'
-import { imageRecordFile, owner, probeFile, run, seedFolder, type RenderedFile } from './places.ts'
+import { imageRecordFile, owner, probeFile, run, seedFolder, sessionKeyFile, type RenderedFile } from './places.ts'
 import { dockerSettings, parseSeed, renderFiles, type SeedContents } from './render.ts'
 import { findSeedCd } from './seed-cd.ts'
 
@@ -40,8 +40,10 @@ function main(): void {
   const seed = parseSeed(contents['seed.json'] ?? '')
   const image = JSON.parse(readFileSync(imageRecordFile, 'utf8')) as ImageRecord
   for (const file of renderFiles(seed, image, contents)) write(file)
-  // Of this boot only; golden-auth has read it when this runs once more.
+  // Of this boot only; golden-auth and nginx have read them when this runs once more.
   if (!existsSync(probeFile)) write({ path: probeFile, content: randomBytes(24).toString('base64url'), mode: 0o400 })
+  if (!existsSync(sessionKeyFile))
+    write({ path: sessionKeyFile, content: randomBytes(32).toString('base64url'), mode: 0o400, owner: owner.nginx })
   // On the root disk, where dockerd looks for them; it starts after this (golden-seed.service).
   const settings = dockerSettings(readFileSync(dockerSettingsFile, 'utf8'), seed)
   if (settings !== undefined) replace(dockerSettingsFile, settings)

@@ -21,6 +21,7 @@ export function nginxConfiguration(seed: Seed, image: ImageRecord): string {
   return `# Rendered at boot by golden-seed.service for release ${seed.release}.
 # A few are enough, also on a host with many cores: the container may have only so many processes.
 worker_processes 4;
+load_module /usr/lib/nginx/modules/ngx_http_js_module.so;
 pid /tmp/nginx.pid;
 # Its lines quote requests with their arguments; Promtail takes SSE's sessions out of them.
 error_log stderr error;
@@ -109,7 +110,7 @@ function serenaServers(seed: Seed): string {
   const upstreams: string[] = []
   if (transports.includes('streamable-http')) {
     upstreams.push(`  upstream serena_mcp { server ${at.serenaMcp}:9121; ${reuse} }`)
-    locations.push(serenaLocation('= /mcp', 'serena_mcp/mcp'), serenaLocation('= /mcp/', 'serena_mcp/mcp'))
+    locations.push(keptLocation('= /mcp'), keptLocation('= /mcp/'), keeperLocations(`http://${at.serenaMcp}:9121/mcp`))
   }
   if (transports.includes('sse')) {
     upstreams.push(`  upstream serena_mcp_sse { server ${at.serenaMcpSse}:9121; ${reuse} }`)
@@ -128,7 +129,7 @@ function serenaServers(seed: Seed): string {
 ${refusalLocations}    location / { return 301 https://${name}${portSuffix}$request_uri; }
   }`
   return `
-${upstreams.join('\n')}
+${transports.includes('streamable-http') ? keeper : ''}${upstreams.join('\n')}
 
   server {
     listen 80 default_server;
@@ -186,11 +187,7 @@ const authLocation = (realm: 'serena' | 'loki'): string => `    location = /gold
       error_page 599 @refusal;
     }`
 
-/** @param target upstream, with the path where it is to be another than the client's */
-const serenaLocation = (path: string, target: string): string => `    location ${path} {
-      ${authenticated}
-      proxy_pass http://${target};
-      proxy_set_header Host $host;
+const toSerena = `      proxy_set_header Host $host;
       proxy_set_header Connection "";
       # The password is golden-auth's business.
       proxy_set_header Authorization "";
@@ -199,10 +196,61 @@ const serenaLocation = (path: string, target: string): string => `    location $
       proxy_buffering off;
       proxy_cache off;
       proxy_read_timeout 3600s;
-      proxy_send_timeout 3600s;
+      proxy_send_timeout 3600s;`
+
+/** @param target upstream, with the path where it is to be another than the client's */
+const serenaLocation = (path: string, target: string): string => `    location ${path} {
+      ${authenticated}
+      proxy_pass http://${target};
+${toSerena}
       # 504: a container that is stopped leaves nobody who would refuse the connection.
       error_page 502 504 =503 @starting;
 ${refusalPages('      ')}    }`
+
+const keeper = `  js_import keeper from /opt/golden/nginx/keeper.js;
+  js_shared_dict_zone zone=golden_sessions:8m timeout=48h evict;
+  js_shared_dict_zone zone=golden_waiting:32k type=number timeout=2m;
+  # Opening a session again includes its project, whose language server may have to be started.
+  js_fetch_timeout 240s;
+`
+
+/** Sessions survive Serena: images/nginx/keeper.ts decides, and goes on to @serena. */
+const keptLocation = (path: string): string => `    location ${path} {
+      ${authenticated}
+      set $golden_session "";
+      set $golden_upstream_session "";
+      set $golden_resumed "";
+      set $golden_waited "";
+      js_content keeper.pass;
+${refusalPages('      ')}    }`
+
+/** @param url where the keeper itself asks Serena */
+const keeperLocations = (url: string): string => `    location @serena {
+      rewrite ^ /mcp break;
+      proxy_pass http://serena_mcp;
+      js_header_filter keeper.seen;
+      proxy_set_header Mcp-Session-Id $golden_upstream_session;
+${toSerena}
+      proxy_intercept_errors on;
+      recursive_error_pages on;
+      error_page 404 = @resume;
+      # 504: a container that is stopped leaves nobody who would refuse the connection.
+      error_page 502 504 = @away;
+    }
+    location @resume {
+      set $golden_serena ${url};
+      js_content keeper.resume;
+    }
+    location @away {
+      # Each look at a Serena that is not there would be a line.
+      error_log stderr crit;
+      set $golden_serena ${url};
+      # Milliseconds: Serena starts in seconds, and clients give up after a minute.
+      set $golden_longest_wait 30000;
+      # Packets to a container that was stopped go unanswered, and the call goes on only when all that it asked has ended.
+      js_fetch_timeout 1s;
+      js_content keeper.away;
+    }`
 
 const lokiPush = (address: string): string => `      if ($request_method != POST) { return 405; }
       limit_req zone=push burst=200 nodelay;

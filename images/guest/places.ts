@@ -29,6 +29,8 @@ export const restartReport = `${run}/restarted.json`
 /** Hashes of passwords, and the health check's own password: golden-auth reads them through its unit. */
 export const authFolder = `${run}/auth`
 export const probeFile = `${authFolder}/probe`
+/** Of this boot: what the session keeper seals clients' ids with (images/nginx/keeper.ts). */
+export const sessionKeyFile = `${run}/nginx/session.key`
 /** Made by golden-auth.socket in the one folder that nginx sees; the folder is closed to others. */
 export const authSocketName = 'auth.sock'
 export const authSocket = `${run}/nginx/${authSocketName}`

@@ -1,42 +1,18 @@
 /** Real Serena with the configuration that the guest renders and the language servers of the image, without a network. */
-import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { homedir, tmpdir } from 'node:os'
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { projectSettings, projectSettingsFile, serenaConfiguration, typescriptHome } from '../../images/guest/serena.ts'
 import { stageLanguageServers } from '../../images/language-servers/stage.ts'
 import type { Order, Outcome } from './serena-calls.ts'
+import { cache, ensureSerena, interpreter } from './serena-program.ts'
 
-const version = '2.1.0'
 /** Any will do: Serena tells its agents one by its instructions. */
 const session = 'test'
-const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'serena-golden')
-
-/** A Python that can run Serena and make environments. */
-function python(): string | undefined {
-  return ['python3.14', 'python3.13', 'python3.12', 'python3.11', 'python3'].find(
-    (name) => spawnSync(name, ['-c', 'import sys, venv, ensurepip; sys.exit(not ((3, 11) <= sys.version_info < (3, 15)))']).status === 0,
-  )
-}
 
 const canIsolate = spawnSync('unshare', ['--net', '--mount', 'true']).status === 0
-const interpreter = python()
-
-/** Serena in an environment of its own, kept between runs. */
-function ensureSerena(): string {
-  const folder = join(cache, 'test-serena', version)
-  const program = join(folder, 'bin', 'serena')
-  if (existsSync(program)) return program
-  mkdirSync(dirname(folder), { recursive: true })
-  rmSync(folder, { recursive: true, force: true })
-  // Scripts of an environment name its path: it can't be made elsewhere and renamed. The program's script comes last.
-  execFileSync(interpreter ?? '', ['-m', 'venv', folder])
-  execFileSync(join(folder, 'bin', 'pip'), ['install', '--quiet', '--disable-pip-version-check', `serena-agent==${version}`], {
-    stdio: 'pipe',
-  })
-  return program
-}
 
 describe.skipIf(!canIsolate || interpreter === undefined)('Serena (needs root for a namespace, and Python 3.11 to 3.14 with venv)', () => {
   let folder = ''

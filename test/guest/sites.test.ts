@@ -20,6 +20,7 @@ import { parseSite, slotNames } from '../../settings/site.ts'
 import { ensureTools } from '../../tools/index.ts'
 import { anySite } from './any-site.ts'
 import { selfSigned } from './certificate.ts'
+import { keeperBind } from './keeper-files.ts'
 import { contents, image } from './seed.ts'
 
 const rootFolder = await rootPath()
@@ -119,7 +120,7 @@ describe.skipIf(noRoot)("in the lab's Debian root (needs root and that root in t
     const start = `echo 80 > /proc/sys/net/ipv4/ip_unprivileged_port_start; install -d -o ${owner.nginx} /etc/golden; exec ${asNginx} sh -c "$1" sh`
     const script = each('ln -sfn "$place/run/golden/nginx" /etc/golden/nginx; nginx -t -e stderr -c /etc/golden/nginx/nginx.conf')
     const { stdout } = await inRoot(root, ['sh', '-c', start, 'sh', script], {
-      binds: [{ from: join(folder, 'sites'), to: '/sites' }],
+      binds: [{ from: join(folder, 'sites'), to: '/sites' }, keeperBind(join(folder, 'keeper'))],
       enter: ['unshare', '--net', '--'],
     })
     expectNone(complaints(stdout))

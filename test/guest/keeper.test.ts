@@ -1,0 +1,124 @@
+/** The session keeper in real nginx, without rights, in a network namespace; Serena is a stand-in, and once herself. */
+import { spawnSync } from 'node:child_process'
+import { randomBytes, scryptSync } from 'node:crypto'
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { owner } from '../../images/guest/places.ts'
+import { renderFiles } from '../../images/guest/render.ts'
+import { projectSettings, projectSettingsFile, serenaConfiguration } from '../../images/guest/serena.ts'
+import { enterRoot, inRoot, rootPath, type Root } from '../../lab/debian/root.ts'
+import { selfSigned } from './certificate.ts'
+import type { Order } from './keeper-calls.ts'
+import { keeperBind, writeSessionKey } from './keeper-files.ts'
+import { contents, image, seeds } from './seed.ts'
+import { ensureSerena, interpreter } from './serena-program.ts'
+
+const rootFolder = await rootPath()
+const root: Root = { folder: rootFolder }
+const noRoot = process.getuid?.() !== 0 || !existsSync(rootFolder)
+const host = seeds.serena.public.host
+
+/** As the rollout makes them, but cheap. */
+function line(user: string): string {
+  const salt = randomBytes(16)
+  const base64 = (value: Buffer): string => value.toString('base64').replaceAll('=', '')
+  return `${user}:$scrypt$ln=4,r=8,p=1$${base64(salt)}$${base64(scryptSync('right', salt, 32, { N: 16, r: 8, p: 1 }))}\n`
+}
+
+describe.skipIf(noRoot)("the session keeper (needs root and the lab's Debian root in the cache)", () => {
+  let folder = ''
+  let files: Record<string, string> = {}
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'golden-keeper-'))
+    await inRoot(root, ['openssl', ...selfSigned('/made', host)], { binds: [{ from: folder, to: '/made', writable: true }] })
+    files = contents(readFileSync(join(folder, 'pem'), 'utf8'), readFileSync(join(folder, 'key'), 'utf8'))
+    files['htpasswd/serena'] = line('me') + line('other')
+  }, 60_000)
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+  function run(order: Pick<Order, 'scenario' | 'serena'>): any {
+    const place = mkdtempSync(join(folder, 'run-'))
+    const put = (path: string, content: string, of: number, mode: number): void => {
+      mkdirSync(dirname(path), { recursive: true })
+      writeFileSync(path, content)
+      chownSync(path, of, of)
+      chmodSync(path, mode)
+    }
+    for (const { path, content, owner: of = 0, mode = 0o644 } of renderFiles(seeds.serena, image, files))
+      if (/^\/run\/golden\/(nginx|auth)\//.test(path)) put(join(place, path), content, of, mode)
+    writeSessionKey(join(place, 'run/golden'))
+    const start = `setpriv --reuid ${owner.nginx} --regid ${owner.nginx} --clear-groups --bounding-set=-all --no-new-privs sh -c 'nginx -e stderr -c /etc/golden/nginx/nginx.conf -g "daemon off;" 2>&1 | cat'; exit 1`
+    const nginx = enterRoot(root, ['sh', '-c', start], {
+      binds: [{ from: join(place, 'run/golden/nginx'), to: '/etc/golden/nginx' }, keeperBind(join(place, 'keeper'))],
+    })
+    const [input, output] = [join(place, 'order.json'), join(place, 'answers.json')]
+    writeFileSync(input, JSON.stringify({ nginx, golden: join(place, 'run/golden'), host, ...order } satisfies Order))
+    const ran = spawnSync('unshare', ['--net', '--', process.execPath, join(import.meta.dirname, 'keeper-calls.ts'), input, output], {
+      encoding: 'utf8',
+      timeout: 280_000,
+    })
+    if (ran.status !== 0) throw new Error(ran.stderr + ran.stdout)
+    return JSON.parse(readFileSync(output, 'utf8'))
+  }
+
+  it("opens a client's session again when Serena has forgotten it, once, with its project; nobody else's", () => {
+    const said = run({ scenario: 'forgets' })
+    expect(said.opened).toMatchObject({ status: 200, session: expect.stringMatching(/^[\w-]{80,}\.[\w-]{43}$/) })
+    const id = said.opened.session
+    expect(said.before).toMatchObject({ status: 200, session: id })
+    expect(said.get).toMatchObject({ status: 405, allow: 'POST, DELETE' })
+    for (const one of [said.foreign, ...said.forged])
+      expect(one).toMatchObject({ status: 404, body: expect.stringContaining('Session not found') })
+    expect(said.after).toMatchObject({ status: 200, session: id, body: expect.stringContaining('"result":"look"') })
+    expect(said.heard).toEqual(['look s1', 'initialize -', 'notifications/initialized s2', 'activate_project s2', 'look s2'])
+    expect(new Set(said.together.map(({ status }: { status: number }) => status))).toEqual(new Set([200]))
+    expect(said.openings).toBe(1)
+    expect(said.ended.status).toBe(200)
+    expect(said.afterEnd.status).toBe(404)
+  }, 60_000)
+
+  it('lets calls wait for a Serena that is away, within bounds, and repeats none that may have arrived', () => {
+    const said = run({ scenario: 'away' })
+    expect(said.broken.status).toBe(503)
+    expect(said.times).toBe(1)
+    for (const one of said.waited) {
+      expect(one.status).toBe(200)
+      expect(one.ms).toBeGreaterThan(2900)
+    }
+    expect(said.waited[1].session).toMatch(/\./)
+    // 200 wait for half a minute; the others are told at once.
+    expect(said.crowd).toMatchObject({ statuses: [503], early: 60 })
+    expect(said.crowd.last).toBeGreaterThan(29_000)
+  }, 120_000)
+
+  it.skipIf(interpreter === undefined)(
+    'an official client goes on where it was after Serena was killed (needs Python 3.11 to 3.14 with venv)',
+    () => {
+      const home = mkdtempSync(join(folder, 'home-'))
+      const projects = join(folder, 'projects')
+      const project = join(projects, 'website')
+      mkdirSync(join(project, dirname(projectSettingsFile)), { recursive: true })
+      writeFileSync(join(project, projectSettingsFile), projectSettings('website'))
+      writeFileSync(join(project, 'index.html'), '<p>')
+      const settings = {
+        transports: ['streamable-http' as const],
+        interface: 'tools' as const,
+        shell: false,
+        memoryMiB: 1024,
+        projects: [],
+      }
+      writeFileSync(
+        join(home, 'serena_config.yml'),
+        serenaConfiguration(settings, ['website'], { projects, languageServers: join(folder, 'none') }),
+      )
+      const said = run({ scenario: 'serena', serena: { program: ensureSerena(), home, project: 'website' } })
+      expect(said.activated).toMatchObject({ isError: false })
+      for (const one of [said.first, said.second, said.third])
+        expect(one).toMatchObject({ isError: false, text: expect.stringContaining('index.html') })
+      expect(said).toMatchObject({ sameId: true })
+    },
+    300_000,
+  )
+})
