@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { parse } from 'yaml'
 import type { Guest } from './guest.ts'
+import type { GuestAnswer } from './programs.ts'
 import { PATH } from './shell.ts'
 import { ROOT } from './vfs.ts'
 
@@ -140,17 +141,52 @@ export class Docker {
 
   /** The daemon has started: containers that are to be restarted run again. */
   start(): undefined {
+    const { tables } = this.#guest.firewall
+    for (const name of ['ip nat', 'ip filter']) if (!tables.has(name)) tables.set(name, ' chain DOCKER {\n }')
     this.#change(({ containers }) => {
       for (const each of containers) if (/^(always|unless-stopped)$/.test(each.restart)) each.state = 'running'
     })
     return undefined
   }
 
+  /** The daemon has stopped; with `live-restore` its containers go on. */
+  pause(): void {
+    const { vfs } = this.#guest
+    const settings = vfs.exists('/etc/docker/daemon.json') ? vfs.readText('/etc/docker/daemon.json') : '{}'
+    if ((JSON.parse(settings) as Record<string, unknown>)['live-restore'] !== true) this.stop()
+  }
+
+  /** With the machine. */
   stop(): void {
     if (this.store().containers.some((each) => each.state === 'running'))
       this.#change(({ containers }) => {
         for (const each of containers) each.state = each.restart === 'no' || each.restart.startsWith('on-failure') ? 'exited' : each.state
       })
+  }
+
+  /** Names of the containers that run and are not ordered to be ill. */
+  well(): ReadonlySet<string> {
+    const ill = this.#guest.behaviour.unhealthy ?? []
+    const running = this.running ? this.store().containers.filter(({ state }) => state === 'running') : []
+    return new Set(running.map(({ name }) => name).filter((name) => !ill.includes(name)))
+  }
+
+  /** The daemon's own API; undefined while it does not run. */
+  answer(method: string, path: string): GuestAnswer | undefined {
+    if (!this.running) return undefined
+    const json = (status: number, body: unknown): GuestAnswer => ({ status, headers: {}, body: JSON.stringify(body) })
+    const { pathname, searchParams } = new URL(path, 'http://docker')
+    if (method === 'GET' && pathname === '/containers/json') {
+      const shown = this.store().containers.filter(({ state }) => searchParams.get('all') === '1' || state === 'running')
+      return json(
+        200,
+        shown.map(({ id, name, image, state }) => ({ Id: id, Names: [`/${name}`], Image: image, State: state })),
+      )
+    }
+    const [, name] = /^\/containers\/([^/]+)\/restart$/.exec(pathname) ?? []
+    if (method === 'POST' && name !== undefined)
+      return this.setState(name, 'running') ? { status: 204, headers: {}, body: '' } : json(404, { message: `No such container: ${name}` })
+    return json(404, { message: 'page not found' })
   }
 
   findImage(text: string): Image | undefined {

@@ -76,6 +76,7 @@ export async function startMachine(
   const agent = new Agent(guest)
   let resolveExit: (exit: MachineExit) => void = () => {}
   let ended: MachineExit | undefined
+  let crash: NodeJS.Timeout | undefined
   const exited = new Promise<MachineExit>((resolve) => {
     resolveExit = resolve
   })
@@ -87,17 +88,16 @@ export async function startMachine(
   const alive = (): void => {
     if (ended) throw new Error(`VM ${spec.vmid} is not running`)
   }
-  const crash =
-    behaviour.crashAfterMs === undefined
-      ? undefined
-      : setTimeout(
-          () => void guest.cut().then(() => end({ reason: 'crashed', detail: 'fake guest crashed as ordered' })),
-          behaviour.crashAfterMs,
-        )
   guest.onPower = (event) => {
     if (event === 'powerdown') end({ reason: 'powerdown' })
   }
   await guest.powerOn()
+  // Not earlier: one that is being switched on has nothing yet that could be cut.
+  if (behaviour.crashAfterMs !== undefined)
+    crash = setTimeout(
+      () => void guest.cut().then(() => end({ reason: 'crashed', detail: 'fake guest crashed as ordered' })),
+      behaviour.crashAfterMs,
+    )
 
   const diskOf = (slot: string) => guest.devices.disks.find((disk) => disk.slot === slot)
   const unplug = async (slot: string): Promise<void> => {

@@ -107,7 +107,7 @@ export function createSessionFs(vfs: Vfs, as: Credentials, umask: () => number, 
       mark('exists', path)
       if (builtin(path)) return true
       const there = vfs.exists(path, as)
-      const [, name] = /^(?:\/usr)?\/bin\/([^/]+)$/.exec(path) ?? []
+      const [, name] = /^(?:\/usr)?\/s?bin\/([^/]+)$/.exec(path) ?? []
       if (there && name !== undefined) seen(name)
       return there
     },

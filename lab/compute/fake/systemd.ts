@@ -5,7 +5,7 @@
 import { posix } from 'node:path'
 import type { Device } from './devices.ts'
 import type { Guest } from './guest.ts'
-import { loginContext, programOf, runShell } from './shell.ts'
+import { loginContext, programOf, runArgv } from './shell.ts'
 import { deviceUnit, parseUnit, unitName, type UnitFile } from './unit-file.ts'
 import { ROOT } from './vfs.ts'
 
@@ -23,6 +23,8 @@ export class Systemd {
   readonly #guest: Guest
   readonly #states = new Map<string, UnitState>()
   readonly #starting = new Set<string>()
+  /** Services whose program was brought along and runs. */
+  readonly #processes = new Map<string, AbortController>()
   #halted = false
 
   constructor(guest: Guest) {
@@ -32,6 +34,7 @@ export class Systemd {
   /** The machine is off: nothing starts any more. */
   halt(): void {
     this.#halted = true
+    for (const process of this.#processes.values()) process.abort()
   }
 
   state(unit: string): ActiveState {
@@ -244,12 +247,30 @@ export class Systemd {
       return problem
     }
     this.set(name, type === 'oneshot' && !/^(yes|true|on|1)$/.test(file.one('Service', 'RemainAfterExit') ?? '') ? 'inactive' : 'active')
+    if (type !== 'oneshot') this.#keep(name, file)
     for (const line of service('ExecStartPost')) await this.#exec(name, file, line)
     return undefined
   }
 
+  /** Runs the program of a service until it ends or is stopped, if it was brought along. */
+  #keep(name: string, file: UnitFile): void {
+    const line = file.one('Service', 'ExecStart') ?? ''
+    const { vfs, programFiles } = this.#guest
+    const [path = ''] = wordsOf(line, {})
+    if (!vfs.exists(path) || programFiles[vfs.realpath(path, ROOT)] === undefined) return
+    const process = new AbortController()
+    this.#processes.set(name, process)
+    void this.#exec(name, file, line, process.signal).then((problem) => {
+      if (process.signal.aborted || this.#halted) return
+      this.#processes.delete(name)
+      this.set(name, problem === undefined ? 'inactive' : 'failed', problem === undefined ? 'success' : 'exit-code')
+      const again = file.one('Service', 'Restart') ?? 'no'
+      if (again === 'always' || (again === 'on-failure' && problem !== undefined)) setTimeout(() => void this.start(name), 10)
+    })
+  }
+
   /** Runs a command line of a unit if its program is a script or is modelled; others count as having worked. */
-  async #exec(name: string, file: UnitFile, line: string): Promise<string | undefined> {
+  async #exec(name: string, file: UnitFile, line: string, signal = this.#guest.life): Promise<string | undefined> {
     const [, prefix = '', command = ''] = /^([-+!@:]*)(.*)$/.exec(line) ?? []
     const { vfs } = this.#guest
     const path = command.split(/\s+/)[0]?.replaceAll('"', '') ?? ''
@@ -278,8 +299,9 @@ export class Systemd {
         environment[key] = value.replace(/^(["'])(.*)\1$/, '$2')
     }
     const context = loginContext(this.#guest, user)
-    const result = await runShell(text, {
+    const result = await runArgv(wordsOf(text, environment), {
       ...context,
+      signal,
       cwd: file.one('Service', 'WorkingDirectory')?.replace(/^-/, '') ?? '/',
       env: { ...context.env, ...environment },
     })
@@ -313,6 +335,8 @@ export class Systemd {
     }
     for (const line of [...(file?.all('Service', 'ExecStop') ?? []), ...(file?.all('Service', 'ExecStopPost') ?? [])])
       if (file) await this.#exec(name, file, line)
+    this.#processes.get(name)?.abort()
+    this.#processes.delete(name)
     await this.#guest.serviceHooks[name]?.stop?.()
     if (name.endsWith('.mount') && file) {
       const where = file.one('Mount', 'Where') ?? ''
@@ -379,4 +403,15 @@ export class Systemd {
       .replaceAll('\\x2d', '-')}`
     return this.#guest.deviceAt(path)
   }
+}
+
+/** The words of a command line as systemd.service(5) has them: quotes, `${NAME}` in a word, and `$NAME` as words of its own. */
+function wordsOf(line: string, environment: Readonly<Record<string, string>>): string[] {
+  const whole = (text: string): string => text.replaceAll(/\$\{(\w+)\}/g, (_, name: string) => environment[name] ?? '')
+  return [...line.matchAll(/"((?:[^"\\]|\\.)*)"|'([^']*)'|(\S+)/g)].flatMap(([, double, single, bare = '']) => {
+    if (double !== undefined) return [whole(double.replaceAll(/\\(.)/g, '$1'))]
+    if (single !== undefined) return [whole(single)]
+    const [, name] = /^\$(\w+)$/.exec(bare) ?? []
+    return name === undefined ? [whole(bare)] : (environment[name] ?? '').split(/\s+/).filter(Boolean)
+  })
 }

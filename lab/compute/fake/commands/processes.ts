@@ -136,7 +136,8 @@ const sudo: Program = async (args, run) => {
     ...extra,
   }
   const context = { as: to.as, account: to.account, env: environment, stdin: run.stdin, cwd: login ? to.cwd : run.cwd }
-  if (rest.length === 0) return runShell(Buffer.from(run.stdin, 'latin1').toString('utf8'), { guest: run.guest, ...context, stdin: '' })
+  if (rest.length === 0)
+    return runShell(Buffer.from(run.stdin, 'latin1').toString('utf8'), { guest: run.guest, signal: run.signal, ...context, stdin: '' })
   const [first = ''] = rest
   const result = await run.exec(rest, context)
   return result.exitCode === 127 && result.stderr.includes(`bash: ${first}: command not found`)

@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto'
 import ssh2 from 'ssh2'
 import { addGroup, addToGroup, addUser, findAccount, findGroup } from '../accounts.ts'
 import type { Guest } from '../guest.ts'
-import { fail, ok, type Program } from '../shell.ts'
+import { fail, ok, type Program, type Result, type Run } from '../shell.ts'
+import { readSshdConfig } from '../sshd-config.ts'
 import { ROOT } from '../vfs.ts'
 import { options } from './files.ts'
 
@@ -86,6 +87,11 @@ const sshKeygen: Program = (args, run) => {
   return ok(flags.has('-q') ? '' : `Your identification has been saved in ${file}\n`)
 }
 
+function makeRepository(run: Run, folder: string): Result {
+  for (const path of ['.git/info', '.git/refs/heads']) run.guest.vfs.mkdir(`${folder}/${path}`, run.as, { parents: true })
+  return ok()
+}
+
 export const systemPrograms: Readonly<Record<string, Program>> = {
   uname: (args, run) => {
     if (args.includes('-r')) return ok('6.12.48+deb13-cloud-amd64\n')
@@ -160,11 +166,7 @@ export const systemPrograms: Readonly<Record<string, Program>> = {
   },
   'ssh-keygen': sshKeygen,
   sshd: (args, run) =>
-    args.includes('-t') &&
-    ![...run.guest.vfs.readdir('/etc/ssh', ROOT).entries.keys()].some((name) => /^ssh_host_.*_key$/.test(name)) &&
-    !run.guest.vfs.exists('/run/golden/ssh/ssh_host_ed25519_key')
-      ? fail('sshd: no hostkeys available -- exiting.')
-      : ok(),
+    args.includes('-t') && readSshdConfig(run.guest.vfs) === undefined ? fail('sshd: no hostkeys available -- exiting.') : ok(),
   nginx: (args) => (args.includes('-v') || args.includes('-V') ? fail('nginx version: nginx/1.26.3', 0) : ok()),
   apparmor_parser: () => ok(),
   'aa-status': () => ok(),
@@ -180,7 +182,8 @@ export const systemPrograms: Readonly<Record<string, Program>> = {
     args[0] === '--version'
       ? ok('git version 2.47.3\n')
       : args[0] === 'init'
-        ? (run.guest.vfs.mkdir(`${run.path(args.slice(1).find((word) => !word.startsWith('-')) ?? '.')}/.git`, run.as, { parents: true }),
-          ok())
-        : fail(`git ${args[0] ?? ''}: not modelled by the fake guest`, 128),
+        ? makeRepository(run, run.path(args.slice(1).find((word) => !word.startsWith('-')) ?? '.'))
+        : args[0] === 'config' && args.length === 3
+          ? (run.guest.vfs.write(run.path('.git/config'), `${args[1]}=${args[2]}\n`, run.as, { append: true }), ok())
+          : fail(`git ${args[0] ?? ''}: not modelled by the fake guest`, 128),
 }
