@@ -20,7 +20,7 @@ export interface Behaviour {
   readonly pullFails?: readonly string[]
   /** Compose services whose program ends with an error when it is run with `docker compose run`. */
   readonly broken?: readonly string[]
-  /** Compose services (container names) that never become healthy, nor answer anything. */
+  /** Containers that answer nothing. */
   readonly unhealthy?: readonly string[]
 }
 

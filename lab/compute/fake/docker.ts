@@ -18,11 +18,9 @@ export interface Container {
   readonly name: string
   readonly image: string
   state: 'running' | 'exited'
-  health?: 'healthy' | 'unhealthy'
   readonly restart: string
   readonly project?: string
   readonly service?: string
-  readonly created: string
 }
 
 interface Store {
@@ -55,13 +53,11 @@ export interface ComposeService {
   readonly image: string
   readonly restart: string
   readonly profiles: readonly string[]
-  readonly healthcheck: boolean
   readonly pullPolicy: string | undefined
 }
 export interface ComposeFile {
   readonly project: string
   readonly services: readonly ComposeService[]
-  readonly text: Record<string, unknown>
 }
 
 /** Reads compose files, later ones over earlier ones. Throws plain errors as `docker compose` words them. */
@@ -95,11 +91,10 @@ export function readCompose(texts: readonly string[], project: string, env: Read
       containerName: typeof spec.container_name === 'string' ? spec.container_name : `${name}-${service}-1`,
       restart: String(spec.restart ?? 'no'),
       profiles: (spec.profiles as string[] | undefined) ?? [],
-      healthcheck: spec.healthcheck !== undefined,
       pullPolicy: spec.pull_policy as string | undefined,
     }
   })
-  return { project: name, services, text: merged }
+  return { project: name, services }
 }
 
 function interpolate(text: string, env: Readonly<Record<string, string>>): string {
@@ -228,30 +223,6 @@ export class Docker {
     return undefined
   }
 
-  tag(image: Image, repository: string, tag: string): void {
-    this.#change(({ images }) => {
-      for (const each of images) if (each.repository === repository) each.tags = each.tags.filter((name) => name !== tag)
-      const known = images.find((each) => each.id === image.id && each.repository === repository)
-      if (known) known.tags.push(tag)
-      else images.push({ ...image, repository, digest: image.digest, tags: [tag] })
-    })
-  }
-
-  removeImage(text: string): boolean {
-    const found = this.findImage(text)
-    if (found)
-      this.#change((store) => {
-        store.images = store.images.filter((image) => image.id !== found.id || image.repository !== found.repository)
-      })
-    return found !== undefined
-  }
-
-  pruneImages(): void {
-    this.#change((store) => {
-      store.images = store.images.filter((image) => store.containers.some((each) => each.image.startsWith(image.repository)))
-    })
-  }
-
   /** Why a container of this service could not be made or started: the daemon's complaint, or undefined. */
   refusal(service: ComposeService): string | undefined {
     const { vfs } = this.#guest
@@ -277,16 +248,8 @@ export class Docker {
   }
 
   /** Makes or starts a container. Returns the daemon's complaint, or undefined. */
-  run(container: {
-    name: string
-    image: string
-    restart: string
-    project?: string
-    service?: string
-    healthcheck?: boolean
-  }): string | undefined {
+  run(container: { name: string; image: string; restart: string; project?: string; service?: string }): string | undefined {
     if (!this.findImage(container.image)) return `Error response from daemon: No such image: ${container.image}`
-    const sick = this.#guest.behaviour.unhealthy?.includes(container.name)
     this.#change((store) => {
       store.containers = store.containers.filter((each) => each.name !== container.name)
       store.containers.push({
@@ -295,8 +258,6 @@ export class Docker {
         image: container.image,
         restart: container.restart,
         state: 'running',
-        created: new Date().toISOString(),
-        ...(container.healthcheck && { health: sick ? 'unhealthy' : 'healthy' }),
         ...(container.project !== undefined && { project: container.project }),
         ...(container.service !== undefined && { service: container.service }),
       })

@@ -14,20 +14,7 @@ import type { Node } from './filesystem.ts'
 export const RUN_PROGRAM = '__run_program'
 /** Shell builtins that just-bash leaves to commands: they are there whatever is installed. */
 export const BUILTIN_COMMANDS: ReadonlySet<string> = new Set([
-  'trap',
-  'umask',
-  'kill',
-  'ulimit',
-  'jobs',
-  'times',
-  'echo',
-  'printf',
-  'pwd',
-  'alias',
-  'unalias',
-  'history',
-  'test',
-  '[',
+  ...'trap umask kill ulimit jobs times echo printf pwd alias unalias history test ['.split(' '),
   RUN_PROGRAM,
   RUN_WORDS,
   CHECK_REDIRECTION,

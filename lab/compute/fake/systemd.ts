@@ -13,15 +13,9 @@ const FOLDERS = ['/etc/systemd/system', '/run/systemd/system', '/usr/lib/systemd
 
 export type ActiveState = 'active' | 'inactive' | 'failed'
 
-interface UnitState {
-  active: ActiveState
-  result: string
-  since: number
-}
-
 export class Systemd {
   readonly #guest: Guest
-  readonly #states = new Map<string, UnitState>()
+  readonly #states = new Map<string, ActiveState>()
   readonly #starting = new Set<string>()
   /** Services whose program was brought along and runs. */
   readonly #processes = new Map<string, AbortController>()
@@ -40,15 +34,8 @@ export class Systemd {
   state(unit: string): ActiveState {
     const name = unitName(unit)
     if (name.endsWith('.device')) return this.#deviceFor(name) ? 'active' : 'inactive'
-    if (name.endsWith('.mount')) return this.#mounted(name) ? 'active' : this.#states.get(name)?.active === 'failed' ? 'failed' : 'inactive'
-    return this.#states.get(name)?.active ?? 'inactive'
-  }
-
-  result(unit: string): string {
-    return this.#states.get(unitName(unit))?.result ?? 'success'
-  }
-  since(unit: string): number {
-    return this.#states.get(unitName(unit))?.since ?? 0
+    if (name.endsWith('.mount')) return this.#mounted(name) ? 'active' : this.#states.get(name) === 'failed' ? 'failed' : 'inactive'
+    return this.#states.get(name) ?? 'inactive'
   }
 
   known(): string[] {
@@ -59,18 +46,14 @@ export class Systemd {
     return [...names].sort()
   }
 
-  failed(): string[] {
-    return [...this.#states].filter(([, state]) => state.active === 'failed').map(([name]) => name)
-  }
-
   resetFailed(unit?: string): void {
     for (const [name, state] of this.#states)
-      if (state.active === 'failed' && (unit === undefined || unitName(unit) === name)) state.active = 'inactive'
+      if (state === 'failed' && (unit === undefined || posix.matchesGlob(name, unit))) this.set(name, 'inactive')
   }
 
   /** Records a state that the model itself brought about. */
-  set(unit: string, active: ActiveState, result = 'success'): void {
-    this.#states.set(unitName(unit), { active, result, since: Date.now() })
+  set(unit: string, active: ActiveState): void {
+    this.#states.set(unitName(unit), active)
   }
 
   file(unit: string): UnitFile | undefined {
@@ -170,7 +153,7 @@ export class Systemd {
       ]
       for (const other of requires) {
         if (await this.start(other)) {
-          this.set(name, 'inactive', 'dependency')
+          this.set(name, 'inactive')
           return `A dependency job for ${name} failed. See 'journalctl -xe' for details.`
         }
       }
@@ -179,7 +162,7 @@ export class Systemd {
       for (const other of file?.all('Unit', 'Conflicts') ?? []) await this.stop(other)
       await this.#startWanted(name, file?.all('Unit', 'Wants') ?? [])
       if (file && !this.#conditionsHold(file)) {
-        this.set(name, 'inactive', 'condition')
+        this.set(name, 'inactive')
         return undefined
       }
       const problem = await this.#run(name, file)
@@ -205,17 +188,9 @@ export class Systemd {
   }
 
   #conditionsHold(file: UnitFile): boolean {
-    const { vfs } = this.#guest
-    const test = (values: string[], check: (value: string) => boolean): boolean =>
-      values.every((value) => (value.startsWith('!') ? !check(value.slice(1)) : check(value.replace(/^\|/, ''))))
-    return (
-      test(file.all('Unit', 'ConditionPathExists'), (path) => vfs.exists(path)) &&
-      test(file.all('Unit', 'ConditionPathIsDirectory'), (path) => vfs.exists(path) && vfs.lookup(path, ROOT).kind === 'directory') &&
-      test(file.all('Unit', 'ConditionPathIsMountPoint'), (path) => vfs.mounts.some((mount) => mount.target === path)) &&
-      test(file.all('Unit', 'ConditionFileNotEmpty'), (path) => vfs.exists(path) && vfs.read(path).length > 0) &&
-      test(file.all('Unit', 'ConditionFileIsExecutable'), (path) => vfs.exists(path) && (vfs.lookup(path, ROOT).mode & 0o111) !== 0) &&
-      test(file.all('Unit', 'ConditionPathExistsGlob'), (glob) => vfs.paths().some((path) => posix.matchesGlob(path, glob)))
-    )
+    return file
+      .all('Unit', 'ConditionPathExists')
+      .every((path) => (path.startsWith('!') ? !this.#guest.vfs.exists(path.slice(1)) : this.#guest.vfs.exists(path.replace(/^\|/, ''))))
   }
 
   async #run(name: string, file: UnitFile | undefined): Promise<string | undefined> {
@@ -230,20 +205,20 @@ export class Systemd {
     for (const line of service('ExecStartPre')) {
       const problem = await this.#exec(name, file, line)
       if (problem) {
-        this.set(name, 'failed', 'exit-code')
+        this.set(name, 'failed')
         return problem
       }
     }
     for (const line of type === 'oneshot' ? service('ExecStart') : []) {
       const problem = await this.#exec(name, file, line)
       if (problem) {
-        this.set(name, 'failed', 'exit-code')
+        this.set(name, 'failed')
         return problem
       }
     }
     const problem = hook ? await hook.start?.() : undefined
     if (problem) {
-      this.set(name, 'failed', 'exit-code')
+      this.set(name, 'failed')
       return problem
     }
     this.set(name, type === 'oneshot' && !/^(yes|true|on|1)$/.test(file.one('Service', 'RemainAfterExit') ?? '') ? 'inactive' : 'active')
@@ -263,7 +238,7 @@ export class Systemd {
     void this.#exec(name, file, line, process.signal).then((problem) => {
       if (process.signal.aborted || this.#halted) return
       this.#processes.delete(name)
-      this.set(name, problem === undefined ? 'inactive' : 'failed', problem === undefined ? 'success' : 'exit-code')
+      this.set(name, problem === undefined ? 'inactive' : 'failed')
       const again = file.one('Service', 'Restart') ?? 'no'
       if (again === 'always' || (again === 'on-failure' && problem !== undefined)) setTimeout(() => void this.start(name), 10)
     })
@@ -315,7 +290,7 @@ export class Systemd {
   async stop(unit: string): Promise<void> {
     const name = unitName(unit)
     if (this.state(name) !== 'active') {
-      if (this.#states.get(name)?.active === 'failed') this.set(name, 'inactive')
+      if (this.#states.get(name) === 'failed') this.set(name, 'inactive')
       return
     }
     const file = this.file(name)
@@ -373,7 +348,7 @@ export class Systemd {
     const problem = bind
       ? this.#guest.bindFolder(what, where, options)
       : this.#guest.mountDevice(what, where, file.one('Mount', 'Type'), options)
-    this.set(name, problem ? 'failed' : 'active', problem ? 'exit-code' : 'success')
+    this.set(name, problem ? 'failed' : 'active')
     return problem
   }
 
