@@ -2,7 +2,6 @@
  * golden-projects.service, as Serena's user: fetches the projects that have a git URL and no commit yet. Never in
  * Serena's way: their folders are there already, empty. What fails is reported and tried again at the next activation.
  */
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { thisMachine, type Files, type Machine } from './machine.ts'
 import { cloneReport, wantedProjects, workspacesFolder } from './places.ts'
@@ -26,7 +25,7 @@ async function fetchProject(machine: Machine, name: string, url: string): Promis
   if (hasCommit(files, project)) return undefined
   const plain = withoutSecret(url)
   const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error)).replaceAll(url, plain)
-  const place = files.mkdtemp(join(tmpdir(), 'clone-'))
+  const place = files.mkdtemp('/tmp/clone-')
   try {
     const made = join(place, 'made')
     try {
