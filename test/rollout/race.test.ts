@@ -43,7 +43,10 @@ const releaseOf = (site: Site, group: string): Release =>
 
 async function makeSlot(proxmox: Proxmox, rel: Release): Promise<void> {
   await proxmox.task(await proxmox.post<string>('/nodes/pve/qemu/9001/clone', { newid: rel.vm.vmid, name: rel.vm.name, pool: rel.vm.pool }))
-  await proxmox.put(`/nodes/pve/qemu/${rel.vm.vmid}/config`, { scsi13: `${rel.vm.seed},media=cdrom` })
+  await proxmox.put(`/nodes/pve/qemu/${rel.vm.vmid}/config`, {
+    scsi13: `${rel.vm.seed},media=cdrom`,
+    net0: `virtio=${rel.vm.mac},bridge=${t.site.proxmox.bridge}`,
+  })
 }
 
 /** A line on which everything arrives `ms` later. */
@@ -206,13 +209,20 @@ async function makeLane(number: number): Promise<Lane> {
   const own = t.site.groups.all!
   const first = 20_000 + number * 10
   const group = `lane${number}`
+  const address = (offset: number): string => `10.77.0.${100 + number * 3 + offset}`
   const site: Site = {
     ...t.site,
     groups: {
       [group]: {
         ...own,
+        // Guests of several lanes run at the same time.
+        roles: ['serena'],
+        service: address(0),
         depot: first,
-        slots: { blue: { ...own.slots.blue, vmid: first + 1 }, green: { ...own.slots.green, vmid: first + 2 } },
+        slots: {
+          blue: { ...own.slots.blue, vmid: first + 1, address: address(1) },
+          green: { ...own.slots.green, vmid: first + 2, address: address(2) },
+        },
       },
     },
   }
