@@ -12,6 +12,7 @@ import { applySetup, observeSetup, planSetup } from '../proxmox/setup.ts'
 import { loadSite } from '../settings/load.ts'
 import { groupWithRole } from '../settings/site.ts'
 import { initSecrets } from '../scripts/init.ts'
+import { guestContents } from './guest-contents.ts'
 import { emptyBase, labSite, writeLabSite } from './lab-site.ts'
 import { prepareImages, type LabImages } from './images.ts'
 import { ofLab } from './lab-failure.ts'
@@ -55,7 +56,16 @@ export const verb: Verb = {
     }
     const lab = await progress.step(`start the lab (${driver} guests) in ${stateDir}`, (note) =>
       ofLab(() =>
-        startLab({ stateDir, driver, port, forReplay, claim, log: note, ...(images ? { startRegistry: images.startRegistry } : {}) }),
+        startLab({
+          stateDir,
+          driver,
+          port,
+          forReplay,
+          claim,
+          contents: guestContents,
+          log: note,
+          ...(images ? { startRegistry: images.startRegistry } : {}),
+        }),
       ),
     )
     const ended = new Promise<string>((done) => {

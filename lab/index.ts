@@ -21,6 +21,7 @@ import { imageVolumes, takeBack } from './api/storage/volumes.ts'
 import { createTasks } from './api/tasks.ts'
 import { applyFirewall } from './api/vm/firewall-state.ts'
 import { routerPorts, type ComputeDriver, type LabNetwork } from './compute/driver.ts'
+import type { GuestContents } from './compute/fake/programs.ts'
 import { startControl } from './entrance/control.ts'
 import { startRouterPort } from './entrance/router-port.ts'
 import { startSocksProxy } from './entrance/socks.ts'
@@ -46,6 +47,8 @@ export interface LabOptions {
   readonly log?: (line: string) => void
   /** Starts a container registry in the LAN once the network is up. */
   readonly startRegistry?: (lab: { readonly driver: ComputeDriver; readonly stateDir: string }) => Promise<Registry>
+  /** For `fake`: what runs in the guests besides the modelled Debian. @default nothing */
+  readonly contents?: GuestContents
   /** Instead of one of the two drivers: for tests of the lab itself. */
   readonly createDriver?: (options: { stateDir: string; subnet: string; log: (line: string) => void }) => Promise<ComputeDriver>
   /** How long a failed authentication waits. @default 3000, as PVE */
@@ -187,7 +190,11 @@ function makeRunFolder(secrets: Secrets): string {
 async function createDriver(options: LabOptions, stateDir: string, subnet: string, log: (line: string) => void): Promise<ComputeDriver> {
   const given = { stateDir, subnet, log }
   if (options.createDriver !== undefined) return options.createDriver(given)
-  if (options.driver === 'fake') return (await import('./compute/fake/driver.ts')).createFakeDriver(given)
+  if (options.driver === 'fake')
+    return (await import('./compute/fake/driver.ts')).createFakeDriver({
+      ...given,
+      ...(options.contents && { contents: options.contents }),
+    })
   const { createQemuDriver } = await import('./compute/qemu/driver.ts')
   return createQemuDriver(given).catch((error: unknown) => {
     throw new LabFailure(

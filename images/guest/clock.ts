@@ -2,8 +2,7 @@
  * The time of a VM without NTP servers: its hardware clock, which the hypervisor keeps at the host's time. By itself a
  * guest only starts with that; its own counter drifts away from it, and stands still while the VM is suspended.
  */
-import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import type { Machine } from './machine.ts'
 
 const hardwareClock = '/sys/class/rtc/rtc0/since_epoch'
 /** The hardware clock tells whole seconds, and the kernel may be one behind it. */
@@ -16,12 +15,13 @@ export function correction(nowMs: number, hostSeconds: number): number | undefin
 }
 
 /** Sets the clock where it is wrong. */
-export function keepClock(): void {
-  if (!existsSync(hardwareClock)) return
-  const wanted = correction(Date.now(), Number.parseInt(readFileSync(hardwareClock, 'utf8'), 10))
+export async function keepClock(machine: Machine): Promise<void> {
+  if (!machine.files.exists(hardwareClock)) return
+  const wanted = correction(machine.now(), Number.parseInt(machine.files.read(hardwareClock), 10))
   if (wanted === undefined) return
-  console.log("the clock is not the host's any more: setting it")
-  spawnSync('date', ['--utc', `--set=@${wanted / 1000}`], { stdio: ['ignore', 'ignore', 'inherit'] })
+  machine.say("the clock is not the host's any more: setting it")
+  const { stderr } = await machine.run('date', ['--utc', `--set=@${wanted / 1000}`])
+  if (stderr !== '') machine.complain(stderr.trimEnd())
 }
 
 /** For systemd-timesyncd: servers of the site alone. The distribution's names would be asked in vain, the firewall lets nothing out to them. */

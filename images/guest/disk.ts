@@ -1,8 +1,7 @@
 /** The data disk: what is on it, whether it is mounted, and the one way to make a file system on it. */
-import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { basename } from 'node:path'
 import type { Status } from '../contract/status.ts'
+import type { Files, Machine } from './machine.ts'
 import { dataDevice, dataFolder, dataLabel } from './places.ts'
 
 export type DataDisk = Status['dataDisk']
@@ -17,8 +16,9 @@ export function classify(exitCode: number | null, output: string): 'blank' | 'fo
   return exitCode === 0 && facts.get('TYPE') === 'ext4' && facts.get('LABEL') === dataLabel ? 'ready' : 'foreign'
 }
 
-export function isMounted(): boolean {
-  return readFileSync('/proc/self/mountinfo', 'utf8')
+export function isMounted(files: Files): boolean {
+  return files
+    .read('/proc/self/mountinfo')
     .split('\n')
     .some((line) => line.split(' ')[4] === dataFolder)
 }
@@ -27,13 +27,13 @@ export function isMounted(): boolean {
  * Whether the kernel still writes to the disk. It does as long as any mount shows a part of it: a container that did
  * not stop has one of its own, which no list of ours has. Each ext4 in use has a folder in sysfs.
  */
-export const isHeld = (): boolean =>
-  isMounted() || (existsSync(dataDevice) && existsSync(`/sys/fs/ext4/${basename(realpathSync(dataDevice))}`))
+export const isHeld = (files: Files): boolean =>
+  isMounted(files) || (files.exists(dataDevice) && files.exists(`/sys/fs/ext4/${basename(files.real(dataDevice))}`))
 
-export function dataDisk(): DataDisk {
-  if (!existsSync(dataDevice)) return 'absent'
-  if (isMounted()) return 'mounted'
-  const probed = spawnSync('blkid', ['-p', '-o', 'export', dataDevice], { encoding: 'utf8' })
+export async function dataDisk({ files, run }: Machine): Promise<DataDisk> {
+  if (!files.exists(dataDevice)) return 'absent'
+  if (isMounted(files)) return 'mounted'
+  const probed = await run('blkid', ['-p', '-o', 'export', dataDevice])
   return classify(probed.status, probed.stdout)
 }
 
@@ -41,13 +41,13 @@ export function dataDisk(): DataDisk {
  * Makes the file system. Refuses a disk with any signature: whether the disk is new is known by whoever made it, and
  * even then a signature means that it is not. Returns the refusal, or undefined when it is done.
  */
-export function format(): { code: string; message: string } | undefined {
-  const state = dataDisk()
+export async function format(machine: Machine): Promise<{ code: string; message: string } | undefined> {
+  const state = await dataDisk(machine)
   if (state === 'absent') return { code: 'disk-absent', message: `there is no disk with the serial golden-data (${dataDevice})` }
   if (state !== 'blank')
     return { code: 'disk-not-blank', message: `the data disk is ${state}: only a disk without any signature is formatted` }
-  const made = spawnSync('mkfs.ext4', ['-q', '-L', dataLabel, '-m', '1', dataDevice], { encoding: 'utf8' })
-  if (made.status !== 0) return { code: 'format-failed', message: `mkfs.ext4: ${made.stderr.trim() || made.error?.message}` }
-  spawnSync('udevadm', ['settle', '--timeout=30'])
+  const made = await machine.run('mkfs.ext4', ['-q', '-L', dataLabel, '-m', '1', dataDevice])
+  if (made.status !== 0) return { code: 'format-failed', message: `mkfs.ext4: ${made.stderr.trim() || made.error}` }
+  await machine.run('udevadm', ['settle', '--timeout=30'])
   return undefined
 }

@@ -1,5 +1,5 @@
 /** The little of Docker's API that the guest needs, over its socket: no process to start for a question. */
-import { request } from 'node:http'
+import type { Machine, Reply } from './machine.ts'
 
 export interface DockerContainer {
   readonly id: string
@@ -8,25 +8,13 @@ export interface DockerContainer {
   readonly state: string
 }
 
-function call(method: 'GET' | 'POST', path: string): Promise<{ status: number; body: string }> {
-  return new Promise((resolve, reject) => {
-    const sent = request({ socketPath: '/run/docker.sock', method, path, timeout: 90_000 }, (response) => {
-      let body = ''
-      response.setEncoding('utf8')
-      response.on('data', (part: string) => (body += part))
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
-      response.on('error', reject)
-    })
-    sent.on('timeout', () => sent.destroy(new Error(`Docker did not answer ${method} ${path}`)))
-    sent.on('error', reject)
-    sent.end()
-  })
-}
+const call = (machine: Machine, method: 'GET' | 'POST', path: string): Promise<Reply> =>
+  machine.ask({ to: { socket: '/run/docker.sock' }, method, path, timeoutMs: 90_000 })
 
 /** All containers; undefined while Docker does not answer. */
-export async function listContainers(): Promise<DockerContainer[] | undefined> {
+export async function listContainers(machine: Machine): Promise<DockerContainer[] | undefined> {
   try {
-    const answer = await call('GET', '/containers/json?all=1')
+    const answer = await call(machine, 'GET', '/containers/json?all=1')
     if (answer.status !== 200) return undefined
     const list = JSON.parse(answer.body) as { Id: string; Names: string[]; State: string }[]
     return list.map((entry) => ({ id: entry.Id, name: (entry.Names[0] ?? '').replace(/^\//, ''), state: entry.State }))
@@ -36,7 +24,7 @@ export async function listContainers(): Promise<DockerContainer[] | undefined> {
 }
 
 /** Starts one that has exited, restarts one that runs. Rejects when Docker refuses. */
-export async function restartContainer(name: string): Promise<void> {
-  const answer = await call('POST', `/containers/${name}/restart`)
+export async function restartContainer(machine: Machine, name: string): Promise<void> {
+  const answer = await call(machine, 'POST', `/containers/${name}/restart`)
   if (answer.status >= 300) throw new Error(`Docker refuses to restart ${name}: ${answer.body.trim()}`)
 }

@@ -4,13 +4,10 @@
  * nginx starts, and every client fails.
  */
 import type { X509Certificate } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
-import type { IncomingHttpHeaders } from 'node:http'
-import { request } from 'node:https'
 import { isIP } from 'node:net'
-import type { TLSSocket } from 'node:tls'
 import type { Seed } from '../contract/seed.ts'
 import { probeUser } from './authenticator.ts'
+import type { Files, Machine, Reply } from './machine.ts'
 import { probeFile } from './places.ts'
 import { startingText } from './refusals.ts'
 
@@ -27,15 +24,9 @@ export interface Front {
 
 /** How the health check goes in there. */
 interface Door extends Pick<Front, 'port' | 'name'> {
+  readonly machine: Machine
   readonly probe: string
   readonly timeoutMs: number
-}
-
-interface Reply {
-  readonly status: number
-  readonly headers: IncomingHttpHeaders
-  readonly body: string
-  readonly certificate: X509Certificate | undefined
 }
 
 interface Asked {
@@ -48,7 +39,7 @@ interface Asked {
 }
 
 /** The health check's password of this boot. */
-export const readProbe = (): string => (existsSync(probeFile) ? readFileSync(probeFile, 'utf8') : '')
+export const readProbe = (files: Files): string => (files.exists(probeFile) ? files.read(probeFile) : '')
 
 export function fronts(seed: Seed): Front[] {
   const list: Front[] = []
@@ -83,16 +74,22 @@ export const letsIn = ({ roles }: Pick<Seed, 'roles'>, seen: readonly FrontSeen[
   seen.every(({ role, problems }) => problems.length === 0 || (role === 'logging' && roles.includes('serena')))
 
 /** What is wrong with every way in. */
-export const frontProblems = async (seed: Seed, probe: string): Promise<string[]> =>
-  (await lookAtFronts(seed, probe)).flatMap(({ problems }) => problems)
+export const frontProblems = async (machine: Machine, seed: Seed, probe: string): Promise<string[]> =>
+  (await lookAtFronts(machine, seed, probe)).flatMap(({ problems }) => problems)
 
 /** Cheap enough for every few seconds. */
-export async function lookAtFronts(seed: Seed, probe: string, now = new Date(), timeoutMs = 15_000): Promise<FrontSeen[]> {
+export async function lookAtFronts(
+  machine: Machine,
+  seed: Seed,
+  probe: string,
+  now = new Date(machine.now()),
+  timeoutMs = 15_000,
+): Promise<FrontSeen[]> {
   const problemsOf = async (front: Front): Promise<string[]> => {
     const where = `nginx on port ${front.port}`
     let reply: Reply
     try {
-      reply = await ask({ ...front, probe, timeoutMs }, { ...front, headers: { 'content-type': 'application/json' } })
+      reply = await ask({ ...front, machine, probe, timeoutMs }, { ...front, headers: { 'content-type': 'application/json' } })
     } catch (error) {
       return [`${where}: no connection for ${front.name}: ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}`]
     }
@@ -122,10 +119,10 @@ function answerProblems({ status, body }: Reply): string[] {
 }
 
 /** A client's whole way to Serena, once, and back: opens a session and ends it. */
-export async function sessionProblems(seed: Seed, probe: string, timeoutMs = 30_000): Promise<string[]> {
+export async function sessionProblems(machine: Machine, seed: Seed, probe: string, timeoutMs = 30_000): Promise<string[]> {
   const [front] = fronts(seed)
   if (front === undefined || !seed.roles.includes('serena')) return []
-  const door: Door = { ...front, probe, timeoutMs }
+  const door: Door = { ...front, machine, probe, timeoutMs }
   const problems: string[] = []
   const attempt = async (path: string, use: () => Promise<string | undefined>): Promise<void> => {
     const problem = await use().catch((error: Error) => error.message)
@@ -160,43 +157,19 @@ async function sseProblem(door: Door): Promise<string | undefined> {
     : `it is answered with ${opened.status} ${opened.body.slice(0, 200).trim()}`
 }
 
-/** Asks nginx on this host, as the health check, for the name that clients ask for. */
-function ask(door: Door, asked: Asked): Promise<Reply> {
-  return new Promise((resolve, reject) => {
-    const sent = request({
-      host: '127.0.0.1',
-      port: door.port,
-      method: asked.method,
-      path: asked.path,
-      agent: false,
-      timeout: door.timeoutMs,
-      // An address is no name to TLS. Whether the certificate will do is judged afterwards, by what it says.
-      ...(isIP(door.name) === 0 ? { servername: door.name } : {}),
-      rejectUnauthorized: false,
-      auth: `${probeUser}:${door.probe}`,
-      headers: {
-        ...asked.headers,
-        host: door.name,
-        ...(asked.body === undefined ? {} : { 'content-length': Buffer.byteLength(asked.body) }),
-      },
-    })
-    sent.on('response', (response) => {
-      const certificate = (response.socket as TLSSocket).getPeerX509Certificate()
-      let body = ''
-      const done = (): void => {
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, body, certificate })
-        sent.destroy()
-      }
-      response.setEncoding('utf8')
-      response.on('data', (part: string) => {
-        body += part
-        if (asked.until !== undefined && body.includes(asked.until)) done()
-      })
-      response.on('end', done)
-      response.on('error', reject)
-    })
-    sent.on('timeout', () => sent.destroy(new Error(`no answer within ${door.timeoutMs / 1000} s`)))
-    sent.on('error', reject)
-    sent.end(asked.body)
+/** An address is no name to TLS. */
+export const nameOf = (host: string): { name?: string } => (isIP(host) === 0 ? { name: host } : {})
+
+/** Asks nginx on this host, as the health check, for the name that clients ask for. Whether the certificate will do is judged afterwards, by what it says. */
+function ask({ machine, port, name, probe, timeoutMs }: Door, { method, path, headers, body, until }: Asked): Promise<Reply> {
+  return machine.ask({
+    to: { host: '127.0.0.1', port },
+    tls: nameOf(name),
+    method,
+    path,
+    headers: { ...headers, authorization: `Basic ${Buffer.from(`${probeUser}:${probe}`).toString('base64')}`, host: name },
+    timeoutMs,
+    ...(body === undefined ? {} : { body }),
+    ...(until === undefined ? {} : { until }),
   })
 }

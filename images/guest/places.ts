@@ -3,6 +3,9 @@ import type { ImageRecord } from '../contract/record.ts'
 import type { Seed } from '../contract/seed.ts'
 import { containerNetworks } from '../../settings/containers.ts'
 
+/** These programs, and the Node that runs them. */
+export const node = '/opt/golden/node/bin/node'
+export const programsFolder = '/usr/local/lib/golden'
 /** In memory; gone with the power. */
 export const run = '/run/golden'
 export const seedFolder = `${run}/seed`

@@ -3,11 +3,9 @@
  * (srv-golden.mount), on disks of any age and without quotas, for which Ubuntu's cloud kernel has no module. And Loki
  * gets no more: near its share it keeps lines for a shorter time, at its share it takes none until there is room.
  */
-import { execFile } from 'node:child_process'
-import { chmodSync, chownSync, existsSync, readFileSync, renameSync, statfsSync, statSync, writeFileSync, type StatsFs } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import type { Seed } from '../contract/seed.ts'
+import type { Files, Machine } from './machine.ts'
 import { dataDevice, dataFolder, lokiOverrides, owner, shareReport } from './places.ts'
 
 export interface Limits {
@@ -76,23 +74,13 @@ const looksMs = 60_000
 const stepsMs = 45 * 60_000
 
 /** What it measures and changes. */
-export interface ShareHost {
+export interface SharePlaces {
   readonly dataFolder: string
   readonly overrides: string
   readonly report: string
-  readonly run: (program: string, args: readonly string[]) => Promise<{ readonly stdout: string }>
-  readonly statfs: (path: string) => Pick<StatsFs, 'bsize' | 'blocks' | 'bfree' | 'bavail'>
-  readonly chown: (path: string, uid: number, gid: number) => void
 }
 
-const thisHost: ShareHost = {
-  dataFolder,
-  overrides: lokiOverrides,
-  report: shareReport,
-  run: promisify(execFile),
-  statfs: statfsSync,
-  chown: chownSync,
-}
+const usual: SharePlaces = { dataFolder, overrides: lokiOverrides, report: shareReport }
 
 /** Called every few seconds while the data disk is there; looks once a minute. What Loki reads is what counts: this program may be a new one. */
 export class Share {
@@ -101,57 +89,67 @@ export class Share {
   #reported: string | undefined
   readonly #wantedHours: number
   readonly #roles: readonly string[]
-  readonly #host: ShareHost
+  readonly #machine: Machine
+  readonly #places: SharePlaces
 
-  constructor(seed: Pick<Seed, 'roles'> & { logging: NonNullable<Seed['logging']> }, host = thisHost) {
+  constructor(machine: Machine, seed: Pick<Seed, 'roles'> & { logging: NonNullable<Seed['logging']> }, places = usual) {
     this.#wantedHours = seed.logging.retentionDays * 24
     this.#roles = seed.roles
-    this.#host = host
+    this.#machine = machine
+    this.#places = places
   }
 
-  async keep(now = performance.now()): Promise<void> {
-    const [host, wantedHours] = [this.#host, this.#wantedHours]
-    const folder = join(host.dataFolder, 'loki')
+  async keep(now = this.#machine.uptime()): Promise<void> {
+    const { files } = this.#machine
+    const [places, wantedHours] = [this.#places, this.#wantedHours]
+    const folder = join(places.dataFolder, 'loki')
     // A new disk gets it when Loki is first started (prepare.ts).
-    if (now - this.#looked < looksMs || !existsSync(folder)) return
+    if (now - this.#looked < looksMs || !files.exists(folder)) return
     this.#looked = now
-    const { bsize, blocks, bfree, bavail } = host.statfs(host.dataFolder)
+    const { bsize, blocks, bfree, bavail } = files.space(places.dataFolder)
     const share = shareOf(this.#roles, blocks * bsize)
-    const { stdout } = await host.run('du', ['-s', '--block-size=1', folder])
-    const used = Number(stdout.split('\t')[0])
+    const used = Number((await this.#run('du', ['-s', '--block-size=1', folder])).split('\t')[0])
     if (this.#roles.includes('serena')) {
       const reserve = reserveOf(used, share, bsize, bfree - bavail)
-      if (reserve !== undefined) await host.run('tune2fs', ['-r', String(reserve), dataDevice])
+      if (reserve !== undefined) await this.#run('tune2fs', ['-r', String(reserve), dataDevice])
     }
-    const found = readLimits(host.overrides, wantedHours)
+    const found = readLimits(files, places.overrides, wantedHours)
     const before = found ?? { retentionHours: wantedHours, takes: true }
     // A program that starts again and again would else shorten it each time.
-    this.#stepped ??= before.retentionHours < wantedHours ? now - Math.max(0, Date.now() - statSync(host.overrides).mtimeMs) : -Infinity
+    this.#stepped ??=
+      before.retentionHours < wantedHours ? now - Math.max(0, this.#machine.now() - files.look(places.overrides).mtimeMs) : -Infinity
     const next = nextLimits(before, wantedHours, used, share)
     // Shorter again only when the last step has had its effect.
     const step = next.retentionHours !== before.retentionHours && now - this.#stepped >= stepsMs
     if (step) this.#stepped = now
     const limits = { takes: next.takes, retentionHours: step ? next.retentionHours : before.retentionHours }
-    if (found === undefined || step || limits.takes !== before.takes) this.#write(host.overrides, overridesOf(limits), owner.loki)
+    if (found === undefined || step || limits.takes !== before.takes) this.#write(places.overrides, overridesOf(limits), owner.loki)
     const problems = shareProblems(limits, wantedHours, share)
     const report = JSON.stringify(problems)
     if (report === this.#reported) return
-    this.#write(host.report, report, owner.root)
+    this.#write(places.report, report, owner.root)
     this.#reported = report
-    for (const problem of problems) console.log(problem)
+    for (const problem of problems) this.#machine.say(problem)
   }
 
   #write(path: string, content: string, of: number): void {
-    writeFileSync(`${path}.new`, content, { mode: 0o600 })
-    this.#host.chown(`${path}.new`, of, of)
-    chmodSync(`${path}.new`, 0o400)
-    renameSync(`${path}.new`, path)
+    const { files } = this.#machine
+    files.write(`${path}.new`, content, 0o600)
+    files.chown(`${path}.new`, of, of)
+    files.chmod(`${path}.new`, 0o400)
+    files.rename(`${path}.new`, path)
+  }
+
+  async #run(program: string, args: readonly string[]): Promise<string> {
+    const { status, stdout, stderr, error } = await this.#machine.run(program, args)
+    if (status !== 0) throw new Error(`${program} ${args.join(' ')} failed: ${stderr.trim() || error}`)
+    return stdout
   }
 }
 
-function readLimits(file: string, wantedHours: number): Limits | undefined {
+function readLimits(files: Files, file: string, wantedHours: number): Limits | undefined {
   try {
-    return limitsOf(readFileSync(file, 'utf8'), wantedHours)
+    return limitsOf(files.read(file), wantedHours)
   } catch {
     return undefined // written anew
   }

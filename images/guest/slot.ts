@@ -1,7 +1,7 @@
 /** Reads what this slot is, from memory and from the image. */
-import { existsSync, readFileSync } from 'node:fs'
 import type { ImageRecord } from '../contract/record.ts'
 import type { Seed } from '../contract/seed.ts'
+import type { Files } from './machine.ts'
 import { imageRecordFile, seedFolder } from './places.ts'
 import { parseSeed } from './render.ts'
 
@@ -11,8 +11,8 @@ export interface Slot {
 }
 
 /** Undefined without a seed: a VM that was started from the template by hand. */
-export function readSlot(): Slot | undefined {
+export function readSlot(files: Files): Slot | undefined {
   const file = `${seedFolder}/seed.json`
-  if (!existsSync(file)) return undefined
-  return { seed: parseSeed(readFileSync(file, 'utf8')), image: JSON.parse(readFileSync(imageRecordFile, 'utf8')) as ImageRecord }
+  if (!files.exists(file)) return undefined
+  return { seed: parseSeed(files.read(file)), image: JSON.parse(files.read(imageRecordFile)) as ImageRecord }
 }

@@ -1,8 +1,7 @@
 /** `slotctl VERB`: JSON on stdout, exit code 0, 1 (refused, failed or not healthy) or 2 (usage). */
-import { spawnSync } from 'node:child_process'
-import { setTimeout as pause } from 'node:timers/promises'
 import { dataDisk, format, isHeld } from './disk.ts'
 import { listContainers } from './docker.ts'
+import { thisMachine, type Machine } from './machine.ts'
 import { containerNetworks } from '../../settings/containers.ts'
 import { fetchText } from './probe.ts'
 import { SeedProblem } from './render.ts'
@@ -20,37 +19,37 @@ class Refusal extends Error {
   }
 }
 
-function systemctl(...args: string[]): { ok: boolean; reason: string } {
-  const result = spawnSync('systemctl', args, { encoding: 'utf8' })
-  return { ok: result.status === 0, reason: (result.stderr ?? '').trim() }
+async function systemctl(machine: Machine, ...args: string[]): Promise<{ ok: boolean; reason: string }> {
+  const result = await machine.run('systemctl', args)
+  return { ok: result.status === 0, reason: result.stderr.trim() }
 }
 
-const status = async (slot: Slot): Promise<object> => describe(slot, await observe(slot))
+const status = async (machine: Machine, slot: Slot): Promise<object> => describe(slot, await observe(machine, slot))
 
-async function activate(slot: Slot): Promise<object> {
-  const disk = dataDisk()
+async function activate(machine: Machine, slot: Slot): Promise<object> {
+  const disk = await dataDisk(machine)
   if (disk !== 'ready' && disk !== 'mounted') throw new Refusal(`disk-${disk}`, `the data disk is ${disk}: there is nothing to activate`)
-  systemctl('reset-failed', 'srv-golden.mount', 'golden-*')
-  const mounted = systemctl('start', 'srv-golden.mount')
+  await systemctl(machine, 'reset-failed', 'srv-golden.mount', 'golden-*')
+  const mounted = await systemctl(machine, 'start', 'srv-golden.mount')
   if (!mounted.ok) throw new Refusal('mount-failed', mounted.reason)
-  systemctl('start', '--no-block', 'golden-active.target')
-  return status(slot)
+  await systemctl(machine, 'start', '--no-block', 'golden-active.target')
+  return status(machine, slot)
 }
 
 /** No new clients, then up to `seconds` for those who wait for an answer. Never fails: who drains goes on either way. */
-async function drain(seconds: number): Promise<object> {
-  systemctl('stop', 'golden-address.service')
-  const end = Date.now() + seconds * 1000
+async function drain(machine: Machine, seconds: number): Promise<object> {
+  await systemctl(machine, 'stop', 'golden-address.service')
+  const end = machine.uptime() + seconds * 1000
   for (;;) {
-    const busy = await requestsInProgress()
-    if (busy === 0 || Date.now() >= end) return { schema: 1, drained: busy === 0, requests: busy }
-    await pause(500)
+    const busy = await requestsInProgress(machine)
+    if (busy === 0 || machine.uptime() >= end) return { schema: 1, drained: busy === 0, requests: busy }
+    await machine.pause(500)
   }
 }
 
 /** nginx counts the request that asks as well. */
-async function requestsInProgress(): Promise<number> {
-  const text = await fetchText('http://127.0.0.1:8099/activity', 5000).catch(() => 'Writing: 1')
+async function requestsInProgress(machine: Machine): Promise<number> {
+  const text = await fetchText(machine, 'http://127.0.0.1:8099/activity', 5000).catch(() => 'Writing: 1')
   return Math.max(0, Number(/Writing: (\d+)/.exec(text)?.[1] ?? 1) - 1)
 }
 
@@ -58,13 +57,16 @@ async function requestsInProgress(): Promise<number> {
 const dataMounts = ['opt-golden-jail-srv-golden-projects.mount', 'run-golden-workspaces.mount', 'srv-golden.mount'] as const
 
 /** Containers of a role that still run: each has a mount of the disk of its own. */
-async function stillRunning(): Promise<string> {
-  const containers = (await listContainers())?.filter(({ name, state }) => state === 'running' && /^(serena|loki|grafana)/.test(name)) ?? []
+async function stillRunning(machine: Machine): Promise<string> {
+  const all = await listContainers(machine)
+  const containers = all?.filter(({ name, state }) => state === 'running' && /^(serena|loki|grafana)/.test(name)) ?? []
   return containers.length === 0 ? 'something has a file on it open' : `still running: ${containers.map(({ name }) => name).join(', ')}`
 }
 
-async function yieldDisk(slot: Slot): Promise<object> {
-  const stopped = systemctl(
+async function yieldDisk(machine: Machine, slot: Slot): Promise<object> {
+  const { files } = machine
+  const stopped = await systemctl(
+    machine,
     'stop',
     'golden-active.target',
     'golden-address.service',
@@ -73,27 +75,26 @@ async function yieldDisk(slot: Slot): Promise<object> {
     'golden-projects.service',
   )
   if (!stopped.ok) throw new Refusal('stop-failed', stopped.reason)
-  for (let attempt = 1; isHeld(); attempt++) {
-    if (attempt > 10) throw new Refusal('disk-busy', `the data disk is still in use: ${await stillRunning()}`)
+  for (let attempt = 1; isHeld(files); attempt++) {
+    if (attempt > 10) throw new Refusal('disk-busy', `the data disk is still in use: ${await stillRunning(machine)}`)
     // People who are in the middle of a transfer over SSH hold the disk; they connect again to the next owner.
-    spawnSync('pkill', ['-KILL', '-u', 'projects'])
+    await machine.run('pkill', ['-KILL', '-u', 'projects'])
     // golden-watch's look at how large Loki's folder is (share.ts).
-    spawnSync('pkill', ['-KILL', '-x', 'du'])
-    systemctl('stop', ...dataMounts)
-    if (isHeld()) await pause(500)
+    await machine.run('pkill', ['-KILL', '-x', 'du'])
+    await systemctl(machine, 'stop', ...dataMounts)
+    if (isHeld(files)) await machine.pause(500)
   }
-  return status(slot)
+  return status(machine, slot)
 }
 
-async function logs(slot: Slot, query: string, minutes: number, limit: number): Promise<object> {
+async function logs(machine: Machine, slot: Slot, query: string, minutes: number, limit: number): Promise<object> {
   if (!slot.seed.roles.includes('logging')) throw new Refusal('no-loki', 'this VM has no Loki: ask the slot with the role logging')
-  const start = (BigInt(Date.now()) - BigInt(Math.round(minutes * 60_000))) * 1_000_000n
+  const start = (BigInt(machine.now()) - BigInt(Math.round(minutes * 60_000))) * 1_000_000n
   const parameters = new URLSearchParams({ query, start: String(start), limit: String(limit), direction: 'backward' })
-  const text = await fetchText(`http://${containerNetworks(slot.seed.containers).loki}:3100/loki/api/v1/query_range?${parameters}`).catch(
-    (error: Error) => {
-      throw new Refusal('query-failed', `Loki: ${error.message}`)
-    },
-  )
+  const loki = `http://${containerNetworks(slot.seed.containers).loki}:3100`
+  const text = await fetchText(machine, `${loki}/loki/api/v1/query_range?${parameters}`).catch((error: Error) => {
+    throw new Refusal('query-failed', `Loki: ${error.message}`)
+  })
   const answer = JSON.parse(text) as {
     data: { resultType: string; result: { stream?: object; metric?: object; values: [string | number, string][] }[] }
   }
@@ -111,45 +112,49 @@ function amount(text: string | undefined, fallback: number): number {
 }
 
 /** The answer and whether it is a good one. */
-async function perform(args: readonly string[]): Promise<{ answer: object; ok: boolean }> {
+async function perform(machine: Machine, args: readonly string[]): Promise<{ answer: object; ok: boolean }> {
   const [verb, ...rest] = args
-  const slot = readSlot()
+  const slot = readSlot(machine.files)
   if (!slot) throw new Refusal('no-seed', 'this VM has no seed: it was not deployed')
   switch (verb) {
     case 'status':
-      return { answer: await status(slot), ok: true }
+      return { answer: await status(machine, slot), ok: true }
     case 'format': {
-      const refused = format()
+      const refused = await format(machine)
       if (refused) throw new Refusal(refused.code, refused.message)
-      return { answer: await status(slot), ok: true }
+      return { answer: await status(machine, slot), ok: true }
     }
     case 'activate':
-      return { answer: await activate(slot), ok: true }
+      return { answer: await activate(machine, slot), ok: true }
     case 'drain':
-      return { answer: await drain(amount(rest[0], 20)), ok: true }
+      return { answer: await drain(machine, amount(rest[0], 20)), ok: true }
     case 'yield':
-      return { answer: await yieldDisk(slot), ok: true }
+      return { answer: await yieldDisk(machine, slot), ok: true }
     case 'selftest': {
-      const checks = await selftest(slot)
+      const checks = await selftest(machine, slot)
       const ok = checks.every((check) => check.ok)
       return { answer: { schema: 1, ok, checks }, ok }
     }
     case 'logs':
       if (rest[0] === undefined) throw new Refusal('usage', usage)
-      return { answer: await logs(slot, rest[0], amount(rest[1], 60), amount(rest[2], 100)), ok: true }
+      return { answer: await logs(machine, slot, rest[0], amount(rest[1], 60), amount(rest[2], 100)), ok: true }
     default:
       throw new Refusal('usage', usage)
   }
 }
 
-try {
-  const { answer, ok } = await perform(process.argv.slice(2))
-  console.log(JSON.stringify(answer))
-  process.exitCode = ok ? 0 : 1
-} catch (problem) {
-  // A seed that this image can't use is for whoever asks to read, not for a stack trace.
-  const error = problem instanceof SeedProblem ? new Refusal(problem.code, problem.message) : problem
-  if (!(error instanceof Refusal)) throw error
-  console.log(JSON.stringify({ schema: 1, error: { code: error.code, message: error.message } }))
-  process.exitCode = error.code === 'usage' ? 2 : 1
+export async function slotctl(machine: Machine, args: readonly string[]): Promise<number> {
+  try {
+    const { answer, ok } = await perform(machine, args)
+    machine.say(JSON.stringify(answer))
+    return ok ? 0 : 1
+  } catch (problem) {
+    // A seed that this image can't use is for whoever asks to read, not for a stack trace.
+    const error = problem instanceof SeedProblem ? new Refusal(problem.code, problem.message) : problem
+    if (!(error instanceof Refusal)) throw error
+    machine.say(JSON.stringify({ schema: 1, error: { code: error.code, message: error.message } }))
+    return error.code === 'usage' ? 2 : 1
+  }
 }
+
+if (import.meta.main) process.exitCode = await slotctl(thisMachine, process.argv.slice(2))

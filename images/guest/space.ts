@@ -1,6 +1,6 @@
 /** How much room the slot's disks have, and what is said before there is none. */
-import { existsSync, statfsSync } from 'node:fs'
 import { isMounted } from './disk.ts'
+import type { Files, Space } from './machine.ts'
 import { dataFolder } from './places.ts'
 
 export interface Room {
@@ -28,15 +28,14 @@ export function spaceProblems(rooms: readonly Room[]): string[] {
   ])
 }
 
-function roomOf(name: string, path: string): Room {
-  const { bsize, blocks, bavail, files, ffree } = statfsSync(path)
+function roomOf(name: string, { bsize, blocks, bavail, files, ffree }: Space): Room {
   return { name, size: blocks * bsize, free: bavail * bsize, files, freeFiles: ffree }
 }
 
 /** Not even in what is reserved for it is there room (share.ts). */
-export function isFullForLoki(): boolean {
-  if (!isMounted()) return false
-  const { bsize, bfree } = statfsSync(dataFolder)
+export function isFullForLoki(files: Files): boolean {
+  if (!isMounted(files)) return false
+  const { bsize, bfree } = files.space(dataFolder)
   return bfree * bsize < 32 * 1024 ** 2
 }
 
@@ -46,6 +45,9 @@ export function isFullForLoki(): boolean {
  */
 export const lacksOnlyRoom = (container: string, fullForLoki: boolean): boolean => container === 'loki' && fullForLoki
 
-export function rooms(): Room[] {
-  return [roomOf('the root disk', '/'), ...(isMounted() && existsSync(dataFolder) ? [roomOf('the data disk', dataFolder)] : [])]
+export function rooms(files: Files): Room[] {
+  return [
+    roomOf('the root disk', files.space('/')),
+    ...(isMounted(files) && files.exists(dataFolder) ? [roomOf('the data disk', files.space(dataFolder))] : []),
+  ]
 }

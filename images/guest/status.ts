@@ -1,12 +1,11 @@
 /** What a slot says about itself. */
-import { existsSync, readFileSync } from 'node:fs'
-import { networkInterfaces } from 'node:os'
 import type { Status } from '../contract/status.ts'
 import { deliveryProblems } from './delivery.ts'
 import { dataDisk, type DataDisk } from './disk.ts'
 import { listContainers, type DockerContainer } from './docker.ts'
 import { frontProblems, readProbe } from './front.ts'
 import { trouble } from './health.ts'
+import type { Files, Machine } from './machine.ts'
 import {
   addressReport,
   cloneReport,
@@ -101,36 +100,41 @@ export function describe(slot: Slot, seen: Observation): Status {
 }
 
 /** Looks at this machine. */
-export async function observe(slot: Slot): Promise<Observation> {
+export async function observe(machine: Machine, slot: Slot): Promise<Observation> {
+  const { files } = machine
   const present = presentContainers(slot.seed, slot.image)
-  const containers = await listContainers()
+  const containers = await listContainers(machine)
   const running = present.filter((container) => containers?.some((entry) => entry.name === container.name && entry.state === 'running'))
   const [results, front] = await Promise.all([
-    Promise.all(running.map(async (container) => [container.name, await trouble(container)] as const)),
-    running.some((container) => container.name === 'nginx_proxy') ? frontProblems(slot.seed, readProbe()) : [],
+    Promise.all(running.map(async (container) => [container.name, await trouble(machine, container)] as const)),
+    running.some((container) => container.name === 'nginx_proxy') ? frontProblems(machine, slot.seed, readProbe(files)) : [],
   ])
   const found = new Map(results)
   const agent = running.find((container) => container.name === 'otelcol')
-  const figures = agent && (await fetchText(agent.probe, 5000).catch(() => undefined))
+  const figures = agent && (await fetchText(machine, agent.probe, 5000).catch(() => undefined))
   return {
-    disk: dataDisk(),
+    disk: await dataDisk(machine),
     containers,
     answering: new Set([...found].filter(([, reason]) => reason === undefined).map(([name]) => name)),
     reasons: new Map([...found].filter((entry): entry is [ContainerName, string] => entry[1] !== undefined && entry[1] !== '')),
-    warnings: [...spaceProblems(rooms()), ...readList(shareReport), ...(figures === undefined ? [] : deliveryProblems(figures))],
-    fullForLoki: isFullForLoki(),
-    addresses: Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map((entry) => entry.address)),
-    cloneProblems: readList(cloneReport),
-    addressProblems: readList(addressReport),
-    frontProblems: [...front, ...readList(sessionReport)],
-    restarted: new Set(readList(restartReport)),
+    warnings: [
+      ...spaceProblems(rooms(files)),
+      ...readList(files, shareReport),
+      ...(figures === undefined ? [] : deliveryProblems(figures)),
+    ],
+    fullForLoki: isFullForLoki(files),
+    addresses: machine.addresses(),
+    cloneProblems: readList(files, cloneReport),
+    addressProblems: readList(files, addressReport),
+    frontProblems: [...front, ...readList(files, sessionReport)],
+    restarted: new Set(readList(files, restartReport)),
   }
 }
 
-function readList(file: string): string[] {
-  if (!existsSync(file)) return []
+function readList(files: Files, file: string): string[] {
+  if (!files.exists(file)) return []
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as string[]
+    return JSON.parse(files.read(file)) as string[]
   } catch {
     return [`${file} can't be read`] // without the parser's words: they quote the file
   }

@@ -4,10 +4,7 @@
  * the guest agent and, without NTP servers, the clock, and copies the journal for the log agent.
  * Compose does not restart what is merely unhealthy.
  */
-import { spawnSync } from 'node:child_process'
-import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
 import type { Seed } from '../contract/seed.ts'
 import { claim } from './address.ts'
 import { keepClock } from './clock.ts'
@@ -16,13 +13,16 @@ import { listContainers, restartContainer } from './docker.ts'
 import { letsIn, lookAtFronts, readProbe, sessionProblems, type FrontSeen } from './front.ts'
 import { thriftily } from './health.ts'
 import { JournalCopy } from './journal.ts'
+import { thisMachine, type Machine } from './machine.ts'
 import {
   addressReport,
   authSocket,
   claimFile,
   isEssential,
   journalFolder,
+  node,
   presentContainers,
+  programsFolder,
   restartReport,
   sessionReport,
   type Container,
@@ -31,7 +31,7 @@ import { pauseAfter } from './pace.ts'
 import { answers } from './probe.ts'
 import { decide, forget, hold, slownessOf, type Patience } from './patience.ts'
 import { Share } from './share.ts'
-import { readSlot } from './slot.ts'
+import { readSlot, type Slot } from './slot.ts'
 import { isFullForLoki, lacksOnlyRoom } from './space.ts'
 
 const roundMs = 5000
@@ -41,15 +41,23 @@ const usualMs = 500
 const longestPauseMs = 30_000
 const frontMs = 30_000
 const sessionMs = 600_000
-const trouble = thriftily()
 const agentUnit = 'qemu-guest-agent.service'
 /** There when Proxmox gave the VM a channel for the agent. */
 const agentPort = '/dev/virtio-ports/org.qemu.guest_agent.0'
 
-async function round(seed: Seed, containers: readonly Container[], patience: Patience, front: Fronts, slowness: number): Promise<void> {
-  const active = isMounted()
+/** What it remembers from one look to the next. */
+interface Memory {
+  readonly patience: Patience
+  readonly front: Fronts
+  readonly trouble: ReturnType<typeof thriftily>
+}
+
+async function round(machine: Machine, { seed, image }: Slot, { patience, front, trouble }: Memory, slowness: number): Promise<void> {
+  const { files, uptime } = machine
+  const containers = presentContainers(seed, image)
+  const active = isMounted(files)
   const expected = containers.filter((container) => active || container.unit === 'edge')
-  const docker = await listContainers()
+  const docker = await listContainers(machine)
   let good = docker !== undefined
   for (const container of expected) {
     const state = docker?.find((entry) => entry.name === container.name)?.state
@@ -61,36 +69,36 @@ async function round(seed: Seed, containers: readonly Container[], patience: Pat
     }
     const running = state === 'running' || state === 'restarting' || state === 'paused'
     const seen = !running ? 'ended' : (await trouble(container)) === undefined ? 'answers' : 'silent'
-    const roomless = seen !== 'answers' && lacksOnlyRoom(container.name, isFullForLoki())
+    const roomless = seen !== 'answers' && lacksOnlyRoom(container.name, isFullForLoki(files))
     if (seen !== 'answers' && !roomless && isEssential(seed, container)) good = false
     // Loki gives up when it can't write. As long as there is no room a start would not help it; after that, one does.
     if (seen === 'silent' && roomless) {
-      hold(patience, container.name, process.uptime() * 1000)
+      hold(patience, container.name, uptime())
       continue
     }
     // What its unit is starting or stopping is not judged.
-    if (seen === 'ended' && !mayRestart(container)) {
+    if (seen === 'ended' && !(await mayRestart(machine, container))) {
       forget(patience, container.name)
       continue
     }
-    if (decide(patience, container.name, seen, process.uptime() * 1000, slowness) === 'wait' || !mayRestart(container)) continue
-    console.log(`${container.name} does not answer (${state}): restarting it`)
+    if (decide(patience, container.name, seen, uptime(), slowness) === 'wait' || !(await mayRestart(machine, container))) continue
+    machine.say(`${container.name} does not answer (${state}): restarting it`)
     // Its configuration is in its own home, where its clients may have written.
-    if (container.unit === 'serena') spawnSync(process.execPath, [join(import.meta.dirname, 'prepare.js'), 'serena'], { stdio: 'inherit' })
-    await restartContainer(container.name).catch((error: Error) => console.error(error.message))
+    if (container.unit === 'serena') await machine.run(node, [join(programsFolder, 'prepare.js'), 'serena'], { shown: true })
+    await restartContainer(machine, container.name).catch((error: Error) => machine.complain(error.message))
   }
-  await keepAuthenticator(patience, slowness)
-  if (!(await use(seed, active && good, front))) good = false
-  writeFileSync(restartReport, JSON.stringify([...patience].filter(([, entry]) => entry.restarts > 0).map(([name]) => name)))
+  await keepAuthenticator(machine, patience, slowness)
+  if (!(await use(machine, seed, active && good, front))) good = false
+  files.write(restartReport, JSON.stringify([...patience].filter(([, entry]) => entry.restarts > 0).map(([name]) => name)))
   // Told by `slotctl status`: otherwise one would only see that the slot does not get ready.
-  const taken = active && good && !claim(seed.service) && existsSync(claimFile)
-  writeFileSync(
+  const taken = active && good && !(await claim(machine, seed.service)) && files.exists(claimFile)
+  files.write(
     addressReport,
     JSON.stringify(taken ? [`another machine in the network answers for the service address ${seed.service}`] : []),
   )
 }
 
-/** What was seen of nginx as its clients use it, and when it is next looked at (milliseconds since the boot). */
+/** What was seen of nginx as its clients use it, and when it is next looked at (of the machine's uptime). */
 interface Fronts {
   seen: readonly FrontSeen[]
   due: number
@@ -101,75 +109,81 @@ interface Fronts {
  * Goes in as a client, at each round while that fails, and seldom where it works. A whole session is opened now and then:
  * Serena remembers a little of each. @returns whether clients get in to what the slot is for
  */
-async function use(seed: Seed, inService: boolean, front: Fronts): Promise<boolean> {
-  const now = process.uptime() * 1000
+async function use(machine: Machine, seed: Seed, inService: boolean, front: Fronts): Promise<boolean> {
+  const { files } = machine
+  const now = machine.uptime()
   const before = front.seen.flatMap(({ problems }) => problems)
   if (before.length > 0 || now >= front.due) {
-    const seen = await lookAtFronts(seed, readProbe())
-    for (const problem of seen.flatMap(({ problems }) => problems)) if (!before.includes(problem)) console.log(problem)
+    const seen = await lookAtFronts(machine, seed, readProbe(files))
+    for (const problem of seen.flatMap(({ problems }) => problems)) if (!before.includes(problem)) machine.say(problem)
     Object.assign(front, { seen, due: now + frontMs })
   }
   const good = letsIn(seed, front.seen)
-  if (!inService) writeFileSync(sessionReport, '[]')
+  if (!inService) files.write(sessionReport, '[]')
   else if (good && now >= front.sessionDue) {
-    const problems = await sessionProblems(seed, readProbe())
-    for (const problem of problems) console.log(problem)
-    writeFileSync(sessionReport, JSON.stringify(problems))
+    const problems = await sessionProblems(machine, seed, readProbe(files))
+    for (const problem of problems) machine.say(problem)
+    files.write(sessionReport, JSON.stringify(problems))
     front.sessionDue = now + (problems.length > 0 ? frontMs : sessionMs)
   }
   return good
 }
 
 /** nginx lets nobody in without it. What ended is systemd's to start again; what hangs is ours. */
-async function keepAuthenticator(patience: Patience, slowness: number): Promise<void> {
-  const seen = (await answers('http://golden-auth/health', 5000, authSocket)) ? 'answers' : 'silent'
-  if (decide(patience, 'golden-auth', seen, process.uptime() * 1000, slowness) === 'wait') return
-  console.log('golden-auth does not answer: restarting it')
-  spawnSync('systemctl', ['restart', '--no-block', 'golden-auth.service'], { stdio: 'inherit' })
+async function keepAuthenticator(machine: Machine, patience: Patience, slowness: number): Promise<void> {
+  const seen = (await answers(machine, 'http://golden-auth/health', 5000, authSocket)) ? 'answers' : 'silent'
+  if (decide(patience, 'golden-auth', seen, machine.uptime(), slowness) === 'wait') return
+  machine.say('golden-auth does not answer: restarting it')
+  await machine.run('systemctl', ['restart', '--no-block', 'golden-auth.service'], { shown: true })
 }
 
 /** Whoever flushed all rules took ours along; without them the host is open. And Docker's, which it makes only when it starts. */
-function keepFirewall(): void {
-  const tables = spawnSync('nft', ['list', 'tables'], { encoding: 'utf8' }).stdout?.split('\n') ?? []
+async function keepFirewall({ run, say }: Machine): Promise<void> {
+  const tables = (await run('nft', ['list', 'tables'])).stdout.split('\n')
   if (!tables.includes('table inet golden')) {
-    console.log('the firewall table is gone: loading it again')
-    spawnSync('/usr/local/sbin/golden-firewall', { stdio: 'inherit' })
+    say('the firewall table is gone: loading it again')
+    await run('/usr/local/sbin/golden-firewall', [], { shown: true })
   }
-  if (tables.includes('table ip nat') || spawnSync('systemctl', ['is-active', '--quiet', 'docker.service']).status !== 0) return
-  console.log("Docker's rules are gone: restarting it; the containers go on (live-restore)")
-  spawnSync('systemctl', ['restart', 'docker.service'], { stdio: 'inherit' })
+  if (tables.includes('table ip nat') || (await run('systemctl', ['is-active', '--quiet', 'docker.service'])).status !== 0) return
+  say("Docker's rules are gone: restarting it; the containers go on (live-restore)")
+  await run('systemctl', ['restart', 'docker.service'], { shown: true })
 }
 
 /** Nothing can be asked of the VM, and no slot changed, without the agent; udev starts it, once, and nobody does so again. */
-function keepAgent(): void {
-  if (!existsSync(agentPort) || spawnSync('systemctl', ['is-active', '--quiet', agentUnit]).status === 0) return
-  console.log('the guest agent does not run: starting it')
-  spawnSync('systemctl', ['start', '--no-block', agentUnit], { stdio: 'inherit' })
+async function keepAgent({ files, run, say }: Machine): Promise<void> {
+  if (!files.exists(agentPort) || (await run('systemctl', ['is-active', '--quiet', agentUnit])).status === 0) return
+  say('the guest agent does not run: starting it')
+  await run('systemctl', ['start', '--no-block', agentUnit], { shown: true })
 }
 
 /** Not while its unit is going down with the data disk, which may have begun since this round did. */
-function mayRestart(container: Container): boolean {
+async function mayRestart(machine: Machine, container: Container): Promise<boolean> {
   if (container.unit === 'edge') return true
-  return spawnSync('systemctl', ['is-active', '--quiet', `golden-${container.unit}.service`]).status === 0
+  return (await machine.run('systemctl', ['is-active', '--quiet', `golden-${container.unit}.service`])).status === 0
 }
 
-const slot = readSlot()
-if (!slot) throw new Error('there is no seed')
-const containers = presentContainers(slot.seed, slot.image)
-const patience: Patience = new Map()
-const front: Fronts = { seen: [], due: 0, sessionDue: 0 }
-const journal = slot.seed.loki?.agent === 'otelcol' ? new JournalCopy(journalFolder) : undefined
-const share = slot.seed.logging && slot.seed.roles.includes('logging') ? new Share({ ...slot.seed, logging: slot.seed.logging }) : undefined
-for (;;) {
-  const began = process.uptime()
-  if (journal?.running === false) journal.start()
-  const looked = process.uptime()
-  keepAgent()
-  keepFirewall()
-  const slowness = slownessOf((process.uptime() - looked) * 1000, usualMs)
-  if (slot.seed.ntp.length === 0) keepClock()
-  await round(slot.seed, containers, patience, front, slowness)
-  if (share && isMounted()) await share.keep().catch((error: Error) => console.error(`Loki's share of the data disk: ${error.message}`))
-  const tookMs = (process.uptime() - began) * 1000
-  await pause(pauseAfter(tookMs, roundMs, longestPauseMs))
+/** Never ends by itself. @param copyJournal none: the journal is not copied */
+export async function watch(machine: Machine, copyJournal?: (folder: string) => JournalCopy): Promise<never> {
+  const { files, uptime } = machine
+  const slot = readSlot(files)
+  if (!slot) throw new Error('there is no seed')
+  const { seed } = slot
+  const memory: Memory = { patience: new Map(), front: { seen: [], due: 0, sessionDue: 0 }, trouble: thriftily(machine) }
+  const journal = seed.loki?.agent === 'otelcol' ? copyJournal?.(journalFolder) : undefined
+  const share = seed.logging && seed.roles.includes('logging') ? new Share(machine, { ...seed, logging: seed.logging }) : undefined
+  for (;;) {
+    const began = uptime()
+    if (journal?.running === false) journal.start()
+    const looked = uptime()
+    await keepAgent(machine)
+    await keepFirewall(machine)
+    const slowness = slownessOf(uptime() - looked, usualMs)
+    if (seed.ntp.length === 0) await keepClock(machine)
+    await round(machine, slot, memory, slowness)
+    if (share && isMounted(files))
+      await share.keep().catch((error: Error) => machine.complain(`Loki's share of the data disk: ${error.message}`))
+    await machine.pause(pauseAfter(uptime() - began, roundMs, longestPauseMs))
+  }
 }
+
+if (import.meta.main) await watch(thisMachine, (folder) => new JournalCopy(folder))

@@ -11,7 +11,7 @@ export interface IsoImage {
   /** The volume label, trailing blanks removed, e.g. `cidata`. */
   readonly label: string
   readonly names: 'rock-ridge' | 'joliet' | 'plain'
-  /** Content by path without a leading slash, e.g. `golden/seed.json`. */
+  /** Content by path without a leading slash, e.g. `user-data`. */
   readonly files: ReadonlyMap<string, Buffer>
   /** Every folder, without a leading slash; parents come before children. */
   readonly folders: readonly string[]

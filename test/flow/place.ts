@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { createFakeDriver, type FakeDriver } from '../../lab/compute/fake/driver.ts'
 import { startLab, type Lab } from '../../lab/index.ts'
 import { connect, type Proxmox } from '../../proxmox/client.ts'
+import { guestContents } from '../../demo/guest-contents.ts'
 import { emptyBase, labSite, type LabSiteOptions } from '../../demo/lab-site.ts'
 import type { SiteInput } from '../../settings/site.ts'
 import { testLock } from '../set-up.ts'
@@ -73,7 +74,7 @@ export async function openPlace(): Promise<Place> {
       driver: 'fake',
       authDelayMs: 100,
       listingLagMs,
-      createDriver: async (options) => (driver = await createFakeDriver(options)),
+      createDriver: async (options) => (driver = await createFakeDriver({ ...options, contents: guestContents })),
     })
   let lab: Lab
   try {

@@ -240,7 +240,7 @@ meet_peer
 ip addr add 10.77.0.51/24 dev eth0 && ip link set eth0 up
 on_peer ip addr add 10.77.0.52/24 dev eth0 && on_peer ip link set eth0 up && on_peer ip addr add 10.77.0.50/32 dev eth0
 until ping -c1 -W1 10.77.0.52 > /dev/null 2>&1 || arping -q -c1 -w2 -I eth0 10.77.0.52; do sleep 0.1; done
-try() { $node --input-type=module -e "import { claim } from '$programs/address.js'; console.log(claim('10.77.0.50'))"; }
+try() { $node --input-type=module -e "import { claim } from '$programs/address.js'; import { thisMachine } from '$programs/machine.js'; console.log(await claim(thisMachine, '10.77.0.50'))"; }
 mine() { ip -4 -o addr show dev eth0 | grep -c '10\\.77\\.0\\.50/32' || true; }
 echo SERVICE_ADDRESS=10.77.0.50 > /run/golden/address.env
 

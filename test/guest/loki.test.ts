@@ -8,6 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { lokiConfiguration } from '../../images/guest/loki.ts'
 import { lokiProblem } from '../../images/guest/loki-probe.ts'
+import { thisMachine } from '../../images/guest/machine.ts'
 import { overridesOf } from '../../images/guest/share.ts'
 import { answers, post } from '../../images/guest/probe.ts'
 import { ensureTools, haveTools } from '../../tools/index.ts'
@@ -59,7 +60,7 @@ async function startLoki(): Promise<void> {
   )
   let said = ''
   loki.stderr?.on('data', (part: Buffer) => (said += part.toString()))
-  while (!(await answers(`${url}/ready`))) {
+  while (!(await answers(thisMachine, `${url}/ready`))) {
     if (loki.exitCode !== null) throw new Error(`Loki ended: ${said.slice(-2000)}`)
     await pause(100) // it is starting
   }
@@ -107,21 +108,21 @@ echo ready; exec sleep infinity`
   })
 
   it("works on while projects fill the disk, counts as broken when it can't write, and comes back with the room", async () => {
-    expect(await lokiProblem(url)).toBeUndefined()
+    expect(await lokiProblem(thisMachine, url)).toBeUndefined()
     inside('tune2fs -r 16384 "$(findmnt -n -o SOURCE "$1")"', join(folder, 'data'))
     fill(1000, 'projects/all')
-    for (let round = 0; round < 5; round++) expect(await lokiProblem(url)).toBeUndefined()
+    for (let round = 0; round < 5; round++) expect(await lokiProblem(thisMachine, url)).toBeUndefined()
 
     fill(10_001, 'loki/all')
-    await vi.waitUntil(async () => (await lokiProblem(url)) !== undefined, patient)
-    expect(await lokiProblem(url)).toMatch(/^status 5\d\d/)
+    await vi.waitUntil(async () => (await lokiProblem(thisMachine, url)) !== undefined, patient)
+    expect(await lokiProblem(thisMachine, url)).toMatch(/^status 5\d\d/)
     // All that was asked before.
-    expect(await answers(`${url}/ready`)).toBe(true)
+    expect(await answers(thisMachine, `${url}/ready`)).toBe(true)
 
     inside('rm "$1"', join(folder, 'data/loki/all'))
     await stopLoki()
     await startLoki()
-    await vi.waitUntil(async () => (await lokiProblem(url)) === undefined, patient)
+    await vi.waitUntil(async () => (await lokiProblem(thisMachine, url)) === undefined, patient)
   }, 120_000)
 
   // Loki looks at a limit of its rate every 10 s.
@@ -131,6 +132,7 @@ echo ready; exec sleep infinity`
       writeFileSync(join(folder, 'overrides.yaml'), overridesOf({ retentionHours: 24, takes: false }))
       const push = (): Promise<string> =>
         post(
+          thisMachine,
           `${url}/loki/api/v1/push`,
           JSON.stringify({ streams: [{ stream: { job: 'agent' }, values: [[`${Date.now()}000000`, 'a line']] }] }),
         ).then(
@@ -139,10 +141,10 @@ echo ready; exec sleep infinity`
         )
       await vi.waitUntil(async () => (await push()).startsWith('status 429'), patient)
       // Nothing is wrong with it: a restart would not help.
-      expect(await lokiProblem(url)).toBeUndefined()
+      expect(await lokiProblem(thisMachine, url)).toBeUndefined()
       writeFileSync(join(folder, 'overrides.yaml'), overridesOf({ retentionHours: 24, takes: true }))
       await vi.waitUntil(async () => (await push()) === 'taken', patient)
-      expect(await lokiProblem(url)).toBeUndefined()
+      expect(await lokiProblem(thisMachine, url)).toBeUndefined()
     },
     150_000,
   )

@@ -13,6 +13,7 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { frontProblems, sessionProblems } from '../../images/guest/front.ts'
+import { thisMachine } from '../../images/guest/machine.ts'
 import type { Seed } from '../../images/contract/seed.ts'
 import { clientSays } from './nginx-client.ts'
 import { flood } from './nginx-flood.ts'
@@ -205,7 +206,11 @@ try {
   if (order.health) {
     const { seed, probe } = order.health
     requests.length = 0
-    say('health', { front: await frontProblems(seed, probe), session: await sessionProblems(seed, probe), requests })
+    say('health', {
+      front: await frontProblems(thisMachine, seed, probe),
+      session: await sessionProblems(thisMachine, seed, probe),
+      requests,
+    })
   }
   writeFileSync(answersFile, JSON.stringify(answers))
 } finally {

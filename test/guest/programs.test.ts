@@ -1,6 +1,18 @@
 /** What the guest renders, read by the programs that it is for: nginx, Compose, Promtail, Loki, nft, systemd, sshd. */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -11,6 +23,7 @@ import { renderFiles } from '../../images/guest/render.ts'
 import { inRoot, rootPath, type Bind, type Root } from '../../lab/debian/root.ts'
 import { ensureTools } from '../../tools/index.ts'
 import { selfSigned } from './certificate.ts'
+import { keeperBind } from './keeper-files.ts'
 import { contents, image, imageWithoutGrafana, seeds } from './seed.ts'
 
 const rootfs = join(import.meta.dirname, '..', '..', 'images', 'rootfs')
@@ -54,7 +67,8 @@ function lay(variant: (typeof variants)[number]): string {
 
 describe.skipIf(noRoot)("in the lab's Debian root (needs root and that root in the cache)", () => {
   it.each(variants)('nginx accepts its configuration: $name', async (variant) => {
-    const binds: Bind[] = [{ from: join(lay(variant), 'nginx'), to: '/etc/golden/nginx' }]
+    const place = lay(variant)
+    const binds: Bind[] = [{ from: join(place, 'nginx'), to: '/etc/golden/nginx' }, keeperBind(join(place, 'keeper'))]
     // Its log is a pipe, as Docker gives it one; Node's own "pipes" are sockets, which can't be opened by name.
     const { stdout } = await inRoot(root, ['sh', '-c', 'nginx -t -e stderr -c /etc/golden/nginx/nginx.conf 2>&1 | cat'], {
       binds,
@@ -62,6 +76,15 @@ describe.skipIf(noRoot)("in the lab's Debian root (needs root and that root in t
     })
     expect(stdout).toContain('test is successful')
     expect(stdout).not.toContain('[warn]')
+  })
+
+  it('nginx as the bake tries it: with njs and the session keeper, by a user without rights', async () => {
+    const folder = join(lay(variants[0]!), 'keeper')
+    const binds: Bind[] = [keeperBind(folder)]
+    copyFileSync(join(rootfs, 'opt/golden/nginx/trial.conf'), join(folder, 'trial.conf'))
+    const program = ['setpriv', '--reuid=9904', '--regid=9904', '--clear-groups', 'nginx', '-e', 'stderr', '-t']
+    const { stderr } = await inRoot(root, [...program, '-c', '/opt/golden/nginx/trial.conf'], { binds, enter: isolated })
+    expect(stderr).toContain('test is successful')
   })
 
   it.each(variants)('Compose accepts its file and starts what the image has: $name', async (variant) => {

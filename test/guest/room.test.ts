@@ -9,19 +9,10 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { deliveryProblems } from '../../images/guest/delivery.ts'
 import { thriftily, trouble } from '../../images/guest/health.ts'
+import { thisMachine, type Machine } from '../../images/guest/machine.ts'
 import { decide, hold, silentMs, type Patience } from '../../images/guest/patience.ts'
 import { wantedContainers } from '../../images/guest/places.ts'
-import {
-  limitsOf,
-  nextLimits,
-  overridesOf,
-  reserveOf,
-  Share,
-  shareOf,
-  shareProblems,
-  type Limits,
-  type ShareHost,
-} from '../../images/guest/share.ts'
+import { limitsOf, nextLimits, overridesOf, reserveOf, Share, shareOf, shareProblems, type Limits } from '../../images/guest/share.ts'
 import { spaceProblems } from '../../images/guest/space.ts'
 import { describe as describeSlot, type Observation } from '../../images/guest/status.ts'
 import { inRoot, rootPath, type Root } from '../../lab/debian/root.ts'
@@ -59,13 +50,10 @@ it('Loki is asked for a whole use once a minute while it is good, and at every l
   let now = 0
   let asked = 0
   let answer: string | undefined = 'status 500: Ingester is shutting down'
-  const look = thriftily(
-    async () => {
-      asked += 1
-      return answer
-    },
-    () => now,
-  )
+  const look = thriftily({ ...thisMachine, uptime: () => now }, async () => {
+    asked += 1
+    return answer
+  })
   expect([await look(loki), await look(loki), asked]).toEqual([answer, answer, 2])
   answer = undefined
   expect(await look(loki)).toBeUndefined()
@@ -97,7 +85,7 @@ it.for([
   const loki = wantedContainers(seeds.logging).find(({ name }) => name === 'loki')!
   const { probe, close } = await lokiThat(push, query)
   try {
-    expect(await trouble({ ...loki, probe })).toEqual(wrong)
+    expect(await trouble(thisMachine, { ...loki, probe })).toEqual(wrong)
   } finally {
     close()
   }
@@ -187,34 +175,37 @@ describe("Loki's share", () => {
     let folder = ''
     /** Of 100: as large as the share. */
     let used = 0
-    let host: ShareHost
+    let host: Machine
+    let places: { dataFolder: string; overrides: string; report: string }
     beforeEach(() => {
       folder = mkdtempSync(join(tmpdir(), 'golden-share-'))
       mkdirSync(join(folder, 'loki'))
+      places = { dataFolder: folder, overrides: join(folder, 'overrides.yaml'), report: join(folder, 'share.json') }
       host = {
-        dataFolder: folder,
-        overrides: join(folder, 'overrides.yaml'),
-        report: join(folder, 'share.json'),
-        run: async () => ({ stdout: `${used * gib}\t${folder}\n` }),
-        statfs: () => ({ bsize: 1, blocks: Math.ceil((100 * gib) / 0.9), bfree: 0, bavail: 0 }),
-        chown: () => {},
+        ...thisMachine,
+        files: {
+          ...thisMachine.files,
+          space: () => ({ bsize: 1, blocks: Math.ceil((100 * gib) / 0.9), bfree: 0, bavail: 0, files: 0, ffree: 0 }),
+          chown: () => {},
+        },
+        run: async () => ({ status: 0, stdout: `${used * gib}\t${folder}\n`, stderr: '' }),
       }
-      writeFileSync(host.overrides, '{}\n')
+      writeFileSync(places.overrides, '{}\n')
       vi.spyOn(console, 'log').mockImplementation(() => {})
     })
     afterEach(() => {
       vi.restoreAllMocks()
       rmSync(folder, { recursive: true, force: true })
     })
-    const start = (): Share => new Share({ roles: ['logging'], logging: { retentionDays: 30, port: 8443 } }, host)
-    const told = (): Limits => limitsOf(readFileSync(host.overrides, 'utf8'), 720)
-    const report = (): string[] => JSON.parse(readFileSync(host.report, 'utf8')) as string[]
+    const start = (): Share => new Share(host, { roles: ['logging'], logging: { retentionDays: 30, port: 8443 } }, places)
+    const told = (): Limits => limitsOf(readFileSync(places.overrides, 'utf8'), 720)
+    const report = (): string[] => JSON.parse(readFileSync(places.report, 'utf8')) as string[]
 
     it('at 97 % goes on to take nothing, and takes lines again with the room', async () => {
       used = 101
       await start().keep(0)
       expect(told()).toEqual({ retentionHours: 540, takes: false })
-      rmSync(host.report)
+      rmSync(places.report)
       used = 97
       const again = start()
       await again.keep(0)
@@ -252,12 +243,12 @@ describe("Loki's share", () => {
     it("writes anew what it can't read, and leaves what a boot has rendered", async () => {
       used = 50
       await start().keep(0)
-      expect([readFileSync(host.overrides, 'utf8'), report()]).toEqual(['{}\n', []])
+      expect([readFileSync(places.overrides, 'utf8'), report()]).toEqual(['{}\n', []])
       for (const torn of ['', '{"overrides":{"fake":{}}}', 'null']) {
-        writeFileSync(host.overrides, torn)
+        writeFileSync(places.overrides, torn)
         await start().keep(0)
-        expect(readFileSync(host.overrides, 'utf8')).toBe(overridesOf(limits))
-        rmSync(host.overrides)
+        expect(readFileSync(places.overrides, 'utf8')).toBe(overridesOf(limits))
+        rmSync(places.overrides)
       }
     })
   })

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { renderIso } from '../../core/formats/iso.ts'
+import { thisMachine } from '../../images/guest/machine.ts'
 import { findSeedCd, volumeLabel, type CdHost } from '../../images/guest/seed-cd.ts'
 
 let place: string
@@ -11,7 +12,13 @@ let host: CdHost
 beforeEach(() => {
   place = mkdtempSync(join(tmpdir(), 'golden-cd-'))
   for (const name of ['blocks', 'devices']) mkdirSync(join(place, name))
-  host = { blocks: join(place, 'blocks'), devices: join(place, 'devices'), links: [join(place, 'link')], settled: () => true }
+  host = {
+    files: thisMachine.files,
+    blocks: join(place, 'blocks'),
+    devices: join(place, 'devices'),
+    links: [join(place, 'link')],
+    settled: true,
+  }
 })
 afterEach(() => rmSync(place, { recursive: true, force: true }))
 
@@ -29,19 +36,19 @@ it('a CD is told by its label, whatever else is in a drive', () => {
   drive('sr1', renderIso('other', files))
   drive('sr2', Buffer.from('no disc of this kind'))
   const seed = drive('sr3', renderIso('CIDATA', files))
-  expect(volumeLabel(join(place, 'devices/sr1'))).toBe('other')
+  expect(volumeLabel(host.files, join(place, 'devices/sr1'))).toBe('other')
   expect(findSeedCd(host)).toBe(seed)
 })
 
 it('udev need not have seen it', () => {
   const seed = drive('sr0', renderIso('cidata', files))
-  expect(findSeedCd({ ...host, settled: () => false })).toBe(seed)
+  expect(findSeedCd({ ...host, settled: false })).toBe(seed)
 })
 
 it('where there is none that is said once udev has seen everything, and not before', () => {
   drive('sr0')
   expect(findSeedCd(host)).toBeUndefined()
-  expect(() => findSeedCd({ ...host, settled: () => false })).toThrow('udev is still at work')
+  expect(() => findSeedCd({ ...host, settled: false })).toThrow('udev is still at work')
 })
 
 it('a seed on something else is found by the link that udev makes', () => {

@@ -57,6 +57,14 @@ it('holds programs that can be run, and every file that a unit starts', async ()
   }
 })
 
+it('the programs get at the machine through one file, but for the one that follows the journal and the one that checks passwords', async () => {
+  const direct = (await guestFiles()).filter(
+    ({ path, content }) =>
+      path.startsWith('usr/local/lib/golden/') && /from 'node:(fs|child_process|https?|os|timers)\b/.test(String(content)),
+  )
+  expect(direct.map(({ path }) => path.replace(/.*\//, '')).sort()).toEqual(['auth.js', 'journal.js', 'machine.js'])
+})
+
 it('types are blanked out without moving a line', () => {
   const source = "import { a } from './a.ts'\nimport type { Seed } from '../seed.ts'\nexport const f = (x: number): number =>\n  a(x)\n"
   const compiled = compile(source)

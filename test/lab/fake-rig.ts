@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import ssh2, { type Client, type ConnectConfig } from 'ssh2'
 import { renderIso } from '../../core/formats/iso.ts'
+import { guestContents } from '../../demo/guest-contents.ts'
 import type { DriveSpec, Machine, MachineSpec } from '../../lab/compute/driver.ts'
 import type { BehaviourRule } from '../../lab/compute/fake/behaviour.ts'
 import { createFakeDriver, type FakeDriver } from '../../lab/compute/fake/driver.ts'
@@ -40,7 +41,7 @@ export class Rig {
 
   static async create(behaviours: readonly BehaviourRule[] = []): Promise<Rig> {
     const folder = await mkdtemp(join(tmpdir(), 'fake-guest-'))
-    const driver = await createFakeDriver({ stateDir: join(folder, 'state'), subnet: '10.77.0.0/24', behaviours })
+    const driver = await createFakeDriver({ stateDir: join(folder, 'state'), subnet: '10.77.0.0/24', behaviours, contents: guestContents })
     // A real image as users import one: a qcow2 header is all that the fake looks at.
     const header = Buffer.alloc(4096)
     header.write('QFI\xfb', 0, 'latin1')

@@ -1,10 +1,12 @@
 import ssh2 from 'ssh2'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { DriveSpec, Machine } from '../../lab/compute/driver.ts'
+import { makeAuthority, makeServerCertificate } from '../../settings/secrets/certificates.ts'
 import { startBuildVm } from './build-vm.ts'
 import { key, Rig, type Ran } from './fake-rig.ts'
 
 const hostKey = ssh2.utils.generateKeyPairSync('ed25519')
+const certificate = await makeServerCertificate(await makeAuthority('test', new Date()), ['x'], new Date())
 
 const output: string[] = []
 
@@ -59,8 +61,8 @@ describe('the life of a slot on fake guests', () => {
       'golden/seed.json': JSON.stringify(seed),
       'golden/nftables.nft':
         'table inet golden\ndelete table inet golden\ntable inet golden {\n  chain input { type filter hook input priority filter; policy drop; }\n}\n',
-      'golden/tls/public.pem': 'pem',
-      'golden/tls/public.key': 'key',
+      'golden/tls/public.pem': certificate.certificate,
+      'golden/tls/public.key': certificate.key,
       'golden/htpasswd/serena': 'a:b',
       'golden/ssh/ssh_host_ed25519_key': hostKey.private,
       'golden/ssh/ssh_host_ed25519_key.pub': hostKey.public,

@@ -7,6 +7,7 @@ import { guestFiles, rootfsOf } from '../../images/stage.ts'
 import { startLab, type Lab } from '../../lab/index.ts'
 import type { BakeOptions } from '../../packer/bake.ts'
 import type { Proxmox } from '../../proxmox/client.ts'
+import { guestContents } from '../../demo/guest-contents.ts'
 import { emptyBase, labSite, writeLabSite } from '../../demo/lab-site.ts'
 import { loadSite } from '../../settings/load.ts'
 import { parseSite, type Site, type SiteInput } from '../../settings/site.ts'
@@ -33,7 +34,7 @@ export interface TestLab {
 
 export async function startTestLab(): Promise<TestLab> {
   const work = await mkdtemp(join(tmpdir(), 'gl-'))
-  const lab = await startLab({ stateDir: join(work, 'lab'), driver: 'fake' })
+  const lab = await startLab({ stateDir: join(work, 'lab'), driver: 'fake', contents: guestContents })
   const folder = join(work, 'site')
   const base = await emptyBase(join(work, 'base.qcow2'))
   const input: SiteInput = labSite(lab.connection, { name: 'test', layout: 'two-vms', base, isoPath: join(work, 'iso') })

@@ -25,7 +25,7 @@ it('stopped at whatever step, a first deployment is taken back; the next one suc
     /activate slot blue/,
   ]
   // So that it is still at it when the last of these is seen.
-  t.world.ill.set('home-all-blue', 'starting')
+  t.world.ill.add('home-all-blue')
   for (const step of steps) {
     await t.stopAt(step, deploy)
     expect(await t.made(), String(step)).toEqual(nothing)

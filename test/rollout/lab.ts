@@ -1,10 +1,11 @@
-/** A lab whose guests know `slotctl`, a site in it that is set up, and an image that needed no bake. */
+/** A lab whose guests run the image's programs, a site in it that is set up, and an image that needed no bake. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { newImageTags } from '../../images/channels.ts'
 import { renderRecord } from '../../images/record.ts'
 import { seedForm } from '../../images/contract/seed.ts'
+import { saveContent } from '../../lab/compute/fake/volumes.ts'
 import { startLab, type Lab } from '../../lab/index.ts'
 import type { Proxmox } from '../../proxmox/client.ts'
 import type { DeployOptions } from '../../rollout/options.ts'
@@ -13,7 +14,8 @@ import { emptyBase, labSite, writeLabSite, type LabSiteOptions } from '../../dem
 import { loadSite } from '../../settings/load.ts'
 import type { Site } from '../../settings/site.ts'
 import { recorder, setUp } from '../set-up.ts'
-import { createSlotDriver, newWorld, type SlotWorld } from './slot-driver.ts'
+import { slotImage } from './slot-image.ts'
+import { createSlotDriver, newWorld, type SlotWorld } from './slot-world.ts'
 
 export interface RolloutLab {
   readonly lab: Lab
@@ -27,6 +29,8 @@ export interface RolloutLab {
   /** Everything that was shown, in order. */
   readonly shown: string[]
   options(change?: Partial<DeployOptions>): DeployOptions
+  /** Where the lab keeps a volume of the site's disks, e.g. `local-lvm:vm-9001-disk-0`. */
+  fileOf(volume: string): string
   /** Makes a template that counts as an image. */
   addImage(vmid: number, built?: string, seed?: number): Promise<void>
   close(): Promise<void>
@@ -56,6 +60,11 @@ export async function startRolloutLab(
   const { caFile, token, root, proxmox } = await setUp(lab, site, folder)
   await writeFile(join(folder, 'secrets', 'proxmox-token'), `${token.secret}\n`, { mode: 0o600 })
   const { shown, progress } = recorder()
+  const fileOf = (volume: string): string => {
+    const name = basename(volume.replace(/^.*:/, ''))
+    const images = join(dirname(lab.connectionFile), 'storage', site.proxmox.storage.disks, 'images')
+    return join(images, /^(?:vm|base)-(\d+)-/.exec(name)?.[1] ?? '', name)
+  }
   const base: DeployOptions = { site, folder, proxmox, token, caFile, environment, progress, signal: new AbortController().signal }
   return {
     lab,
@@ -65,6 +74,7 @@ export async function startRolloutLab(
     proxmox,
     root,
     shown,
+    fileOf,
     options: (change = {}) => ({ ...base, ...change }),
     async addImage(vmid, built = '2026-11-23T12:00:00.000Z', seed = seedForm) {
       const { node, pool, storage, bridge } = site.proxmox
@@ -84,6 +94,8 @@ export async function startRolloutLab(
           boot: 'order=scsi0',
         }),
       )
+      const { scsi0 } = await proxmox.get<{ scsi0: string }>(`/nodes/${node}/qemu/${vmid}/config`)
+      saveContent(fileOf(scsi0.split(',')[0] ?? ''), await slotImage(fingerprint))
       const description = renderRecord({
         schema: 1,
         kind: 'image',

@@ -1,6 +1,5 @@
 /** Answers that are lost, and an API that is away, in the middle of a handover: looked at, gone on with, nothing done twice. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { renderIso } from '../../core/formats/iso.ts'
 import type { FaultOrder } from '../../lab/api/faults.ts'
 import { activate } from '../../rollout/activate.ts'
 import { deleteData } from '../../rollout/delete-data.ts'
@@ -8,6 +7,7 @@ import { diskPlace, observeGroup, placesOf, type DiskPlace, type GroupPlaces } f
 import { release } from '../../rollout/release.ts'
 import { removeLeftover } from '../../rollout/slots.ts'
 import { startRolloutLab, type RolloutLab } from './lab.ts'
+import { slotSeed } from './slot-seed.ts'
 
 const releaseId = 'ffffffffffff'
 const vm = '/nodes/pve/qemu/9011'
@@ -19,13 +19,12 @@ beforeAll(async () => {
   t = await startRolloutLab({}, 'one-vm')
   await t.addImage(9001)
   places = placesOf(t.site, 'all', undefined)
-  const seed = { release: releaseId, group: 'all', address: '10.77.0.11', service: '10.77.0.10', image: { fingerprint: 'x' } }
   await t.proxmox.upload({
     node: 'pve',
     storage: t.site.proxmox.storage.iso,
     content: 'iso',
     filename: 'seed.iso',
-    data: renderIso('cidata', new Map([['golden/seed.json', JSON.stringify(seed)]])),
+    data: slotSeed(releaseId),
   })
 })
 afterAll(() => t?.close())
@@ -46,7 +45,6 @@ async function makeSlot(): Promise<void> {
 beforeEach(async () => {
   dataDisk = undefined
   t.world.calls.length = 0
-  // A new disk may get the inode of one that was deleted.
   t.world.disks.clear()
   t.shown.length = 0
   await makeSlot()

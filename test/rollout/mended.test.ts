@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { loadContent, saveContent } from '../../lab/compute/fake/volumes.ts'
 import { deleteData } from '../../rollout/delete-data.ts'
 import { deploy } from '../../rollout/deploy.ts'
 import { givenKey, seedTag } from '../../releases/given.ts'
@@ -149,31 +150,37 @@ it('a state that another computer has locked is not settled', async () => {
   await destroy(t.options())
 })
 
+/** Puts something on the data disk that is neither empty nor ours. @returns what takes it away again, wherever the disk is then */
+async function takeForeign(): Promise<() => Promise<void>> {
+  const file = async (): Promise<string> => {
+    const place = await t.place()
+    if (!('disk' in place)) throw new Error('there is no data disk')
+    return t.fileOf(place.disk.volume)
+  }
+  const kept = loadContent(await file())
+  saveContent(await file(), { kind: 'foreign', type: 'LVM2_member', uuid: 'x' })
+  return async () => saveContent(await file(), kept)
+}
+
 it('a plain destroy after an activation that failed hands the data back, too', async () => {
-  for (const inode of t.world.disks.keys()) t.world.foreign.add(inode)
-  const kept = new Map(t.world.disks)
-  t.world.disks.clear()
+  const giveBack = await takeForeign()
   await expect(deploy(t.options())).rejects.toMatchObject({ code: 'data-disk-foreign' })
   expect(await t.place()).toMatchObject({ at: 'blue' })
   await t.withEngine((engine) => engine.destroy('home-all', () => {}))
   expect(await t.place()).toMatchObject({ at: 'depot' })
   expect(await t.made()).toMatchObject({ vms: [9001, 9010] })
-  for (const [inode, disk] of kept) t.world.disks.set(inode, disk)
-  t.world.foreign.clear()
+  await giveBack()
   expect(await destroy(t.options())).toMatchObject([{ dataDisk: 'kept' }])
 })
 
 it('a guest that refuses is named, destroy cleans up after it, and the data is safe', async () => {
-  for (const inode of t.world.disks.keys()) t.world.foreign.add(inode)
-  const kept = new Map(t.world.disks)
-  t.world.disks.clear()
+  const giveBack = await takeForeign()
   await expect(deploy(t.options())).rejects.toMatchObject({
     code: 'data-disk-foreign',
     message: expect.stringContaining("not this project's file system"),
   })
   expect(await destroy(t.options())).toMatchObject([{ data: { depot: 9010 } }])
-  for (const [inode, disk] of kept) t.world.disks.set(inode, disk)
-  t.world.foreign.clear()
+  await giveBack()
 })
 
 it('a VM that vanished is made again, with its data', async () => {

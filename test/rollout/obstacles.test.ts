@@ -73,7 +73,10 @@ const fileOf = (volume: string): string =>
 
 async function makeSlot(): Promise<void> {
   await task(t.proxmox.post('/nodes/pve/qemu/9001/clone', { newid: 9011, name: rel.vm.name, pool: rel.vm.pool }))
-  await t.proxmox.put(`${slot}/config`, { scsi13: `${rel.vm.seed},media=cdrom` })
+  await t.proxmox.put(`${slot}/config`, {
+    scsi13: `${rel.vm.seed},media=cdrom`,
+    net0: `virtio=${rel.vm.mac},bridge=${t.site.proxmox.bridge}`,
+  })
 }
 
 async function removeSlot(): Promise<void> {

@@ -2,15 +2,18 @@
  * Two runs with opposite aims, each on a computer of its own, so that nothing in a site folder keeps them apart: whatever
  * one of them looked at may have changed when it acts on it. Neither may cost the data.
  */
-import { statSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { connect as tcp, createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
+import { dataLabel } from '../../images/guest/places.ts'
+import { loadContent, saveContent } from '../../lab/compute/fake/volumes.ts'
 import { connect, type Proxmox } from '../../proxmox/client.ts'
 import { activate } from '../../rollout/activate.ts'
 import { deleteData } from '../../rollout/delete-data.ts'
@@ -40,7 +43,10 @@ const releaseOf = (site: Site, group: string): Release =>
 
 async function makeSlot(proxmox: Proxmox, rel: Release): Promise<void> {
   await proxmox.task(await proxmox.post<string>('/nodes/pve/qemu/9001/clone', { newid: rel.vm.vmid, name: rel.vm.name, pool: rel.vm.pool }))
-  await proxmox.put(`/nodes/pve/qemu/${rel.vm.vmid}/config`, { scsi13: `${rel.vm.seed},media=cdrom` })
+  await proxmox.put(`/nodes/pve/qemu/${rel.vm.vmid}/config`, {
+    scsi13: `${rel.vm.seed},media=cdrom`,
+    net0: `virtio=${rel.vm.mac},bridge=${t.site.proxmox.bridge}`,
+  })
 }
 
 /** A line on which everything arrives `ms` later. */
@@ -203,13 +209,20 @@ async function makeLane(number: number): Promise<Lane> {
   const own = t.site.groups.all!
   const first = 20_000 + number * 10
   const group = `lane${number}`
+  const address = (offset: number): string => `10.77.0.${100 + number * 3 + offset}`
   const site: Site = {
     ...t.site,
     groups: {
       [group]: {
         ...own,
+        // Guests of several lanes run at the same time.
+        roles: ['serena'],
+        service: address(0),
         depot: first,
-        slots: { blue: { ...own.slots.blue, vmid: first + 1 }, green: { ...own.slots.green, vmid: first + 2 } },
+        slots: {
+          blue: { ...own.slots.blue, vmid: first + 1, address: address(1) },
+          green: { ...own.slots.green, vmid: first + 2, address: address(2) },
+        },
       },
     },
   }
@@ -277,10 +290,9 @@ async function play(number: number, { start, verbs, turns: order }: Scenario): P
   const lane = await makeLane(number)
   const { places } = lane
   const vmids = [places.depot.vmid, places.slots.blue.vmid]
-  const storage = join(dirname(t.lab.connectionFile), 'storage', t.site.proxmox.storage.disks, 'images')
-  const fileOf = (volume: string): string => join(storage, /vm-(\d+)-/.exec(volume)?.[1] ?? '', volume.split(/[:/]/).at(-1) as string)
-  const inode = statSync(fileOf(String((await configOf(places.depot.vmid)).scsi1).split(',')[0] as string)).ino
-  t.world.disks.set(inode, { formattedBy: 'an earlier release', mountedBy: [] })
+  const data = t.fileOf(String((await configOf(places.depot.vmid)).scsi1).split(',')[0] as string)
+  const uuid = randomUUID()
+  saveContent(data, { kind: 'filesystem', type: 'ext4', uuid, label: dataLabel, tree: { d: {}, m: 0o755, t: 0 } })
   if (start !== 'no VM') await makeSlot(t.proxmox, lane.rel)
   if (start === 'owned') await run('deploy', lane, t.proxmox, '')
   const folders = await Promise.all([0, 1].map(() => mkdtemp(join(tmpdir(), 'golden-race-'))))
@@ -298,12 +310,13 @@ async function play(number: number, { start, verbs, turns: order }: Scenario): P
   const owners = configs.flatMap((config, index) =>
     Object.entries(config).flatMap(([key, value]) => {
       if (!/^(scsi|unused)\d+$/.test(key) || key === 'scsi0' || /media=cdrom/.test(String(value))) return []
-      const file = fileOf(String(value).split(',')[0] as string)
+      const file = t.fileOf(String(value).split(',')[0] as string)
+      const content = existsSync(file) ? loadContent(file) : undefined
       return [
         {
           vmid: vmids[index],
           key,
-          isData: (statSync(file, { throwIfNoEntry: false })?.ino ?? 0) === inode,
+          isData: content?.kind === 'filesystem' && content.uuid === uuid,
           guarded: Number(config.protection ?? 0) === 1 || config.name === places.throwAway,
         },
       ]

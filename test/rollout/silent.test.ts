@@ -1,10 +1,10 @@
 /** Slots whose guest does not come up: they get no data, and one reset. */
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
-import { renderIso } from '../../core/formats/iso.ts'
 import { activate } from '../../rollout/activate.ts'
 import { placesOf, type GroupPlaces } from '../../rollout/observe.ts'
 import { watched } from '../set-up.ts'
 import { startOneVm, type OneVm } from './one-vm.ts'
+import { slotSeed } from './slot-seed.ts'
 
 const release = 'ffffffffffff'
 let t: OneVm
@@ -21,14 +21,7 @@ afterAll(() => t?.close())
 beforeEach(async () => {
   const { node, pool, storage } = t.site.proxmox
   const { vmid, name } = places.slots.blue
-  const seed = { release, group: 'all', address: '10.77.0.11', service: '10.77.0.10', image: { fingerprint: 'x' } }
-  await t.proxmox.upload({
-    node,
-    storage: storage.iso,
-    content: 'iso',
-    filename: 'seed.iso',
-    data: renderIso('cidata', new Map([['golden/seed.json', JSON.stringify(seed)]])),
-  })
+  await t.proxmox.upload({ node, storage: storage.iso, content: 'iso', filename: 'seed.iso', data: slotSeed(release) })
   await t.proxmox.task(await t.proxmox.post<string>(`/nodes/${node}/qemu/9001/clone`, { newid: vmid, name, pool, full: false }))
   await t.proxmox.put(`/nodes/${node}/qemu/${vmid}/config`, { scsi13: `${storage.iso}:iso/seed.iso,media=cdrom` })
   await t.proxmox.task(await t.proxmox.post<string>(`/nodes/${node}/qemu/${vmid}/status/start`))

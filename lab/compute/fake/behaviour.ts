@@ -20,13 +20,13 @@ export interface Behaviour {
   readonly pullFails?: readonly string[]
   /** Compose services whose program ends with an error when it is run with `docker compose run`. */
   readonly broken?: readonly string[]
-  /** Compose services (container names) that never become healthy. */
+  /** Containers that answer nothing. */
   readonly unhealthy?: readonly string[]
 }
 
 export interface BehaviourRule extends Behaviour {
-  /** The machines that it holds for: a VMID, or a pattern for the name. */
-  readonly match: number | RegExp
+  /** The machines that it holds for: a VMID, or a test of the name, such as a pattern. */
+  readonly match: number | { test(name: string): boolean }
 }
 
 /** The rules that hold for a machine, later ones over earlier ones. */

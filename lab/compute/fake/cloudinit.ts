@@ -23,62 +23,18 @@ export interface Seed {
   readonly networkConfig: Config | undefined
 }
 
-const KNOWN = new Set([
-  'hostname',
-  'fqdn',
-  'prefer_fqdn_over_hostname',
-  'preserve_hostname',
-  'manage_etc_hosts',
-  'users',
-  'user',
-  'password',
-  'ssh_authorized_keys',
-  'chpasswd',
-  'ssh_pwauth',
-  'disable_root',
-  'ssh_deletekeys',
-  'ssh_genkeytypes',
-  'ssh_keys',
-  'ssh_quiet_keygen',
-  'ssh',
-  'no_ssh_fingerprints',
-  'write_files',
-  'packages',
-  'package_update',
-  'package_upgrade',
-  'package_reboot_if_required',
-  'apt',
-  'runcmd',
-  'bootcmd',
-  'groups',
-  'timezone',
-  'locale',
-  'ntp',
-  'growpart',
-  'resize_rootfs',
-  'final_message',
-  'power_state',
-  'swap',
-  'resolv_conf',
-  'manage_resolv_conf',
-  'ca_certs',
-  'allow_public_ssh_keys',
-  'output',
-  'network',
-  'random_seed',
-  'mounts',
-  'merge_how',
-  'system_info',
-  'datasource',
-  'datasource_list',
-  'cloud_init_modules',
-  'cloud_config_modules',
-  'cloud_final_modules',
-  'syslog_fix_perms',
-  'mount_default_fields',
-  'disable_ec2_metadata',
-  'keyboard',
-])
+const KNOWN = new Set(
+  `
+    hostname fqdn prefer_fqdn_over_hostname preserve_hostname manage_etc_hosts users user password ssh_authorized_keys chpasswd
+    ssh_pwauth disable_root ssh_deletekeys ssh_genkeytypes ssh_keys ssh_quiet_keygen ssh no_ssh_fingerprints write_files packages
+    package_update package_upgrade package_reboot_if_required apt runcmd bootcmd groups timezone locale ntp growpart
+    resize_rootfs final_message power_state swap resolv_conf manage_resolv_conf ca_certs allow_public_ssh_keys output network
+    random_seed mounts merge_how system_info datasource datasource_list cloud_init_modules cloud_config_modules
+    cloud_final_modules syslog_fix_perms mount_default_fields disable_ec2_metadata keyboard
+  `
+    .trim()
+    .split(/\s+/),
+)
 
 /** The seed on an attached CD, undefined without one. Throws plain errors for seeds that cloud-init can't read. */
 export function findSeed(guest: Guest): Seed | undefined {

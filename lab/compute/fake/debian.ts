@@ -44,60 +44,17 @@ const GROUP = [
 export function debianRoot(extra: readonly string[] = []): DirectoryNode {
   const root = directoryNode()
   const filesystem = new Filesystem('ext4', { root })
-  for (const path of [
-    'boot',
-    'dev',
-    'etc/apt/apt.conf.d',
-    'etc/apt/sources.list.d',
-    'etc/cloud/cloud.cfg.d',
-    'etc/default',
-    'etc/docker',
-    'etc/netplan',
-    'etc/profile.d',
-    'etc/skel',
-    'etc/ssh/sshd_config.d',
-    'etc/ssl/certs',
-    'etc/ssl/private',
-    'etc/sysctl.d',
-    'etc/systemd/network',
-    'etc/systemd/system',
-    'etc/tmpfiles.d',
-    'etc/udev/rules.d',
-    'home',
-    'media',
-    'mnt',
-    'opt',
-    'proc',
-    'run',
-    'srv',
-    'sys',
-    'usr/bin',
-    'usr/include',
-    'usr/lib/systemd/system',
-    'usr/lib/tmpfiles.d',
-    'usr/lib/udev/rules.d',
-    'usr/local/bin',
-    'usr/local/lib',
-    'usr/local/sbin',
-    'usr/local/share/ca-certificates',
-    'usr/local/etc',
-    'usr/sbin',
-    'usr/share/doc',
-    'usr/share/keyrings',
-    'usr/src',
-    'var/backups',
-    'var/cache/apt/archives',
-    'var/lib/apt/lists',
-    'var/lib/cloud',
-    'var/lib/dpkg/info',
-    'var/lib/systemd',
-    'var/log/apt',
-    'var/log/journal',
-    'var/mail',
-    'var/opt',
-    'var/spool/cron',
-    'var/www',
-  ])
+  for (const path of `
+    boot
+    dev etc/apt/apt.conf.d etc/apt/sources.list.d etc/cloud/cloud.cfg.d etc/default etc/docker etc/netplan etc/profile.d etc/skel
+    etc/ssh/sshd_config.d etc/ssl/certs etc/ssl/private etc/sysctl.d etc/systemd/network etc/systemd/system etc/tmpfiles.d
+    etc/udev/rules.d home media mnt opt proc run srv sys usr/bin usr/include usr/lib/systemd/system usr/lib/tmpfiles.d
+    usr/lib/udev/rules.d usr/local/bin usr/local/lib usr/local/sbin usr/local/share/ca-certificates usr/local/etc usr/sbin
+    usr/share/doc usr/share/keyrings usr/src var/backups var/cache/apt/archives var/lib/apt/lists var/lib/cloud var/lib/dpkg/info
+    var/lib/systemd var/log/apt var/log/journal var/mail var/opt var/spool/cron var/www
+  `
+    .trim()
+    .split(/\s+/))
     filesystem.put(path, directoryNode())
   filesystem.put('root', directoryNode(0o700))
   filesystem.put('etc/sudoers.d', directoryNode(0o750))

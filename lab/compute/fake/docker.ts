@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { parse } from 'yaml'
 import type { Guest } from './guest.ts'
+import type { GuestAnswer } from './programs.ts'
 import { PATH } from './shell.ts'
 import { ROOT } from './vfs.ts'
 
@@ -17,11 +18,9 @@ export interface Container {
   readonly name: string
   readonly image: string
   state: 'running' | 'exited'
-  health?: 'healthy' | 'unhealthy'
   readonly restart: string
   readonly project?: string
   readonly service?: string
-  readonly created: string
 }
 
 interface Store {
@@ -54,13 +53,11 @@ export interface ComposeService {
   readonly image: string
   readonly restart: string
   readonly profiles: readonly string[]
-  readonly healthcheck: boolean
   readonly pullPolicy: string | undefined
 }
 export interface ComposeFile {
   readonly project: string
   readonly services: readonly ComposeService[]
-  readonly text: Record<string, unknown>
 }
 
 /** Reads compose files, later ones over earlier ones. Throws plain errors as `docker compose` words them. */
@@ -94,11 +91,10 @@ export function readCompose(texts: readonly string[], project: string, env: Read
       containerName: typeof spec.container_name === 'string' ? spec.container_name : `${name}-${service}-1`,
       restart: String(spec.restart ?? 'no'),
       profiles: (spec.profiles as string[] | undefined) ?? [],
-      healthcheck: spec.healthcheck !== undefined,
       pullPolicy: spec.pull_policy as string | undefined,
     }
   })
-  return { project: name, services, text: merged }
+  return { project: name, services }
 }
 
 function interpolate(text: string, env: Readonly<Record<string, string>>): string {
@@ -140,17 +136,52 @@ export class Docker {
 
   /** The daemon has started: containers that are to be restarted run again. */
   start(): undefined {
+    const { tables } = this.#guest.firewall
+    for (const name of ['ip nat', 'ip filter']) if (!tables.has(name)) tables.set(name, ' chain DOCKER {\n }')
     this.#change(({ containers }) => {
       for (const each of containers) if (/^(always|unless-stopped)$/.test(each.restart)) each.state = 'running'
     })
     return undefined
   }
 
+  /** The daemon has stopped; with `live-restore` its containers go on. */
+  pause(): void {
+    const { vfs } = this.#guest
+    const settings = vfs.exists('/etc/docker/daemon.json') ? vfs.readText('/etc/docker/daemon.json') : '{}'
+    if ((JSON.parse(settings) as Record<string, unknown>)['live-restore'] !== true) this.stop()
+  }
+
+  /** With the machine. */
   stop(): void {
     if (this.store().containers.some((each) => each.state === 'running'))
       this.#change(({ containers }) => {
         for (const each of containers) each.state = each.restart === 'no' || each.restart.startsWith('on-failure') ? 'exited' : each.state
       })
+  }
+
+  /** Names of the containers that run and are not ordered to be ill. */
+  well(): ReadonlySet<string> {
+    const ill = this.#guest.behaviour.unhealthy ?? []
+    const running = this.running ? this.store().containers.filter(({ state }) => state === 'running') : []
+    return new Set(running.map(({ name }) => name).filter((name) => !ill.includes(name)))
+  }
+
+  /** The daemon's own API; undefined while it does not run. */
+  answer(method: string, path: string): GuestAnswer | undefined {
+    if (!this.running) return undefined
+    const json = (status: number, body: unknown): GuestAnswer => ({ status, headers: {}, body: JSON.stringify(body) })
+    const { pathname, searchParams } = new URL(path, 'http://docker')
+    if (method === 'GET' && pathname === '/containers/json') {
+      const shown = this.store().containers.filter(({ state }) => searchParams.get('all') === '1' || state === 'running')
+      return json(
+        200,
+        shown.map(({ id, name, image, state }) => ({ Id: id, Names: [`/${name}`], Image: image, State: state })),
+      )
+    }
+    const [, name] = /^\/containers\/([^/]+)\/restart$/.exec(pathname) ?? []
+    if (method === 'POST' && name !== undefined)
+      return this.setState(name, 'running') ? { status: 204, headers: {}, body: '' } : json(404, { message: `No such container: ${name}` })
+    return json(404, { message: 'page not found' })
   }
 
   findImage(text: string): Image | undefined {
@@ -192,30 +223,6 @@ export class Docker {
     return undefined
   }
 
-  tag(image: Image, repository: string, tag: string): void {
-    this.#change(({ images }) => {
-      for (const each of images) if (each.repository === repository) each.tags = each.tags.filter((name) => name !== tag)
-      const known = images.find((each) => each.id === image.id && each.repository === repository)
-      if (known) known.tags.push(tag)
-      else images.push({ ...image, repository, digest: image.digest, tags: [tag] })
-    })
-  }
-
-  removeImage(text: string): boolean {
-    const found = this.findImage(text)
-    if (found)
-      this.#change((store) => {
-        store.images = store.images.filter((image) => image.id !== found.id || image.repository !== found.repository)
-      })
-    return found !== undefined
-  }
-
-  pruneImages(): void {
-    this.#change((store) => {
-      store.images = store.images.filter((image) => store.containers.some((each) => each.image.startsWith(image.repository)))
-    })
-  }
-
   /** Why a container of this service could not be made or started: the daemon's complaint, or undefined. */
   refusal(service: ComposeService): string | undefined {
     const { vfs } = this.#guest
@@ -241,16 +248,8 @@ export class Docker {
   }
 
   /** Makes or starts a container. Returns the daemon's complaint, or undefined. */
-  run(container: {
-    name: string
-    image: string
-    restart: string
-    project?: string
-    service?: string
-    healthcheck?: boolean
-  }): string | undefined {
+  run(container: { name: string; image: string; restart: string; project?: string; service?: string }): string | undefined {
     if (!this.findImage(container.image)) return `Error response from daemon: No such image: ${container.image}`
-    const sick = this.#guest.behaviour.unhealthy?.includes(container.name)
     this.#change((store) => {
       store.containers = store.containers.filter((each) => each.name !== container.name)
       store.containers.push({
@@ -259,8 +258,6 @@ export class Docker {
         image: container.image,
         restart: container.restart,
         state: 'running',
-        created: new Date().toISOString(),
-        ...(container.healthcheck && { health: sick ? 'unhealthy' : 'healthy' }),
         ...(container.project !== undefined && { project: container.project }),
         ...(container.service !== undefined && { service: container.service }),
       })

@@ -5,6 +5,7 @@ import type { ComputeDriver, MachineSpec } from '../driver.ts'
 import { behaviourOf, type BehaviourRule } from './behaviour.ts'
 import type { Guest, World } from './guest.ts'
 import { startMachine, type FakeMachine } from './machine.ts'
+import { modelOf, type GuestContents } from './programs.ts'
 import { FakeNetwork } from './network.ts'
 import { createBlobStore, createVolumeStore } from './volumes.ts'
 
@@ -20,11 +21,14 @@ export interface FakeDriverOptions {
   readonly behaviours?: readonly BehaviourRule[]
   /** Packages that base images have on top of those of Debian's cloud image. @default what the lab's real base has (lab/debian/base.ts) */
   readonly packages?: readonly string[]
+  /** What is in the guests besides the modelled Debian. @default nothing */
+  readonly contents?: GuestContents
 }
 
 export interface FakeDriver extends ComputeDriver {
   readonly kind: 'fake'
   readonly network: FakeNetwork
+  start(spec: MachineSpec): Promise<FakeMachine>
   /** The model of a running machine, for tests. */
   guest(vmid: number): Guest | undefined
   /** Adds a rule; returns a function that takes it back. */
@@ -35,11 +39,14 @@ export async function createFakeDriver(options: FakeDriverOptions): Promise<Fake
   await mkdir(options.stateDir, { recursive: true })
   const machines = new Map<number, FakeMachine>()
   const rules: BehaviourRule[] = []
+  const { contents = {} } = options
   const volumes = createVolumeStore()
   const network = new FakeNetwork(options.subnet, () => [...machines.values()].map((machine) => machine.guest))
   const world: World = {
     blobs: createBlobStore(join(options.stateDir, 'blobs')),
     packages: options.packages ?? LAB_BASE,
+    contents,
+    programFiles: Object.fromEntries(Object.entries(contents.programs ?? {}).map(([path, program]) => [path, modelOf(program)])),
     bytesOf: async (path) => (await volumes.info(path)).virtualBytes,
     internet: (guest, port) => network.internet(guest, port),
     reachable: (guest, address) => network.reachable(guest, address),

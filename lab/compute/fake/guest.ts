@@ -12,9 +12,8 @@ import { Docker } from './docker.ts'
 import { Filesystem, type BlobStore } from './filesystem.ts'
 import { Firewall } from './nftables.ts'
 import { configureInterfaces, type Interface } from './interfaces.ts'
-import { programFiles } from './programs/index.ts'
+import type { GuestContents } from './programs.ts'
 import type { Program } from './shell.ts'
-import { watch } from './programs/watch.ts'
 import { makeHostKeys, serveSsh } from './ssh.ts'
 import { readSshdConfig, type SshdConfig } from './sshd-config.ts'
 import { Systemd } from './systemd.ts'
@@ -26,6 +25,9 @@ import { mountVolatile } from './volatile.ts'
 export interface World {
   readonly blobs: BlobStore
   readonly packages: readonly string[]
+  readonly contents: GuestContents
+  /** What is in `contents`, as models. */
+  readonly programFiles: Readonly<Record<string, Program>>
   readonly bytesOf: (path: string) => Promise<number>
   /** Can this guest reach `port` beyond the router now? */
   readonly internet: (guest: Guest, port: number) => boolean
@@ -53,7 +55,7 @@ export class Guest {
   readonly interfaces: Interface[] = []
   readonly programs: Readonly<Record<string, Program>> = programs
   readonly programNames: ReadonlySet<string> = programNames
-  readonly programFiles: Readonly<Record<string, Program>> = programFiles
+  readonly programFiles: Readonly<Record<string, Program>>
   vfs = new Vfs(NIL, 'none')
   systemd = new Systemd(this)
   udev = new Udev(this)
@@ -75,13 +77,14 @@ export class Guest {
   readonly #connections = new Set<Duplex>()
   readonly #journalLines: { unit: string; text: string; at: number }[] = []
   #run = 0
+  #life = new AbortController()
 
   constructor(spec: MachineSpec, world: World) {
     this.spec = spec
     this.world = world
+    this.programFiles = world.programFiles
     this.devices = new Devices(world)
     for (const nic of spec.nics) this.addNic(nic)
-    this.serviceHooks['golden-watch.service'] = watch(this)
     this.serviceHooks['ssh.service'] = {
       start: () => {
         this.#sshd = readSshdConfig(this.vfs)
@@ -91,11 +94,15 @@ export class Guest {
         this.#sshd = undefined
       },
     }
-    this.serviceHooks['docker.service'] = { start: () => this.docker.start(), stop: () => this.docker.stop() }
+    this.serviceHooks['docker.service'] = { start: () => this.docker.start(), stop: () => this.docker.pause() }
   }
 
   get hostname(): string {
     return this.vfs.exists('/etc/hostname') ? this.vfs.readText('/etc/hostname').trim() || 'localhost' : 'localhost'
+  }
+  /** Aborted when the guest goes off, or starts anew. */
+  get life(): AbortSignal {
+    return this.#life.signal
   }
   get behaviour(): Behaviour {
     return this.world.behaviour(this.spec)
@@ -151,6 +158,7 @@ export class Guest {
       this.serial('Boot failed: not a bootable disk\nNo bootable device.')
       return
     }
+    this.#life = new AbortController()
     this.bootId = crypto.randomUUID()
     this.bootedAt = Date.now()
     this.vfs = new Vfs(system.content.filesystem, `/dev/${system.name}`)
@@ -339,6 +347,7 @@ export class Guest {
     this.#run++
     this.state = 'off'
     this.systemd.halt()
+    this.#life.abort()
     for (const socket of this.#connections) socket.destroy()
     this.#connections.clear()
     this.#sshd = undefined

@@ -5,55 +5,13 @@ import { Guest, type World } from './guest.ts'
 
 /** The keys that QEMU's monitor names (`QKeyCode` of qapi/ui.json), as far as people type them. */
 const KEYS = new Set([
-  'shift',
-  'shift_r',
-  'alt',
-  'alt_r',
-  'ctrl',
-  'ctrl_r',
-  'menu',
-  'esc',
-  'minus',
-  'equal',
-  'backspace',
-  'tab',
-  'bracket_left',
-  'bracket_right',
-  'ret',
-  'semicolon',
-  'apostrophe',
-  'grave_accent',
-  'backslash',
-  'comma',
-  'dot',
-  'slash',
-  'asterisk',
-  'spc',
-  'caps_lock',
-  'num_lock',
-  'scroll_lock',
-  'kp_divide',
-  'kp_multiply',
-  'kp_subtract',
-  'kp_add',
-  'kp_enter',
-  'kp_decimal',
-  'sysrq',
-  'less',
-  'home',
-  'pgup',
-  'pgdn',
-  'end',
-  'left',
-  'up',
-  'down',
-  'right',
-  'insert',
-  'delete',
-  'meta_l',
-  'meta_r',
-  'compose',
-  'pause',
+  ...`
+    shift shift_r alt alt_r ctrl ctrl_r menu esc minus equal backspace tab bracket_left bracket_right ret semicolon apostrophe
+    grave_accent backslash comma dot slash asterisk spc caps_lock num_lock scroll_lock kp_divide kp_multiply kp_subtract kp_add
+    kp_enter kp_decimal sysrq less home pgup pgdn end left up down right insert delete meta_l meta_r compose pause
+  `
+    .trim()
+    .split(/\s+/),
   ...'0123456789abcdefghijklmnopqrstuvwxyz',
   ...Array.from({ length: 12 }, (_, index) => `f${index + 1}`),
   ...Array.from({ length: 10 }, (_, index) => `kp_${index}`),
@@ -76,6 +34,7 @@ export async function startMachine(
   const agent = new Agent(guest)
   let resolveExit: (exit: MachineExit) => void = () => {}
   let ended: MachineExit | undefined
+  let crash: NodeJS.Timeout | undefined
   const exited = new Promise<MachineExit>((resolve) => {
     resolveExit = resolve
   })
@@ -87,17 +46,16 @@ export async function startMachine(
   const alive = (): void => {
     if (ended) throw new Error(`VM ${spec.vmid} is not running`)
   }
-  const crash =
-    behaviour.crashAfterMs === undefined
-      ? undefined
-      : setTimeout(
-          () => void guest.cut().then(() => end({ reason: 'crashed', detail: 'fake guest crashed as ordered' })),
-          behaviour.crashAfterMs,
-        )
   guest.onPower = (event) => {
     if (event === 'powerdown') end({ reason: 'powerdown' })
   }
   await guest.powerOn()
+  // Not earlier: one that is being switched on has nothing yet that could be cut.
+  if (behaviour.crashAfterMs !== undefined)
+    crash = setTimeout(
+      () => void guest.cut().then(() => end({ reason: 'crashed', detail: 'fake guest crashed as ordered' })),
+      behaviour.crashAfterMs,
+    )
 
   const diskOf = (slot: string) => guest.devices.disks.find((disk) => disk.slot === slot)
   const unplug = async (slot: string): Promise<void> => {

@@ -1,6 +1,6 @@
 /** The guest's own packet filter: rulesets are kept by table, and read back by `nft list`. */
 export class Firewall {
-  /** Text by `family name`, e.g. `inet golden`. */
+  /** Text by `family name`, e.g. `inet filter`. */
   readonly tables = new Map<string, string>()
 
   /** Loads a ruleset. Returns nft's complaint, or undefined. Nothing is changed by a ruleset with a mistake. */

@@ -14,79 +14,16 @@ export const CHECK_REDIRECTION = '__check_redirection'
 export const FIND_COMMAND = '__find_command'
 
 const KEEP = new Set([
-  ':',
-  '.',
-  '[',
-  'true',
-  'false',
-  'cd',
-  'export',
-  'unset',
-  'exit',
-  'local',
-  'set',
-  'break',
-  'continue',
-  'return',
-  'eval',
-  'shift',
-  'getopts',
-  'source',
-  'read',
-  'mapfile',
-  'readarray',
-  'declare',
-  'typeset',
-  'readonly',
-  'let',
-  'command',
-  'shopt',
-  'exec',
-  'test',
-  'echo',
-  'printf',
-  'pwd',
-  'alias',
-  'unalias',
-  'type',
-  'hash',
-  'ulimit',
-  'umask',
-  'trap',
-  'wait',
-  'kill',
-  'jobs',
-  'builtin',
-  'pushd',
-  'popd',
-  'dirs',
-  'help',
-  'history',
-  'times',
-  'time',
-  '__run_program',
+  ...`
+    : . [ true false cd export unset exit local set break continue return eval shift getopts source read mapfile readarray
+    declare typeset readonly let command shopt exec test echo printf pwd alias unalias type hash ulimit umask trap wait kill jobs
+    builtin pushd popd dirs help history times time __run_program
+  `
+    .trim()
+    .split(/\s+/),
   RUN_WORDS,
 ])
-const KEYWORDS = new Set([
-  'if',
-  'then',
-  'else',
-  'elif',
-  'fi',
-  'case',
-  'esac',
-  'for',
-  'while',
-  'until',
-  'do',
-  'done',
-  'in',
-  'function',
-  '{',
-  '}',
-  '!',
-  '[[',
-])
+const KEYWORDS = new Set('if then else elif fi case esac for while until do done in function { } ! [['.split(' '))
 const bundled = new Set(getCommandNames())
 
 type CommandNode = StatementNode['pipelines'][number]['commands'][number]

@@ -14,20 +14,7 @@ import type { Node } from './filesystem.ts'
 export const RUN_PROGRAM = '__run_program'
 /** Shell builtins that just-bash leaves to commands: they are there whatever is installed. */
 export const BUILTIN_COMMANDS: ReadonlySet<string> = new Set([
-  'trap',
-  'umask',
-  'kill',
-  'ulimit',
-  'jobs',
-  'times',
-  'echo',
-  'printf',
-  'pwd',
-  'alias',
-  'unalias',
-  'history',
-  'test',
-  '[',
+  ...'trap umask kill ulimit jobs times echo printf pwd alias unalias history test ['.split(' '),
   RUN_PROGRAM,
   RUN_WORDS,
   CHECK_REDIRECTION,
@@ -107,7 +94,7 @@ export function createSessionFs(vfs: Vfs, as: Credentials, umask: () => number, 
       mark('exists', path)
       if (builtin(path)) return true
       const there = vfs.exists(path, as)
-      const [, name] = /^(?:\/usr)?\/bin\/([^/]+)$/.exec(path) ?? []
+      const [, name] = /^(?:\/usr)?\/s?bin\/([^/]+)$/.exec(path) ?? []
       if (there && name !== undefined) seen(name)
       return there
     },

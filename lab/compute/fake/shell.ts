@@ -37,6 +37,8 @@ export const fail = (stderr: string, exitCode = 1, stdout = ''): Result => ({
 /** Whose process, where, with which environment. */
 export interface ProcessContext {
   readonly guest: Guest
+  /** Aborted when it is killed. */
+  readonly signal: AbortSignal
   readonly as: Credentials
   readonly account: Account
   readonly cwd: string
@@ -80,6 +82,7 @@ export function loginContext(guest: Guest, user: string | number, stdin = ''): P
   const env = { HOME: account.home, USER: account.name, LOGNAME: account.name, SHELL: account.shell, PATH, LANG: 'C.UTF-8' }
   return {
     guest,
+    signal: guest.life,
     as: account.uid === 0 ? ROOT : credentialsOf(guest.vfs, account),
     account,
     cwd: guest.vfs.exists(account.home) ? account.home : '/',
@@ -158,7 +161,7 @@ export async function runShell(script: string, context: ProcessContext, options:
         if (
           posix.dirname(path) === '/usr/bin' &&
           !guest.programs[posix.basename(path)] &&
-          getCommandNames().includes(posix.basename(path) as CommandName) &&
+          bashCommands.has(posix.basename(path)) &&
           ctx.exec
         )
           return ctx.exec(posix.basename(path), { cwd: ctx.cwd, args, stdin, stdinKind: 'bytes', env: Object.fromEntries(ctx.env) })
@@ -265,10 +268,30 @@ function findProgram(guest: Guest, as: Credentials, search: string, cwd: string,
   return found === undefined ? undefined : guest.vfs.realpath(found, ROOT)
 }
 
-/** Runs one program by its words, as execvp does: no shell syntax, builtins or functions. */
+const bashCommands: ReadonlySet<string> = new Set(getCommandNames())
+
+/** Runs one program by its words, as execvp does: no shell syntax, builtins or functions. Never rejects. */
 export async function runArgv(argv: readonly string[], context: ProcessContext): Promise<Result> {
   const [file = '', ...args] = argv
-  return runShell(`exec ${[file, ...args].map(quote).join(' ')}`, context)
+  const { guest, as, cwd, env } = context
+  const path = findProgram(guest, as, env.PATH ?? PATH, cwd, file)
+  const byShell = (words: readonly string[]): Promise<Result> => runShell(`exec ${words.map(quote).join(' ')}`, context)
+  // What just-bash has itself, and what is nowhere.
+  if (path === undefined || bashCommands.has(posix.basename(path)) || bashCommands.has(posix.basename(file))) return byShell(argv)
+  const run: Run = {
+    ...context,
+    name: posix.basename(file),
+    path: (each) => posix.resolve(cwd, each),
+    exec: (words, change = {}) => runArgv(words, { ...run, stdin: '', ...change, guest }),
+    original: (words) => byShell([file, ...words]),
+  }
+  try {
+    return await runProgram(path, args, run)
+  } catch (error) {
+    return error instanceof VfsError
+      ? fail(`${run.name}: ${error.path}: ${error.reason}`)
+      : fail(`${run.name}: ${error instanceof Error ? error.message : String(error)}`, 2)
+  }
 }
 
 /** Runs the program in the file at `path`, which just-bash found to be executable. */
@@ -278,7 +301,7 @@ async function runProgram(path: string, args: readonly string[], run: Run): Prom
   if (node.kind !== 'file' || !guest.vfs.may(node, 1, run.as)) return fail(`bash: ${path}: Permission denied`, 126)
   const name = posix.basename(path)
   const marked = programOf(node.data)
-  if (marked !== undefined && !guest.programs[marked] && getCommandNames().includes(marked))
+  if (marked !== undefined && !guest.programs[marked] && bashCommands.has(marked))
     return run.exec([`/usr/bin/${marked}`, ...args], { stdin: run.stdin })
   const modelled = guest.programFiles[guest.vfs.realpath(path, ROOT)] ?? guest.programs[marked ?? '']
   if (modelled) return modelled(args, { ...run, name })

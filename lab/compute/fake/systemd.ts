@@ -5,7 +5,7 @@
 import { posix } from 'node:path'
 import type { Device } from './devices.ts'
 import type { Guest } from './guest.ts'
-import { loginContext, programOf, runShell } from './shell.ts'
+import { loginContext, programOf, runArgv } from './shell.ts'
 import { deviceUnit, parseUnit, unitName, type UnitFile } from './unit-file.ts'
 import { ROOT } from './vfs.ts'
 
@@ -13,16 +13,12 @@ const FOLDERS = ['/etc/systemd/system', '/run/systemd/system', '/usr/lib/systemd
 
 export type ActiveState = 'active' | 'inactive' | 'failed'
 
-interface UnitState {
-  active: ActiveState
-  result: string
-  since: number
-}
-
 export class Systemd {
   readonly #guest: Guest
-  readonly #states = new Map<string, UnitState>()
+  readonly #states = new Map<string, ActiveState>()
   readonly #starting = new Set<string>()
+  /** Services whose program was brought along and runs. */
+  readonly #processes = new Map<string, AbortController>()
   #halted = false
 
   constructor(guest: Guest) {
@@ -32,20 +28,14 @@ export class Systemd {
   /** The machine is off: nothing starts any more. */
   halt(): void {
     this.#halted = true
+    for (const process of this.#processes.values()) process.abort()
   }
 
   state(unit: string): ActiveState {
     const name = unitName(unit)
     if (name.endsWith('.device')) return this.#deviceFor(name) ? 'active' : 'inactive'
-    if (name.endsWith('.mount')) return this.#mounted(name) ? 'active' : this.#states.get(name)?.active === 'failed' ? 'failed' : 'inactive'
-    return this.#states.get(name)?.active ?? 'inactive'
-  }
-
-  result(unit: string): string {
-    return this.#states.get(unitName(unit))?.result ?? 'success'
-  }
-  since(unit: string): number {
-    return this.#states.get(unitName(unit))?.since ?? 0
+    if (name.endsWith('.mount')) return this.#mounted(name) ? 'active' : this.#states.get(name) === 'failed' ? 'failed' : 'inactive'
+    return this.#states.get(name) ?? 'inactive'
   }
 
   known(): string[] {
@@ -56,18 +46,14 @@ export class Systemd {
     return [...names].sort()
   }
 
-  failed(): string[] {
-    return [...this.#states].filter(([, state]) => state.active === 'failed').map(([name]) => name)
-  }
-
   resetFailed(unit?: string): void {
     for (const [name, state] of this.#states)
-      if (state.active === 'failed' && (unit === undefined || unitName(unit) === name)) state.active = 'inactive'
+      if (state === 'failed' && (unit === undefined || posix.matchesGlob(name, unit))) this.set(name, 'inactive')
   }
 
   /** Records a state that the model itself brought about. */
-  set(unit: string, active: ActiveState, result = 'success'): void {
-    this.#states.set(unitName(unit), { active, result, since: Date.now() })
+  set(unit: string, active: ActiveState): void {
+    this.#states.set(unitName(unit), active)
   }
 
   file(unit: string): UnitFile | undefined {
@@ -167,7 +153,7 @@ export class Systemd {
       ]
       for (const other of requires) {
         if (await this.start(other)) {
-          this.set(name, 'inactive', 'dependency')
+          this.set(name, 'inactive')
           return `A dependency job for ${name} failed. See 'journalctl -xe' for details.`
         }
       }
@@ -176,7 +162,7 @@ export class Systemd {
       for (const other of file?.all('Unit', 'Conflicts') ?? []) await this.stop(other)
       await this.#startWanted(name, file?.all('Unit', 'Wants') ?? [])
       if (file && !this.#conditionsHold(file)) {
-        this.set(name, 'inactive', 'condition')
+        this.set(name, 'inactive')
         return undefined
       }
       const problem = await this.#run(name, file)
@@ -202,17 +188,9 @@ export class Systemd {
   }
 
   #conditionsHold(file: UnitFile): boolean {
-    const { vfs } = this.#guest
-    const test = (values: string[], check: (value: string) => boolean): boolean =>
-      values.every((value) => (value.startsWith('!') ? !check(value.slice(1)) : check(value.replace(/^\|/, ''))))
-    return (
-      test(file.all('Unit', 'ConditionPathExists'), (path) => vfs.exists(path)) &&
-      test(file.all('Unit', 'ConditionPathIsDirectory'), (path) => vfs.exists(path) && vfs.lookup(path, ROOT).kind === 'directory') &&
-      test(file.all('Unit', 'ConditionPathIsMountPoint'), (path) => vfs.mounts.some((mount) => mount.target === path)) &&
-      test(file.all('Unit', 'ConditionFileNotEmpty'), (path) => vfs.exists(path) && vfs.read(path).length > 0) &&
-      test(file.all('Unit', 'ConditionFileIsExecutable'), (path) => vfs.exists(path) && (vfs.lookup(path, ROOT).mode & 0o111) !== 0) &&
-      test(file.all('Unit', 'ConditionPathExistsGlob'), (glob) => vfs.paths().some((path) => posix.matchesGlob(path, glob)))
-    )
+    return file
+      .all('Unit', 'ConditionPathExists')
+      .every((path) => (path.startsWith('!') ? !this.#guest.vfs.exists(path.slice(1)) : this.#guest.vfs.exists(path.replace(/^\|/, ''))))
   }
 
   async #run(name: string, file: UnitFile | undefined): Promise<string | undefined> {
@@ -227,29 +205,47 @@ export class Systemd {
     for (const line of service('ExecStartPre')) {
       const problem = await this.#exec(name, file, line)
       if (problem) {
-        this.set(name, 'failed', 'exit-code')
+        this.set(name, 'failed')
         return problem
       }
     }
     for (const line of type === 'oneshot' ? service('ExecStart') : []) {
       const problem = await this.#exec(name, file, line)
       if (problem) {
-        this.set(name, 'failed', 'exit-code')
+        this.set(name, 'failed')
         return problem
       }
     }
     const problem = hook ? await hook.start?.() : undefined
     if (problem) {
-      this.set(name, 'failed', 'exit-code')
+      this.set(name, 'failed')
       return problem
     }
     this.set(name, type === 'oneshot' && !/^(yes|true|on|1)$/.test(file.one('Service', 'RemainAfterExit') ?? '') ? 'inactive' : 'active')
+    if (type !== 'oneshot') this.#keep(name, file)
     for (const line of service('ExecStartPost')) await this.#exec(name, file, line)
     return undefined
   }
 
+  /** Runs the program of a service until it ends or is stopped, if it was brought along. */
+  #keep(name: string, file: UnitFile): void {
+    const line = file.one('Service', 'ExecStart') ?? ''
+    const { vfs, programFiles } = this.#guest
+    const [path = ''] = wordsOf(line, {})
+    if (!vfs.exists(path) || programFiles[vfs.realpath(path, ROOT)] === undefined) return
+    const process = new AbortController()
+    this.#processes.set(name, process)
+    void this.#exec(name, file, line, process.signal).then((problem) => {
+      if (process.signal.aborted || this.#halted) return
+      this.#processes.delete(name)
+      this.set(name, problem === undefined ? 'inactive' : 'failed')
+      const again = file.one('Service', 'Restart') ?? 'no'
+      if (again === 'always' || (again === 'on-failure' && problem !== undefined)) setTimeout(() => void this.start(name), 10)
+    })
+  }
+
   /** Runs a command line of a unit if its program is a script or is modelled; others count as having worked. */
-  async #exec(name: string, file: UnitFile, line: string): Promise<string | undefined> {
+  async #exec(name: string, file: UnitFile, line: string, signal = this.#guest.life): Promise<string | undefined> {
     const [, prefix = '', command = ''] = /^([-+!@:]*)(.*)$/.exec(line) ?? []
     const { vfs } = this.#guest
     const path = command.split(/\s+/)[0]?.replaceAll('"', '') ?? ''
@@ -278,8 +274,9 @@ export class Systemd {
         environment[key] = value.replace(/^(["'])(.*)\1$/, '$2')
     }
     const context = loginContext(this.#guest, user)
-    const result = await runShell(text, {
+    const result = await runArgv(wordsOf(text, environment), {
       ...context,
+      signal,
       cwd: file.one('Service', 'WorkingDirectory')?.replace(/^-/, '') ?? '/',
       env: { ...context.env, ...environment },
     })
@@ -293,7 +290,7 @@ export class Systemd {
   async stop(unit: string): Promise<void> {
     const name = unitName(unit)
     if (this.state(name) !== 'active') {
-      if (this.#states.get(name)?.active === 'failed') this.set(name, 'inactive')
+      if (this.#states.get(name) === 'failed') this.set(name, 'inactive')
       return
     }
     const file = this.file(name)
@@ -313,6 +310,8 @@ export class Systemd {
     }
     for (const line of [...(file?.all('Service', 'ExecStop') ?? []), ...(file?.all('Service', 'ExecStopPost') ?? [])])
       if (file) await this.#exec(name, file, line)
+    this.#processes.get(name)?.abort()
+    this.#processes.delete(name)
     await this.#guest.serviceHooks[name]?.stop?.()
     if (name.endsWith('.mount') && file) {
       const where = file.one('Mount', 'Where') ?? ''
@@ -349,7 +348,7 @@ export class Systemd {
     const problem = bind
       ? this.#guest.bindFolder(what, where, options)
       : this.#guest.mountDevice(what, where, file.one('Mount', 'Type'), options)
-    this.set(name, problem ? 'failed' : 'active', problem ? 'exit-code' : 'success')
+    this.set(name, problem ? 'failed' : 'active')
     return problem
   }
 
@@ -379,4 +378,15 @@ export class Systemd {
       .replaceAll('\\x2d', '-')}`
     return this.#guest.deviceAt(path)
   }
+}
+
+/** The words of a command line as systemd.service(5) has them: quotes, `${NAME}` in a word, and `$NAME` as words of its own. */
+function wordsOf(line: string, environment: Readonly<Record<string, string>>): string[] {
+  const whole = (text: string): string => text.replaceAll(/\$\{(\w+)\}/g, (_, name: string) => environment[name] ?? '')
+  return [...line.matchAll(/"((?:[^"\\]|\\.)*)"|'([^']*)'|(\S+)/g)].flatMap(([, double, single, bare = '']) => {
+    if (double !== undefined) return [whole(double.replaceAll(/\\(.)/g, '$1'))]
+    if (single !== undefined) return [whole(single)]
+    const [, name] = /^\$(\w+)$/.exec(bare) ?? []
+    return name === undefined ? [whole(bare)] : (environment[name] ?? '').split(/\s+/).filter(Boolean)
+  })
 }

@@ -35,6 +35,7 @@ export function mountVolatile(guest: Guest): void {
     '/proc/sys/net/ipv4',
     '/proc/sys/kernel/random',
     '/sys/class/net',
+    '/sys/class/block',
     '/sys/block',
   ])
     vfs.mkdir(path, ROOT, { parents: true })
@@ -86,6 +87,17 @@ export function mountVolatile(guest: Guest): void {
     '/proc/self/mounts',
     specialNode(false, () =>
       vfs.mounts.map((mount) => `${mount.source} ${mount.target} ${mount.filesystem.type} ${mount.options} 0 0\n`).join(''),
+    ),
+  )
+  vfs.place(
+    '/proc/self/mountinfo',
+    specialNode(false, () =>
+      vfs.mounts
+        .map(
+          ({ source, target, filesystem, options }, at) =>
+            `${at + 21} 1 8:${at} / ${target} ${options} - ${filesystem.type} ${source} ${options}\n`,
+        )
+        .join(''),
     ),
   )
   vfs.place(

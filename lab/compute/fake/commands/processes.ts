@@ -116,11 +116,6 @@ const sudo: Program = async (args, run) => {
     }
     if (word.startsWith('--preserve-env') || (word[1] !== '-' && word.includes('E'))) keep = true
     if (word[1] !== '-' && /[is]/.test(word)) login = true
-    if (word === '-v' || word === '-k' || word === '-K') return maySudo(run) ? ok() : fail('sudo: a password is required')
-    if (word === '-l')
-      return maySudo(run)
-        ? ok(`User ${run.account.name} may run the following commands on ${run.guest.hostname}:\n    (ALL) NOPASSWD: ALL\n`)
-        : fail('sudo: a password is required')
   }
   if (!maySudo(run))
     return fail(
@@ -136,7 +131,8 @@ const sudo: Program = async (args, run) => {
     ...extra,
   }
   const context = { as: to.as, account: to.account, env: environment, stdin: run.stdin, cwd: login ? to.cwd : run.cwd }
-  if (rest.length === 0) return runShell(Buffer.from(run.stdin, 'latin1').toString('utf8'), { guest: run.guest, ...context, stdin: '' })
+  if (rest.length === 0)
+    return runShell(Buffer.from(run.stdin, 'latin1').toString('utf8'), { guest: run.guest, signal: run.signal, ...context, stdin: '' })
   const [first = ''] = rest
   const result = await run.exec(rest, context)
   return result.exitCode === 127 && result.stderr.includes(`bash: ${first}: command not found`)
@@ -183,34 +179,4 @@ const su: Program = async (args, run) => {
   return asUser(run, user ?? 'root', command, rest, login)
 }
 
-/** Programs that only change how another one runs, which makes no difference here. */
-const wrapper =
-  (valued: readonly string[], positional = 0): Program =>
-  async (args, run) => {
-    const words = [...args]
-    while ((words[0] ?? '').startsWith('-')) if (valued.includes(words.shift() ?? '')) words.shift()
-    words.splice(0, positional)
-    return words.length === 0 ? ok() : run.exec(words, { stdin: run.stdin })
-  }
-
-export const processPrograms: Readonly<Record<string, Program>> = {
-  sh: shell,
-  bash: shell,
-  dash: shell,
-  env,
-  sudo,
-  su,
-  runuser: su,
-  nohup: wrapper([]),
-  setsid: wrapper([]),
-  nice: wrapper(['-n']),
-  ionice: wrapper(['-c', '-n']),
-  stdbuf: wrapper(['-o', '-e', '-i']),
-  flock: async (args, run) => {
-    const words = [...args]
-    while ((words[0] ?? '').startsWith('-')) if (['-w', '-E'].includes(words.shift() ?? '')) words.shift()
-    words.shift()
-    if (words[0] === '-c') return runShell(words[1] ?? '', run)
-    return words.length === 0 ? ok() : run.exec(words, { stdin: run.stdin })
-  },
-}
+export const processPrograms: Readonly<Record<string, Program>> = { sh: shell, bash: shell, env, sudo, su, runuser: su }

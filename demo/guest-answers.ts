@@ -1,0 +1,76 @@
+/** What the containers of a slot, and golden-auth, answer in a fake guest: as much as the guest's own programs ask. */
+import { X509Certificate } from 'node:crypto'
+import { probeUser } from '../images/guest/authenticator.ts'
+import { authSocket, probeFile, run } from '../images/guest/places.ts'
+import { probeLabels } from '../images/guest/loki-probe.ts'
+import { startingBody } from '../images/guest/refusals.ts'
+import { readSlot } from '../images/guest/slot.ts'
+import type { GuestAnswer, GuestContents, GuestFiles, GuestQuestion } from '../lab/compute/fake/programs.ts'
+
+const says = (status: number, body = '', headers: Record<string, string> = {}): GuestAnswer => ({ status, headers, body })
+
+/** Loki finds what the health check has pushed, and nothing else. */
+function loki({ path }: GuestQuestion): GuestAnswer {
+  const { pathname, searchParams } = new URL(path, 'http://loki')
+  if (pathname === '/ready') return says(200, 'ready\n')
+  if (pathname === '/loki/api/v1/push') return says(204)
+  const line = new RegExp(`^\\{job="${probeLabels.job}"\\} \\|= "(.*)"$`).exec(searchParams.get('query') ?? '')?.[1]
+  const result = line === undefined ? [] : [{ stream: probeLabels, values: [[searchParams.get('start'), line]] }]
+  return says(200, JSON.stringify({ status: 'success', data: { resultType: 'streams', result } }))
+}
+
+function serena({ method = 'GET', path, body = '' }: GuestQuestion): GuestAnswer {
+  if (path === '/sse') return says(200, 'event: endpoint\ndata: /messages/?session_id=1\n\n')
+  if (path === '/mcp' && method === 'DELETE') return says(200)
+  if (path === '/mcp' && body.includes('"initialize"'))
+    return says(200, '{"jsonrpc":"2.0","id":1,"result":{"serverInfo":{"name":"Serena","version":"0"}}}', { 'mcp-session-id': '1' })
+  return says(path === '/mcp' || path.startsWith('/messages/') ? 400 : 404)
+}
+
+/** nginx over TLS: passwords, and what is behind them. */
+function behindPassword(question: GuestQuestion, files: GuestFiles, behind: (() => GuestAnswer) | undefined): GuestAnswer {
+  const password = files.exists(probeFile) ? files.read(probeFile) : ''
+  const expected = `Basic ${Buffer.from(`${probeUser}:${password}`).toString('base64')}`
+  if (password === '' || question.headers?.authorization !== expected) return says(401)
+  return behind?.() ?? says(503, startingBody)
+}
+
+function nginx(question: GuestQuestion, port: number, files: GuestFiles, running: ReadonlySet<string>): GuestAnswer | undefined {
+  const slot = readSlot(files)
+  if (slot === undefined) return undefined
+  const { seed } = slot
+  const { path } = question
+  const shown = (name: string): Pick<GuestAnswer, 'certificate'> => ({
+    certificate: new X509Certificate(files.read(`${run}/nginx/tls/${name}.pem`)),
+  })
+  if (port === 8099) return path === '/activity' ? says(200, 'Reading: 0 Writing: 1 Waiting: 0\n') : says(200)
+  if (port === 80 && seed.roles.includes('serena')) return question.headers?.host === seed.public.host ? says(301) : undefined
+  if (port === 443 && seed.roles.includes('serena')) {
+    const server = path === '/mcp' ? 'serena_mcp' : 'serena_mcp_sse'
+    const behind = running.has(server) ? () => serena(question) : undefined
+    return { ...(path.startsWith('/.well-known/oauth') ? says(404) : behindPassword(question, files, behind)), ...shown('public') }
+  }
+  if (port === seed.logging?.port && seed.roles.includes('logging')) {
+    const behind = running.has('loki') ? () => loki(question) : undefined
+    return { ...(path === '/loki/api/v1/push' ? behindPassword(question, files, behind) : says(404)), ...shown('logging') }
+  }
+  return undefined
+}
+
+export const answer: NonNullable<GuestContents['answer']> = (question, files, running) => {
+  const { to, path } = question
+  if ('socket' in to) return to.socket === authSocket ? says(204) : undefined
+  const has = (...names: string[]): boolean => names.some((name) => running.has(name))
+  switch (to.port) {
+    case 9121:
+      return has('serena_mcp', 'serena_mcp_sse') ? says(404) : undefined
+    case 3100:
+      return has('loki') ? loki(question) : undefined
+    case 3000:
+      return has('grafana') ? says(200, '{"database":"ok"}') : undefined
+    case 9080:
+      return has('otelcol', 'promtail') ? says(200, path === '/metrics' ? '' : 'ready\n') : undefined
+    default:
+      return has('nginx_proxy') ? nginx(question, to.port, files, running) : undefined
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * The guests of rollout tests: the lab's fake ones, with the image's own programs in them. What they are asked is
+ * written down, and they can be made ill.
+ */
+import { basename } from 'node:path'
+import { guestContents } from '../../demo/guest-contents.ts'
+import type { ComputeDriver, MachineSpec } from '../../lab/compute/driver.ts'
+import { createFakeDriver, type FakeDriver } from '../../lab/compute/fake/driver.ts'
+import type { GuestContents, GuestProgram } from '../../lab/compute/fake/programs.ts'
+
+export interface SlotWorld {
+  /** File systems by UUID, as long as nobody makes another: which guests have made and mounted them. */
+  readonly disks: Map<string, { readonly formattedBy: string; readonly mountedBy: string[] }>
+  /** Every slotctl call, in order, e.g. `home-serena-blue format`. */
+  readonly calls: string[]
+  /** In VMs of these names nginx does not answer. */
+  readonly ill: Set<string>
+  /** VMs of these names have no agent. */
+  readonly mute: Set<string>
+  /** The same, until they are reset. */
+  readonly hung: Set<string>
+}
+
+export const newWorld = (): SlotWorld => ({ disks: new Map(), calls: [], ill: new Set(), mute: new Set(), hung: new Set() })
+
+export async function createSlotDriver(
+  options: { stateDir: string; subnet: string; log: (line: string) => void },
+  world: SlotWorld,
+): Promise<ComputeDriver> {
+  const among = (...sets: Set<string>[]) => ({ test: (name: string) => sets.some((set) => set.has(name)) })
+  const fake: FakeDriver = await createFakeDriver({
+    ...options,
+    contents: watched(world, (vmid) => dataDiskOf(fake, vmid)),
+    behaviours: [
+      { match: /./, bootMs: 1 },
+      { match: among(world.ill), unhealthy: ['nginx_proxy'] },
+      { match: among(world.mute, world.hung), agent: 'hung' },
+    ],
+  })
+  return {
+    ...fake,
+    async start(spec: MachineSpec) {
+      const machine = await fake.start(spec)
+      return {
+        ...machine,
+        reset() {
+          world.hung.delete(spec.name)
+          return machine.reset()
+        },
+        async unplugDrive(slot) {
+          const disk = machine.guest.devices.disks.find((one) => one.slot === slot)
+          if (machine.guest.vfs.mounts.some(({ source }) => source === `/dev/${disk?.name}`))
+            throw new Error('the test unplugged a mounted disk')
+          return machine.unplugDrive(slot)
+        },
+      }
+    },
+  }
+}
+
+/** The UUID of the file system on the data disk that is plugged in. */
+function dataDiskOf(fake: FakeDriver, vmid: number): string | undefined {
+  const content = fake.guest(vmid)?.devices.disks.find(({ serial }) => serial === 'golden-data')?.content
+  return content?.kind === 'filesystem' ? content.filesystem.uuid : undefined
+}
+
+/** The same contents, with every call of slotctl that does something written down. */
+function watched(world: SlotWorld, diskOf: (vmid: number) => string | undefined): GuestContents {
+  const watch =
+    (program: GuestProgram): GuestProgram =>
+    async (args, system) => {
+      const [script = '', verb = ''] = args
+      if (basename(script) !== 'slotctl.js' || verb === 'status') return program(args, system)
+      world.calls.push(`${system.name} ${verb}`)
+      const exitCode = await program(args, system)
+      const disk = diskOf(system.vmid)
+      if (exitCode !== 0 || disk === undefined) return exitCode
+      if (verb === 'format') world.disks.set(disk, { formattedBy: system.name, mountedBy: [] })
+      if (verb === 'activate') world.disks.get(disk)?.mountedBy.push(system.name)
+      return exitCode
+    }
+  return {
+    ...guestContents,
+    programs: Object.fromEntries(Object.entries(guestContents.programs ?? {}).map(([path, program]) => [path, watch(program)])),
+  }
+}
