@@ -68,9 +68,9 @@ if (import.meta.main) {
   const [seconds = 1, rate = 1] = process.argv.slice(2).map(Number)
   const bad: Record<string, number> = {}
   const sent: Promise<void>[] = []
-  const until = performance.now() + seconds * 1000
   process.stdout.write(' ') // it begins
-  for (let at = 0; performance.now() < until; at++) {
+  // By number: a busy machine sends less in a time than what makes the difference.
+  for (let at = 0; at < seconds * rate; at++) {
     sent.push(
       call('127.0.1.1', `me:wrong${at}`).then((status) => {
         bad[status] = (bad[status] ?? 0) + 1
