@@ -10,7 +10,7 @@ import { VfsError } from './errno.ts'
 import type { Credentials } from './vfs.ts'
 
 /** How many times as fast time goes by for such a program: what waits for seconds is tried in milliseconds. */
-const haste = 200
+const haste = 25
 
 /** The files of a guest, with the rights of the program's user. */
 export interface GuestFiles {
