@@ -47,11 +47,10 @@ it('an engine that is killed leaves no provider, and that is said', async () => 
   let providers: number[] = []
   const progress = watched(t.options().progress, (text) => {
     if (providers.length > 0 || !/vm\.blue: Creating/.test(text)) return
-    const {
-      note: { engine },
-    } = JSON.parse(readFileSync(join(t.folder, 'state', 'deploy.json'), 'utf8')) as { note: { engine: { pid: number } } }
-    providers = below(engine.pid)
-    process.kill(engine.pid, 'SIGKILL')
+    const { note } = JSON.parse(readFileSync(join(t.folder, 'state', 'deploy.json'), 'utf8')) as { note: { engines: [{ pid: number }] } }
+    const [{ pid }] = note.engines
+    providers = below(pid)
+    process.kill(pid, 'SIGKILL')
   })
   await expect(deploy(t.options({ progress }))).rejects.toMatchObject({ code: 'engine-killed' })
   expect(providers.length).toBeGreaterThan(0)
