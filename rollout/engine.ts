@@ -341,7 +341,8 @@ export class EngineListener {
       case 'apply_progress':
       case 'apply_complete':
       case 'refresh_start':
-        this.#note(message['@message'] ?? '')
+        // It is said once, after ten seconds, and would stand there for minutes.
+        this.#note((message['@message'] ?? '').replace(/ \[\S+ elapsed\]$/, ''))
     }
   }
 

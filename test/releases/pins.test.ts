@@ -139,7 +139,8 @@ it('what a hook warns of stays; what it is at passes', () => {
     'warning: VM 9011 does not answer',
   ])
     listener.line(JSON.stringify({ type: 'provision_progress', hook: { output } }))
-  expect(said).toEqual(['note wait for the guest: 300 s', 'warning VM 9011 does not answer'])
+  listener.line(JSON.stringify({ type: 'apply_progress', '@message': 'vm.blue: Still creating... [10s elapsed]' }))
+  expect(said).toEqual(['note wait for the guest: 300 s', 'warning VM 9011 does not answer', 'note vm.blue: Still creating...'])
 })
 
 it('a step without effect is given up, and waiting has an end', async () => {
