@@ -276,9 +276,17 @@ async function withSerena(serena: NonNullable<Order['serena']>): Promise<unknown
   }
 }
 
+// It ends with this program, however that ends.
 const auth = spawn(
-  process.execPath,
-  [join(import.meta.dirname, 'nginx-auth.ts'), join(order.golden, 'auth'), join(order.golden, 'nginx', 'auth.sock')],
+  'setpriv',
+  [
+    '--pdeathsig',
+    'KILL',
+    process.execPath,
+    join(import.meta.dirname, 'nginx-auth.ts'),
+    join(order.golden, 'auth'),
+    join(order.golden, 'nginx', 'auth.sock'),
+  ],
   { stdio: ['ignore', 'pipe', 'inherit'] },
 )
 await once(auth.stdout, 'data')

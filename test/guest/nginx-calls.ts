@@ -70,9 +70,9 @@ export interface Order {
 /** golden-auth, with the socket where systemd has it. */
 async function startAuth(folder: string): Promise<ChildProcess> {
   const socket = join(folder, 'nginx', 'auth.sock')
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'nginx-auth.ts'), join(folder, 'auth'), socket], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  // It ends with this program, however that ends.
+  const auth = [process.execPath, join(import.meta.dirname, 'nginx-auth.ts'), join(folder, 'auth'), socket]
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...auth], { stdio: ['ignore', 'pipe', 'inherit'] })
   await once(child.stdout, 'data')
   chmodSync(socket, 0o666)
   return child
