@@ -28,6 +28,9 @@ const sources = [
   'package-lock.json',
 ]
 
+/** Models of guests bake nothing that is kept, and what is written for people nothing at all. */
+const takesPart = (path: string): boolean => !path.includes('lab/compute/fake/') && !path.endsWith('.md')
+
 /** @param project the clone's folder. @returns what an image of this site can be told by */
 export async function imageKey(site: Site, lock: string, project = resolve(import.meta.dirname, '..')): Promise<string> {
   const { base, build } = site.image
@@ -39,6 +42,7 @@ export async function imageKey(site: Site, lock: string, project = resolve(impor
       ? (await readdir(path, { recursive: true, withFileTypes: true }))
           .filter((entry) => entry.isFile())
           .map((entry) => join(entry.parentPath, entry.name))
+          .filter(takesPart)
       : [path]
     for (const name of names.sort()) {
       const content = await readFile(name)

@@ -23,6 +23,7 @@ it('is what was baked, for inputs that are the same to the byte', async () => {
     'core',
     'images/guest',
     'lab/api',
+    'lab/compute/fake',
     'packer',
     'proxmox',
     'tools/go',
@@ -35,6 +36,9 @@ it('is what was baked, for inputs that are the same to the byte', async () => {
     await cp(join(resolve(import.meta.dirname, '../..'), part), join(project, part), { recursive: true })
   }
   const key = await imageKey(t.site, 'lock', project)
+  expect(await imageKey(t.site, 'lock', project)).toBe(key)
+  await writeFile(join(project, 'lab/compute/fake/guest.ts'), 'another model')
+  await writeFile(join(project, 'lab/README.md'), 'other words')
   expect(await imageKey(t.site, 'lock', project)).toBe(key)
   const others = [
     await imageKey(t.site, 'other lock', project),
