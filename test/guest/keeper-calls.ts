@@ -7,13 +7,13 @@ import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import { request as httpsRequest } from 'node:https'
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import { Agent, fetch as undiciFetch } from 'undici'
+import { startAuth } from './golden-auth.ts'
 
 export interface Order {
   /** Starts nginx. */
@@ -276,21 +276,7 @@ async function withSerena(serena: NonNullable<Order['serena']>): Promise<unknown
   }
 }
 
-// It ends with this program, however that ends.
-const auth = spawn(
-  'setpriv',
-  [
-    '--pdeathsig',
-    'KILL',
-    process.execPath,
-    join(import.meta.dirname, 'nginx-auth.ts'),
-    join(order.golden, 'auth'),
-    join(order.golden, 'nginx', 'auth.sock'),
-  ],
-  { stdio: ['ignore', 'pipe', 'inherit'] },
-)
-await once(auth.stdout, 'data')
-chmodSync(join(order.golden, 'nginx', 'auth.sock'), 0o666)
+const auth = await startAuth(order.golden)
 const [program = '', ...rest] = order.nginx
 const nginx = spawn(program, rest, { stdio: ['ignore', 'inherit', 'inherit'] })
 const ended = once(nginx, 'exit')

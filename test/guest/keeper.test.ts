@@ -1,6 +1,5 @@
 /** The session keeper in real nginx, without rights, in a network namespace; Serena is a stand-in, and once herself. */
 import { spawnSync } from 'node:child_process'
-import { randomBytes, scryptSync } from 'node:crypto'
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -10,6 +9,7 @@ import { renderFiles } from '../../images/guest/render.ts'
 import { projectSettings, projectSettingsFile, serenaConfiguration } from '../../images/guest/serena.ts'
 import { enterRoot, inRoot, rootPath, type Root } from '../../lab/debian/root.ts'
 import { selfSigned } from './certificate.ts'
+import { cheapHash } from './golden-auth.ts'
 import type { Order } from './keeper-calls.ts'
 import { keeperBind, writeSessionKey } from './keeper-files.ts'
 import { contents, image, seeds } from './seed.ts'
@@ -20,13 +20,6 @@ const root: Root = { folder: rootFolder }
 const noRoot = process.getuid?.() !== 0 || !existsSync(rootFolder)
 const host = seeds.serena.public.host
 
-/** As the rollout makes them, but cheap. */
-function line(user: string): string {
-  const salt = randomBytes(16)
-  const base64 = (value: Buffer): string => value.toString('base64').replaceAll('=', '')
-  return `${user}:$scrypt$ln=4,r=8,p=1$${base64(salt)}$${base64(scryptSync('right', salt, 32, { N: 16, r: 8, p: 1 }))}\n`
-}
-
 describe.skipIf(noRoot)("the session keeper (needs root and the lab's Debian root in the cache)", () => {
   let folder = ''
   let files: Record<string, string> = {}
@@ -34,7 +27,7 @@ describe.skipIf(noRoot)("the session keeper (needs root and the lab's Debian roo
     folder = mkdtempSync(join(tmpdir(), 'golden-keeper-'))
     await inRoot(root, ['openssl', ...selfSigned('/made', host)], { binds: [{ from: folder, to: '/made', writable: true }] })
     files = contents(readFileSync(join(folder, 'pem'), 'utf8'), readFileSync(join(folder, 'key'), 'utf8'))
-    files['htpasswd/serena'] = line('me') + line('other')
+    files['htpasswd/serena'] = cheapHash('me', 'right') + cheapHash('other', 'right')
   }, 60_000)
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 

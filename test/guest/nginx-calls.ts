@@ -3,18 +3,18 @@
  * real nginx with a slot's configuration, one request after another. Arguments: a file with the order, and
  * one for what came back.
  */
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, request as httpRequest, type IncomingHttpHeaders, type Server } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { connect } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import { frontProblems, sessionProblems } from '../../images/guest/front.ts'
 import { thisMachine } from '../../images/guest/machine.ts'
 import type { Seed } from '../../images/contract/seed.ts'
+import { startAuth } from './golden-auth.ts'
 import { clientSays } from './nginx-client.ts'
 import { flood } from './nginx-flood.ts'
 
@@ -65,17 +65,6 @@ export interface Order {
   readonly health?: { readonly seed: Seed; readonly probe: string }
   /** Waits, after the calls, until nginx has closed its idle connections to the stand-ins, and says how long that took. */
   readonly untilIdle?: boolean
-}
-
-/** golden-auth, with the socket where systemd has it. */
-async function startAuth(folder: string): Promise<ChildProcess> {
-  const socket = join(folder, 'nginx', 'auth.sock')
-  // It ends with this program, however that ends.
-  const auth = [process.execPath, join(import.meta.dirname, 'nginx-auth.ts'), join(folder, 'auth'), socket]
-  const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...auth], { stdio: ['ignore', 'pipe', 'inherit'] })
-  await once(child.stdout, 'data')
-  chmodSync(socket, 0o666)
-  return child
 }
 
 const [, , orderFile = '', answersFile = ''] = process.argv

@@ -1,6 +1,5 @@
 /** Real nginx with a slot's configuration, without rights, in a network namespace; Serena and Loki are stand-ins. */
 import { spawnSync } from 'node:child_process'
-import { randomBytes, scryptSync } from 'node:crypto'
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -15,6 +14,7 @@ import { makeAuthority, makeServerCertificate } from '../../settings/secrets/cer
 import type { Answer, Call, Order } from './nginx-calls.ts'
 import type { FloodOutcome } from './nginx-flood.ts'
 import { selfSigned } from './certificate.ts'
+import { cheapHash } from './golden-auth.ts'
 import { keeperBind, writeSessionKey } from './keeper-files.ts'
 import { contents, image, imageWithoutGrafana, seeds } from './seed.ts'
 
@@ -24,12 +24,6 @@ const noRoot = process.getuid?.() !== 0 || !existsSync(rootFolder)
 const host = seeds.both.public.host
 /** Password of the health check. */
 const probe = 'probe-of-this-boot'
-/** As the rollout makes them, but cheap. */
-function line(user: string, password: string): string {
-  const salt = randomBytes(16)
-  const base64 = (value: Buffer): string => value.toString('base64').replaceAll('=', '')
-  return `${user}:$scrypt$ln=4,r=8,p=1$${base64(salt)}$${base64(scryptSync(password, salt, 32, { N: 16, r: 8, p: 1 }))}\n`
-}
 
 describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cache)", () => {
   let folder = ''
@@ -42,8 +36,8 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
       binds: [{ from: folder, to: '/made', writable: true }],
     })
     files = contents(readFileSync(join(folder, 'pem'), 'utf8'), readFileSync(join(folder, 'key'), 'utf8'))
-    files['htpasswd/serena'] = line('me', 'right')
-    files['htpasswd/loki'] = line('promtail', 'push')
+    files['htpasswd/serena'] = cheapHash('me', 'right')
+    files['htpasswd/loki'] = cheapHash('promtail', 'push')
     // As strong as a seed has it.
     strong = `me:${await hashPassword('right')}\n`
   }, 60_000)
