@@ -38,6 +38,11 @@ const verbs: Readonly<Record<string, Entry>> = {
   },
   status: { summary: 'tell what runs where: slot, image, addresses, credentials, health', load: () => import('./scripts/status.ts') },
   client: { summary: 'print the MCP settings for cline, claude-code or cursor', load: () => import('./scripts/client.ts') },
+  rollout: {
+    summary: 'let a new slot take over: newest image, settings and secrets of today; clients do not notice',
+    load: () => import('./scripts/rollout.ts'),
+  },
+  rollback: { summary: 'let the slot before serve again', load: () => import('./scripts/rollback.ts') },
   destroy: {
     summary: 'remove the VMs of all (or the named) groups; their data disks stay in the depots',
     load: () => import('./scripts/destroy.ts'),

@@ -8,6 +8,7 @@
  *           "dataDisk": "made",             "new" from before the disk is made until it was first mounted
  *           "depot": 9200,                  where it was at the first release; it goes back there
  *           "active": "blue",               the slot that owns, or is about to own, the data disk
+ *           "rollout": { … },               only while one is under way, or has failed
  *           "slots": { "blue": { …release… } } } } }
  */
 import { z } from 'zod'
@@ -63,6 +64,17 @@ const group = z
     /** VMID of the depot that the data disk comes from and goes to, whatever the site says by now. */
     depot: vmid.exactOptional(),
     active: z.enum(slotNames).exactOptional(),
+    /** A rollout that has begun and has not come to a good end, so that the next run, or a person, knows what was meant. */
+    rollout: z
+      .strictObject({
+        /** The slot that was to become the active one. */
+        to: z.enum(slotNames),
+        /** `failed`: its release was tried, and the data went back. */
+        phase: z.enum(['prepare', 'hand-over', 'watch', 'failed']),
+        since: z.iso.datetime(),
+        reason: text.exactOptional(),
+      })
+      .exactOptional(),
     slots: z.strictObject({ blue: release.exactOptional(), green: release.exactOptional() }),
   })
   .superRefine(({ active, slots }, context) => {
@@ -76,6 +88,7 @@ const schema = z.strictObject({ schema: z.literal(1), groups: z.record(z.string(
 
 export type Release = DeepReadonly<z.infer<typeof release>>
 export type GroupPins = DeepReadonly<z.infer<typeof group>>
+export type RolloutNote = NonNullable<GroupPins['rollout']>
 export type Deployment = DeepReadonly<z.infer<typeof schema>>
 
 export const noDeployment: Deployment = { schema: 1, groups: {} }

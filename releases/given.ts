@@ -137,7 +137,7 @@ export function certificateWarnings(group: string, ownFile: string | undefined, 
     .filter(({ daysLeft }) => daysLeft <= warnBeforeDays)
     .map(({ name, ends, daysLeft }) => {
       const what = `${name} that the VM has ${daysLeft < 0 ? 'has ended' : `ends in ${daysLeft} days`} (${ends.slice(0, 10)})`
-      const anew = `then "npx golden destroy ${group}" and "npx golden deploy"`
+      const anew = `then "npx golden rollout ${group}"`
       if (name === "the site's CA")
         return `${what}: remove ${secretFiles.ca} and ${secretFiles.caKey}, "npx golden init" makes another one, which every client has to trust anew; ${anew}`
       return `${what}: ${name === 'the public certificate' && ownFile !== undefined ? `put a new one at ${ownFile}` : '"npx golden init" makes a new one'}, ${anew}`
@@ -149,5 +149,5 @@ export const changedSentence = (group: string, changed: readonly string[]): stri
   changed.length === 0
     ? []
     : [
-        `${changed.join(', ')} in the site folder ${changed.length === 1 ? 'is' : 'are'} not what the VM was given; that takes effect with a new release ("npx golden destroy ${group}", then "npx golden deploy")`,
+        `${changed.join(', ')} in the site folder ${changed.length === 1 ? 'is' : 'are'} not what the VM was given; that takes effect with "npx golden rollout ${group}"`,
       ]

@@ -4,7 +4,15 @@ import { open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { claimFile } from '../core/claim.ts'
 import { Failure } from '../core/failure.ts'
-import { noDeployment, parseDeployment, renderDeployment, type Deployment, type GroupPins, type Release } from './deployment.ts'
+import {
+  noDeployment,
+  parseDeployment,
+  renderDeployment,
+  type Deployment,
+  type GroupPins,
+  type Release,
+  type RolloutNote,
+} from './deployment.ts'
 import type { SlotName } from '../settings/site.ts'
 
 export const deploymentFile = (folder: string): string => join(folder, 'deployment.json')
@@ -91,4 +99,20 @@ export const withFirstRelease = (pins: GroupPins, slot: SlotName, release: Relea
 })
 
 /** The group without any release; what is known of its data disk stays. */
-export const withoutReleases = ({ active: _active, ...rest }: GroupPins): GroupPins => ({ ...rest, slots: {} })
+export const withoutReleases = ({ active: _active, rollout: _rollout, ...rest }: GroupPins): GroupPins => ({ ...rest, slots: {} })
+
+/** A release beside the active one, in place of what the slot has had. */
+export const withRelease = (pins: GroupPins, slot: SlotName, release: Release): GroupPins => ({
+  ...pins,
+  slots: { ...pins.slots, [slot]: release },
+})
+
+export function withoutRelease(pins: GroupPins, slot: SlotName): GroupPins {
+  const { [slot]: _gone, ...slots } = pins.slots
+  return { ...pins, slots }
+}
+
+/** What a rollout is at; `undefined`: nothing is left to be told. */
+export function withRollout({ rollout: _before, ...rest }: GroupPins, rollout: RolloutNote | undefined): GroupPins {
+  return rollout === undefined ? rest : { ...rest, rollout }
+}

@@ -198,7 +198,22 @@ async function gather(
   return { secrets, problems }
 }
 
-/** What of the site folder's secrets is not what a release was given, as a sentence; what can't be read is said elsewhere. */
+/**
+ * What of the site folder's secrets is not what a release was given, by name; what can't be read is said elsewhere.
+ * @returns undefined where nobody can tell
+ */
+export async function changedSecrets(
+  site: Site,
+  folder: string,
+  release: Release,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<string[] | undefined> {
+  if (release.given === undefined) return undefined
+  const { secrets, problems } = await gather(site, folder, release.seed, env)
+  return problems.length > 0 ? undefined : changedSince(release, await readGivenKey(folder), secrets)
+}
+
+/** The same as a sentence, of a group that the site has. */
 export async function secretDifferences(
   site: Site,
   folder: string,
@@ -206,9 +221,8 @@ export async function secretDifferences(
   release: Release | undefined,
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<string[]> {
-  if (release?.given === undefined || site.groups[group] === undefined) return []
-  const { secrets, problems } = await gather(site, folder, release.seed, env)
-  return problems.length > 0 ? [] : changedSentence(group, changedSince(release, await readGivenKey(folder), secrets) ?? [])
+  if (release === undefined || site.groups[group] === undefined) return []
+  return changedSentence(group, (await changedSecrets(site, folder, release, env)) ?? [])
 }
 
 /** Splits `STORAGE:iso/FILE`. */

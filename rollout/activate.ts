@@ -59,7 +59,7 @@ const refuse = (code: FailureCode, message: string, hint: string): Decision<Acti
   refusal: { code, message, hint } satisfies Refusal,
 })
 
-const otherRelease = ({ group, slot, release }: ActivationWanted, guest: GuestStatus): Decision<ActivationStep> =>
+export const otherRelease = ({ group, slot, release }: ActivationWanted, guest: GuestStatus): Decision<ActivationStep> =>
   refuse(
     'other-release',
     `slot ${slot} of group ${group} runs release ${guest.release}, not ${release}`,
@@ -99,7 +99,7 @@ export function decideActivation(wanted: ActivationWanted, seen: ActivationSeen)
     return refuse(
       'data-disk-in-use',
       `slot ${place.at} of group ${group} owns the data disk`,
-      `End it first with "npx golden destroy ${group}"; the data is kept.`,
+      `"npx golden rollout ${group}" goes on with a rollout that was interrupted, "npx golden rollback ${group}" goes back.`,
     )
   if (place.disk.gone === true)
     return refuse(
@@ -169,15 +169,87 @@ export interface ActivationContext {
   readonly resetAfterMs?: number
 }
 
-/** @throws Failure with the reason; run again, it goes on from there */
-export async function activate(context: ActivationContext, slot: SlotName, release: string, healthTimeoutMs = 1_800_000): Promise<void> {
+/** What an activation looks at and does beside the loop: a handover goes by it, too. */
+export interface Activation {
+  see(group: GroupSeen): Promise<ActivationSeen>
+  take(step: ActivationStep, group: GroupSeen, note: (text: string) => void): Promise<void>
+}
+
+/**
+ * @param slot whose turn it is to own the data
+ * @param untilWell ask a guest again that was not healthy, before it has data, too
+ */
+export function activationOf(context: ActivationContext, slot: SlotName, untilWell = false): Activation {
   const { proxmox, places, progress, signal } = context
   const vmid = places.slots[slot].vmid
   const guest = guestOf(proxmox, places.node, vmid, signal)
-  const wanted: ActivationWanted = { group: places.group, slot, release, healthTimeoutMs }
   let activated = false
   let known: GuestStatus | undefined
   let silence: 'none' | 'reset-due' | 'reset' = 'none'
+  return {
+    async see(group) {
+      const place = diskPlace(group)
+      const vm = group.slots[slot]
+      const attached = place.at === slot && place.disk.key === dataKey
+      const ask = vm.there === true && vm.running && (attached || known === undefined || (untilWell && !known.healthy))
+      if (ask) known = await guest.status()
+      const dataDisk = await context.readDataDisk()
+      return {
+        group,
+        dataDisk,
+        activated,
+        guest: known,
+        silent: silence === 'reset-due',
+        obstacles: place.at === 'depot' ? await findObstacles(proxmox, places, group, slot) : [],
+        vmids: { slot: vmid, depot: places.depot.vmid },
+        ...(isAstray(dataDisk, place) ? { missing: missingHint(places, await strayVolumes(proxmox, places)) } : {}),
+      }
+    },
+    async take(next, group, note) {
+      const own = seenVm(vmid, group.slots[slot])
+      const depot = seenVm(places.depot.vmid, group.depot)
+      switch (next.do) {
+        case 'mark-new':
+          return context.writeDataDisk('new')
+        case 'mark-made':
+          return context.writeDataDisk('made')
+        case 'create-disk':
+          return createDataDisk(proxmox, places, depot, signal)
+        case 'start':
+          return start(proxmox, places, vmid, signal)
+        case 'protect':
+          return protect(proxmox, places, own)
+        case 'take':
+          return reassign(proxmox, places, next.disk, depot, own, 'unused0', signal)
+        case 'attach':
+          return attach(proxmox, places, own, next.disk)
+        case 'wait-agent':
+          if (next.mayReset && silence === 'none' && !(await answersWithin(guest, context.resetAfterMs ?? resetAfterMs, note))) {
+            // In minutes of waiting another run may have given it the data: looked at again first.
+            silence = 'reset-due'
+            return
+          }
+          known = await waitForStatus(guest, note, signal)
+          return
+        case 'reset':
+          silence = 'reset'
+          progress.warn(`VM ${vmid} does not answer since it was started: resetting it, once; it has no data yet`)
+          return reset(proxmox, places, vmid, signal)
+        case 'format':
+          return guest.call('format')
+        case 'activate':
+          await guest.call('activate')
+          activated = true
+      }
+    },
+  }
+}
+
+/** @throws Failure with the reason; run again, it goes on from there */
+export async function activate(context: ActivationContext, slot: SlotName, release: string, healthTimeoutMs = 1_800_000): Promise<void> {
+  const { proxmox, places, progress, signal } = context
+  const wanted: ActivationWanted = { group: places.group, slot, release, healthTimeoutMs }
+  const activation = activationOf(context, slot)
   await settleGroup(proxmox, places, signal)
   await progress.step(`activate slot ${slot} of group ${places.group}`, (note) =>
     reconcile<ActivationSeen, ActivationStep>({
@@ -188,62 +260,10 @@ export async function activate(context: ActivationContext, slot: SlotName, relea
       async look() {
         const group = await observeGroup(proxmox, places)
         checkIdentity(places, group)
-        const place = diskPlace(group)
-        const vm = group.slots[slot]
-        const attached = place.at === slot && place.disk.key === dataKey
-        const ask = vm.there === true && vm.running && (attached || known === undefined)
-        if (ask) known = await guest.status()
-        const dataDisk = await context.readDataDisk()
-        const isMissing = isAstray(dataDisk, place)
-        return {
-          group,
-          dataDisk,
-          activated,
-          guest: known,
-          silent: silence === 'reset-due',
-          obstacles: place.at === 'depot' ? await findObstacles(proxmox, places, group, slot) : [],
-          vmids: { slot: vmid, depot: places.depot.vmid },
-          ...(isMissing ? { missing: missingHint(places, await strayVolumes(proxmox, places)) } : {}),
-        }
+        return activation.see(group)
       },
       decide: (seen) => decideActivation(wanted, seen),
-      async take(next, { group }) {
-        const own = seenVm(vmid, group.slots[slot])
-        const depot = seenVm(places.depot.vmid, group.depot)
-        switch (next.do) {
-          case 'mark-new':
-            return context.writeDataDisk('new')
-          case 'mark-made':
-            return context.writeDataDisk('made')
-          case 'create-disk':
-            return createDataDisk(proxmox, places, depot, signal)
-          case 'start':
-            return start(proxmox, places, vmid, signal)
-          case 'protect':
-            return protect(proxmox, places, own)
-          case 'take':
-            return reassign(proxmox, places, next.disk, depot, own, 'unused0', signal)
-          case 'attach':
-            return attach(proxmox, places, own, next.disk)
-          case 'wait-agent':
-            if (next.mayReset && silence === 'none' && !(await answersWithin(guest, context.resetAfterMs ?? resetAfterMs, note))) {
-              // In minutes of waiting another run may have given it the data: looked at again first.
-              silence = 'reset-due'
-              return
-            }
-            known = await waitForStatus(guest, note, signal)
-            return
-          case 'reset':
-            silence = 'reset'
-            progress.warn(`VM ${vmid} does not answer since it was started: resetting it, once; it has no data yet`)
-            return reset(proxmox, places, vmid, signal)
-          case 'format':
-            return guest.call('format')
-          case 'activate':
-            await guest.call('activate')
-            activated = true
-        }
-      },
+      take: (next, { group }) => activation.take(next, group, note),
     }).then(() => {}),
   )
 }

@@ -37,6 +37,25 @@ export function chooseImage(site: Site, listed: readonly Image[]): Image {
 }
 
 /**
+ * The image that somebody has named, by its name, the end of it, or its VMID.
+ * @throws Failure `image-unknown`, `image-of-other-version`, `image-elsewhere`, `image-revoked`
+ */
+export function imageNamed(site: Site, images: readonly Image[], name: string): Image {
+  const found = images.find((one) => one.name === name || String(one.vmid) === name)
+  if (found === undefined)
+    throw new Failure(
+      'image-unknown',
+      `pool ${site.proxmox.pool} has no image ${name}`,
+      images.length === 0 ? 'Run "npx golden bake".' : `There are: ${images.map((one) => `${one.name} (${one.vmid})`).join(', ')}.`,
+    )
+  if (found.revoked)
+    throw new Failure('image-revoked', `image ${found.name} is revoked (tag ${revokedTag})`, 'Take another one, or bake a new one.')
+  return chooseImage({ ...site, image: { ...site.image, base: { ...site.image.base, sha256: found.record.base.sha256 } } }, [
+    { ...found, channel: found.channel ?? 'candidate' },
+  ])
+}
+
+/**
  * A clone is made by VMID, and in the meantime another image may have got that one.
  * @param slots those whose VM is going to be made
  * @throws Failure `image-changed`, `image-elsewhere`
@@ -63,14 +82,17 @@ export function checkImages(images: readonly Image[], group: string, pins: Group
   }
 }
 
-/** @throws Failure `image-revoked` */
-export function refuseRevoked(images: readonly Image[], deployment: Deployment): void {
+/**
+ * @param to a revoked image is left for this one: that is what to do about it
+ * @throws Failure `image-revoked`
+ */
+export function refuseRevoked(images: readonly Image[], deployment: Deployment, to?: number): void {
   for (const { group, slot, release } of pinnedSlots(deployment)) {
-    if (images.find((one) => one.vmid === release.image.vmid)?.revoked !== true) continue
+    if (images.find((one) => one.vmid === release.image.vmid)?.revoked !== true || (to !== undefined && to !== release.image.vmid)) continue
     throw new Failure(
       'image-revoked',
       `image ${release.image.name}, pinned for slot ${slot} of group ${group}, is revoked (tag ${revokedTag})`,
-      `Bake a new one, then "npx golden destroy ${group}" and "npx golden deploy". The data is kept.`,
+      `Bake a new one, then "npx golden rollout ${group}".`,
     )
   }
 }

@@ -2,29 +2,27 @@
 import { listImages, type Image } from '../images/catalog.ts'
 import { Failure } from '../core/failure.ts'
 import { requirePlace } from '../proxmox/place.ts'
-import { newRelease, type Deployment, type Release } from '../releases/deployment.ts'
+import type { Deployment, Release } from '../releases/deployment.ts'
 import { placeOf, slotNames, type SlotName } from '../settings/site.ts'
 import { groupOrder, stackName } from '../releases/order.ts'
+import { applyGroup, type Turn } from './apply-group.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
 import { destroyGroup } from './destroy.ts'
-import { checkImages } from './choose-image.ts'
-import { untilCloned } from './cloned.ts'
-import { dataKey, settleGroup } from './depot.ts'
+import { settleGroup } from './depot.ts'
 import { checkEdits, differences } from './edits.ts'
 import { openEngine, type Engine } from './engine.ts'
 import { firewallNotice, firewallState } from './firewall.ts'
-import { certificatesOf, certificateWarnings, givenKey, givenOf, refuseOtherSeed, seedTag } from '../releases/given.ts'
-import { guestOf } from './guest.ts'
+import { certificatesOf, certificateWarnings } from '../releases/given.ts'
+import { makeRelease } from './make-release.ts'
 import { missingHint, strayVolumes } from './missing.ts'
 import { requireGroupNode } from './node.ts'
-import { checkIdentity, diskPlace, observeGroup, placesOf, type GroupPlaces, isAstray } from './observe.ts'
+import { checkIdentity, diskPlace, observeGroup, placesOf, isAstray } from './observe.ts'
 import { findObstacles } from './obstacles.ts'
 import type { DeployOptions } from './options.ts'
 import { firstSlot, planDeploy, type DeployPlan, type DeploySeen, type GroupForDeploy } from './plan-deploy.ts'
-import { newReleaseId, readPins, updatePins, withFirstRelease } from '../releases/pins.ts'
+import { readPins, updatePins, withFirstRelease } from '../releases/pins.ts'
 import { resume } from './resume.ts'
-import { checkSeedSecrets, readSeedSecrets, secretDifferences, seedIsThere, uploadSeed } from '../releases/seed.ts'
-import { settleSlot } from './slots.ts'
+import { checkSeedSecrets, secretDifferences, seedIsThere } from '../releases/seed.ts'
 import { Turns } from './turns.ts'
 
 export interface DeployedGroup {
@@ -118,13 +116,6 @@ async function deployGroups(options: DeployOptions, claim: SiteClaim, begun: Beg
 const messageOf = (error: unknown): string =>
   error instanceof Failure ? `${error.message}\n→ ${error.hint}` : error instanceof Error ? error.message : String(error)
 
-/** A group's turn, which it may end before its work does. */
-interface Turn {
-  /** Whether other groups wait for it. */
-  readonly isWanted: boolean
-  end(): void
-}
-
 async function inTurn<T>(turns: Turns, signal: AbortSignal, work: (turn: Turn) => Promise<T>): Promise<T> {
   const end = await turns.take(signal)
   try {
@@ -183,7 +174,7 @@ async function deployGroup(
   group: string,
   turn: Turn,
 ): Promise<DeployedGroup> {
-  const { site, proxmox, progress, signal } = options
+  const { site, proxmox, progress } = options
   const pins = deployment.groups[group]
   const slot = pins?.active
   const release = slot === undefined ? undefined : pins?.slots[slot]
@@ -192,74 +183,20 @@ async function deployGroup(
   const seen = await observeGroup(proxmox, places)
   checkIdentity(places, seen)
   const stack = stackName(site, group)
-  for (const name of slotNames) {
-    const pinned = pins.slots[name]
-    if (pinned !== undefined && !(await seedIsThere(proxmox, pinned))) {
-      await progress.step(`upload the seed of ${pinned.vm.name}`, async () => {
-        const secrets = await readSeedSecrets(site, options.folder, pinned)
-        await refuseOtherSeed(options.folder, group, pinned, secrets)
-        await uploadSeed(proxmox, pinned, secrets, signal)
-      })
-    }
-  }
-  const outcome = await progress.step(`deploy ${stack}`, async (note): Promise<'deployed' | 'unchanged'> => {
-    await engine.init(stack)
-    const known = await engine.listState(stack)
-    for (const name of slotNames) {
-      if (pins.slots[name] !== undefined) await settleSlot(proxmox, places, name, engine, stack, known, note, signal)
-    }
-    const activation = `terraform_data.${slot}_activation`
-    if (known.includes(activation) && (await hasLost(options, places, slot))) {
-      note(`slot ${slot} has let go of the data disk: it is activated again`)
-      await engine.forget(stack, [activation])
-    }
-    const changes = await engine.plan(stack, note)
-    if (changes.length === 0) return 'unchanged'
-    note(`${changes.length} changes`)
-    const cloned = slotNames.filter((name) =>
-      changes.some(
-        ({ address, action }) => address === `proxmox_virtual_environment_vm.${name}` && (action === 'create' || action === 'replace'),
-      ),
-    )
-    try {
-      if (cloned.length > 0) checkImages((await listImages(proxmox, site)).images, group, pins, cloned)
-    } catch (error) {
-      await engine.discard(stack)
-      throw error
-    }
-    const applied = new AbortController()
-    const isReplaced = changes.some(({ action }) => action === 'replace')
-    // A VM that is replaced is there before, by the same name.
-    const handingOn =
-      turn.isWanted && !isReplaced ? untilCloned(proxmox, places, cloned, applied.signal).then(turn.end, () => {}) : undefined
-    try {
-      await engine.apply(stack, note)
-    } finally {
-      applied.abort()
-      await handingOn
-    }
-    return 'deployed'
-  })
+  const outcome = await applyGroup(options, engine, group, pins, turn)
   if (outcome === 'unchanged') progress.info(`${stack}: nothing to do`)
   const list = [...differences(site, group, pins, seen), ...(await secretDifferences(site, options.folder, group, release))]
   for (const warning of certificateWarnings(group, site.public.certificate?.chainFile, certificatesOf(release.given, new Date())))
     progress.warn(`${stack}: ${warning}`)
   for (const difference of list) progress.info(`${stack}: ${difference}`)
-  return { group, outcome, slot, image: release.image, siteDiffers: list.length > 0, differences: list }
-}
-
-/**
- * Whether a slot that was activated does not own or use the data disk any more: a destroy was stopped half-way, or
- * somebody took the disk off. The state knows nothing of that.
- */
-async function hasLost({ proxmox, signal }: DeployOptions, places: GroupPlaces, slot: SlotName): Promise<boolean> {
-  const seen = await observeGroup(proxmox, places)
-  const vm = seen.slots[slot]
-  const place = diskPlace(seen)
-  if (vm.there !== true) return false
-  if (place.at !== slot || place.disk.key !== dataKey) return true
-  const guest = vm.running ? await guestOf(proxmox, places.node, places.slots[slot].vmid, signal).status() : undefined
-  return guest !== undefined && guest.dataDisk !== 'mounted'
+  return {
+    group,
+    outcome: outcome === 'unchanged' ? 'unchanged' : 'deployed',
+    slot,
+    image: release.image,
+    siteDiffers: list.length > 0,
+    differences: list,
+  }
 }
 
 /**
@@ -295,18 +232,10 @@ export async function planDeployment(options: Observing): Promise<DeployPlan> {
   return options.progress.step('check the host', async () => planDeploy(options.site, await observeForDeploy(options)))
 }
 
-async function pinFirst({ site, folder, progress }: DeployOptions, group: string, image: Image, fullClone: boolean): Promise<Deployment> {
-  const places = placesOf(site, group, (await readPins(folder)).groups[group])
-  const key = await givenKey(folder)
-  const id = newReleaseId()
-  const made = newRelease(site, group, firstSlot, {
-    id,
-    created: new Date(),
-    image: { vmid: image.vmid, name: image.name, fingerprint: image.record.fingerprint },
-    fullClone,
-    seedTag: seedTag(key, site.name, places.slots[firstSlot].vmid, id),
-  })
-  const release: Release = { ...made, given: givenOf(key, id, await readSeedSecrets(site, folder, made)) }
+async function pinFirst(options: DeployOptions, group: string, image: Image, fullClone: boolean): Promise<Deployment> {
+  const { site, folder, progress } = options
+  const { depot } = placesOf(site, group, (await readPins(folder)).groups[group])
+  const release = await makeRelease(options, group, firstSlot, image, fullClone)
   progress.info(`group ${group}: release ${release.id} of image ${image.name} for slot ${firstSlot}`)
-  return updatePins(folder, group, (pins) => withFirstRelease(pins, firstSlot, release, places.depot.vmid))
+  return updatePins(folder, group, (pins) => withFirstRelease(pins, firstSlot, release, depot.vmid))
 }

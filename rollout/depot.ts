@@ -3,7 +3,8 @@
  * whoever owns it can't be deleted, whatever other runs on other computers are at meanwhile:
  *
  *  1. It is reassigned only to a VM that is protected, by the very configuration that was seen so (`target-digest`).
- *  2. A VM is unprotected only by a configuration that was seen without it (`digest`).
+ *  2. A VM is unprotected only by a configuration that was seen without it (`digest`); or, for a handover between running
+ *     slots, while it runs: Proxmox detaches no disk of a protected VM, and destroys none that runs.
  *
  * Proxmox compares and changes under the VMs' locks. So at each moment an owner is protected, and Proxmox refuses to
  * destroy it, the engine's DELETE and ours alike, which take no digest. The one exception is the throw-away VM of
@@ -117,6 +118,20 @@ export async function protect(proxmox: Proxmox, places: GroupPlaces, { vmid, vm 
 export async function unprotect(proxmox: Proxmox, places: GroupPlaces, { vmid, vm }: SeenVm): Promise<void> {
   if (vm.disks.some(({ gone }) => gone !== true)) throw new Error(`VM ${vmid} owns a data disk`)
   await vmAt(proxmox, places.node, vmid).change({ protection: false, digest: vm.digest })
+}
+
+/**
+ * Of an owner that runs and has let go of its disk: only so can that be detached (PVE::API2::Qemu, check_protection).
+ * Proxmox destroys no VM that runs, and the disk leaves at once.
+ */
+export async function loosen(proxmox: Proxmox, places: GroupPlaces, { vmid, vm }: SeenVm): Promise<void> {
+  if (!vm.running) throw new Error(`VM ${vmid} does not run`)
+  await vmAt(proxmox, places.node, vmid).change({ protection: false, digest: vm.digest })
+}
+
+/** Unplugs the data disk of a running VM whose guest does not use it any more. PUT, because it waits until it is done. */
+export async function detach(proxmox: Proxmox, places: GroupPlaces, { vmid, vm }: SeenVm): Promise<void> {
+  await vmAt(proxmox, places.node, vmid).change({ delete: dataKey, digest: vm.digest })
 }
 
 export async function start(proxmox: Proxmox, places: GroupPlaces, vmid: number, signal?: AbortSignal): Promise<void> {

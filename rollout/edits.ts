@@ -70,8 +70,11 @@ export function differences(site: Site, group: string, pins: GroupPins | undefin
     node === release.vm.node
       ? ''
       : `; proxmox.node is ${node}, and the group's depot has to go there before that deploy ("qm migrate ${pins.depot ?? wanted?.depot} ${node}" on node ${release.vm.node})`
-  const anew = `takes effect with a new release ("npx golden destroy ${group}", then "npx golden deploy")${moved}`
-  if (wanted === undefined) return [`site.ts does not have this group any more; that ${anew}`]
+  if (wanted === undefined) return [`site.ts does not have this group any more; "npx golden destroy ${group}" ends it once it is put back`]
+  const anew =
+    moved === ''
+      ? `takes effect with "npx golden rollout ${group}"`
+      : `takes effect with "npx golden destroy ${group}", then "npx golden deploy"${moved}`
   const changes = settingChanges(site, group, pins.active, release)
   if (changes.length > 0) list.push(`site.ts says something else than what runs (${changes.map(changeText).join('; ')}); that ${anew}`)
   if (pins.depot !== undefined && wanted.depot !== pins.depot)

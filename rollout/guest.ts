@@ -13,7 +13,7 @@ export interface Guest {
   /** Waits for the agent, 15 minutes if nothing else is said. @throws ProxmoxError `agent-timeout` */
   wait(onWait: (elapsedMs: number) => void, timeoutMs?: number): Promise<void>
   /** @throws Failure `slot-refused` with slotctl's own reason */
-  call(verb: 'format' | 'activate' | 'drain' | 'yield'): Promise<void>
+  call(verb: 'format' | 'activate' | 'drain' | 'yield' | 'let-go' | 'forward' | 'take-over', ...args: string[]): Promise<void>
 }
 
 /** `yield` waits for containers to stop, `format` for mkfs on a slow disk. */
@@ -42,8 +42,11 @@ export function guestOf(proxmox: Proxmox, node: string, vmid: number, signal?: A
     },
     wait: (onWait, timeoutMs) =>
       proxmox.waitForAgent(node, vmid, { onWait, ...(timeoutMs === undefined ? {} : { timeoutMs }), ...options }),
-    async call(verb) {
-      const { exitCode, stdout, stderr } = await proxmox.agentExec(node, vmid, [program, verb], { timeoutMs: callTimeoutMs, ...options })
+    async call(verb, ...args) {
+      const { exitCode, stdout, stderr } = await proxmox.agentExec(node, vmid, [program, verb, ...args], {
+        timeoutMs: callTimeoutMs,
+        ...options,
+      })
       if (exitCode === 0) return
       const reason = reasonIn(stdout) ?? (stderr.trim() || `exit code ${exitCode}`)
       throw new Failure(

@@ -86,7 +86,7 @@ export function refusalOf(obstacles: readonly Refusal[] | undefined, nothing: st
 export async function findObstacles(proxmox: Proxmox, places: GroupPlaces, seen: GroupSeen, to: 'depot' | SlotName): Promise<Refusal[]> {
   const place = diskPlace(seen)
   if (place.at !== 'depot' && place.at !== 'blue' && place.at !== 'green') return []
-  if (place.at === to || (place.at !== 'depot' && to !== 'depot')) return []
+  if (place.at === to) return []
   const vmidOf = (one: 'depot' | SlotName): number => (one === 'depot' ? places.depot.vmid : places.slots[one].vmid)
   const vmOf = (one: 'depot' | SlotName): VmSeen => (one === 'depot' ? seen.depot : seen.slots[one])
   const owner = vmidOf(place.at)

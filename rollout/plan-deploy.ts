@@ -4,7 +4,7 @@ import type { Image } from '../images/catalog.ts'
 import type { PlaceSeen } from '../proxmox/place.ts'
 import { newRelease, type Deployment, type GroupPins, type Release } from '../releases/deployment.ts'
 import { groupOrder, stackName } from '../releases/order.ts'
-import type { Site, SlotName } from '../settings/site.ts'
+import { otherSlot, type Site, type SlotName } from '../settings/site.ts'
 import { checkImages, chooseImage, refuseRevoked } from './choose-image.ts'
 import { differences } from './edits.ts'
 import { checkIdentity, diskPlace, type GroupPlaces, type GroupSeen, isAstray } from './observe.ts'
@@ -97,6 +97,12 @@ function checkHandover({ places, pins, seen, obstacles, missing }: GroupForDeplo
       'pin-lost',
       `slot ${place.at} of group ${group} owns the data disk, but deployment.json has no release for it`,
       `Restore deployment.json, e.g. with git; or end that slot with "npx golden destroy ${group}". The data is kept.`,
+    )
+  if (pins?.active !== undefined && place.at === otherSlot(pins.active))
+    throw new Failure(
+      'rollout-unfinished',
+      `slot ${place.at} of group ${group} owns the data disk, and deployment.json says that slot ${pins.active} is to have it: a rollout was interrupted`,
+      `"npx golden rollout ${group}" goes on with it, "npx golden rollback ${group}" goes back.`,
     )
   const isGone = 'disk' in place && place.disk.gone === true
   if (isAstray(pins?.dataDisk, place))

@@ -75,7 +75,7 @@ async function notGiven(folder: string, user: string, password: string): Promise
     ) ?? []
   const release = pins?.active === undefined ? undefined : pins.slots[pins.active]
   if (group === undefined || release === undefined) return undefined
-  const mend = `"npx golden destroy ${group}", then "npx golden deploy" gives it to the VM; the data is kept.`
+  const mend = `"npx golden rollout ${group}" gives it to a new VM.`
   if (release.access !== undefined && !release.access.users.includes(user)) return `The VM does not know user ${user} yet: ${mend}`
   const key = await readGivenKey(folder)
   const { given } = release

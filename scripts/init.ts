@@ -46,7 +46,7 @@ export const verb: Verb = {
 function authorityNotes(file: string, certificate: string, replaced: boolean): string[] {
   if (replaced)
     return [
-      `The CA is a new one, because one signs for the names that it was made for alone. Let every client trust ${file} instead of the one before (kept as ca-before.pem). VMs show their new certificates after "npx golden destroy && npx golden deploy"; logs wait until all are made anew.`,
+      `The CA is a new one, because one signs for the names that it was made for alone. Let every client trust ${file} instead of the one before (kept as ca-before.pem). VMs show their new certificates after "npx golden rollout"; logs wait until all are made anew.`,
     ]
   if (permittedNames(certificate) === undefined)
     return [
@@ -102,7 +102,7 @@ export async function initSecrets(
     throw new Failure(
       'ca-too-narrow',
       `the site's CA may not sign for ${outside.join(', ')}: it was made for ${permittedNames(before ?? '')?.join(', ')}`,
-      `If the site is to have these names, ${renewal} Then "npx golden destroy" and "npx golden deploy": a running VM keeps its certificate.`,
+      `If the site is to have these names, ${renewal} Then "npx golden rollout": a running VM keeps its certificate.`,
     )
   if (before === undefined || newAuthority || outside.length > 0) {
     const fresh = await makeAuthority(`${site.name} serena-golden CA`, now, authorityNames(site))

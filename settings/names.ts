@@ -4,6 +4,7 @@ export const roles = ['serena', 'logging'] as const
 export type Role = (typeof roles)[number]
 export const slotNames = ['blue', 'green'] as const
 export type SlotName = (typeof slotNames)[number]
+export const otherSlot = (slot: SlotName): SlotName => (slot === 'blue' ? 'green' : 'blue')
 export const transports = ['streamable-http', 'sse'] as const
 export type Transport = (typeof transports)[number]
 

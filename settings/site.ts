@@ -13,7 +13,7 @@ import { relationProblems, type SiteProblem } from './relations.ts'
 import { sshKeyProblem } from './ssh-key.ts'
 
 export { macOf } from './mac.ts'
-export { roles, slotNames, transports, type Role, type SlotName, type Transport } from './names.ts'
+export { otherSlot, roles, slotNames, transports, type Role, type SlotName, type Transport } from './names.ts'
 export type { SiteProblem } from './relations.ts'
 
 /** With the words of a function that says what is wrong, if anything is. */
@@ -236,6 +236,19 @@ const schema = z.strictObject({
     })
     .prefault({}),
   groups: z.record(name, group),
+  /** How one slot takes over from the other. */
+  rollout: z
+    .strictObject({
+      /** How long a new slot may take until it serves; then the data goes back. */
+      healthMinutes: z.int().min(1).max(240).default(15),
+      /** How long it is watched after that; one that gets ill in that time loses the data again. */
+      soakMinutes: z.int().min(0).max(1440).default(5),
+      /** How long calls that are running are waited for. Serena gives a tool 240 s. */
+      drainSeconds: z.int().min(0).max(600).default(60),
+      /** What the old slot does until the next rollout: `running` it is there at once for the way back, and uses its memory. */
+      old: z.enum(['stopped', 'running']).default('stopped'),
+    })
+    .prefault({}),
   /** Where Terraform's state lives. @default a file in the site folder */
   backend: z
     .discriminatedUnion('type', [

@@ -37,7 +37,7 @@ export class GroupStack extends TerraformStack {
     new ProxmoxProvider(this, 'proxmox', { endpoint: `${props.site.proxmox.url.replace(/\/+$/, '')}/`, insecure: false })
     const pinned = slotNames.filter((slot) => props.pins?.slots[slot] !== undefined)
     if (pinned.length === 0) this.#unpinned()
-    for (const slot of pinned) this.#slot(slot, props.pins?.slots[slot] as Release, props.pins?.active === slot)
+    for (const slot of pinned) this.#slot(slot, props.pins?.slots[slot] as Release)
   }
 
   /** Synthesis has to succeed on a fresh clone, so it is the plan that asks for pins. */
@@ -57,7 +57,7 @@ export class GroupStack extends TerraformStack {
     })
   }
 
-  #slot(slot: SlotName, release: Release, active: boolean): void {
+  #slot(slot: SlotName, release: Release): void {
     const { group } = this.#props
     const { vm: wanted, flows, image } = release
     const digest = releaseDigest(release)
@@ -105,8 +105,9 @@ export class GroupStack extends TerraformStack {
       timeoutStartVm: 1800,
       lifecycle: {
         // The data disk comes and goes behind Terraform's back, and so does the owner's protection. Any change of a
-        // disk block would make the provider delete every disk that it does not know.
-        ignoreChanges: ['disk', 'protection'],
+        // disk block would make the provider delete every disk that it does not know. A slot that waits for its turn back
+        // may be stopped, and does not start with the host then.
+        ignoreChanges: ['disk', 'protection', 'started', 'on_boot'],
         precondition: [
           {
             condition: `\${${ledger.fqn}.output.digest == "${digest}"}`,
@@ -129,17 +130,19 @@ export class GroupStack extends TerraformStack {
       lifecycle: replaced,
     })
     // Apart from the activation: an engine runs no destroy-time hook of what failed half-way, and just then the VM may
-    // own the data.
+    // own the data. Nothing in here depends on which slot is the active one: a rollout moves the data between two slots,
+    // and no plan wants anything changed after that.
     const owner = new DataResource(this, `${slot}_owner`, {
       input: { vm: vm.id },
-      triggersReplace: { vm: vm.id, active },
+      // `active` said once whether it is that; another value would replace, and so end, every owner of those days.
+      triggersReplace: { vm: vm.id, active: true },
       dependsOn: [ledger, vm, options, rules],
       provisioners: [this.#hook('destroy', 'release', slot, release)],
     })
     new DataResource(this, `${slot}_activation`, {
       triggersReplace: { owner: owner.id },
       dependsOn: [owner],
-      provisioners: active ? [this.#hook('create', 'activate', slot, release)] : [],
+      provisioners: [this.#hook('create', 'activate', slot, release)],
     })
   }
 

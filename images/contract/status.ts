@@ -19,6 +19,10 @@ export const statusSchema = z.object({
   serviceAddress: z.object({ address: z.string(), held: z.boolean() }),
   /** Everything that should run answers, but for what lacks only room: see `problems`. */
   healthy: z.boolean(),
+  /** The same, wherever the service address is: a slot that has just got the data does not hold it yet. */
+  serves: z.boolean().exactOptional(),
+  /** What it does for clients who still come to it after it has let go of the data. Absent: of an image that can't. */
+  handover: z.enum(['none', 'parking', 'forwarding', 'left']).exactOptional(),
   problems: z.array(z.string()),
 })
 

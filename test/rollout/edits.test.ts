@@ -73,7 +73,7 @@ it.each<[string, Edit]>([
     },
   ],
 ])('%s is reported as something that a new release brings', (_what, edit) => {
-  expect(reported(edit)).toEqual([expect.stringContaining('takes effect with a new release')])
+  expect(reported(edit)).toEqual([expect.stringContaining('takes effect with "npx golden ')])
   checkEdits(exampleSite(edit), deployment)
 })
 

@@ -1,0 +1,175 @@
+/** Hands a group's data, its clients and its address from one slot to the other. Killed anywhere and run again it goes on. */
+import { type Failure, isLost } from '../core/failure.ts'
+import { isOutdated } from '../proxmox/conditions.ts'
+import { otherSlot, type SlotName } from '../settings/site.ts'
+import { activationOf, type ActivationContext, type ActivationSeen, type ActivationStep } from './activate.ts'
+import { decideHandover, standsBy, type HandoverSeen, type HandoverStep, type HandoverWanted, type OldSlotSeen } from './decide-handover.ts'
+import { askToReassign, dataKey, detach, loosen, reassign, seenVm, settleGroup, shutdown, unprotect } from './depot.ts'
+import { guestOf, isOfGuest, type GuestStatus } from './guest.ts'
+import { checkIdentity, diskPlace, observeGroup } from './observe.ts'
+import { findObstacles } from './obstacles.ts'
+import { reconcile } from './reconcile.ts'
+
+export interface HandoverOptions {
+  readonly release: string
+  /** How long the new slot may take until it serves. */
+  readonly healthTimeoutMs: number
+  /** How long running calls may take before they are cut off. */
+  readonly drainSeconds: number
+  /** The old slot may keep the address and its clients until the new one serves; else it drops both when it lets go. */
+  readonly mayKeep: boolean
+  readonly force: boolean
+}
+
+/** What a step took, in milliseconds, in order. */
+export interface HandoverPart {
+  readonly step: HandoverStep['do']
+  readonly ms: number
+}
+
+/** Time for a guest to shut down before its power is cut, in seconds. */
+const shutdownSeconds = 180
+
+/**
+ * @param to the slot that is to own the data
+ * @returns what was done, and how long each step took
+ * @throws Failure with the reason; where the data is then, the next look tells
+ */
+export async function handOver(context: ActivationContext, to: SlotName, options: HandoverOptions): Promise<readonly HandoverPart[]> {
+  const { proxmox, places, progress, signal } = context
+  const from = otherSlot(to)
+  const [vmid, oldVmid] = [places.slots[to].vmid, places.slots[from].vmid]
+  const activation = activationOf(context, to, true)
+  const [guest, oldGuest] = [guestOf(proxmox, places.node, vmid, signal), guestOf(proxmox, places.node, oldVmid, signal)]
+  const wanted: HandoverWanted = { group: places.group, slot: to, ...options }
+  const parts: HandoverPart[] = []
+  let known: GuestStatus | undefined
+  let asked = false
+  let letGo: OldSlotSeen['letGo'] = 'unasked'
+  let forwards: OldSlotSeen['forwards'] = 'unasked'
+  let keeps: boolean | undefined
+
+  async function see(group: HandoverSeen['group']): Promise<HandoverSeen> {
+    const place = diskPlace(group)
+    const old = group.slots[from]
+    const isRunning = old.there === true && old.running && old.lock === undefined
+    if (isRunning && ((place.at === from && letGo === 'unasked') || (place.at === to && keeps === undefined))) {
+      known ??= await oldGuest.status()
+      // What a run that is gone has left.
+      if (place.at === to) {
+        keeps = known !== undefined && known.handover !== undefined && known.handover !== 'none'
+        if (known?.handover === 'left') forwards = 'done'
+      }
+    }
+    const seen = await activation.see(group)
+    return {
+      ...seen,
+      ...(place.at === from ? { obstacles: await findObstacles(proxmox, places, group, to) } : {}),
+      old: { guest: known, vmid: oldVmid, asked, letGo, keeps: keeps === true, forwards },
+    }
+  }
+
+  /** What the old slot is asked; where it refuses, whoever may shut it down does. */
+  async function ask(verb: 'let-go' | 'forward'): Promise<'done' | 'refused'> {
+    try {
+      const canKeep = options.mayKeep && known?.handover !== undefined
+      if (verb === 'forward') await oldGuest.call('forward')
+      else if (canKeep) {
+        keeps = true
+        await oldGuest.call('let-go', String(options.drainSeconds))
+      } else {
+        keeps = false
+        await oldGuest.call('drain', String(options.drainSeconds))
+        await oldGuest.call('yield')
+      }
+      return 'done'
+    } catch (error) {
+      // Whether it heard of it has to be known: the next look tells.
+      if (isLost(error) || !isOfGuest(error) || (verb === 'let-go' && !options.force)) throw error
+      progress.warn((error as Failure).message)
+      return 'refused'
+    }
+  }
+
+  async function take(next: HandoverStep, seen: HandoverSeen, note: (text: string) => void): Promise<void> {
+    const { group } = seen
+    const depot = (): ReturnType<typeof seenVm> => seenVm(places.depot.vmid, group.depot)
+    const old = (): ReturnType<typeof seenVm> => seenVm(oldVmid, group.slots[from])
+    switch (next.do) {
+      case 'ask':
+        // Once is enough: where the answer is lost it goes on without.
+        asked = true
+        return askToReassign(proxmox, places, next.disk, old(), depot(), dataKey, signal).catch((error: unknown) => {
+          asked = !isOutdated(error)
+          throw error
+        })
+      case 'let-go':
+        letGo = await ask('let-go')
+        return
+      case 'loosen':
+        return loosen(proxmox, places, old())
+      case 'detach':
+        return detach(proxmox, places, old())
+      case 'give-back':
+        return reassign(proxmox, places, next.disk, old(), depot(), next.key, signal)
+      case 'shutdown':
+        return shutdown(proxmox, places, oldVmid, shutdownSeconds, signal)
+      case 'forward':
+        forwards = await ask('forward')
+        return
+      case 'take-over':
+        return guest.call('take-over')
+      case 'unprotect':
+        return unprotect(proxmox, places, old())
+      default:
+        return activation.take(next, group, note)
+    }
+  }
+
+  await settleGroup(proxmox, places, signal)
+  await progress.step(`hand group ${places.group} over to slot ${to}`, (note) =>
+    reconcile<HandoverSeen, HandoverStep>({
+      note,
+      ...(signal === undefined ? {} : { signal }),
+      ...(context.pauseMs === undefined ? {} : { pauseMs: context.pauseMs }),
+      settle: () => settleGroup(proxmox, places, signal),
+      async look() {
+        const group = await observeGroup(proxmox, places)
+        checkIdentity(places, group)
+        return see(group)
+      },
+      decide: (seen) => decideHandover(wanted, seen),
+      async take(next, seen) {
+        const began = performance.now()
+        await take(next, seen, note)
+        parts.push({ step: next.do, ms: Math.round(performance.now() - began) })
+      },
+    }).then(() => {}),
+  )
+  return parts
+}
+
+/**
+ * Waits until a slot could take over: it runs, its guest is of that release, and all that needs no data is well.
+ * @throws Failure as `handOver` before it touches the other slot
+ */
+export async function standBy(context: ActivationContext, slot: SlotName, release: string, healthTimeoutMs: number): Promise<void> {
+  const { proxmox, places, progress, signal } = context
+  const activation = activationOf(context, slot, true)
+  const wanted: HandoverWanted = { group: places.group, slot, release, healthTimeoutMs, force: false }
+  await progress.step(`wait until slot ${slot} of group ${places.group} stands by`, (note) =>
+    reconcile<ActivationSeen, HandoverStep>({
+      note,
+      ...(signal === undefined ? {} : { signal }),
+      ...(context.pauseMs === undefined ? {} : { pauseMs: context.pauseMs }),
+      settle: () => settleGroup(proxmox, places, signal),
+      async look() {
+        const group = await observeGroup(proxmox, places)
+        checkIdentity(places, group)
+        return activation.see(group)
+      },
+      decide: (seen) => standsBy(wanted, seen) ?? { kind: 'done' },
+      take: (next, { group }) => activation.take(next as ActivationStep, group, note),
+    }).then(() => {}),
+  )
+}

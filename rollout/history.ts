@@ -1,0 +1,116 @@
+/** `rollouts.jsonl` of the site folder: who rolled out what, when, and how it went. A line each, the newest last. */
+import { readFile, rename, writeFile } from 'node:fs/promises'
+import { hostname, userInfo } from 'node:os'
+import { join } from 'node:path'
+import { z } from 'zod'
+import type { DeepReadonly } from '../core/deep-readonly.ts'
+import { Failure } from '../core/failure.ts'
+import { readPins } from '../releases/pins.ts'
+import { slotNames, type SlotName } from '../settings/site.ts'
+import type { Release } from '../releases/deployment.ts'
+import type { GroupWork } from './context.ts'
+import type { HandoverPart } from './handover.ts'
+
+const side = z.object({ slot: z.enum(slotNames), release: z.string(), image: z.string() })
+
+const entrySchema = z.object({
+  schema: z.literal(1),
+  group: z.string(),
+  verb: z.enum(['rollout', 'rollback']),
+  /** USER@COMPUTER. */
+  who: z.string(),
+  from: side,
+  to: side,
+  began: z.iso.datetime(),
+  ended: z.iso.datetime(),
+  /** Of each step, in milliseconds. */
+  parts: z.array(z.object({ step: z.string(), ms: z.number() })),
+  outcome: z.enum(['done', 'taken-back', 'failed']),
+  reason: z.string().exactOptional(),
+})
+
+export type RolloutEntry = DeepReadonly<z.infer<typeof entrySchema>>
+
+/** Years of them; older ones go. */
+const kept = 500
+
+const fileOf = (folder: string): string => join(folder, 'rollouts.jsonl')
+
+const sideOf = (slot: SlotName, { id, image }: Release): RolloutEntry['from'] => ({ slot, release: id, image: image.name })
+
+function who(): string {
+  try {
+    return `${userInfo().username}@${hostname()}`
+  } catch {
+    // A container's user may have no name.
+    return `${process.getuid?.() ?? 'unknown'}@${hostname()}`
+  }
+}
+
+/** All that can be read; a line that somebody has cut is left out. */
+export async function readHistory(folder: string): Promise<readonly RolloutEntry[]> {
+  const content = await readFile(fileOf(folder), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return ''
+    throw error
+  })
+  return content.split('\n').flatMap((line) => {
+    try {
+      const parsed = entrySchema.safeParse(JSON.parse(line))
+      return parsed.success ? [parsed.data] : []
+    } catch {
+      return []
+    }
+  })
+}
+
+/** One run at a time writes: whoever calls holds the site's claim. */
+async function addToHistory(folder: string, entry: RolloutEntry): Promise<void> {
+  const entries = [...(await readHistory(folder)), entry].slice(-kept)
+  const file = fileOf(folder)
+  const temporary = `${file}.${process.pid}.tmp`
+  await writeFile(temporary, entries.map((one) => `${JSON.stringify(one)}\n`).join(''))
+  await rename(temporary, file)
+}
+
+/** Does something, and writes down how it went. */
+export async function onRecord(
+  { folder, progress, signal }: Pick<GroupWork, 'folder' | 'progress' | 'signal'>,
+  verb: RolloutEntry['verb'],
+  group: string,
+  from: SlotName,
+  to: SlotName,
+  began: Date,
+  work: () => Promise<readonly HandoverPart[]>,
+): Promise<readonly HandoverPart[]> {
+  const side = async (slot: SlotName): Promise<RolloutEntry['from']> => {
+    const release = (await readPins(folder)).groups[group]?.slots[slot]
+    return release === undefined ? { slot, release: '', image: '' } : sideOf(slot, release)
+  }
+  const before = await side(from)
+  const write = async (outcome: RolloutEntry['outcome'], parts: readonly HandoverPart[], reason?: string): Promise<void> => {
+    const entry = {
+      schema: 1,
+      group,
+      verb,
+      who: who(),
+      from: before,
+      to: await side(to),
+      began: began.toISOString(),
+      ended: new Date().toISOString(),
+      parts,
+      outcome,
+    } as const
+    await addToHistory(folder, reason === undefined ? entry : { ...entry, reason }).catch((error: Error) =>
+      progress.warn(`rollouts.jsonl could not be written: ${error.message}`),
+    )
+  }
+  try {
+    const parts = await work()
+    await write('done', parts)
+    return parts
+  } catch (error) {
+    const isBack = error instanceof Failure && error.code === 'rollout-failed'
+    await write(isBack ? 'taken-back' : 'failed', [], signal.aborted ? 'stopped' : error instanceof Error ? error.message : String(error))
+    throw error
+  }
+}

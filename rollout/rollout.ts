@@ -1,0 +1,260 @@
+/** `rollout`: what site.ts says by now, and the newest image, take over from what runs, a group after another. */
+import { Failure } from '../core/failure.ts'
+import { listImages, type Image } from '../images/catalog.ts'
+import { requirePlace } from '../proxmox/place.ts'
+import type { GroupPins, Release } from '../releases/deployment.ts'
+import { groupOrder, stackName } from '../releases/order.ts'
+import { readPins, updatePins, withRelease, withRollout, withoutRelease } from '../releases/pins.ts'
+import { changedSecrets, removeSeed } from '../releases/seed.ts'
+import { placeOf, type SlotName } from '../settings/site.ts'
+import { applyGroup } from './apply-group.ts'
+import { chooseImage, imageNamed, refuseRevoked } from './choose-image.ts'
+import { claimSite, type SiteClaim } from './claim.ts'
+import { contextOf } from './context.ts'
+import { checkEdits } from './edits.ts'
+import { openEngine, type Engine } from './engine.ts'
+import { standBy, type HandoverPart } from './handover.ts'
+import { onRecord } from './history.ts'
+import { letBeRemoved, rest, wake } from './idle.ts'
+import { makeRelease } from './make-release.ts'
+import { missingHint, strayVolumes } from './missing.ts'
+import { requireGroupNode } from './node.ts'
+import { diskPlace, isAstray, observeGroup, placesOf } from './observe.ts'
+import { findObstacles } from './obstacles.ts'
+import type { DeployOptions } from './options.ts'
+import { planRollout, type GroupRollout } from './plan-rollout.ts'
+import { converge, isVerdict, mean, switchTo, takeBack, watchOver } from './switch-slot.ts'
+
+export interface RolledOutGroup {
+  readonly group: string
+  readonly outcome: 'nothing' | 'finished' | 'rolled-out'
+  readonly from: SlotName
+  /** The slot that serves now. */
+  readonly slot: SlotName
+  readonly image: string
+  readonly changes: readonly string[]
+  /** Of each step, in milliseconds, in order. */
+  readonly parts: readonly HandoverPart[]
+}
+
+export interface RolloutOptions extends DeployOptions {
+  /** These groups. @default all that are deployed */
+  readonly only?: readonly string[]
+  /** The image that is to run, by name or VMID. @default the newest one of the site's base */
+  readonly image?: string
+}
+
+type Looking = Pick<RolloutOptions, 'site' | 'folder' | 'proxmox' | 'progress' | 'only' | 'image'>
+
+/**
+ * What `rollout` would do, in its order; nothing is changed.
+ * @throws Failure as `rollout` before it begins
+ */
+export async function planRollouts(options: Looking): Promise<readonly GroupRollout[]> {
+  return options.progress.step('look what there is', async () => {
+    const plans: GroupRollout[] = []
+    for (const group of await groupsToRoll(options)) plans.push((await look(options, group)).plan)
+    return plans
+  })
+}
+
+/**
+ * @throws Failure of the first group that fails: those before it have been rolled out, those after it have not been
+ * touched. Run again, it goes on from there. `deploy-in-progress` while another run changes this site
+ */
+export async function rollout(options: RolloutOptions): Promise<readonly RolledOutGroup[]> {
+  return claimSite(options.folder, 'rollout', async (claim) => {
+    const results: RolledOutGroup[] = []
+    // What is in the way of one is said before another is touched.
+    await planRollouts(options)
+    for (const group of await groupsToRoll(options)) {
+      options.signal.throwIfAborted()
+      results.push(await rolloutGroup(options, claim, group))
+    }
+    return results
+  })
+}
+
+/** Whoever keeps the others' logs comes first. @throws Failure `group-unknown`, `not-deployed` and those of edits that can't take effect */
+async function groupsToRoll({ site, folder, only }: Looking): Promise<string[]> {
+  const deployment = await readPins(folder)
+  checkEdits(site, deployment)
+  const order = groupOrder(site, deployment)
+  for (const name of only ?? []) {
+    if (!order.includes(name)) throw new Failure('group-unknown', `there is no group ${name}`, `There are: ${order.join(', ')}.`)
+  }
+  const deployed = order.filter((group) => deployment.groups[group]?.active !== undefined)
+  if (only === undefined && deployed.length === 0)
+    throw new Failure('not-deployed', 'nothing of this site is deployed', 'Run "npx golden deploy".')
+  return only === undefined ? deployed : order.filter((group) => only.includes(group))
+}
+
+interface Looked {
+  readonly plan: GroupRollout
+  readonly image: Image
+  readonly linkedClones: boolean
+}
+
+async function look({ site, folder, proxmox, progress, image: name }: Looking, group: string): Promise<Looked> {
+  const deployment = await readPins(folder)
+  const pins = deployment.groups[group]
+  const places = placesOf(site, group, pins)
+  await requireGroupNode(proxmox, places, site.proxmox.node)
+  const { linkedClones } = await requirePlace(proxmox, placeOf(site), progress.warn)
+  const { images } = await listImages(proxmox, site)
+  const image = name === undefined ? chooseImage(site, images) : imageNamed(site, images, name)
+  if (pins?.active !== undefined) refuseRevoked(images, { schema: 1, groups: { [group]: onlyActive(pins, pins.active) } }, image.vmid)
+  const seen = await observeGroup(proxmox, places)
+  const secretsOf = async (slot: SlotName): Promise<readonly string[] | undefined> => {
+    const release = pins?.slots[slot]
+    return release === undefined ? undefined : changedSecrets(site, folder, release)
+  }
+  const place = diskPlace(seen)
+  const plan = planRollout(site, {
+    places,
+    pins,
+    seen,
+    image,
+    secrets: { blue: await secretsOf('blue'), green: await secretsOf('green') },
+    obstacles: await findObstacles(proxmox, places, seen, place.at === 'green' ? 'blue' : 'green'),
+    missing: isAstray(pins?.dataDisk, place) ? missingHint(places, await strayVolumes(proxmox, places)) : 'Restore it from a backup.',
+  })
+  return { plan, image, linkedClones }
+}
+
+const onlyActive = (pins: GroupPins, active: SlotName): GroupPins => ({ slots: { [active]: pins.slots[active] as Release }, active })
+
+async function rolloutGroup(options: RolloutOptions, claim: SiteClaim, group: string): Promise<RolledOutGroup> {
+  const { progress, signal } = options
+  const { plan, image, linkedClones } = await look(options, group)
+  const { from, to, changes } = plan
+  const result = (outcome: RolledOutGroup['outcome'], slot: SlotName, parts: readonly HandoverPart[] = []): RolledOutGroup => ({
+    group,
+    outcome,
+    from,
+    slot,
+    image: slot === to && outcome === 'rolled-out' ? plan.image.to : plan.image.from,
+    changes,
+    parts,
+  })
+  if (plan.do === 'nothing') {
+    progress.info(`${group}: nothing to do, slot ${from} runs what site.ts says`)
+    return result('nothing', from)
+  }
+  if (plan.finishes !== undefined) await finish(options, group, plan.finishes)
+  if (plan.do === 'watch') {
+    await watchOrTakeBack(options, group, from)
+    await settleOld(options, claim, group, to)
+    return result('finished', from)
+  }
+  const began = new Date()
+  const parts = await onRecord(options, 'rollout', group, from, to, began, async () => {
+    await mean(options, group, from, { to, phase: 'prepare' })
+    await prepare(options, claim, group, plan, image, linkedClones)
+    signal.throwIfAborted()
+    return switchTo(options, group, to, { mayKeep: plan.keeps, force: false })
+  })
+  await settleOld(options, claim, group, from)
+  return result('rolled-out', to, parts)
+}
+
+/** The data goes where deployment.json says, whoever stopped on the way. */
+async function finish(options: RolloutOptions, group: string, slot: SlotName): Promise<void> {
+  options.progress.info(`${group}: an earlier run was interrupted; first the data goes to slot ${slot}`)
+  try {
+    await converge(options, group, { mayKeep: true, force: false })
+  } catch (error) {
+    const note = (await readPins(options.folder)).groups[group]?.rollout
+    if (!isVerdict(error, options.signal) || note?.to !== slot || note.phase === 'failed') throw error
+    await takeBack(options, group, slot, error)
+  }
+}
+
+async function watchOrTakeBack(options: RolloutOptions, group: string, slot: SlotName): Promise<void> {
+  try {
+    await watchOver(options, group, slot)
+  } catch (error) {
+    if (!isVerdict(error, options.signal)) throw error
+    await takeBack(options, group, slot, error)
+  }
+}
+
+/** Makes the slot that is to take over, and sees that it stands by. Nothing that serves is touched. */
+async function prepare(
+  options: RolloutOptions,
+  claim: SiteClaim,
+  group: string,
+  plan: GroupRollout,
+  image: Image,
+  linkedClones: boolean,
+): Promise<void> {
+  const { folder, site, progress } = options
+  const { to } = plan
+  if (plan.removes !== undefined) await removeIdle(options, claim, group, to)
+  if (plan.release === 'new') {
+    const release = await makeRelease(options, group, to, image, !linkedClones)
+    progress.info(`group ${group}: release ${release.id} of image ${image.name} for slot ${to}`)
+    await updatePins(folder, group, (pins) => withRelease(pins, to, release))
+  }
+  await applyPins(options, claim, group)
+  const release = (await readPins(folder)).groups[group]?.slots[to]
+  if (release === undefined) throw new Error(`slot ${to} of group ${group} has no pin`)
+  const context = await contextOf(options, group)
+  await wake(context, to)
+  try {
+    await standBy(context, to, release.id, site.rollout.healthMinutes * 60_000)
+  } catch (error) {
+    if (!isVerdict(error, options.signal)) throw error
+    await mean(options, group, plan.from, { to, phase: 'failed', reason: error.message })
+    throw new Failure(
+      'rollout-failed',
+      `slot ${to} of group ${group} does not stand by: ${error.message}. Slot ${plan.from} was not touched`,
+      `The VM of slot ${to} is left for a look. ${error.hint}`,
+      { cause: error },
+    )
+  }
+}
+
+/** Makes the group's VMs what its pins say. */
+async function applyPins(options: DeployOptions, claim: SiteClaim, group: string): Promise<Engine> {
+  const engine = openEngine({ ...options, claim })
+  await options.progress.step('write the stacks', () => engine.synth())
+  const pins = (await readPins(options.folder)).groups[group]
+  if (pins === undefined) throw new Error(`group ${group} has no pin`)
+  await applyGroup(options, engine, group, pins)
+  return engine
+}
+
+/** A slot without data makes room: its VM, its seed and its pin go. */
+async function removeIdle(options: DeployOptions, claim: SiteClaim, group: string, slot: SlotName): Promise<void> {
+  const { folder, proxmox, progress } = options
+  await letBeRemoved(await contextOf(options, group), slot)
+  const release = (await readPins(folder)).groups[group]?.slots[slot]
+  await updatePins(folder, group, (pins) => withoutRelease(pins, slot))
+  await applyPins(options, claim, group)
+  if (release !== undefined)
+    await removeSeed(proxmox, release).catch((error: Error) => {
+      progress.warn(`the seed ${release.vm.seed} could not be removed: ${error.message}`)
+    })
+}
+
+/** The slot that has handed over rests, or stays as it is, and the stack agrees with all of it. */
+export async function settleOld(options: DeployOptions, claim: SiteClaim, group: string, slot: SlotName): Promise<void> {
+  const { site, folder, progress } = options
+  await updatePins(folder, group, (pins) => withRollout(pins, undefined))
+  const context = await contextOf(options, group)
+  if (site.rollout.old === 'stopped' && (await readPins(folder)).groups[group]?.slots[slot] !== undefined)
+    await progress.step(`stop slot ${slot} of group ${group}, which is kept for the way back`, () => rest(context, slot))
+  const stack = stackName(site, group)
+  const engine = openEngine({ ...options, claim })
+  await progress.step(`compare ${stack} with what runs`, async (note) => {
+    await engine.synth()
+    await engine.init(stack)
+    const changes = await engine.plan(stack, note)
+    if (changes.length === 0) return
+    await engine.discard(stack)
+    progress.warn(
+      `${stack}: a plan wants ${changes.map(({ address, action }) => `${action} ${address}`).join(', ')}: see what somebody has changed by hand; "npx golden deploy" puts it back`,
+    )
+  })
+}

@@ -1,0 +1,101 @@
+/**
+ * One slot takes over from the other, or nothing has changed: what does not serve in time, or gets ill while it is
+ * watched, gives the data back. What is meant stands in deployment.json first, so that whoever comes after a run that was
+ * killed knows which slot to help.
+ */
+import { Failure, isLost } from '../core/failure.ts'
+import { otherSlot, type SlotName } from '../settings/site.ts'
+import { readPins, updatePins, withRollout } from '../releases/pins.ts'
+import type { RolloutNote } from '../releases/deployment.ts'
+import { contextOf, type GroupWork } from './context.ts'
+import { handOver, type HandoverPart } from './handover.ts'
+import { soak } from './soak.ts'
+
+export interface SwitchOptions {
+  /** The old slot knows the new one as its peer, at the same service address. */
+  readonly mayKeep: boolean
+  /** An old slot that does not answer is shut down. */
+  readonly force: boolean
+}
+
+const minute = 60_000
+
+/** That a slot does not do what it should; not a stop, nor an API that is not heard: then nobody knows. */
+export const isVerdict = (error: unknown, signal: AbortSignal): error is Failure =>
+  error instanceof Failure && !signal.aborted && !isLost(error)
+
+/** The slot that is to own the data, and what is under way. */
+export async function mean(
+  { folder }: GroupWork,
+  group: string,
+  active: SlotName,
+  rollout: Omit<RolloutNote, 'since'> | undefined,
+): Promise<void> {
+  await updatePins(folder, group, (pins) =>
+    withRollout({ ...pins, active }, rollout === undefined ? undefined : { ...rollout, since: new Date().toISOString() }),
+  )
+}
+
+/** Hands over to the slot that deployment.json says is the active one. */
+export async function converge(work: GroupWork, group: string, { mayKeep, force }: SwitchOptions): Promise<readonly HandoverPart[]> {
+  const pins = (await readPins(work.folder)).groups[group]
+  const release = pins?.active === undefined ? undefined : pins.slots[pins.active]
+  if (pins?.active === undefined || release === undefined) throw new Error(`group ${group} has no pin`)
+  const { healthMinutes, drainSeconds } = work.site.rollout
+  return handOver(await contextOf(work, group), pins.active, {
+    release: release.id,
+    healthTimeoutMs: healthMinutes * minute,
+    drainSeconds,
+    mayKeep,
+    force,
+  })
+}
+
+/**
+ * @param to the slot that takes over; it stands by
+ * @returns what was done, and how long each step took
+ * @throws Failure `rollout-failed` when the data is back where it was; anything else when nobody can tell yet: run again
+ */
+export async function switchTo(work: GroupWork, group: string, to: SlotName, options: SwitchOptions): Promise<readonly HandoverPart[]> {
+  await mean(work, group, to, { to, phase: 'hand-over' })
+  try {
+    const parts = await converge(work, group, options)
+    await watchOver(work, group, to)
+    return parts
+  } catch (error) {
+    // Asked to stop, or no longer heard: whoever runs this again finds what was meant, and goes on.
+    if (!isVerdict(error, work.signal)) throw error
+    return await takeBack(work, group, to, error)
+  }
+}
+
+/** The last part of taking over. @throws Failure `rollout-failed` */
+export async function watchOver(work: GroupWork, group: string, slot: SlotName): Promise<void> {
+  await mean(work, group, slot, { to: slot, phase: 'watch' })
+  await soak(await contextOf(work, group), slot, work.site.rollout.soakMinutes * minute)
+  await mean(work, group, slot, undefined)
+}
+
+/** @throws Failure always: what became of it */
+export async function takeBack(work: GroupWork, group: string, failed: SlotName, reason: Failure): Promise<never> {
+  const back = otherSlot(failed)
+  work.progress.warn(`slot ${failed} of group ${group} does not serve: ${reason.message}; slot ${back} gets the data back`)
+  await mean(work, group, back, { to: failed, phase: 'failed', reason: reason.message })
+  try {
+    await converge(work, group, { mayKeep: true, force: true })
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    throw new Failure(
+      error.code,
+      `slot ${failed} of group ${group} does not serve (${reason.message}), and slot ${back} has not got the data back yet: ${error.message}`,
+      `${error.hint}\n"npx golden rollback ${group}" goes on with bringing slot ${back} back.`,
+      { cause: reason },
+    )
+  }
+  throw new Failure(
+    'rollout-failed',
+    `slot ${failed} of group ${group} does not serve: ${reason.message}. Slot ${back} serves again, with the data`,
+    `The VM of slot ${failed} is left for a look. ${reason.hint}`,
+    { cause: reason },
+  )
+}

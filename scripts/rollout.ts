@@ -1,0 +1,39 @@
+/** `golden rollout`: what site.ts says by now, and the newest image, take over from what runs. */
+import { rolloutLines } from '../rollout/plan-rollout.ts'
+import { planRollouts, rollout, type RolledOutGroup } from '../rollout/rollout.ts'
+import { openProxmox } from './open.ts'
+import { programEnvironment } from './programs.ts'
+import type { Verb } from './verb.ts'
+
+export const verb: Verb = {
+  operands: '[GROUP …]',
+  options: { plan: { type: 'boolean' }, image: { type: 'string' } },
+  optionHelp: { plan: 'say what would be done, and do nothing', image: 'the image that is to run, by name or VMID (default: the newest)' },
+  async run({ arguments: names, flags, env, progress, signal, result }) {
+    const { proxmox, ...open } = await openProxmox(env, { progress, signal })
+    try {
+      const what = { ...(names.length === 0 ? {} : { only: names }), ...(typeof flags.image === 'string' ? { image: flags.image } : {}) }
+      if (flags.plan === true) {
+        const plan = await planRollouts({ ...open, ...what, proxmox, progress })
+        result(plan.flatMap((one) => rolloutLines(one, open.site.rollout.soakMinutes)).join('\n'), { plan })
+        return 0
+      }
+      const environment = await programEnvironment(open.site.engine, progress, signal)
+      const groups = await rollout({ ...open, ...what, proxmox, environment, progress, signal })
+      const changed = groups.some(({ outcome }) => outcome !== 'nothing')
+      const next = changed ? `\n"npx golden rollback" goes back to the slot before.` : ''
+      result(groups.map(describeRollout).join('\n') + next, { changed, groups })
+      return 0
+    } finally {
+      proxmox.close()
+    }
+  },
+}
+
+/** A line for a group. */
+export function describeRollout({ group, outcome, from, slot, image, parts }: RolledOutGroup): string {
+  if (outcome === 'nothing') return `${group}: nothing to do, slot ${slot} serves, image ${image}`
+  if (outcome === 'finished') return `${group}: an earlier run is finished, slot ${slot} serves, image ${image}`
+  const seconds = parts.reduce((sum, { ms }) => sum + ms, 0) / 1000
+  return `${group}: slot ${slot} has taken over from ${from} in ${seconds.toFixed(1)} s, image ${image}`
+}
