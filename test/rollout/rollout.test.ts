@@ -1,15 +1,10 @@
-/** Roll out, look, roll back with the real engine and provider; the guests run the image's own programs. */
-import { appendFile, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { readPins } from '../../releases/pins.ts'
-import { deploy, planDeployment } from '../../rollout/deploy.ts'
-import { destroy } from '../../rollout/destroy.ts'
+import { deploy } from '../../rollout/deploy.ts'
 import { diskPlace, observeGroup, placesOf } from '../../rollout/observe.ts'
 import { planRollouts, rollout } from '../../rollout/rollout.ts'
 import { rollback } from '../../rollout/rollback.ts'
-import { parseSite, type Site } from '../../settings/site.ts'
-import { loadSite } from '../../settings/load.ts'
+import type { Site } from '../../settings/site.ts'
 import { toolEnvironment } from '../../tools/index.ts'
 import { startRolloutLab, type RolloutLab } from './lab.ts'
 
@@ -23,7 +18,8 @@ beforeAll(async () => {
 })
 afterAll(() => t?.close())
 
-const place = async (group: string) => diskPlace(await observeGroup(t.proxmox, placesOf(site, group, (await readPins(t.folder)).groups[group])))
+const place = async (group: string) =>
+  diskPlace(await observeGroup(t.proxmox, placesOf(site, group, (await readPins(t.folder)).groups[group])))
 
 it('nothing to change: says so', async () => {
   expect(await rollout(t.options({ site }))).toMatchObject([
@@ -34,8 +30,12 @@ it('nothing to change: says so', async () => {
 
 it('a new image takes over, the stack agrees, and the old slot rests', async () => {
   await t.addImage(9002, '2026-11-24T12:00:00.000Z')
-  expect(await planRollouts({ ...t.options({ site }), only: ['serena'] })).toMatchObject([{ do: 'roll', from: 'blue', to: 'green', release: 'new' }])
-  expect(await rollout({ ...t.options({ site }), only: ['serena'] })).toMatchObject([{ group: 'serena', outcome: 'rolled-out', slot: 'green' }])
+  expect(await planRollouts({ ...t.options({ site }), only: ['serena'] })).toMatchObject([
+    { do: 'roll', from: 'blue', to: 'green', release: 'new' },
+  ])
+  expect(await rollout({ ...t.options({ site }), only: ['serena'] })).toMatchObject([
+    { group: 'serena', outcome: 'rolled-out', slot: 'green' },
+  ])
   expect(await place('serena')).toMatchObject({ at: 'green' })
   expect((await readPins(t.folder)).groups.serena).toMatchObject({ active: 'green', slots: { blue: {}, green: { image: { vmid: 9002 } } } })
   expect(t.shown.join('\n')).not.toContain('a plan wants')

@@ -19,9 +19,18 @@ export interface SlotWorld {
   readonly mute: Set<string>
   /** The same, until they are reset. */
   readonly hung: Set<string>
+  /** The model of a running VM. */
+  guest: FakeDriver['guest']
 }
 
-export const newWorld = (): SlotWorld => ({ disks: new Map(), calls: [], ill: new Set(), mute: new Set(), hung: new Set() })
+export const newWorld = (): SlotWorld => ({
+  disks: new Map(),
+  calls: [],
+  ill: new Set(),
+  mute: new Set(),
+  hung: new Set(),
+  guest: () => undefined,
+})
 
 export async function createSlotDriver(
   options: { stateDir: string; subnet: string; log: (line: string) => void },
@@ -37,6 +46,7 @@ export async function createSlotDriver(
       { match: among(world.mute, world.hung), agent: 'hung' },
     ],
   })
+  world.guest = fake.guest
   return {
     ...fake,
     async start(spec: MachineSpec) {

@@ -1,0 +1,296 @@
+/** The decisions of a handover, of what a rollout is, and of what a rollback is: pure. */
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import type { GroupPins, Release } from '../../releases/deployment.ts'
+import { newRelease } from '../../releases/deployment.ts'
+import { decideHandover, type HandoverSeen, type HandoverWanted } from '../../rollout/decide-handover.ts'
+import type { GuestStatus } from '../../rollout/guest.ts'
+import { placesOf, type Disk, type GroupSeen, type VmThere } from '../../rollout/observe.ts'
+import { planRollout, rolloutLines, type RolloutSeen } from '../../rollout/plan-rollout.ts'
+import { planRollback } from '../../rollout/rollback.ts'
+import { slotVmName, type Site } from '../../settings/site.ts'
+import { exampleSite } from '../images/example.ts'
+
+const disk: Disk = { key: 'scsi1', volume: 'local-lvm:vm-1-disk-0' }
+const vm = (change: Partial<VmThere> = {}): VmThere => ({
+  there: true,
+  name: 'x',
+  running: true,
+  protected: false,
+  disks: [],
+  digest: 'd',
+  ...change,
+})
+const guest = (change: Partial<GuestStatus> = {}): GuestStatus => ({
+  schema: 1,
+  release: 'new',
+  image: 'f',
+  group: 'all',
+  slot: 'green',
+  roles: [],
+  active: false,
+  dataDisk: 'absent',
+  services: {},
+  missing: [],
+  serviceAddress: { address: '10.0.0.1', held: false },
+  healthy: true,
+  handover: 'none',
+  problems: [],
+  ...change,
+})
+const wanted: HandoverWanted = { group: 'all', slot: 'green', release: 'new', healthTimeoutMs: 1, force: false }
+const old = {
+  guest: guest({ release: 'old', slot: 'blue' }),
+  vmid: 1,
+  asked: true,
+  letGo: 'unasked',
+  keeps: false,
+  forwards: 'unasked',
+} as const
+function seen(
+  blue: Partial<VmThere>,
+  green: Partial<VmThere>,
+  change: Partial<HandoverSeen> = {},
+  depot: readonly Disk[] = [],
+): HandoverSeen {
+  return {
+    group: { depot: vm({ running: false, protected: true, disks: depot }), slots: { blue: vm(blue), green: vm(green) } },
+    dataDisk: 'made',
+    guest: guest(),
+    activated: false,
+    old,
+    ...change,
+  }
+}
+const next = (state: HandoverSeen, want: HandoverWanted = wanted): string => {
+  const decision = decideHandover(want, state)
+  return decision.kind === 'step' ? decision.step.do : decision.kind === 'refuse' ? decision.refusal.code : decision.kind
+}
+
+describe('a handover', () => {
+  const owner = { disks: [disk], protected: true }
+  it.each<[string, HandoverSeen, string]>([
+    ['the new slot is started', seen(owner, { running: false }), 'start'],
+    ['its guest is waited for', seen(owner, {}, { guest: undefined }), 'wait-agent'],
+    ['it has to be well', seen(owner, {}, { guest: guest({ healthy: false }) }), 'wait'],
+    ['and of its release', seen(owner, {}, { guest: guest({ release: 'other' }) }), 'other-release'],
+    ['it is protected before it gets anything', seen(owner, {}), 'protect'],
+    ['Proxmox is asked before anything is stopped', seen(owner, { protected: true }, { old: { ...old, asked: false } }), 'ask'],
+    ['the old slot lets go', seen(owner, { protected: true }), 'let-go'],
+    ['one that does not answer is waited for', seen(owner, { protected: true }, { old: { ...old, guest: undefined } }), 'wait'],
+    ['then its disk may be detached', seen(owner, { protected: true }, { old: { ...old, letGo: 'done' } }), 'loosen'],
+    ['is detached', seen({ ...owner, protected: false }, { protected: true }, { old: { ...old, letGo: 'done' } }), 'detach'],
+    ['goes into the depot', seen({ disks: [{ ...disk, key: 'unused0' }] }, { protected: true }), 'give-back'],
+    ['also of one that was shut down', seen({ ...owner, running: false }, { protected: true }), 'give-back'],
+    ['and out of it', seen({}, { protected: true }, {}, [{ ...disk, key: 'unused0' }]), 'take'],
+    ['is attached', seen({}, { protected: true, disks: [{ ...disk, key: 'unused0' }] }), 'attach'],
+    ['and what needs it started', seen({}, owner, { guest: guest({ dataDisk: 'ready' }) }), 'activate'],
+    [
+      'the old slot passes its calls on once the new one serves',
+      seen({}, owner, { guest: guest({ dataDisk: 'mounted', active: true, healthy: false, serves: true }), old: { ...old, keeps: true } }),
+      'forward',
+    ],
+    [
+      'then the address moves',
+      seen({}, owner, {
+        guest: guest({ dataDisk: 'mounted', active: true, healthy: false, serves: true }),
+        old: { ...old, keeps: true, forwards: 'done' },
+      }),
+      'take-over',
+    ],
+    [
+      'an old slot that does not let go of it is shut down',
+      seen({}, owner, {
+        guest: guest({ dataDisk: 'mounted', active: true, healthy: false, serves: true }),
+        old: { ...old, keeps: true, forwards: 'refused' },
+      }),
+      'shutdown',
+    ],
+    [
+      'one that has let go of it altogether is waited for no more than the new one',
+      seen({}, owner, { guest: guest({ dataDisk: 'mounted', active: true, healthy: false, serves: true }) }),
+      'wait',
+    ],
+    [
+      'the old slot loses its protection',
+      seen({ protected: true }, owner, {
+        guest: guest({ dataDisk: 'mounted', active: true, serviceAddress: { address: '', held: true } }),
+      }),
+      'unprotect',
+    ],
+    [
+      'and that is all',
+      seen({}, owner, { guest: guest({ dataDisk: 'mounted', active: true, serviceAddress: { address: '', held: true } }) }),
+      'done',
+    ],
+    ['a lock is waited for', seen({ ...owner, lock: 'backup' }, { protected: true }), 'wait'],
+    ['a stray disk of the new slot is not mistaken for the data', seen(owner, { disks: [disk] }), 'several-data-disks'],
+  ])('%s', (_what, state, step) => expect(next(state)).toBe(step))
+
+  it('by force, an old slot that does not answer or does not let go is shut down', () => {
+    const force = { ...wanted, force: true }
+    expect(next(seen(owner, { protected: true }, { old: { ...old, guest: undefined } }), force)).toBe('shutdown')
+    expect(next(seen(owner, { protected: true }, { old: { ...old, letGo: 'refused' } }), force)).toBe('shutdown')
+  })
+
+  it('at no state is the old slot touched before the new one stands by, nor the data given to one that is not protected', () => {
+    const flag = fc.boolean()
+    const place = fc.constantFrom('blue', 'green', 'depot', 'blue-unused', 'green-unused')
+    fc.assert(
+      fc.property(
+        place,
+        flag,
+        flag,
+        flag,
+        flag,
+        flag,
+        flag,
+        fc.constantFrom('unasked', 'done', 'refused'),
+        flag,
+        (at, r1, r2, p1, p2, well, answers, letGo, force) => {
+          const has = (slot: string): Disk[] => (at.startsWith(slot) ? [{ ...disk, key: at.endsWith('unused') ? 'unused0' : 'scsi1' }] : [])
+          const state = seen(
+            { running: r1, protected: p1, disks: has('blue') },
+            { running: r2, protected: p2, disks: has('green') },
+            { guest: answers ? guest({ healthy: well }) : undefined, old: { ...old, letGo } },
+            at === 'depot' ? [disk] : [],
+          )
+          const decision = decideHandover({ ...wanted, force }, state)
+          const what = decision.kind === 'step' ? decision.step.do : decision.kind
+          if (['ask', 'let-go', 'loosen', 'detach', 'give-back', 'shutdown'].includes(what) && at.startsWith('blue')) {
+            expect({ r2, p2, well, answers }).toEqual({ r2: true, p2: true, well: true, answers: true })
+          }
+          if (what === 'loosen') expect(r1).toBe(true)
+          if (what === 'take') expect(p2).toBe(true)
+          if (what === 'unprotect') expect(at.startsWith('green')).toBe(true)
+        },
+      ),
+    )
+  })
+})
+
+const site: Site = exampleSite()
+const image = { vmid: 9001, name: 'golden-one', record: { fingerprint: 'a'.repeat(64), built: '2026-11-01T00:00:00.000Z' } }
+const releaseOf = (slot: 'blue' | 'green', of: Site = site, id = 'aaaaaaaaaaaa'): Release =>
+  newRelease(of, 'serena', slot, {
+    id,
+    created: new Date(0),
+    image: { vmid: image.vmid, name: image.name, fingerprint: image.record.fingerprint },
+  })
+const pins: GroupPins = { dataDisk: 'made', depot: 9200, active: 'blue', slots: { blue: releaseOf('blue') } }
+const groupSeen = (blue: Partial<VmThere>, green: GroupSeen['slots']['green'] = { there: false }): GroupSeen => ({
+  depot: vm({ name: `${site.name}-serena-depot`, running: false, protected: true }),
+  slots: { blue: vm({ name: slotVmName(site, 'serena', 'blue'), protected: true, disks: [disk], ...blue }), green },
+})
+const facts = (change: Partial<RolloutSeen> = {}): RolloutSeen => ({
+  places: placesOf(site, 'serena', change.pins ?? pins),
+  pins,
+  seen: groupSeen({}),
+  image,
+  secrets: { blue: [], green: [] },
+  obstacles: [],
+  missing: 'look',
+  ...change,
+})
+const green = vm({ name: slotVmName(site, 'serena', 'green') })
+
+describe('what a rollout is', () => {
+  it('nothing, where what runs is what site.ts says', () => {
+    expect(planRollout(site, facts())).toMatchObject({ do: 'nothing', changes: [] })
+  })
+
+  it.each<[string, Site, Partial<RolloutSeen>, string]>([
+    ['another image', site, { image: { ...image, vmid: 9002, name: 'golden-two' } }, 'image: golden-one → golden-two'],
+    [
+      'an image of the same VMID that is another by now',
+      site,
+      { image: { ...image, record: { ...image.record, fingerprint: 'b'.repeat(64) } } },
+      'image: ',
+    ],
+    ['a secret', site, { secrets: { blue: ['the password of me'] } }, 'the password of me: as the site folder has it now'],
+    ['a setting', exampleSite((input) => void (input.serena.shell = true)), {}, 'serena.shell: '],
+  ])('%s is a change, told with every step', (_what, changed, change, said) => {
+    const plan = planRollout(changed, facts(change))
+    expect(plan).toMatchObject({
+      do: 'roll',
+      from: 'blue',
+      to: 'green',
+      release: 'new',
+      keeps: true,
+      changes: [expect.stringContaining(said)],
+    })
+    expect(rolloutLines(plan, 5).join('\n')).toContain('hand over the data')
+  })
+
+  it('a former slot makes room, but for one that is what site.ts says now', () => {
+    const changed = exampleSite((input) => void (input.serena.shell = true))
+    const both = (slot: Release): Partial<RolloutSeen> => ({
+      pins: { ...pins, slots: { ...pins.slots, green: slot } },
+      seen: groupSeen({}, green),
+    })
+    expect(planRollout(changed, facts(both(releaseOf('green', site, 'bbbbbbbbbbbb'))))).toMatchObject({
+      release: 'new',
+      removes: { release: 'bbbbbbbbbbbb' },
+    })
+    const wanted = both(releaseOf('green', changed, 'bbbbbbbbbbbb'))
+    expect(planRollout(changed, facts(wanted))).toMatchObject({ release: 'pinned' })
+    const failed = { ...wanted.pins, rollout: { to: 'green', phase: 'failed', since: '2026-11-01T00:00:00.000Z' } } as GroupPins
+    expect(planRollout(changed, facts({ ...wanted, pins: failed }))).toMatchObject({ release: 'new' })
+    expect(planRollout(changed, facts({ ...wanted, secrets: { blue: [], green: ['the password of me'] } }))).toMatchObject({
+      release: 'new',
+    })
+    expect(planRollout(changed, facts({ ...wanted, secrets: { blue: [] } }))).toMatchObject({ release: 'new' })
+  })
+
+  it('first of all an interrupted one is finished', () => {
+    const moved = groupSeen({ disks: [], protected: false }, { ...green, disks: [disk], protected: true })
+    expect(planRollout(site, facts({ seen: moved }))).toMatchObject({ do: 'watch', finishes: 'blue' })
+  })
+
+  it('an address by which the running slot does not know the new one is told beforehand', () => {
+    const moved = exampleSite((input) => void (input.groups.serena.slots.green.address = '192.168.1.99'))
+    expect(planRollout(moved, facts())).toMatchObject({ do: 'roll', keeps: false })
+  })
+
+  it.each<[string, Site, Partial<RolloutSeen>, string]>([
+    ['a group that is not deployed', site, { pins: { slots: {} } }, 'not-deployed'],
+    ['another node', exampleSite((input) => void (input.proxmox.node = 'other')), {}, 'rollout-elsewhere'],
+    ['data that is nowhere', site, { seen: groupSeen({ disks: [] }) }, 'data-disk-missing'],
+    ['a snapshot', site, { obstacles: [{ code: 'disk-in-snapshot', message: 'm', hint: 'h' }] }, 'disk-in-snapshot'],
+  ])('%s is refused before anything is done', (_what, of, change, code) => {
+    expect(() => planRollout(of, facts(change))).toThrow(expect.objectContaining({ code }))
+  })
+})
+
+describe('what a rollback is', () => {
+  const two: GroupPins = { ...pins, active: 'green', slots: { blue: releaseOf('blue'), green: releaseOf('green', site, 'bbbbbbbbbbbb') } }
+  const there = groupSeen({ disks: [] }, { ...green, disks: [disk], protected: true })
+  const note = (phase: 'prepare' | 'hand-over' | 'watch' | 'failed', to: 'blue' | 'green' = 'green') => ({
+    to,
+    phase,
+    since: '2026-11-01T00:00:00.000Z',
+  })
+  it.each<[string, GroupPins, GroupSeen, object]>([
+    ['to the other slot', two, there, { do: 'back', from: 'green', to: 'blue' }],
+    [
+      'of one that was interrupted, to where it came from',
+      { ...two, rollout: note('hand-over') },
+      groupSeen({}, green),
+      { do: 'back', to: 'blue' },
+    ],
+    ['of one whose data is half-way back, there', { ...two, active: 'blue', rollout: note('failed') }, there, { do: 'back', to: 'blue' }],
+    [
+      'of one that has been taken back: nothing',
+      { ...two, active: 'blue', rollout: note('failed') },
+      groupSeen({}, green),
+      { do: 'nothing', to: 'blue' },
+    ],
+  ])('%s', (_what, of, state, plan) => expect(planRollback('serena', of, state)).toMatchObject(plan))
+
+  it('there has to be an old slot', () => {
+    expect(() => planRollback('serena', pins, groupSeen({}))).toThrow(expect.objectContaining({ code: 'nothing-to-go-back-to' }))
+    expect(() => planRollback('serena', { ...pins, rollout: note('prepare') }, groupSeen({}))).toThrow(
+      expect.objectContaining({ code: 'nothing-to-go-back-to' }),
+    )
+  })
+})

@@ -1,0 +1,26 @@
+/** Handovers that are killed: a fixed share of those of `npm run test:kill -- ROUNDS SEED`. */
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { chance, startKilling, type Killing } from './killing.ts'
+
+let killing: Killing
+beforeAll(async () => {
+  killing = await startKilling()
+}, 120_000)
+afterAll(() => killing?.close())
+
+it('whenever the power is cut, a verb ends it well, and at no moment is anything lost', async () => {
+  const random = chance(20261129)
+  const until = performance.now() + 60_000
+  const stories: string[] = []
+  for (let round = 0; round < 25 && performance.now() < until; round++) stories.push(await killing.round(random))
+  expect(stories.length).toBeGreaterThan(5)
+  expect(stories.filter((story) => story.includes('cut at')).length).toBeGreaterThan(5)
+}, 180_000)
+
+it('what watches would see it', async () => {
+  const { t, seen } = killing
+  const depot = `/nodes/pve/qemu/9010/config`
+  await t.root.put(depot, { protection: 0 })
+  await expect.poll(() => [...seen.broken], { timeout: 30_000 }).toEqual(['the depot was not protected'])
+  await t.root.put(depot, { protection: 1 })
+})

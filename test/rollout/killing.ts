@@ -1,0 +1,150 @@
+/**
+ * Kills handovers between two running slots at a request of chance, in both directions, with faults of chance besides, and
+ * sees that one of the verbs ends each of them well. Without the engine: it has no part in a handover.
+ */
+import type { FaultOrder } from '../../lab/api/faults.ts'
+import { readPins } from '../../releases/pins.ts'
+import type { GroupWork } from '../../rollout/context.ts'
+import { deploy } from '../../rollout/deploy.ts'
+import { diskPlace, observeGroup, placesOf } from '../../rollout/observe.ts'
+import { rollout } from '../../rollout/rollout.ts'
+import { readStatus } from '../../rollout/status.ts'
+import { converge, switchTo } from '../../rollout/switch-slot.ts'
+import { otherSlot, type Site, type SlotName } from '../../settings/site.ts'
+import { toolEnvironment } from '../../tools/index.ts'
+import { watchInvariants, type Watcher } from './invariants.ts'
+import { startRolloutLab, type RolloutLab } from './lab.ts'
+import { fuse, PowerCut } from './power-cut.ts'
+
+const group = 'all'
+
+/** Numbers of chance that come again with the same seed (mulberry32). */
+export function chance(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let t = state
+    t = Math.imul(t ^ (t >>> 15), t | 1)
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
+  }
+}
+
+export interface Killing {
+  readonly t: RolloutLab
+  /** What has to be so at every moment. */
+  readonly seen: Watcher
+  /** @returns what was done in it; throws with the same when it did not end well */
+  round(random: () => number): Promise<string>
+  close(): Promise<void>
+}
+
+export async function startKilling(): Promise<Killing> {
+  const t = await startRolloutLab(await toolEnvironment(), 'one-vm')
+  const site: Site = { ...t.site, rollout: { ...t.site.rollout, soakMinutes: 0, old: 'running' } }
+  await t.addImage(9001)
+  await deploy(t.options({ site }))
+  await t.addImage(9002, '2026-11-24T12:00:00.000Z')
+  await rollout(t.options({ site }))
+  const pins = (await readPins(t.folder)).groups[group]
+  if (pins?.active === undefined) throw new Error('nothing was deployed')
+  const places = placesOf(site, group, pins)
+  const service = pins.slots.blue?.seed.service ?? ''
+  const seen = watchInvariants(t.root, places, (vmid) => t.world.guest(vmid), ['serena_mcp', 'loki', 'grafana'], service)
+
+  async function round(random: () => number): Promise<string> {
+    const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T
+    const active = (await readPins(t.folder)).groups[group]?.active as SlotName
+    const to = otherSlot(active)
+    const story: string[] = [`${active} → ${to}`]
+    const order = pick(faultsOf(places.slots[pick([active, to])].vmid, random))
+    if (order !== undefined) {
+      story.push(JSON.stringify(order))
+      t.lab.faults.order(order)
+    }
+    const run = async (
+      what: string,
+      work: (options: GroupWork) => Promise<unknown>,
+      cuttable: boolean,
+    ): Promise<'done' | 'cut' | 'failed'> => {
+      const cut = fuse(t.proxmox, cuttable ? 1 + Math.floor(random() * 70) : Infinity, pick(['before', 'after'] as const))
+      try {
+        await work({ ...t.options({ site }), proxmox: cut.proxmox })
+        story.push(`${what}: done`)
+        return 'done'
+      } catch (error) {
+        story.push(`${what}: ${error instanceof PowerCut ? `cut at request ${cut.count()}` : `failed: ${(error as Error).message}`}`)
+        return error instanceof PowerCut ? 'cut' : 'failed'
+      }
+    }
+    const options = { mayKeep: true, force: false }
+    await run(`to ${to}`, (work) => switchTo(work, group, to, options), true)
+    // It may be killed again while it mends what the first one left.
+    for (let attempt = 0; attempt < 8; attempt++) {
+      const back = random() < 0.4
+      const pinned = (await readPins(t.folder)).groups[group]
+      const wanted = back ? otherSlot(pinned?.active as SlotName) : (pinned?.active as SlotName)
+      const how = { mayKeep: true, force: true }
+      const outcome = await run(
+        back ? `back to ${wanted}` : `on to ${wanted}`,
+        (work) => (back ? switchTo(work, group, wanted, how) : converge(work, group, how)),
+        attempt < 2,
+      )
+      if (outcome === 'done') break
+      if (attempt > 3) t.lab.faults.clear()
+    }
+    t.lab.faults.clear()
+    await check(story)
+    return story.join('; ')
+  }
+
+  async function check(story: readonly string[]): Promise<void> {
+    const wrong = [...seen.broken]
+    const pinned = (await readPins(t.folder)).groups[group]
+    const found = await observeGroup(t.root, places)
+    const place = diskPlace(found)
+    const active = pinned?.active
+    if (active === undefined || place.at !== active) wrong.push(`deployment.json says ${active}, the data is at ${place.at}`)
+    else {
+      const [owner, old] = [found.slots[active], found.slots[otherSlot(active)]]
+      if (owner.there !== true || !owner.protected) wrong.push('the owner is not protected')
+      if (old.there === true && old.protected) wrong.push('the old slot is still protected')
+    }
+    const status = await readStatus({ ...t.options({ site }), proxmox: t.root })
+    if (!status.healthy) wrong.push(`not healthy: ${JSON.stringify(status.groups[group]?.problems)}`)
+    if (wrong.length > 0) throw new Error(`${wrong.join('; ')}\n  ${story.join('\n  ')}\n${t.world.calls.slice(-20).join('\n')}`)
+  }
+
+  return {
+    t,
+    seen,
+    round,
+    async close() {
+      await seen.stop()
+      await t.close()
+    },
+  }
+}
+
+/** What else may go wrong: mostly nothing. */
+function faultsOf(vmid: number, random: () => number): (FaultOrder | undefined)[] {
+  const skip = Math.floor(random() * 6)
+  const anything = { path: '^/nodes/pve/qemu' }
+  return [
+    undefined,
+    undefined,
+    undefined,
+    { request: { method: 'POST', ...anything }, drop: 'after', skip },
+    { request: { method: 'PUT', ...anything }, drop: 'after', skip: skip % 3 },
+    { request: { method: 'POST', path: 'move_disk$' }, status: 596, reason: 'Connection timed out', skip: skip % 2 },
+    { request: { method: 'GET', ...anything }, status: 502, reason: 'Bad Gateway', skip: skip * 5 },
+    { task: { type: 'qmmove' }, reason: 'storage is busy', skip: skip % 2 },
+    { task: { type: 'qmmove' }, delayMs: 400 },
+    {
+      request: { method: 'POST', path: `/qemu/${vmid}/agent/exec$` },
+      status: 500,
+      reason: 'QEMU guest agent is not running',
+      skip: skip % 3,
+    },
+  ]
+}
