@@ -31,6 +31,7 @@ export interface Rootfs {
 const shared: Readonly<Record<string, string>> = {
   '../contract/files.ts': 'seed-files.js',
   '../../settings/containers.ts': 'containers.js',
+  '../../settings/parking.ts': 'parking.js',
 }
 
 /** A file is a program by where it is; sudo insists on the mode of its own files. */
