@@ -201,9 +201,9 @@ const schema = z.strictObject({
     parking: z
       .strictObject({
         /** So many calls at once. */
-        calls: z.int().min(1).max(2000).default(parkingDefaults.calls),
-        /** The bodies of all of them; nginx holds them in memory. One alone may have 16 MiB. */
-        mebibytes: z.int().min(16).max(256).default(parkingDefaults.mebibytes),
+        calls: z.int().min(1).max(1000).default(parkingDefaults.calls),
+        /** The bodies of all of them. nginx, which has 512 MiB, holds them in memory; one alone may have 16 MiB. */
+        mebibytes: z.int().min(16).max(128).default(parkingDefaults.mebibytes),
         /** How long each waits; Serena herself gives up a tool after 240 s. */
         seconds: z.int().min(1).max(3600).default(parkingDefaults.seconds),
       })
