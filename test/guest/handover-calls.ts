@@ -11,7 +11,10 @@ import { Agent } from 'node:https'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { handoverState, peerOwner, readCarry, setHandoverState, writeCarry, type Handover } from '../../images/guest/keeper-control.ts'
+import { probeUser } from '../../images/guest/authenticator.ts'
 import { thisMachine, type Machine } from '../../images/guest/machine.ts'
+import { frontProblems } from '../../images/guest/front.ts'
+import type { Seed } from '../../images/contract/seed.ts'
 import { containerNetworks } from '../../settings/containers.ts'
 import { startAuth } from './golden-auth.ts'
 import { askAt, call, initialize, type Asked, type Reply } from './mcp-ask.ts'
@@ -30,6 +33,8 @@ export interface SlotOrder {
 export interface Order {
   readonly scenario: 'moves' | 'bounds' | 'unreachable' | 'forged' | 'owner' | 'serena'
   readonly host: string
+  /** Of the old slot. */
+  readonly seed: Seed
   readonly old: SlotOrder
   readonly new: SlotOrder
   /** What the slots know each other by. */
@@ -220,6 +225,9 @@ async function moves(_: Nginx, there: Nginx): Promise<unknown> {
     message: await ask({ path: '/messages/?session_id=1', body: {} }),
     push: await ask({ ...logging('/loki/api/v1/push', 'POST'), body: {} }),
     grafana: await ask(logging('/', 'GET')),
+    // This host's own health check: it finds nothing wrong, and does not wait.
+    front: await frontProblems(thisMachine, order.seed, 'right'),
+    probe: await ask({ body: initialize, user: probeUser }),
   }
   loki.goOn()
   await until('one is left', async () => (await state()).busy === 1)

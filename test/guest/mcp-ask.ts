@@ -56,6 +56,8 @@ export function askAt(host: string, asked: Asked): Promise<Reply> {
         ...(user === '' ? {} : { authorization: basic(user) }),
         'content-type': 'application/json',
         accept: 'application/json, text/event-stream',
+        // So that it is nginx's decision.
+        connection: 'keep-alive',
         ...(session === undefined ? {} : { 'mcp-session-id': session }),
         ...(text === undefined ? {} : { 'content-length': Buffer.byteLength(text) }),
         ...headers,
