@@ -32,7 +32,9 @@ export const restartReport = `${run}/restarted.json`
 /** Hashes of passwords, and the health check's own password: golden-auth reads them through its unit. */
 export const authFolder = `${run}/auth`
 export const probeFile = `${authFolder}/probe`
-/** Of this boot: what the session keeper seals clients' ids with (images/nginx/keeper.ts). */
+/** Whose data disk this is, for the peer slot, which nginx tells it: JSON, readable for `owner.nginx`, replaced in one step. */
+export const ownerFile = `${run}/nginx/owner.json`
+/** What the session keeper seals clients' ids with (images/nginx/keeper.ts): the same in both slots. */
 export const sessionKeyFile = `${run}/nginx/session.key`
 /** Made by golden-auth.socket in the one folder that nginx sees; the folder is closed to others. */
 export const authSocketName = 'auth.sock'

@@ -50,6 +50,7 @@ export async function createFakeDriver(options: FakeDriverOptions): Promise<Fake
     bytesOf: async (path) => (await volumes.info(path)).virtualBytes,
     internet: (guest, port) => network.internet(guest, port),
     reachable: (guest, address) => network.reachable(guest, address),
+    neighbour: (from, address, port) => network.neighbour(from, address, port),
     behaviour: (spec) => behaviourOf([...(options.behaviours ?? []), ...rules], spec),
     log: options.log ?? (() => {}),
   }

@@ -33,6 +33,8 @@ export interface World {
   readonly internet: (guest: Guest, port: number) => boolean
   /** Does anybody else in the LAN answer for this address? */
   readonly reachable: (from: Guest, address: string) => boolean
+  /** Whoever in the LAN this guest gets to on that port. */
+  readonly neighbour: (from: Guest, address: string, port: number) => Guest | undefined
   readonly behaviour: (spec: MachineSpec) => Behaviour
   readonly log: (line: string) => void
 }

@@ -65,6 +65,16 @@ export class FakeNetwork implements LabNetwork {
     )
   }
 
+  /** Whoever in the LAN a guest gets to on that port, rules of both included; what listens there is asked elsewhere. */
+  neighbour(from: Guest, address: string, port: number): Guest | undefined {
+    const to = this.#ownerOf(address)
+    const source = from.interfaces.find((each) => each.up && each.addresses.length > 0)?.addresses[0]?.address
+    if (to === undefined || to === from || to.paused || source === undefined) return undefined
+    const packet = { proto: 'tcp', source, dest: address, dport: port } as const
+    const isAllowed = this.#allowed(from, { ...packet, direction: 'out' }) && this.#allowed(to, { ...packet, direction: 'in' })
+    return isAllowed ? to : undefined
+  }
+
   /** Does the way to the internet work for this guest, rules included? */
   internet(guest: Guest, port: number): boolean {
     const card = guest.interfaces.find((each) => each.up && each.addresses.length > 0)

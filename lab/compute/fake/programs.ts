@@ -58,6 +58,13 @@ export interface GuestAnswer {
   readonly certificate?: X509Certificate
 }
 
+/** What is in a guest that answers. */
+export interface GuestInside {
+  readonly files: GuestFiles
+  /** Names of the containers that run and are well. */
+  readonly running: ReadonlySet<string>
+}
+
 /** What a program finds in a guest. After its end, or the guest's, nothing of it works any more. */
 export interface GuestSystem {
   /** Of the VM. */
@@ -87,8 +94,13 @@ export type GuestProgram = (args: readonly string[], system: GuestSystem) => Pro
 export interface GuestContents {
   /** By absolute path in the guest. */
   readonly programs?: Readonly<Record<string, GuestProgram>>
-  /** What answers over HTTP in a guest, but Docker itself. @param running names of the containers that do and are well */
-  readonly answer?: (question: GuestQuestion, files: GuestFiles, running: ReadonlySet<string>) => GuestAnswer | undefined
+  /** What answers over HTTP in a guest, but Docker itself. @param beyond the guest that it gets to in the LAN, if any */
+  readonly answer?: (
+    question: GuestQuestion,
+    files: GuestFiles,
+    running: ReadonlySet<string>,
+    beyond: (address: string, port: number) => GuestInside | undefined,
+  ) => GuestAnswer | undefined
 }
 
 /** A program that was ended from outside. */
@@ -148,6 +160,10 @@ function systemOf(run: Run, output: { stdout: string; stderr: string }): GuestSy
               question,
               filesOf(run, () => as),
               docker.well(),
+              (address, port) => {
+                const other = guest.world.neighbour(guest, address, port)
+                return other && { files: filesOf({ guest: other, signal }, () => root), running: other.docker.well() }
+              },
             )
       if (answer) return answer
       const where = 'socket' in to ? to.socket : `${to.host}:${to.port}`
@@ -181,7 +197,9 @@ function systemOf(run: Run, output: { stdout: string; stderr: string }): GuestSy
   }
 }
 
-function filesOf({ guest, signal }: Run, as: () => Credentials): GuestFiles {
+const root: Credentials = { uid: 0, gid: 0, groups: [0] }
+
+function filesOf({ guest, signal }: Pick<Run, 'guest' | 'signal'>, as: () => Credentials): GuestFiles {
   // The tree of a guest that is switched on again is another one.
   const { vfs } = guest
   const here = (): typeof vfs => {
