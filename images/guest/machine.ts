@@ -126,8 +126,8 @@ export interface Machine {
   run(program: string, args: readonly string[], options?: RunOptions): Promise<Ran>
   /** Rejects where there is no answer; errors of the network have a `code`. */
   ask(question: Question): Promise<Reply>
-  /** Of all its network cards. */
-  addresses(): string[]
+  /** Of all its network cards, `lo` among them. @param card of that one alone */
+  addresses(card?: string): string[]
   /** Milliseconds since 1970. */
   now(): number
   /** Milliseconds of a clock that nobody sets. */
@@ -236,7 +236,10 @@ export const thisMachine: Machine = {
   files,
   run,
   ask,
-  addresses: () => Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map((entry) => entry.address)),
+  addresses: (card) =>
+    Object.entries(networkInterfaces()).flatMap(([name, list]) =>
+      card === undefined || name === card ? (list ?? []).map((entry) => entry.address) : [],
+    ),
   now: Date.now,
   uptime: () => performance.now(),
   pause: (ms) => pause(ms),

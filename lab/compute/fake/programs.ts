@@ -79,7 +79,8 @@ export interface GuestSystem {
   ): Promise<{ readonly status: number; readonly stdout: string; readonly stderr: string }>
   /** Rejects with `code` ECONNREFUSED where nothing answers. */
   ask(question: GuestQuestion): Promise<GuestAnswer>
-  addresses(): string[]
+  /** @param card of that one alone, `lo` among them */
+  addresses(card?: string): string[]
   now(): number
   uptime(): number
   pause(ms: number): Promise<void>
@@ -169,7 +170,10 @@ function systemOf(run: Run, output: { stdout: string; stderr: string }): GuestSy
       const where = 'socket' in to ? to.socket : `${to.host}:${to.port}`
       throw Object.assign(new Error(`connect ECONNREFUSED ${where}`), { code: 'ECONNREFUSED' })
     },
-    addresses: () => ['127.0.0.1', '::1', ...guest.interfaces.flatMap((card) => card.addresses.map(({ address }) => address))],
+    addresses: (name) =>
+      [{ name: 'lo', addresses: [{ address: '127.0.0.1' }, { address: '::1' }, ...guest.loopback] }, ...guest.interfaces]
+        .filter((card) => name === undefined || card.name === name)
+        .flatMap((card) => card.addresses.map(({ address }) => address)),
     now: () => Date.now(),
     uptime: () => performance.now() * haste,
     pause: (ms) =>
