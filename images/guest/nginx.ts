@@ -392,6 +392,8 @@ ${toPeer(seed)}
       proxy_set_header X-Golden-User $golden_user;
       proxy_set_header X-Golden-Client $remote_addr;
       proxy_set_header X-Golden-Host $golden_host;
+      # Both say it.
+      proxy_hide_header Strict-Transport-Security;
       proxy_buffering off;
       proxy_read_timeout 3600s;
       proxy_send_timeout 3600s;
