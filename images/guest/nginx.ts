@@ -339,6 +339,7 @@ function keptLocations(seed: Seed, check: string): string {
       set $golden_resumed "";
       set $golden_refusal "";
       set $golden_since "";
+      set $golden_missed "";
       set $golden_tried "";
       set $golden_waits "";
       js_content keeper.pass;
