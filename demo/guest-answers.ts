@@ -1,8 +1,9 @@
 /** What the containers of a slot, and golden-auth, answer in a fake guest: as much as the guest's own programs ask. */
 import { X509Certificate } from 'node:crypto'
 import { probeUser } from '../images/guest/authenticator.ts'
-import { authSocket, probeFile, run } from '../images/guest/places.ts'
+import { authSocket, ownerFile, probeFile, run } from '../images/guest/places.ts'
 import { probeLabels } from '../images/guest/loki-probe.ts'
+import { ownerPath, peerName } from '../images/guest/peer.ts'
 import { startingBody } from '../images/guest/refusals.ts'
 import { readSlot } from '../images/guest/slot.ts'
 import type { GuestAnswer, GuestContents, GuestFiles, GuestQuestion } from '../lab/compute/fake/programs.ts'
@@ -44,6 +45,12 @@ function nginx(question: GuestQuestion, port: number, files: GuestFiles, running
     certificate: new X509Certificate(files.read(`${run}/nginx/tls/${name}.pem`)),
   })
   if (port === 8099) return path === '/activity' ? says(200, 'Reading: 0 Writing: 1 Waiting: 0\n') : says(200)
+  // The peer slot, by the certificate that both have.
+  if (port === 443 && question.tls?.name === peerName) {
+    const known = files.read(`${run}/nginx/tls/peer.pem`) === question.tls.own?.certificate
+    const there = known && path === ownerPath && files.exists(ownerFile)
+    return { ...(there ? says(200, files.read(ownerFile)) : says(known ? 404 : 400)), ...shown('peer') }
+  }
   if (port === 80 && seed.roles.includes('serena')) return question.headers?.host === seed.public.host ? says(301) : undefined
   if (port === 443 && seed.roles.includes('serena')) {
     const server = path === '/mcp' ? 'serena_mcp' : 'serena_mcp_sse'

@@ -18,6 +18,11 @@ const flowSchema = z.strictObject({
   local: z.array(z.ipv4()).min(1).exactOptional(),
   /** For the VM itself only: Proxmox can't tell its containers apart, the guest's own firewall can. @default for both */
   hostOnly: z.literal(true).exactOptional(),
+  /**
+   * Not of the VM's own: segments from `remote` to the service address, which is `local`, that belong to a connection of the
+   * peer slot; they go out again, to that slot at `via` (images/guest/steer.ts). @default the VM's own
+   */
+  steered: z.strictObject({ via: z.ipv4() }).exactOptional(),
   /** What it is for; becomes the rule's comment. */
   purpose: z.string().regex(/^[^"\\\n]+$/),
 })
@@ -59,6 +64,11 @@ export function vmFlows(site: Site, groupName: string, slotName: SlotName): VmFl
   if (group.roles.includes('logging')) {
     flows.push({ direction: 'in', remote: unique([...admin, ...others]), protocol: 'tcp', ports: [push], purpose: 'Grafana and Loki push' })
   }
+  // What one of the slots is sent while its peer has the connection goes on to the peer: as much as the rows above let in.
+  const handover = { direction: 'out', local: [group.service], protocol: 'tcp', steered: { via: peer } } as const
+  if (group.roles.includes('serena')) flows.push({ ...handover, remote: [], ports: [80, 443], purpose: 'Serena on the peer slot' })
+  if (group.roles.includes('logging'))
+    flows.push({ ...handover, remote: unique([...admin, ...others]), ports: [push], purpose: 'Grafana and Loki push on the peer slot' })
   // Containers run what people and projects bring along: they get DNS and what the site lists, nothing else.
   flows.push({ direction: 'out', remote: [peer], protocol: 'tcp', ports: [443], hostOnly: true, purpose: 'the peer slot' })
   if (loggingGroup !== undefined) {

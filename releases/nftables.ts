@@ -25,7 +25,13 @@ export function nftables({ local, flows, containers }: VmFlows): string {
   const remote = (flow: Flow, side: 'saddr' | 'daddr'): string => (flow.remote.length === 0 ? '' : `ip ${side} ${setOf(flow.remote)} `)
   const service = (flow: Flow): string => `${flow.protocol} dport ${setOf(flow.ports)} accept comment "${flow.purpose}"`
   const inward = flows.filter((flow) => flow.direction === 'in')
-  const outward = flows.filter((flow) => flow.direction === 'out')
+  const outward = flows.filter((flow) => flow.direction === 'out' && flow.steered === undefined)
+  // From another machine, so it is steered; and the kernel sends it to the peer slot. That it does not track (images/guest/steer.ts).
+  const steered = flows.flatMap((flow) => {
+    if (flow.steered === undefined) return []
+    const from = flow.remote.length === 0 ? `ip saddr != ${setOf(local)} ` : remote(flow, 'saddr')
+    return `oifname "${nic}" ct state untracked rt ip nexthop ${flow.steered.via} ${from}ip daddr ${setOf(flow.local ?? local)} ${service(flow)}`
+  })
   const rules = (lines: readonly string[]): string => lines.map((line) => `    ${line}\n`).join('')
   return `table inet golden
 delete table inet golden
@@ -44,7 +50,7 @@ ${rules(inward.map((flow) => `iifname "${nic}" ip daddr ${setOf(flow.local ?? lo
     ct state invalid drop
     ct state { established, related } accept
     oifname != "${nic}" ip daddr ${inside} accept comment "to the containers"
-${rules(outward.map((flow) => `oifname "${nic}" ip saddr ${setOf(flow.local ?? local)} ${remote(flow, 'daddr')}${service(flow)}`))}  }
+${rules(outward.map((flow) => `oifname "${nic}" ip saddr ${setOf(flow.local ?? local)} ${remote(flow, 'daddr')}${service(flow)}`))}${rules(steered)}  }
   chain forward {
     type filter hook forward priority filter; policy drop;
     ct state invalid drop

@@ -35,7 +35,8 @@ export function proxmoxRules({ local, flows }: VmFlows): ProxmoxRule[] {
   return flows.map((flow) => {
     const remote = flow.remote.length === 0 ? undefined : flow.remote.join(',')
     const own = (flow.local ?? local).join(',')
-    const [source, dest] = flow.direction === 'in' ? [remote, own] : [own, remote]
+    // What is steered goes out as it has come in.
+    const [source, dest] = flow.direction === 'in' || flow.steered !== undefined ? [remote, own] : [own, remote]
     return {
       type: flow.direction,
       action: 'ACCEPT',

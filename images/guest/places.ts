@@ -21,6 +21,15 @@ export const jailedProjectsFolder = `/opt/golden/jail${projectsFolder}`
 export const workspacesFolder = `${run}/workspaces`
 /** There while this slot may hold the service address (golden-address.service). */
 export const claimFile = `${run}/claim`
+/** There while the group moves to the other slot (handover.ts): the service address stays without the data disk. */
+export const handoverFile = `${run}/handover.json`
+/** There while segments of connections that the other slot has are steered to it (steer.ts), and since when. */
+export const steeringFile = `${run}/steering.json`
+/** What nginx tells the other slot about this one (peer.ts). */
+export const ownerFile = `${run}/nginx/owner.json`
+/** By which the slots of a group know each other: both have the same. */
+export const peerCertificateFile = `${run}/nginx/tls/peer.pem`
+export const peerKeyFile = `${run}/nginx/tls/peer.key`
 /** What became of the first clones, for `slotctl status`. */
 export const cloneReport = `${run}/projects/report.json`
 /** What keeps this slot from the service address, for `slotctl status`. */

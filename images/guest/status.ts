@@ -3,7 +3,9 @@ import type { Status } from '../contract/status.ts'
 import { deliveryProblems } from './delivery.ts'
 import { dataDisk, type DataDisk } from './disk.ts'
 import { listContainers, type DockerContainer } from './docker.ts'
+import { nic } from './address.ts'
 import { frontProblems, readProbe } from './front.ts'
+import { readHandover, type HandoverState } from './handover.ts'
 import { trouble } from './health.ts'
 import type { Files, Machine } from './machine.ts'
 import {
@@ -31,7 +33,10 @@ export interface Observation {
   readonly answering: ReadonlySet<string>
   /** Why one of the others does not, by its name, where it says so. */
   readonly reasons?: ReadonlyMap<string, string>
+  /** Of the network card. */
   readonly addresses: readonly string[]
+  /** How far the group is on its way to the other slot. @default not at all */
+  readonly handover?: HandoverState | undefined
   readonly cloneProblems: readonly string[]
   /** Disks that are nearly full, log lines that do not arrive: nothing stands still for it yet. */
   readonly warnings?: readonly string[]
@@ -74,7 +79,7 @@ export function describe(slot: Slot, seen: Observation): Status {
   if (seen.containers === undefined) problems.push('Docker does not answer')
   if (seen.disk === 'foreign') problems.push("the data disk holds something that is not this project's file system; it is left alone")
   if (missing.some((name) => name !== 'grafana')) problems.push(`the image has no container image for ${missing.join(', ')}`)
-  if (held && !active) problems.push('the service address is still here without the data disk')
+  if (held && !active && seen.handover === undefined) problems.push('the service address is still here without the data disk')
   for (const container of silent) {
     const reason = roomless.includes(container) ? 'the data disk has no room for it' : seen.reasons?.get(container.name)
     problems.push(`${container.name} is ${services[container.name]?.state}${reason === undefined ? '' : ` (${reason})`}`)
@@ -94,6 +99,7 @@ export function describe(slot: Slot, seen: Observation): Status {
     services,
     missing,
     serviceAddress: { address: seed.service, held },
+    handover: seen.handover ?? 'none',
     healthy: silent.length === roomless.length && front.length === 0 && (held || !active),
     problems,
   }
@@ -123,7 +129,8 @@ export async function observe(machine: Machine, slot: Slot): Promise<Observation
       ...(figures === undefined ? [] : deliveryProblems(figures)),
     ],
     fullForLoki: isFullForLoki(files),
-    addresses: machine.addresses(),
+    addresses: machine.addresses(nic),
+    handover: readHandover(files)?.state,
     cloneProblems: readList(files, cloneReport),
     addressProblems: readList(files, addressReport),
     frontProblems: [...front, ...readList(files, sessionReport)],

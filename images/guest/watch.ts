@@ -6,7 +6,6 @@
  */
 import { join } from 'node:path'
 import type { Seed } from '../contract/seed.ts'
-import { claim } from './address.ts'
 import { keepClock } from './clock.ts'
 import { isMounted } from './disk.ts'
 import { listContainers, restartContainer } from './docker.ts'
@@ -15,9 +14,7 @@ import { thriftily } from './health.ts'
 import { JournalCopy } from './journal.ts'
 import { thisMachine, type Machine } from './machine.ts'
 import {
-  addressReport,
   authSocket,
-  claimFile,
   isEssential,
   journalFolder,
   node,
@@ -33,12 +30,16 @@ import { decide, forget, hold, slownessOf, type Patience } from './patience.ts'
 import { Share } from './share.ts'
 import { readSlot, type Slot } from './slot.ts'
 import { isFullForLoki, lacksOnlyRoom } from './space.ts'
+import { forwardByKeeper, newSuccession, succeed, type Forward, type Succession } from './succeed.ts'
 
 const roundMs = 5000
+/** While the group moves from slot to slot. */
+const hurriedMs = 1000
 /** What keepAgent and keepFirewall take, which start a few short programs: a tenth of it is usual. */
 const usualMs = 500
 /** At the most, where a round takes long. */
 const longestPauseMs = 30_000
+const longestHurriedMs = 2000
 const frontMs = 30_000
 const sessionMs = 600_000
 const agentUnit = 'qemu-guest-agent.service'
@@ -50,9 +51,17 @@ interface Memory {
   readonly patience: Patience
   readonly front: Fronts
   readonly trouble: ReturnType<typeof thriftily>
+  readonly succession: Succession
 }
 
-async function round(machine: Machine, { seed, image }: Slot, { patience, front, trouble }: Memory, slowness: number): Promise<void> {
+/** @returns whether the service address is on its way, so that the next round is to be soon */
+async function round(
+  machine: Machine,
+  { seed, image }: Slot,
+  { patience, front, trouble, succession }: Memory,
+  slowness: number,
+  forward: Forward,
+): Promise<boolean> {
   const { files, uptime } = machine
   const containers = presentContainers(seed, image)
   const active = isMounted(files)
@@ -90,12 +99,7 @@ async function round(machine: Machine, { seed, image }: Slot, { patience, front,
   await keepAuthenticator(machine, patience, slowness)
   if (!(await use(machine, seed, active && good, front))) good = false
   files.write(restartReport, JSON.stringify([...patience].filter(([, entry]) => entry.restarts > 0).map(([name]) => name)))
-  // Told by `slotctl status`: otherwise one would only see that the slot does not get ready.
-  const taken = active && good && !(await claim(machine, seed.service)) && files.exists(claimFile)
-  files.write(
-    addressReport,
-    JSON.stringify(taken ? [`another machine in the network answers for the service address ${seed.service}`] : []),
-  )
+  return succeed(machine, seed, active && good, succession, forward)
 }
 
 /** What was seen of nginx as its clients use it, and when it is next looked at (of the machine's uptime). */
@@ -163,12 +167,21 @@ async function mayRestart(machine: Machine, container: Container): Promise<boole
 }
 
 /** Never ends by itself. @param copyJournal none: the journal is not copied */
-export async function watch(machine: Machine, copyJournal?: (folder: string) => JournalCopy): Promise<never> {
+export async function watch(
+  machine: Machine,
+  copyJournal?: (folder: string) => JournalCopy,
+  forward: Forward = forwardByKeeper,
+): Promise<never> {
   const { files, uptime } = machine
   const slot = readSlot(files)
   if (!slot) throw new Error('there is no seed')
   const { seed } = slot
-  const memory: Memory = { patience: new Map(), front: { seen: [], due: 0, sessionDue: 0 }, trouble: thriftily(machine) }
+  const memory: Memory = {
+    patience: new Map(),
+    front: { seen: [], due: 0, sessionDue: 0 },
+    trouble: thriftily(machine),
+    succession: newSuccession(),
+  }
   const journal = seed.loki?.agent === 'otelcol' ? copyJournal?.(journalFolder) : undefined
   const share = seed.logging && seed.roles.includes('logging') ? new Share(machine, { ...seed, logging: seed.logging }) : undefined
   for (;;) {
@@ -179,10 +192,11 @@ export async function watch(machine: Machine, copyJournal?: (folder: string) => 
     await keepFirewall(machine)
     const slowness = slownessOf(uptime() - looked, usualMs)
     if (seed.ntp.length === 0) await keepClock(machine)
-    await round(machine, slot, memory, slowness)
+    const hurried = await round(machine, slot, memory, slowness, forward)
     if (share && isMounted(files))
       await share.keep().catch((error: Error) => machine.complain(`Loki's share of the data disk: ${error.message}`))
-    await machine.pause(pauseAfter(uptime() - began, roundMs, longestPauseMs))
+    const [leastMs, mostMs] = hurried ? [hurriedMs, longestHurriedMs] : [roundMs, longestPauseMs]
+    await machine.pause(pauseAfter(uptime() - began, leastMs, mostMs))
   }
 }
 

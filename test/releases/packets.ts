@@ -35,7 +35,9 @@ export interface NftPacket extends Omit<Packet, 'direction'> {
   readonly chain: 'input' | 'output' | 'forward'
   readonly iifname: string
   readonly oifname: string
-  readonly state: 'new' | 'established' | 'related' | 'invalid'
+  readonly state: 'new' | 'established' | 'related' | 'invalid' | 'untracked'
+  /** The machine in the LAN that it goes to next. @default the one that it is for */
+  readonly nexthop?: string
   /** Whose program sends it; in the output chain. @default root */
   readonly uid?: number
 }
@@ -76,8 +78,12 @@ function judge(rule: string, packet: NftPacket): boolean | undefined {
       if (!items(words[at]).includes(packet.state)) return undefined
     } else if (word === 'ip') {
       const address = words[at + 1] === 'saddr' ? packet.source : packet.dest
-      at += 2
-      if (!matches(items(words[at]).join(','), address)) return undefined
+      const not = words[at + 2] === '!='
+      at += not ? 3 : 2
+      if (matches(items(words[at]).join(','), address) === not) return undefined
+    } else if (word === 'rt' && words[at + 1] === 'ip' && words[at + 2] === 'nexthop') {
+      at += 3
+      if (words[at] !== (packet.nexthop ?? packet.dest)) return undefined
     } else if (word === 'tcp' || word === 'udp') {
       if (words[at + 1] !== 'dport') throw new Error(rule)
       at += 2

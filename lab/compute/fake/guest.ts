@@ -11,7 +11,7 @@ import { deviceLink, deviceNode, Devices, udevLinks, type Device } from './devic
 import { Docker } from './docker.ts'
 import { Filesystem, type BlobStore } from './filesystem.ts'
 import { Firewall } from './nftables.ts'
-import { configureInterfaces, type Interface } from './interfaces.ts'
+import { configureInterfaces, type Address, type Interface } from './interfaces.ts'
 import type { GuestContents } from './programs.ts'
 import type { Program } from './shell.ts'
 import { makeHostKeys, serveSsh } from './ssh.ts'
@@ -33,6 +33,8 @@ export interface World {
   readonly internet: (guest: Guest, port: number) => boolean
   /** Does anybody else in the LAN answer for this address? */
   readonly reachable: (from: Guest, address: string) => boolean
+  /** The other guest that has it on a network card. */
+  readonly neighbour: (from: Guest, address: string) => Guest | undefined
   readonly behaviour: (spec: MachineSpec) => Behaviour
   readonly log: (line: string) => void
 }
@@ -53,6 +55,8 @@ export class Guest {
   readonly world: World
   readonly devices: Devices
   readonly interfaces: Interface[] = []
+  /** What `lo` has besides its own. */
+  loopback: Address[] = []
   readonly programs: Readonly<Record<string, Program>> = programs
   readonly programNames: ReadonlySet<string> = programNames
   readonly programFiles: Readonly<Record<string, Program>>
@@ -166,6 +170,7 @@ export class Guest {
     this.udev = new Udev(this)
     this.docker = new Docker(this)
     this.firewall = new Firewall()
+    this.loopback = []
     this.serial(`Linux version 6.12.48+deb13-cloud-amd64 (fake guest ${this.spec.vmid})`)
     try {
       await this.#bring(run)

@@ -55,8 +55,12 @@ export class FakeNetwork implements LabNetwork {
 
   /** Does anybody else in the LAN answer for this address (ARP, which no rule holds back)? */
   reachable(from: Guest, address: string): boolean {
-    if (address === this.gateway) return true
-    return [...this.#guests()].some(
+    return address === this.gateway || this.neighbour(from, address) !== undefined
+  }
+
+  /** Not by what is on `lo`: for that no guest answers in the LAN (arp_ignore). */
+  neighbour(from: Guest, address: string): Guest | undefined {
+    return [...this.#guests()].find(
       (guest) =>
         guest !== from &&
         guest.state === 'running' &&

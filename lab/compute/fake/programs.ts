@@ -2,12 +2,12 @@
  * Programs that whoever starts the lab brings along: they run in fake guests as they are, on what a guest offers of
  * itself. By the path that they have in a guest; what is there for the lab is a file with whatever content.
  */
-import type { X509Certificate } from 'node:crypto'
+import { X509Certificate } from 'node:crypto'
 import { findAccount } from './accounts.ts'
 import type { Node } from './filesystem.ts'
 import { runArgv, type Program, type Run } from './shell.ts'
 import { VfsError } from './errno.ts'
-import type { Credentials } from './vfs.ts'
+import { ROOT, type Credentials } from './vfs.ts'
 
 /** How many times as fast time goes by for such a program: what waits for seconds is tried in milliseconds. */
 const haste = 25
@@ -43,7 +43,7 @@ export interface GuestFiles {
 export interface GuestQuestion {
   readonly to: { readonly host: string; readonly port: number } | { readonly socket: string }
   /** Present: over TLS. */
-  readonly tls?: { readonly name?: string }
+  readonly tls?: { readonly name?: string; readonly own?: { readonly certificate: string; readonly key: string }; readonly only?: string }
   readonly method?: string
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
@@ -72,7 +72,8 @@ export interface GuestSystem {
   ): Promise<{ readonly status: number; readonly stdout: string; readonly stderr: string }>
   /** Rejects with `code` ECONNREFUSED where nothing answers. */
   ask(question: GuestQuestion): Promise<GuestAnswer>
-  addresses(): string[]
+  /** @param card of that one alone, `lo` among them */
+  addresses(card?: string): string[]
   now(): number
   uptime(): number
   pause(ms: number): Promise<void>
@@ -139,21 +140,28 @@ function systemOf(run: Run, output: { stdout: string; stderr: string }): GuestSy
     },
     async ask(question) {
       alive()
-      const { docker } = guest
       const { to } = question
+      const other = 'socket' in to ? undefined : guest.world.neighbour(guest, to.host)
       const answer =
         'socket' in to && to.socket === '/run/docker.sock'
-          ? docker.answer(question.method ?? 'GET', question.path)
+          ? guest.docker.answer(question.method ?? 'GET', question.path)
           : guest.world.contents.answer?.(
               question,
-              filesOf(run, () => as),
-              docker.well(),
+              other === undefined ? filesOf(run, () => as) : filesOf({ guest: other, signal }, () => ROOT),
+              (other ?? guest).docker.well(),
             )
-      if (answer) return answer
+      if (answer) {
+        const { only } = ('tls' in question && question.tls) || {}
+        if (only === undefined || answer.certificate?.fingerprint512 === new X509Certificate(only).fingerprint512) return answer
+        throw new Error('the other side is somebody else: it shows another certificate')
+      }
       const where = 'socket' in to ? to.socket : `${to.host}:${to.port}`
       throw Object.assign(new Error(`connect ECONNREFUSED ${where}`), { code: 'ECONNREFUSED' })
     },
-    addresses: () => ['127.0.0.1', '::1', ...guest.interfaces.flatMap((card) => card.addresses.map(({ address }) => address))],
+    addresses: (name) =>
+      [{ name: 'lo', addresses: [{ address: '127.0.0.1' }, { address: '::1' }, ...guest.loopback] }, ...guest.interfaces]
+        .filter((card) => name === undefined || card.name === name)
+        .flatMap((card) => card.addresses.map(({ address }) => address)),
     now: () => Date.now(),
     uptime: () => performance.now() * haste,
     pause: (ms) =>
@@ -181,7 +189,7 @@ function systemOf(run: Run, output: { stdout: string; stderr: string }): GuestSy
   }
 }
 
-function filesOf({ guest, signal }: Run, as: () => Credentials): GuestFiles {
+function filesOf({ guest, signal }: Pick<Run, 'guest' | 'signal'>, as: () => Credentials): GuestFiles {
   // The tree of a guest that is switched on again is another one.
   const { vfs } = guest
   const here = (): typeof vfs => {

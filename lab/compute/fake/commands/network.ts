@@ -8,7 +8,16 @@ const ip: Program = (args, run) => {
   const [object = '', verb = '', text = '', , device = ''] = args.filter((word) => !word.startsWith('-'))
   if (object !== 'address' || !['add', 'del'].includes(verb)) return fail(`ip ${args.join(' ')}: not modelled by the fake guest`, 2)
   if (run.as.uid !== 0) return fail('RTNETLINK answers: Operation not permitted', 2)
-  const card = run.guest.interfaces.find((each) => each.name === device)
+  const { guest } = run
+  const loopback = {
+    get addresses() {
+      return guest.loopback
+    },
+    set addresses(list) {
+      guest.loopback = list
+    },
+  }
+  const card = device === 'lo' ? loopback : guest.interfaces.find((each) => each.name === device)
   if (!card) return fail(`Cannot find device "${device}"`)
   const [address] = toAddress(text)
   if (!address) return fail(`Error: any valid prefix is expected rather than "${text}".`)
@@ -56,7 +65,9 @@ const fetchFailure: Program = (words, run) => {
 export const networkPrograms: Readonly<Record<string, Program>> = {
   ip,
   nft,
-  ss: (_args, run) => {
+  ss: (args, run) => {
+    // Connections end with whoever has them: the model keeps no list of them.
+    if (args.includes('state')) return ok()
     const listening = [
       ...(run.guest.sshUp ? ['0.0.0.0:22', '[::]:22'] : []),
       ...(run.guest.systemd.state('systemd-resolved.service') === 'active' ? ['127.0.0.53%lo:53'] : []),

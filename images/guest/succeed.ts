@@ -1,0 +1,116 @@
+/** Takes, keeps or gives up the service address, a step at each round of golden-watch, as succession.ts decides. */
+import type { Seed } from '../contract/seed.ts'
+import { claim, holds } from './address.ts'
+import { isMounted } from './disk.ts'
+import { connections, leave, resume, settle, settleMs, take } from './handover-address.ts'
+import { readHandover } from './handover.ts'
+import type { Machine } from './machine.ts'
+import { askPeer, writeOwner, type OwnerReport } from './peer.ts'
+import { addressReport, claimFile } from './places.ts'
+import { steersSince } from './steer.ts'
+import { asksPeer, isUnderWay, turn, type Standing } from './succession.ts'
+
+/** So long after its last answer the peer is taken for gone, with the connections that it had. */
+const goneMs = 30_000
+
+/** What is remembered of the service address' moves from one round to the next. */
+export interface Succession {
+  /** When the peer last answered, of the machine's uptime; undefined: not since it was last of interest. */
+  heard: number | undefined
+  /** nginx has been told to send everything to the peer. */
+  forwards: boolean
+}
+
+/** Has nginx send all requests to the peer slot from now on (keeper.ts). Rejects where it does not. */
+export type Forward = (machine: Machine) => Promise<void>
+
+export const newSuccession = (): Succession => ({ heard: undefined, forwards: false })
+
+/** How this slot stands to the service address. The disk is looked at anew: it may have left since the round began. */
+function stand(machine: Machine, seed: Seed, inService: boolean): Standing {
+  const { files } = machine
+  const disk = isMounted(files)
+  return {
+    disk,
+    mayHold: files.exists(claimFile),
+    inService: disk && inService,
+    holds: holds(machine, seed.service),
+    handover: readHandover(files)?.state,
+    steers: steersSince(machine) !== undefined,
+  }
+}
+
+/**
+ * @param inService whether the data disk is here and what the slot is for answers
+ * @returns whether the service address is on its way, so that the next round is to be soon
+ */
+export async function succeed(machine: Machine, seed: Seed, inService: boolean, memory: Succession, forward: Forward): Promise<boolean> {
+  const { files } = machine
+  const here = stand(machine, seed, inService)
+  const peer = asksPeer(here) ? await askPeer(machine, seed) : undefined
+  if (peer !== undefined || !here.steers) memory.heard = machine.uptime()
+  let refused = ''
+  const step = turn(here, peer)
+  switch (step) {
+    case 'resume':
+      machine.say('the data disk is back: the service address stays here')
+      await resume(machine, seed)
+      break
+    case 'leave':
+      machine.say(`the peer slot has the data disk and answers: the service address ${seed.service} goes there`)
+      memory.forwards = await forwards(machine, forward)
+      await leave(machine, seed)
+      break
+    case 'take':
+    case 'claim':
+      // Told by `slotctl status`: otherwise one would only see that the slot does not get ready.
+      if (!(step === 'take' ? await take(machine, seed) : await claim(machine, seed.service)) && files.exists(claimFile))
+        refused = `another machine in the network answers for the service address ${seed.service}`
+      break
+    case 'refused':
+      refused = `the peer slot has not yet given up the service address ${seed.service}`
+      break
+    case 'none':
+  }
+  files.write(addressReport, JSON.stringify(refused === '' ? [] : [refused]))
+  const after = stand(machine, seed, inService)
+  if (after.handover === 'left' && !memory.forwards) memory.forwards = await forwards(machine, forward)
+  if (after.handover !== 'left') memory.forwards = false
+  if (after.handover === 'left' || after.steers) await settle(machine, seed, { peer, limitMs: limitOf(machine, after, memory) })
+  const settled = stand(machine, seed, inService)
+  writeOwner(machine, await reportOf(machine, seed, settled))
+  return isUnderWay(settled)
+}
+
+/** Connections of a peer that is gone are gone too: clients had better be told. */
+const limitOf = (machine: Machine, here: Standing, { heard }: Succession): number =>
+  here.handover !== 'left' && heard !== undefined && machine.uptime() - heard > goneMs ? 0 : settleMs
+
+/** Whether nginx forwards. That it does not is no reason to keep the address from a peer that can serve clients. */
+const forwards = (machine: Machine, forward: Forward): Promise<boolean> =>
+  forward(machine).then(
+    () => true,
+    (error: Error) => {
+      machine.complain(`nginx does not forward to the peer slot: ${error.message}`)
+      return false
+    },
+  )
+
+async function reportOf(machine: Machine, seed: Seed, here: Standing): Promise<OwnerReport> {
+  const { release, slot } = seed
+  const open = here.handover === undefined ? (here.disk ? null : 0) : ((await connections(machine, seed)) ?? null)
+  return { release, slot, owner: here.disk, healthy: here.inService, holds: here.holds, connections: open }
+}
+
+/** As the session keeper takes it (images/nginx/keeper.ts). */
+export async function forwardByKeeper(machine: Machine): Promise<void> {
+  const { status } = await machine.ask({
+    to: { host: '127.0.0.1', port: 8099 },
+    method: 'PUT',
+    path: '/handover',
+    headers: { 'content-type': 'application/json' },
+    body: '{"state":"forward"}',
+    timeoutMs: 5000,
+  })
+  if (status >= 300) throw new Error(`status ${status}`)
+}
