@@ -34,6 +34,11 @@ export async function claim(machine: Machine, address: string, { probes = 2 }: C
     await release(machine, address)
     return false
   }
-  await machine.run('arping', ['-q', '-U', '-c', '2', '-w', '3', '-I', nic, address])
+  await announce(machine, address)
   return holds(machine, address)
+}
+
+/** Tells the LAN that the address is here: whoever has another MAC address in mind for it sends to that one until then. */
+export async function announce(machine: Machine, address: string): Promise<void> {
+  await machine.run('arping', ['-q', '-U', '-c', '2', '-w', '3', '-I', nic, address])
 }

@@ -22,7 +22,7 @@
  * with `ipfilter` on they would have to be in the VM's set, as the service address has to be anyway.
  */
 import type { Seed } from '../contract/seed.ts'
-import { claim, holds, release } from './address.ts'
+import { announce, claim, holds, release } from './address.ts'
 import { endHandover, markHandover, readHandover } from './handover.ts'
 import type { Machine } from './machine.ts'
 import { claimFile, handoverFile } from './places.ts'
@@ -60,7 +60,10 @@ export async function leave(machine: Machine, seed: Seed): Promise<boolean> {
  */
 export async function take(machine: Machine, seed: Seed): Promise<boolean> {
   if (!machine.files.exists(claimFile)) return false
-  if (!holds(machine, seed.service)) {
+  if (holds(machine, seed.service)) {
+    // Killed before it had said so.
+    await announce(machine, seed.service)
+  } else {
     await steer(machine, seed)
     // The peer, the only other one that may have it, has said that it has left; and nobody has it meanwhile.
     if (!(await claim(machine, seed.service, { probes: 1 }))) return false

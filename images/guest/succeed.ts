@@ -1,6 +1,6 @@
 /** Takes, keeps or gives up the service address, a step at each round of golden-watch, as succession.ts decides. */
 import type { Seed } from '../contract/seed.ts'
-import { claim, holds } from './address.ts'
+import { announce, claim, holds } from './address.ts'
 import { isMounted } from './disk.ts'
 import { connections, leave, resume, settle, settleMs, take } from './handover-address.ts'
 import { readHandover } from './handover.ts'
@@ -19,12 +19,14 @@ export interface Succession {
   heard: number | undefined
   /** nginx has been told to send everything to the peer. */
   forwards: boolean
+  /** The LAN has been told that the address is here: by this program, since it was started. */
+  announced: boolean
 }
 
 /** Has nginx send all requests to the peer slot from now on (keeper.ts). Rejects where it does not. */
 export type Forward = (machine: Machine) => Promise<void>
 
-export const newSuccession = (): Succession => ({ heard: undefined, forwards: false })
+export const newSuccession = (): Succession => ({ heard: undefined, forwards: false, announced: false })
 
 /** How this slot stands to the service address. The disk is looked at anew: it may have left since the round began. */
 function stand(machine: Machine, seed: Seed, inService: boolean): Standing {
@@ -74,6 +76,9 @@ export async function succeed(machine: Machine, seed: Seed, inService: boolean, 
   }
   files.write(addressReport, JSON.stringify(refused === '' ? [] : [refused]))
   const after = stand(machine, seed, inService)
+  // A golden-watch that was killed may have taken it and said nothing.
+  if (after.holds && after.mayHold && !memory.announced && step !== 'take' && step !== 'claim') await announce(machine, seed.service)
+  memory.announced = after.holds
   if (after.handover === 'left' && !memory.forwards) memory.forwards = await forwards(machine, forward)
   if (after.handover !== 'left') memory.forwards = false
   if (after.handover === 'left' || after.steers) await settle(machine, seed, { peer, limitMs: limitOf(machine, after, memory) })
