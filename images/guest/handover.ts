@@ -35,12 +35,12 @@ export function markHandover({ files, now }: Pick<Machine, 'files' | 'now'>, sta
 }
 
 /**
- * Before anything is stopped. The claim goes at once: one that is there later says that the data disk has come back
- * (golden-address.service), and that the handover is over.
+ * Before anything is stopped. The claim goes at once, and first: one that is there with the marker says that the data disk
+ * has come back (golden-address.service), and that the handover is over.
  */
 export async function beginHandover(machine: Machine): Promise<void> {
-  markHandover(machine, 'parking')
   machine.files.remove(claimFile)
+  markHandover(machine, 'parking')
 }
 
 /** As if nothing had been: with the data disk here the slot may hold the service address again. */

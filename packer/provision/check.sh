@@ -2,7 +2,7 @@
 # What an image has to be. Every check says what it found; one that fails fails the bake, after all have spoken.
 # Run by finish.sh as root, with Docker still up, in a folder with the files `packages`, `images`, `enabled`,
 # `masked`, `unwanted`, `timers`, `traces` and `ca-lines` (see packer/inputs.ts) and unwanted.sh.
-# Uses: find, grep, cat, cut, sh, docker, systemctl, dpkg, dpkg-query, ss.
+# Uses: find, grep, cat, cut, sh, docker, systemctl, dpkg, dpkg-query, ss, nft.
 set -uf
 cd /run/golden-bake
 failed=0
@@ -160,5 +160,11 @@ check seed 'no seed of a slot' "$(find /run/golden/seed /srv/golden -mindepth 1 
 there=$(ss -H -lnt) || there=''
 if [ -z "$there" ]; then there='no answer from ss'; fi
 check listening 'nothing listens but SSH and what is on loopback' "$(echo "$there" | grep -vE '(^|[[:space:]])(127\.[0-9.]+(%lo)?|\[::1\]):[0-9]+[[:space:]]|(0\.0\.0\.0|\*|\[::\]):22[[:space:]]')"
+# Without it every connection that a client has open breaks when the service address moves (images/guest/steer.ts). Nothing
+# is loaded here.
+steer='add table ip golden_check; add chain ip golden_check steer { type filter hook prerouting priority mangle; }'
+steer="$steer; add rule ip golden_check steer ip dscp set 0x2b dup to 192.0.2.1 device \"lo\" drop"
+missing=$(nft -c "$steer" 2>&1) && missing=''
+need steering 'the kernel can send a packet on to another machine' "$missing"
 
 exit $failed

@@ -189,6 +189,10 @@ describe('status', () => {
     expect(describeSlot(slot, { ...idle, addresses: good.addresses }).problems).toEqual([
       'the service address is still here without the data disk',
     ])
+    // While the group moves to the other slot it is to stay, and the slot is ready to take the group back.
+    for (const handover of ['parking', 'forwarding', 'left'] as const)
+      expect(describeSlot(slot, { ...idle, addresses: good.addresses, handover })).toMatchObject({ handover, healthy: true, problems: [] })
+    expect(describeSlot(slot, idle).handover).toBe('none')
     expect(describeSlot(slot, { ...idle, containers: undefined, answering: new Set() })).toMatchObject({ healthy: false })
   })
 })

@@ -2,6 +2,8 @@ import ssh2 from 'ssh2'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { DriveSpec, Machine } from '../../lab/compute/driver.ts'
 import { makeAuthority, makeServerCertificate } from '../../settings/secrets/certificates.ts'
+import type { Guest } from '../../lab/compute/fake/guest.ts'
+import { ROOT } from '../../lab/compute/fake/vfs.ts'
 import { startBuildVm } from './build-vm.ts'
 import { key, Rig, type Ran } from './fake-rig.ts'
 
@@ -89,6 +91,50 @@ describe('the life of a slot on fake guests', () => {
       return status
     })
 
+  /** The address goes from one to the other by what the slots say of themselves, while the disk is moved for them. */
+  async function moves(green: Machine, blue: Machine): Promise<void> {
+    const guestOf = (vmid: number): Guest => rig.driver.guest(vmid)!
+    const holders = (): number[] =>
+      [111, 112].filter((vmid) => guestOf(vmid).interfaces.some((card) => card.addresses.some(({ address }) => address === '10.77.0.50')))
+    for (const vmid of [111, 112])
+      for (const [name, text] of [
+        ['pem', certificate.certificate],
+        ['key', certificate.key],
+      ] as const)
+        guestOf(vmid).vfs.write(`/run/golden/nginx/tls/peer.${name}`, text, ROOT)
+    // As before a disk is let go (images/guest/handover.ts).
+    guestOf(112).vfs.write('/run/golden/handover.json', JSON.stringify({ state: 'parking', since: Date.now() }), ROOT)
+    guestOf(112).vfs.remove('/run/golden/claim')
+    const parked = { active: false, healthy: true, handover: 'parking', serviceAddress: { held: true }, problems: [] }
+    expect(await slotctl(green, 'yield')).toMatchObject(parked)
+    await green.unplugDrive('scsi1')
+    await rig.driver.volumes.rename(rig.path('data-moved.qcow2'), rig.path('data.qcow2'))
+    expect(await slotctl(green, 'status')).toMatchObject(parked)
+    expect(holders()).toEqual([112])
+    await blue.plugDrive(dataDisk('scsi1'))
+    expect(await active(blue)).toMatchObject({ serviceAddress: { held: true }, handover: 'none' })
+    expect(holders()).toEqual([111])
+    const left = await slotctl(green, 'status')
+    expect(left).toMatchObject({ active: false, healthy: true, serviceAddress: { held: false }, problems: [] })
+    // Until it is settled.
+    expect(left.handover).toBe('left')
+    expect(guestOf(112).loopback).toEqual([{ address: '10.77.0.50', prefix: 32 }])
+    expect([...guestOf(111).firewall.tables.keys()]).toContain('ip golden_steering')
+    await rig.until(async () => {
+      expect(await slotctl(green, 'status')).toMatchObject({ handover: 'none', problems: [] })
+      expect([...guestOf(111).firewall.tables.keys()]).not.toContain('ip golden_steering')
+    }, 20_000)
+    expect(guestOf(112).loopback).toEqual([])
+    expect(guestOf(111).vfs.exists('/run/golden/steering.json')).toBe(false)
+
+    // And back, as it was before there were handovers: the address goes with the disk.
+    expect(await slotctl(blue, 'yield')).toMatchObject({ serviceAddress: { held: false }, handover: 'none' })
+    await blue.unplugDrive('scsi1')
+    await rig.driver.volumes.rename(rig.path('data.qcow2'), rig.path('data-moved.qcow2'))
+    await green.plugDrive({ ...dataDisk('scsi1'), path: rig.path('data-moved.qcow2') })
+    expect(await active(green)).toMatchObject({ serviceAddress: { held: true } })
+  }
+
   it('passes the checks of the bake', () => {
     expect(output.join('')).toContain('golden: the image is clean')
     expect(output.join('')).not.toContain('FAILED')
@@ -141,6 +187,7 @@ describe('the life of a slot on fake guests', () => {
     })
     expect(await rig.run(admin, 'id -un; sudo cat /etc/hostname')).toMatchObject({ stdout: 'admin\nvm112\n' })
 
+    await moves(green, blue)
     expect(await rig.agentExec(green, '/usr/sbin/reboot')).toMatchObject({ exitCode: 0 })
     await rig.until(async () => {
       expect(rig.driver.guest(112)?.state).not.toBe('running')

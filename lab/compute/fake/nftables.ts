@@ -3,8 +3,11 @@ export class Firewall {
   /** Text by `family name`, e.g. `inet filter`. */
   readonly tables = new Map<string, string>()
 
-  /** Loads a ruleset. Returns nft's complaint, or undefined. Nothing is changed by a ruleset with a mistake. */
-  load(text: string): string | undefined {
+  /**
+   * Loads a ruleset. Returns nft's complaint, or undefined. Nothing is changed by a ruleset with a mistake.
+   * @param onlyChecks nothing is changed either way
+   */
+  load(text: string, onlyChecks = false): string | undefined {
     const next = new Map(this.tables)
     let at = 0
     const plain = text.replaceAll(/#.*$/gm, '')
@@ -51,6 +54,7 @@ export class Firewall {
       next.set(key, (next.get(key) ?? '') + plain.slice(from + 1, at))
       at++
     }
+    if (onlyChecks) return undefined
     this.tables.clear()
     for (const [key, value] of next) this.tables.set(key, value)
     return undefined

@@ -33,7 +33,7 @@ const nft: Program = (args, run) => {
   const { flags, rest } = options(args, ['-f'])
   const file = flags.get('-f')
   const load = (ruleset: string): Result => {
-    const problem = run.guest.firewall.load(ruleset)
+    const problem = run.guest.firewall.load(ruleset, flags.has('-c'))
     return problem === undefined ? ok() : fail(`${file ?? 'cmdline'}:1:1-1: ${problem}`)
   }
   if (file === '-') return load(run.stdin)

@@ -1,0 +1,164 @@
+/** Which slot takes the service address and which gives it up: the decisions, and what comes of them when two slots make them. */
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { isOver } from '../../images/guest/handover-address.ts'
+import { readReport, type OwnerReport } from '../../images/guest/peer.ts'
+import { servicePorts, steeringRules } from '../../images/guest/steer.ts'
+import { asksPeer, isUnderWay, turn, type Standing } from '../../images/guest/succession.ts'
+import { seeds } from './seed.ts'
+
+const standby: Standing = { disk: false, mayHold: false, inService: false, holds: false, handover: undefined, steers: false }
+const owner: Standing = { ...standby, disk: true, mayHold: true, inService: true }
+const peer = (change: Partial<OwnerReport> = {}): OwnerReport => ({
+  release: 'r',
+  slot: 'green',
+  owner: false,
+  healthy: false,
+  holds: false,
+  connections: 0,
+  ...change,
+})
+const serving = peer({ owner: true, healthy: true, connections: null })
+
+describe('at each round', () => {
+  it('an owner that holds the address and a slot without either ask nobody and do nothing', () => {
+    for (const here of [{ ...owner, holds: true }, standby]) {
+      expect(asksPeer(here)).toBe(false)
+      expect(turn(here, undefined)).toBe('none')
+      expect(isUnderWay(here)).toBe(false)
+    }
+  })
+
+  it('an owner takes it when it works, with steering where the peer answers, and not while that one has it', () => {
+    expect(turn({ ...owner, inService: false }, peer())).toBe('none')
+    expect(turn(owner, undefined)).toBe('claim')
+    expect(turn(owner, peer())).toBe('take')
+    expect(turn(owner, peer({ holds: true }))).toBe('refused')
+    // Two owners there can't be; who answers for the address in the LAN decides.
+    expect(turn(owner, { ...serving, holds: true })).toBe('take')
+    expect(turn({ ...owner, handover: 'left' }, undefined)).toBe('take')
+  })
+
+  it('a slot without the disk keeps it until the peer works as an owner', () => {
+    for (const handover of ['parking', 'forwarding', undefined] as const) {
+      const here: Standing = { ...standby, holds: true, handover }
+      expect(asksPeer(here)).toBe(true)
+      expect(turn(here, undefined)).toBe('none')
+      expect(turn(here, peer({ healthy: true }))).toBe('none')
+      expect(turn(here, { ...serving, healthy: false })).toBe('none')
+      expect(turn(here, serving)).toBe('leave')
+    }
+  })
+
+  it('nothing goes while the disk is still here, on its way out', () => {
+    expect(turn({ ...owner, mayHold: false, holds: true, handover: 'parking' }, serving)).toBe('none')
+  })
+
+  it('what was killed on its way out goes on, and a disk that is back ends it', () => {
+    expect(turn({ ...standby, holds: true, handover: 'left' }, undefined)).toBe('leave')
+    for (const handover of ['parking', 'forwarding', 'left'] as const)
+      expect(turn({ ...owner, holds: true, inService: false, handover }, undefined)).toBe('resume')
+  })
+})
+
+describe('two slots', () => {
+  type Name = 'blue' | 'green'
+  type Event = Name | 'give blue' | 'give green' | 'let go' | 'cut' | 'join' | 'reset blue' | 'reset green'
+  const events = fc.array(
+    fc.constantFrom<Event>(
+      'blue',
+      'green',
+      'blue',
+      'green',
+      'give blue',
+      'give green',
+      'let go',
+      'cut',
+      'join',
+      'reset blue',
+      'reset green',
+    ),
+    { maxLength: 60 },
+  )
+
+  it('never both hold it, and in the end the owner does, whatever happens in between', () => {
+    let moves = 0
+    fc.assert(
+      fc.property(events, (list) => {
+        const slots: Record<Name, Standing> = { blue: { ...owner, holds: true }, green: standby }
+        let joined = true
+        const change = (name: Name, to: Partial<Standing>): void => {
+          slots[name] = { ...slots[name], ...to }
+        }
+        const round = (name: Name): void => {
+          const other = name === 'blue' ? 'green' : 'blue'
+          const there = slots[other]
+          const said = peer({ owner: there.disk, healthy: there.inService, holds: there.holds })
+          switch (turn(slots[name], joined ? said : undefined)) {
+            case 'leave':
+              change(name, { holds: false, handover: 'left', mayHold: false })
+              break
+            case 'take':
+            case 'claim':
+              // The probe: whoever has it on a network card answers, whether the slots reach each other over TLS or not.
+              if (there.holds) break
+              change(name, { holds: true, handover: undefined })
+              moves++
+              break
+            case 'resume':
+              change(name, { handover: undefined })
+              break
+            case 'refused':
+            case 'none':
+          }
+          expect(slots.blue.holds && slots.green.holds).toBe(false)
+        }
+        for (const event of list) {
+          if (event === 'blue' || event === 'green') round(event)
+          else if (event === 'cut' || event === 'join') joined = event === 'join'
+          else if (event === 'let go') {
+            for (const name of ['blue', 'green'] as const)
+              if (slots[name].disk) change(name, { disk: false, mayHold: false, inService: false, handover: 'parking' })
+          } else if (event.startsWith('reset')) {
+            const name = event.slice(6) as Name
+            if (!slots[name].disk) slots[name] = standby
+          } else if (!slots.blue.disk && !slots.green.disk) change(event.slice(5) as Name, { disk: true, mayHold: true, inService: true })
+        }
+        joined = true
+        if (!slots.blue.disk && !slots.green.disk) change('green', { disk: true, mayHold: true, inService: true })
+        for (let at = 0; at < 4; at++) for (const name of ['blue', 'green'] as const) round(name)
+        for (const name of ['blue', 'green'] as const) expect(slots[name].holds).toBe(slots[name].disk)
+      }),
+      { numRuns: 2000 },
+    )
+    expect(moves).toBeGreaterThan(200)
+  })
+})
+
+describe('the way between the slots', () => {
+  const seen = { ageMs: 6000, limitMs: 600_000, connections: 0, arrived: true }
+  it('is there as long as a connection needs it, and until the limit', () => {
+    expect(isOver(seen)).toBe(true)
+    expect(isOver({ ...seen, connections: 1 })).toBe(false)
+    expect(isOver({ ...seen, connections: undefined })).toBe(false)
+    expect(isOver({ ...seen, connections: 1, ageMs: 600_000 })).toBe(true)
+  })
+  it('is there until the LAN knows the new place', () => {
+    expect(isOver({ ...seen, ageMs: 4000 })).toBe(false)
+    expect(isOver({ ...seen, arrived: false })).toBe(false)
+    expect(isOver({ ...seen, arrived: undefined })).toBe(false)
+    expect(isOver({ ...seen, arrived: undefined, ageMs: 30_000 })).toBe(true)
+  })
+  it('is for what clients connect to, and nothing else', () => {
+    expect([seeds.serena, seeds.logging, seeds.both].map(servicePorts)).toEqual([[80, 443], [8443], [80, 443, 8443]])
+    expect(servicePorts({ roles: [] })).toEqual([])
+    expect(steeringRules(seeds.logging)).toContain(`ip daddr != ${seeds.logging.service} accept`)
+    expect(steeringRules(seeds.logging)).toContain('tcp dport != { 8443 } accept')
+  })
+})
+
+it('what a peer says is read for what it is, and nothing is made of what it is not', () => {
+  expect(readReport(JSON.stringify(serving))).toEqual(serving)
+  expect(readReport('{"release":"r","slot":"blue","owner":true}')).toEqual(peer({ slot: 'blue', owner: true, connections: null }))
+  fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (text) => void expect(readReport(text)).toBeUndefined()))
+})
