@@ -310,6 +310,71 @@ describe.skipIf(impossible !== undefined)(`the service address (needs ${impossib
     kept.close()
   }, 60_000)
 
+  it('goes by itself when the disk does, with nobody there to see to it and each slot killed in the middle', async () => {
+    const from = holder
+    const to = other(from)
+    const kept = await client()
+    await kept.ask()
+    for (const slot of slotNames) {
+      await mkdir(join(slots[slot].folder, 'nginx/tls'), { recursive: true })
+      for (const name of ['pem', 'key']) await writeFile(join(slots[slot].folder, `nginx/tls/peer.${name}`), '')
+    }
+    await writeFile(join(slots[from].folder, 'disk'), '')
+    const running: ChildProcess[] = []
+    /** Started anew whenever it ends. @param dies by itself, each one a change later than the one before */
+    const watch = (slot: SlotName, dies = false): void => {
+      const { guest, folder } = slots[slot]
+      const options = JSON.stringify({ peerFolder: slots[other(slot)].folder, ...(dies ? { killAt: killAt++ } : {}) })
+      const file = join(import.meta.dirname, 'handover-program.ts')
+      const [enter, ...words] = [...guest.namespace.enter, process.execPath, file, folder, root, 'watch', options]
+      const child = spawn(enter!, words, { stdio: ['ignore', 'ignore', 'inherit'] })
+      running.push(child)
+      child.once('exit', () => {
+        running.splice(running.indexOf(child), 1)
+        if (!over) watch(slot, killAt < 24)
+      })
+    }
+    let killAt = 4
+    let over = false
+    try {
+      for (const slot of slotNames) watch(slot)
+      const owner = async (slot: SlotName): Promise<OwnerReport> =>
+        JSON.parse(readFileSync(join(slots[slot].folder, 'nginx/owner.json'), 'utf8'))
+      await vi.waitFor(async () => expect(await owner(from)).toMatchObject({ owner: true, holds: true }), 10_000)
+      await program(from, 'begin')
+      await rm(join(slots[from].folder, 'disk'))
+      for (const child of running) child.kill('SIGKILL')
+      await rightOf(to)
+      await writeFile(join(slots[to].folder, 'disk'), '')
+      await vi.waitFor(async () => expect(await owner(to)).toMatchObject({ owner: true, holds: true }), { timeout: 60_000, interval: 100 })
+      holder = to
+      expect(await kept.ask()).toBe(from)
+      const fresh = await client()
+      expect(await fresh.ask()).toBe(to)
+      fresh.close()
+      kept.close()
+      await vi.waitFor(
+        async () => {
+          for (const slot of slotNames)
+            for (const name of ['handover.json', 'steering.json']) expect(existsSync(join(slots[slot].folder, name))).toBe(false)
+        },
+        { timeout: 60_000, interval: 200 },
+      )
+    } finally {
+      over = true
+      await Promise.all(
+        running.map(async (child) => {
+          const ended = once(child, 'exit')
+          child.kill('SIGKILL')
+          await ended
+        }),
+      )
+    }
+    for (const slot of slotNames)
+      for (const name of ['nginx', 'disk', 'address.json']) await rm(join(slots[slot].folder, name), { recursive: true, force: true })
+    await expectNothingLeft()
+  }, 180_000)
+
   it('at the end of the limit clients are told that their connection is over', async () => {
     const kept = await client()
     await kept.ask()

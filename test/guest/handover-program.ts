@@ -2,9 +2,11 @@
  * One verb of images/guest/handover-address.ts on the real kernel, as a process of its own that can be killed. What is
  * below /run/golden is in a folder. To be started in the network namespace of a slot:
  *
- *     node handover-program.ts FOLDER ROOT begin|leave|take|settle|connections [OPTIONS AS JSON]
+ *     node handover-program.ts FOLDER ROOT begin|leave|take|settle|connections|watch [OPTIONS AS JSON]
  *
- * ROOT is a Debian root with what the host may lack. Prints what the verb returns.
+ * ROOT is a Debian root with what the host may lack. Prints what the verb returns. `watch` does golden-watch's part in it,
+ * round after round, and never returns: `disk` in the folder is the data disk, mounted, with all that runs on it; what the
+ * peer says is read from its folder, which stands in for nginx and TLS.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,6 +15,8 @@ import { connections, leave, settle, take } from '../../images/guest/handover-ad
 import { beginHandover } from '../../images/guest/handover.ts'
 import { thisMachine, type Files, type Machine } from '../../images/guest/machine.ts'
 import type { OwnerReport } from '../../images/guest/peer.ts'
+import { dataFolder } from '../../images/guest/places.ts'
+import { newSuccession, succeed } from '../../images/guest/succeed.ts'
 
 export interface HandoverOptions {
   /** It kills itself before this many changes are made. */
@@ -21,11 +25,13 @@ export interface HandoverOptions {
   readonly aheadMs?: number
   readonly limitMs?: number
   readonly peer?: OwnerReport
+  /** For `watch`. */
+  readonly peerFolder?: string
 }
 
 if (import.meta.main) {
   const [folder = '', root = '', verb = '', json = '{}'] = process.argv.slice(2)
-  const { killAt = Number.POSITIVE_INFINITY, aheadMs = 0, ...settling } = JSON.parse(json) as HandoverOptions
+  const { killAt = Number.POSITIVE_INFINITY, aheadMs = 0, peerFolder = '', ...settling } = JSON.parse(json) as HandoverOptions
   let changes = 0
   const change = (): void => {
     if (changes++ >= killAt) process.kill(process.pid, 'SIGKILL')
@@ -34,7 +40,12 @@ if (import.meta.main) {
   const files: Files = {
     ...thisMachine.files,
     exists: (path) => thisMachine.files.exists(here(path)),
-    read: (path) => thisMachine.files.read(here(path)),
+    read: (path) =>
+      path === '/proc/self/mountinfo'
+        ? thisMachine.files.exists(join(folder, 'disk'))
+          ? `1 1 8:16 / ${dataFolder} rw - ext4 /dev/sdb rw\n`
+          : ''
+        : thisMachine.files.read(here(path)),
     write(path, content, mode) {
       change()
       thisMachine.files.write(here(path), content, mode)
@@ -52,6 +63,7 @@ if (import.meta.main) {
     ...thisMachine,
     files,
     now: () => Date.now() + aheadMs,
+    ask: async () => ({ status: 200, headers: {}, body: readFileSync(join(peerFolder, 'nginx/owner.json'), 'utf8') }),
     run(program, args) {
       change()
       const words = [program, ...args].map(here)
@@ -65,6 +77,13 @@ if (import.meta.main) {
     take: () => take(machine, seed),
     settle: () => settle(machine, seed, settling),
     connections: () => connections(machine, seed),
+    async watch() {
+      const memory = newSuccession()
+      for (;;) {
+        await succeed(machine, seed, thisMachine.files.exists(join(folder, 'disk')), memory, async () => {})
+        await machine.pause(100)
+      }
+    },
   }
   console.log(JSON.stringify((await verbs[verb]?.()) ?? null))
 }
