@@ -110,10 +110,14 @@ export async function observe(machine: Machine, slot: Slot): Promise<Observation
   const { files } = machine
   const present = presentContainers(slot.seed, slot.image)
   const containers = await listContainers(machine)
+  const handover = readHandover(files)?.state
   const running = present.filter((container) => containers?.some((entry) => entry.name === container.name && entry.state === 'running'))
   const [results, front] = await Promise.all([
     Promise.all(running.map(async (container) => [container.name, await trouble(machine, container)] as const)),
-    running.some((container) => container.name === 'nginx_proxy') ? frontProblems(machine, slot.seed, readProbe(files)) : [],
+    // While requests are held, who goes in waits as they do.
+    handover !== 'parking' && running.some((container) => container.name === 'nginx_proxy')
+      ? frontProblems(machine, slot.seed, readProbe(files))
+      : [],
   ])
   const found = new Map(results)
   const agent = running.find((container) => container.name === 'otelcol')
@@ -130,7 +134,7 @@ export async function observe(machine: Machine, slot: Slot): Promise<Observation
     ],
     fullForLoki: isFullForLoki(files),
     addresses: machine.addresses(nic),
-    handover: readHandover(files)?.state,
+    handover,
     cloneProblems: readList(files, cloneReport),
     addressProblems: readList(files, addressReport),
     frontProblems: [...front, ...readList(files, sessionReport)],

@@ -15,7 +15,7 @@ const goneMs = 30_000
 
 /** What is remembered of the service address' moves from one round to the next. */
 export interface Succession {
-  /** When the peer last answered, of the machine's uptime; undefined: not since it was last of interest. */
+  /** When the peer last answered, or was first asked, of the machine's uptime; undefined: before the first round. */
   heard: number | undefined
   /** nginx has been told to send everything to the peer. */
   forwards: boolean
@@ -51,6 +51,7 @@ export async function succeed(machine: Machine, seed: Seed, inService: boolean, 
   const here = stand(machine, seed, inService)
   const peer = asksPeer(here) ? await askPeer(machine, seed) : undefined
   if (peer !== undefined || !here.steers) memory.heard = machine.uptime()
+  memory.heard ??= machine.uptime()
   let refused = ''
   const step = turn(here, peer)
   switch (step) {

@@ -11,6 +11,7 @@ import { isMounted } from './disk.ts'
 import { listContainers, restartContainer } from './docker.ts'
 import { letsIn, lookAtFronts, readProbe, sessionProblems, type FrontSeen } from './front.ts'
 import { thriftily } from './health.ts'
+import { readHandover } from './handover.ts'
 import { JournalCopy } from './journal.ts'
 import { thisMachine, type Machine } from './machine.ts'
 import {
@@ -117,14 +118,16 @@ async function use(machine: Machine, seed: Seed, inService: boolean, front: Fron
   const { files } = machine
   const now = machine.uptime()
   const before = front.seen.flatMap(({ problems }) => problems)
-  if (before.length > 0 || now >= front.due) {
+  // Who goes in while requests are held waits as they do: no answer then says nothing.
+  const parked = readHandover(files)?.state === 'parking'
+  if (!parked && (before.length > 0 || now >= front.due)) {
     const seen = await lookAtFronts(machine, seed, readProbe(files))
     for (const problem of seen.flatMap(({ problems }) => problems)) if (!before.includes(problem)) machine.say(problem)
     Object.assign(front, { seen, due: now + frontMs })
   }
   const good = letsIn(seed, front.seen)
   if (!inService) files.write(sessionReport, '[]')
-  else if (good && now >= front.sessionDue) {
+  else if (good && !parked && now >= front.sessionDue) {
     const problems = await sessionProblems(machine, seed, readProbe(files))
     for (const problem of problems) machine.say(problem)
     files.write(sessionReport, JSON.stringify(problems))

@@ -3,6 +3,9 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { isOver } from '../../images/guest/handover-address.ts'
 import { readReport, type OwnerReport } from '../../images/guest/peer.ts'
+import { thisMachine, type Machine } from '../../images/guest/machine.ts'
+import { claimFile, handoverFile, ownerFile, peerCertificateFile, peerKeyFile, steeringFile } from '../../images/guest/places.ts'
+import { newSuccession, succeed } from '../../images/guest/succeed.ts'
 import { servicePorts, steeringRules } from '../../images/guest/steer.ts'
 import { asksPeer, isUnderWay, turn, type Standing } from '../../images/guest/succession.ts'
 import { seeds } from './seed.ts'
@@ -154,6 +157,104 @@ describe('the way between the slots', () => {
     expect(servicePorts({ roles: [] })).toEqual([])
     expect(steeringRules(seeds.logging)).toContain(`ip daddr != ${seeds.logging.service} accept`)
     expect(steeringRules(seeds.logging)).toContain('tcp dport != { 8443 } accept')
+  })
+})
+
+/** Files in memory. */
+const filesOf = (all: Map<string, string>): Machine['files'] => ({
+  ...thisMachine.files,
+  exists: (path) => all.has(path),
+  read: (path) => all.get(path) ?? '',
+  write: (path, content) => void all.set(path, content),
+  rename(from, to) {
+    all.set(to, all.get(from) ?? '')
+    all.delete(from)
+  },
+  remove: (path) => void all.delete(path),
+})
+
+describe('golden-watch', () => {
+  it('goes on steering as long as the peer answers, and tells its clients when it is gone', async () => {
+    const files = new Map([
+      ['/proc/self/mountinfo', '1 1 8:16 / /srv/golden rw - ext4 /dev/sdb rw'],
+      [claimFile, ''],
+      [peerCertificateFile, ''],
+      [peerKeyFile, ''],
+      [steeringFile, '{"since":0}'],
+    ])
+    const ran: string[] = []
+    let uptime = 0
+    let answers = true
+    const machine: Machine = {
+      ...thisMachine,
+      files: filesOf(files),
+      addresses: (card) => (card === 'eth0' ? [seeds.serena.service] : []),
+      now: () => 1000,
+      uptime: () => uptime,
+      async run(program, args) {
+        ran.push([program, ...args].join(' '))
+        return { status: 0, stdout: '', stderr: '' }
+      },
+      async ask() {
+        if (!answers) throw new Error('no answer within 3 s')
+        return { status: 200, headers: {}, body: JSON.stringify(peer({ connections: 1 })) }
+      },
+      say() {},
+      complain() {},
+    }
+    const memory = newSuccession()
+    const round = () => succeed(machine, seeds.serena, true, memory, () => Promise.reject(new Error('not asked to')))
+    for (; uptime < 100_000; uptime += 10_000) expect(await round()).toBe(true)
+    answers = false
+    for (; uptime < 130_000; uptime += 10_000) expect(await round()).toBe(true)
+    uptime += 10_000
+    expect(await round()).toBe(false)
+    expect(files.has(steeringFile)).toBe(false)
+    expect(ran.filter((line) => line.startsWith('nft'))).toEqual(['nft add table ip golden_steering; delete table ip golden_steering'])
+    // Whoever started it may have killed one that had taken the address and not said so.
+    expect(ran.filter((line) => line.startsWith('arping'))).toHaveLength(1)
+    expect(JSON.parse(files.get(ownerFile) ?? '')).toEqual({
+      release: 'r1',
+      slot: 'blue',
+      owner: true,
+      healthy: true,
+      holds: true,
+      connections: null,
+    })
+  })
+
+  it('gives the address up though nginx does not take it in, and tells nginx again', async () => {
+    const files = new Map([
+      [peerCertificateFile, ''],
+      [peerKeyFile, ''],
+      [handoverFile, '{"state":"parking","since":0}'],
+    ])
+    const addresses: Record<string, string[]> = { eth0: [seeds.serena.service], lo: [] }
+    const machine: Machine = {
+      ...thisMachine,
+      files: filesOf(files),
+      addresses: (card = '') => addresses[card] ?? [],
+      now: () => 1000,
+      uptime: () => 1000,
+      async run(_program, args) {
+        const [, , verb, , , card = ''] = args
+        if (verb === 'add') addresses[card] = [seeds.serena.service]
+        if (verb === 'del') addresses[card] = []
+        return { status: 0, stdout: '', stderr: '' }
+      },
+      ask: async () => ({ status: 200, headers: {}, body: JSON.stringify(serving) }),
+      say() {},
+      complain() {},
+    }
+    let told = 0
+    const memory = newSuccession()
+    const forward = async (): Promise<void> => {
+      if (++told < 3) throw new Error('status 500')
+    }
+    for (let at = 0; at < 4; at++) expect(await succeed(machine, seeds.serena, false, memory, forward)).toBe(true)
+    expect(addresses).toEqual({ eth0: [], lo: [seeds.serena.service] })
+    expect(JSON.parse(files.get(handoverFile) ?? '')).toMatchObject({ state: 'left' })
+    expect(told).toBe(3)
   })
 })
 
