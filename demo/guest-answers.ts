@@ -1,12 +1,12 @@
 /** What the containers of a slot, and golden-auth, answer in a fake guest: as much as the guest's own programs ask. */
 import { X509Certificate } from 'node:crypto'
 import { probeUser } from '../images/guest/authenticator.ts'
+import type { Carry, Handover, HandoverState } from '../images/guest/keeper-control.ts'
 import { authSocket, ownerFile, probeFile, run } from '../images/guest/places.ts'
 import { probeLabels } from '../images/guest/loki-probe.ts'
-import { ownerPath, peerName } from '../images/guest/peer.ts'
-import { startingBody } from '../images/guest/refusals.ts'
+import { movingBody, startingBody } from '../images/guest/refusals.ts'
 import { readSlot } from '../images/guest/slot.ts'
-import type { GuestAnswer, GuestContents, GuestFiles, GuestQuestion } from '../lab/compute/fake/programs.ts'
+import type { GuestAnswer, GuestContents, GuestFiles, GuestInside, GuestQuestion } from '../lab/compute/fake/programs.ts'
 
 const says = (status: number, body = '', headers: Record<string, string> = {}): GuestAnswer => ({ status, headers, body })
 
@@ -28,6 +28,46 @@ function serena({ method = 'GET', path, body = '' }: GuestQuestion): GuestAnswer
   return says(path === '/mcp' || path.startsWith('/messages/') ? 400 : 404)
 }
 
+/** What its session keeper and its gate remember, for as long as the guest is on. */
+const gateFile = `${run}/modelled-gate.json`
+interface Gate {
+  readonly state: HandoverState
+  readonly carry: Carry
+}
+const gateOf = (files: GuestFiles): Gate =>
+  files.exists(gateFile) ? (JSON.parse(files.read(gateFile)) as Gate) : { state: 'open', carry: { schema: 1 } }
+
+/** For the guest itself alone: what becomes of its clients, of whom there are none, and whose data disk the peer says it is. */
+function control({ path, method = 'GET', body = '' }: GuestQuestion, files: GuestFiles, peer: () => GuestInside | undefined): GuestAnswer {
+  const gate = gateOf(files)
+  // Seeds of earlier versions have no key for it.
+  const hasPeer = files.exists(`${run}/nginx/tls/peer.pem`)
+  const tell = (what: object): GuestAnswer => says(200, `${JSON.stringify(what)}\n`)
+  const keep = (changed: Partial<Gate>): void => files.write(gateFile, JSON.stringify({ ...gate, ...changed }))
+  switch (path) {
+    case '/activity':
+      return says(200, 'Reading: 0 Writing: 1 Waiting: 0\n')
+    case '/handover': {
+      const wanted = method === 'PUT' ? (JSON.parse(body) as Pick<Gate, 'state'>) : undefined
+      if (wanted?.state === 'forward' && !hasPeer) return says(409)
+      if (wanted) keep(wanted)
+      const nothing = { busy: 0, oldestMs: 0, forwarding: 0, parked: 0, parkedBytes: 0, refused: 0, sse: 0, sessions: 0 }
+      return tell({ state: gateOf(files).state, ...nothing } satisfies Handover)
+    }
+    case '/handover/carry':
+      if (method === 'PUT') keep({ carry: JSON.parse(body) as Carry })
+      return tell(gateOf(files).carry)
+    case '/peer/owner': {
+      if (!hasPeer) return says(404)
+      const there = peer()
+      if (!there?.running.has('nginx_proxy')) return says(502)
+      return says(200, there.files.exists(ownerFile) ? there.files.read(ownerFile) : '{}\n')
+    }
+    default:
+      return says(path === '/health' ? 200 : 404)
+  }
+}
+
 /** nginx over TLS: passwords, and what is behind them. */
 function behindPassword(question: GuestQuestion, files: GuestFiles, behind: (() => GuestAnswer) | undefined): GuestAnswer {
   const password = files.exists(probeFile) ? files.read(probeFile) : ''
@@ -36,7 +76,12 @@ function behindPassword(question: GuestQuestion, files: GuestFiles, behind: (() 
   return behind?.() ?? says(503, startingBody)
 }
 
-function nginx(question: GuestQuestion, port: number, files: GuestFiles, running: ReadonlySet<string>): GuestAnswer | undefined {
+function nginx(
+  question: GuestQuestion,
+  port: number,
+  { files, running }: GuestInside,
+  beyond: (address: string, port: number) => GuestInside | undefined,
+): GuestAnswer | undefined {
   const slot = readSlot(files)
   if (slot === undefined) return undefined
   const { seed } = slot
@@ -44,27 +89,22 @@ function nginx(question: GuestQuestion, port: number, files: GuestFiles, running
   const shown = (name: string): Pick<GuestAnswer, 'certificate'> => ({
     certificate: new X509Certificate(files.read(`${run}/nginx/tls/${name}.pem`)),
   })
-  if (port === 8099) return path === '/activity' ? says(200, 'Reading: 0 Writing: 1 Waiting: 0\n') : says(200)
-  // The peer slot, by the certificate that both have.
-  if (port === 443 && question.tls?.name === peerName) {
-    const known = files.read(`${run}/nginx/tls/peer.pem`) === question.tls.own?.certificate
-    const there = known && path === ownerPath && files.exists(ownerFile)
-    return { ...(there ? says(200, files.read(ownerFile)) : says(known ? 404 : 400)), ...shown('peer') }
-  }
+  if (port === 8099) return control(question, files, () => beyond(seed.peer, 443))
+  const isOpen = gateOf(files).state === 'open'
   if (port === 80 && seed.roles.includes('serena')) return question.headers?.host === seed.public.host ? says(301) : undefined
   if (port === 443 && seed.roles.includes('serena')) {
     const server = path === '/mcp' ? 'serena_mcp' : 'serena_mcp_sse'
-    const behind = running.has(server) ? () => serena(question) : undefined
+    const behind = running.has(server) && (isOpen || (path === '/mcp' && question.method === 'GET')) ? () => serena(question) : undefined
     return { ...(path.startsWith('/.well-known/oauth') ? says(404) : behindPassword(question, files, behind)), ...shown('public') }
   }
   if (port === seed.logging?.port && seed.roles.includes('logging')) {
-    const behind = running.has('loki') ? () => loki(question) : undefined
+    const behind = !isOpen ? () => says(503, movingBody) : running.has('loki') ? () => loki(question) : undefined
     return { ...(path === '/loki/api/v1/push' ? behindPassword(question, files, behind) : says(404)), ...shown('logging') }
   }
   return undefined
 }
 
-export const answer: NonNullable<GuestContents['answer']> = (question, files, running) => {
+export const answer: NonNullable<GuestContents['answer']> = (question, files, running, beyond) => {
   const { to, path } = question
   if ('socket' in to) return to.socket === authSocket ? says(204) : undefined
   const has = (...names: string[]): boolean => names.some((name) => running.has(name))
@@ -78,6 +118,6 @@ export const answer: NonNullable<GuestContents['answer']> = (question, files, ru
     case 9080:
       return has('otelcol', 'promtail') ? says(200, path === '/metrics' ? '' : 'ready\n') : undefined
     default:
-      return has('nginx_proxy') ? nginx(question, to.port, files, running) : undefined
+      return has('nginx_proxy') ? nginx(question, to.port, { files, running }, beyond) : undefined
   }
 }

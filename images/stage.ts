@@ -31,7 +31,11 @@ export interface Rootfs {
 const shared: Readonly<Record<string, string>> = {
   '../contract/files.ts': 'seed-files.js',
   '../../settings/containers.ts': 'containers.js',
+  '../../settings/parking.ts': 'parking.js',
 }
+
+/** What nginx runs (images/nginx). */
+export const nginxScripts = ['keeper', 'gate'] as const
 
 /** A file is a program by where it is; sudo insists on the mode of its own files. */
 function modeOf(path: string): number {
@@ -73,7 +77,7 @@ export async function guestFiles(): Promise<SmallFile[]> {
       add(`${programs}/${name.replace(/\.ts$/, '.js')}`, compile(await readFile(join(here, 'guest', name), 'utf8')))
   }
   for (const [path, name] of Object.entries(shared)) add(`${programs}/${name}`, compile(await readFile(join(here, 'guest', path), 'utf8')))
-  add('opt/golden/nginx/keeper.js', compile(await readFile(join(here, 'nginx', 'keeper.ts'), 'utf8')))
+  for (const name of nginxScripts) add(`opt/golden/nginx/${name}.js`, compile(await readFile(join(here, 'nginx', `${name}.ts`), 'utf8')))
   add(`${programs}/package.json`, '{ "type": "module" }\n')
   for (const [name, dashboard] of Object.entries(dashboards()))
     add(`opt/golden/grafana/dashboards/${name}.json`, JSON.stringify(dashboard, null, 2) + '\n')

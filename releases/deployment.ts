@@ -197,6 +197,7 @@ export function newRelease(site: Site, groupName: string, slot: SlotName, origin
               interface: site.serena.interface,
               shell: site.serena.shell,
               memoryMiB: site.serena.memoryMiB,
+              parking: { ...site.serena.parking },
               projects: site.serena.projects.map(({ name, git }) => (git === undefined ? { name } : { name, git })),
             },
           }

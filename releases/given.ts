@@ -48,10 +48,14 @@ export const seedTag = (key: Buffer, site: string, vmid: number, release: string
 
 export const passwordOf = (user: string): string => `the password of ${user}`
 
+/** A seed of an earlier version has none: that is no difference. */
+const slotsKey = "the slots' own key"
+
 function partsOf(secrets: SeedSecrets): Map<string, string> {
   const parts = new Map<string, string>([
     ["the site's CA", secrets.siteCa],
     ['the SSH host key', secrets.hostKey.privateKey],
+    [slotsKey, JSON.stringify([secrets.peer.certificate, secrets.peer.key])],
   ])
   if (secrets.publicTls) parts.set('the public certificate', JSON.stringify([secrets.publicTls.certificate, secrets.publicTls.key]))
   for (const { name, password } of secrets.users ?? []) parts.set(passwordOf(name), password)
@@ -78,6 +82,7 @@ export const isComparable = (given: Given | undefined, key: Buffer | undefined):
 export function changedSince({ id, given }: Release, key: Buffer | undefined, secrets: SeedSecrets): string[] | undefined {
   if (given === undefined || key === undefined || !isComparable(given, key)) return undefined
   const now = new Map([...partsOf(secrets)].map(([name, value]) => [name, digestOf(key, id, name, value)]))
+  if (given.digests[slotsKey] === undefined) now.delete(slotsKey)
   return [...new Set([...Object.keys(given.digests), ...now.keys()])].filter((name) => given.digests[name] !== now.get(name))
 }
 

@@ -14,13 +14,15 @@ import { nftables } from './nftables.ts'
 import { readHandedIn } from '../settings/resolve.ts'
 import type { Site } from '../settings/site.ts'
 import { lookAtHandedIn, refuseHandedIn, type HandedInProblem } from '../settings/handed-in.ts'
-import { hostKeyFile, secretFiles } from '../settings/secrets/places.ts'
+import { hostKeyFile, peerFiles, secretFiles } from '../settings/secrets/places.ts'
 import { changedSentence, changedSince, readGivenKey, seedTag } from './given.ts'
 
 /** The secrets of one seed, in clear. Lives in memory only. */
 export interface SeedSecrets {
   readonly siteCa: string
   readonly hostKey: { readonly privateKey: string; readonly publicKey: string }
+  /** By which the slots of the group know each other. */
+  readonly peer: { readonly certificate: string; readonly key: string }
   /** Role serena. */
   readonly publicTls?: { readonly certificate: string; readonly key: string }
   readonly users?: readonly { readonly name: string; readonly password: string }[]
@@ -90,6 +92,8 @@ export async function seedContents(release: Release, secrets: SeedSecrets): Prom
   add(seedFiles.siteCa, secrets.siteCa)
   add(seedFiles.sshHostKey, secrets.hostKey.privateKey)
   add(seedFiles.sshHostKeyPublic, secrets.hostKey.publicKey)
+  add(seedFiles.peerCertificate, secrets.peer.certificate)
+  add(seedFiles.peerKey, secrets.peer.key)
   if (secrets.publicTls) {
     add(seedFiles.publicCertificate, secrets.publicTls.certificate)
     add(seedFiles.publicKey, secrets.publicTls.key)
@@ -177,6 +181,7 @@ async function gather(
       privateKey: await read('pem', hostKeyFile(seed.group)),
       publicKey: `${await read('line', `${hostKeyFile(seed.group)}.pub`)}\n`,
     },
+    peer: await tls(peerFiles(seed.group).certificate, peerFiles(seed.group).key),
     ...(handedIn === undefined
       ? {}
       : {

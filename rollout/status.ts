@@ -6,9 +6,12 @@ import { Failure } from '../core/failure.ts'
 import { lookAtPlace } from '../proxmox/place.ts'
 import type { GroupPins, Release } from '../releases/deployment.ts'
 import { groupOrder } from '../releases/order.ts'
+import { listImages, type Image } from '../images/catalog.ts'
+import { newestCandidate } from '../images/channels.ts'
+import { readHistory, type RolloutEntry } from './history.ts'
 import { placeOf, slotNames, type Role, type Site, type SiteProblem, type SlotName } from '../settings/site.ts'
 import { differences } from './edits.ts'
-import { firewallNotice, firewallState, type FirewallState } from './firewall.ts'
+import { firewallState, type FirewallState } from './firewall.ts'
 import { guestOf, type GuestStatus } from './guest.ts'
 import { lookAtHandedIn } from '../settings/handed-in.ts'
 import { secretFiles } from '../settings/secrets/places.ts'
@@ -28,6 +31,18 @@ export interface GroupStatus {
   readonly release: string | null
   readonly image: { readonly vmid: number; readonly name: string; readonly fingerprint: string } | null
   readonly vm: { readonly vmid: number; readonly name: string; readonly running: boolean } | null
+  /** Both of them, as far as they are pinned. */
+  readonly slots: Readonly<Partial<Record<SlotName, SlotStatus>>>
+  /** Since when the active slot has served, ISO 8601; null: it does not. */
+  readonly since: string | null
+  /** When the image that runs was baked; null where it is gone. */
+  readonly imageBuilt: string | null
+  /** A newer one of the site's base; null: there is none, or nothing is deployed. */
+  readonly newerImage: string | null
+  /** A rollout that is under way, was interrupted, or has failed. */
+  readonly rollout: GroupPins['rollout'] | null
+  /** The last one that ended, whichever way. */
+  readonly lastRollout: RolloutEntry | null
   readonly serviceAddress: string
   /** What people connect to, by what it is. */
   readonly urls: Readonly<Record<string, string>>
@@ -51,6 +66,18 @@ export interface GroupStatus {
   readonly siteDiffers: boolean
   /** What, and when it takes effect. */
   readonly differences: readonly string[]
+}
+
+export interface SlotStatus {
+  readonly vmid: number
+  readonly name: string
+  readonly release: string
+  readonly image: string
+  /** When its release was pinned. */
+  readonly created: string
+  readonly state: 'running' | 'stopped' | 'absent'
+  /** Whether it owns the data. */
+  readonly owns: boolean
 }
 
 export interface SiteStatus {
@@ -82,11 +109,18 @@ export async function readStatus({
   const node = place.problems.find(({ code }) => code.startsWith('node-'))
   // Of groups that are not deployed nothing can be looked up on a node that is not there.
   if (node !== undefined && unpinned) throw node
-  const groups: Record<string, GroupStatus> = {}
+  const history = await readHistory(folder)
+  const looks = new Map<string, Look>()
   // Data may be all that is left of a group.
-  for (const group of new Set([...groupOrder(site, deployment), ...Object.keys(deployment.groups)])) {
+  for (const group of new Set([...groupOrder(site, deployment), ...Object.keys(deployment.groups)]))
+    looks.set(group, await look(site, proxmox, group, deployment.groups[group]))
+  const isDeployed = Object.values(deployment.groups).some(({ active }) => active !== undefined)
+  // A node that is away would be waited for.
+  const canList = isDeployed && node === undefined && [...looks.values()].every(({ away }) => away !== true)
+  const images = canList ? (await listImages(proxmox, site)).images : []
+  const groups: Record<string, GroupStatus> = {}
+  for (const [group, { seen, ...more }] of looks) {
     const pins = deployment.groups[group]
-    const { seen, ...more } = await look(site, proxmox, group, pins)
     const vm = pins?.active === undefined ? undefined : seen.slots[pins.active]
     const release = pins?.active === undefined ? undefined : pins.slots[pins.active]
     const guest =
@@ -105,6 +139,8 @@ export async function readStatus({
       ...more,
       pins,
       guest,
+      images,
+      history: history.filter((entry) => entry.group === group),
       handedIn,
       changed: await changedIn(site, folder, group, release),
     })
@@ -176,6 +212,10 @@ interface GroupFacts {
   readonly obstacles?: readonly string[]
   readonly pins: GroupPins | undefined
   readonly guest: GuestStatus | undefined
+  /** All of the pool. @default none */
+  readonly images?: readonly Image[]
+  /** Rollouts of this group, the newest last. @default none */
+  readonly history?: readonly RolloutEntry[]
   /** What of the site folder could not be used as it is. */
   readonly handedIn?: readonly SiteProblem[]
   /** What of the site folder's secrets is not what the VM was given. */
@@ -194,6 +234,8 @@ export function describeGroup({
   obstacles,
   pins,
   guest,
+  images = [],
+  history = [],
   handedIn = [],
   changed: secrets = [],
 }: GroupFacts): GroupStatus {
@@ -202,6 +244,9 @@ export function describeGroup({
   const place = diskPlace(seen)
   const vm = slot === undefined ? undefined : seen.slots[slot]
   const roles = release?.seed.roles ?? site.groups[group]?.roles ?? []
+  const running = images.find(({ vmid, record }) => vmid === release?.image.vmid && record.fingerprint === release.image.fingerprint)
+  const newest = release === undefined ? undefined : newestCandidate(images, site.image.base.sha256)
+  const newer = newest !== undefined && newest.record.fingerprint !== release?.image.fingerprint ? newest : undefined
   const problems = [...wrong, ...(guest?.problems ?? []), ...handedIn.map(({ path, message }) => `${path}: ${message}`)]
   const changed = [...differences(site, group, pins, seen), ...secrets]
   const certificates = certificatesOf(release?.given, new Date())
@@ -218,6 +263,13 @@ export function describeGroup({
         ? `there is no data disk${missing === undefined ? '' : `. ${missing}`}`
         : 'the slot does not own the data disk: run "npx golden deploy"',
     )
+  if (pins?.rollout !== undefined && pins.rollout.phase !== 'failed')
+    warnings.push(
+      `a rollout to slot ${pins.rollout.to} is under way since ${pins.rollout.since}, or was interrupted: "npx golden rollout ${group}" goes on with it, "npx golden rollback ${group}" goes back`,
+    )
+  if (pins?.rollout?.phase === 'failed')
+    warnings.push(`the rollout to slot ${pins.rollout.to} failed, and the data went back: ${pins.rollout.reason ?? ''}`)
+  if (running?.revoked === true) problems.push(`image ${running.name} is revoked: bake a new one, then "npx golden rollout ${group}"`)
   if (release !== undefined && guest !== undefined && guest.release !== release.id)
     problems.push(`it runs release ${guest.release}, pinned is ${release.id}`)
   const health =
@@ -241,6 +293,15 @@ export function describeGroup({
     release: release?.id ?? null,
     image: release?.image ?? null,
     vm: vm?.there === true && release !== undefined ? { vmid: release.vm.vmid, name: release.vm.name, running: vm.running } : null,
+    slots: Object.fromEntries(slotNames.flatMap((name) => slotStatus(name, pins, seen) ?? [])),
+    since:
+      release === undefined || place.at !== slot
+        ? null
+        : (history.findLast(({ to }) => to.release === release.id)?.ended ?? release.created),
+    imageBuilt: running?.record.built ?? null,
+    newerImage: newer === undefined ? null : newer.name,
+    rollout: pins?.rollout ?? null,
+    lastRollout: history.at(-1) ?? null,
     serviceAddress: service,
     urls: urlsOf(site, roles, service, release, withGrafana),
     caFile: roles.includes('serena') && site.public.certificate !== undefined ? null : join(folder, secretFiles.ca),
@@ -255,6 +316,26 @@ export function describeGroup({
     siteDiffers: changed.length > 0,
     differences: changed,
   }
+}
+
+function slotStatus(slot: SlotName, pins: GroupPins | undefined, seen: GroupSeen): [[SlotName, SlotStatus]] | undefined {
+  const release = pins?.slots[slot]
+  if (release === undefined) return undefined
+  const vm = seen.slots[slot]
+  return [
+    [
+      slot,
+      {
+        vmid: release.vm.vmid,
+        name: release.vm.name,
+        release: release.id,
+        image: release.image.name,
+        created: release.created,
+        state: vm.there !== true ? 'absent' : vm.running ? 'running' : 'stopped',
+        owns: diskPlace(seen).at === slot,
+      },
+    ],
+  ]
 }
 
 function urlsOf(
@@ -280,27 +361,4 @@ function credentialFiles(site: Site, folder: string, roles: readonly Role[], wit
     : []
   const grafana = join(folder, secretFiles.grafanaAdminPassword)
   return { ...Object.fromEntries(users), ...(withGrafana && existsSync(grafana) ? { 'grafana:admin': grafana } : {}) }
-}
-
-/** For people. */
-export function renderStatus(status: SiteStatus): string {
-  const lines = Object.values(status.groups).flatMap((one) => [
-    `${one.group} (${one.roles.join(', ')}): ${one.health}`,
-    ...(one.image === null ? [] : [`  slot     ${one.activeSlot ?? 'none'}, release ${one.release ?? 'none'}, image ${one.image.name}`]),
-    `  address  ${one.serviceAddress}`,
-    ...Object.entries(one.urls).map(([name, url]) => `  ${name.padEnd(8)} ${url}`),
-    ...(one.caFile === null ? [] : [`  ca       ${one.caFile}`]),
-    ...Object.entries(one.credentialFiles).map(([user, file]) => `  password ${user}: ${file}`),
-    `  data     ${one.dataDisk.volume ?? 'none'} (${one.dataDisk.at})`,
-    ...(one.missing.length === 0 ? [] : [`  without  ${one.missing.join(', ')}: the image has none`]),
-    ...one.certificates.map(({ name, ends, daysLeft }) => `  ends     ${name}: ${ends.slice(0, 10)}, ${daysLeft} days left`),
-    ...one.problems.map((problem) => `  problem  ${problem}`),
-    ...one.warnings.map((warning) => `  warning  ${warning}`),
-    ...one.differences.map((difference) => `  note     ${difference}`),
-  ])
-  lines.push(...status.problems.map((problem) => `problem    ${problem}`))
-  lines.push(...status.warnings.map((warning) => `warning    ${warning}`))
-  const firewall = firewallNotice(status.proxmoxFirewall)
-  if (firewall !== undefined) lines.push(firewall)
-  return lines.join('\n')
 }

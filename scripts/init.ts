@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
+import { peerName } from '../images/contract/files.ts'
 import { makeFolder } from '../core/folders.ts'
 import { Failure } from '../core/failure.ts'
 import { isCertificate } from '../proxmox/identity.ts'
@@ -10,11 +11,11 @@ import { lookAtHandedIn, refuseHandedIn } from '../settings/handed-in.ts'
 import { readPins } from '../releases/pins.ts'
 import { loadSite, siteFolder } from '../settings/load.ts'
 import { groupWithRole, slotNames, type Site } from '../settings/site.ts'
-import { isKeyOf, makeAuthority, makeServerCertificate, stillServes } from '../settings/secrets/certificates.ts'
+import { isKeyOf, makeAuthority, makeSelfSigned, makeServerCertificate, stillServes } from '../settings/secrets/certificates.ts'
 import { namesOutside, permittedNames } from '../settings/secrets/name-constraints.ts'
 import { requireHidden, writeSecret, writeSecretOnce } from '../settings/secrets/files.ts'
 import { generateSshKey } from '../settings/secrets/generate-ssh-key.ts'
-import { hostKeyFile, secretFiles, secretsFolder } from '../settings/secrets/places.ts'
+import { hostKeyFile, peerFiles, secretFiles, secretsFolder } from '../settings/secrets/places.ts'
 import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
@@ -76,7 +77,7 @@ export async function initFolder(folder: string): Promise<string[]> {
 }
 
 /**
- * Makes what is missing: the site's CA, certificates for the names in the site, passwords, host keys.
+ * Makes what is missing: the site's CA, certificates for the names in the site, passwords, host keys, what a group's slots know each other by.
  * Never replaces a password or key; a certificate is replaced when the site's names changed or it is about to end, the CA
  * when these names are not its own and nothing runs yet, or on demand.
  * @returns what was made, absolute paths
@@ -143,6 +144,15 @@ export async function initSecrets(
     await writeSecret(`${path}.pub`, pair.publicKey)
     await writeSecret(path, pair.privateKey)
     made.push(path, `${path}.pub`)
+  }
+  for (const group of Object.keys(site.groups)) {
+    const { certificate, key } = peerFiles(group)
+    // One without the other is of no use.
+    if (existsSync(at(certificate)) && existsSync(at(key))) continue
+    const pair = await makeSelfSigned(peerName, now)
+    await writeSecret(at(certificate), pair.certificate)
+    await writeSecret(at(key), pair.key)
+    made.push(at(certificate), at(key))
   }
   return made
 }

@@ -7,6 +7,7 @@ import { defaultContainers } from './containers.ts'
 import type { PlaceWanted } from '../proxmox/place.ts'
 import { isOneMachine, isPrivate, parseNetwork } from './address.ts'
 import { gitProblem } from './git-source.ts'
+import { parkingDefaults } from './parking.ts'
 import { roles, templateRange, transports, type Role, type SlotName } from './names.ts'
 import { secretFiles } from './secrets/places.ts'
 import { relationProblems, type SiteProblem } from './relations.ts'
@@ -167,7 +168,7 @@ const schema = z.strictObject({
   }),
   public: z.strictObject({
     /** The name (or address) in people's MCP settings; in the certificate and nginx's server_name. */
-    host: hostName,
+    host: hostName.refine((text) => text !== 'golden-peer', 'must be another name: by this one the slots know each other'),
     /** Ports as seen from outside, if the router does not forward 443 and 80 as they are. */
     httpsPort: port.default(443),
     httpPort: port.default(80),
@@ -196,6 +197,17 @@ const schema = z.strictObject({
     /** Serena's execute_shell_command; the container is the only wall around it. */
     shell: z.boolean().default(false),
     memoryMiB: z.int().min(512).default(2560),
+    /** While the other slot takes over, calls wait for it. What is beyond these bounds is told to come again (503). */
+    parking: z
+      .strictObject({
+        /** So many calls at once. */
+        calls: z.int().min(1).max(1000).default(parkingDefaults.calls),
+        /** The bodies of all of them. nginx, which has 512 MiB, holds them in memory; one alone may have 16 MiB. */
+        mebibytes: z.int().min(16).max(128).default(parkingDefaults.mebibytes),
+        /** How long each waits; Serena herself gives up a tool after 240 s. */
+        seconds: z.int().min(1).max(3600).default(parkingDefaults.seconds),
+      })
+      .prefault({}),
     /** Made at the first activation: cloned from `git`, or an empty folder. */
     projects: z
       .array(

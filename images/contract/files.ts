@@ -13,6 +13,9 @@ export const seedFiles = {
   /** Role logging: for the service address. */
   loggingCertificate: 'tls/logging.pem',
   loggingKey: 'tls/logging.key',
+  /** The same in both slots of a group: by it they know each other, and from it comes what clients' session ids are sealed with. */
+  peerCertificate: 'tls/peer.pem',
+  peerKey: 'tls/peer.key',
   /** The site's own CA; the log agent trusts it. */
   siteCa: 'tls/site-ca.pem',
   /** Role serena. */
@@ -27,3 +30,6 @@ export const seedFiles = {
   sshHostKey: 'ssh/ssh_host_ed25519_key',
   sshHostKeyPublic: 'ssh/ssh_host_ed25519_key.pub',
 } as const
+
+/** What a slot calls its peer over TLS: the one name of `peerCertificate`. */
+export const peerName = 'golden-peer'

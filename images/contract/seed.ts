@@ -48,6 +48,8 @@ export const seedSchema = z.strictObject({
       /** Limit of one Serena process with its language servers. */
       memoryMiB: z.int(),
       projects: z.array(z.strictObject({ name: text, git: text.exactOptional() })),
+      /** How much may wait while the slots hand over. @default `parkingDefaults` of settings/parking.ts, which older seeds mean */
+      parking: z.strictObject({ calls: z.int().min(1), mebibytes: z.int().min(1), seconds: z.int().min(1) }).exactOptional(),
     })
     .exactOptional(),
   /** Present with the role `logging`. */

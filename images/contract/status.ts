@@ -2,8 +2,6 @@
 import { z } from 'zod'
 import { slotNames } from '../../settings/names.ts'
 
-export const handoverStates = ['none', 'parking', 'forwarding', 'left'] as const
-
 export const statusSchema = z.object({
   schema: z.literal(1),
   release: z.string(),
@@ -19,11 +17,6 @@ export const statusSchema = z.object({
   /** Containers that the roles ask for and the image has no image for. */
   missing: z.array(z.string()),
   serviceAddress: z.object({ address: z.string(), held: z.boolean() }),
-  /**
-   * How far this slot is in giving the group to its peer: its disk is leaving and requests wait; they go to the peer; the
-   * service address has left too and only connections of before are here. Older guests know of no such thing.
-   */
-  handover: z.enum(handoverStates).default('none'),
   /** Everything that should run answers, but for what lacks only room: see `problems`. */
   healthy: z.boolean(),
   /** The same, wherever the service address is: a slot that has just got the data does not hold it yet. */

@@ -2,8 +2,9 @@
  * golden-seed.service: copies the folder `golden/` of the seed CD to memory and renders this slot's configuration.
  * Without such a folder (the VM in which the image is baked) nothing is rendered, and all other units stay quiet.
  */
-import { randomBytes } from 'node:crypto'
+import { hkdfSync, randomBytes } from 'node:crypto'
 import { dirname, join, relative } from 'node:path'
+import { seedFiles } from '../contract/files.ts'
 import type { ImageRecord } from '../contract/record.ts'
 import { thisMachine, type Files, type Machine } from './machine.ts'
 import { imageRecordFile, owner, probeFile, run, seedFolder, sessionKeyFile, type RenderedFile } from './places.ts'
@@ -32,12 +33,18 @@ export async function boot(machine: Machine): Promise<number> {
   // Of this boot only; golden-auth and nginx have read them when this runs once more.
   if (!files.exists(probeFile)) write(files, { path: probeFile, content: randomBytes(24).toString('base64url'), mode: 0o400 })
   if (!files.exists(sessionKeyFile))
-    write(files, { path: sessionKeyFile, content: randomBytes(32).toString('base64url'), mode: 0o400, owner: owner.nginx })
+    write(files, { path: sessionKeyFile, content: sessionKey(contents[seedFiles.peerKey]), mode: 0o400, owner: owner.nginx })
   // On the root disk, where dockerd looks for them; it starts after this (golden-seed.service).
   const settings = dockerSettings(files.read(dockerSettingsFile), seed)
   if (settings !== undefined) replace(files, dockerSettingsFile, settings)
   machine.say(`release ${seed.release}: slot ${seed.slot} of ${seed.group}, ${seed.roles.join(' and ')}`)
   return 0
+}
+
+/** The same in both slots, so that a session that was opened in one goes on in the other. Seeds of earlier versions have no key for it. */
+export function sessionKey(peerKey: string | undefined): string {
+  const derived = (from: string): Uint8Array => new Uint8Array(hkdfSync('sha256', from, '', "golden: the session keeper's seal", 32))
+  return Buffer.from(peerKey === undefined ? randomBytes(32) : derived(peerKey.trim())).toString('base64url')
 }
 
 /** False when the CD is not one of ours. The CD is not left mounted. */

@@ -9,7 +9,7 @@ import type { Seed } from '../contract/seed.ts'
 import { probeUser } from './authenticator.ts'
 import type { Files, Machine, Reply } from './machine.ts'
 import { probeFile } from './places.ts'
-import { startingText } from './refusals.ts'
+import { movingText, startingText } from './refusals.ts'
 
 /** A way in, and the request that costs the least behind it. */
 export interface Front {
@@ -114,7 +114,7 @@ export function certificateProblems(name: string, certificate: X509Certificate |
 /** What is behind nginx is looked at in its own way; here its being away is no problem. */
 function answerProblems({ status, body }: Reply): string[] {
   if (status === 401) return ['golden-auth does not know the health check of this boot']
-  if (status === 503 && !body.includes(startingText)) return ['golden-auth does not answer']
+  if (status === 503 && ![startingText, movingText].some((text) => body.includes(text))) return ['golden-auth does not answer']
   return status === 429 || status === 500 || status === 404 ? [`it answers ${status}`] : []
 }
 

@@ -98,11 +98,11 @@ export interface Ran {
   readonly error?: string
 }
 
-/** An HTTP request to one place. Over TLS whatever certificate is taken, unless one is named, and is in the reply. */
+/** An HTTP request to one place. Over TLS whatever certificate is taken, and is in the reply. */
 export interface Question {
   readonly to: { readonly host: string; readonly port: number } | { readonly socket: string }
-  /** Present: over TLS. */
-  readonly tls?: TlsQuestion
+  /** Present: over TLS. The name that is asked for, if any. */
+  readonly tls?: { readonly name?: string }
   readonly method?: string
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
@@ -111,16 +111,6 @@ export interface Question {
   readonly timeoutMs: number
   /** Enough has come when this is in it: some answers never end. '' is enough with the headers. */
   readonly until?: string
-}
-
-/** Certificates and keys are PEM texts. */
-export interface TlsQuestion {
-  /** The name that is asked for, if any. */
-  readonly name?: string
-  /** What this side shows of itself. @default nothing */
-  readonly own?: { readonly certificate: string; readonly key: string }
-  /** The one certificate that is believed: no other gets an answer through. @default any */
-  readonly only?: string
 }
 
 export interface Reply {
@@ -209,7 +199,6 @@ function run(program: string, args: readonly string[], options: RunOptions = {})
 async function ask({ to, tls, method, path, headers, body, timeoutMs, until }: Question): Promise<Reply> {
   // Loaded only where something is asked: a program on a slow machine is there sooner.
   const { request } = tls ? await import('node:https') : await import('node:http')
-  const believed = tls?.only === undefined ? undefined : new (await import('node:crypto')).X509Certificate(tls.only).fingerprint512
   return new Promise((resolve, reject) => {
     const sent = request({
       ...('socket' in to ? { socketPath: to.socket } : to),
@@ -217,22 +206,11 @@ async function ask({ to, tls, method, path, headers, body, timeoutMs, until }: Q
       method: method ?? 'GET',
       agent: false,
       timeout: timeoutMs,
-      ...(tls
-        ? {
-            rejectUnauthorized: false,
-            ...(tls.name === undefined ? {} : { servername: tls.name }),
-            ...(tls.own === undefined ? {} : { cert: tls.own.certificate, key: tls.own.key }),
-          }
-        : {}),
+      ...(tls ? { rejectUnauthorized: false, ...(tls.name === undefined ? {} : { servername: tls.name }) } : {}),
       headers: { ...headers, ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }) },
     })
     sent.on('response', (response) => {
       const certificate = tls ? (response.socket as TLSSocket).getPeerX509Certificate() : undefined
-      // Who shows it has its key: TLS sees to that, whoever signed it.
-      if (believed !== undefined && certificate?.fingerprint512 !== believed) {
-        sent.destroy(new Error('the other side is somebody else: it shows another certificate'))
-        return
-      }
       let text = ''
       const done = (): void => {
         resolve({ status: response.statusCode ?? 0, headers: response.headers, body: text, certificate })

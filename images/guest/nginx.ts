@@ -1,10 +1,12 @@
 /** nginx.conf of a slot. TLS follows Mozilla's intermediate recommendation (version 5.7). */
 import type { ImageRecord } from '../contract/record.ts'
 import type { Seed } from '../contract/seed.ts'
+import { peerName } from '../contract/files.ts'
 import { containerNetworks } from '../../settings/containers.ts'
-import { authSocketName, presentContainers } from './places.ts'
+import { parkingDefaults } from '../../settings/parking.ts'
+import { authSocketName, ownerFile, presentContainers } from './places.ts'
 import { probeUser } from './authenticator.ts'
-import { oauthLocation, refusalLocations, refusalMaps, refusalPages, startingBody } from './refusals.ts'
+import { movingBody, oauthLocation, refusalLocations, refusalMaps, refusalPages, startingBody } from './refusals.ts'
 
 const folder = '/etc/golden/nginx'
 
@@ -13,10 +15,13 @@ const folder = '/etc/golden/nginx'
  * password (MCP clients probe OAuth addresses and must see a 404), and while Serena starts clients get 503: a 404 on
  * /mcp would tell them that their session is gone. Passwords are golden-auth's business: checking one here would stop
  * everybody else for as long as that takes.
+ * @param hasPeerKey whether the seed has what the slots know each other by; those of earlier versions have not
  */
-export function nginxConfiguration(seed: Seed, image: ImageRecord): string {
+export function nginxConfiguration(seed: Seed, image: ImageRecord, hasPeerKey = true): string {
   const servers: string[] = []
-  if (seed.roles.includes('serena')) servers.push(serenaServers(seed))
+  if (seed.roles.includes('serena')) servers.push(serenaServers(seed, hasPeerKey))
+  else if (hasPeerKey) servers.push(closedTls(`${folder}/tls/peer`))
+  if (hasPeerKey) servers.push(peerServer(seed))
   if (seed.roles.includes('logging') && seed.logging) servers.push(loggingServer(seed, seed.logging.port, image))
   return `# Rendered at boot by golden-seed.service for release ${seed.release}.
 # A few are enough, also on a host with many cores: the container may have only so many processes.
@@ -44,14 +49,17 @@ http {
   scgi_temp_path /tmp/scgi;
 
   # No arguments (SSE's hold the session), no headers but the client's name.
-  log_format golden escape=json '{"time":"$time_iso8601","remote":"$remote_addr","user":"$remote_user","host":"$host",'
+  log_format golden escape=json '{"time":"$time_iso8601","remote":"$remote_addr","user":"$golden_user","host":"$golden_host",'
     '"method":"$request_method","path":"$golden_path","status":$status,"bytes":$body_bytes_sent,"seconds":$request_time,'
     '"upstream":"$upstream_addr","upstream_status":"$upstream_status","upstream_seconds":"$upstream_response_time","agent":"$http_user_agent"}';
   # What an error was for, and not the page that tells it.
   map $request_uri $golden_path { default ""; "~^(?<asked>[^?]+)" $asked; }
   # The health check of this host comes every few seconds.
-  map "$remote_addr $remote_user" $golden_heard { default 1; "127.0.0.1 ${probeUser}" 0; }
+  map "$remote_addr $golden_user" $golden_heard { default 1; "127.0.0.1 ${probeUser}" 0; }
   access_log /dev/stdout golden if=$golden_heard;
+  # What the peer slot hands on it has asked the password for itself. Nobody else has that certificate.
+  map $ssl_client_verify $golden_user { default $remote_user; SUCCESS $http_x_golden_user; }
+  map $ssl_client_verify $golden_host { default $host; SUCCESS $http_x_golden_host; }
 
   ssl_protocols TLSv1.2 TLSv1.3;
   ssl_ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305;
@@ -82,14 +90,18 @@ ${refusalMaps()}
   client_max_body_size 16m;
   client_body_buffer_size 1m;
 
-  # For this host only: health, and what is going on (\`slotctl drain\` waits for it).
+${scripts(seed)}
+  # For this host only: health, what is going on (\`slotctl drain\` waits for it), and what is to become of it.
   server {
     listen 127.0.0.1:8099;
     access_log off;
     location = /health { return 200 "ok\\n"; }
     location = /activity { stub_status; }
-    location / { return 404; }
-  }
+    set $golden_peer "${hasPeerKey ? seed.peer : ''}";
+    location = /handover { js_content gate.control; }
+    location = /handover/carry { js_content gate.carry; }
+${hasPeerKey ? askPeer(seed, '= /peer/owner') : ''}    location / { return 404; }
+${refusalLocations}  }
 ${servers.join('\n')}}
 `
 }
@@ -100,7 +112,7 @@ ${servers.join('\n')}}
  */
 const reuse = 'keepalive 16; keepalive_timeout 2s;'
 
-function serenaServers(seed: Seed): string {
+function serenaServers(seed: Seed, hasPeerKey: boolean): string {
   const { host, httpsPort } = seed.public
   const transports = seed.serena?.transports ?? []
   const at = containerNetworks(seed.containers)
@@ -110,13 +122,13 @@ function serenaServers(seed: Seed): string {
   const upstreams: string[] = []
   if (transports.includes('streamable-http')) {
     upstreams.push(`  upstream serena_mcp { server ${at.serenaMcp}:9121; ${reuse} }`)
-    locations.push(keptLocation('= /mcp'), keptLocation('= /mcp/'), keeperLocations(`http://${at.serenaMcp}:9121/mcp`))
+    locations.push(keptLocations(seed, authenticated), keeperLocations(seed))
+    if (hasPeerKey) locations.push(forwardLocations(seed))
   }
   if (transports.includes('sse')) {
     upstreams.push(`  upstream serena_mcp_sse { server ${at.serenaMcpSse}:9121; ${reuse} }`)
-    locations.push(serenaLocation('= /sse', 'serena_mcp_sse/sse'), serenaLocation('= /sse/', 'serena_mcp_sse/sse'))
-    // Without the second one nginx would send a POST to /messages elsewhere, and the client would come back with a GET.
-    locations.push(serenaLocation('/messages/', 'serena_mcp_sse'), serenaLocation('= /messages', 'serena_mcp_sse/messages/'))
+    // Without the last one nginx would send a POST to /messages elsewhere, and the client would come back with a GET.
+    locations.push(...['= /sse', '= /sse/', '/messages/', '= /messages'].map(sseLocation), sseLocations)
   }
   const port = httpsPort === 443 ? '' : `:${httpsPort}`
   // By its own address too: not every router leads people in the LAN to the public one. Who asks for no name, because an
@@ -129,28 +141,19 @@ function serenaServers(seed: Seed): string {
 ${refusalLocations}    location / { return 301 https://${name}${portSuffix}$request_uri; }
   }`
   return `
-${transports.includes('streamable-http') ? keeper : ''}${upstreams.join('\n')}
+${upstreams.join('\n')}
 
   server {
     listen 80 default_server;
 ${refusalLocations}    location / { return 444; }
   }${names.map((name) => toHttps(name, name === host ? port : '')).join('')}
-  server {
-    listen 443 ssl default_server;
-    ${tls}
-${refusalLocations}    location / { return 444; }
-  }
-  server {
-    listen 443 ssl;
-    server_name ~.;
-    ssl_reject_handshake on;
-    location / { return 444; }
-  }
+${closedTls(`${folder}/tls/public`)}
   server {
     listen 443 ssl;
     server_name ${names.join(' ')};
     ${tls}
     add_header Strict-Transport-Security "max-age=63072000" always;
+    access_log /dev/stdout golden if=$golden_logged;
     limit_req zone=client burst=100 nodelay;
     limit_conn open 200;
 
@@ -158,16 +161,97 @@ ${refusalLocations}    location / { return 444; }
 ${oauthLocation}
 ${locations.join('\n')}
 ${authLocation('serena')}
-${refusalLocations}    location @starting {
-      internal;
-      default_type application/json;
-      add_header Retry-After 2 always;
-      add_header Strict-Transport-Security "max-age=63072000" always;
-      return 503 ${startingBody};
-    }
-  }
+${refusalLocations}${comeAgain('@starting', startingBody)}  }
 `
 }
+
+/** Who asks for no name gets a certificate and no answer; who asks for a wrong one not even that. */
+const closedTls = (pair: string): string => `  server {
+    listen 443 ssl default_server;
+    ssl_certificate ${pair}.pem;
+    ssl_certificate_key ${pair}.key;
+${refusalLocations}    location / { return 444; }
+  }
+  server {
+    listen 443 ssl;
+    server_name ~.;
+    ssl_reject_handshake on;
+    location / { return 444; }
+  }`
+
+/** Those who are told so do come again: the service address may be the other slot's by then. */
+const comeAgain = (location: string, body: string): string => `    location ${location} {
+      internal;
+      default_type application/json;
+      keepalive_timeout 0;
+      add_header Retry-After 2 always;
+      add_header Strict-Transport-Security $golden_hsts always;
+      return 503 ${body};
+    }
+`
+
+/**
+ * What the other slot of the group asks, and nobody else: whose data disk this is, and the MCP calls that it hands on while
+ * the service address is still its own. It has asked for the password and kept the limits; a crowd that waited there comes
+ * at once.
+ */
+function peerServer(seed: Seed): string {
+  const hasMcp = seed.roles.includes('serena') && seed.serena?.transports.includes('streamable-http')
+  return `
+  server {
+    listen 443 ssl;
+    server_name ${peerName};
+    ssl_certificate ${folder}/tls/peer.pem;
+    ssl_certificate_key ${folder}/tls/peer.key;
+    ssl_verify_client on;
+    ssl_client_certificate ${folder}/tls/peer.pem;
+    set_real_ip_from ${seed.peer};
+    real_ip_header X-Golden-Client;
+    if ($realip_remote_addr != ${seed.peer}) { return 444; }
+    access_log /dev/stdout golden if=$golden_logged;
+
+    location = /golden/owner {
+      access_log off;
+      default_type application/json;
+      root ${folder};
+      try_files /${ownerFile.slice(ownerFile.lastIndexOf('/') + 1)} @nobody;
+    }
+    location @nobody {
+      access_log off;
+      default_type application/json;
+      return 200 "{}\\n";
+    }
+    location / { return 404; }
+${hasMcp ? `${keptLocations(seed, '')}${keeperLocations(seed)}${comeAgain('@starting', startingBody)}` : ''}${refusalLocations}  }
+`
+}
+
+/** The other end of `peerServer`: by the slot's own address, which is all that the peer lets in. */
+const toPeer = (seed: Seed): string => `      proxy_bind ${seed.address};
+      proxy_ssl_name ${peerName};
+      proxy_ssl_server_name on;
+      proxy_ssl_protocols TLSv1.3;
+      proxy_ssl_verify on;
+      proxy_ssl_trusted_certificate ${folder}/tls/peer.pem;
+      proxy_ssl_certificate ${folder}/tls/peer.pem;
+      proxy_ssl_certificate_key ${folder}/tls/peer.key;
+      proxy_set_header Host ${peerName};
+      proxy_set_header Connection close;
+      proxy_set_header Authorization "";`
+
+const askPeer = (seed: Seed, location: string): string => `    location ${location} {
+      # Each look at a peer that is not there would be a line.
+      error_log stderr crit;
+      proxy_pass https://${seed.peer}:443/golden/owner;
+${toPeer(seed)}
+      proxy_method GET;
+      proxy_pass_request_headers off;
+      proxy_pass_request_body off;
+      proxy_set_header Content-Length "";
+      proxy_connect_timeout 1s;
+      proxy_read_timeout 2s;
+    }
+`
 
 /** Asks golden-auth. Comes after the limits and before anything of the body is read. */
 const authenticated = `auth_request /golden-auth;
@@ -187,7 +271,7 @@ const authLocation = (realm: 'serena' | 'loki'): string => `    location = /gold
       error_page 599 @refusal;
     }`
 
-const toSerena = `      proxy_set_header Host $host;
+const toSerena = `      proxy_set_header Host $golden_host;
       proxy_set_header Connection "";
       # The password is golden-auth's business.
       proxy_set_header Authorization "";
@@ -198,39 +282,86 @@ const toSerena = `      proxy_set_header Host $host;
       proxy_read_timeout 3600s;
       proxy_send_timeout 3600s;`
 
-/** @param target upstream, with the path where it is to be another than the client's */
-const serenaLocation = (path: string, target: string): string => `    location ${path} {
+/** Whatever is counted while it runs (images/nginx/gate.ts), by a number of its own: njs would see another one at each look. */
+const counted = `set $golden_call $request_id;
+      set $golden_kind "";`
+
+const sseLocation = (path: string): string => `    location ${path} {
       ${authenticated}
-      proxy_pass http://${target};
-${toSerena}
-      # 504: a container that is stopped leaves nobody who would refuse the connection.
-      error_page 502 504 =503 @starting;
+      ${counted}
+      js_content gate.sse;
 ${refusalPages('      ')}    }`
 
-const keeper = `  js_import keeper from /opt/golden/nginx/keeper.js;
+const sseTarget = `      rewrite ^/sse/$ /sse break;
+      rewrite ^/messages$ /messages/ break;
+      proxy_pass http://serena_mcp_sse;
+${toSerena}
+      # 504: a container that is stopped leaves nobody who would refuse the connection.
+      error_page 502 504 =503 @starting;`
+
+const sseLocations = `    location @sse_stream {
+${sseTarget}
+    }
+    location @sse_message {
+      proxy_ignore_client_abort on;
+${sseTarget}
+    }`
+
+const parkingOf = (seed: Seed): NonNullable<NonNullable<Seed['serena']>['parking']> => seed.serena?.parking ?? parkingDefaults
+
+/** For the `http` block: images/nginx/keeper.ts and gate.ts, and what they remember. */
+const scripts = (seed: Seed): string => `  js_import keeper from /opt/golden/nginx/keeper.js;
+  js_import gate from /opt/golden/nginx/gate.js;
   js_shared_dict_zone zone=golden_sessions:8m timeout=48h evict;
-  js_shared_dict_zone zone=golden_waiting:32k type=number timeout=2m;
+  # Serena forgets sessions after half an hour.
+  js_shared_dict_zone zone=golden_seen:2m type=number timeout=30m evict;
+  js_shared_dict_zone zone=golden_handover:32k;
+  js_shared_dict_zone zone=golden_counts:32k type=number;
+  # Longer than anybody waits: counts of a process that was ended go in time.
+  js_shared_dict_zone zone=golden_waiting:32k type=number timeout=${parkingOf(seed).seconds + 60}s;
+  js_shared_dict_zone zone=golden_running:4m type=number;
+  js_set $golden_state gate.state;
+  js_set $golden_logged gate.logged;
+  js_set $golden_push_logged gate.loggedPush;
   # Opening a session again includes its project, whose language server may have to be started.
   js_fetch_timeout 240s;
 `
 
-/** Sessions survive Serena: images/nginx/keeper.ts decides, and goes on to @serena. */
-const keptLocation = (path: string): string => `    location ${path} {
-      ${authenticated}
+/** Sessions survive Serena: keeper.ts decides whose they are, gate.ts when they go on to @serena. @param check who may */
+function keptLocations(seed: Seed, check: string): string {
+  const { calls, mebibytes, seconds } = parkingOf(seed)
+  const location = (path: string): string => `    location ${path} {
+      ${check}
+      ${counted}
+      set $golden_parking "${calls} ${mebibytes * 1024 * 1024} ${seconds * 1000}";
       set $golden_session "";
       set $golden_upstream_session "";
       set $golden_resumed "";
-      set $golden_waited "";
+      set $golden_refusal "";
+      set $golden_since "";
+      set $golden_tried "";
+      set $golden_waits "";
       js_content keeper.pass;
-${refusalPages('      ')}    }`
+${refusalPages('      ')}    }
+`
+  return location('= /mcp') + location('= /mcp/')
+}
 
-/** @param url where the keeper itself asks Serena */
-const keeperLocations = (url: string): string => `    location @serena {
+function keeperLocations(seed: Seed): string {
+  const url = `http://${containerNetworks(seed.containers).serenaMcp}:9121/mcp`
+  return `    location @gate { js_content gate.enter; }
+    location @closing {
+      keepalive_timeout 0;
+      js_content keeper.refuse;
+    }
+    location @serena {
       rewrite ^ /mcp break;
       proxy_pass http://serena_mcp;
       js_header_filter keeper.seen;
       proxy_set_header Mcp-Session-Id $golden_upstream_session;
 ${toSerena}
+      # Serena goes on with a call whose client has left: it is counted until she is done.
+      proxy_ignore_client_abort on;
       proxy_intercept_errors on;
       recursive_error_pages on;
       error_page 404 = @resume;
@@ -245,26 +376,43 @@ ${toSerena}
       # Each look at a Serena that is not there would be a line.
       error_log stderr crit;
       set $golden_serena ${url};
-      # Milliseconds: Serena starts in seconds, and clients give up after a minute.
-      set $golden_longest_wait 30000;
       # Packets to a container that was stopped go unanswered, and the call goes on only when all that it asked has ended.
       js_fetch_timeout 1s;
-      js_content keeper.away;
-    }`
+      js_content gate.away;
+    }
+`
+}
 
-const lokiPush = (address: string): string => `      if ($request_method != POST) { return 405; }
+/** To the peer slot, which has the service address soon: no connection of a client stays open here. */
+const forwardLocations = (seed: Seed): string => `    location @forward {
+      keepalive_timeout 0;
+      rewrite ^ /mcp break;
+      proxy_pass https://${seed.peer}:443;
+${toPeer(seed)}
+      proxy_set_header X-Golden-User $golden_user;
+      proxy_set_header X-Golden-Client $remote_addr;
+      proxy_set_header X-Golden-Host $golden_host;
+      proxy_buffering off;
+      proxy_read_timeout 3600s;
+      proxy_send_timeout 3600s;
+      proxy_ignore_client_abort on;
+      recursive_error_pages on;
+      error_page 502 504 = @away;
+    }
+${askPeer(seed, '= /golden-peer').replace('{\n', '{\n      internal;\n')}`
+
+const lokiPush = `      if ($request_method != POST) { return 405; }
       limit_req zone=push burst=200 nodelay;
       ${authenticated}
-      access_log /dev/stdout golden if=$golden_push_refused;
-      proxy_pass http://${address}:3100;
-      proxy_set_header Authorization "";
-      proxy_set_header Connection "";`
+      ${counted}
+      js_content gate.push;`
 
 function loggingServer(seed: Seed, port: number, image: ImageRecord): string {
   const at = containerNetworks(seed.containers)
   const grafana = presentContainers(seed, image).some((container) => container.name === 'grafana')
   const front = grafana
     ? `    location / {
+      if ($golden_state != open) { rewrite ^ /golden-moving last; }
       limit_req zone=page burst=500 nodelay;
       limit_req zone=login burst=5 nodelay;
       proxy_pass http://${at.grafana}:3000;
@@ -289,8 +437,6 @@ function loggingServer(seed: Seed, port: number, image: ImageRecord): string {
     "~^POST /login" $binary_remote_addr;
     "~* basic " $binary_remote_addr;
   }
-  # One line for each batch would be a log about logging.
-  map $status $golden_push_refused { default 0; "~^4" 1; }
   map $http_upgrade $connection_upgrade {
     default upgrade;
     '' "";
@@ -300,18 +446,27 @@ function loggingServer(seed: Seed, port: number, image: ImageRecord): string {
     ssl_certificate ${folder}/tls/logging.pem;
     ssl_certificate_key ${folder}/tls/logging.key;
     add_header Strict-Transport-Security "max-age=63072000" always;
+    access_log /dev/stdout golden if=$golden_logged;
     limit_conn open 200;
 
     # Of Loki nothing but the push, in its own form (Promtail) and in OpenTelemetry's (the collector).
     location = /loki/api/v1/push {
-${lokiPush(at.loki)}
+${lokiPush}
     }
     location = /otlp/v1/logs {
       # The collector throws away what is refused; a password that does not fit is mended by the next deployment.
       error_page 401 =503 @refusal;
-${refusalPages('      ')}${lokiPush(at.loki)}
+${refusalPages('      ')}${lokiPush}
     }
-    location /loki/ { return 404; }
+    # One line for each batch would be a log about logging.
+    location @push {
+      access_log /dev/stdout golden if=$golden_push_logged;
+      proxy_pass http://${at.loki}:3100;
+      proxy_set_header Authorization "";
+      proxy_set_header Connection "";
+      proxy_ignore_client_abort on;
+    }
+${comeAgain('= /golden-moving', movingBody)}${comeAgain('@moving', movingBody)}    location /loki/ { return 404; }
     location /otlp/ { return 404; }
 ${authLocation('loki')}
 ${refusalLocations}${front}

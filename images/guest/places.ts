@@ -25,11 +25,6 @@ export const claimFile = `${run}/claim`
 export const handoverFile = `${run}/handover.json`
 /** There while segments of connections that the other slot has are steered to it (steer.ts), and since when. */
 export const steeringFile = `${run}/steering.json`
-/** What nginx tells the other slot about this one (peer.ts). */
-export const ownerFile = `${run}/nginx/owner.json`
-/** By which the slots of a group know each other: both have the same. */
-export const peerCertificateFile = `${run}/nginx/tls/peer.pem`
-export const peerKeyFile = `${run}/nginx/tls/peer.key`
 /** What became of the first clones, for `slotctl status`. */
 export const cloneReport = `${run}/projects/report.json`
 /** What keeps this slot from the service address, for `slotctl status`. */
@@ -41,7 +36,9 @@ export const restartReport = `${run}/restarted.json`
 /** Hashes of passwords, and the health check's own password: golden-auth reads them through its unit. */
 export const authFolder = `${run}/auth`
 export const probeFile = `${authFolder}/probe`
-/** Of this boot: what the session keeper seals clients' ids with (images/nginx/keeper.ts). */
+/** Whose data disk this is, for the peer slot, which nginx tells it: JSON, readable for `owner.nginx`, replaced in one step. */
+export const ownerFile = `${run}/nginx/owner.json`
+/** What the session keeper seals clients' ids with (images/nginx/keeper.ts): the same in both slots. */
 export const sessionKeyFile = `${run}/nginx/session.key`
 /** Made by golden-auth.socket in the one folder that nginx sees; the folder is closed to others. */
 export const authSocketName = 'auth.sock'

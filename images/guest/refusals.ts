@@ -79,4 +79,7 @@ export const oauthLocation = `    location ~ ${oauthPaths} {
     }`
 
 export const startingText = 'Serena is starting, or this VM is not the active one.'
+/** While the other slot takes over, of what does not wait. */
+export const movingText = 'The other VM is taking over.'
+export const movingBody = body('temporarily_unavailable', `${movingText} Try again.`)
 export const startingBody = body('temporarily_unavailable', `${startingText} Try again.`)

@@ -55,7 +55,12 @@ export function renderFiles(seed: Seed, image: ImageRecord, contents: SeedConten
   add('compose.env', composeEnvironment(seed, image), owner.root, 0o600)
   add('address.env', `SERVICE_ADDRESS=${seed.service}\n`, owner.root, 0o644)
   for (const role of seed.roles) add(`role/${role}`, '', owner.root, 0o644)
-  add('nginx/nginx.conf', nginxConfiguration(seed, image), owner.nginx, 0o400)
+  const hasPeerKey = contents[seedFiles.peerCertificate] !== undefined
+  add('nginx/nginx.conf', nginxConfiguration(seed, image, hasPeerKey), owner.nginx, 0o400)
+  if (hasPeerKey) {
+    add('nginx/tls/peer.pem', secret(seedFiles.peerCertificate), owner.nginx, 0o400)
+    add('nginx/tls/peer.key', secret(seedFiles.peerKey), owner.nginx, 0o400)
+  }
   if (seed.roles.includes('serena')) {
     add('nginx/tls/public.pem', secret(seedFiles.publicCertificate), owner.nginx, 0o400)
     add('nginx/tls/public.key', secret(seedFiles.publicKey), owner.nginx, 0o400)

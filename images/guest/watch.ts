@@ -13,6 +13,7 @@ import { letsIn, lookAtFronts, readProbe, sessionProblems, type FrontSeen } from
 import { thriftily } from './health.ts'
 import { readHandover } from './handover.ts'
 import { JournalCopy } from './journal.ts'
+import { setHandoverState } from './keeper-control.ts'
 import { thisMachine, type Machine } from './machine.ts'
 import {
   authSocket,
@@ -31,7 +32,7 @@ import { decide, forget, hold, slownessOf, type Patience } from './patience.ts'
 import { Share } from './share.ts'
 import { readSlot, type Slot } from './slot.ts'
 import { isFullForLoki, lacksOnlyRoom } from './space.ts'
-import { forwardByKeeper, newSuccession, succeed, type Forward, type Succession } from './succeed.ts'
+import { newSuccession, succeed, type Succession, type TellNginx } from './succeed.ts'
 
 const roundMs = 5000
 /** While the group moves from slot to slot. */
@@ -61,7 +62,7 @@ async function round(
   { seed, image }: Slot,
   { patience, front, trouble, succession }: Memory,
   slowness: number,
-  forward: Forward,
+  tell: TellNginx,
 ): Promise<boolean> {
   const { files, uptime } = machine
   const containers = presentContainers(seed, image)
@@ -100,7 +101,7 @@ async function round(
   await keepAuthenticator(machine, patience, slowness)
   if (!(await use(machine, seed, active && good, front))) good = false
   files.write(restartReport, JSON.stringify([...patience].filter(([, entry]) => entry.restarts > 0).map(([name]) => name)))
-  return succeed(machine, seed, active && good, succession, forward)
+  return succeed(machine, seed, active && good, succession, tell)
 }
 
 /** What was seen of nginx as its clients use it, and when it is next looked at (of the machine's uptime). */
@@ -173,7 +174,7 @@ async function mayRestart(machine: Machine, container: Container): Promise<boole
 export async function watch(
   machine: Machine,
   copyJournal?: (folder: string) => JournalCopy,
-  forward: Forward = forwardByKeeper,
+  tell: TellNginx = setHandoverState,
 ): Promise<never> {
   const { files, uptime } = machine
   const slot = readSlot(files)
@@ -195,7 +196,7 @@ export async function watch(
     await keepFirewall(machine)
     const slowness = slownessOf(uptime() - looked, usualMs)
     if (seed.ntp.length === 0) await keepClock(machine)
-    const hurried = await round(machine, slot, memory, slowness, forward)
+    const hurried = await round(machine, slot, memory, slowness, tell)
     if (share && isMounted(files))
       await share.keep().catch((error: Error) => machine.complain(`Loki's share of the data disk: ${error.message}`))
     const [leastMs, mostMs] = hurried ? [hurriedMs, longestHurriedMs] : [roundMs, longestPauseMs]

@@ -3,43 +3,17 @@
  * in the guest's programs). Serena forgets its clients' sessions when it is restarted, killed for memory, or after 30 idle
  * minutes, and most MCP clients do not get over that. The id that a client holds is therefore not Serena's: it carries
  * what opens a session anew, sealed. When Serena says that it does not know a session, it is opened again and the refused
- * call repeated, once. Calls that meet no Serena wait for it, within bounds.
+ * call repeated, once. Both slots of a group have the same seal: a session goes on in the one that takes over. Calls that
+ * meet no Serena wait for her (gate.ts).
  *
  * A GET, by which a client asks for messages that Serena never sends (it announces `listChanged: false`), is answered
  * with 405, as the specification has it for servers without such a stream (MCP 2025-06-18, Streamable HTTP).
  */
 import crypto from 'crypto'
 import fs from 'fs'
+import type { Ngx, Request } from './njs.ts'
 
-/** What is used of njs's request (nginx.org, "njs reference"). */
-interface Request {
-  readonly method: string
-  readonly status: number
-  readonly headersIn: Readonly<Record<string, string | undefined>>
-  readonly headersOut: Record<string, string | undefined>
-  readonly requestText: string | undefined
-  readonly variables: Record<string, string | undefined>
-  internalRedirect(location: string): void
-  return(status: number, body?: string): void
-}
-
-interface Dict<T> {
-  get(name: string): T | undefined
-  set(name: string, value: T): void
-  add(name: string, value: T, timeoutMs?: number): boolean
-  delete(name: string): void
-}
-
-declare const ngx: {
-  readonly shared: {
-    readonly golden_sessions: Dict<string>
-    readonly golden_waiting: Dict<number> & { incr(name: string, by: number, initial: number): number }
-  }
-  fetch(
-    url: string,
-    options?: { method?: string; headers?: Record<string, string>; body?: string },
-  ): Promise<{ readonly status: number; readonly headers: { get(name: string): string | null }; text(): Promise<string> }>
-}
+declare const ngx: Ngx
 
 /** What a client's id carries: Serena's first id for it, and what it said when it opened the session. */
 interface Sealed {
@@ -54,9 +28,6 @@ interface Sealed {
 const keyFile = '/etc/golden/nginx/session.key'
 /** Calls of a session wait so long for the one that opens it. */
 const longestOpeningMs = 30000
-const lookEveryMs = 250
-/** So many wait at most; each holds its body, of which 1 MiB is in memory. */
-const mostWaiting = 200
 /** An id is a header: what a client says about itself beyond this is left out. */
 const longestCapabilities = 2000
 
@@ -101,10 +72,25 @@ function unseal(user: string, token: string): Sealed | undefined {
   return JSON.parse(Buffer.from(text, 'base64url').toString()) as Sealed
 }
 
-const userOf = (r: Request): string => r.variables.remote_user || ''
+const userOf = (r: Request): string => r.variables.golden_user || ''
 
-/** As Serena says it; a client that knows the protocol opens a new session. */
-function gone(r: Request): void {
+/** The session is not there. */
+const gone = (r: Request): void => turnAway(r, '404')
+
+/** While the slots hand over no connection may stay open: the service address goes to the other one. */
+function turnAway(r: Request, status: '404' | '405'): void {
+  r.variables.golden_refusal = status
+  if ((ngx.shared.golden_handover.get('state') || 'open') === 'open') return refuse(r)
+  r.internalRedirect('@closing')
+}
+
+/** js_content of @closing. */
+function refuse(r: Request): void {
+  if (r.variables.golden_refusal === '405') {
+    r.headersOut.Allow = 'POST, DELETE'
+    return r.return(405)
+  }
+  // As Serena says it; a client that knows the protocol opens a new session.
   r.headersOut['Content-Type'] = 'application/json'
   r.return(404, '{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Session not found"}}\n')
 }
@@ -127,21 +113,19 @@ function messageOf(text: string): { method?: string; params?: Record<string, unk
   }
 }
 
-/** js_content of /mcp: whose id it is, and on to Serena. */
+/** js_content of /mcp: whose id it is, and on to the gate. */
 function pass(r: Request): void {
   const sessions = ngx.shared.golden_sessions
-  if (r.method !== 'POST' && r.method !== 'DELETE') {
-    r.headersOut.Allow = 'POST, DELETE'
-    return r.return(405)
-  }
+  if (r.method !== 'POST' && r.method !== 'DELETE') return turnAway(r, '405')
   const token = r.headersIn['Mcp-Session-Id']
   if (token) {
     const sealed = unseal(userOf(r), token)
     if (sealed === undefined || sessions.get(`ended ${sealed.id}`)) return gone(r)
+    ngx.shared.golden_seen.set(sealed.id, Date.now())
     r.variables.golden_session = sealed.id
     r.variables.golden_upstream_session = sessions.get(`now ${sealed.id}`) || sealed.id
   }
-  r.internalRedirect('@serena')
+  r.internalRedirect('@gate')
 }
 
 /** js_header_filter of @serena: clients see sealed ids only. */
@@ -149,6 +133,8 @@ function seen(r: Request): void {
   const sessions = ngx.shared.golden_sessions
   const id = r.headersOut['Mcp-Session-Id']
   const token = r.headersIn['Mcp-Session-Id']
+  // Clients of MCP without sessions (2026-07-28) activate one as well.
+  if (r.method === 'POST' && r.status === 200) noteProject(bodyOf(r))
   if (token) {
     const session = r.variables.golden_session || ''
     // One client takes over any id that it sees.
@@ -157,14 +143,14 @@ function seen(r: Request): void {
       sessions.set(`ended ${session}`, '1')
       sessions.delete(`now ${session}`)
     }
-    if (r.method === 'POST' && r.status === 200) noteProject(bodyOf(r))
     return
   }
   if (!id) return
   const message = messageOf(bodyOf(r))
-  if (r.status === 200 && message && message.method === 'initialize')
+  if (r.status === 200 && message && message.method === 'initialize') {
+    ngx.shared.golden_seen.set(id, Date.now())
     r.headersOut['Mcp-Session-Id'] = seal(userOf(r), id, message.params || {})
-  else delete r.headersOut['Mcp-Session-Id']
+  } else delete r.headersOut['Mcp-Session-Id']
 }
 
 /** The project that is active is Serena's own, whoever activated it: a new process has none until it is told. */
@@ -224,37 +210,4 @@ async function open(url: string, sealed: Sealed): Promise<string | undefined> {
   return id
 }
 
-/** error_page 502 504 of @serena: a call that nobody has got waits until there is a Serena. */
-async function away(r: Request): Promise<void> {
-  const v = r.variables
-  const waiting = ngx.shared.golden_waiting
-  // The time of the last connection that came about; `-`: none. What may have arrived is never repeated.
-  const wasSent = /[0-9]\s*$/.test(v.upstream_connect_time || '')
-  if (wasSent || v.golden_waited || waiting.incr('calls', 1, 0) > mostWaiting) {
-    if (!wasSent && !v.golden_waited) waiting.incr('calls', -1, 0)
-    return r.internalRedirect('@starting')
-  }
-  v.golden_waited = '1'
-  const began = Date.now()
-  try {
-    for (const end = began + Number(v.golden_longest_wait); Date.now() < end; await sleep(50)) {
-      // One at a time looks, for all.
-      if (waiting.add('looking', 1, lookEveryMs) && (await isThere(v.golden_serena || ''))) waiting.set('seen', Date.now())
-      if ((waiting.get('seen') || 0) >= began) return r.internalRedirect('@serena')
-    }
-    r.internalRedirect('@starting')
-  } finally {
-    waiting.incr('calls', -1, 0)
-  }
-}
-
-async function isThere(url: string): Promise<boolean> {
-  try {
-    await ngx.fetch(url)
-    return true
-  } catch (_error) {
-    return false
-  }
-}
-
-export default { pass, seen, resume, away }
+export default { pass, seen, resume, refuse }

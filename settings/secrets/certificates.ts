@@ -11,6 +11,8 @@ const day = 86_400_000
 /** Apple's clients refuse server certificates that live longer (support.apple.com/103769). */
 export const serverDays = 825
 const authorityDays = 3650
+/** Nobody but the two who have it looks at it: it ends with whatever it was made for. */
+const selfSignedDays = 10_950
 /** A certificate that ends sooner is made anew. */
 const renewBeforeDays = 60
 
@@ -69,6 +71,27 @@ export async function makeServerCertificate(authority: PemPair, names: readonly 
     ],
   })
   return { certificate: `${certificate.toString('pem')}\n${authority.certificate}`, key: await exportKey(keys.privateKey) }
+}
+
+/** A pair that answers for itself: whoever has it knows the other one who has it by this very certificate, as server and as client. */
+export async function makeSelfSigned(name: string, now: Date): Promise<PemPair> {
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    name: `CN=${name}`,
+    keys,
+    signingAlgorithm: algorithm,
+    serialNumber: serial(),
+    notBefore: new Date(now.getTime() - day),
+    notAfter: new Date(now.getTime() + selfSignedDays * day),
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
+      new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: name }]),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
+  })
+  return { certificate: `${certificate.toString('pem')}\n`, key: await exportKey(keys.privateKey) }
 }
 
 /** Whether a certificate still serves: signed by this authority, for all these names, and not about to end. What is no certificate does not. */

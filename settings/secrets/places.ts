@@ -28,3 +28,9 @@ export const secretFiles = {
 
 /** The SSH host key of a group; its public part is beside it. */
 export const hostKeyFile = (group: string): string => below(`ssh/${group}_ed25519`)
+
+/** By which the two slots of a group know each other while one takes over from the other. */
+export const peerFiles = (group: string): { readonly certificate: string; readonly key: string } => ({
+  certificate: below(`tls/${group}-peer.pem`),
+  key: below(`tls/${group}-peer.key`),
+})

@@ -13,7 +13,22 @@ beforeAll(async () => {
 afterAll(() => computer?.close())
 
 const golden = (...args: string[]) => computer.run(join(computer.clone, 'scripts/golden'), args)
-const verbs = ['init', 'setup', 'lock', 'bake', 'deploy', 'status', 'client', 'rollout', 'rollback', 'destroy', 'delete-data', 'env', 'demo', 'lab']
+const verbs = [
+  'init',
+  'setup',
+  'lock',
+  'bake',
+  'deploy',
+  'status',
+  'client',
+  'rollout',
+  'rollback',
+  'destroy',
+  'delete-data',
+  'env',
+  'demo',
+  'lab',
+]
 
 describe('golden', () => {
   it('lists every verb with a line of help', async () => {

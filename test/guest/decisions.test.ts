@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { sessionKey } from '../../images/guest/boot.ts'
 import { correction, timesyncdConfiguration } from '../../images/guest/clock.ts'
 import { classify } from '../../images/guest/disk.ts'
 import { fronts, letsIn, type FrontSeen } from '../../images/guest/front.ts'
@@ -82,6 +83,14 @@ describe('patience', () => {
     expect(decide(patience, 'serena_mcp', 'ended', 30_001)).toBe('restart')
     expect(decide(patience, 'serena_mcp', 'answers', 31_000)).toBe('wait')
     expect(decide(patience, 'serena_mcp', 'ended', 31_001)).toBe('restart')
+  })
+})
+
+describe("the seal of clients' session ids", () => {
+  it('is the same in both slots, another one in each group, and of one boot with a seed of before', () => {
+    expect(sessionKey('key\n')).toBe(sessionKey('key'))
+    expect(new Set([sessionKey('key'), sessionKey('other'), sessionKey(undefined), sessionKey(undefined)]).size).toBe(4)
+    expect(sessionKey('key')).toMatch(/^[\w-]{43}$/)
   })
 })
 
@@ -192,7 +201,10 @@ describe('status', () => {
     // While the group moves to the other slot it is to stay, and the slot is ready to take the group back.
     for (const handover of ['parking', 'forwarding', 'left'] as const)
       expect(describeSlot(slot, { ...idle, addresses: good.addresses, handover })).toMatchObject({ handover, healthy: true, problems: [] })
-    expect(describeSlot(slot, idle).handover).toBe('none')
+    expect(describeSlot(slot, { ...idle, addresses: good.addresses, handover: 'none' }).problems).toHaveLength(1)
+    expect(describeSlot(slot, { ...idle, handover: 'none' }).handover).toBe('none')
+    // A rollout reads from that what it may ask for.
+    expect(describeSlot(slot, idle)).not.toHaveProperty('handover')
     expect(describeSlot(slot, { ...idle, containers: undefined, answering: new Set() })).toMatchObject({ healthy: false })
   })
 })

@@ -3,17 +3,14 @@
  * keeper, and behind it a stand-in for Serena that can forget its sessions, stop and come back; or Serena itself.
  * Arguments: a file with the order, and one for what came back.
  */
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
-import { request as httpsRequest } from 'node:https'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
-import { Client } from '@modelcontextprotocol/sdk/client/index.js'
-import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
-import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js'
-import { Agent, fetch as undiciFetch } from 'undici'
 import { startAuth } from './golden-auth.ts'
+import { askAt, call, initialize, type Reply } from './mcp-ask.ts'
+import { connectClient, killSerena, startSerena, type SerenaOrder } from './serena-process.ts'
+import { StandIn } from './stand-in.ts'
 
 export interface Order {
   /** Starts nginx. */
@@ -22,8 +19,7 @@ export interface Order {
   readonly golden: string
   readonly host: string
   readonly scenario: 'forgets' | 'away' | 'serena'
-  /** Real Serena: its program, its home, a project. */
-  readonly serena?: { readonly program: string; readonly home: string; readonly project: string }
+  readonly serena?: SerenaOrder
 }
 
 const [, , orderFile = '', answersFile = ''] = process.argv
@@ -34,121 +30,15 @@ execFileSync('ip', ['link', 'set', 'lo', 'up'])
 execFileSync('ip', ['address', 'add', `${at}/32`, 'dev', 'lo'])
 writeFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', '80')
 
-const dispatcher = new Agent({
-  connect: { rejectUnauthorized: false, lookup: (_name, _options, done) => done(null, [{ address: '127.0.0.1', family: 4 }]) },
-})
-const basic = (user: string): string => `Basic ${Buffer.from(`${user}:right`).toString('base64')}`
-
-interface Reply {
-  readonly status: number
-  readonly session: string | null
-  readonly allow: string | null
-  readonly body: string
-  readonly ms: number
-}
 /** @param from the client's own address: nginx counts those of each */
-function ask(method: string, body?: object, session?: string, user = 'me', from = 1): Promise<Reply> {
-  const began = performance.now()
-  const text = body === undefined ? undefined : JSON.stringify(body)
-  return new Promise((resolve, reject) => {
-    const sent = httpsRequest({
-      host: '127.0.0.1',
-      localAddress: `127.0.0.${from}`,
-      servername: order.host,
-      rejectUnauthorized: false,
-      agent: false,
-      method,
-      path: '/mcp',
-      headers: {
-        host: order.host,
-        authorization: basic(user),
-        'content-type': 'application/json',
-        accept: 'application/json, text/event-stream',
-        ...(session === undefined ? {} : { 'mcp-session-id': session }),
-        ...(text === undefined ? {} : { 'content-length': Buffer.byteLength(text) }),
-      },
-    })
-    sent.on('error', reject)
-    sent.on('response', (answer) => {
-      let said = ''
-      answer.setEncoding('utf8')
-      answer.on('data', (part: string) => (said += part))
-      answer.on('end', () =>
-        resolve({
-          status: answer.statusCode ?? 0,
-          session: (answer.headers['mcp-session-id'] as string | undefined) ?? null,
-          allow: answer.headers.allow ?? null,
-          body: said,
-          ms: performance.now() - began,
-        }),
-      )
-    })
-    sent.end(text)
+const ask = (method: string, body?: object, session?: string, user = 'me', from = 1): Promise<Reply> =>
+  askAt(order.host, {
+    method,
+    user,
+    from: `127.0.0.${from}`,
+    ...(body === undefined ? {} : { body }),
+    ...(session === undefined ? {} : { session }),
   })
-}
-const initialize = {
-  jsonrpc: '2.0',
-  id: 1,
-  method: 'initialize',
-  params: { protocolVersion: '2025-06-18', capabilities: { roots: {} }, clientInfo: { name: 'test', version: '1' } },
-}
-const call = (name: string, args: object = {}, id = 2): object => ({
-  jsonrpc: '2.0',
-  id,
-  method: 'tools/call',
-  params: { name, arguments: args },
-})
-
-/** As much of Serena as sessions need. */
-class StandIn {
-  readonly sessions = new Set<string>()
-  /** Method (or tool) and session of everything that came. */
-  readonly heard: string[] = []
-  #server: Server | undefined
-  #number = 0
-
-  async start(): Promise<void> {
-    const server = createServer((asked, answer) => {
-      let text = ''
-      asked.on('data', (part: Buffer) => (text += part.toString()))
-      asked.on('end', () => {
-        const session = asked.headers['mcp-session-id']
-        const message = text === '' ? {} : (JSON.parse(text) as { id?: number; method?: string; params?: { name?: string } })
-        const what = asked.method === 'POST' ? (message.params?.name ?? message.method ?? '') : (asked.method ?? '')
-        this.heard.push(`${what} ${String(session ?? '-')}`)
-        if (what === 'break') return void asked.socket.destroy()
-        if (what === 'initialize') {
-          const id = `s${++this.#number}`
-          this.sessions.add(id)
-          return void answer
-            .writeHead(200, { 'content-type': 'application/json', 'mcp-session-id': id })
-            .end('{"result":{"serverInfo":{}}}')
-        }
-        // Any answer will do for whoever looks whether somebody is there.
-        if (session === undefined) return void answer.writeHead(400).end()
-        if (!this.sessions.has(String(session))) return void answer.writeHead(404, { 'content-type': 'application/json' }).end('{}')
-        if (asked.method === 'DELETE') {
-          this.sessions.delete(String(session))
-          return void answer.writeHead(200).end()
-        }
-        answer
-          .writeHead(200, { 'content-type': 'application/json', 'mcp-session-id': String(session) })
-          .end(JSON.stringify({ result: what, session }))
-      })
-    })
-    this.#server = server
-    server.listen(9121, at)
-    await once(server, 'listening')
-  }
-
-  async stop(): Promise<void> {
-    this.sessions.clear()
-    const closed = once(this.#server!, 'close')
-    this.#server!.close()
-    this.#server!.closeAllConnections()
-    await closed
-  }
-}
 
 async function forgets(serena: StandIn): Promise<unknown> {
   await serena.start()
@@ -203,76 +93,23 @@ async function away(serena: StandIn): Promise<unknown> {
   }
 }
 
-async function startSerena({ program, home }: NonNullable<Order['serena']>): Promise<ChildProcess> {
-  const child = spawn(
-    program,
-    [
-      'start-mcp-server',
-      `--host=${at}`,
-      '--port=9121',
-      '--transport=streamable-http',
-      '--agent-interface=tools',
-      '--enable-web-dashboard=false',
-      '--open-web-dashboard=false',
-    ],
-    { env: { ...process.env, SERENA_HOME: home, SERENA_USAGE_REPORTING: 'false' }, stdio: ['ignore', 'ignore', 'inherit'], detached: true },
-  )
-  for (;;) {
-    if (child.exitCode !== null) throw new Error('Serena ended')
-    const answers = await fetch(`http://${at}:9121/`).then(
-      () => true,
-      () => false,
-    )
-    if (answers) return child
-    await pause(200) // it is starting
-  }
-}
-
-async function kill(child: ChildProcess): Promise<void> {
-  const closed = once(child, 'exit')
-  process.kill(-(child.pid ?? 0), 'SIGKILL')
-  await closed
-}
-
 /** The official client, with a call before and after Serena was killed; the second one while there is none. */
-async function withSerena(serena: NonNullable<Order['serena']>): Promise<unknown> {
-  let child = await startSerena(serena)
-  const transport = new StreamableHTTPClientTransport(new URL(`https://${order.host}/mcp`), {
-    fetch: async (input: string | URL | Request, init?: RequestInit) => {
-      const answer = await undiciFetch(String(input), { ...init, dispatcher } as object)
-      return new Response(await answer.text(), { status: answer.status, headers: [...answer.headers] })
-    },
-    requestInit: { headers: { authorization: basic('me') } },
-  })
-  const client = new Client({ name: 'test', version: '1' })
-  const use = async (name: string, args: Record<string, unknown>): Promise<unknown> => {
-    const began = performance.now()
-    const { isError, content } = (await client.callTool({ name, arguments: args }, undefined, { timeout: 240_000 })) as {
-      isError?: boolean
-      content: { text?: string }[]
-    }
-    return {
-      isError: isError === true,
-      text: content
-        .map(({ text }) => text ?? '')
-        .join('')
-        .slice(0, 500),
-      ms: performance.now() - began,
-    }
-  }
+async function withSerena(serena: SerenaOrder): Promise<unknown> {
+  let child = await startSerena(serena, at)
+  const client = await connectClient(order.host)
+  const look = (): ReturnType<typeof client.use> => client.use('list_dir', { relative_path: '.', recursive: false })
   try {
-    await client.connect(transport as Transport)
-    const id = transport.sessionId
-    const activated = await use('activate_project', { project: serena.project, session: 'test' })
-    const first = await use('list_dir', { relative_path: '.', recursive: false })
-    await kill(child)
-    const second = use('list_dir', { relative_path: '.', recursive: false })
-    child = await startSerena(serena)
-    const answers = { activated, first, second: await second, third: await use('list_dir', { relative_path: '.', recursive: false }) }
-    return { ...answers, sameId: transport.sessionId === id, idLength: id?.length }
+    const id = client.session()
+    const activated = await client.use('activate_project', { project: serena.project, session: 'test' })
+    const first = await look()
+    await killSerena(child)
+    const second = look()
+    child = await startSerena(serena, at)
+    const answers = { activated, first, second: await second, third: await look() }
+    return { ...answers, sameId: client.session() === id, idLength: id?.length }
   } finally {
     await client.close()
-    await kill(child)
+    await killSerena(child)
   }
 }
 
@@ -290,7 +127,7 @@ try {
     if (answers) break
     await pause(50) // it is starting
   }
-  const standIn = new StandIn()
+  const standIn = new StandIn(at)
   const said =
     order.scenario === 'serena' ? await withSerena(order.serena!) : order.scenario === 'away' ? await away(standIn) : await forgets(standIn)
   writeFileSync(answersFile, JSON.stringify(said))

@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
+import { seedFiles } from '../../images/contract/files.ts'
 import { otelcolArguments } from '../../images/guest/otelcol.ts'
 import { owner, presentContainers, projectsOnDisk, type ServiceName } from '../../images/guest/places.ts'
 import { renderFiles } from '../../images/guest/render.ts'
@@ -50,10 +51,10 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 /** Everything of a variant as it will lie under /run/golden, in a folder of its own. */
-function lay(variant: (typeof variants)[number]): string {
+function lay(variant: (typeof variants)[number], files = contents(certificate.pem, certificate.key)): string {
   const place = mkdtempSync(join(folder, 'run-'))
   chmodSync(place, 0o755)
-  for (const file of renderFiles(variant.seed, variant.image, contents(certificate.pem, certificate.key))) {
+  for (const file of renderFiles(variant.seed, variant.image, files)) {
     const path = join(place, file.path)
     mkdirSync(dirname(path), { recursive: true })
     writeFileSync(path, file.content, { mode: 0o600 })
@@ -77,6 +78,20 @@ describe.skipIf(noRoot)("in the lab's Debian root (needs root and that root in t
     expect(stdout).toContain('test is successful')
     expect(stdout).not.toContain('[warn]')
   })
+
+  it.each(variants.slice(0, 6))(
+    'nginx accepts that of a seed of before there was a key of the slots: $name',
+    async ({ seed, image: record }) => {
+      const { [seedFiles.peerCertificate]: _certificate, [seedFiles.peerKey]: _key, ...before } = contents(certificate.pem, certificate.key)
+      const place = lay({ name: 'before', seed, image: record }, before)
+      expect(existsSync(join(place, 'nginx/tls/peer.pem'))).toBe(false)
+      const { stdout } = await inRoot(root, ['sh', '-c', 'nginx -t -e stderr -c /etc/golden/nginx/nginx.conf 2>&1 | cat'], {
+        binds: [{ from: join(place, 'nginx'), to: '/etc/golden/nginx' }, keeperBind(join(place, 'keeper'))],
+        enter: isolated,
+      })
+      expect(stdout).toContain('test is successful')
+    },
+  )
 
   it('nginx as the bake tries it: with njs and the session keeper, by a user without rights', async () => {
     const folder = join(lay(variants[0]!), 'keeper')

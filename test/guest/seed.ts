@@ -75,6 +75,8 @@ export function contents(certificate = 'certificate\n', key = 'key\n'): Record<s
     publicKey: key,
     loggingCertificate: certificate,
     loggingKey: key,
+    peerCertificate: certificate,
+    peerKey: key,
     siteCa: certificate,
     serenaUsers: 'me:$2y$10$abcdefghijklmnopqrstuv\n',
     lokiUsers: 'promtail:$2y$10$abcdefghijklmnopqrstuv\n',

@@ -58,7 +58,11 @@ beforeAll(async () => {
         writeFileSync(join(place, path), content)
         if (!noRoot) chownSync(join(place, path), of, of)
       }
-      const seed = await seedContents(release, { siteCa: 'x', hostKey: { privateKey: 'x', publicKey: 'x' } })
+      const seed = await seedContents(release, {
+        siteCa: 'x',
+        hostKey: { privateKey: 'x', publicKey: 'x' },
+        peer: { certificate: 'x', key: 'x' },
+      })
       for (const name of ['user-data', 'network-config', `golden/${seedFiles.firewall}`]) put(`seed/${name}`, seed.get(name) ?? '')
       for (const file of renderFiles(JSON.parse(seed.get(`golden/${seedFiles.seed}`) ?? ''), image, seedFilesOf))
         put(file.path, file.content, file.owner)

@@ -63,6 +63,14 @@ it("the key is its owner's alone, made once, and what is in the pin tells nothin
   expect(renderDeployment({ schema: 1, groups: { all: { slots: { blue: release }, active: 'blue' } } })).not.toContain(key.toString('hex'))
 })
 
+it('a pin of before there was a key of the slots is no other for it; one with another key is', async () => {
+  const secrets = await readSeedSecrets(t.site, t.folder, old)
+  const { "the slots' own key": own, ...before } = release.given!.digests
+  expect(own).toMatch(/^[0-9a-f]{64}$/)
+  expect(changedSince({ ...release, given: { ...release.given!, digests: before } }, key, secrets)).toEqual([])
+  expect(changedSince(release, key, { ...secrets, peer: { certificate: 'x', key: 'x' } })).toEqual(["the slots' own key"])
+})
+
 it('a pin with digests reads back, and is no difference by itself', () => {
   expect(parseDeployment(renderDeployment({ schema: 1, groups: { all: { slots: { blue: release }, active: 'blue' } } }))).toMatchObject({
     ok: true,

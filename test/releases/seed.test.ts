@@ -48,7 +48,16 @@ const golden = (files: Map<string, string>, name: keyof typeof seedFiles): strin
 
 describe('a seed', () => {
   it('has the files of its role, and no others', async () => {
-    const everybody = ['seed', 'firewall', 'siteCa', 'sshHostKey', 'sshHostKeyPublic', 'lokiPushPassword'] as const
+    const everybody = [
+      'seed',
+      'firewall',
+      'siteCa',
+      'sshHostKey',
+      'sshHostKeyPublic',
+      'peerCertificate',
+      'peerKey',
+      'lokiPushPassword',
+    ] as const
     const names = (keys: readonly (keyof typeof seedFiles)[]): string[] =>
       ['meta-data', 'network-config', 'user-data', ...keys.map((key) => `golden/${seedFiles[key]}`)].sort()
     expect([...(await filesOf(site, 'serena')).keys()].sort()).toEqual(

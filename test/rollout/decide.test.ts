@@ -80,7 +80,6 @@ function guestOf(world: World): GuestStatus | undefined {
     services: {},
     missing: [],
     serviceAddress: { address: '', held: world.mounted },
-    handover: 'none',
     healthy: world.healthy,
     problems: [],
   }

@@ -1,12 +1,15 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { writePins } from '../../releases/pins.ts'
 import { initFolder, initSecrets } from '../../scripts/init.ts'
-import { makeAuthority } from '../../settings/secrets/certificates.ts'
+import { peerName } from '../../images/contract/files.ts'
+import { isKeyOf, makeAuthority } from '../../settings/secrets/certificates.ts'
+import { peerFiles } from '../../settings/secrets/places.ts'
 import { permittedNames } from '../../settings/secrets/name-constraints.ts'
 import { generateSshKey } from '../../settings/secrets/generate-ssh-key.ts'
 import { newRelease } from '../../releases/deployment.ts'
@@ -115,6 +118,29 @@ it('a CA of an earlier version goes on signing for any name, until a new one is 
   expect(permittedNames(readFileSync(secret('ca.pem'), 'utf8'))).toBeUndefined()
   expect(await initSecrets(renamed(site), folder, new Date(), { newAuthority: true })).toContain(secret('ca.pem'))
   expect(permittedNames(readFileSync(secret('ca.pem'), 'utf8'))).toContain('code.example.net')
+})
+
+it("each group's slots get a key of their own, by which two programs know each other as server and as client, and keep it", async () => {
+  await initFolder(folder)
+  const site = await loadSite(folder)
+  await initSecrets(site, folder, new Date())
+  const pairs = Object.keys(site.groups).map((group) => peerFiles(group))
+  expect(new Set(pairs.map(({ key }) => readFileSync(join(folder, key), 'utf8'))).size).toBe(pairs.length)
+  for (const { certificate, key } of pairs) {
+    const pem = readFileSync(join(folder, certificate), 'utf8')
+    expect(isKeyOf(readFileSync(join(folder, key), 'utf8'), pem)).toBe(true)
+    expect(new X509Certificate(pem).validToDate.getFullYear()).toBeGreaterThan(new Date().getFullYear() + 28)
+    const file = join(folder, certificate)
+    expect(verifies(file, file, peerName)).toBe(true)
+    expect(spawnSync('openssl', ['verify', '-x509_strict', '-purpose', 'sslclient', '-CAfile', file, file]).status).toBe(0)
+  }
+  // Not even when everything else is made anew.
+  expect(await initSecrets(site, folder, new Date(Date.now() + 3000 * 86_400_000), { newAuthority: true })).not.toEqual(
+    expect.arrayContaining([expect.stringContaining('peer')]),
+  )
+  // One without the other is of no use.
+  rmSync(join(folder, pairs[0]!.certificate))
+  expect(await initSecrets(site, folder, new Date())).toEqual([pairs[0]!.certificate, pairs[0]!.key].map((path) => join(folder, path)))
 })
 
 it('a certificate about to end is made anew, long before clients notice', async () => {

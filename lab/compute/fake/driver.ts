@@ -49,8 +49,8 @@ export async function createFakeDriver(options: FakeDriverOptions): Promise<Fake
     programFiles: Object.fromEntries(Object.entries(contents.programs ?? {}).map(([path, program]) => [path, modelOf(program)])),
     bytesOf: async (path) => (await volumes.info(path)).virtualBytes,
     internet: (guest, port) => network.internet(guest, port),
-    neighbour: (guest, address) => network.neighbour(guest, address),
     reachable: (guest, address) => network.reachable(guest, address),
+    neighbour: (from, address, port) => network.neighbour(from, address, port),
     behaviour: (spec) => behaviourOf([...(options.behaviours ?? []), ...rules], spec),
     log: options.log ?? (() => {}),
   }

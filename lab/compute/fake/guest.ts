@@ -33,8 +33,8 @@ export interface World {
   readonly internet: (guest: Guest, port: number) => boolean
   /** Does anybody else in the LAN answer for this address? */
   readonly reachable: (from: Guest, address: string) => boolean
-  /** The other guest that has it on a network card. */
-  readonly neighbour: (from: Guest, address: string) => Guest | undefined
+  /** Whoever in the LAN this guest gets to on that port. */
+  readonly neighbour: (from: Guest, address: string, port: number) => Guest | undefined
   readonly behaviour: (spec: MachineSpec) => Behaviour
   readonly log: (line: string) => void
 }
@@ -55,7 +55,7 @@ export class Guest {
   readonly world: World
   readonly devices: Devices
   readonly interfaces: Interface[] = []
-  /** What `lo` has besides its own. */
+  /** What `lo` has besides its own: nobody in the LAN is answered for it (arp_ignore). */
   loopback: Address[] = []
   readonly programs: Readonly<Record<string, Program>> = programs
   readonly programNames: ReadonlySet<string> = programNames

@@ -55,18 +55,24 @@ export class FakeNetwork implements LabNetwork {
 
   /** Does anybody else in the LAN answer for this address (ARP, which no rule holds back)? */
   reachable(from: Guest, address: string): boolean {
-    return address === this.gateway || this.neighbour(from, address) !== undefined
-  }
-
-  /** Not by what is on `lo`: for that no guest answers in the LAN (arp_ignore). */
-  neighbour(from: Guest, address: string): Guest | undefined {
-    return [...this.#guests()].find(
+    if (address === this.gateway) return true
+    return [...this.#guests()].some(
       (guest) =>
         guest !== from &&
         guest.state === 'running' &&
         !guest.paused &&
         guest.interfaces.some((card) => card.up && !card.nic.linkDown && card.addresses.some((each) => each.address === address)),
     )
+  }
+
+  /** Whoever in the LAN a guest gets to on that port, rules of both included; what listens there is asked elsewhere. */
+  neighbour(from: Guest, address: string, port: number): Guest | undefined {
+    const to = this.#ownerOf(address)
+    const source = from.interfaces.find((each) => each.up && each.addresses.length > 0)?.addresses[0]?.address
+    if (to === undefined || to === from || to.paused || source === undefined) return undefined
+    const packet = { proto: 'tcp', source, dest: address, dport: port } as const
+    const isAllowed = this.#allowed(from, { ...packet, direction: 'out' }) && this.#allowed(to, { ...packet, direction: 'in' })
+    return isAllowed ? to : undefined
   }
 
   /** Does the way to the internet work for this guest, rules included? */

@@ -2,12 +2,12 @@
  * Programs that whoever starts the lab brings along: they run in fake guests as they are, on what a guest offers of
  * itself. By the path that they have in a guest; what is there for the lab is a file with whatever content.
  */
-import { X509Certificate } from 'node:crypto'
+import type { X509Certificate } from 'node:crypto'
 import { findAccount } from './accounts.ts'
 import type { Node } from './filesystem.ts'
 import { runArgv, type Program, type Run } from './shell.ts'
 import { VfsError } from './errno.ts'
-import { ROOT, type Credentials } from './vfs.ts'
+import type { Credentials } from './vfs.ts'
 
 /** How many times as fast time goes by for such a program: what waits for seconds is tried in milliseconds. */
 const haste = 25
@@ -43,7 +43,7 @@ export interface GuestFiles {
 export interface GuestQuestion {
   readonly to: { readonly host: string; readonly port: number } | { readonly socket: string }
   /** Present: over TLS. */
-  readonly tls?: { readonly name?: string; readonly own?: { readonly certificate: string; readonly key: string }; readonly only?: string }
+  readonly tls?: { readonly name?: string }
   readonly method?: string
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
@@ -56,6 +56,13 @@ export interface GuestAnswer {
   readonly body: string
   /** Over TLS. */
   readonly certificate?: X509Certificate
+}
+
+/** What is in a guest that answers. */
+export interface GuestInside {
+  readonly files: GuestFiles
+  /** Names of the containers that run and are well. */
+  readonly running: ReadonlySet<string>
 }
 
 /** What a program finds in a guest. After its end, or the guest's, nothing of it works any more. */
@@ -88,8 +95,13 @@ export type GuestProgram = (args: readonly string[], system: GuestSystem) => Pro
 export interface GuestContents {
   /** By absolute path in the guest. */
   readonly programs?: Readonly<Record<string, GuestProgram>>
-  /** What answers over HTTP in a guest, but Docker itself. @param running names of the containers that do and are well */
-  readonly answer?: (question: GuestQuestion, files: GuestFiles, running: ReadonlySet<string>) => GuestAnswer | undefined
+  /** What answers over HTTP in a guest, but Docker itself. @param beyond the guest that it gets to in the LAN, if any */
+  readonly answer?: (
+    question: GuestQuestion,
+    files: GuestFiles,
+    running: ReadonlySet<string>,
+    beyond: (address: string, port: number) => GuestInside | undefined,
+  ) => GuestAnswer | undefined
 }
 
 /** A program that was ended from outside. */
@@ -140,21 +152,21 @@ function systemOf(run: Run, output: { stdout: string; stderr: string }): GuestSy
     },
     async ask(question) {
       alive()
+      const { docker } = guest
       const { to } = question
-      const other = 'socket' in to ? undefined : guest.world.neighbour(guest, to.host)
       const answer =
         'socket' in to && to.socket === '/run/docker.sock'
-          ? guest.docker.answer(question.method ?? 'GET', question.path)
+          ? docker.answer(question.method ?? 'GET', question.path)
           : guest.world.contents.answer?.(
               question,
-              other === undefined ? filesOf(run, () => as) : filesOf({ guest: other, signal }, () => ROOT),
-              (other ?? guest).docker.well(),
+              filesOf(run, () => as),
+              docker.well(),
+              (address, port) => {
+                const other = guest.world.neighbour(guest, address, port)
+                return other && { files: filesOf({ guest: other, signal }, () => root), running: other.docker.well() }
+              },
             )
-      if (answer) {
-        const { only } = ('tls' in question && question.tls) || {}
-        if (only === undefined || answer.certificate?.fingerprint512 === new X509Certificate(only).fingerprint512) return answer
-        throw new Error('the other side is somebody else: it shows another certificate')
-      }
+      if (answer) return answer
       const where = 'socket' in to ? to.socket : `${to.host}:${to.port}`
       throw Object.assign(new Error(`connect ECONNREFUSED ${where}`), { code: 'ECONNREFUSED' })
     },
@@ -188,6 +200,8 @@ function systemOf(run: Run, output: { stdout: string; stderr: string }): GuestSy
     },
   }
 }
+
+const root: Credentials = { uid: 0, gid: 0, groups: [0] }
 
 function filesOf({ guest, signal }: Pick<Run, 'guest' | 'signal'>, as: () => Credentials): GuestFiles {
   // The tree of a guest that is switched on again is another one.

@@ -1,0 +1,46 @@
+/** What `status` found, for people. Pure. */
+import { firewallNotice } from './firewall.ts'
+import type { RolloutEntry } from './history.ts'
+import type { GroupStatus, SiteStatus } from './status.ts'
+
+const day = (time: string): string => time.slice(0, 16).replace('T', ' ')
+
+function slotLines({ slots, image, activeSlot, release, since, imageBuilt }: GroupStatus): string[] {
+  if (image === null) return []
+  const baked = imageBuilt === null ? '' : ` of ${imageBuilt.slice(0, 10)}`
+  const old = Object.entries(slots).filter(([, slot]) => slot.release !== release)
+  return [
+    `  slot     ${activeSlot ?? 'none'}, release ${release ?? 'none'}, image ${image.name}${baked}${since === null ? '' : `, since ${day(since)}`}`,
+    ...old.map(([name, slot]) => `  before   ${name}, release ${slot.release}, image ${slot.image}: ${slot.state}, VM ${slot.vmid}`),
+  ]
+}
+
+function rolloutText({ verb, from, to, who, began, ended, outcome, reason }: RolloutEntry): string {
+  const seconds = Math.round((Date.parse(ended) - Date.parse(began)) / 1000)
+  const how = outcome === 'done' ? 'done' : outcome === 'taken-back' ? 'taken back' : 'not ended'
+  return `${verb} from ${from.slot} to ${to.slot}, ${day(began)}, ${seconds} s, by ${who}: ${how}${reason === undefined ? '' : ` (${reason.split('\n')[0]})`}`
+}
+
+export function renderStatus(status: SiteStatus): string {
+  const lines = Object.values(status.groups).flatMap((one) => [
+    `${one.group} (${one.roles.join(', ')}): ${one.health}`,
+    ...slotLines(one),
+    ...(one.newerImage === null ? [] : [`  newer    image ${one.newerImage}: "npx golden rollout ${one.group}" brings it`]),
+    ...(one.lastRollout === null ? [] : [`  last     ${rolloutText(one.lastRollout)}`]),
+    `  address  ${one.serviceAddress}`,
+    ...Object.entries(one.urls).map(([name, url]) => `  ${name.padEnd(8)} ${url}`),
+    ...(one.caFile === null ? [] : [`  ca       ${one.caFile}`]),
+    ...Object.entries(one.credentialFiles).map(([user, file]) => `  password ${user}: ${file}`),
+    `  data     ${one.dataDisk.volume ?? 'none'} (${one.dataDisk.at})`,
+    ...(one.missing.length === 0 ? [] : [`  without  ${one.missing.join(', ')}: the image has none`]),
+    ...one.certificates.map(({ name, ends, daysLeft }) => `  ends     ${name}: ${ends.slice(0, 10)}, ${daysLeft} days left`),
+    ...one.problems.map((problem) => `  problem  ${problem}`),
+    ...one.warnings.map((warning) => `  warning  ${warning}`),
+    ...one.differences.map((difference) => `  note     ${difference}`),
+  ])
+  lines.push(...status.problems.map((problem) => `problem    ${problem}`))
+  lines.push(...status.warnings.map((warning) => `warning    ${warning}`))
+  const firewall = firewallNotice(status.proxmoxFirewall)
+  if (firewall !== undefined) lines.push(firewall)
+  return lines.join('\n')
+}
