@@ -65,6 +65,8 @@ describe('the life of a slot on fake guests', () => {
         'table inet golden\ndelete table inet golden\ntable inet golden {\n  chain input { type filter hook input priority filter; policy drop; }\n}\n',
       'golden/tls/public.pem': certificate.certificate,
       'golden/tls/public.key': certificate.key,
+      'golden/tls/peer.pem': certificate.certificate,
+      'golden/tls/peer.key': certificate.key,
       'golden/htpasswd/serena': 'a:b',
       'golden/ssh/ssh_host_ed25519_key': hostKey.private,
       'golden/ssh/ssh_host_ed25519_key.pub': hostKey.public,
