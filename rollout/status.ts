@@ -9,6 +9,7 @@ import { groupOrder } from '../releases/order.ts'
 import { placeOf, slotNames, type Role, type Site, type SiteProblem, type SlotName } from '../settings/site.ts'
 import { differences } from './edits.ts'
 import { firewallNotice, firewallState, type FirewallState } from './firewall.ts'
+import { holderText, isStale, timeText, type GroupClaim } from './group-claim.ts'
 import { guestOf, type GuestStatus } from './guest.ts'
 import { lookAtHandedIn } from '../settings/handed-in.ts'
 import { secretFiles } from '../settings/secrets/places.ts'
@@ -47,6 +48,8 @@ export interface GroupStatus {
   /** Services that the image has no container image for. */
   readonly missing: readonly string[]
   readonly dataDisk: { readonly at: string; readonly volume: string | null }
+  /** Who is at it right now; `stale`: who was, and has not come to an end. */
+  readonly claim: (Pick<GroupClaim, 'by' | 'verb' | 'since' | 'until' | 'process'> & { readonly stale: boolean }) | null
   /** The site asks for something else than what runs. */
   readonly siteDiffers: boolean
   /** What, and when it takes effect. */
@@ -106,6 +109,7 @@ export async function readStatus({
       pins,
       guest,
       handedIn,
+      now: proxmox.now(),
       changed: await changedIn(site, folder, group, release),
     })
   }
@@ -180,6 +184,8 @@ interface GroupFacts {
   readonly handedIn?: readonly SiteProblem[]
   /** What of the site folder's secrets is not what the VM was given. */
   readonly changed?: readonly string[]
+  /** By Proxmox's clock. */
+  readonly now?: Date
 }
 
 /** Pure, but for a look at which files exist. */
@@ -196,6 +202,7 @@ export function describeGroup({
   guest,
   handedIn = [],
   changed: secrets = [],
+  now = new Date(),
 }: GroupFacts): GroupStatus {
   const slot = pins?.active
   const release = slot === undefined ? undefined : pins?.slots[slot]
@@ -252,9 +259,16 @@ export function describeGroup({
     services: Object.fromEntries(Object.entries(guest?.services ?? {}).map(([name, { state }]) => [name, state])),
     missing: guest?.missing ?? [],
     dataDisk: { at: place.at, volume: 'disk' in place ? place.disk.volume : null },
+    claim: claimOf(seen, now),
     siteDiffers: changed.length > 0,
     differences: changed,
   }
+}
+
+function claimOf({ depot }: GroupSeen, now: Date): GroupStatus['claim'] {
+  if (depot.there !== true || depot.claim === undefined) return null
+  const { id: _id, ...claim } = depot.claim
+  return { ...claim, stale: isStale(depot.claim, now) }
 }
 
 function urlsOf(
@@ -282,6 +296,11 @@ function credentialFiles(site: Site, folder: string, roles: readonly Role[], wit
   return { ...Object.fromEntries(users), ...(withGrafana && existsSync(grafana) ? { 'grafana:admin': grafana } : {}) }
 }
 
+const claimLine = (claim: NonNullable<GroupStatus['claim']>): string =>
+  claim.stale
+    ? `${holderText(claim)}, not renewed since and good until ${timeText(claim.until)}: the next run takes over`
+    : `${holderText(claim)} is at it`
+
 /** For people. */
 export function renderStatus(status: SiteStatus): string {
   const lines = Object.values(status.groups).flatMap((one) => [
@@ -292,6 +311,7 @@ export function renderStatus(status: SiteStatus): string {
     ...(one.caFile === null ? [] : [`  ca       ${one.caFile}`]),
     ...Object.entries(one.credentialFiles).map(([user, file]) => `  password ${user}: ${file}`),
     `  data     ${one.dataDisk.volume ?? 'none'} (${one.dataDisk.at})`,
+    ...(one.claim === null ? [] : [`  claim    ${claimLine(one.claim)}`]),
     ...(one.missing.length === 0 ? [] : [`  without  ${one.missing.join(', ')}: the image has none`]),
     ...one.certificates.map(({ name, ends, daysLeft }) => `  ends     ${name}: ${ends.slice(0, 10)}, ${daysLeft} days left`),
     ...one.problems.map((problem) => `  problem  ${problem}`),
