@@ -17,6 +17,7 @@ import { descriptionLimit } from '../images/record.ts'
 import type { Proxmox } from '../proxmox/client.ts'
 import { isDenied, isOutdated, isVmMissing } from '../proxmox/conditions.ts'
 import { vmAt } from '../proxmox/vm.ts'
+import { settleGroup } from './depot.ts'
 import { claimIn, claimMark, holderText, isStale, timeText, withClaim, withoutClaim, type GroupClaim } from './group-claim.ts'
 import type { GroupPlaces } from './observe.ts'
 
@@ -56,8 +57,8 @@ export type NoHold = 'not-there' | 'not-allowed' | 'no-room'
 /** So often in a row somebody else may change the depot between a look and a write. */
 const tries = 20
 const pauseMs = 100
-/** While the depot is locked, by a backup mostly. */
-const lockedPauseMs = 2000
+/** While the depot is locked, by a backup mostly; and after Proxmox was busy with it, for its holder to renew what it could not. */
+const lockedPauseMs = 1000
 const lockedMs = 3_600_000
 /** Nobody waits longer than this for a claim to be given back: it ends by itself. */
 const releaseMs = 10_000
@@ -226,7 +227,10 @@ async function take(
     } catch (error) {
       if (isDenied(error)) return 'not-allowed'
       if (!(isOutdated(error) || isLost(error)) || --left === 0) throw error
-      await delay(pauseMs, undefined, { signal })
+      const isBusy = error instanceof Failure && error.code === 'vm-locked'
+      // A task that a killed run has left, such as a large disk in the making, may keep others out for minutes.
+      if (isBusy) await settleGroup(proxmox, places, signal)
+      await delay(isBusy ? lockedPauseMs : pauseMs, undefined, { signal })
       continue
     }
     if (claim !== undefined)

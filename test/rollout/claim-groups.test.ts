@@ -366,6 +366,24 @@ it('a depot that is locked is waited for, until there is a stop', async () => {
   expect(t.shown).toEqual(['the depot of group serena, VM 9010, is locked (backup): waiting for it'])
 })
 
+it('a depot that Proxmox is busy with is waited for, and whoever renews its claim then is not taken from', async () => {
+  const reason = "can't lock file '/var/lock/qemu-server/lock-9010.conf' - got timeout"
+  t.lab.faults.order({ request: { method: 'PUT', path: '/9010/config$' }, status: 500, reason })
+  expect(await claimGroups(t.options(), 'deploy', ['serena'], async () => (await claimOf(depots.serena))?.by)).toBe(who())
+  await giveTo(depots.serena, ann({ until: inMs(-1000) }))
+  t.lab.faults.order({ request: { method: 'PUT', path: '/9010/config$' }, status: 500, reason })
+  // Its holder gets to renew it as soon as Proxmox has done what it was busy with.
+  const busy = at(t.proxmox, {
+    get: async <T>(where: string, query?: Parameters<Proxmox['get']>[1]): Promise<T> => {
+      if (where.endsWith('/tasks')) await giveTo(depots.serena, ann())
+      return t.proxmox.get<T>(where, query)
+    },
+  })
+  await expect(claimGroups(t.options({ proxmox: busy }), 'deploy', ['serena'], async () => {})).rejects.toMatchObject({
+    code: 'group-claimed',
+  })
+})
+
 it("a depot that is not there, or is somebody else's, is for the verb to tell of", async () => {
   const { serena } = t.site.groups
   const without = { ...t.site, groups: { ...t.site.groups, serena: { ...serena!, depot: 9099 } } }
