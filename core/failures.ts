@@ -152,6 +152,14 @@ export const failures = {
     'image-changed': failure('The pinned template is another one by now.', 'Put it back, or destroy and deploy.'),
     'image-of-other-version': failure('The newest image reads another form of seed.', '`npx golden bake`.'),
     'deploy-in-progress': failure('Another run changes what this site has deployed.', 'Wait for it.'),
+    'group-claimed': failure(
+      'A run on another computer, or from another copy of the site folder, is at that group.',
+      'Wait for it. Of one that is dead, from the time on that the message names, the next run takes over by itself.',
+    ),
+    'claim-lost': failure(
+      'Another run has taken over the group while this one was at it.',
+      'See who is at it with `npx golden status`, then run again.',
+    ),
     'pins-busy': failure('Another process has been changing deployment.json for half a minute.', 'Wait for it; the message names it.'),
     'address-pinned': failure('site.ts gives away an address that something deployed has.', 'Another address, or end that release.'),
     'vmid-pinned': failure('site.ts gives away a VMID that something deployed has.', 'Another VMID.'),
