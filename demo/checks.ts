@@ -11,6 +11,8 @@ export interface CheckResult {
   readonly output?: readonly string[]
   /** Why it was not carried out. */
   readonly skipped?: string
+  /** What it has measured, a line each. */
+  readonly found?: readonly string[]
 }
 
 export interface Checks {
@@ -23,6 +25,8 @@ export interface Checks {
   skip(name: string, why: string): void
   /** A line of what the check that is going on has run. */
   heard(line: string): void
+  /** What the check that is going on has measured: stands under it in the report, whether it holds or not. */
+  found(line: string): void
 }
 
 /** So many lines tell mostly why something failed. */
@@ -32,20 +36,29 @@ const lastLines = 12
 export function newChecks(progress: Progress, signal: AbortSignal, look: () => Promise<void>): Checks {
   const results: CheckResult[] = []
   let lines: string[] = []
+  let measured: string[] = []
   const run = async (name: string, work: (note: (text: string) => void) => Promise<void>): Promise<unknown> => {
     signal.throwIfAborted()
     const began = performance.now()
     lines = []
+    measured = []
     const seconds = (): number => Math.round((performance.now() - began) / 100) / 10
     try {
       await progress.step(name, work)
-      results.push({ name, ok: true, seconds: seconds() })
+      results.push({ name, ok: true, seconds: seconds(), ...(measured.length === 0 ? {} : { found: measured }) })
       return undefined
     } catch (error) {
       signal.throwIfAborted()
       const detail = error instanceof Failure ? `${error.message}\n→ ${error.hint}` : error instanceof Error ? error.message : String(error)
       const output = lines
-      results.push({ name, ok: false, seconds: seconds(), detail, ...(output.length === 0 ? {} : { output }) })
+      results.push({
+        name,
+        ok: false,
+        seconds: seconds(),
+        detail,
+        ...(output.length === 0 ? {} : { output }),
+        ...(measured.length === 0 ? {} : { found: measured }),
+      })
       await look()
       for (const line of output) progress.info(`  │ ${line}`)
       progress.warn(`${name}: ${detail}`)
@@ -60,6 +73,10 @@ export function newChecks(progress: Progress, signal: AbortSignal, look: () => P
     },
     heard(line) {
       if (line.trim() !== '') lines = [...lines, line].slice(-lastLines)
+    },
+    found(line) {
+      measured.push(line)
+      progress.info(line)
     },
     check: async (name, work) => (await run(name, work)) === undefined,
     async must(name, work) {

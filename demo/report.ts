@@ -48,10 +48,11 @@ export function report({ results, seconds, site, kept, problem }: DemoReport): s
   ].join('\n')
 }
 
-function checkLines({ name, ok, seconds, detail, output, skipped }: CheckResult): string[] {
+function checkLines({ name, ok, seconds, detail, output, skipped, found }: CheckResult): string[] {
   if (skipped !== undefined) return [`  – ${name}: not run: ${skipped}`]
   return [
     `  ${ok ? '✓' : '✗'} ${name} (${duration(seconds * 1000)})`,
+    ...(found ?? []).map((line) => `      ${line}`),
     ...(ok ? [] : (detail ?? '').split('\n').map((line) => `      ${line}`)),
     ...(output ?? []).map((line) => `      │ ${line}`),
   ]

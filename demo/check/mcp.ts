@@ -14,16 +14,25 @@ export interface McpTarget {
   readonly caPem: string
 }
 
+export interface McpOptions {
+  /** How long an answer may take. @default 300000 */
+  readonly timeoutMs?: number
+  /** How long a connection that nobody uses is kept for the next request. @default 4000 */
+  readonly keepAliveMs?: number
+}
+
 export interface McpSession {
   readonly tools: readonly string[]
+  /** The session's id, as the server gave it; none over SSE. */
+  id(): string | undefined
   /** Calls a tool; returns its text. Rejects when the tool says that it failed. */
   call(tool: string, args: Record<string, unknown>): Promise<string>
   close(): Promise<void>
 }
 
 /** `initialize` and `tools/list`. */
-export async function openMcp(target: McpTarget, timeoutMs = 300_000): Promise<McpSession> {
-  const trusted = trustingFetch(target.caPem)
+export async function openMcp(target: McpTarget, { timeoutMs = 300_000, keepAliveMs }: McpOptions = {}): Promise<McpSession> {
+  const trusted = trustingFetch(target.caPem, { headersTimeoutMs: timeoutMs, ...(keepAliveMs === undefined ? {} : { keepAliveMs }) })
   const headers = { Authorization: `Basic ${Buffer.from(`${target.user}:${target.password}`).toString('base64')}` }
   const url = new URL(target.url)
   const transport =
@@ -41,6 +50,7 @@ export async function openMcp(target: McpTarget, timeoutMs = 300_000): Promise<M
     const { tools } = await client.listTools(undefined, { timeout: timeoutMs })
     return {
       tools: tools.map((tool) => tool.name),
+      id: () => (transport instanceof StreamableHTTPClientTransport ? transport.sessionId : undefined),
       async call(name, args) {
         const result = await client.callTool({ name, arguments: args }, undefined, { timeout: timeoutMs })
         const text = (result.content as { type: string; text?: string }[]).map((part) => part.text ?? '').join('')

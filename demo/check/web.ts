@@ -34,9 +34,24 @@ export async function ask(
   }
 }
 
-/** A `fetch` that trusts one CA, for the official MCP client. */
-export function trustingFetch(caPem: string): { fetch: typeof fetch; close(): Promise<void> } {
-  const dispatcher = new Agent({ connect: { ca: caPem }, bodyTimeout: 0, headersTimeout: 300_000 })
+export interface TrustingFetchOptions {
+  /** How long an answer may take to begin. @default 300000 */
+  readonly headersTimeoutMs?: number
+  /** How long a connection that nobody uses is kept for the next request. @default 4000 */
+  readonly keepAliveMs?: number
+}
+
+/** A `fetch` that trusts one CA, for the official MCP clients. */
+export function trustingFetch(
+  caPem: string,
+  { headersTimeoutMs = 300_000, keepAliveMs }: TrustingFetchOptions = {},
+): { fetch: typeof fetch; close(): Promise<void> } {
+  const dispatcher = new Agent({
+    connect: { ca: caPem, timeout: Math.min(headersTimeoutMs, 60_000) },
+    bodyTimeout: 0,
+    headersTimeout: headersTimeoutMs,
+    ...(keepAliveMs === undefined ? {} : { keepAliveTimeout: keepAliveMs }),
+  })
   const trusted = (input: unknown, init?: object) => undiciFetch(input as string, { ...init, dispatcher })
   return { fetch: trusted as unknown as typeof fetch, close: () => dispatcher.close() }
 }

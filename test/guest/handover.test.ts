@@ -16,7 +16,7 @@ import { cheapHash } from './golden-auth.ts'
 import type { Order, SlotOrder } from './handover-calls.ts'
 import { keeperBind, writeSessionKey } from './keeper-files.ts'
 import { contents, image, seeds } from './seed.ts'
-import { ensureSerena, interpreter } from './serena-program.ts'
+import { ensureSerena, interpreter } from '../../demo/serena-program.ts'
 
 const rootFolder = await rootPath()
 const root: Root = { folder: rootFolder }

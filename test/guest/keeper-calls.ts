@@ -7,6 +7,11 @@ import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
+import { openMcp } from '../../demo/check/mcp.ts'
+import { numberedConnection, toolClients } from '../../demo/traffic/clients.ts'
+import { countNumbers } from '../../demo/traffic/numbers.ts'
+import { summarize } from '../../demo/traffic/summary.ts'
+import { startTraffic } from '../../demo/traffic/traffic.ts'
 import { startAuth } from './golden-auth.ts'
 import { askAt, call, initialize, type Reply } from './mcp-ask.ts'
 import { connectClient, killSerena, startSerena, type SerenaOrder } from './serena-process.ts'
@@ -18,8 +23,10 @@ export interface Order {
   /** The slot's `/run/golden`, for golden-auth. */
   readonly golden: string
   readonly host: string
-  readonly scenario: 'forgets' | 'away' | 'serena'
+  readonly scenario: 'forgets' | 'away' | 'serena' | 'clients'
   readonly serena?: SerenaOrder
+  /** What the demo's clients need. */
+  readonly clients?: { readonly python: string; readonly caFile: string }
 }
 
 const [, , orderFile = '', answersFile = ''] = process.argv
@@ -113,9 +120,50 @@ async function withSerena(serena: SerenaOrder): Promise<unknown> {
   }
 }
 
+/** The demo's traffic, a few rounds of it. */
+async function withClients({ serena, clients }: Required<Pick<Order, 'serena' | 'clients'>>): Promise<unknown> {
+  // The demo's clients go by the name alone.
+  const hosts = `${answersFile}.hosts`
+  writeFileSync(hosts, `127.0.0.1 localhost ${order.host}\n`)
+  execFileSync('mount', ['--bind', hosts, '/etc/hosts'])
+  const child = await startSerena(serena, at)
+  const target = {
+    url: `https://${order.host}/mcp`,
+    user: 'me',
+    password: 'right',
+    caPem: readFileSync(clients.caFile, 'utf8'),
+    ...clients,
+    call: { tool: 'read_file', arguments: { relative_path: 'index.html' }, expected: '<p>' },
+  }
+  const activating = await openMcp({ ...target, transport: 'streamable-http' })
+  await activating.call('activate_project', { project: serena.project, session: 'test' })
+  await activating.close()
+  const kept = numberedConnection(target, 'test', 200)
+  const traffic = startTraffic([...toolClients(target, 1000), kept], new AbortController().signal)
+  try {
+    for (let round = 0; round < 3; round++) await traffic.round()
+  } finally {
+    await traffic.stop()
+    await killSerena(child)
+  }
+  const { calls } = traffic.record
+  const { opened, closedByAnswer, closedIdle, answered } = kept
+  return {
+    clients: summarize(calls),
+    failures: calls.flatMap(({ client, error }) => (error === undefined ? [] : `${client}: ${error}`)),
+    connection: { opened, closedByAnswer, closedIdle, answered, logged: [...countNumbers([log], kept).keys()] },
+  }
+}
+
 const auth = await startAuth(order.golden)
 const [program = '', ...rest] = order.nginx
-const nginx = spawn(program, rest, { stdio: ['ignore', 'inherit', 'inherit'] })
+const nginx = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
+/** What nginx has logged. */
+let log = ''
+nginx.stdout.setEncoding('utf8').on('data', (part: string) => {
+  log += part
+  process.stdout.write(part)
+})
 const ended = once(nginx, 'exit')
 try {
   for (;;) {
@@ -128,8 +176,13 @@ try {
     await pause(50) // it is starting
   }
   const standIn = new StandIn(at)
-  const said =
-    order.scenario === 'serena' ? await withSerena(order.serena!) : order.scenario === 'away' ? await away(standIn) : await forgets(standIn)
+  const { serena, clients } = order
+  const said = await {
+    serena: () => withSerena(serena!),
+    clients: () => withClients({ serena: serena!, clients: clients! }),
+    away: () => away(standIn),
+    forgets: () => forgets(standIn),
+  }[order.scenario]()
   writeFileSync(answersFile, JSON.stringify(said))
 } finally {
   auth.kill('SIGKILL')

@@ -4,20 +4,21 @@ import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync,
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { ensureSerena, findInterpreter } from '../../demo/serena-program.ts'
 import { owner } from '../../images/guest/places.ts'
 import { renderFiles } from '../../images/guest/render.ts'
 import { projectSettings, projectSettingsFile, serenaConfiguration } from '../../images/guest/serena.ts'
-import { enterRoot, inRoot, rootPath, type Root } from '../../lab/debian/root.ts'
-import { selfSigned } from './certificate.ts'
+import { enterRoot, rootPath, type Root } from '../../lab/debian/root.ts'
+import { makeAuthority, makeServerCertificate } from '../../settings/secrets/certificates.ts'
 import { cheapHash } from './golden-auth.ts'
 import type { Order } from './keeper-calls.ts'
 import { keeperBind, writeSessionKey } from './keeper-files.ts'
 import { contents, image, seeds } from './seed.ts'
-import { ensureSerena, interpreter } from './serena-program.ts'
 
 const rootFolder = await rootPath()
 const root: Root = { folder: rootFolder }
 const noRoot = process.getuid?.() !== 0 || !existsSync(rootFolder)
+const interpreter = findInterpreter()
 const host = seeds.serena.public.host
 
 describe.skipIf(noRoot)("the session keeper (needs root and the lab's Debian root in the cache)", () => {
@@ -25,13 +26,32 @@ describe.skipIf(noRoot)("the session keeper (needs root and the lab's Debian roo
   let files: Record<string, string> = {}
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'golden-keeper-'))
-    await inRoot(root, ['openssl', ...selfSigned('/made', host)], { binds: [{ from: folder, to: '/made', writable: true }] })
-    files = contents(readFileSync(join(folder, 'pem'), 'utf8'), readFileSync(join(folder, 'key'), 'utf8'))
+    const authority = await makeAuthority('test', new Date(), [host])
+    const { certificate, key } = await makeServerCertificate(authority, [host], new Date())
+    writeFileSync(caFile(), authority.certificate)
+    files = contents(certificate, key)
     files['htpasswd/serena'] = cheapHash('me', 'right') + cheapHash('other', 'right')
   }, 60_000)
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
+  const caFile = (): string => join(folder, 'ca.pem')
 
-  function run(order: Pick<Order, 'scenario' | 'serena'>): any {
+  /** Serena's home, with a project that has a page. */
+  function serenaHome(): string {
+    const home = mkdtempSync(join(folder, 'home-'))
+    const projects = join(folder, 'projects')
+    const project = join(projects, 'website')
+    mkdirSync(join(project, dirname(projectSettingsFile)), { recursive: true })
+    writeFileSync(join(project, projectSettingsFile), projectSettings('website'))
+    writeFileSync(join(project, 'index.html'), '<p>')
+    const settings = { transports: ['streamable-http' as const], interface: 'tools' as const, shell: false, memoryMiB: 1024, projects: [] }
+    writeFileSync(
+      join(home, 'serena_config.yml'),
+      serenaConfiguration(settings, ['website'], { projects, languageServers: join(folder, 'none') }),
+    )
+    return home
+  }
+
+  function run(order: Pick<Order, 'scenario' | 'serena' | 'clients'>): any {
     const place = mkdtempSync(join(folder, 'run-'))
     const put = (path: string, content: string, of: number, mode: number): void => {
       mkdirSync(dirname(path), { recursive: true })
@@ -48,10 +68,11 @@ describe.skipIf(noRoot)("the session keeper (needs root and the lab's Debian roo
     })
     const [input, output] = [join(place, 'order.json'), join(place, 'answers.json')]
     writeFileSync(input, JSON.stringify({ nginx, golden: join(place, 'run/golden'), host, ...order } satisfies Order))
-    const ran = spawnSync('unshare', ['--net', '--', process.execPath, join(import.meta.dirname, 'keeper-calls.ts'), input, output], {
-      encoding: 'utf8',
-      timeout: 280_000,
-    })
+    const ran = spawnSync(
+      'unshare',
+      ['--net', '--mount', '--', process.execPath, join(import.meta.dirname, 'keeper-calls.ts'), input, output],
+      { encoding: 'utf8', timeout: 280_000 },
+    )
     if (ran.status !== 0) throw new Error(ran.stderr + ran.stdout)
     return JSON.parse(readFileSync(output, 'utf8'))
   }
@@ -88,30 +109,41 @@ describe.skipIf(noRoot)("the session keeper (needs root and the lab's Debian roo
 
   it.skipIf(interpreter === undefined)(
     'an official client goes on where it was after Serena was killed (needs Python 3.11 to 3.14 with venv)',
-    () => {
-      const home = mkdtempSync(join(folder, 'home-'))
-      const projects = join(folder, 'projects')
-      const project = join(projects, 'website')
-      mkdirSync(join(project, dirname(projectSettingsFile)), { recursive: true })
-      writeFileSync(join(project, projectSettingsFile), projectSettings('website'))
-      writeFileSync(join(project, 'index.html'), '<p>')
-      const settings = {
-        transports: ['streamable-http' as const],
-        interface: 'tools' as const,
-        shell: false,
-        memoryMiB: 1024,
-        projects: [],
-      }
-      writeFileSync(
-        join(home, 'serena_config.yml'),
-        serenaConfiguration(settings, ['website'], { projects, languageServers: join(folder, 'none') }),
-      )
-      const said = run({ scenario: 'serena', serena: { program: ensureSerena(), home, project: 'website' } })
+    async () => {
+      const { serena } = await ensureSerena(interpreter ?? '', process.env)
+      const said = run({ scenario: 'serena', serena: { program: serena, home: serenaHome(), project: 'website' } })
       expect(said.activated).toMatchObject({ isError: false })
       for (const one of [said.first, said.second, said.third])
         expect(one).toMatchObject({ isError: false, text: expect.stringContaining('index.html') })
       expect(said).toMatchObject({ sameId: true })
     },
     300_000,
+  )
+
+  it.skipIf(interpreter === undefined)(
+    "the demo's clients, one of each kind, call Serena without a failure (needs Python 3.11 to 3.14 with venv)",
+    async () => {
+      const { serena: program, python } = await ensureSerena(interpreter ?? '', process.env)
+      const said = run({
+        scenario: 'clients',
+        serena: { program, home: serenaHome(), project: 'website' },
+        clients: { python, caFile: caFile() },
+      })
+      expect(said.failures).toEqual([])
+      expect(said.clients).toHaveLength(5)
+      for (const { calls } of said.clients) expect(calls).toBeGreaterThan(2)
+      // Those of revision 2026-07-28 have none, and the connection speaks no MCP.
+      const sessions = said.clients.map(({ client, sessions: count }: { client: string; sessions: number }) => [client, count])
+      expect(Object.fromEntries(sessions)).toEqual({
+        'TypeScript SDK': 1,
+        'TypeScript SDK, idle for 1 s between calls': 1,
+        'Python SDK': 1,
+        'TypeScript client of 2026-07-28, without sessions': 0,
+        'one TLS connection, a request every 0.2 s': 0,
+      })
+      expect(said.connection).toMatchObject({ opened: 1, closedByAnswer: 0, closedIdle: 0 })
+      expect(said.connection.logged).toEqual(said.connection.answered)
+    },
+    120_000,
   )
 })

@@ -4,14 +4,16 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync,
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { cacheFolder } from '../../core/folders.ts'
+import { ensureSerena, findInterpreter } from '../../demo/serena-program.ts'
 import { projectSettings, projectSettingsFile, serenaConfiguration, typescriptHome } from '../../images/guest/serena.ts'
 import { stageLanguageServers } from '../../images/language-servers/stage.ts'
 import type { Order, Outcome } from './serena-calls.ts'
-import { cache, ensureSerena, interpreter } from './serena-program.ts'
 
 /** Any will do: Serena tells its agents one by its instructions. */
 const session = 'test'
 
+const interpreter = findInterpreter()
 const canIsolate = spawnSync('unshare', ['--net', '--mount', 'true']).status === 0
 
 describe.skipIf(!canIsolate || interpreter === undefined)('Serena (needs root for a namespace, and Python 3.11 to 3.14 with venv)', () => {
@@ -21,8 +23,8 @@ describe.skipIf(!canIsolate || interpreter === undefined)('Serena (needs root fo
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'golden-serena-'))
-    serena = ensureSerena()
-    servers = (await stageLanguageServers({ cacheDir: cache })).dir
+    serena = (await ensureSerena(interpreter ?? '', process.env)).serena
+    servers = (await stageLanguageServers({ cacheDir: cacheFolder(process.env) })).dir
   }, 300_000)
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 

@@ -21,7 +21,8 @@ import { claimIn, withClaim, type GroupClaim } from '../../rollout/group-claim.t
 import type { DeployOptions } from '../../rollout/options.ts'
 import { rollback } from '../../rollout/rollback.ts'
 import { rollout } from '../../rollout/rollout.ts'
-import { readStatus, renderStatus } from '../../rollout/status.ts'
+import { renderStatus } from '../../rollout/render-status.ts'
+import { readStatus } from '../../rollout/status.ts'
 import { placeOf } from '../../settings/site.ts'
 import { startRolloutLab, type RolloutLab } from './lab.ts'
 
