@@ -16,10 +16,11 @@ import { cheapHash } from './golden-auth.ts'
 import type { Order, SlotOrder } from './handover-calls.ts'
 import { keeperBind, writeSessionKey } from './keeper-files.ts'
 import { contents, image, seeds } from './seed.ts'
-import { ensureSerena, interpreter } from '../../demo/serena-program.ts'
+import { ensureSerena, findInterpreter } from '../../demo/serena-program.ts'
 
 const rootFolder = await rootPath()
 const root: Root = { folder: rootFolder }
+const interpreter = findInterpreter()
 const noRoot = process.getuid?.() !== 0 || !existsSync(rootFolder)
 const host = seeds.serena.public.host
 const both: Seed = { ...seeds.both, serena: seeds.serena.serena! }
@@ -187,7 +188,8 @@ describe.skipIf(noRoot)("a handover between two slots (needs root and the lab's 
 
   it.skipIf(interpreter === undefined)(
     'an official client goes on where it was, with Serena herself in both slots (needs Python 3.11 to 3.14 with venv)',
-    () => {
+    async () => {
+      const { serena: program } = await ensureSerena(interpreter ?? '', process.env)
       const home = mkdtempSync(join(folder, 'home-'))
       const projects = join(folder, 'projects')
       const project = join(projects, 'website')
@@ -198,7 +200,7 @@ describe.skipIf(noRoot)("a handover between two slots (needs root and the lab's 
         join(home, 'serena_config.yml'),
         serenaConfiguration({ ...seeds.serena.serena!, projects: [] }, ['website'], { projects, languageServers: join(folder, 'none') }),
       )
-      const said = run('serena', seeds.serena, { program: ensureSerena(), home, project: 'website' })
+      const said = run('serena', seeds.serena, { program, home, project: 'website' })
       expect(said.activated).toMatchObject({ isError: false })
       for (const one of [said.before, said.parked, said.after])
         expect(one).toMatchObject({ isError: false, text: expect.stringContaining('index.html') })
