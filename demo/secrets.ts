@@ -16,9 +16,10 @@ import { searchFiles, searchFolder } from './search.ts'
 
 /** The site's own secrets are the canaries: random, so that finding one is no accident. */
 async function secretsOf(folder: string): Promise<string[]> {
-  const { proxmoxToken, lokiPushPassword, grafanaAdminPassword, caKey, publicKey, loggingKey } = secretFiles
-  const [users, keys] = [join(secretsFolder, 'users'), join(secretsFolder, 'ssh')]
-  const all: string[] = [proxmoxToken, lokiPushPassword, grafanaAdminPassword, caKey, publicKey, loggingKey]
+  const { proxmoxToken, lokiPushPassword, grafanaAdminPassword, caKey } = secretFiles
+  const [users, keys, tls] = ['users', 'ssh', 'tls'].map((name) => join(secretsFolder, name)) as [string, string, string]
+  const all: string[] = [proxmoxToken, lokiPushPassword, grafanaAdminPassword, caKey]
+  for (const name of await readdir(join(folder, tls))) if (name.endsWith('.key')) all.push(join(tls, name))
   for (const name of await readdir(join(folder, users))) all.push(join(users, name))
   for (const name of await readdir(join(folder, keys))) if (!name.endsWith('.pub')) all.push(join(keys, name))
   const texts = await Promise.all(all.map((name) => readFile(join(folder, name), 'utf8')))

@@ -69,6 +69,11 @@ export interface Proxmox {
   agentExec(node: string, vmid: number, command: readonly [string, ...string[]], options?: ExecOptions): Promise<AgentResult>
   /** Waits until the guest's agent answers; rejects with code `agent-timeout`. */
   waitForAgent(node: string, vmid: number, options?: AgentWait): Promise<void>
+  /**
+   * Proxmox's own time, by its newest answer (`Date`, which pveproxy puts on each; `/nodes/NODE/time` takes Sys.Audit). To
+   * within two seconds and the time that an answer takes. Of a server that does not say it, this computer's.
+   */
+  now(): Date
   close(): void
 }
 
@@ -88,6 +93,8 @@ class Client implements Proxmox, Wire {
   readonly #transport: Transport
   readonly #patience: Patience
   #ticket: Promise<Ticket> | undefined
+  /** Proxmox's time of an answer, and by this process's clock when it came; both in milliseconds. */
+  #told: { readonly date: number; readonly at: number } | undefined
 
   constructor(endpoint: Endpoint) {
     this.url = endpoint.url.replace(/\/+$/, '')
@@ -157,6 +164,10 @@ class Client implements Proxmox, Wire {
     return this.#patience.clock()
   }
 
+  now(): Date {
+    return new Date(this.#told === undefined ? Date.now() : this.#told.date + performance.now() - this.#told.at)
+  }
+
   close(): void {
     this.#transport.close()
   }
@@ -182,7 +193,7 @@ class Client implements Proxmox, Wire {
       headers['Content-Length'] = text.length
     }
     try {
-      return await this.#patience.send(
+      const answer = await this.#patience.send(
         () =>
           this.#transport.send({
             method,
@@ -195,6 +206,8 @@ class Client implements Proxmox, Wire {
         repeatable,
         waiting ?? signal,
       )
+      if (answer.date !== undefined) this.#told = { date: answer.date, at: performance.now() }
+      return answer
     } catch (error) {
       throw error instanceof NoAnswer ? unreachable(this.url, method, path, error, repeatable) : error
     }

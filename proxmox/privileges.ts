@@ -23,8 +23,18 @@ export const poolPrivileges = [
   'VM.PowerMgmt',
 ] as const
 
-/** Role for the depots' pool: the depot's end of a disk handover, nothing that could unprotect or destroy. */
-export const depotPrivileges = ['Pool.Audit', 'VM.Audit', 'VM.Config.Disk'] as const
+/**
+ * Role for the depots' pool: the depot's end of a disk handover, and the claim on a group in its depot's description.
+ * VM.Config.Options is for that description alone, but Proxmox has no smaller privilege: it lets a token unprotect a depot as
+ * well, and then free its disk with VM.Config.Disk. That is no more than reassigning the disk to a throw-away VM, as
+ * delete-data does. Never VM.Allocate: nobody with this token destroys a depot.
+ */
+export const depotPrivileges = [
+  'Pool.Audit',
+  'VM.Audit',
+  'VM.Config.Disk',
+  'VM.Config.Options', // description
+] as const
 
 /**
  * Role for the storage of VM disks. Never Datastore.Allocate: it would let the token delete any VM's disk. Datastore.Audit

@@ -24,6 +24,8 @@ export interface Answer {
   readonly status: number
   readonly reason: string
   readonly body: string
+  /** The server's own time, as it says itself: milliseconds, to the second. Undefined: it does not say. */
+  readonly date?: number | undefined
 }
 
 /** There was no whole answer; `cause` says why. */
@@ -129,8 +131,14 @@ function sendOver(
     const parts: Buffer[] = []
     response.on('data', (part: Buffer) => parts.push(part))
     response.on('error', fail)
+    const date = Date.parse(response.headers.date ?? '')
     response.on('end', () =>
-      resolve({ status: response.statusCode ?? 0, reason: response.statusMessage ?? '', body: Buffer.concat(parts).toString() }),
+      resolve({
+        status: response.statusCode ?? 0,
+        reason: response.statusMessage ?? '',
+        body: Buffer.concat(parts).toString(),
+        date: Number.isNaN(date) ? undefined : date,
+      }),
     )
   })
   if (body instanceof Readable)

@@ -175,11 +175,19 @@ export interface Activation {
   take(step: ActivationStep, group: GroupSeen, note: (text: string) => void): Promise<void>
 }
 
-/**
- * @param slot whose turn it is to own the data
- * @param untilWell ask a guest again that was not healthy, before it has data, too
- */
-export function activationOf(context: ActivationContext, slot: SlotName, untilWell = false): Activation {
+export interface ActivationManner {
+  /** Ask a guest again that was not healthy, before it has data, too. @default false */
+  readonly untilWell?: boolean
+  /** The guest itself waits so long until it serves, and tells at once: clients wait for it. @default not at all */
+  readonly serveSeconds?: number
+}
+
+/** @param slot whose turn it is to own the data */
+export function activationOf(
+  context: ActivationContext,
+  slot: SlotName,
+  { untilWell = false, serveSeconds = 0 }: ActivationManner = {},
+): Activation {
   const { proxmox, places, progress, signal } = context
   const vmid = places.slots[slot].vmid
   const guest = guestOf(proxmox, places.node, vmid, signal)
@@ -238,7 +246,7 @@ export function activationOf(context: ActivationContext, slot: SlotName, untilWe
         case 'format':
           return guest.call('format')
         case 'activate':
-          await guest.call('activate')
+          await (serveSeconds > 0 ? guest.call('activate', String(serveSeconds)) : guest.call('activate'))
           activated = true
       }
     },

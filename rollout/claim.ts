@@ -1,7 +1,7 @@
 /**
  * One run at a time changes what a site has deployed: two reconcilers with opposite aims would undo each other's steps.
- * Held in the site folder, so it guards against a second terminal and a timer, not against a copy of the folder on
- * another computer; there, the state's own lock and Proxmox's single owner of a disk are what holds.
+ * Held in the site folder, so it guards against a second terminal and a timer, and knows of engines that a killed run has
+ * left; against a copy of the folder on another computer there are the claims on the host (claim-groups.ts).
  */
 import { join } from 'node:path'
 import { claimFile, identityOf, isRunning, type ProcessIdentity } from '../core/claim.ts'

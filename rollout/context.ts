@@ -4,6 +4,7 @@ import type { Progress } from '../core/progress.ts'
 import { readPins, updatePins, withDataDisk } from '../releases/pins.ts'
 import type { Site } from '../settings/site.ts'
 import type { ActivationContext } from './activate.ts'
+import type { ClaimPace } from './hold-group.ts'
 import { placesOf } from './observe.ts'
 
 export interface GroupWork {
@@ -12,6 +13,8 @@ export interface GroupWork {
   readonly proxmox: Proxmox
   readonly progress: Progress
   readonly signal: AbortSignal
+  /** Of the claims on groups. @default usualPace */
+  readonly claimPace?: ClaimPace
 }
 
 export async function contextOf({ site, folder, proxmox, progress, signal }: GroupWork, group: string): Promise<ActivationContext> {

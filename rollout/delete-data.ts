@@ -11,6 +11,7 @@ import type { FailureCode } from '../core/failures.ts'
 import type { Progress } from '../core/progress.ts'
 import type { GroupPins } from '../releases/deployment.ts'
 import type { Site } from '../settings/site.ts'
+import { claimGroups } from './claim-groups.ts'
 import { claimSite } from './claim.ts'
 import { seenVm, settleGroup, throwAway } from './depot.ts'
 import {
@@ -99,10 +100,12 @@ async function putInPlace(proxmox: Proxmox, node: string, { volume }: Disk, vmid
 
 /**
  * @returns the volume that is gone, or undefined when there was none
- * @throws Failure `data-in-use` while a slot of the group exists, `deploy-in-progress` while another run changes this site
+ * @throws Failure `data-in-use` while a slot of the group exists, `deploy-in-progress` or `group-claimed` while another run is at it
  */
 export async function deleteData(options: DeleteDataOptions, group: string): Promise<string | undefined> {
-  return claimSite(options.folder, 'delete-data', () => deleteGroupData(options, group))
+  return claimSite(options.folder, 'delete-data', () =>
+    claimGroups(options, 'delete-data', [group], (held) => deleteGroupData(held, group)),
+  )
 }
 
 /**

@@ -6,6 +6,7 @@ import type { Deployment, Release } from '../releases/deployment.ts'
 import { placeOf, slotNames, type SlotName } from '../settings/site.ts'
 import { groupOrder, stackName } from '../releases/order.ts'
 import { applyGroup, type Turn } from './apply-group.ts'
+import { claimGroups } from './claim-groups.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
 import { destroyGroup } from './destroy.ts'
 import { settleGroup } from './depot.ts'
@@ -40,19 +41,21 @@ export interface DeployedGroup {
  * Groups are deployed side by side: they share the time that VMs take to start. One that fails does not stop the others.
  * A first release that fails before its slot owns the data, or that is stopped, is taken back: nothing half-done stays,
  * but for a VM that does not answer.
- * @throws Failure, of one group that failed; run again, it goes on from there. `deploy-in-progress` while another
- * run changes this site
+ * @throws Failure, of one group that failed; run again, it goes on from there. `deploy-in-progress` or `group-claimed` while
+ * another run changes this site or one of its groups
  */
 export async function deploy(options: DeployOptions): Promise<readonly DeployedGroup[]> {
-  return claimSite(options.folder, 'deploy', async (claim) => {
-    const begun: Begun = new Map()
-    try {
-      return await deployGroups(options, claim, begun)
-    } catch (error) {
-      for (const [group, cause] of [...begun].reverse()) await takeBack(options, claim, group, cause ?? error)
-      throw error
-    }
-  })
+  return claimSite(options.folder, 'deploy', async (claim) =>
+    claimGroups(options, 'deploy', groupOrder(options.site, await readPins(options.folder)), async (held, lost) => {
+      const begun: Begun = new Map()
+      try {
+        return await deployGroups(held, claim, begun)
+      } catch (error) {
+        for (const [group, cause] of [...begun].reverse()) await takeBack(held, lost, claim, group, cause ?? error)
+        throw error
+      }
+    }),
+  )
 }
 
 /** Groups whose first release this run has pinned and not yet deployed, and what each failed with, if it has. */
@@ -138,10 +141,11 @@ const silent = ['agent-timeout', 'slot-silent']
  * asked for a stop: whoever looks for the cause needs it, and the next run goes on with it. Never throws: what failed
  * before counts.
  */
-async function takeBack(options: DeployOptions, claim: SiteClaim, group: string, cause: unknown): Promise<void> {
+async function takeBack(options: DeployOptions, lost: AbortSignal, claim: SiteClaim, group: string, cause: unknown): Promise<void> {
   const { site, folder, proxmox, progress } = options
-  // Asked to stop a second time, the program ends; until then this is what it does about the first time.
-  const undo = { ...options, signal: new AbortController().signal }
+  // Asked to stop a second time, the program ends; until then this is what it does about the first time. What is somebody
+  // else's by now is not ours to take back.
+  const undo = { ...options, signal: lost }
   try {
     const places = placesOf(site, group, (await readPins(folder)).groups[group])
     await settleGroup(proxmox, places)

@@ -114,8 +114,9 @@ export async function protect(proxmox: Proxmox, places: GroupPlaces, { vmid, vm 
   await vmAt(proxmox, places.node, vmid).change({ protection: true, digest: vm.digest })
 }
 
-/** Only of a VM that owns no data. */
+/** Only of a VM that owns no data, and never of a depot: the token could, for the sake of the claims in depots' descriptions. */
 export async function unprotect(proxmox: Proxmox, places: GroupPlaces, { vmid, vm }: SeenVm): Promise<void> {
+  if (vmid === places.depot.vmid) throw new Error(`VM ${vmid} is a depot`)
   if (vm.disks.some(({ gone }) => gone !== true)) throw new Error(`VM ${vmid} owns a data disk`)
   await vmAt(proxmox, places.node, vmid).change({ protection: false, digest: vm.digest })
 }

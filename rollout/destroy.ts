@@ -5,6 +5,7 @@ import type { Progress } from '../core/progress.ts'
 import { groupOrder, stackName } from '../releases/order.ts'
 import type { GroupPins, Release } from '../releases/deployment.ts'
 import { slotNames, type Site } from '../settings/site.ts'
+import { claimGroups } from './claim-groups.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
 import { settleGroup } from './depot.ts'
 import { openEngine, type Engine } from './engine.ts'
@@ -51,10 +52,12 @@ export async function groupsToDestroy(
 
 /**
  * @param only these groups. @default all
- * @throws Failure; run again, it goes on from there. `deploy-in-progress` while another run changes this site
+ * @throws Failure; run again, it goes on from there. `deploy-in-progress` or `group-claimed` while another run is at it
  */
 export async function destroy(options: DeployOptions, only?: readonly string[]): Promise<readonly DestroyedGroup[]> {
-  return claimSite(options.folder, 'destroy', (claim) => destroyGroups(options, claim, only))
+  return claimSite(options.folder, 'destroy', async (claim) =>
+    claimGroups(options, 'destroy', await groupsToDestroy(options, only), (held) => destroyGroups(held, claim, only)),
+  )
 }
 
 async function destroyGroups(options: DeployOptions, claim: SiteClaim, only?: readonly string[]): Promise<readonly DestroyedGroup[]> {

@@ -27,6 +27,8 @@ export interface HandoverPart {
   readonly ms: number
 }
 
+/** A call of a guest's agent takes ten minutes at most; after that it is looked at from here. */
+const serveSeconds = 540
 /** Time for a guest to shut down before its power is cut, in seconds. */
 const shutdownSeconds = 180
 
@@ -39,7 +41,10 @@ export async function handOver(context: ActivationContext, to: SlotName, options
   const { proxmox, places, progress, signal } = context
   const from = otherSlot(to)
   const [vmid, oldVmid] = [places.slots[to].vmid, places.slots[from].vmid]
-  const activation = activationOf(context, to, true)
+  const activation = activationOf(context, to, {
+    untilWell: true,
+    serveSeconds: Math.min(serveSeconds, Math.round(options.healthTimeoutMs / 1000)),
+  })
   const [guest, oldGuest] = [guestOf(proxmox, places.node, vmid, signal), guestOf(proxmox, places.node, oldVmid, signal)]
   const wanted: HandoverWanted = { group: places.group, slot: to, ...options }
   const parts: HandoverPart[] = []
@@ -155,7 +160,7 @@ export async function handOver(context: ActivationContext, to: SlotName, options
  */
 export async function standBy(context: ActivationContext, slot: SlotName, release: string, healthTimeoutMs: number): Promise<void> {
   const { proxmox, places, progress, signal } = context
-  const activation = activationOf(context, slot, true)
+  const activation = activationOf(context, slot, { untilWell: true })
   const wanted: HandoverWanted = { group: places.group, slot, release, healthTimeoutMs, force: false }
   await progress.step(`wait until slot ${slot} of group ${places.group} stands by`, (note) =>
     reconcile<ActivationSeen, HandoverStep>({

@@ -1,10 +1,10 @@
 /** `rollouts.jsonl` of the site folder: who rolled out what, when, and how it went. A line each, the newest last. */
 import { readFile, rename, writeFile } from 'node:fs/promises'
-import { hostname, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { DeepReadonly } from '../core/deep-readonly.ts'
 import { Failure } from '../core/failure.ts'
+import { who } from '../core/who.ts'
 import { readPins } from '../releases/pins.ts'
 import { slotNames, type SlotName } from '../settings/site.ts'
 import type { Release } from '../releases/deployment.ts'
@@ -37,15 +37,6 @@ const kept = 500
 const fileOf = (folder: string): string => join(folder, 'rollouts.jsonl')
 
 const sideOf = (slot: SlotName, { id, image }: Release): RolloutEntry['from'] => ({ slot, release: id, image: image.name })
-
-function who(): string {
-  try {
-    return `${userInfo().username}@${hostname()}`
-  } catch {
-    // A container's user may have no name.
-    return `${process.getuid?.() ?? 'unknown'}@${hostname()}`
-  }
-}
 
 /** All that can be read; a line that somebody has cut is left out. */
 export async function readHistory(folder: string): Promise<readonly RolloutEntry[]> {

@@ -7,6 +7,7 @@ import { vmAt } from '../proxmox/vm.ts'
 import { Failure } from '../core/failure.ts'
 import { isFree } from '../proxmox/vmid.ts'
 import { checkSiteName, type GroupPins } from '../releases/deployment.ts'
+import { claimIn, type GroupClaim } from './group-claim.ts'
 import { depotVmName, slotNames, slotVmName, type Site, type SlotName } from '../settings/site.ts'
 
 /** The VMs of a group, by the pins where a slot is pinned, else by the site. */
@@ -85,6 +86,8 @@ export interface VmThere {
   readonly seed?: string
   /** HA does with it as it sees fit. */
   readonly managed?: true
+  /** Who is at the group; of its depot. */
+  readonly claim?: GroupClaim
   readonly disks: readonly Disk[]
   /** Proxmox's checksum of the configuration that all of this was read from. */
   readonly digest: string
@@ -166,6 +169,7 @@ async function lookAt(proxmox: Proxmox, node: string, vmid: number, root: string
     const lock = config.lock ?? status.lock
     const disks = Object.entries(config).flatMap(([key, value]) => diskOf(key, value, root))
     const running = status.status === 'running'
+    const claim = claimIn(config.description ?? '')
     return {
       there: true,
       name: String(config.name ?? ''),
@@ -175,6 +179,7 @@ async function lookAt(proxmox: Proxmox, node: string, vmid: number, root: string
       ...(lock === undefined ? {} : { lock: String(lock) }),
       ...(/:iso\/seed-/.test(String(config.scsi13 ?? '')) ? { seed: String(config.scsi13).split(',')[0] as string } : {}),
       ...(status.ha?.managed === 1 && status.ha.state !== 'ignored' ? { managed: true } : {}),
+      ...(claim === undefined ? {} : { claim }),
       disks: running
         ? disks
         : await Promise.all(disks.map(async (disk) => ((await isGone(proxmox, node, disk)) ? { ...disk, gone: true as const } : disk))),

@@ -2,6 +2,7 @@
 import type { Proxmox } from '../proxmox/client.ts'
 import type { Progress } from '../core/progress.ts'
 import type { Site } from '../settings/site.ts'
+import type { ClaimPace } from './hold-group.ts'
 
 export interface DeployOptions {
   readonly site: Site
@@ -13,4 +14,6 @@ export interface DeployOptions {
   readonly environment: Readonly<Record<string, string>>
   readonly progress: Progress
   readonly signal: AbortSignal
+  /** Of the claims on groups. @default usualPace */
+  readonly claimPace?: ClaimPace
 }

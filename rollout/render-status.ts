@@ -1,7 +1,13 @@
 /** What `status` found, for people. Pure. */
 import { firewallNotice } from './firewall.ts'
+import { holderText, timeText } from './group-claim.ts'
 import type { RolloutEntry } from './history.ts'
 import type { GroupStatus, SiteStatus } from './status.ts'
+
+const claimLine = (claim: NonNullable<GroupStatus['claim']>): string =>
+  claim.stale
+    ? `${holderText(claim)}, not renewed since and good until ${timeText(claim.until)}: the next run takes over`
+    : `${holderText(claim)} is at it`
 
 const day = (time: string): string => time.slice(0, 16).replace('T', ' ')
 
@@ -32,6 +38,7 @@ export function renderStatus(status: SiteStatus): string {
     ...(one.caFile === null ? [] : [`  ca       ${one.caFile}`]),
     ...Object.entries(one.credentialFiles).map(([user, file]) => `  password ${user}: ${file}`),
     `  data     ${one.dataDisk.volume ?? 'none'} (${one.dataDisk.at})`,
+    ...(one.claim === null ? [] : [`  claim    ${claimLine(one.claim)}`]),
     ...(one.missing.length === 0 ? [] : [`  without  ${one.missing.join(', ')}: the image has none`]),
     ...one.certificates.map(({ name, ends, daysLeft }) => `  ends     ${name}: ${ends.slice(0, 10)}, ${daysLeft} days left`),
     ...one.problems.map((problem) => `  problem  ${problem}`),

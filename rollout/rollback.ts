@@ -4,6 +4,7 @@ import type { GroupPins } from '../releases/deployment.ts'
 import { groupOrder } from '../releases/order.ts'
 import { readPins } from '../releases/pins.ts'
 import { otherSlot, type SlotName } from '../settings/site.ts'
+import { claimGroups } from './claim-groups.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
 import { contextOf } from './context.ts'
 import { standBy } from './handover.ts'
@@ -86,14 +87,17 @@ async function look({ site, folder, proxmox }: Looking, group: string): Promise<
 
 /** @throws Failure `group-unknown`, and of any of them what is in the way */
 export async function planRollbacks(options: Looking, only: readonly string[]): Promise<readonly GroupRollback[]> {
+  const plans: GroupRollback[] = []
+  for (const group of await groupsToRollBack(options, only)) plans.push(await look(options, group))
+  return plans
+}
+
+async function groupsToRollBack(options: Looking, only: readonly string[]): Promise<string[]> {
   const deployment = await readPins(options.folder)
   const order = groupOrder(options.site, deployment)
   for (const name of only)
     if (!order.includes(name)) throw new Failure('group-unknown', `there is no group ${name}`, `There are: ${order.join(', ')}.`)
-  const plans: GroupRollback[] = []
-  for (const group of order.filter((name) => (only.length === 0 ? deployment.groups[name]?.active !== undefined : only.includes(name))))
-    plans.push(await look(options, group))
-  return plans
+  return order.filter((name) => (only.length === 0 ? deployment.groups[name]?.active !== undefined : only.includes(name)))
 }
 
 /**
@@ -101,15 +105,17 @@ export async function planRollbacks(options: Looking, only: readonly string[]): 
  * @throws Failure `rollout-failed` when the old slot does not serve either: then it is as it was
  */
 export async function rollback(options: DeployOptions, only: readonly string[]): Promise<readonly RolledOutGroup[]> {
-  return claimSite(options.folder, 'rollback', async (claim) => {
-    const plans = await options.progress.step('look what there is', () => planRollbacks(options, only))
-    const results: RolledOutGroup[] = []
-    for (const { group } of plans) {
-      options.signal.throwIfAborted()
-      results.push(await rollbackGroup(options, claim, group))
-    }
-    return results
-  })
+  return claimSite(options.folder, 'rollback', async (claim) =>
+    claimGroups(options, 'rollback', await groupsToRollBack(options, only), async (held) => {
+      const plans = await held.progress.step('look what there is', () => planRollbacks(held, only))
+      const results: RolledOutGroup[] = []
+      for (const { group } of plans) {
+        held.signal.throwIfAborted()
+        results.push(await rollbackGroup(held, claim, group))
+      }
+      return results
+    }),
+  )
 }
 
 async function rollbackGroup(options: DeployOptions, claim: SiteClaim, group: string): Promise<RolledOutGroup> {

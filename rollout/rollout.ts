@@ -9,6 +9,7 @@ import { changedSecrets, removeSeed } from '../releases/seed.ts'
 import { placeOf, type SlotName } from '../settings/site.ts'
 import { applyGroup } from './apply-group.ts'
 import { chooseImage, imageNamed, refuseRevoked } from './choose-image.ts'
+import { claimGroups } from './claim-groups.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
 import { contextOf } from './context.ts'
 import { checkEdits } from './edits.ts'
@@ -60,19 +61,21 @@ export async function planRollouts(options: Looking): Promise<readonly GroupRoll
 
 /**
  * @throws Failure of the first group that fails: those before it have been rolled out, those after it have not been
- * touched. Run again, it goes on from there. `deploy-in-progress` while another run changes this site
+ * touched. Run again, it goes on from there. `deploy-in-progress` or `group-claimed` while another run is at it
  */
 export async function rollout(options: RolloutOptions): Promise<readonly RolledOutGroup[]> {
-  return claimSite(options.folder, 'rollout', async (claim) => {
-    const results: RolledOutGroup[] = []
-    // What is in the way of one is said before another is touched.
-    await planRollouts(options)
-    for (const group of await groupsToRoll(options)) {
-      options.signal.throwIfAborted()
-      results.push(await rolloutGroup(options, claim, group))
-    }
-    return results
-  })
+  return claimSite(options.folder, 'rollout', async (claim) =>
+    claimGroups(options, 'rollout', await groupsToRoll(options), async (held) => {
+      const results: RolledOutGroup[] = []
+      // What is in the way of one is said before another is touched.
+      await planRollouts(held)
+      for (const group of await groupsToRoll(held)) {
+        held.signal.throwIfAborted()
+        results.push(await rolloutGroup(held, claim, group))
+      }
+      return results
+    }),
+  )
 }
 
 /** Whoever keeps the others' logs comes first. @throws Failure `group-unknown`, `not-deployed` and those of edits that can't take effect */

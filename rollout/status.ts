@@ -12,6 +12,7 @@ import { readHistory, type RolloutEntry } from './history.ts'
 import { placeOf, slotNames, type Role, type Site, type SiteProblem, type SlotName } from '../settings/site.ts'
 import { differences } from './edits.ts'
 import { firewallState, type FirewallState } from './firewall.ts'
+import { isStale, type GroupClaim } from './group-claim.ts'
 import { guestOf, type GuestStatus } from './guest.ts'
 import { lookAtHandedIn } from '../settings/handed-in.ts'
 import { secretFiles } from '../settings/secrets/places.ts'
@@ -62,6 +63,8 @@ export interface GroupStatus {
   /** Services that the image has no container image for. */
   readonly missing: readonly string[]
   readonly dataDisk: { readonly at: string; readonly volume: string | null }
+  /** Who is at it right now; `stale`: who was, and has not come to an end. */
+  readonly claim: (Pick<GroupClaim, 'by' | 'verb' | 'since' | 'until' | 'process'> & { readonly stale: boolean }) | null
   /** The site asks for something else than what runs. */
   readonly siteDiffers: boolean
   /** What, and when it takes effect. */
@@ -142,6 +145,7 @@ export async function readStatus({
       images,
       history: history.filter((entry) => entry.group === group),
       handedIn,
+      now: proxmox.now(),
       changed: await changedIn(site, folder, group, release),
     })
   }
@@ -220,6 +224,8 @@ interface GroupFacts {
   readonly handedIn?: readonly SiteProblem[]
   /** What of the site folder's secrets is not what the VM was given. */
   readonly changed?: readonly string[]
+  /** By Proxmox's clock. */
+  readonly now?: Date
 }
 
 /** Pure, but for a look at which files exist. */
@@ -238,6 +244,7 @@ export function describeGroup({
   history = [],
   handedIn = [],
   changed: secrets = [],
+  now = new Date(),
 }: GroupFacts): GroupStatus {
   const slot = pins?.active
   const release = slot === undefined ? undefined : pins?.slots[slot]
@@ -313,6 +320,7 @@ export function describeGroup({
     services: Object.fromEntries(Object.entries(guest?.services ?? {}).map(([name, { state }]) => [name, state])),
     missing: guest?.missing ?? [],
     dataDisk: { at: place.at, volume: 'disk' in place ? place.disk.volume : null },
+    claim: claimOf(seen, now),
     siteDiffers: changed.length > 0,
     differences: changed,
   }
@@ -336,6 +344,12 @@ function slotStatus(slot: SlotName, pins: GroupPins | undefined, seen: GroupSeen
       },
     ],
   ]
+}
+
+function claimOf({ depot }: GroupSeen, now: Date): GroupStatus['claim'] {
+  if (depot.there !== true || depot.claim === undefined) return null
+  const { id: _id, ...claim } = depot.claim
+  return { ...claim, stale: isStale(depot.claim, now) }
 }
 
 function urlsOf(

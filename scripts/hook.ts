@@ -1,5 +1,6 @@
 /** `golden hook activate|release GROUP SLOT RELEASE`: called by the stacks' provisioners, not by people. */
 import { Failure } from '../core/failure.ts'
+import { claimGroupForHook } from '../rollout/claim-groups.ts'
 import { claimSiteForHook } from '../rollout/claim.ts'
 import { activateHook, releaseHook } from '../rollout/hook.ts'
 import { slotNames, type SlotName } from '../settings/site.ts'
@@ -24,7 +25,10 @@ export const verb: Verb = {
       await claimSiteForHook(
         folder,
         context.env,
-        () => (hook === 'activate' ? activateHook(options, group, name, release) : releaseHook(options, group, name)),
+        () =>
+          claimGroupForHook(options, hook, group, context.env, (held) =>
+            hook === 'activate' ? activateHook(held, group, name, release) : releaseHook(held, group, name),
+          ),
         context.signal,
       )
       return 0

@@ -2,6 +2,8 @@
 import { z } from 'zod'
 import { slotNames } from '../../settings/names.ts'
 
+export const handoverStates = ['none', 'parking', 'forwarding', 'left'] as const
+
 export const statusSchema = z.object({
   schema: z.literal(1),
   release: z.string(),
@@ -21,8 +23,11 @@ export const statusSchema = z.object({
   healthy: z.boolean(),
   /** The same, wherever the service address is: a slot that has just got the data does not hold it yet. */
   serves: z.boolean().exactOptional(),
-  /** What it does for clients who still come to it after it has let go of the data. Absent: of an image that can't. */
-  handover: z.enum(['none', 'parking', 'forwarding', 'left']).exactOptional(),
+  /**
+   * How far this slot is in giving the group to its peer: its disk is leaving and requests wait; they go to the peer; the
+   * service address has left too and only connections of before are here. Absent: of an image that can't.
+   */
+  handover: z.enum(handoverStates).exactOptional(),
   problems: z.array(z.string()),
 })
 

@@ -30,7 +30,7 @@ export async function boot(machine: Machine): Promise<number> {
   const seed = parseSeed(contents['seed.json'] ?? '')
   const image = JSON.parse(files.read(imageRecordFile)) as ImageRecord
   for (const file of renderFiles(seed, image, contents)) write(files, file)
-  // Of this boot only; golden-auth and nginx have read them when this runs once more.
+  // Of this boot only, where they are random; golden-auth and nginx have read them when this runs once more.
   if (!files.exists(probeFile)) write(files, { path: probeFile, content: randomBytes(24).toString('base64url'), mode: 0o400 })
   if (!files.exists(sessionKeyFile))
     write(files, { path: sessionKeyFile, content: sessionKey(contents[seedFiles.peerKey]), mode: 0o400, owner: owner.nginx })

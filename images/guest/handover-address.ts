@@ -26,7 +26,7 @@ import { announce, claim, holds, release } from './address.ts'
 import { endHandover, markHandover, readHandover } from './handover.ts'
 import type { Machine } from './machine.ts'
 import { claimFile, handoverFile } from './places.ts'
-import type { OwnerReport } from './owner-report.ts'
+import type { OwnerReport } from './peer.ts'
 import { steer, steersSince, stopSteering } from './steer.ts'
 
 /** How long connections of before are kept alive; Proxmox's and the kernel's own tracking know them longer than that. */

@@ -8,23 +8,20 @@ import type { Files, Machine } from './machine.ts'
 import { claimFile, handoverFile } from './places.ts'
 import { replaceFile } from './replace-file.ts'
 
-/** Whether slotctl has `let-go`, `forward` and `take-over`: a rollout asks for them where `status` names a state, be it `none`. */
-export const slotctlHandsOver: boolean = false
-
 /** `parking`: requests wait; `forwarding`: they go to the peer; `left`: the service address has gone there too. */
-export type HandoverPhase = Exclude<NonNullable<Status['handover']>, 'none'>
+export type HandoverState = Exclude<NonNullable<Status['handover']>, 'none'>
 
-export interface HandoverMark {
-  readonly state: HandoverPhase
+export interface Handover {
+  readonly state: HandoverState
   /** When it came to be so; milliseconds since 1970. */
   readonly since: number
 }
 
 /** Undefined: there is none. One that can't be read counts as the first state, which gives nothing away. */
-export function readHandover(files: Files): HandoverMark | undefined {
+export function readHandover(files: Files): Handover | undefined {
   if (!files.exists(handoverFile)) return undefined
   try {
-    const { state, since } = JSON.parse(files.read(handoverFile)) as HandoverMark
+    const { state, since } = JSON.parse(files.read(handoverFile)) as Handover
     return { state, since }
   } catch {
     return { state: 'parking', since: 0 }
@@ -32,9 +29,9 @@ export function readHandover(files: Files): HandoverMark | undefined {
 }
 
 /** Goes to that state, or stays in it. */
-export function markHandover({ files, now }: Pick<Machine, 'files' | 'now'>, state: HandoverPhase): void {
+export function markHandover({ files, now }: Pick<Machine, 'files' | 'now'>, state: HandoverState): void {
   if (readHandover(files)?.state === state) return
-  replaceFile(files, handoverFile, JSON.stringify({ state, since: now() } satisfies HandoverMark))
+  replaceFile(files, handoverFile, JSON.stringify({ state, since: now() } satisfies Handover))
 }
 
 /**

@@ -339,6 +339,7 @@ function keptLocations(seed: Seed, check: string): string {
       set $golden_resumed "";
       set $golden_refusal "";
       set $golden_since "";
+      set $golden_missed "";
       set $golden_tried "";
       set $golden_waits "";
       js_content keeper.pass;
@@ -392,6 +393,8 @@ ${toPeer(seed)}
       proxy_set_header X-Golden-User $golden_user;
       proxy_set_header X-Golden-Client $remote_addr;
       proxy_set_header X-Golden-Host $golden_host;
+      # Both say it.
+      proxy_hide_header Strict-Transport-Security;
       proxy_buffering off;
       proxy_read_timeout 3600s;
       proxy_send_timeout 3600s;

@@ -25,6 +25,8 @@ export const claimFile = `${run}/claim`
 export const handoverFile = `${run}/handover.json`
 /** There while segments of connections that the other slot has are steered to it (steer.ts), and since when. */
 export const steeringFile = `${run}/steering.json`
+/** What the owner before has left for the next one; on the data disk, so that it goes where that goes. */
+export const carryFile = `${dataFolder}/handover.json`
 /** What became of the first clones, for `slotctl status`. */
 export const cloneReport = `${run}/projects/report.json`
 /** What keeps this slot from the service address, for `slotctl status`. */

@@ -1,15 +1,21 @@
 /** `slotctl VERB`: JSON on stdout, exit code 0, 1 (refused, failed or not healthy) or 2 (usage). */
-import { dataDisk, format, isHeld } from './disk.ts'
+import { dataDisk, format, isHeld, isMounted } from './disk.ts'
 import { listContainers } from './docker.ts'
 import { thisMachine, type Machine } from './machine.ts'
 import { containerNetworks } from '../../settings/containers.ts'
+import { leave, take } from './handover-address.ts'
+import { beginHandover } from './handover.ts'
+import { setHandoverState } from './keeper-control.ts'
+import { leaveCarry, letEnd, type LetEnd } from './let-go.ts'
+import { letIn, untilServing } from './serving.ts'
 import { fetchText } from './probe.ts'
 import { SeedProblem } from './render.ts'
 import { selftest } from './selftest.ts'
 import { readSlot, type Slot } from './slot.ts'
 import { describe, observe } from './status.ts'
 
-const usage = 'usage: slotctl status | format | activate | drain [SECONDS] | yield | selftest | logs QUERY [MINUTES [LIMIT]]'
+const usage =
+  'usage: slotctl status | format | activate [SECONDS] | drain [SECONDS] | yield | let-go [SECONDS] | forward | take-over | selftest | logs QUERY [MINUTES [LIMIT]]'
 
 class Refusal extends Error {
   readonly code: string
@@ -26,13 +32,15 @@ async function systemctl(machine: Machine, ...args: string[]): Promise<{ ok: boo
 
 const status = async (machine: Machine, slot: Slot): Promise<object> => describe(slot, await observe(machine, slot))
 
-async function activate(machine: Machine, slot: Slot): Promise<object> {
+/** @param seconds how long to wait until it serves; then clients may come in */
+async function activate(machine: Machine, slot: Slot, seconds: number): Promise<object> {
   const disk = await dataDisk(machine)
   if (disk !== 'ready' && disk !== 'mounted') throw new Refusal(`disk-${disk}`, `the data disk is ${disk}: there is nothing to activate`)
   await systemctl(machine, 'reset-failed', 'srv-golden.mount', 'golden-*')
   const mounted = await systemctl(machine, 'start', 'srv-golden.mount')
   if (!mounted.ok) throw new Refusal('mount-failed', mounted.reason)
   await systemctl(machine, 'start', '--no-block', 'golden-active.target')
+  if (seconds > 0 && (await untilServing(machine, slot, seconds))) await letIn(machine, slot)
   return status(machine, slot)
 }
 
@@ -64,6 +72,12 @@ async function stillRunning(machine: Machine): Promise<string> {
 }
 
 async function yieldDisk(machine: Machine, slot: Slot): Promise<object> {
+  await stopUsers(machine)
+  return status(machine, slot)
+}
+
+/** Stops what uses the data disk, until the kernel has no more to write to it. @throws Refusal */
+async function stopUsers(machine: Machine): Promise<void> {
   const { files } = machine
   const stopped = await systemctl(
     machine,
@@ -84,7 +98,39 @@ async function yieldDisk(machine: Machine, slot: Slot): Promise<object> {
     await systemctl(machine, 'stop', ...dataMounts)
     if (isHeld(files)) await machine.pause(500)
   }
-  return status(machine, slot)
+}
+
+/**
+ * Lets go of the data and keeps the clients: they wait, and the service address stays, until the peer slot serves. Where the
+ * disk can't be let go of, whoever asked has it activated again.
+ */
+async function letGo(machine: Machine, slot: Slot, seconds: number): Promise<object> {
+  const ended = isMounted(machine.files) ? await beginLettingGo(machine, seconds) : { drained: true, requests: 0, parkedMs: 0 }
+  const began = machine.uptime()
+  await stopUsers(machine)
+  return { schema: 1, ...ended, stopMs: Math.round(machine.uptime() - began), status: await status(machine, slot) }
+}
+
+async function beginLettingGo(machine: Machine, seconds: number): Promise<LetEnd> {
+  await beginHandover(machine)
+  const ended = await letEnd(machine, seconds)
+  await leaveCarry(machine)
+  return ended
+}
+
+/** The peer slot serves: what waits goes there, and what comes; then the service address leaves. */
+async function forward(machine: Machine, { seed }: Slot): Promise<object> {
+  if (isMounted(machine.files)) throw new Refusal('still-owner', 'the data disk is still here')
+  await setHandoverState(machine, 'forward')
+  if (!(await leave(machine, seed)))
+    throw new Refusal('address-stuck', `the service address ${seed.service} does not leave the network card`)
+  return { schema: 1, handover: 'left' }
+}
+
+async function takeOver(machine: Machine, slot: Slot): Promise<object> {
+  if (!(await take(machine, slot.seed)))
+    throw new Refusal('address-taken', `another machine in the network answers for the service address ${slot.seed.service}`)
+  return { schema: 1, held: true }
 }
 
 async function logs(machine: Machine, slot: Slot, query: string, minutes: number, limit: number): Promise<object> {
@@ -125,11 +171,17 @@ async function perform(machine: Machine, args: readonly string[]): Promise<{ ans
       return { answer: await status(machine, slot), ok: true }
     }
     case 'activate':
-      return { answer: await activate(machine, slot), ok: true }
+      return { answer: await activate(machine, slot, amount(rest[0], 0)), ok: true }
     case 'drain':
       return { answer: await drain(machine, amount(rest[0], 20)), ok: true }
     case 'yield':
       return { answer: await yieldDisk(machine, slot), ok: true }
+    case 'let-go':
+      return { answer: await letGo(machine, slot, amount(rest[0], 60)), ok: true }
+    case 'forward':
+      return { answer: await forward(machine, slot), ok: true }
+    case 'take-over':
+      return { answer: await takeOver(machine, slot), ok: true }
     case 'selftest': {
       const checks = await selftest(machine, slot)
       const ok = checks.every((check) => check.ok)

@@ -5,7 +5,7 @@ import { dataDisk, type DataDisk } from './disk.ts'
 import { listContainers, type DockerContainer } from './docker.ts'
 import { nic } from './address.ts'
 import { frontProblems, readProbe } from './front.ts'
-import { readHandover, slotctlHandsOver } from './handover.ts'
+import { readHandover, type HandoverState } from './handover.ts'
 import { trouble } from './health.ts'
 import type { Files, Machine } from './machine.ts'
 import {
@@ -35,8 +35,8 @@ export interface Observation {
   readonly reasons?: ReadonlyMap<string, string>
   /** Of the network card. */
   readonly addresses: readonly string[]
-  /** How far the group is on its way to the other slot; absent: nobody is to ask for that. */
-  readonly handover?: NonNullable<Status['handover']>
+  /** How far the group is on its way to the other slot. @default not at all */
+  readonly handover?: HandoverState | undefined
   readonly cloneProblems: readonly string[]
   /** Disks that are nearly full, log lines that do not arrive: nothing stands still for it yet. */
   readonly warnings?: readonly string[]
@@ -79,7 +79,7 @@ export function describe(slot: Slot, seen: Observation): Status {
   if (seen.containers === undefined) problems.push('Docker does not answer')
   if (seen.disk === 'foreign') problems.push("the data disk holds something that is not this project's file system; it is left alone")
   if (missing.some((name) => name !== 'grafana')) problems.push(`the image has no container image for ${missing.join(', ')}`)
-  if (held && !active && (seen.handover ?? 'none') === 'none') problems.push('the service address is still here without the data disk')
+  if (held && !active && seen.handover === undefined) problems.push('the service address is still here without the data disk')
   for (const container of silent) {
     const reason = roomless.includes(container) ? 'the data disk has no room for it' : seen.reasons?.get(container.name)
     problems.push(`${container.name} is ${services[container.name]?.state}${reason === undefined ? '' : ` (${reason})`}`)
@@ -100,7 +100,7 @@ export function describe(slot: Slot, seen: Observation): Status {
     services,
     missing,
     serviceAddress: { address: seed.service, held },
-    ...(seen.handover === undefined ? {} : { handover: seen.handover }),
+    handover: seen.handover ?? 'none',
     healthy: serves && (held || !active),
     serves,
     problems,
@@ -112,7 +112,7 @@ export async function observe(machine: Machine, slot: Slot): Promise<Observation
   const { files } = machine
   const present = presentContainers(slot.seed, slot.image)
   const containers = await listContainers(machine)
-  const handover = readHandover(files)?.state ?? (slotctlHandsOver ? 'none' : undefined)
+  const handover = readHandover(files)?.state
   const running = present.filter((container) => containers?.some((entry) => entry.name === container.name && entry.state === 'running'))
   const [results, front] = await Promise.all([
     Promise.all(running.map(async (container) => [container.name, await trouble(machine, container)] as const)),
@@ -136,7 +136,7 @@ export async function observe(machine: Machine, slot: Slot): Promise<Observation
     ],
     fullForLoki: isFullForLoki(files),
     addresses: machine.addresses(nic),
-    ...(handover === undefined ? {} : { handover }),
+    handover,
     cloneProblems: readList(files, cloneReport),
     addressProblems: readList(files, addressReport),
     frontProblems: [...front, ...readList(files, sessionReport)],

@@ -5,7 +5,7 @@ import { isMounted } from './disk.ts'
 import { connections, leave, resume, settle, settleMs, take } from './handover-address.ts'
 import { readHandover } from './handover.ts'
 import type { Machine } from './machine.ts'
-import { askPeer, writeOwner, type OwnerReport } from './owner-report.ts'
+import { askPeer, writeOwner, type OwnerReport } from './peer.ts'
 import { addressReport, claimFile } from './places.ts'
 import { steersSince } from './steer.ts'
 import { asksPeer, isUnderWay, turn, type Standing } from './succession.ts'
@@ -17,16 +17,16 @@ const goneMs = 30_000
 export interface Succession {
   /** When the peer last answered, or was first asked, of the machine's uptime; undefined: before the first round. */
   heard: number | undefined
-  /** What nginx has been told to do with its clients; undefined: nothing, or somebody else sees to it. */
-  told: 'open' | 'forward' | undefined
+  /** nginx has been told to send everything to the peer. */
+  forwards: boolean
   /** The LAN has been told that the address is here: by this program, since it was started. */
   announced: boolean
 }
 
-/** Tells nginx what to do with its clients from now on (keeper-control.ts). Rejects where nginx does not take it in. */
-export type TellNginx = (machine: Machine, state: 'open' | 'forward') => Promise<unknown>
+/** Tells nginx where its clients go (keeper-control.ts). Rejects where it does not hear. */
+export type Tell = (machine: Machine, state: 'forward') => Promise<unknown>
 
-export const newSuccession = (): Succession => ({ heard: undefined, told: undefined, announced: false })
+export const newSuccession = (): Succession => ({ heard: undefined, forwards: false, announced: false })
 
 /** How this slot stands to the service address. The disk is looked at anew: it may have left since the round began. */
 function stand(machine: Machine, seed: Seed, inService: boolean): Standing {
@@ -46,7 +46,7 @@ function stand(machine: Machine, seed: Seed, inService: boolean): Standing {
  * @param inService whether the data disk is here and what the slot is for answers
  * @returns whether the service address is on its way, so that the next round is to be soon
  */
-export async function succeed(machine: Machine, seed: Seed, inService: boolean, memory: Succession, tell: TellNginx): Promise<boolean> {
+export async function succeed(machine: Machine, seed: Seed, inService: boolean, memory: Succession, tell: Tell): Promise<boolean> {
   const { files } = machine
   const here = stand(machine, seed, inService)
   const peer = asksPeer(here) ? await askPeer(machine) : undefined
@@ -61,7 +61,7 @@ export async function succeed(machine: Machine, seed: Seed, inService: boolean, 
       break
     case 'leave':
       machine.say(`the peer slot has the data disk and answers: the service address ${seed.service} goes there`)
-      await keepNginx(machine, 'forward', memory, tell)
+      memory.forwards = await forwards(machine, tell)
       await leave(machine, seed)
       break
     case 'take':
@@ -80,8 +80,8 @@ export async function succeed(machine: Machine, seed: Seed, inService: boolean, 
   // A golden-watch that was killed may have taken it and said nothing.
   if (after.holds && after.mayHold && !memory.announced && step !== 'take' && step !== 'claim') await announce(machine, seed.service)
   memory.announced = after.holds
-  // With the disk come its clients: what it was told before it let go of the group is over.
-  await keepNginx(machine, after.disk && after.mayHold ? 'open' : after.handover === 'left' ? 'forward' : undefined, memory, tell)
+  if (after.handover === 'left' && !memory.forwards) memory.forwards = await forwards(machine, tell)
+  if (after.handover !== 'left') memory.forwards = false
   if (after.handover === 'left' || after.steers) await settle(machine, seed, { peer, limitMs: limitOf(machine, after, memory) })
   const settled = stand(machine, seed, inService)
   writeOwner(machine, await reportOf(machine, seed, settled))
@@ -92,17 +92,15 @@ export async function succeed(machine: Machine, seed: Seed, inService: boolean, 
 const limitOf = (machine: Machine, here: Standing, { heard }: Succession): number =>
   here.handover !== 'left' && heard !== undefined && machine.uptime() - heard > goneMs ? 0 : settleMs
 
-/** Once, or until it is taken in. That it is not is no reason to keep the address from a peer that can serve clients. */
-async function keepNginx(machine: Machine, wanted: Succession['told'], memory: Succession, tell: TellNginx): Promise<void> {
-  const tells = wanted !== undefined && memory.told !== wanted
-  memory.told = wanted
-  if (!tells) return
-  await tell(machine, wanted).catch((error: Error) => {
-    memory.told = undefined
-    // When a slot starts nginx does too; it is open then.
-    if (wanted === 'forward') machine.complain(`nginx does not forward to the peer slot: ${error.message}`)
-  })
-}
+/** Whether nginx forwards. That it does not is no reason to keep the address from a peer that can serve clients. */
+const forwards = (machine: Machine, tell: Tell): Promise<boolean> =>
+  tell(machine, 'forward').then(
+    () => true,
+    (error: Error) => {
+      machine.complain(`nginx does not forward to the peer slot: ${error.message}`)
+      return false
+    },
+  )
 
 async function reportOf(machine: Machine, seed: Seed, here: Standing): Promise<OwnerReport> {
   const { release, slot } = seed

@@ -5,8 +5,8 @@
  * The data disk decides: Proxmox gives it to one slot at a time. A slot without it keeps the address until its peer
  * answers as an owner to whom clients can be sent; that one takes it when nobody answers for it any more.
  */
-import type { HandoverPhase } from './handover.ts'
-import type { OwnerReport } from './owner-report.ts'
+import type { HandoverState } from './handover.ts'
+import type { OwnerReport } from './peer.ts'
 
 export interface Standing {
   /** The data disk is mounted. */
@@ -17,7 +17,7 @@ export interface Standing {
   readonly inService: boolean
   /** The address is on the network card. */
   readonly holds: boolean
-  readonly handover: HandoverPhase | undefined
+  readonly handover: HandoverState | undefined
   readonly steers: boolean
 }
 

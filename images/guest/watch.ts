@@ -17,6 +17,7 @@ import { setHandoverState } from './keeper-control.ts'
 import { thisMachine, type Machine } from './machine.ts'
 import {
   authSocket,
+  claimFile,
   isEssential,
   journalFolder,
   node,
@@ -29,10 +30,11 @@ import {
 import { pauseAfter } from './pace.ts'
 import { answers } from './probe.ts'
 import { decide, forget, hold, slownessOf, type Patience } from './patience.ts'
+import { letIn } from './serving.ts'
 import { Share } from './share.ts'
 import { readSlot, type Slot } from './slot.ts'
 import { isFullForLoki, lacksOnlyRoom } from './space.ts'
-import { newSuccession, succeed, type Succession, type TellNginx } from './succeed.ts'
+import { newSuccession, succeed, type Succession, type Tell } from './succeed.ts'
 
 const roundMs = 5000
 /** While the group moves from slot to slot. */
@@ -62,7 +64,7 @@ async function round(
   { seed, image }: Slot,
   { patience, front, trouble, succession }: Memory,
   slowness: number,
-  tell: TellNginx,
+  tell: Tell,
 ): Promise<boolean> {
   const { files, uptime } = machine
   const containers = presentContainers(seed, image)
@@ -99,6 +101,9 @@ async function round(
     await restartContainer(machine, container.name).catch((error: Error) => machine.complain(error.message))
   }
   await keepAuthenticator(machine, patience, slowness)
+  // With the claim a slot may serve. Who sent clients away, or kept them waiting, takes them in again.
+  if (active && good && files.exists(claimFile))
+    await letIn(machine, { seed }).catch((error: Error) => machine.complain(`nginx does not let clients in: ${error.message}`))
   if (!(await use(machine, seed, active && good, front))) good = false
   files.write(restartReport, JSON.stringify([...patience].filter(([, entry]) => entry.restarts > 0).map(([name]) => name)))
   return succeed(machine, seed, active && good, succession, tell)
@@ -174,7 +179,7 @@ async function mayRestart(machine: Machine, container: Container): Promise<boole
 export async function watch(
   machine: Machine,
   copyJournal?: (folder: string) => JournalCopy,
-  tell: TellNginx = setHandoverState,
+  tell: Tell = setHandoverState,
 ): Promise<never> {
   const { files, uptime } = machine
   const slot = readSlot(files)

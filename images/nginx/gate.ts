@@ -99,24 +99,25 @@ async function enter(r: Request): Promise<void> {
   const began = Date.now()
   const since = Number(v.golden_since) || began
   v.golden_since = String(since)
+  const missed = Number(v.golden_missed) || began
   let waits = false
   let pause = shortestPauseMs
   try {
     for (;;) {
       begin(r, 'call')
-      const now = stateNow()
-      const failed = v.golden_tried === now
-      if (now !== 'park' && (!failed || wasSeen(now, began))) return go(r, now)
+      const current = stateNow()
+      const failed = v.golden_tried === current
+      if (current !== 'park' && (!failed || wasSeen(current, began))) return go(r, current)
       end(r)
       if (!waits) {
         // This host's own health check has no patience to lose.
-        if (now !== 'open' && v.golden_heard === '0') return r.internalRedirect('@starting')
+        if (current !== 'open' && v.golden_heard === '0') return r.internalRedirect('@starting')
         if (!takePlace(r, bounds)) return refuse(r)
         waits = true
       }
-      const isOver = now === 'open' ? Date.now() - began >= longestAwayMs : Date.now() - since >= bounds.ms
+      const isOver = current === 'open' ? Date.now() - missed >= longestAwayMs : Date.now() - since >= bounds.ms
       if (isOver) return refuse(r)
-      if (failed) await look(r, now)
+      if (failed) await look(r, current)
       await sleep(pause)
       pause = Math.min(pause * 1.5, longestPauseMs)
     }
@@ -125,10 +126,10 @@ async function enter(r: Request): Promise<void> {
   }
 }
 
-function go(r: Request, now: string): void {
+function go(r: Request, current: string): void {
   const v = r.variables
-  v.golden_tried = now
-  if (now === 'open') return r.internalRedirect('@serena')
+  v.golden_tried = current
+  if (current === 'open') return r.internalRedirect('@serena')
   end(r)
   // From the peer: two that forward would send it to and fro.
   if (v.ssl_client_verify === 'SUCCESS') return refuse(r)
@@ -145,17 +146,18 @@ async function away(r: Request): Promise<void> {
   const waits = Number(v.golden_waits) || 0
   if (waits >= mostWaits) return refuse(r)
   v.golden_waits = String(waits + 1)
+  if (!v.golden_missed) v.golden_missed = String(Date.now())
   await enter(r)
 }
 
-const wasSeen = (now: string, since: number): boolean => (ngx.shared.golden_waiting.get(`seen ${now}`) || 0) >= since
+const wasSeen = (where: string, since: number): boolean => (ngx.shared.golden_waiting.get(`seen ${where}`) || 0) >= since
 
 /** One at a time looks, for all: for Serena or, where calls are forwarded, for the peer. */
-async function look(r: Request, now: string): Promise<void> {
+async function look(r: Request, where: string): Promise<void> {
   const waiting = ngx.shared.golden_waiting
-  if (!waiting.add(`looking ${now}`, 1, lookEveryMs)) return
-  const isThere = now === 'open' ? await answers(r.variables.golden_serena || '') : (await peerStatus(r)) === 200
-  if (isThere) waiting.set(`seen ${now}`, Date.now())
+  if (!waiting.add(`looking ${where}`, 1, lookEveryMs)) return
+  const isThere = where === 'open' ? await answers(r.variables.golden_serena || '') : (await peerStatus(r)) === 200
+  if (isThere) waiting.set(`seen ${where}`, Date.now())
 }
 
 async function answers(url: string): Promise<boolean> {

@@ -201,10 +201,7 @@ describe('status', () => {
     // While the group moves to the other slot it is to stay, and the slot is ready to take the group back.
     for (const handover of ['parking', 'forwarding', 'left'] as const)
       expect(describeSlot(slot, { ...idle, addresses: good.addresses, handover })).toMatchObject({ handover, healthy: true, problems: [] })
-    expect(describeSlot(slot, { ...idle, addresses: good.addresses, handover: 'none' }).problems).toHaveLength(1)
-    expect(describeSlot(slot, { ...idle, handover: 'none' }).handover).toBe('none')
-    // A rollout reads from that what it may ask for.
-    expect(describeSlot(slot, idle)).not.toHaveProperty('handover')
+    expect(describeSlot(slot, idle).handover).toBe('none')
     expect(describeSlot(slot, { ...idle, containers: undefined, answering: new Set() })).toMatchObject({ healthy: false })
   })
 })

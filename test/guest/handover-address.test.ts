@@ -13,7 +13,7 @@ import { createInterface } from 'node:readline'
 import type { Duplex } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { Seed } from '../../images/contract/seed.ts'
-import type { OwnerReport } from '../../images/guest/owner-report.ts'
+import type { OwnerReport } from '../../images/guest/peer.ts'
 import { routerPorts, type FirewallScope } from '../../lab/compute/driver.ts'
 import { runChild } from '../../lab/child.ts'
 import { rootPath } from '../../lab/debian/root.ts'
@@ -315,6 +315,10 @@ describe.skipIf(impossible !== undefined)(`the service address (needs ${impossib
     const to = other(from)
     const kept = await client()
     await kept.ask()
+    for (const slot of slotNames) {
+      await mkdir(join(slots[slot].folder, 'nginx/tls'), { recursive: true })
+      for (const name of ['pem', 'key']) await writeFile(join(slots[slot].folder, `nginx/tls/peer.${name}`), '')
+    }
     await writeFile(join(slots[from].folder, 'disk'), '')
     const running: ChildProcess[] = []
     /** Started anew whenever it ends. @param dies by itself, each one a change later than the one before */
@@ -334,7 +338,8 @@ describe.skipIf(impossible !== undefined)(`the service address (needs ${impossib
     let over = false
     try {
       for (const slot of slotNames) watch(slot)
-      const owner = async (slot: SlotName): Promise<OwnerReport> => JSON.parse(readFileSync(join(slots[slot].folder, 'owner.json'), 'utf8'))
+      const owner = async (slot: SlotName): Promise<OwnerReport> =>
+        JSON.parse(readFileSync(join(slots[slot].folder, 'nginx/owner.json'), 'utf8'))
       await vi.waitFor(async () => expect(await owner(from)).toMatchObject({ owner: true, holds: true }), 10_000)
       await program(from, 'begin')
       await rm(join(slots[from].folder, 'disk'))
@@ -366,7 +371,7 @@ describe.skipIf(impossible !== undefined)(`the service address (needs ${impossib
       )
     }
     for (const slot of slotNames)
-      for (const name of ['owner.json', 'disk', 'address.json']) await rm(join(slots[slot].folder, name), { recursive: true, force: true })
+      for (const name of ['nginx', 'disk', 'address.json']) await rm(join(slots[slot].folder, name), { recursive: true, force: true })
     await expectNothingLeft()
   }, 180_000)
 

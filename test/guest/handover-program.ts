@@ -14,7 +14,7 @@ import type { Seed } from '../../images/contract/seed.ts'
 import { connections, leave, settle, take } from '../../images/guest/handover-address.ts'
 import { beginHandover } from '../../images/guest/handover.ts'
 import { thisMachine, type Files, type Machine } from '../../images/guest/machine.ts'
-import type { OwnerReport } from '../../images/guest/owner-report.ts'
+import type { OwnerReport } from '../../images/guest/peer.ts'
 import { dataFolder } from '../../images/guest/places.ts'
 import { newSuccession, succeed } from '../../images/guest/succeed.ts'
 
@@ -36,7 +36,7 @@ if (import.meta.main) {
   const change = (): void => {
     if (changes++ >= killAt) process.kill(process.pid, 'SIGKILL')
   }
-  const here = (path: string): string => path.replace(/^\/run\/golden\/(nginx\/)?/, `${folder}/`)
+  const here = (path: string): string => path.replace(/^\/run\/golden\//, `${folder}/`)
   const files: Files = {
     ...thisMachine.files,
     exists: (path) => thisMachine.files.exists(here(path)),
@@ -63,7 +63,7 @@ if (import.meta.main) {
     ...thisMachine,
     files,
     now: () => Date.now() + aheadMs,
-    ask: async () => ({ status: 200, headers: {}, body: readFileSync(join(peerFolder, 'owner.json'), 'utf8') }),
+    ask: async () => ({ status: 200, headers: {}, body: readFileSync(join(peerFolder, 'nginx/owner.json'), 'utf8') }),
     run(program, args) {
       change()
       const words = [program, ...args].map(here)

@@ -124,3 +124,25 @@ it('who waited for a connection that others had is asked once, and not given up 
   expect(await Promise.all(Array.from({ length: 12 }, () => proxmox.get('/version')))).toEqual(Array(12).fill('late'))
   expect(asked).toBe(12)
 }, 60_000)
+
+it("tells Proxmox's own time, however wrong this computer's is", async () => {
+  const theirs = Date.parse('2031-05-01T10:00:00Z')
+  let silent = false
+  const url = await serve((_request, response) => {
+    response.sendDate = false
+    if (!silent) response.setHeader('Date', new Date(theirs).toUTCString())
+    response.end('{"data":{}}')
+  })
+  const proxmox = connect({ url, caPem, auth: token })
+  cleanups.push(() => proxmox.close())
+  // Nobody has answered yet.
+  expect(Math.abs(proxmox.now().getTime() - Date.now())).toBeLessThan(1000)
+  await proxmox.get('/version')
+  const told = proxmox.now().getTime()
+  expect(told).toBeGreaterThanOrEqual(theirs)
+  expect(told).toBeLessThan(theirs + 60_000)
+  // Answers that do not say it leave what is known, which goes on.
+  silent = true
+  await proxmox.get('/version')
+  expect(proxmox.now().getTime()).toBeGreaterThan(told)
+})

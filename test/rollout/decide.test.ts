@@ -80,6 +80,7 @@ function guestOf(world: World): GuestStatus | undefined {
     services: {},
     missing: [],
     serviceAddress: { address: '', held: world.mounted },
+    handover: 'none',
     healthy: world.healthy,
     problems: [],
   }

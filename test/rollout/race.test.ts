@@ -186,6 +186,7 @@ function inTurn(proxmox: Proxmox, turns: Turns, run: 0 | 1): Proxmox {
   return {
     url: proxmox.url,
     close: () => {},
+    now: () => proxmox.now(),
     waitForAgent: (...args) => proxmox.waitForAgent(...args),
     upload: (...args) => proxmox.upload(...args),
     get: (...args) => call(() => proxmox.get(...args)),

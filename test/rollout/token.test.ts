@@ -25,7 +25,6 @@ const done = async (upid: Promise<string>): Promise<void> => t.proxmox.task(awai
 
 const ways: [string, () => Promise<unknown>][] = [
   ['import it', () => t.proxmox.put(`${node}/qemu/9011/config`, { scsi1: `${t.site.proxmox.storage.disks}:0,import-from=${volume}` })],
-  ['unprotect its depot', () => t.proxmox.put(`${node}/qemu/9010/config`, { protection: 0 })],
   ['destroy its depot', () => t.proxmox.del(`${node}/qemu/9010`)],
   ['delete it', () => t.proxmox.del(`${node}/storage/${t.site.proxmox.storage.disks}/content/${encodeURIComponent(volume)}`)],
   [
@@ -66,4 +65,15 @@ it('the same data disk can be destroyed by way of a VM of the pool, as delete-da
   await markDoomed(t.proxmox, 'pve', 9011, String((await configOf(9011)).digest))
   await done(t.proxmox.del(`${node}/qemu/9011`))
   expect((await volumes()).filter((one) => !/vm-7000/.test(one))).toEqual([])
+})
+
+it('with what it takes to write a claim a depot can be unprotected and its disk freed, which is no more than that; the depot itself stays', async () => {
+  const own = async (): Promise<string[]> => (await volumes()).filter((one) => /vm-9010/.test(one))
+  await t.root.put(`${node}/qemu/9010/config`, { scsi1: `${t.site.proxmox.storage.disks}:1` })
+  expect(await own()).toHaveLength(1)
+  await t.proxmox.put(`${node}/qemu/9010/config`, { protection: 0 })
+  await expect(t.proxmox.del(`${node}/qemu/9010`)).rejects.toMatchObject({ code: 'permission-denied' })
+  await t.proxmox.put(`${node}/qemu/9010/config`, { delete: 'scsi1' })
+  await t.proxmox.put(`${node}/qemu/9010/config`, { delete: 'unused0' })
+  expect(await own()).toEqual([])
 })

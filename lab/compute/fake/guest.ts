@@ -55,7 +55,7 @@ export class Guest {
   readonly world: World
   readonly devices: Devices
   readonly interfaces: Interface[] = []
-  /** What `lo` has besides its own: nobody in the LAN is answered for it (arp_ignore). */
+  /** What `lo` has besides its own. */
   loopback: Address[] = []
   readonly programs: Readonly<Record<string, Program>> = programs
   readonly programNames: ReadonlySet<string> = programNames

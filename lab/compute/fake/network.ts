@@ -56,6 +56,7 @@ export class FakeNetwork implements LabNetwork {
   /** Does anybody else in the LAN answer for this address (ARP, which no rule holds back)? */
   reachable(from: Guest, address: string): boolean {
     if (address === this.gateway) return true
+    // Not by what is on `lo`: for that no guest answers in the LAN (arp_ignore).
     return [...this.#guests()].some(
       (guest) =>
         guest !== from &&

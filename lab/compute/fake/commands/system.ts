@@ -62,6 +62,7 @@ function makeRepository(run: Run, folder: string): Result {
 
 export const systemPrograms: Readonly<Record<string, Program>> = {
   pkill: () => fail(''),
+  pgrep: () => fail(''),
   setpriv: async (args, run) => {
     const words = [...args]
     let uid: number | undefined

@@ -1,7 +1,7 @@
-/** What the two slots of a group tell each other of themselves: nginx serves it to the other one, by a certificate of theirs (nginx.ts). */
+/** What the two slots of a group tell each other: nginx brings each one's file to the other (keeper-control.ts). */
 import type { Seed } from '../contract/seed.ts'
-import { peerOwner } from './keeper-control.ts'
 import type { Machine } from './machine.ts'
+import { peerOwner } from './keeper-control.ts'
 import { ownerFile } from './places.ts'
 import { replaceFile } from './replace-file.ts'
 
@@ -15,7 +15,7 @@ export interface OwnerReport {
   readonly healthy: boolean
   /** Whether it answers for the service address in the LAN. */
   readonly holds: boolean
-  /** Connections of clients to the service address that are open here; null: not known. */
+  /** Connections of clients to the service address that are open here; not known: Infinity is none of JSON's numbers, null is. */
   readonly connections: number | null
 }
 
@@ -26,12 +26,10 @@ export function writeOwner({ files }: Pick<Machine, 'files'>, report: OwnerRepor
 }
 
 /** Undefined where it does not answer, is not who it should be, or is a slot of before that says nothing. */
-export const askPeer = (machine: Machine): Promise<OwnerReport | undefined> => peerOwner(machine).then(readReport, () => undefined)
+export const askPeer = (machine: Machine): Promise<OwnerReport | undefined> => peerOwner(machine).then(reportIn, () => undefined)
 
 /** Undefined for what is no such report. Pure. */
-export function readReport(said: unknown): OwnerReport | undefined {
-  if (typeof said !== 'object' || said === null) return undefined
-  const { release, slot, owner, healthy, holds, connections } = said as Partial<OwnerReport>
+export function reportIn({ release, slot, owner, healthy, holds, connections }: Partial<Record<string, unknown>>): OwnerReport | undefined {
   if (typeof release !== 'string' || (slot !== 'blue' && slot !== 'green') || typeof owner !== 'boolean') return undefined
   return {
     release,
