@@ -127,5 +127,6 @@ export function isOver(seen: {
 }): boolean {
   if (seen.ageMs >= seen.limitMs) return true
   if (seen.connections !== 0 || seen.ageMs < leastMs) return false
-  return seen.arrived === true || seen.ageMs >= unheardMs
+  // Whoever has no other MAC address for it yet goes on reaching the old slot.
+  return seen.arrived === true || (seen.arrived === undefined && seen.ageMs >= unheardMs)
 }

@@ -148,7 +148,7 @@ describe('the way between the slots', () => {
   })
   it('is there until the LAN knows the new place', () => {
     expect(isOver({ ...seen, ageMs: 4000 })).toBe(false)
-    expect(isOver({ ...seen, arrived: false })).toBe(false)
+    expect(isOver({ ...seen, arrived: false, ageMs: 500_000 })).toBe(false)
     expect(isOver({ ...seen, arrived: undefined })).toBe(false)
     expect(isOver({ ...seen, arrived: undefined, ageMs: 30_000 })).toBe(true)
   })

@@ -118,6 +118,7 @@ describe('the life of a slot on fake guests', () => {
     expect(holders()).toEqual([111])
     const left = await slotctl(green, 'status')
     expect(left).toMatchObject({ active: false, healthy: true, serviceAddress: { held: false }, problems: [] })
+    expect(guestOf(112).vfs.readText('/run/golden/modelled-gate.json')).toContain('"forward"')
     // Until it is settled.
     expect(left.handover).toBe('left')
     expect(guestOf(112).loopback).toEqual([{ address: '10.77.0.50', prefix: 32 }])
