@@ -13,7 +13,7 @@ export interface OutsideAccess {
   readonly folder: string
 }
 
-async function credentials({ site, folder }: OutsideAccess): Promise<{ user: string; password: string; caPem: string }> {
+export async function credentials({ site, folder }: OutsideAccess): Promise<{ user: string; password: string; caPem: string }> {
   const user = site.serena.users[0]?.name ?? ''
   return {
     user,

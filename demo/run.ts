@@ -14,11 +14,13 @@ import { duration } from '../scripts/render.ts'
 import { checkAccess, findMark, leaveMark, type OutsideAccess } from './access.ts'
 import { eventually, expectEqual, expectThat, type Checks } from './checks.ts'
 import { control } from './control.ts'
+import { editSite } from './edit-site.ts'
 import { checkFirewalls } from './firewall.ts'
+import { at, type Golden } from './golden.ts'
 import { checkLogs } from './logs.ts'
 import { imageKey, isKept, keepImage, takeImage } from './kept-image.ts'
-import { verb } from './program.ts'
 import { checkProjects } from './projects.ts'
+import { checkRollouts, preparedForRollouts } from './rollouts.ts'
 import { checkSecrets, checkTemplate } from './secrets.ts'
 import { checkSurvival, slotctl, type Guest } from './survive.ts'
 
@@ -83,8 +85,8 @@ export async function runDemo(world: DemoWorld): Promise<DemoResult> {
     await control(connection.controlSocket).internet(false)
     // Not side by side: two emulated guests are hardly sooner ready than one after the other.
     const began = performance.now()
-    const result = await twoVms(world, site, proxmox)
-    const tookMs = performance.now() - began
+    const { result, rolloutsMs } = await twoVms(world, await editSite(folder, preparedForRollouts), proxmox)
+    const tookMs = performance.now() - began - rolloutsMs
     if (world.leftMs() < tookMs * oneVmPart)
       checks.skip(
         'one VM for both roles, destroyed and deployed again',
@@ -101,7 +103,7 @@ export async function runDemo(world: DemoWorld): Promise<DemoResult> {
 const oneVmPart = 0.65
 
 /** A VM for each role. */
-async function twoVms(world: DemoWorld, site: Site, proxmox: Proxmox): Promise<DemoResult> {
+async function twoVms(world: DemoWorld, site: Site, proxmox: Proxmox): Promise<{ result: DemoResult; rolloutsMs: number }> {
   const { connection, administrator, checks, keep, signal } = world
   const folder: string = connection.site
   const golden = at(folder, world)
@@ -109,10 +111,13 @@ async function twoVms(world: DemoWorld, site: Site, proxmox: Proxmox): Promise<D
   const guests = guestsOf(site, proxmox, signal)
   const serena = guests[groupWithRole(site, 'serena')?.name ?? ''] as Guest
   const mark = randomBytes(4).toString('hex')
+  await golden('init')
+  const began = performance.now()
   await checks.must('golden deploy: both VMs, logging first', async () => {
     await golden('deploy')
     for (const guest of Object.values(guests)) expectEqual(`health of VM ${guest.vmid}`, (await slotctl(guest, 'status')).healthy, true)
   })
+  const deployMs = performance.now() - began
   await checks.check('golden deploy again: nothing to do', async () => {
     expectEqual('changes', (await golden('deploy')).changed, false)
   })
@@ -129,9 +134,13 @@ async function twoVms(world: DemoWorld, site: Site, proxmox: Proxmox): Promise<D
   )
   await checkSecrets(checks, { folder, labLog: join(world.folder, 'lab.log'), labFolder: join(world.folder, 'lab') })
   await checkSurvival(checks, serena, access, mark)
+  const rolloutsBegan = performance.now()
+  await checkRollouts(checks, { site, access, golden, proxmox, mark, deployMs, leftMs: world.leftMs, signal, env: world.env })
+  const rolloutsMs = performance.now() - rolloutsBegan
   if (!keep) await checkDestroy(checks, 'two VMs', golden)
   const user = site.serena.users[0]?.name ?? ''
-  return { site: folder, urls: Object.values(status.urls), user, passwordFile: status.credentialFiles[user], caFile: status.caFile }
+  const passwordFile = status.credentialFiles[user]
+  return { result: { site: folder, urls: Object.values(status.urls), user, passwordFile, caFile: status.caFile }, rolloutsMs }
 }
 
 async function checkDestroy(checks: Checks, label: string, golden: Golden): Promise<void> {
@@ -198,33 +207,6 @@ async function oneVm(world: DemoWorld, first: Site, proxmox: Proxmox): Promise<v
     ),
   )
 }
-
-/** `golden` in one site folder. */
-interface Golden {
-  (...words: string[]): Promise<any>
-  /** With the lab's root for an administrator. */
-  asAdministrator(...words: string[]): Promise<any>
-}
-
-function at(folder: string, world: DemoWorld): Golden {
-  const { connection, signal } = world
-  const [id, secret] = connection.rootToken.split(/=(.*)/s) as [string, string]
-  const env = { ...world.env, GOLDEN_SITE: folder }
-  const onLine = shows(world)
-  return Object.assign((...words: string[]) => verb(words, { env, signal, onLine }), {
-    asAdministrator: (...words: string[]) =>
-      verb([...words, '--admin', id], { env: { ...env, PROXMOX_ADMIN_TOKEN: secret }, signal, onLine }),
-  })
-}
-
-/** Shows a verb's progress, and when a VM has to be reset, how it hung. */
-const shows =
-  ({ progress, checks, look }: DemoWorld) =>
-  (line: string): void => {
-    checks.heard(line)
-    progress.info(line)
-    if (/^\s*warning: VM \d+ does not answer/.test(line)) void look()
-  }
 
 /** @param token `user@realm!name=secret` */
 export async function opened(url: string, caFile: string, token: string): Promise<Proxmox> {
