@@ -34,7 +34,7 @@ export function summarize(calls: readonly Call[]): ClientSummary[] {
 const longestOf = (calls: readonly Call[]): Call | undefined => calls.toSorted((one, other) => other.ms - one.ms)[0]
 
 /** In UTC, as in logs. */
-const clock = (ms: number): string => new Date(ms).toISOString().slice(11, 19)
+export const clock = (ms: number): string => new Date(ms).toISOString().slice(11, 19)
 
 export const summaryLines = (calls: readonly Call[]): string[] =>
   summarize(calls).map(

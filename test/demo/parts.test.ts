@@ -3,7 +3,7 @@ import { expect, it } from 'vitest'
 import { newChecks, type CheckResult } from '../../demo/checks.ts'
 import { expected, inTurn, type Part } from '../../demo/parts.ts'
 import { report } from '../../demo/report.ts'
-import { partsText } from '../../demo/rollouts.ts'
+import { partsText } from '../../demo/move.ts'
 import { silent } from '../../core/progress.ts'
 
 const minute = 60_000

@@ -1,0 +1,61 @@
+/** What all parts of the demo's rollouts know. */
+import type { Proxmox } from '../proxmox/client.ts'
+import type { Site, SiteInput, SlotName } from '../settings/site.ts'
+import type { OutsideAccess } from './access.ts'
+import type { Checks } from './checks.ts'
+import type { Golden } from './golden.ts'
+import type { Load } from './load.ts'
+import type { Guest } from './survive.ts'
+import type { TrafficTarget } from './traffic/client.ts'
+
+export interface RolloutsPlace {
+  /** With a VM for each role. */
+  readonly site: Site
+  readonly access: OutsideAccess
+  readonly golden: Golden
+  readonly proxmox: Proxmox
+  /** The first project has a file `check_MARK.py` with it. */
+  readonly mark: string
+  /** How long it took to deploy the site. */
+  readonly deployMs: number
+  /** How long the demo may still take. */
+  leftMs(): number
+  readonly signal: AbortSignal
+  readonly env: NodeJS.ProcessEnv
+  /** How fast it goes. @default at people's pace */
+  readonly pace?: Pace
+}
+
+export interface Pace {
+  /** Of the client that is idle between its calls. */
+  readonly idleMs: number
+  /** Of the connection with numbered requests. */
+  readonly numberEveryMs: number
+  /**
+   * From an answer to the next call until the new slot stands by: the guests share two processors, and one of them has
+   * to boot. From then on there is no pause.
+   */
+  readonly breathMs: number
+}
+
+/** Idle for longer than Node's own pool keeps a connection, for less than nginx does. */
+export const peoplesPace: Pace = { idleMs: 20_000, numberEveryMs: 3000, breathMs: 2000 }
+
+export interface Scene extends RolloutsPlace {
+  readonly checks: Checks
+  readonly serena: string
+  readonly logging: string
+  readonly target: TrafficTarget & { readonly caFile: string }
+  /** Of the guest, as the site was deployed with it. */
+  readonly oldPassword: string
+  readonly pace: Pace
+  load?: Load
+  /** What site.ts said before it was edited. */
+  before?: SiteInput['serena']
+}
+
+export const guestAt = ({ site, proxmox, signal }: Scene, group: string, slot: SlotName): Guest => {
+  const vmid = site.groups[group]?.slots[slot].vmid
+  if (vmid === undefined) throw new Error(`there is no group ${group}`)
+  return { proxmox, node: site.proxmox.node, vmid, signal }
+}
