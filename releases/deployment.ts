@@ -69,8 +69,8 @@ const group = z
       .strictObject({
         /** The slot that was to become the active one. */
         to: z.enum(slotNames),
-        /** `failed`: its release was tried, and the data went back. */
-        phase: z.enum(['prepare', 'hand-over', 'watch', 'failed']),
+        /** `take-back`: it does not serve, and the data goes back; `failed`: it has gone back. */
+        phase: z.enum(['prepare', 'hand-over', 'watch', 'take-back', 'failed']),
         since: z.iso.datetime(),
         reason: text.exactOptional(),
       })
@@ -89,6 +89,9 @@ const schema = z.strictObject({ schema: z.literal(1), groups: z.record(z.string(
 export type Release = DeepReadonly<z.infer<typeof release>>
 export type GroupPins = DeepReadonly<z.infer<typeof group>>
 export type RolloutNote = NonNullable<GroupPins['rollout']>
+
+/** Whether the data may be anywhere between the slots, or with one that does not use it yet. */
+export const isMoving = (note: RolloutNote | undefined): boolean => note?.phase === 'hand-over' || note?.phase === 'take-back'
 export type Deployment = DeepReadonly<z.infer<typeof schema>>
 
 export const noDeployment: Deployment = { schema: 1, groups: {} }

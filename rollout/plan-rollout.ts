@@ -1,7 +1,7 @@
 /** What `rollout` is going to do with a group, from what there is: pure, printable, and what it then goes by. */
 import { Failure } from '../core/failure.ts'
 import type { Image } from '../images/catalog.ts'
-import type { GroupPins, Release, RolloutNote } from '../releases/deployment.ts'
+import { isMoving, type GroupPins, type Release, type RolloutNote } from '../releases/deployment.ts'
 import { otherSlot, type Site, type SlotName } from '../settings/site.ts'
 import { changeText, settingChanges } from './changes.ts'
 import { checkIdentity, diskPlace, isAstray, type GroupPlaces, type GroupSeen } from './observe.ts'
@@ -71,16 +71,10 @@ export function planRollout(site: Site, { places, pins, seen, image, secrets, ob
     ...(secrets[from] ?? []).map((name) => `${name}: as the site folder has it now`),
   ]
   const note = pins.rollout
-  const isFinished = place.at === from && seen.slots[from].there === true && seen.slots[from].running
+  const isFinished = place.at === from && !isMoving(note) && seen.slots[from].there === true && seen.slots[from].running
   const common = { group, from, to, changes, image: { from: active.image.name, to: image.name }, ...(isFinished ? {} : { finishes: from }) }
   const keeps = idle === undefined ? keepsClients(site, group, active) : keepsBetween(active, idle)
-  if (changes.length === 0)
-    return {
-      ...common,
-      do: !isFinished || note?.phase === 'watch' || note?.phase === 'hand-over' ? 'watch' : 'nothing',
-      release: 'pinned',
-      keeps,
-    }
+  if (changes.length === 0) return { ...common, do: !isFinished || note?.phase === 'watch' ? 'watch' : 'nothing', release: 'pinned', keeps }
   const isPinned = idle !== undefined && isOfToday(site, group, to, idle, image, secrets[to]) && !hasFailed(note, to)
   if (isPinned) return { ...common, do: 'roll', release: 'pinned', keeps: keepsBetween(active, idle) }
   const old = seen.slots[to]
@@ -105,7 +99,8 @@ const isOfToday = (
   secrets: readonly string[] | undefined,
 ): boolean => isSame(image, idle) && settingChanges(site, group, slot, idle).length === 0 && secrets?.length === 0
 
-const hasFailed = (note: RolloutNote | undefined, slot: SlotName): boolean => note?.phase === 'failed' && note.to === slot
+const hasFailed = (note: RolloutNote | undefined, slot: SlotName): boolean =>
+  (note?.phase === 'failed' || note?.phase === 'take-back') && note.to === slot
 
 /** The old slot knows the new one by its address, and both are found at the same one. */
 const keepsBetween = ({ seed: old }: Release, { seed }: Release): boolean => old.peer === seed.address && old.service === seed.service

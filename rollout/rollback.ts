@@ -1,6 +1,6 @@
 /** `rollback`: the old slot serves again. The same code as a rollout, the other way. */
 import { Failure } from '../core/failure.ts'
-import type { GroupPins } from '../releases/deployment.ts'
+import { isMoving, type GroupPins } from '../releases/deployment.ts'
 import { groupOrder } from '../releases/order.ts'
 import { readPins } from '../releases/pins.ts'
 import { otherSlot, type SlotName } from '../settings/site.ts'
@@ -40,7 +40,7 @@ export function planRollback(group: string, pins: GroupPins | undefined, seen: G
   const to = note === undefined || note.phase === 'prepare' ? otherSlot(active) : otherSlot(note.to)
   const from = otherSlot(to)
   const release = pins.slots[to]
-  const isThere = place.at === to && active === to
+  const isThere = place.at === to && active === to && !isMoving(note)
   if (note?.phase === 'prepare')
     throw new Failure(
       'nothing-to-go-back-to',

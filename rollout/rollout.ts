@@ -164,11 +164,12 @@ async function rolloutGroup(options: RolloutOptions, claim: SiteClaim, group: st
 /** The data goes where deployment.json says, whoever stopped on the way. */
 async function finish(options: RolloutOptions, group: string, slot: SlotName): Promise<void> {
   options.progress.info(`${group}: an earlier run was interrupted; first the data goes to slot ${slot}`)
+  const note = (await readPins(options.folder)).groups[group]?.rollout
   try {
-    await converge(options, group, { mayKeep: true, force: false })
+    // A slot that does not serve may not let go either.
+    await converge(options, group, { mayKeep: true, force: note?.phase === 'take-back' })
   } catch (error) {
-    const note = (await readPins(options.folder)).groups[group]?.rollout
-    if (!isVerdict(error, options.signal) || note?.to !== slot || note.phase === 'failed') throw error
+    if (!isVerdict(error, options.signal) || note?.to !== slot || note.phase !== 'hand-over') throw error
     await takeBack(options, group, slot, error)
   }
 }

@@ -80,9 +80,11 @@ export async function watchOver(work: GroupWork, group: string, slot: SlotName):
 export async function takeBack(work: GroupWork, group: string, failed: SlotName, reason: Failure): Promise<never> {
   const back = otherSlot(failed)
   work.progress.warn(`slot ${failed} of group ${group} does not serve: ${reason.message}; slot ${back} gets the data back`)
-  await mean(work, group, back, { to: failed, phase: 'failed', reason: reason.message })
+  const note = { to: failed, reason: reason.message }
+  await mean(work, group, back, { ...note, phase: 'take-back' })
   try {
     await converge(work, group, { mayKeep: true, force: true })
+    await mean(work, group, back, { ...note, phase: 'failed' })
   } catch (error) {
     if (!(error instanceof Failure)) throw error
     throw new Failure(

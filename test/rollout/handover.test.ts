@@ -265,7 +265,7 @@ describe('what a rollout is', () => {
 describe('what a rollback is', () => {
   const two: GroupPins = { ...pins, active: 'green', slots: { blue: releaseOf('blue'), green: releaseOf('green', site, 'bbbbbbbbbbbb') } }
   const there = groupSeen({ disks: [] }, { ...green, disks: [disk], protected: true })
-  const note = (phase: 'prepare' | 'hand-over' | 'watch' | 'failed', to: 'blue' | 'green' = 'green') => ({
+  const note = (phase: 'prepare' | 'hand-over' | 'watch' | 'take-back' | 'failed', to: 'blue' | 'green' = 'green') => ({
     to,
     phase,
     since: '2026-11-01T00:00:00.000Z',
@@ -278,7 +278,12 @@ describe('what a rollback is', () => {
       groupSeen({}, green),
       { do: 'back', to: 'blue' },
     ],
-    ['of one whose data is half-way back, there', { ...two, active: 'blue', rollout: note('failed') }, there, { do: 'back', to: 'blue' }],
+    [
+      'of one whose data is half-way back, there',
+      { ...two, active: 'blue', rollout: note('take-back') },
+      there,
+      { do: 'back', to: 'blue' },
+    ],
     [
       'of one that has been taken back: nothing',
       { ...two, active: 'blue', rollout: note('failed') },
