@@ -32,7 +32,12 @@ const secondProject = 'second'
  */
 export const preparedForRollouts = (site: SiteInput): SiteInput => ({
   ...site,
-  serena: { ...site.serena, users: [...site.serena.users, { name: guestUser, password: { kind: 'file', path: guestPassword } }] },
+  serena: {
+    ...site.serena,
+    users: [...site.serena.users, { name: guestUser, password: { kind: 'file', path: guestPassword } }],
+    // Serena takes an emulated guest minutes to start, for which calls wait.
+    parking: { seconds: 1800 },
+  },
   rollout: { healthMinutes: 60, soakMinutes: 1, drainSeconds: 120, old: 'running' },
 })
 
