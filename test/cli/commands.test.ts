@@ -50,7 +50,8 @@ async function problemOf(text: string): Promise<string | undefined> {
     const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
     const verb = /scripts\/golden (\w+)$/.exec(scripts[script] ?? '')?.[1]
     if (scripts[script] === undefined) return `package.json has no script ${script}`
-    return rest.length === 0 || script === 'golden'
+    // Words, such as numbers, are the script's own business.
+    return !rest.some((word) => /^--./.test(word)) || script === 'golden'
       ? undefined
       : verb === undefined
         ? `script ${script} takes no flags`
