@@ -337,7 +337,7 @@ function keptLocations(seed: Seed, check: string): string {
       set $golden_session "";
       set $golden_upstream_session "";
       set $golden_resumed "";
-      set $golden_refusal "";
+      set $golden_turned_away "";
       set $golden_since "";
       set $golden_missed "";
       set $golden_tried "";

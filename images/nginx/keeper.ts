@@ -79,14 +79,14 @@ const gone = (r: Request): void => turnAway(r, '404')
 
 /** While the slots hand over no connection may stay open: the service address goes to the other one. */
 function turnAway(r: Request, status: '404' | '405'): void {
-  r.variables.golden_refusal = status
+  r.variables.golden_turned_away = status
   if ((ngx.shared.golden_handover.get('state') || 'open') === 'open') return refuse(r)
   r.internalRedirect('@closing')
 }
 
 /** js_content of @closing. */
 function refuse(r: Request): void {
-  if (r.variables.golden_refusal === '405') {
+  if (r.variables.golden_turned_away === '405') {
     r.headersOut.Allow = 'POST, DELETE'
     return r.return(405)
   }

@@ -108,7 +108,7 @@ describe.skipIf(noRoot)("a handover between two slots (needs root and the lab's 
     expect(said.parked.oldestMs).toBeGreaterThan(0)
     expect(said.meanwhile).toMatchObject({
       health: 200,
-      noPassword: { status: 401 },
+      noPassword: { status: 401, body: expect.stringContaining('not accepted') },
       elsewhere: { status: 404 },
       foreign: { status: 404, body: expect.stringContaining('Session not found'), connection: 'close' },
       get: { status: 405, allow: 'POST, DELETE', connection: 'close' },
