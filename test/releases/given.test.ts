@@ -102,9 +102,9 @@ it('a changed password is a difference that status names, and client says that t
   await withOtherPassword(async () => {
     expect((await readStatus(t.options())).groups.all).toMatchObject({
       siteDiffers: true,
-      differences: [expect.stringMatching(new RegExp(`the password of ${user} .*golden destroy all`))],
+      differences: [expect.stringMatching(new RegExp(`the password of ${user} .*golden rollout all`))],
     })
-    expect(await show()).toMatch(/is not the one that the VM has.*golden destroy all/)
+    expect(await show()).toMatch(/is not the one that the VM has.*golden rollout all/)
   })
   await updatePins(t.folder, 'all', () => undefined)
 })
@@ -138,7 +138,7 @@ it('certificates have their days, and a warning with what mends it from 30 days 
   const at = (days: number): string[] => certificateWarnings('all', undefined, certificatesOf(release.given, new Date(ends - days * day)))
   expect(at(31)).toEqual([])
   expect(at(30)).toEqual([
-    expect.stringMatching(/^the public certificate that the VM has ends in 30 days .*golden init.*golden destroy all/),
+    expect.stringMatching(/^the public certificate that the VM has ends in 30 days .*golden init.*golden rollout all/),
     expect.stringContaining('logging'),
   ])
   expect(at(-2)[0]).toContain('has ended')
