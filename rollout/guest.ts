@@ -27,19 +27,8 @@ export const isOfGuest = (error: unknown): boolean => error instanceof Failure &
 export function guestOf(proxmox: Proxmox, node: string, vmid: number, signal?: AbortSignal): Guest {
   const options = signal === undefined ? {} : { signal }
   return {
-    async status() {
-      try {
-        const { stdout } = await proxmox.agentExec(node, vmid, [program, 'status'], { timeoutMs: 60_000, repeatable: true, ...options })
-        // A refusal, such as that of a VM without a seed, is no status.
-        return statusSchema.safeParse(JSON.parse(stdout)).data
-      } catch (error) {
-        signal?.throwIfAborted()
-        // An agent that is not there yet, a guest that boots, half an answer: there is no status at the moment. Where the
-        // API itself says nothing, that tells nothing of the guest.
-        if (error instanceof SyntaxError || isOfGuest(error)) return undefined
-        throw error
-      }
-    },
+    // A refusal, such as that of a VM without a seed, is no status.
+    status: async () => statusSchema.safeParse(await slotctl(proxmox, node, vmid, ['status'], signal)).data,
     wait: (onWait, timeoutMs) =>
       proxmox.waitForAgent(node, vmid, { onWait, ...(timeoutMs === undefined ? {} : { timeoutMs }), ...options }),
     async call(verb, ...args) {
@@ -55,6 +44,27 @@ export function guestOf(proxmox: Proxmox, node: string, vmid: number, signal?: A
         `Look at VM ${vmid}: "slotctl status" there, or its console in Proxmox. Then run the same command again.`,
       )
     },
+  }
+}
+
+/** What a verb of slotctl prints, parsed; undefined where it does not answer, or refuses. */
+export async function slotctl(
+  proxmox: Proxmox,
+  node: string,
+  vmid: number,
+  words: readonly string[],
+  signal?: AbortSignal,
+): Promise<unknown> {
+  const options = { timeoutMs: 60_000, repeatable: true, ...(signal === undefined ? {} : { signal }) }
+  try {
+    const { exitCode, stdout } = await proxmox.agentExec(node, vmid, [program, ...words], options)
+    return exitCode === 0 ? JSON.parse(stdout) : undefined
+  } catch (error) {
+    signal?.throwIfAborted()
+    // An agent that is not there yet, a guest that boots, half an answer: nothing is said at the moment. Where the API
+    // itself says nothing, that tells nothing of the guest.
+    if (error instanceof SyntaxError || isOfGuest(error)) return undefined
+    throw error
   }
 }
 

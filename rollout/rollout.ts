@@ -17,6 +17,7 @@ import { openEngine, type Engine } from './engine.ts'
 import { standBy, type HandoverPart } from './handover.ts'
 import { onRecord } from './history.ts'
 import { letBeRemoved, rest, wake } from './idle.ts'
+import { lastLineArrives } from './last-line.ts'
 import { makeRelease } from './make-release.ts'
 import { missingHint, strayVolumes } from './missing.ts'
 import { requireGroupNode } from './node.ts'
@@ -24,7 +25,7 @@ import { diskPlace, isAstray, observeGroup, placesOf } from './observe.ts'
 import { findObstacles } from './obstacles.ts'
 import type { DeployOptions } from './options.ts'
 import { planRollout, type GroupRollout } from './plan-rollout.ts'
-import { converge, isVerdict, mean, switchTo, takeBack, watchOver } from './switch-slot.ts'
+import { converge, isVerdict, linesOf, mean, switchTo, takeBack, watchOver } from './switch-slot.ts'
 
 export interface RolledOutGroup {
   readonly group: string
@@ -212,7 +213,7 @@ async function prepare(
     await mean(options, group, plan.from, { to, phase: 'failed', reason: error.message })
     throw new Failure(
       'rollout-failed',
-      `slot ${to} of group ${group} does not stand by: ${error.message}. Slot ${plan.from} was not touched`,
+      `slot ${to} of group ${group} does not stand by: ${error.message}. Slot ${plan.from} was not touched${await linesOf(options, group, to)}`,
       `The VM of slot ${to} is left for a look. ${error.hint}`,
       { cause: error },
     )
@@ -248,7 +249,13 @@ export async function settleOld(options: DeployOptions, claim: SiteClaim, group:
   await updatePins(folder, group, (pins) => withRollout(pins, undefined))
   const context = await contextOf(options, group)
   if (site.rollout.old === 'stopped' && (await readPins(folder)).groups[group]?.slots[slot] !== undefined)
-    await progress.step(`stop slot ${slot} of group ${group}, which is kept for the way back`, () => rest(context, slot))
+    await progress.step(`stop slot ${slot} of group ${group}, which is kept for the way back`, async (note) => {
+      note('wait until its last log line has arrived')
+      if (await lastLineArrives(options, group, slot)) return rest(context, slot)
+      progress.warn(
+        `slot ${slot} of group ${group} is left running: its last log line is not in Loki after ten minutes. See "npx golden status"; the next rollout removes it`,
+      )
+    })
   const stack = stackName(site, group)
   const engine = openEngine({ ...options, claim })
   await progress.step(`compare ${stack} with what runs`, async (note) => {

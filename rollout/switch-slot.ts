@@ -7,6 +7,7 @@ import { Failure, isLost } from '../core/failure.ts'
 import { otherSlot, type SlotName } from '../settings/site.ts'
 import { readPins, updatePins, withRollout } from '../releases/pins.ts'
 import type { RolloutNote } from '../releases/deployment.ts'
+import { complaintsOf, quoted } from './complaints.ts'
 import { contextOf, type GroupWork } from './context.ts'
 import { handOver, type HandoverPart } from './handover.ts'
 import { soak } from './soak.ts'
@@ -76,11 +77,19 @@ export async function watchOver(work: GroupWork, group: string, slot: SlotName):
   await mean(work, group, slot, undefined)
 }
 
+/** What the slot says, for below a message. */
+export async function linesOf(work: GroupWork, group: string, slot: SlotName): Promise<string> {
+  const { places } = await contextOf(work, group)
+  return quoted(await complaintsOf(work.proxmox, places.node, places.slots[slot].vmid, work.signal))
+}
+
 /** @throws Failure always: what became of it */
 export async function takeBack(work: GroupWork, group: string, failed: SlotName, reason: Failure): Promise<never> {
   const back = otherSlot(failed)
   work.progress.warn(`slot ${failed} of group ${group} does not serve: ${reason.message}; slot ${back} gets the data back`)
   const note = { to: failed, reason: reason.message }
+  // Before it lets go of anything, or is shut down.
+  const lines = await linesOf(work, group, failed)
   await mean(work, group, back, { ...note, phase: 'take-back' })
   try {
     await converge(work, group, { mayKeep: true, force: true })
@@ -96,7 +105,7 @@ export async function takeBack(work: GroupWork, group: string, failed: SlotName,
   }
   throw new Failure(
     'rollout-failed',
-    `slot ${failed} of group ${group} does not serve: ${reason.message}. Slot ${back} serves again, with the data`,
+    `slot ${failed} of group ${group} does not serve: ${reason.message}. Slot ${back} serves again, with the data${lines}`,
     `The VM of slot ${failed} is left for a look. ${reason.hint}`,
     { cause: reason },
   )
