@@ -13,7 +13,7 @@ import { claimGroups } from './claim-groups.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
 import { contextOf } from './context.ts'
 import { checkEdits } from './edits.ts'
-import { openEngine, type Engine } from './engine.ts'
+import { openEngine } from './engine.ts'
 import { standBy, type HandoverPart } from './handover.ts'
 import { onRecord } from './history.ts'
 import { letBeRemoved, rest, wake } from './idle.ts'
@@ -25,6 +25,7 @@ import { diskPlace, isAstray, observeGroup, placesOf } from './observe.ts'
 import { findObstacles } from './obstacles.ts'
 import type { DeployOptions } from './options.ts'
 import { planRollout, type GroupRollout } from './plan-rollout.ts'
+import { ofSlot, removeLeftover } from './slots.ts'
 import { converge, isVerdict, linesOf, mean, switchTo, takeBack, watchOver } from './switch-slot.ts'
 
 export interface RolledOutGroup {
@@ -221,22 +222,31 @@ async function prepare(
 }
 
 /** Makes the group's VMs what its pins say. */
-async function applyPins(options: DeployOptions, claim: SiteClaim, group: string): Promise<Engine> {
+async function applyPins(options: DeployOptions, claim: SiteClaim, group: string): Promise<void> {
   const engine = openEngine({ ...options, claim })
   await options.progress.step('write the stacks', () => engine.synth())
   const pins = (await readPins(options.folder)).groups[group]
   if (pins === undefined) throw new Error(`group ${group} has no pin`)
   await applyGroup(options, engine, group, pins)
-  return engine
 }
 
 /** A slot without data makes room: its VM, its seed and its pin go. */
 async function removeIdle(options: DeployOptions, claim: SiteClaim, group: string, slot: SlotName): Promise<void> {
   const { folder, proxmox, progress } = options
-  await letBeRemoved(await contextOf(options, group), slot)
+  const context = await contextOf(options, group)
+  const stack = stackName(options.site, group)
+  const engine = openEngine({ ...options, claim })
+  await progress.step(`remove what slot ${slot} of group ${group} has had`, async (note) => {
+    await letBeRemoved(context, slot)
+    await removeLeftover(proxmox, context.places, slot, options.signal)
+    note('in the state, too')
+    await engine.synth()
+    await engine.init(stack)
+    const known = ofSlot(await engine.listState(stack), slot)
+    if (known.length > 0) await engine.forget(stack, known)
+  })
   const release = (await readPins(folder)).groups[group]?.slots[slot]
   await updatePins(folder, group, (pins) => withoutRelease(pins, slot))
-  await applyPins(options, claim, group)
   if (release !== undefined)
     await removeSeed(proxmox, release).catch((error: Error) => {
       progress.warn(`the seed ${release.vm.seed} could not be removed: ${error.message}`)

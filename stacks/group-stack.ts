@@ -24,6 +24,16 @@ export interface GroupStackProps {
   readonly node: string
 }
 
+/** What the stack has of a slot. */
+const slotAddresses = (slot: SlotName): string[] => [
+  `terraform_data.${slot}_activation`,
+  `terraform_data.${slot}_owner`,
+  `proxmox_virtual_environment_firewall_rules.${slot}_rules`,
+  `proxmox_virtual_environment_firewall_options.${slot}_firewall`,
+  `proxmox_virtual_environment_vm.${slot}`,
+  `terraform_data.${slot}_release`,
+]
+
 export class GroupStack extends TerraformStack {
   readonly #props: GroupStackProps
 
@@ -37,6 +47,7 @@ export class GroupStack extends TerraformStack {
     new ProxmoxProvider(this, 'proxmox', { endpoint: `${props.site.proxmox.url.replace(/\/+$/, '')}/`, insecure: false })
     const pinned = slotNames.filter((slot) => props.pins?.slots[slot] !== undefined)
     if (pinned.length === 0) this.#unpinned()
+    this.#neverDestroy(slotNames.filter((slot) => !pinned.includes(slot)))
     for (const slot of pinned) this.#slot(slot, props.pins?.slots[slot] as Release)
   }
 
@@ -55,6 +66,17 @@ export class GroupStack extends TerraformStack {
         ],
       },
     })
+  }
+
+  /**
+   * A slot that deployment.json does not have is none of this stack's business: with a deployment.json from before a
+   * rollout the engine would else delete the VM that serves, and run no hook for it, as the hooks are gone from the
+   * configuration, too. golden removes slots itself (rollout/idle.ts).
+   */
+  #neverDestroy(slots: readonly SlotName[]): void {
+    if (slots.length === 0) return
+    const removed = slots.flatMap(slotAddresses).map((from) => ({ from, lifecycle: { destroy: false } }))
+    this.addOverride('removed', removed)
   }
 
   #slot(slot: SlotName, release: Release): void {

@@ -1,5 +1,8 @@
+import { readFile, writeFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { readPins } from '../../releases/pins.ts'
+import { deploymentFile, readPins } from '../../releases/pins.ts'
+import { claimSite } from '../../rollout/claim.ts'
+import { openEngine } from '../../rollout/engine.ts'
 import { deploy } from '../../rollout/deploy.ts'
 import { diskPlace, observeGroup, placesOf } from '../../rollout/observe.ts'
 import { planRollouts, rollout } from '../../rollout/rollout.ts'
@@ -47,5 +50,26 @@ it('and back', async () => {
   expect(await rollback(t.options({ site }), ['serena'])).toMatchObject([{ group: 'serena', outcome: 'rolled-out', slot: 'blue' }])
   expect(await place('serena')).toMatchObject({ at: 'blue' })
   expect(t.shown.join('\n')).not.toContain('a plan wants')
-  console.log(t.shown.slice(-40).join('\n'))
+}, 240_000)
+
+it('with deployment.json of before a rollout, plain Terraform touches nothing of what runs, and golden says what is wrong', async () => {
+  const before = await readFile(deploymentFile(t.folder), 'utf8')
+  expect(
+    await rollout({ ...t.options({ site: { ...site, logging: { ...site.logging, retentionDays: 8 } } }), only: ['logging'] }),
+  ).toMatchObject([{ slot: 'green' }])
+  const after = await readFile(deploymentFile(t.folder), 'utf8')
+  await writeFile(deploymentFile(t.folder), before)
+  await claimSite(t.folder, 'test', async (claim) => {
+    const engine = openEngine({ ...t.options({ site }), claim })
+    await engine.synth()
+    const changes = await engine.plan('home-logging', () => {})
+    expect(changes.map(({ action }) => action)).not.toContain('delete')
+    await engine.apply('home-logging', () => {})
+  })
+  expect(await place('logging')).toMatchObject({ at: 'green' })
+  expect(await t.root.get('/nodes/pve/qemu/9022/status/current')).toMatchObject({ status: 'running' })
+  await expect(deploy(t.options({ site }))).rejects.toMatchObject({ hint: expect.stringContaining('golden ') })
+  await writeFile(deploymentFile(t.folder), after)
+  await expect(deploy(t.options({ site }))).rejects.toMatchObject({ code: 'vm-not-in-state', hint: expect.stringContaining('state') })
+  expect(await place('logging')).toMatchObject({ at: 'green' })
 }, 240_000)
