@@ -54,6 +54,33 @@ it('pins and deploys a site with both roles on one VM; plain cdktn applies the s
   // What the image does not have is not offered.
   expect(groups.all?.urls).not.toHaveProperty('grafana')
   expect(await site.done('deploy')).toMatchObject({ changed: false, groups: [{ group: 'all', slot: 'blue' }] })
+
+  await site.edit((draft) => {
+    draft.logging = { ...draft.logging, retentionDays: 12 }
+    draft.rollout = { soakMinutes: 0 }
+  })
+  expect(await site.done('deploy')).toMatchObject({
+    changed: false,
+    groups: [{ differences: [expect.stringContaining('"npx golden rollout all"')] }],
+  })
+  expect(await site.done('rollout', '--plan')).toMatchObject({
+    plan: [
+      { group: 'all', do: 'roll', from: 'blue', to: 'green', keeps: true, changes: [expect.stringContaining('logging.retentionDays')] },
+    ],
+  })
+  expect(await site.done('rollout')).toMatchObject({ changed: true, groups: [{ outcome: 'rolled-out', slot: 'green' }] })
+  const planned = await place.computer.run('sh', ['-c', 'eval "$(npx golden env)" && exec npx cdktn diff solo-all'], {
+    env: { GOLDEN_SITE: site.folder, CI: 'true' },
+  })
+  expect({ code: planned.code, said: planned.stdout + planned.stderr }).toEqual({ code: 0, said: expect.stringContaining('No changes.') })
+  expect(await site.done('rollout')).toMatchObject({ changed: false, groups: [{ outcome: 'nothing', slot: 'green' }] })
+  expect(await site.done('rollback')).toMatchObject({ changed: true, groups: [{ outcome: 'rolled-out', slot: 'blue' }] })
+  expect((await site.done<SiteStatus>('status')).groups.all).toMatchObject({
+    health: 'healthy',
+    activeSlot: 'blue',
+    slots: { green: { state: 'stopped' } },
+    lastRollout: { verb: 'rollback', outcome: 'done' },
+  })
   // A plan changes nothing.
   expect(await site.done('destroy', '--plan')).toMatchObject({
     plan: [{ group: 'all', exists: true, vms: [{ slot: 'blue' }], data: { at: 'blue', depot: 9110 } }],
@@ -88,6 +115,12 @@ it.skipIf(terraform === undefined)(
     )
     expect((await site.golden('status')).code).toBe(0)
     expect(await site.done('deploy')).toMatchObject({ changed: false })
+    await site.edit((draft) => {
+      draft.logging = { ...draft.logging, retentionDays: 12 }
+      draft.rollout = { soakMinutes: 0 }
+    })
+    expect(await site.done('rollout')).toMatchObject({ groups: [{ outcome: 'rolled-out', slot: 'green' }] })
+    expect(await site.done('deploy')).toMatchObject({ changed: false, groups: [{ differences: [] }] })
     expect(await site.done('destroy', '--yes')).toMatchObject({ groups: [{ outcome: 'destroyed', data: { depot: 9150 } }] })
   },
   240_000,
