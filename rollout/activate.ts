@@ -123,6 +123,9 @@ export function decideActivation(wanted: ActivationWanted, seen: ActivationSeen)
   return decideGuest(wanted, seen)
 }
 
+/** A slot that had begun to let go of the data and has it still: its clients wait until it is activated again. */
+export const keepsWaiting = ({ handover = 'none' }: GuestStatus): boolean => handover !== 'none'
+
 /** The same, once the disk is attached. */
 function decideGuest(wanted: ActivationWanted, { guest, dataDisk, activated }: ActivationSeen): Decision<ActivationStep> {
   const { group } = wanted
@@ -150,7 +153,7 @@ function decideGuest(wanted: ActivationWanted, { guest, dataDisk, activated }: A
         : step({ do: 'activate' }, 'start what needs the data disk')
     case 'mounted':
       if (dataDisk !== 'made') return step({ do: 'mark-made' }, 'note that the data disk is in use')
-      if (guest.healthy && guest.active) return { kind: 'done' }
+      if (guest.healthy && guest.active && !keepsWaiting(guest)) return { kind: 'done' }
       if (!activated) return step({ do: 'activate' }, 'start what needs the data disk')
       return { kind: 'wait', for: `not healthy yet: ${guest.problems.join('; ') || 'starting'}`, timeoutMs: wanted.healthTimeoutMs }
   }

@@ -7,7 +7,14 @@
  */
 import type { FailureCode } from '../core/failures.ts'
 import { otherSlot } from '../settings/site.ts'
-import { decideActivation, otherRelease, type ActivationSeen, type ActivationStep, type ActivationWanted } from './activate.ts'
+import {
+  decideActivation,
+  keepsWaiting,
+  otherRelease,
+  type ActivationSeen,
+  type ActivationStep,
+  type ActivationWanted,
+} from './activate.ts'
 import { dataKey } from './depot.ts'
 import type { GuestStatus } from './guest.ts'
 import { diskPlace, type Disk, type VmThere } from './observe.ts'
@@ -130,6 +137,7 @@ function passesOn(wanted: HandoverWanted, { group, guest, dataDisk, old }: Hando
   const place = diskPlace(group)
   if (place.at !== slot || place.disk.key !== dataKey || guest?.release !== wanted.release) return undefined
   if (dataDisk !== 'made' || guest.dataDisk !== 'mounted' || !guest.active || !(guest.serves ?? guest.healthy)) return undefined
+  if (keepsWaiting(guest)) return undefined
   const vm = group.slots[otherSlot(slot)]
   if (vm.there === true && vm.running && !guest.serviceAddress.held) {
     if (old.keeps && old.forwards === 'unasked') return step({ do: 'forward' }, 'let the old slot pass its calls on')

@@ -26,6 +26,7 @@ import { findObstacles } from './obstacles.ts'
 import type { DeployOptions } from './options.ts'
 import { planRollout, type GroupRollout } from './plan-rollout.ts'
 import { ofSlot, removeLeftover } from './slots.ts'
+import { untilSettled } from './settled.ts'
 import { converge, isVerdict, linesOf, mean, switchTo, takeBack, watchOver } from './switch-slot.ts'
 
 export interface RolledOutGroup {
@@ -260,6 +261,8 @@ export async function settleOld(options: DeployOptions, claim: SiteClaim, group:
   const context = await contextOf(options, group)
   if (site.rollout.old === 'stopped' && (await readPins(folder)).groups[group]?.slots[slot] !== undefined)
     await progress.step(`stop slot ${slot} of group ${group}, which is kept for the way back`, async (note) => {
+      note('wait until its connections have ended')
+      await untilSettled(context, slot)
       note('wait until its last log line has arrived')
       if (await lastLineArrives(options, group, slot)) return rest(context, slot)
       progress.warn(

@@ -4,7 +4,7 @@ import { listContainers } from './docker.ts'
 import { thisMachine, type Machine } from './machine.ts'
 import { containerNetworks } from '../../settings/containers.ts'
 import { leave, take } from './handover-address.ts'
-import { beginHandover } from './handover.ts'
+import { beginHandover, endHandover, readHandover } from './handover.ts'
 import { setHandoverState } from './keeper-control.ts'
 import { leaveCarry, letEnd, type LetEnd } from './let-go.ts'
 import { letIn, untilServing } from './serving.ts'
@@ -39,6 +39,8 @@ async function activate(machine: Machine, slot: Slot, seconds: number): Promise<
   await systemctl(machine, 'reset-failed', 'srv-golden.mount', 'golden-*')
   const mounted = await systemctl(machine, 'start', 'srv-golden.mount')
   if (!mounted.ok) throw new Refusal('mount-failed', mounted.reason)
+  // Of a handover that did not come about: with the data here, clients are this slot's again.
+  if (readHandover(machine.files) !== undefined) await endHandover(machine)
   await systemctl(machine, 'start', '--no-block', 'golden-active.target')
   if (seconds > 0 && (await untilServing(machine, slot, seconds))) await letIn(machine, slot)
   return status(machine, slot)

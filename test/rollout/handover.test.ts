@@ -123,6 +123,13 @@ describe('a handover', () => {
       seen({}, owner, { guest: guest({ dataDisk: 'mounted', active: true, serviceAddress: { address: '', held: true } }) }),
       'done',
     ],
+    [
+      'one that had begun to let go, and has the data still, is activated again',
+      seen({}, owner, {
+        guest: guest({ dataDisk: 'mounted', active: true, handover: 'parking', serviceAddress: { address: '', held: true } }),
+      }),
+      'activate',
+    ],
     ['a lock is waited for', seen({ ...owner, lock: 'backup' }, { protected: true }), 'wait'],
     ['a stray disk of the new slot is not mistaken for the data', seen(owner, { disks: [disk] }), 'several-data-disks'],
   ])('%s', (_what, state, step) => expect(next(state)).toBe(step))
