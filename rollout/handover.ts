@@ -123,7 +123,8 @@ export async function handOver(context: ActivationContext, to: SlotName, options
         forwards = await ask('forward')
         return
       case 'take-over':
-        return guest.call('take-over')
+        await guest.call('take-over')
+        return
       case 'unprotect':
         return unprotect(proxmox, places, old())
       default:
