@@ -29,6 +29,8 @@ export type HandoverStep =
   | { readonly do: 'let-go' }
   | { readonly do: 'loosen' }
   | { readonly do: 'detach' }
+  /** It owns the detached disk still. */
+  | { readonly do: 'fasten' }
   | { readonly do: 'give-back'; readonly disk: Disk; readonly key: string }
   | { readonly do: 'shutdown' }
   | { readonly do: 'forward' }
@@ -117,7 +119,10 @@ export function standsBy(wanted: HandoverWanted, { group, guest, silent, obstacl
 function letsGo({ force }: HandoverWanted, { old }: HandoverSeen, owner: VmThere, disk: Disk): Next {
   if (!owner.running)
     return step({ do: 'give-back', disk, key: disk.key === dataKey ? dataKey : 'unused0' }, 'put the data disk into the depot')
-  if (disk.key !== dataKey) return step({ do: 'give-back', disk, key: 'unused0' }, 'put the data disk into the depot')
+  if (disk.key !== dataKey)
+    return owner.protected
+      ? step({ do: 'give-back', disk, key: 'unused0' }, 'put the data disk into the depot')
+      : step({ do: 'fasten' }, 'protect the old slot again')
   if (old.letGo === 'unasked') {
     if (old.guest === undefined)
       return force

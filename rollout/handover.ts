@@ -4,7 +4,7 @@ import { isOutdated } from '../proxmox/conditions.ts'
 import { otherSlot, type SlotName } from '../settings/site.ts'
 import { activationOf, type ActivationContext, type ActivationSeen, type ActivationStep } from './activate.ts'
 import { decideHandover, standsBy, type HandoverSeen, type HandoverStep, type HandoverWanted, type OldSlotSeen } from './decide-handover.ts'
-import { askToReassign, dataKey, detach, loosen, reassign, seenVm, settleGroup, shutdown, unprotect } from './depot.ts'
+import { askToReassign, dataKey, detach, loosen, protect, reassign, seenVm, settleGroup, shutdown, unprotect } from './depot.ts'
 import { guestOf, isOfGuest, type GuestStatus } from './guest.ts'
 import { checkIdentity, diskPlace, observeGroup } from './observe.ts'
 import { findObstacles } from './obstacles.ts'
@@ -115,6 +115,8 @@ export async function handOver(context: ActivationContext, to: SlotName, options
         return loosen(proxmox, places, old())
       case 'detach':
         return detach(proxmox, places, old())
+      case 'fasten':
+        return protect(proxmox, places, old())
       case 'give-back':
         return reassign(proxmox, places, next.disk, old(), depot(), next.key, signal)
       case 'shutdown':
