@@ -46,6 +46,8 @@ export interface HandoverWanted extends ActivationWanted {
 export interface OldSlotSeen {
   /** Undefined: not asked, or it does not answer. */
   readonly guest: GuestStatus | undefined
+  /** It has not answered for so long that nothing is to be expected of it. */
+  readonly silent: boolean
   readonly vmid: number
   /** Whether Proxmox was asked, by this run. */
   readonly asked: boolean
@@ -125,7 +127,7 @@ function letsGo({ force }: HandoverWanted, { old }: HandoverSeen, owner: VmThere
       : step({ do: 'fasten' }, 'protect the old slot again')
   if (old.letGo === 'unasked') {
     if (old.guest === undefined)
-      return force
+      return force && old.silent
         ? step({ do: 'shutdown' }, 'shut the old slot down, which does not answer')
         : { kind: 'wait', for: 'the guest of the old slot does not answer', timeoutMs: 300_000 }
     if (!old.asked) return step({ do: 'ask', disk }, 'ask whether the data disk can leave')

@@ -29,6 +29,8 @@ export interface HandoverPart {
 
 /** A call of a guest's agent takes ten minutes at most; after that it is looked at from here. */
 const serveSeconds = 540
+/** An agent may be busy for a moment; a guest that hangs stays silent. */
+const silenceMs = 60_000
 /** Time for a guest to shut down before its power is cut, in seconds. */
 const shutdownSeconds = 180
 
@@ -49,6 +51,7 @@ export async function handOver(context: ActivationContext, to: SlotName, options
   const wanted: HandoverWanted = { group: places.group, slot: to, ...options }
   const parts: HandoverPart[] = []
   let known: GuestStatus | undefined
+  let silentSince: number | undefined
   let asked = false
   let letGo: OldSlotSeen['letGo'] = 'unasked'
   let forwards: OldSlotSeen['forwards'] = 'unasked'
@@ -60,6 +63,7 @@ export async function handOver(context: ActivationContext, to: SlotName, options
     const isRunning = old.there === true && old.running && old.lock === undefined
     if (isRunning && ((place.at === from && letGo === 'unasked') || (place.at === to && keeps === undefined))) {
       known ??= await oldGuest.status()
+      silentSince = known === undefined ? (silentSince ?? performance.now()) : undefined
       // What a run that is gone has left.
       if (place.at === to) {
         keeps = known !== undefined && known.handover !== undefined && known.handover !== 'none'
@@ -70,7 +74,15 @@ export async function handOver(context: ActivationContext, to: SlotName, options
     return {
       ...seen,
       ...(place.at === from ? { obstacles: await findObstacles(proxmox, places, group, to) } : {}),
-      old: { guest: known, vmid: oldVmid, asked, letGo, keeps: keeps === true, forwards },
+      old: {
+        guest: known,
+        silent: silentSince !== undefined && performance.now() - silentSince > silenceMs,
+        vmid: oldVmid,
+        asked,
+        letGo,
+        keeps: keeps === true,
+        forwards,
+      },
     }
   }
 

@@ -41,6 +41,7 @@ const guest = (change: Partial<GuestStatus> = {}): GuestStatus => ({
 const wanted: HandoverWanted = { group: 'all', slot: 'green', release: 'new', healthTimeoutMs: 1, force: false }
 const old = {
   guest: guest({ release: 'old', slot: 'blue' }),
+  silent: false,
   vmid: 1,
   asked: true,
   letGo: 'unasked',
@@ -137,7 +138,8 @@ describe('a handover', () => {
 
   it('by force, an old slot that does not answer or does not let go is shut down', () => {
     const force = { ...wanted, force: true }
-    expect(next(seen(owner, { protected: true }, { old: { ...old, guest: undefined } }), force)).toBe('shutdown')
+    expect(next(seen(owner, { protected: true }, { old: { ...old, guest: undefined } }), force)).toBe('wait')
+    expect(next(seen(owner, { protected: true }, { old: { ...old, guest: undefined, silent: true } }), force)).toBe('shutdown')
     expect(next(seen(owner, { protected: true }, { old: { ...old, letGo: 'refused' } }), force)).toBe('shutdown')
   })
 
