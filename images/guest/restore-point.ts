@@ -34,7 +34,18 @@ export async function restorePoint(machine: Machine): Promise<number> {
   const { files } = machine
   const slot = readSlot(files)
   if (slot === undefined || !isMounted(files)) return 0
-  const { fingerprint } = slot.image
+  try {
+    await beforeUse(machine, slot.image.fingerprint)
+  } catch (error) {
+    // With half a state no service may start; with a whole one, on a disk that takes not even a note, they may.
+    if (interruptedPutBack(files) !== undefined) throw error
+    machine.complain(`no restore point was made: ${(error as Error).message}`)
+  }
+  return 0
+}
+
+async function beforeUse(machine: Machine, fingerprint: string): Promise<void> {
+  const { files } = machine
   files.mkdir(restorePointsFolder, 0o700)
   await tidy(machine)
   const usedBy = readUsedBy(files)
@@ -56,7 +67,6 @@ export async function restorePoint(machine: Machine): Promise<number> {
     }
   }
   if (readWish(files) === 'before') await writeWish(machine, 'now')
-  return 0
 }
 
 /** What a run that was killed has left. */

@@ -10,6 +10,8 @@ export interface Size {
 /** As many names as surely go into one command line: a service may have given its files long ones. */
 const batch = 200
 
+const timeoutMs = 60_000
+
 export function batches<T>(list: readonly T[]): T[][] {
   const found: T[][] = []
   for (let at = 0; at < list.length; at += batch) found.push(list.slice(at, at + batch))
@@ -22,8 +24,8 @@ export async function measure(machine: Machine, paths: readonly string[]): Promi
     let total = 0
     for (const some of batches(paths)) {
       // Ended by NUL: names are the services' own, and may have anything else in them.
-      const { status, stdout } = await machine.run('du', ['-s', '-0', unit, '--', ...some])
-      if (status !== 0) throw new Error(`du ended with ${status}`)
+      const { status, stdout } = await machine.run('du', ['-s', '-0', unit, '--', ...some], { timeoutMs })
+      if (status !== 0) throw new Error(status === null ? 'its size is not known within a minute' : `du ended with ${status}`)
       for (const line of stdout.split('\0')) total += Number(line.split('\t')[0] ?? 0)
     }
     return total

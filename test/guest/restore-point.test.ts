@@ -107,6 +107,24 @@ it.each([
   expect([mark(), usedBy()?.problem]).toEqual(['2', expect.stringContaining('no restore point has it')])
 })
 
+it('on a disk that takes not even a note the services start, but not with half a state', async () => {
+  await disk.use('a')
+  leave('1')
+  disk.full = true
+  await disk.use('b')
+  expect([status(), usedBy(), mark()]).toEqual([[], { image: 'a' }, '1'])
+  disk.full = false
+  await disk.use('b')
+  leave('2')
+  // It has begun: the note is written.
+  await expect(disk.use('a', { wish: 'before', killAt: 6 })).rejects.toThrow(Killed)
+  disk.full = true
+  await expect(disk.use('a', { wish: 'before' })).rejects.toThrow('ENOSPC')
+  disk.full = false
+  await disk.use('a', { wish: 'before' })
+  expect(mark()).toBe('1')
+})
+
 describe('asked for the state of before', () => {
   beforeEach(async () => {
     await disk.use('a')

@@ -19,6 +19,8 @@ export interface StateDisk {
   /** Programs that have run, since it was asked last. */
   ran(): string[]
   space: Partial<Space>
+  /** Nothing more can be written. */
+  full: boolean
   /** cp and du are modelled, not run: for what is tried hundreds of times. */
   modelled: boolean
 }
@@ -48,6 +50,7 @@ export function stateDisk(folder: string): StateDisk {
     write: (path, content) => write(join(dataFolder, path), content),
     space: {},
     modelled: false,
+    full: false,
     ran() {
       const list = ran
       ran = []
@@ -70,10 +73,13 @@ export function stateDisk(folder: string): StateDisk {
       if (wish === 'before') write(stateWishFile, '')
       else rmSync(at(stateWishFile), { force: true })
       let left = killAt
-      const change = (): void => {
-        if (--left < 0) throw new Killed('killed')
+      const alive = (changes = left): void => {
+        if (changes < 0) throw new Killed('killed')
       }
-      await restorePoint(machineIn(at, change, (line) => ran.push(line), disk))
+      const change = (): void => {
+        alive(--left)
+      }
+      await restorePoint({ ...machineIn(at, change, (line) => ran.push(line), disk), say: () => alive(), complain: () => alive() })
     },
   }
   return disk
@@ -87,6 +93,8 @@ function machineIn(at: (path: string) => string, change: () => void, ran: (line:
       name,
       (...words: unknown[]) => {
         change()
+        if (disk.full && (name === 'write' || name === 'mkdir'))
+          throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' })
         const paths = name === 'rename' ? words.map((word) => at(word as string)) : [at(words[0] as string), ...words.slice(1)]
         if (name !== 'chown') (files[name] as (...all: unknown[]) => void)(...paths)
       },
@@ -111,7 +119,5 @@ function machineIn(at: (path: string) => string, change: () => void, ran: (line:
       const mapped = words.map((word) => (word.startsWith(dataFolder) ? at(word) : word))
       return disk.modelled ? model(program, mapped) : thisMachine.run(program, mapped, options)
     },
-    say: () => {},
-    complain: () => {},
   }
 }
