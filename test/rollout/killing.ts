@@ -77,14 +77,17 @@ export async function startKilling(): Promise<Killing> {
         return error instanceof PowerCut ? 'cut' : 'failed'
       }
     }
-    const options = { mayKeep: true, force: false }
+    // What is put back is asserted by state-before.test.ts; here, that it stops nothing.
+    const state = pick(['now', 'now', 'before'] as const)
+    if (state === 'before') story.push('with the state of before')
+    const options = { mayKeep: true, force: false, state }
     await run(`to ${to}`, (work) => switchTo(work, group, to, options), true)
     // It may be killed again while it mends what the first one left.
     for (let attempt = 0; attempt < 8; attempt++) {
       const back = random() < 0.4
       const pinned = (await readPins(t.folder)).groups[group]
       const wanted = back ? otherSlot(pinned?.active as SlotName) : (pinned?.active as SlotName)
-      const how = { mayKeep: true, force: true }
+      const how = { mayKeep: true, force: true, ...(pinned?.rollout?.state === undefined ? {} : { state: pinned.rollout.state }) }
       const outcome = await run(
         back ? `back to ${wanted}` : `on to ${wanted}`,
         (work) => (back ? switchTo(work, group, wanted, how) : converge(work, group, how)),
