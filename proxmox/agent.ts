@@ -14,6 +14,8 @@ export interface AgentResult {
 export interface ExecOptions extends Sending {
   readonly input?: string
   readonly timeoutMs?: number
+  /** Between two looks whether it has ended, at most. @default 1000 */
+  readonly pauseMs?: number
   readonly signal?: AbortSignal
 }
 
@@ -47,14 +49,14 @@ async function exec(
   node: string,
   vmid: number,
   command: readonly string[],
-  { input, timeoutMs, signal, repeatable = false }: ExecOptions,
+  { input, timeoutMs, pauseMs = 1000, signal, repeatable = false }: ExecOptions,
 ): Promise<AgentResult> {
   const path = `/nodes/${node}/qemu/${vmid}/agent`
   const form = { command, ...(input === undefined ? {} : { 'input-data': input }) }
   const { pid } = await wire.call<{ pid: number }>({ method: 'POST', path: `${path}/exec`, form, repeatable, waiting: signal })
   const until = wire.clock() + (timeoutMs ?? 120_000)
   let missed: unknown
-  for (let pause = 50; ; pause = Math.min(pause * 2, 1000)) {
+  for (let pause = 50; ; pause = Math.min(pause * 2, pauseMs)) {
     const status = await wire
       .look<{ exited: number | boolean; exitcode?: number; signal?: number; 'out-data'?: string; 'err-data'?: string }>(
         `${path}/exec-status`,

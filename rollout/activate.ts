@@ -7,6 +7,7 @@ import { Failure } from '../core/failure.ts'
 import type { FailureCode } from '../core/failures.ts'
 import type { Progress } from '../core/progress.ts'
 import type { SlotName } from '../settings/site.ts'
+import { statusSchema } from '../images/contract/status.ts'
 import { attach, createDataDisk, dataKey, protect, reassign, reset, seenVm, settleGroup, start } from './depot.ts'
 import { guestOf, type Guest, type GuestStatus } from './guest.ts'
 import { checkIdentity, diskPlace, observeGroup, type Disk, type GroupPlaces, type GroupSeen, isAstray } from './observe.ts'
@@ -38,6 +39,8 @@ export interface ActivationSeen {
   readonly guest: GuestStatus | undefined
   /** Whether this run has told the guest already. */
   readonly activated: boolean
+  /** This run has just attached the disk of a guest that looks for itself what is on it: clients wait for every question. */
+  readonly attached?: boolean
   /** It has not answered for so long that a reset is due, and has not been reset yet. */
   readonly silent?: boolean
   /** For messages. */
@@ -152,10 +155,11 @@ export function decideActivation(wanted: ActivationWanted, seen: ActivationSeen)
 export const keepsWaiting = ({ handover = 'none' }: GuestStatus): boolean => handover !== 'none'
 
 /** The same, once the disk is attached. */
-function decideGuest(wanted: ActivationWanted, { guest, dataDisk, activated }: ActivationSeen): Decision<ActivationStep> {
+function decideGuest(wanted: ActivationWanted, { guest, dataDisk, activated, attached }: ActivationSeen): Decision<ActivationStep> {
   const { group } = wanted
   if (guest === undefined) return step({ do: 'wait-agent', mayReset: false }, 'wait for the guest')
   if (guest.release !== wanted.release) return otherRelease(wanted, guest)
+  if (attached === true && dataDisk === 'made' && !activated) return step({ do: 'activate' }, 'start what needs the data disk')
   switch (guest.dataDisk) {
     case 'absent':
       return { kind: 'wait', for: 'the guest does not see the data disk yet', timeoutMs: 300_000 }
@@ -222,18 +226,23 @@ export function activationOf(
   let activated = false
   let known: GuestStatus | undefined
   let silence: 'none' | 'reset-due' | 'reset' = 'none'
+  let justAttached = false
+  // What it has just said need not be asked.
+  let fresh = false
   return {
     async see(group) {
       const place = diskPlace(group)
       const vm = group.slots[slot]
       const attached = place.at === slot && place.disk.key === dataKey
-      const ask = vm.there === true && vm.running && (attached || known === undefined || (untilWell && !known.healthy))
-      if (ask) known = await guest.status()
+      const isDue = (attached && !justAttached) || known === undefined || (untilWell && !known.healthy)
+      if (vm.there === true && vm.running && isDue && !fresh) known = await guest.status()
+      fresh = false
       const dataDisk = await context.readDataDisk()
       return {
         group,
         dataDisk,
         activated,
+        attached: justAttached,
         guest: known,
         silent: silence === 'reset-due',
         obstacles: place.at === 'depot' ? await findObstacles(proxmox, places, group, slot) : [],
@@ -258,7 +267,9 @@ export function activationOf(
         case 'take':
           return reassign(proxmox, places, next.disk, depot, own, 'unused0', signal)
         case 'attach':
-          return attach(proxmox, places, own, next.disk)
+          await attach(proxmox, places, own, next.disk)
+          justAttached = serveSeconds > 0
+          return
         case 'wait-agent':
           if (next.mayReset && silence === 'none' && !(await answersWithin(guest, context.resetAfterMs ?? resetAfterMs, note))) {
             // In minutes of waiting another run may have given it the data: looked at again first.
@@ -272,14 +283,19 @@ export function activationOf(
           progress.warn(`VM ${vmid} does not answer since it was started: resetting it, once; it has no data yet`)
           return reset(proxmox, places, vmid, signal)
         case 'tell-state':
-          await guest.call('state', next.state)
-          known = await guest.status()
+          known = statusSchema.safeParse(await guest.call('state', next.state)).data
+          fresh = known !== undefined
           return
         case 'format':
-          return guest.call('format')
-        case 'activate':
-          await (serveSeconds > 0 ? guest.call('activate', String(serveSeconds)) : guest.call('activate'))
+          await guest.call('format')
+          return
+        case 'activate': {
+          justAttached = false
+          const said = statusSchema.safeParse(await guest.call('activate', ...(serveSeconds > 0 ? [String(serveSeconds)] : []))).data
+          fresh = said !== undefined
+          known = said ?? known
           activated = true
+        }
       }
     },
   }

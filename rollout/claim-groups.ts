@@ -27,14 +27,14 @@ export async function claimGroups<Options extends GroupWork, T>(
   const { proxmox, progress, signal, claimPace: pace } = options
   const lost = new AbortController()
   const holds: Hold[] = []
-  let unclaimed: string[] = []
+  const unclaimed: string[] = []
   try {
     for (const group of [...new Set(groups)].sort()) {
       const places = await placesIfThere(options, group)
       if (places === undefined) continue
       const hold = await holdGroup({ proxmox, places, progress, signal, verb, pace, lost: (failure) => lost.abort(failure) })
       if (typeof hold === 'object') holds.push(hold)
-      if (hold === 'not-allowed') unclaimed = [...unclaimed, group]
+      if (hold === 'not-allowed') unclaimed.push(group)
       if (hold === 'no-room')
         progress.warn(
           `the notes of VM ${places.depot.vmid} are full: there is no room for the claim on group ${group}, and runs on other computers are not kept out`,

@@ -30,6 +30,8 @@ export type HandoverStep =
   | { readonly do: 'let-go' }
   | { readonly do: 'loosen' }
   | { readonly do: 'detach' }
+  /** It owns the detached disk still. */
+  | { readonly do: 'fasten' }
   | { readonly do: 'give-back'; readonly disk: Disk; readonly key: string }
   | { readonly do: 'shutdown' }
   | { readonly do: 'forward' }
@@ -45,6 +47,8 @@ export interface HandoverWanted extends ActivationWanted {
 export interface OldSlotSeen {
   /** Undefined: not asked, or it does not answer. */
   readonly guest: GuestStatus | undefined
+  /** It has not answered for so long that nothing is to be expected of it. */
+  readonly silent: boolean
   readonly vmid: number
   /** Whether Proxmox was asked, by this run. */
   readonly asked: boolean
@@ -122,10 +126,13 @@ const toldState = (wanted: HandoverWanted, { guest }: HandoverSeen): Next | unde
 function letsGo({ force }: HandoverWanted, { old }: HandoverSeen, owner: VmThere, disk: Disk): Next {
   if (!owner.running)
     return step({ do: 'give-back', disk, key: disk.key === dataKey ? dataKey : 'unused0' }, 'put the data disk into the depot')
-  if (disk.key !== dataKey) return step({ do: 'give-back', disk, key: 'unused0' }, 'put the data disk into the depot')
+  if (disk.key !== dataKey)
+    return owner.protected
+      ? step({ do: 'give-back', disk, key: 'unused0' }, 'put the data disk into the depot')
+      : step({ do: 'fasten' }, 'protect the old slot again')
   if (old.letGo === 'unasked') {
     if (old.guest === undefined)
-      return force
+      return force && old.silent
         ? step({ do: 'shutdown' }, 'shut the old slot down, which does not answer')
         : { kind: 'wait', for: 'the guest of the old slot does not answer', timeoutMs: 300_000 }
     if (!old.asked) return step({ do: 'ask', disk }, 'ask whether the data disk can leave')

@@ -123,7 +123,7 @@ export async function unprotect(proxmox: Proxmox, places: GroupPlaces, { vmid, v
 
 /**
  * Of an owner that runs and has let go of its disk: only so can that be detached (PVE::API2::Qemu, check_protection).
- * Proxmox destroys no VM that runs, and the disk leaves at once.
+ * Proxmox destroys no VM that runs, and it is protected again as soon as the disk is detached.
  */
 export async function loosen(proxmox: Proxmox, places: GroupPlaces, { vmid, vm }: SeenVm): Promise<void> {
   if (!vm.running) throw new Error(`VM ${vmid} does not run`)

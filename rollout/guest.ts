@@ -12,12 +12,14 @@ export interface Guest {
   status(): Promise<GuestStatus | undefined>
   /** Waits for the agent, 15 minutes if nothing else is said. @throws ProxmoxError `agent-timeout` */
   wait(onWait: (elapsedMs: number) => void, timeoutMs?: number): Promise<void>
-  /** @throws Failure `slot-refused` with slotctl's own reason */
-  call(verb: 'format' | 'activate' | 'drain' | 'yield' | 'let-go' | 'state' | 'forward' | 'take-over', ...args: string[]): Promise<void>
+  /** @returns what it prints. @throws Failure `slot-refused` with slotctl's own reason */
+  call(verb: 'format' | 'activate' | 'drain' | 'yield' | 'let-go' | 'state' | 'forward' | 'take-over', ...args: string[]): Promise<unknown>
 }
 
 /** `yield` waits for containers to stop, `format` for mkfs on a slow disk. */
 const callTimeoutMs = 600_000
+/** Clients may be waiting for the next step. */
+const callPauseMs = 150
 const program = '/usr/local/sbin/slotctl'
 const notTheGuests: readonly string[] = ['permission-denied', 'not-authenticated', 'proxmox-unreachable', 'certificate-not-trusted']
 
@@ -34,9 +36,10 @@ export function guestOf(proxmox: Proxmox, node: string, vmid: number, signal?: A
     async call(verb, ...args) {
       const { exitCode, stdout, stderr } = await proxmox.agentExec(node, vmid, [program, verb, ...args], {
         timeoutMs: callTimeoutMs,
+        pauseMs: callPauseMs,
         ...options,
       })
-      if (exitCode === 0) return
+      if (exitCode === 0) return jsonIn(stdout)
       const reason = reasonIn(stdout) ?? (stderr.trim() || `exit code ${exitCode}`)
       throw new Failure(
         'slot-refused',
@@ -68,9 +71,11 @@ export async function slotctl(
   }
 }
 
-function reasonIn(stdout: string): string | undefined {
+const reasonIn = (stdout: string): string | undefined => (jsonIn(stdout) as { error?: { message?: string } } | undefined)?.error?.message
+
+function jsonIn(stdout: string): unknown {
   try {
-    return (JSON.parse(stdout) as { error?: { message?: string } }).error?.message
+    return JSON.parse(stdout)
   } catch {
     return undefined
   }

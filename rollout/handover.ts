@@ -4,7 +4,7 @@ import { isOutdated } from '../proxmox/conditions.ts'
 import { otherSlot, type SlotName } from '../settings/site.ts'
 import { activationOf, type ActivationContext, type ActivationSeen, type ActivationStep } from './activate.ts'
 import { decideHandover, standsBy, type HandoverSeen, type HandoverStep, type HandoverWanted, type OldSlotSeen } from './decide-handover.ts'
-import { askToReassign, dataKey, detach, loosen, reassign, seenVm, settleGroup, shutdown, unprotect } from './depot.ts'
+import { askToReassign, dataKey, detach, loosen, protect, reassign, seenVm, settleGroup, shutdown, unprotect } from './depot.ts'
 import { guestOf, isOfGuest, type GuestStatus } from './guest.ts'
 import { checkIdentity, diskPlace, observeGroup } from './observe.ts'
 import { findObstacles } from './obstacles.ts'
@@ -31,6 +31,8 @@ export interface HandoverPart {
 
 /** A call of a guest's agent takes ten minutes at most; after that it is looked at from here. */
 const serveSeconds = 540
+/** An agent may be busy for a moment; a guest that hangs stays silent. */
+const silenceMs = 60_000
 /** Time for a guest to shut down before its power is cut, in seconds. */
 const shutdownSeconds = 180
 
@@ -51,6 +53,7 @@ export async function handOver(context: ActivationContext, to: SlotName, options
   const wanted: HandoverWanted = { group: places.group, slot: to, ...options }
   const parts: HandoverPart[] = []
   let known: GuestStatus | undefined
+  let silentSince: number | undefined
   let asked = false
   let letGo: OldSlotSeen['letGo'] = 'unasked'
   let forwards: OldSlotSeen['forwards'] = 'unasked'
@@ -62,6 +65,7 @@ export async function handOver(context: ActivationContext, to: SlotName, options
     const isRunning = old.there === true && old.running && old.lock === undefined
     if (isRunning && ((place.at === from && letGo === 'unasked') || (place.at === to && keeps === undefined))) {
       known ??= await oldGuest.status()
+      silentSince = known === undefined ? (silentSince ?? performance.now()) : undefined
       // What a run that is gone has left.
       if (place.at === to) {
         keeps = known !== undefined && known.handover !== undefined && known.handover !== 'none'
@@ -72,7 +76,15 @@ export async function handOver(context: ActivationContext, to: SlotName, options
     return {
       ...seen,
       ...(place.at === from ? { obstacles: await findObstacles(proxmox, places, group, to) } : {}),
-      old: { guest: known, vmid: oldVmid, asked, letGo, keeps: keeps === true, forwards },
+      old: {
+        guest: known,
+        silent: silentSince !== undefined && performance.now() - silentSince > silenceMs,
+        vmid: oldVmid,
+        asked,
+        letGo,
+        keeps: keeps === true,
+        forwards,
+      },
     }
   }
 
@@ -117,6 +129,8 @@ export async function handOver(context: ActivationContext, to: SlotName, options
         return loosen(proxmox, places, old())
       case 'detach':
         return detach(proxmox, places, old())
+      case 'fasten':
+        return protect(proxmox, places, old())
       case 'give-back':
         return reassign(proxmox, places, next.disk, old(), depot(), next.key, signal)
       case 'shutdown':
@@ -125,7 +139,8 @@ export async function handOver(context: ActivationContext, to: SlotName, options
         forwards = await ask('forward')
         return
       case 'take-over':
-        return guest.call('take-over')
+        await guest.call('take-over')
+        return
       case 'unprotect':
         return unprotect(proxmox, places, old())
       default:

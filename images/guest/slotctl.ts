@@ -1,5 +1,5 @@
 /** `slotctl VERB`: JSON on stdout, exit code 0, 1 (refused, failed or not healthy) or 2 (usage). */
-import { dataDisk, format, isHeld, isMounted } from './disk.ts'
+import { dataDisk, format, isHeld, isMounted, type DataDisk } from './disk.ts'
 import { listContainers } from './docker.ts'
 import { thisMachine, type Machine } from './machine.ts'
 import { containerNetworks } from '../../settings/containers.ts'
@@ -33,9 +33,19 @@ async function systemctl(machine: Machine, ...args: string[]): Promise<{ ok: boo
 
 const status = async (machine: Machine, slot: Slot): Promise<object> => describe(slot, await observe(machine, slot))
 
+/** Plugged in a moment before. */
+const arrivalMs = 20_000
+
+async function arrivedDisk(machine: Machine): Promise<DataDisk> {
+  for (const until = machine.uptime() + arrivalMs; ; await machine.pause(100)) {
+    const disk = await dataDisk(machine)
+    if (disk !== 'absent' || machine.uptime() >= until) return disk
+  }
+}
+
 /** @param seconds how long to wait until it serves; then clients may come in */
 async function activate(machine: Machine, slot: Slot, seconds: number): Promise<object> {
-  const disk = await dataDisk(machine)
+  const disk = await (seconds > 0 ? arrivedDisk(machine) : dataDisk(machine))
   if (disk !== 'ready' && disk !== 'mounted') throw new Refusal(`disk-${disk}`, `the data disk is ${disk}: there is nothing to activate`)
   await systemctl(machine, 'reset-failed', 'srv-golden.mount', 'golden-*')
   const mounted = await systemctl(machine, 'start', 'srv-golden.mount')

@@ -369,8 +369,8 @@ describe('the path of a site', () => {
       const foreign = before.volumes.find((one) => /vm-7000-disk/.test(one)) ?? ''
       expect([volume, foreign]).not.toContain('')
       const refused: (() => Promise<unknown>)[] = [
-        () => token.put(`${node}/qemu/9010/config`, { protection: 0 }),
-        () => token.put(`${node}/qemu/9010/config`, { delete: 'protection' }),
+        () => token.put(`${node}/qemu/9010/config`, { memory: 128 }),
+        () => token.put(`${node}/qemu/9010/config`, { net0: 'virtio,bridge=vmbr0' }),
         () => token.del(`${node}/qemu/9010`, { purge: 1 }),
         () => token.post(`${node}/qemu/9010/status/start`),
         () => token.put('/pools/test-depots', { vms: '9010', delete: 1 }),

@@ -222,9 +222,9 @@ describe('a site with a VM for each role', () => {
     await t.root.put('/nodes/pve/qemu/9001/config', { tags: String(tags) })
   })
 
-  it("data can't be deleted while it is in use, nor a depot unprotected with the token", async () => {
+  it("data can't be deleted while it is in use, nor a depot destroyed with the token", async () => {
     await expect(deleteData(t.options(), 'serena')).rejects.toMatchObject({ code: 'data-in-use' })
-    await expect(t.proxmox.put('/nodes/pve/qemu/9010/config', { protection: 0 })).rejects.toMatchObject({ status: 403 })
+    await expect(t.proxmox.del('/nodes/pve/qemu/9010')).rejects.toMatchObject({ status: 403 })
   })
 
   it('destroy takes the VMs, seeds and pins away and keeps the data in the depots', async () => {

@@ -42,6 +42,7 @@ const guest = (change: Partial<GuestStatus> = {}): GuestStatus => ({
 const wanted: HandoverWanted = { group: 'all', slot: 'green', release: 'new', healthTimeoutMs: 1, force: false }
 const old = {
   guest: guest({ release: 'old', slot: 'blue' }),
+  silent: false,
   vmid: 1,
   asked: true,
   letGo: 'unasked',
@@ -81,7 +82,8 @@ describe('a handover', () => {
     ['one that does not answer is waited for', seen(owner, { protected: true }, { old: { ...old, guest: undefined } }), 'wait'],
     ['then its disk may be detached', seen(owner, { protected: true }, { old: { ...old, letGo: 'done' } }), 'loosen'],
     ['is detached', seen({ ...owner, protected: false }, { protected: true }, { old: { ...old, letGo: 'done' } }), 'detach'],
-    ['goes into the depot', seen({ disks: [{ ...disk, key: 'unused0' }] }, { protected: true }), 'give-back'],
+    ['is protected as soon as it is', seen({ disks: [{ ...disk, key: 'unused0' }] }, { protected: true }), 'fasten'],
+    ['goes into the depot', seen({ protected: true, disks: [{ ...disk, key: 'unused0' }] }, { protected: true }), 'give-back'],
     ['also of one that was shut down', seen({ ...owner, running: false }, { protected: true }), 'give-back'],
     ['and out of it', seen({}, { protected: true }, {}, [{ ...disk, key: 'unused0' }]), 'take'],
     ['is attached', seen({}, { protected: true, disks: [{ ...disk, key: 'unused0' }] }), 'attach'],
@@ -195,7 +197,8 @@ describe('a handover', () => {
 
   it('by force, an old slot that does not answer or does not let go is shut down', () => {
     const force = { ...wanted, force: true }
-    expect(next(seen(owner, { protected: true }, { old: { ...old, guest: undefined } }), force)).toBe('shutdown')
+    expect(next(seen(owner, { protected: true }, { old: { ...old, guest: undefined } }), force)).toBe('wait')
+    expect(next(seen(owner, { protected: true }, { old: { ...old, guest: undefined, silent: true } }), force)).toBe('shutdown')
     expect(next(seen(owner, { protected: true }, { old: { ...old, letGo: 'refused' } }), force)).toBe('shutdown')
   })
 

@@ -6,6 +6,8 @@ import type { GroupPlaces } from '../../rollout/observe.ts'
 import { slotNames } from '../../settings/site.ts'
 
 export interface Watcher {
+  /** VMs that the host has lost by accident: nobody could protect them first. */
+  readonly excused: Set<number>
   /** What was wrong, each once. */
   readonly broken: ReadonlySet<string>
   /** How often it has looked. */
@@ -24,6 +26,7 @@ export function watchInvariants(
   service: string,
 ): Watcher {
   const broken = new Set<string>()
+  const excused = new Set<number>()
   let looks = 0
   let going = true
   const configOf = (vmid: number): Promise<Record<string, unknown> | undefined> =>
@@ -44,7 +47,7 @@ export function watchInvariants(
         const now = await configOf(vmid)
         const stillOwns = Object.entries(now ?? {}).some(([key, value]) => isDisk(key, value))
         // Proxmox detaches no disk of a protected VM, and destroys none that runs.
-        if (stillOwns && now?.protection !== 1 && status !== 'running')
+        if (stillOwns && now?.protection !== 1 && status !== 'running' && !excused.has(vmid))
           broken.add(`VM ${vmid} owned the data, unprotected, and did not run`)
       }
     }
@@ -80,6 +83,7 @@ export function watchInvariants(
     }
   })()
   return {
+    excused,
     broken,
     looks: () => looks,
     async stop() {

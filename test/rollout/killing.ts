@@ -15,7 +15,7 @@ import { otherSlot, type Site, type SlotName } from '../../settings/site.ts'
 import { toolEnvironment } from '../../tools/index.ts'
 import { watchInvariants, type Watcher } from './invariants.ts'
 import { startRolloutLab, type RolloutLab } from './lab.ts'
-import { fuse, PowerCut } from './power-cut.ts'
+import { fuse, PowerCut, type Accident } from './power-cut.ts'
 
 const group = 'all'
 
@@ -68,12 +68,24 @@ export async function startKilling(): Promise<Killing> {
       story.push(JSON.stringify(order))
       t.lab.faults.order(order)
     }
+    // A host that loses one VM, once a round at the most.
+    let unlucky = random() < 0.2 ? pick([active, to]) : undefined
+    const accidentOf = (slot: SlotName): Accident => ({
+      at: 1 + Math.floor(random() * 50),
+      async happen() {
+        unlucky = undefined
+        story.push(`the VM of slot ${slot} is gone`)
+        seen.excused.add(places.slots[slot].vmid)
+        await t.root.task(await t.root.post<string>(`/nodes/${places.node}/qemu/${places.slots[slot].vmid}/status/stop`)).catch(() => {})
+      },
+    })
     const run = async (
       what: string,
       work: (options: GroupWork) => Promise<unknown>,
       cuttable: boolean,
     ): Promise<'done' | 'cut' | 'failed'> => {
-      const cut = fuse(t.proxmox, cuttable ? 1 + Math.floor(random() * 70) : Infinity, pick(['before', 'after'] as const))
+      const accident = unlucky === undefined ? undefined : accidentOf(unlucky)
+      const cut = fuse(t.proxmox, cuttable ? 1 + Math.floor(random() * 70) : Infinity, pick(['before', 'after'] as const), accident)
       try {
         await work({ ...t.options({ site }), proxmox: cut.proxmox })
         story.push(`${what}: done`)
@@ -109,6 +121,7 @@ export async function startKilling(): Promise<Killing> {
     }
     t.lab.faults.clear()
     await check(story, state)
+    seen.excused.clear()
     return story.join('; ')
   }
 

@@ -19,6 +19,12 @@ import { newRelease, type Release } from '../../releases/deployment.ts'
 import { parseSite, type Site } from '../../settings/site.ts'
 import { startRolloutLab, type RolloutLab } from './lab.ts'
 
+/** What a client that stands in for another one leaves as it is. */
+function ownOf(target: Proxmox, key: string | symbol): unknown {
+  const value: unknown = Reflect.get(target, key)
+  return typeof value === 'function' ? value.bind(target) : value
+}
+
 let t: RolloutLab
 let before: unknown
 const host = async (): Promise<unknown> => ({
@@ -38,7 +44,7 @@ const grant = async (storage: string): Promise<void> => {
 const with9001On = (node: string, status = 'online'): Proxmox =>
   new Proxy(t.proxmox, {
     get(target, key) {
-      if (key !== 'get') return Reflect.get(target, key)
+      if (key !== 'get') return ownOf(target, key)
       return async (path: string, query?: Record<string, string>) => {
         if (path === '/nodes/pve/qemu/9001/config' || (status !== 'online' && path.startsWith(`/nodes/${node}/`)))
           throw new Error('asked of the wrong node')
@@ -225,7 +231,7 @@ it('a depot on another node is named with where it is', async () => {
   const proxmox: Proxmox = new Proxy(t.proxmox, {
     get: (target, key) =>
       key !== 'get'
-        ? Reflect.get(target, key)
+        ? ownOf(target, key)
         : async (path: string, query?: Record<string, string>) => {
             if (path.startsWith('/nodes/pve2/'))
               throw new ProxmoxError('vm-missing', `Configuration file '${path}' does not exist`, '', { status: 500, method: 'GET', path })
@@ -270,7 +276,7 @@ describe('a group whose node is off, or gone', () => {
           : new Proxy(away, {
               get: (target, key) =>
                 key !== 'get'
-                  ? Reflect.get(target, key)
+                  ? ownOf(target, key)
                   : async (path: string, query?: Record<string, string>) =>
                       path === '/nodes' ? t.proxmox.get(path) : target.get(path, query),
             })
@@ -331,7 +337,7 @@ it('storages of other types are looked at by what they can do, and a host of the
   const other: Proxmox = new Proxy(t.proxmox, {
     get: (target, key) =>
       key !== 'get'
-        ? Reflect.get(target, key)
+        ? ownOf(target, key)
         : async (path: string, query?: Record<string, string>) => {
             const answer = await target.get<object>(path, query)
             return path.endsWith('/storage/tank/status') ? { ...answer, type: 'drbd' } : answer
@@ -349,7 +355,7 @@ it('what works and differs from the usual is a warning of the status, not a prob
   const other: Proxmox = new Proxy(t.proxmox, {
     get: (target, key) =>
       key !== 'get'
-        ? Reflect.get(target, key)
+        ? ownOf(target, key)
         : async (path: string, query?: Record<string, string>) => {
             const answer = await target.get<object>(path, query)
             return path.endsWith('/storage/tank/status')

@@ -14,11 +14,18 @@ export interface Fuse {
   readonly isBlown: () => boolean
 }
 
+/** Something that happens to the host meanwhile. */
+export interface Accident {
+  /** At which of the requests. */
+  readonly at: number
+  happen(): Promise<void>
+}
+
 /**
  * @param at at which of the requests, the first being 1
  * @param when before it is sent, or when it has had its effect and nobody hears the answer
  */
-export function fuse(proxmox: Proxmox, at: number, when: 'before' | 'after'): Fuse {
+export function fuse(proxmox: Proxmox, at: number, when: 'before' | 'after', accident?: Accident): Fuse {
   let count = 0
   let blown = false
   const cut = (): never => {
@@ -34,6 +41,7 @@ export function fuse(proxmox: Proxmox, at: number, when: 'before' | 'after'): Fu
         count += 1
         const mine = count
         if (mine >= at && when === 'before') cut()
+        if (mine === accident?.at) await accident.happen()
         const answer: unknown = await Reflect.apply(value, target, args)
         if (blown || (mine >= at && when === 'after')) cut()
         return answer
