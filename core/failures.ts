@@ -199,6 +199,10 @@ export const failures = {
     ),
     'rollout-failed': failure('The new slot does not serve; the old one does again.', 'The reason that is told; then roll out again.'),
     'nothing-to-go-back-to': failure('There is no old slot.', '`npx golden rollout` with the settings, or `--image`, of before.'),
+    'restore-point-missing': failure(
+      'There is no restore point of the state as the image of the old slot had left it.',
+      '`npx golden rollback GROUP` goes back with the state as it is.',
+    ),
     'image-unknown': failure('There is no image of that name.', 'One of those that the message names.', 2),
     'no-progress': failure('A step had no effect, three times.', 'The task log in Proxmox.'),
     'wait-timeout': failure('Something was waited for in vain.', 'The VM in Proxmox, then run again.'),
@@ -215,6 +219,7 @@ export const failures = {
     'mount-failed': failure('The data disk is not mounted.', 'What systemd says.'),
     'stop-failed': failure('The services do not stop.', 'What systemd says.'),
     'still-owner': failure('Only a slot without the data passes its clients on.', '`npx golden rollout GROUP`.'),
+    'state-in-use': failure('Only a slot without the data is told what to do with its state.', '`npx golden rollout GROUP`.'),
     'address-stuck': failure('The service address does not leave.', 'What `ip address` says in the VM.'),
     'address-taken': failure('Somebody else answers for the service address.', 'Who has it in the network; it is tried again.'),
     'no-loki': failure('This VM has no Loki.', 'Ask the VM with the role logging.'),

@@ -7,6 +7,7 @@ import { boot } from '../images/guest/boot.ts'
 import { clone } from '../images/guest/clone.ts'
 import { node, programsFolder } from '../images/guest/places.ts'
 import { prepare } from '../images/guest/prepare.ts'
+import { restorePoint } from '../images/guest/restore-point.ts'
 import { slotctl } from '../images/guest/slotctl.ts'
 import { watch } from '../images/guest/watch.ts'
 import type { GuestContents, GuestProgram } from '../lab/compute/fake/programs.ts'
@@ -17,6 +18,7 @@ const scripts: Readonly<Record<string, GuestProgram>> = {
   'boot.js': (_, machine) => boot(machine),
   'clone.js': (_, machine) => clone(machine),
   'prepare.js': (args, machine) => prepare(machine, args),
+  'restore-point.js': (_, machine) => restorePoint(machine),
   'slotctl.js': (args, machine) => slotctl(machine, args),
   'watch.js': (_, machine) => watch(machine),
   'auth.js': async (_, machine) => {

@@ -72,6 +72,8 @@ const group = z
         /** `take-back`: it does not serve, and the data goes back; `failed`: it has gone back. */
         phase: z.enum(['prepare', 'hand-over', 'watch', 'take-back', 'failed']),
         since: z.iso.datetime(),
+        /** Whichever slot gets the data puts back the services' state as its own image had left it. */
+        state: z.literal('before').exactOptional(),
         reason: text.exactOptional(),
       })
       .exactOptional(),

@@ -20,6 +20,8 @@ export type ActivationStep =
   | { readonly do: 'create-disk' }
   | { readonly do: 'start' }
   | { readonly do: 'protect' }
+  /** What the slot is to take the services' state as, before it has the data. */
+  | { readonly do: 'tell-state'; readonly state: 'now' | 'before' }
   | { readonly do: 'take'; readonly disk: Disk }
   | { readonly do: 'attach'; readonly disk: Disk }
   /** `mayReset`: nothing would be lost by it. */
@@ -54,6 +56,8 @@ export interface ActivationWanted {
   readonly slot: SlotName
   readonly release: string
   readonly healthTimeoutMs: number
+  /** The services' state as it is, or as the slot's own image had left it. @default now */
+  readonly state?: 'now' | 'before'
 }
 
 const step = (what: ActivationStep, title: string): Decision<ActivationStep> => ({ kind: 'step', step: what, title })
@@ -68,6 +72,21 @@ export const otherRelease = ({ group, slot, release }: ActivationWanted, guest: 
     `slot ${slot} of group ${group} runs release ${guest.release}, not ${release}`,
     `End it with "npx golden destroy ${group}", then deploy again. The data is kept.`,
   )
+
+/**
+ * Undefined: the slot knows what to take the state as. What an earlier run has told it may be something else, so that it is
+ * told before each time that the data comes. Pure.
+ */
+export function tellsState({ group, slot, state = 'now' }: ActivationWanted, guest: GuestStatus): Decision<ActivationStep> | undefined {
+  if (guest.state === state || (guest.state === undefined && state === 'now')) return undefined
+  if (guest.state === undefined)
+    return refuse(
+      'restore-point-missing',
+      `the image of slot ${slot} of group ${group} is of before there were restore points: it can't put one back`,
+      `"npx golden rollback ${group}" goes back with the state as it is.`,
+    )
+  return step({ do: 'tell-state', state }, state === 'before' ? 'let the state of before be put back' : 'let the state be taken as it is')
+}
 
 /** What to do next. Pure. */
 export function decideActivation(wanted: ActivationWanted, seen: ActivationSeen): Decision<ActivationStep> {
@@ -118,6 +137,12 @@ export function decideActivation(wanted: ActivationWanted, seen: ActivationSeen)
     if (seen.guest === undefined)
       return seen.silent === true ? step({ do: 'reset' }, 'reset the VM') : step({ do: 'wait-agent', mayReset: true }, 'wait for the guest')
     if (seen.guest.release !== wanted.release) return otherRelease(wanted, seen.guest)
+  }
+  // Until the disk is attached.
+  if (place.at === 'depot' || place.disk.key !== dataKey) {
+    if (seen.guest === undefined && wanted.state === 'before') return step({ do: 'wait-agent', mayReset: false }, 'wait for the guest')
+    const tell = seen.guest === undefined ? undefined : tellsState(wanted, seen.guest)
+    if (tell !== undefined) return tell
   }
   // Before the disk comes: whoever owns it can't be deleted.
   if (!vm.protected) return step({ do: 'protect' }, 'protect the VM')
@@ -257,6 +282,10 @@ export function activationOf(
           silence = 'reset'
           progress.warn(`VM ${vmid} does not answer since it was started: resetting it, once; it has no data yet`)
           return reset(proxmox, places, vmid, signal)
+        case 'tell-state':
+          known = statusSchema.safeParse(await guest.call('state', next.state)).data
+          fresh = known !== undefined
+          return
         case 'format':
           await guest.call('format')
           return

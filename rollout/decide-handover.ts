@@ -11,6 +11,7 @@ import {
   decideActivation,
   keepsWaiting,
   otherRelease,
+  tellsState,
   type ActivationSeen,
   type ActivationStep,
   type ActivationWanted,
@@ -79,7 +80,7 @@ export function decideHandover(wanted: HandoverWanted, seen: HandoverSeen): Next
       ['the new slot', seen.vmids?.slot, seen.group.slots[wanted.slot]],
       ['the depot', seen.vmids?.depot, seen.group.depot],
     ])
-    return locked ?? standsBy(wanted, seen) ?? letsGo(wanted, seen, owner, place.disk)
+    return locked ?? standsBy(wanted, seen) ?? toldState(wanted, seen) ?? letsGo(wanted, seen, owner, place.disk)
   }
   return passesOn(wanted, seen) ?? decideActivation(wanted, seen)
 }
@@ -116,6 +117,10 @@ export function standsBy(wanted: HandoverWanted, { group, guest, silent, obstacl
     }
   return vm.protected ? undefined : step({ do: 'protect' }, 'protect the VM of the new slot')
 }
+
+/** Before anything of the old slot is stopped. Pure. */
+const toldState = (wanted: HandoverWanted, { guest }: HandoverSeen): Next | undefined =>
+  guest === undefined ? undefined : tellsState(wanted, guest)
 
 /** The disk leaves the old slot. Proxmox detaches none of a protected VM, and destroys no VM that runs (depot.ts). */
 function letsGo({ force }: HandoverWanted, { old }: HandoverSeen, owner: VmThere, disk: Disk): Next {

@@ -13,7 +13,7 @@ export interface Guest {
   /** Waits for the agent, 15 minutes if nothing else is said. @throws ProxmoxError `agent-timeout` */
   wait(onWait: (elapsedMs: number) => void, timeoutMs?: number): Promise<void>
   /** @returns what it prints. @throws Failure `slot-refused` with slotctl's own reason */
-  call(verb: 'format' | 'activate' | 'drain' | 'yield' | 'let-go' | 'forward' | 'take-over', ...args: string[]): Promise<unknown>
+  call(verb: 'format' | 'activate' | 'drain' | 'yield' | 'let-go' | 'state' | 'forward' | 'take-over', ...args: string[]): Promise<unknown>
 }
 
 /** `yield` waits for containers to stop, `format` for mkfs on a slow disk. */

@@ -19,6 +19,8 @@ export interface HandoverOptions {
   /** The old slot may keep the address and its clients until the new one serves; else it drops both when it lets go. */
   readonly mayKeep: boolean
   readonly force: boolean
+  /** What the new slot takes the services' state as: as the old slot leaves it, or as its own image had left it. @default now */
+  readonly state?: 'now' | 'before'
 }
 
 /** What a step took, in milliseconds, in order. */

@@ -2,6 +2,7 @@
 import { firewallNotice } from './firewall.ts'
 import { holderText, timeText } from './group-claim.ts'
 import type { RolloutEntry } from './history.ts'
+import { sizeText } from './state-before.ts'
 import type { GroupStatus, SiteStatus } from './status.ts'
 
 const claimLine = (claim: NonNullable<GroupStatus['claim']>): string =>
@@ -18,6 +19,20 @@ function slotLines({ slots, image, activeSlot, release, since, imageBuilt }: Gro
   return [
     `  slot     ${activeSlot ?? 'none'}, release ${release ?? 'none'}, image ${image.name}${baked}${since === null ? '' : `, since ${day(since)}`}`,
     ...old.map(([name, slot]) => `  before   ${name}, release ${slot.release}, image ${slot.image}: ${slot.state}, VM ${slot.vmid}`),
+  ]
+}
+
+const ageText = (minutes: number): string =>
+  minutes < 120 ? `${minutes} min` : minutes < 2880 ? `${Math.floor(minutes / 60)} h` : `${Math.floor(minutes / 1440)} days`
+
+function restoreLines({ group, restorePoints }: GroupStatus): string[] {
+  const newest = restorePoints?.at(-1)
+  if (restorePoints === null || newest === undefined) return []
+  const count = restorePoints.length === 1 ? '1 restore point' : `${restorePoints.length} restore points`
+  const bytes = restorePoints.reduce((sum, point) => sum + point.bytes, 0)
+  const use = newest.last ? `: "npx golden rollback ${group} --state before" puts it back` : ''
+  return [
+    `  state    ${count}, ${sizeText(bytes)}, the newest ${ageText(newest.ageMinutes)} old, as image ${newest.image.slice(0, 40)} had left it${use}`,
   ]
 }
 
@@ -38,6 +53,7 @@ export function renderStatus(status: SiteStatus): string {
     ...(one.caFile === null ? [] : [`  ca       ${one.caFile}`]),
     ...Object.entries(one.credentialFiles).map(([user, file]) => `  password ${user}: ${file}`),
     `  data     ${one.dataDisk.volume ?? 'none'} (${one.dataDisk.at})`,
+    ...restoreLines(one),
     ...(one.claim === null ? [] : [`  claim    ${claimLine(one.claim)}`]),
     ...(one.missing.length === 0 ? [] : [`  without  ${one.missing.join(', ')}: the image has none`]),
     ...one.certificates.map(({ name, ends, daysLeft }) => `  ends     ${name}: ${ends.slice(0, 10)}, ${daysLeft} days left`),

@@ -62,6 +62,8 @@ export interface GroupStatus {
   readonly services: Readonly<Record<string, string>>
   /** Services that the image has no container image for. */
   readonly missing: readonly string[]
+  /** Of the services' state, the oldest first; null: the active slot does not say, or makes none. */
+  readonly restorePoints: readonly RestorePointStatus[] | null
   readonly dataDisk: { readonly at: string; readonly volume: string | null }
   /** Who is at it right now; `stale`: who was, and has not come to an end. */
   readonly claim: (Pick<GroupClaim, 'by' | 'verb' | 'since' | 'until' | 'process'> & { readonly stale: boolean }) | null
@@ -69,6 +71,17 @@ export interface GroupStatus {
   readonly siteDiffers: boolean
   /** What, and when it takes effect. */
   readonly differences: readonly string[]
+}
+
+export interface RestorePointStatus {
+  /** ISO 8601. */
+  readonly made: string
+  readonly ageMinutes: number
+  /** The image that had left the state like that: its name, or the fingerprint of one that is gone. */
+  readonly image: string
+  readonly bytes: number
+  /** `rollback --state before` puts it back. */
+  readonly last: boolean
 }
 
 export interface SlotStatus {
@@ -319,6 +332,7 @@ export function describeGroup({
     certificates,
     services: Object.fromEntries(Object.entries(guest?.services ?? {}).map(([name, { state }]) => [name, state])),
     missing: guest?.missing ?? [],
+    restorePoints: restorePointsOf(guest, images, now),
     dataDisk: { at: place.at, volume: 'disk' in place ? place.disk.volume : null },
     claim: claimOf(seen, now),
     siteDiffers: changed.length > 0,
@@ -345,6 +359,13 @@ function slotStatus(slot: SlotName, pins: GroupPins | undefined, seen: GroupSeen
     ],
   ]
 }
+
+const restorePointsOf = (guest: GuestStatus | undefined, images: readonly Image[], now: Date): GroupStatus['restorePoints'] =>
+  guest?.restorePoints?.map(({ image, ...point }) => ({
+    ...point,
+    image: images.find(({ record }) => record.fingerprint === image)?.name ?? image,
+    ageMinutes: Math.max(0, Math.round((now.getTime() - Date.parse(point.made)) / 60_000)),
+  })) ?? null
 
 function claimOf({ depot }: GroupSeen, now: Date): GroupStatus['claim'] {
   if (depot.there !== true || depot.claim === undefined) return null

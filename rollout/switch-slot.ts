@@ -17,6 +17,8 @@ export interface SwitchOptions {
   readonly mayKeep: boolean
   /** An old slot that does not answer is shut down. */
   readonly force: boolean
+  /** The services' state as it is, or as the new slot's image had left it. @default now */
+  readonly state?: 'now' | 'before'
 }
 
 const minute = 60_000
@@ -37,8 +39,18 @@ export async function mean(
   )
 }
 
+/** Whoever gets the data next, the slot that it is taken back to as well, has the state that its own image has left. */
+async function meantState({ folder }: GroupWork, group: string): Promise<Pick<RolloutNote, 'state'>> {
+  const state = (await readPins(folder)).groups[group]?.rollout?.state
+  return state === undefined ? {} : { state }
+}
+
 /** Hands over to the slot that deployment.json says is the active one. */
-export async function converge(work: GroupWork, group: string, { mayKeep, force }: SwitchOptions): Promise<readonly HandoverPart[]> {
+export async function converge(
+  work: GroupWork,
+  group: string,
+  { mayKeep, force }: Omit<SwitchOptions, 'state'>,
+): Promise<readonly HandoverPart[]> {
   const pins = (await readPins(work.folder)).groups[group]
   const release = pins?.active === undefined ? undefined : pins.slots[pins.active]
   if (pins?.active === undefined || release === undefined) throw new Error(`group ${group} has no pin`)
@@ -49,6 +61,8 @@ export async function converge(work: GroupWork, group: string, { mayKeep, force 
     drainSeconds,
     mayKeep,
     force,
+    // As it was meant, by a run that is gone, too.
+    ...(pins.rollout?.state === undefined ? {} : { state: pins.rollout.state }),
   })
 }
 
@@ -58,7 +72,7 @@ export async function converge(work: GroupWork, group: string, { mayKeep, force 
  * @throws Failure `rollout-failed` when the data is back where it was; anything else when nobody can tell yet: run again
  */
 export async function switchTo(work: GroupWork, group: string, to: SlotName, options: SwitchOptions): Promise<readonly HandoverPart[]> {
-  await mean(work, group, to, { to, phase: 'hand-over' })
+  await mean(work, group, to, { to, phase: 'hand-over', ...(options.state === 'before' ? { state: options.state } : {}) })
   try {
     const parts = await converge(work, group, options)
     await watchOver(work, group, to)
@@ -72,7 +86,7 @@ export async function switchTo(work: GroupWork, group: string, to: SlotName, opt
 
 /** The last part of taking over. @throws Failure `rollout-failed` */
 export async function watchOver(work: GroupWork, group: string, slot: SlotName): Promise<void> {
-  await mean(work, group, slot, { to: slot, phase: 'watch' })
+  await mean(work, group, slot, { to: slot, phase: 'watch', ...(await meantState(work, group)) })
   await soak(await contextOf(work, group), slot, work.site.rollout.soakMinutes * minute)
   await mean(work, group, slot, undefined)
 }
@@ -88,9 +102,10 @@ export async function takeBack(work: GroupWork, group: string, failed: SlotName,
   const back = otherSlot(failed)
   work.progress.warn(`slot ${failed} of group ${group} does not serve: ${reason.message}; slot ${back} gets the data back`)
   const note = { to: failed, reason: reason.message }
+  const state = await meantState(work, group)
   // Before it lets go of anything, or is shut down.
   const lines = await linesOf(work, group, failed)
-  await mean(work, group, back, { ...note, phase: 'take-back' })
+  await mean(work, group, back, { ...note, ...state, phase: 'take-back' })
   try {
     await converge(work, group, { mayKeep: true, force: true })
     await mean(work, group, back, { ...note, phase: 'failed' })

@@ -1,5 +1,6 @@
 /** `golden rollback`: the old slot serves again, with its image, settings and secrets. */
-import { planRollbacks, rollback, rollbackLines } from '../rollout/rollback.ts'
+import { Failure } from '../core/failure.ts'
+import { planRollbacks, rollback, rollbackLines, type RollbackOptions } from '../rollout/rollback.ts'
 import { openProxmox } from './open.ts'
 import { programEnvironment } from './programs.ts'
 import { describeRollout } from './rollout.ts'
@@ -7,22 +8,33 @@ import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
   operands: '[GROUP …]',
-  options: { plan: { type: 'boolean' } },
-  optionHelp: { plan: 'say what would be done, and do nothing' },
+  options: { plan: { type: 'boolean' }, state: { type: 'string' } },
+  optionHelp: {
+    plan: 'say what would be done, and do nothing',
+    state: "now (default): the services' state as it is; before: as the old slot's image had left it",
+  },
   async run({ arguments: names, flags, env, progress, signal, result }) {
+    const how = stateOf(flags.state)
     const { proxmox, ...open } = await openProxmox(env, { progress, signal })
     try {
       if (flags.plan === true) {
-        const plan = await progress.step('look what there is', () => planRollbacks({ ...open, proxmox }, names))
+        const plan = await progress.step('look what there is', () => planRollbacks({ ...open, proxmox }, names, how))
         result(plan.flatMap(rollbackLines).join('\n'), { plan })
         return 0
       }
       const environment = await programEnvironment(open.site.engine, progress, signal)
-      const groups = await rollback({ ...open, proxmox, environment, progress, signal }, names)
+      const groups = await rollback({ ...open, proxmox, environment, progress, signal }, names, how)
       result(groups.map(describeRollout).join('\n'), { changed: groups.some(({ outcome }) => outcome !== 'nothing'), groups })
       return 0
     } finally {
       proxmox.close()
     }
   },
+}
+
+/** @throws Failure `usage` */
+function stateOf(flag: unknown): RollbackOptions {
+  if (flag === undefined) return {}
+  if (flag === 'now' || flag === 'before') return { state: flag }
+  throw new Failure('usage', `--state takes now or before, not "${String(flag)}"`, 'Run "npx golden rollback --help".')
 }

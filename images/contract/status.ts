@@ -29,6 +29,14 @@ export const statusSchema = z.object({
    */
   handover: z.enum(handoverStates).exactOptional(),
   problems: z.array(z.string()),
+  /** What the slot takes the services' state as when the data disk comes. Absent: of an image that can only take it as it is. */
+  state: z.enum(['now', 'before']).exactOptional(),
+  /**
+   * What is kept of the services' state, the oldest first: as which image (its fingerprint) had left it, when it was made
+   * (ISO 8601), and its size on the disk; `last`: of the image before the one that uses it now. Absent: without the data
+   * disk, or of an image that makes none.
+   */
+  restorePoints: z.array(z.object({ made: z.string(), image: z.string(), bytes: z.number(), last: z.boolean() })).exactOptional(),
 })
 
 export type Status = z.infer<typeof statusSchema>

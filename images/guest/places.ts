@@ -27,6 +27,10 @@ export const handoverFile = `${run}/handover.json`
 export const steeringFile = `${run}/steering.json`
 /** What the owner before has left for the next one; on the data disk, so that it goes where that goes. */
 export const carryFile = `${dataFolder}/handover.json`
+/** Restore points of the services' own state, and who has used it; root's alone. */
+export const restorePointsFolder = `${dataFolder}/restore-points`
+/** There while this slot is to put back the state of before when the data disk comes (restore-points.ts). */
+export const stateWishFile = '/var/lib/golden/state-before'
 /** What became of the first clones, for `slotctl status`. */
 export const cloneReport = `${run}/projects/report.json`
 /** What keeps this slot from the service address, for `slotctl status`. */

@@ -10,12 +10,13 @@ import { leaveCarry, letEnd, type LetEnd } from './let-go.ts'
 import { letIn, untilServing } from './serving.ts'
 import { fetchText } from './probe.ts'
 import { SeedProblem } from './render.ts'
+import { writeWish } from './restore-points.ts'
 import { selftest } from './selftest.ts'
 import { readSlot, type Slot } from './slot.ts'
 import { describe, observe } from './status.ts'
 
 const usage =
-  'usage: slotctl status | format | activate [SECONDS] | drain [SECONDS] | yield | let-go [SECONDS] | forward | take-over | selftest | logs QUERY [MINUTES [LIMIT]]'
+  'usage: slotctl status | format | activate [SECONDS] | drain [SECONDS] | yield | let-go [SECONDS] | state now|before | forward | take-over | selftest | logs QUERY [MINUTES [LIMIT]]'
 
 class Refusal extends Error {
   readonly code: string
@@ -99,6 +100,7 @@ async function stopUsers(machine: Machine): Promise<void> {
     'golden-serena.service',
     'golden-logging.service',
     'golden-projects.service',
+    'golden-restore-point.service',
   )
   if (!stopped.ok) throw new Refusal('stop-failed', stopped.reason)
   for (let attempt = 1; isHeld(files); attempt++) {
@@ -143,6 +145,14 @@ async function takeOver(machine: Machine, slot: Slot): Promise<object> {
   if (!(await take(machine, slot.seed)))
     throw new Refusal('address-taken', `another machine in the network answers for the service address ${slot.seed.service}`)
   return { schema: 1, held: true }
+}
+
+/** What this slot takes the services' state as, when the data disk comes: as it is, or as its own image had left it. */
+async function takeState(machine: Machine, slot: Slot, wish: string | undefined): Promise<object> {
+  if (wish !== 'now' && wish !== 'before') throw new Refusal('usage', usage)
+  if (isMounted(machine.files)) throw new Refusal('state-in-use', 'the data disk is here: its state is in use')
+  await writeWish(machine, wish)
+  return status(machine, slot)
 }
 
 async function logs(machine: Machine, slot: Slot, query: string, minutes: number, limit: number): Promise<object> {
@@ -190,6 +200,8 @@ async function perform(machine: Machine, args: readonly string[]): Promise<{ ans
       return { answer: await yieldDisk(machine, slot), ok: true }
     case 'let-go':
       return { answer: await letGo(machine, slot, amount(rest[0], 60)), ok: true }
+    case 'state':
+      return { answer: await takeState(machine, slot, rest[0]), ok: true }
     case 'forward':
       return { answer: await forward(machine, slot), ok: true }
     case 'take-over':

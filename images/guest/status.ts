@@ -20,6 +20,7 @@ import {
   type ContainerName,
 } from './places.ts'
 import { fetchText } from './probe.ts'
+import { readWish, restorePointProblems, restorePointsStatus } from './restore-points.ts'
 import type { Slot } from './slot.ts'
 import { isFullForLoki, lacksOnlyRoom, rooms, spaceProblems } from './space.ts'
 
@@ -42,6 +43,10 @@ export interface Observation {
   readonly warnings?: readonly string[]
   /** Whether the data disk has no room, not even for Loki. @default false */
   readonly fullForLoki?: boolean
+  /** What the slot was told to take the state as. @default now */
+  readonly state?: 'now' | 'before'
+  /** Undefined without the data disk. */
+  readonly restorePoints?: Status['restorePoints']
   /** What keeps the service address away. */
   readonly addressProblems: readonly string[]
   /** What clients would find wrong with nginx and what they reach through it. @default none */
@@ -104,6 +109,8 @@ export function describe(slot: Slot, seen: Observation): Status {
     healthy: serves && (held || !active),
     serves,
     problems,
+    state: seen.state ?? 'now',
+    ...(seen.restorePoints === undefined ? {} : { restorePoints: seen.restorePoints }),
   }
 }
 
@@ -124,16 +131,21 @@ export async function observe(machine: Machine, slot: Slot): Promise<Observation
   const found = new Map(results)
   const agent = running.find((container) => container.name === 'otelcol')
   const figures = agent && (await fetchText(machine, agent.probe, 5000).catch(() => undefined))
+  const disk = await dataDisk(machine)
+  const isActive = disk === 'mounted'
   return {
-    disk: await dataDisk(machine),
+    disk,
     containers,
     answering: new Set([...found].filter(([, reason]) => reason === undefined).map(([name]) => name)),
     reasons: new Map([...found].filter((entry): entry is [ContainerName, string] => entry[1] !== undefined && entry[1] !== '')),
     warnings: [
       ...spaceProblems(rooms(files)),
       ...readList(files, shareReport),
+      ...(isActive ? restorePointProblems(files, slot.image.fingerprint) : []),
       ...(figures === undefined ? [] : deliveryProblems(figures)),
     ],
+    state: readWish(files),
+    ...(isActive ? { restorePoints: restorePointsStatus(files) } : {}),
     fullForLoki: isFullForLoki(files),
     addresses: machine.addresses(nic),
     handover,

@@ -233,6 +233,49 @@ want '/etc is as it was' 'root no' "$(stat -c %U /etc) $([ -e /etc/static ] && e
 `)
   }, 120_000)
 
+  it('the state of the services is kept and put back on a real data disk, with its owners and nobody else’s files', async () => {
+    await inside(`
+systemd-sysusers golden.conf
+mkdir -p /srv/golden /var/lib/golden
+truncate -s 64M /tmp/disk && mkfs.ext4 -q -L golden-data -m 1 /tmp/disk
+mount -o loop,$(sed -n 's/^Options=//p' $units/srv-golden.mount) /tmp/disk /srv/golden
+trap 'umount /srv/golden' EXIT
+
+cp /etc/golden/image.json /tmp/image
+as() { sed "s/ffffffffff*/$1/" /tmp/image > /tmp/image.$1 && mount --bind /tmp/image.$1 /etc/golden/image.json; }
+as one && $node $programs/restore-point.js
+$node $programs/prepare.js serena && $node $programs/prepare.js logging
+own() { setpriv --reuid "$1" --regid "$1" --clear-groups sh -c "$2"; }
+leave() {
+  own 9903 "mkdir -p /srv/golden/serena/memories/global; echo $1 > /srv/golden/serena/memories/global/note"
+  own 472 "echo $1 > /srv/golden/grafana/grafana.db; chmod 640 /srv/golden/grafana/grafana.db"
+  own 10001 "mkdir -p /srv/golden/loki/chunks/index /srv/golden/loki/chunks/fake; echo $1 > /srv/golden/loki/chunks/index/one; echo $1 > /srv/golden/loki/chunks/fake/one"
+}
+leave old
+ln -s /etc/shadow /srv/golden/serena/shadow && chown -h 9903:9903 /srv/golden/serena/shadow
+as two && $node $programs/restore-point.js
+points=/srv/golden/restore-points
+want 'closed' '700 root' "$(stat -c '%a %U' $points)"
+want 'a link' '/etc/shadow 9903' "$(readlink $points/000001/serena/shadow) $(stat -c %u $points/000001/serena/shadow)"
+want 'owners' '9903 472 10001' "$(stat -c %u $points/000001/serena/memories/global/note $points/000001/grafana/grafana.db $points/000001/loki/chunks/index/one | xargs)"
+[ ! -e $points/000001/loki/chunks/fake ] && [ ! -e $points/000001/serena/language_servers ]
+leave new
+as one && touch /var/lib/golden/state-before && $node $programs/restore-point.js
+state() { cat /srv/golden/serena/memories/global/note /srv/golden/grafana/grafana.db /srv/golden/loki/chunks/index/one | xargs; }
+want 'as it was left' 'old old old' "$(state)"
+want 'its owners' '9903 640 472 10001' "$(stat -c %u /srv/golden/serena/memories) $(stat -c '%a %u' /srv/golden/grafana/grafana.db) $(stat -c %u /srv/golden/loki/chunks/index)"
+want 'chunks' new "$(cat /srv/golden/loki/chunks/fake/one)"
+[ -L /srv/golden/serena/language_servers/static/TypeScriptLanguageServer/ts-lsp ] && [ ! -e /var/lib/golden/state-before ]
+want 'what was replaced' '000002 used-by.json' "$(ls $points | xargs)"
+
+# No room for it: none is made, and that is said.
+leave later && own 9903 'dd if=/dev/zero of=/srv/golden/serena/large bs=1M count=25 2> /dev/null'
+as three && $node $programs/restore-point.js 2> /tmp/said
+grep -q 'no room for' /tmp/said && grep -q 'no room for' $points/used-by.json
+want 'what was there stays' 'later later later' "$(state)"
+`)
+  }, 60_000)
+
   it('the service address is taken when it is free, never from the peer, and given back with the claim', async () => {
     await inside(`
 ip link set lo up

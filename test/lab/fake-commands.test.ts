@@ -14,7 +14,7 @@ const askedBy: Readonly<Record<string, string>> = {
   chmod: 'packer/provision/packages.sh',
   chown: 'packer/provision/files.sh',
   'cloud-init': 'packer/provision/wait.sh',
-  cp: 'test/packer/check.test.ts',
+  cp: 'images/guest/restore-point.ts',
   curl: 'test/lab/fake-network.test.ts',
   cut: 'packer/provision/check.sh',
   docker: 'packer/provision/images.sh',

@@ -1,13 +1,14 @@
 /** The decisions of a handover, of what a rollout is, and of what a rollback is: pure. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { GroupPins, Release } from '../../releases/deployment.ts'
+import type { GroupPins, Release, RolloutNote } from '../../releases/deployment.ts'
 import { newRelease } from '../../releases/deployment.ts'
 import { decideHandover, type HandoverSeen, type HandoverWanted } from '../../rollout/decide-handover.ts'
 import type { GuestStatus } from '../../rollout/guest.ts'
 import { placesOf, type Disk, type GroupSeen, type VmThere } from '../../rollout/observe.ts'
 import { planRollout, rolloutLines, type RolloutSeen } from '../../rollout/plan-rollout.ts'
 import { planRollback } from '../../rollout/rollback.ts'
+import { restorePointFor, stateLines } from '../../rollout/state-before.ts'
 import { slotVmName, type Site } from '../../settings/site.ts'
 import { exampleSite } from '../images/example.ts'
 
@@ -132,9 +133,67 @@ describe('a handover', () => {
       }),
       'activate',
     ],
+    [
+      'what an earlier run has told the new slot of the state is taken back, before the old one is asked',
+      seen(owner, { protected: true }, { guest: guest({ state: 'before' }) }),
+      'tell-state',
+    ],
+    ['also once the data is in the depot', seen({}, { protected: true }, { guest: guest({ state: 'before' }) }, [disk]), 'tell-state'],
+    [
+      'until it is attached',
+      seen({}, { protected: true, disks: [{ ...disk, key: 'unused0' }] }, { guest: guest({ state: 'before' }) }),
+      'tell-state',
+    ],
     ['a lock is waited for', seen({ ...owner, lock: 'backup' }, { protected: true }), 'wait'],
     ['a stray disk of the new slot is not mistaken for the data', seen(owner, { disks: [disk] }), 'several-data-disks'],
   ])('%s', (_what, state, step) => expect(next(state)).toBe(step))
+
+  it('the state of before is asked for while the new slot has no data, and of one that can', () => {
+    const before: HandoverWanted = { ...wanted, state: 'before' }
+    const now = { guest: guest({ state: 'now' }) }
+    const told = { guest: guest({ state: 'before' }) }
+    const moved = [{ ...disk, key: 'unused0' }]
+    expect(next(seen(owner, { protected: true }, now), before)).toBe('tell-state')
+    expect(next(seen(owner, { protected: true }, told), before)).toBe('let-go')
+    expect(next(seen(owner, { protected: true }), before)).toBe('restore-point-missing')
+    expect(next(seen({}, { protected: true }, now, moved), before)).toBe('tell-state')
+    expect(next(seen({}, { protected: true }, told, moved), before)).toBe('take')
+    expect(next(seen({}, { protected: true, disks: moved }, { guest: undefined }), before)).toBe('wait-agent')
+    expect(next(seen({}, { protected: true, disks: moved }, told), before)).toBe('attach')
+    expect(next(seen({}, owner, { guest: guest({ state: 'now', dataDisk: 'ready' }) }), before)).toBe('activate')
+  })
+
+  it('whatever is found, no slot lets go of the data or gets it before the new one knows which state is meant', () => {
+    const flag = fc.boolean()
+    const state = fc.constantFrom('now' as const, 'before' as const)
+    fc.assert(
+      fc.property(
+        fc.constantFrom('blue', 'depot', 'green-unused'),
+        state,
+        state,
+        flag,
+        flag,
+        flag,
+        flag,
+        (at, meant, known, answers, r1, p1, force) => {
+          const has = (slot: string): Disk[] => (at.startsWith(slot) ? [{ ...disk, key: at.endsWith('unused') ? 'unused0' : 'scsi1' }] : [])
+          const found = seen(
+            { running: r1, protected: p1, disks: has('blue') },
+            { protected: true, disks: has('green') },
+            { guest: answers ? guest({ state: known }) : undefined },
+            at === 'depot' ? [disk] : [],
+          )
+          const what = next(found, { ...wanted, force, state: meant })
+          // The usual state needs no answer: what was told before is seen before.
+          if (
+            ['ask', 'let-go', 'loosen', 'detach', 'give-back', 'shutdown', 'take', 'attach'].includes(what) &&
+            (answers || meant === 'before')
+          )
+            expect(answers && known).toBe(meant)
+        },
+      ),
+    )
+  })
 
   it('by force, an old slot that does not answer or does not let go is shut down', () => {
     const force = { ...wanted, force: true }
@@ -301,6 +360,42 @@ describe('what a rollback is', () => {
       { do: 'nothing', to: 'blue' },
     ],
   ])('%s', (_what, of, state, plan) => expect(planRollback('serena', of, state)).toMatchObject(plan))
+
+  it.each<[string, RolloutNote | undefined, 'now' | 'before' | undefined, object]>([
+    ['as it is', undefined, undefined, { to: 'blue', state: 'now' }],
+    ['as the old image had left it', undefined, 'before', { to: 'blue', state: 'before' }],
+    [
+      'asked for again, an interrupted one goes on',
+      { ...note('hand-over', 'blue'), state: 'before' },
+      'before',
+      { to: 'blue', do: 'back' },
+    ],
+    ['even while it is watched', { ...note('watch', 'blue'), state: 'before' }, 'before', { to: 'blue', do: 'back' }],
+    [
+      'given up, the other slot has its own',
+      { ...note('hand-over', 'blue'), state: 'before' },
+      undefined,
+      { to: 'green', state: 'before' },
+    ],
+    ['or what there is', { ...note('hand-over', 'blue'), state: 'before' }, 'now', { to: 'green', state: 'now' }],
+    ['one that is being taken back is', { ...note('take-back', 'green'), state: 'before' }, 'before', { to: 'blue', state: 'before' }],
+  ])('with the state: %s', (_what, rollout, state, plan) => {
+    const pinned: GroupPins = rollout === undefined ? two : { ...two, active: rollout.phase === 'take-back' ? 'blue' : rollout.to, rollout }
+    const place = rollout?.phase === 'watch' ? groupSeen({}, green) : there
+    expect(planRollback('serena', pinned, place, state === undefined ? {} : { state })).toMatchObject(plan)
+  })
+
+  it('the restore point is that of the image before the one that serves, and of the old slot', () => {
+    const point = (image: string, last: boolean) => ({ made: '2026-11-29T10:00:00.000Z', image, bytes: 5 * 1024 ** 2, last })
+    const of = (points?: ReturnType<typeof point>[]): GuestStatus =>
+      guest({ image: 'new', ...(points === undefined ? {} : { restorePoints: points }) })
+    expect(restorePointFor('all', of([point('old', false), point('old', true)]), 'old')).toEqual(point('old', true))
+    for (const points of [undefined, [], [point('old', false)], [point('other', true)]])
+      expect(() => restorePointFor('all', of(points), 'old')).toThrow(expect.objectContaining({ code: 'restore-point-missing' }))
+    expect(() => restorePointFor('all', of([point('older', true)]), 'new')).toThrow('both slots have the same image')
+    expect(stateLines(['serena'], point('old', true))[0]).toMatch(/of 2026-11-29 10:00.*\(5 MiB\)/)
+    expect(stateLines(['logging'], undefined).join()).toMatch(/does not say.*Grafana/)
+  })
 
   it('there has to be an old slot', () => {
     expect(() => planRollback('serena', pins, groupSeen({}))).toThrow(expect.objectContaining({ code: 'nothing-to-go-back-to' }))

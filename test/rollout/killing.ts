@@ -2,6 +2,7 @@
  * Kills handovers between two running slots at a request of chance, in both directions, with faults of chance besides, and
  * sees that one of the verbs ends each of them well. Without the engine: it has no part in a handover.
  */
+import { dirname } from 'node:path'
 import type { FaultOrder } from '../../lab/api/faults.ts'
 import { readPins } from '../../releases/pins.ts'
 import type { GroupWork } from '../../rollout/context.ts'
@@ -30,6 +31,9 @@ export function chance(seed: number): () => number {
   }
 }
 
+/** Some of what the services keep as their own. */
+const statePlaces = ['serena/note', 'grafana/grafana.db', 'loki/chunks/index/one'].map((path) => `/srv/golden/${path}`)
+
 export interface Killing {
   readonly t: RolloutLab
   /** What has to be so at every moment. */
@@ -51,6 +55,8 @@ export async function startKilling(): Promise<Killing> {
   const places = placesOf(site, group, pins)
   const service = pins.slots.blue?.seed.service ?? ''
   const seen = watchInvariants(t.root, places, (vmid) => t.world.guest(vmid), ['serena_mcp', 'loki', 'grafana'], service)
+
+  let left = 0
 
   async function round(random: () => number): Promise<string> {
     const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T
@@ -89,14 +95,22 @@ export async function startKilling(): Promise<Killing> {
         return error instanceof PowerCut ? 'cut' : 'failed'
       }
     }
-    const options = { mayKeep: true, force: false }
+    const state = pick(['now', 'now', 'before'] as const)
+    if (state === 'before') story.push('with the state of before')
+    left += 1
+    const guest = t.world.guest(places.slots[active].vmid)
+    for (const path of statePlaces) {
+      guest?.vfs.mkdir(dirname(path), { uid: 0, gid: 0, groups: [0] }, { parents: true })
+      guest?.vfs.write(path, String(left))
+    }
+    const options = { mayKeep: true, force: false, state }
     await run(`to ${to}`, (work) => switchTo(work, group, to, options), true)
     // It may be killed again while it mends what the first one left.
     for (let attempt = 0; attempt < 8; attempt++) {
       const back = random() < 0.4
       const pinned = (await readPins(t.folder)).groups[group]
       const wanted = back ? otherSlot(pinned?.active as SlotName) : (pinned?.active as SlotName)
-      const how = { mayKeep: true, force: true }
+      const how = { mayKeep: true, force: true, ...(pinned?.rollout?.state === undefined ? {} : { state: pinned.rollout.state }) }
       const outcome = await run(
         back ? `back to ${wanted}` : `on to ${wanted}`,
         (work) => (back ? switchTo(work, group, wanted, how) : converge(work, group, how)),
@@ -106,12 +120,12 @@ export async function startKilling(): Promise<Killing> {
       if (attempt > 3) t.lab.faults.clear()
     }
     t.lab.faults.clear()
-    await check(story)
+    await check(story, state)
     seen.excused.clear()
     return story.join('; ')
   }
 
-  async function check(story: readonly string[]): Promise<void> {
+  async function check(story: readonly string[], state: 'now' | 'before'): Promise<void> {
     const wrong = [...seen.broken]
     const pinned = (await readPins(t.folder)).groups[group]
     const found = await observeGroup(t.root, places)
@@ -123,6 +137,11 @@ export async function startKilling(): Promise<Killing> {
       if (owner.there !== true || !owner.protected) wrong.push('the owner is not protected')
       if (old.there === true && old.protected) wrong.push('the old slot is still protected')
     }
+    const disk = active === undefined ? undefined : t.world.guest(places.slots[active].vmid)?.vfs
+    const marks = new Set(statePlaces.map((path) => (disk?.exists(path) === true ? disk.readText(path) : 'nothing')))
+    // Which one is put back is asserted by state-before.test.ts.
+    if (marks.size !== 1 || (state === 'now' && !marks.has(String(left))))
+      wrong.push(`of the state ${left} there is ${[...marks].join()}, ${state}`)
     const status = await readStatus({ ...t.options({ site }), proxmox: t.root })
     if (!status.healthy) wrong.push(`not healthy: ${JSON.stringify(status.groups[group]?.problems)}`)
     if (wrong.length > 0) throw new Error(`${wrong.join('; ')}\n  ${story.join('\n  ')}\n${t.world.calls.slice(-20).join('\n')}`)

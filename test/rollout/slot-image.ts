@@ -25,7 +25,8 @@ export async function slotImage(fingerprint: string): Promise<StoredContent> {
   const rules = '/etc/udev/rules.d/90-golden-data.rules'
   vfs.write(rules, vfs.readText(rules).replaceAll(/, *ENV\{SYSTEMD_WANTS\}\+?="[^"]*"/g, ''))
   // Who runs the lab brings the programs; a file has to be there.
-  for (const name of ['boot', 'prepare', 'clone', 'slotctl', 'watch', 'auth']) root.put(`${programsFolder}/${name}.js`, fileNode(''))
+  for (const name of ['boot', 'prepare', 'clone', 'restore-point', 'slotctl', 'watch', 'auth'])
+    root.put(`${programsFolder}/${name}.js`, fileNode(''))
   root.put(node, fileNode('', 0o755))
   const services = references(testLock)
   const record: ImageRecord = { schema: 1, fingerprint, built: '2026-11-23T12:00:00.000Z', services }

@@ -350,6 +350,8 @@ export class Guest {
   /** Like pulling the plug, but what was written is on the disks. */
   async cut(): Promise<void> {
     this.#run++
+    // Docker restarts none of those without a restart policy after a power cut; in its store they would go on.
+    this.docker.stop()
     this.state = 'off'
     this.systemd.halt()
     this.#life.abort()

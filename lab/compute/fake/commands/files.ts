@@ -225,6 +225,25 @@ const readChecked: Program = (args, run) => {
   return run.original(args)
 }
 
+/** `cp -a -t FOLDER PATH …`: with owners and modes; links stay links. Nothing is shared with the copy, as on ext4. */
+const copyAll: Program = (args, run) => {
+  const { flags, rest } = options(args, ['-t'])
+  const { vfs } = run.guest
+  const folder = run.path(flags.get('-t') ?? '')
+  if (!flags.has('-t')) return fail('cp: -a is modelled with -t alone')
+  const copy = (node: Node, to: string): void => {
+    if (node.kind === 'directory') {
+      if (!vfs.exists(to)) vfs.mkdir(to, run.as, { mode: node.mode })
+      for (const [name, child] of node.entries) copy(child, posix.join(to, name))
+    } else if (node.kind === 'link') vfs.symlink(node.target, to, run.as)
+    else if (node.kind === 'file') vfs.write(to, node.data, run.as, { mode: node.mode })
+    else return
+    vfs.chown(to, node.uid, node.gid, run.as, false)
+    if (node.kind !== 'link') vfs.utimes(to, node.mtime, run.as)
+  }
+  return forEach(run, rest, 'cannot stat', (path) => copy(vfs.lookup(path, run.as, false), posix.join(folder, posix.basename(path))))
+}
+
 export const filePrograms: Readonly<Record<string, Program>> = {
   cat: readChecked,
   head: readChecked,
@@ -233,7 +252,7 @@ export const filePrograms: Readonly<Record<string, Program>> = {
   sort: readChecked,
   grep: readChecked,
   cut: readChecked,
-  cp: readChecked,
+  cp: (args, run) => (args.includes('-a') ? copyAll(args, run) : readChecked(args, run)),
   chown,
   chmod,
   install,
@@ -249,15 +268,15 @@ export const filePrograms: Readonly<Record<string, Program>> = {
       run.guest.vfs.write(path, Buffer.concat([data.subarray(0, bytes), Buffer.alloc(Math.max(0, bytes - data.length))]), run.as)
     })
   },
-  /** `du -s --block-size=1 PATH`. */
+  /** `du -s [-0] --block-size=1 PATH …`, or `--inodes`. */
   du: (args, run) => {
-    const { rest } = options(args)
+    const { flags, rest } = options(args)
     return forEach(run, rest, 'cannot access', (path, word) => {
-      let bytes = 0
+      let sum = 0
       tree(run, path, true, (_, node) => {
-        if (node.kind === 'file') bytes += node.data.length
+        sum += flags.has('--inodes') ? 1 : node.kind === 'file' ? node.data.length : 0
       })
-      return `${bytes}\t${word}\n`
+      return `${sum}\t${word}${flags.has('-0') ? '\0' : '\n'}`
     })
   },
   sync: async (_args, run) => {
