@@ -40,7 +40,7 @@ export interface OpenClient {
  * How long a request may take: a call waits for a handover, and an emulated guest takes its time. Whoever gets no answer
  * until then has failed.
  */
-export const requestTimeoutMs = 600_000
+export const requestTimeoutMs = 1_800_000
 
 /**
  * nginx lets 20 requests a second through from one address, and all of these clients have the same. An emulated guest
