@@ -83,7 +83,7 @@ it('pins and deploys a site with both roles on one VM; plain cdktn applies the s
   })
   // A plan changes nothing.
   expect(await site.done('destroy', '--plan')).toMatchObject({
-    plan: [{ group: 'all', exists: true, vms: [{ slot: 'blue' }], data: { at: 'blue', depot: 9110 } }],
+    plan: [{ group: 'all', exists: true, vms: [{ slot: 'blue' }, { slot: 'green' }], data: { at: 'blue', depot: 9110 } }],
   })
   expect(await site.done('deploy')).toMatchObject({ changed: false })
   expect(await site.done('destroy', '--yes')).toMatchObject({ groups: [{ group: 'all', outcome: 'destroyed', data: { depot: 9110 } }] })
