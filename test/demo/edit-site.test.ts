@@ -34,7 +34,10 @@ it('an edit is in the file and in what it returns; an edit back leaves the file 
   expect(edited.serena.users.map(({ name }) => name)).toEqual(['demo', 'guest'])
   expect(edited.rollout).toMatchObject({ healthMinutes: 60, drainSeconds: 120, old: 'running' })
   expect(await loadSite(folder)).toEqual(edited)
-  await editSite(folder, ({ rollout: _, ...site }) => ({ ...site, serena: { ...site.serena, users: site.serena.users.slice(0, 1) } }))
+  await editSite(folder, ({ rollout: _, ...site }) => {
+    const { parking: _parking, ...serena } = site.serena
+    return { ...site, serena: { ...serena, users: serena.users.slice(0, 1) } }
+  })
   expect(await readFile(join(folder, 'site.ts'), 'utf8')).toBe(before)
 })
 
