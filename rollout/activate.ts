@@ -10,10 +10,11 @@ import type { SlotName } from '../settings/site.ts'
 import { statusSchema } from '../images/contract/status.ts'
 import { attach, createDataDisk, dataKey, protect, reassign, reset, seenVm, settleGroup, start } from './depot.ts'
 import { guestOf, type Guest, type GuestStatus } from './guest.ts'
-import { checkIdentity, diskPlace, observeGroup, type Disk, type GroupPlaces, type GroupSeen, isAstray } from './observe.ts'
+import { diskPlace, type Disk, type GroupPlaces, type GroupSeen, isAstray } from './observe.ts'
 import { missingHint, strayVolumes } from './missing.ts'
 import { findObstacles, lockedIn, refusalOf } from './obstacles.ts'
-import { reconcile, untilNextLook, type Decision, type Refusal } from './reconcile.ts'
+import { reconcileGroup } from './reconcile-group.ts'
+import { untilNextLook, type Decision, type Refusal } from './reconcile.ts'
 
 export type ActivationStep =
   | { readonly do: 'mark-new' }
@@ -303,25 +304,15 @@ export function activationOf(
 
 /** @throws Failure with the reason; run again, it goes on from there */
 export async function activate(context: ActivationContext, slot: SlotName, release: string, healthTimeoutMs = 1_800_000): Promise<void> {
-  const { proxmox, places, progress, signal } = context
+  const { proxmox, places, signal } = context
   const wanted: ActivationWanted = { group: places.group, slot, release, healthTimeoutMs }
   const activation = activationOf(context, slot)
   await settleGroup(proxmox, places, signal)
-  await progress.step(`activate slot ${slot} of group ${places.group}`, (note) =>
-    reconcile<ActivationSeen, ActivationStep>({
-      note,
-      ...(signal === undefined ? {} : { signal }),
-      ...(context.pauseMs === undefined ? {} : { pauseMs: context.pauseMs }),
-      settle: () => settleGroup(proxmox, places, signal),
-      async look() {
-        const group = await observeGroup(proxmox, places)
-        checkIdentity(places, group)
-        return activation.see(group)
-      },
-      decide: (seen) => decideActivation(wanted, seen),
-      take: (next, { group }) => activation.take(next, group, note),
-    }).then(() => {}),
-  )
+  await reconcileGroup<ActivationSeen, ActivationStep>(context, `activate slot ${slot} of group ${places.group}`, {
+    see: (group) => activation.see(group),
+    decide: (seen) => decideActivation(wanted, seen),
+    take: (next, { group }, note) => activation.take(next, group, note),
+  })
 }
 
 /** Many times what a boot takes, without hardware help too; the engine has waited before. */

@@ -6,9 +6,9 @@ import { activationOf, type ActivationContext, type ActivationSeen, type Activat
 import { decideHandover, standsBy, type HandoverSeen, type HandoverStep, type HandoverWanted, type OldSlotSeen } from './decide-handover.ts'
 import { askToReassign, dataKey, detach, loosen, protect, reassign, seenVm, settleGroup, shutdown, unprotect } from './depot.ts'
 import { guestOf, isOfGuest, type GuestStatus } from './guest.ts'
-import { checkIdentity, diskPlace, observeGroup } from './observe.ts'
+import { diskPlace } from './observe.ts'
 import { findObstacles } from './obstacles.ts'
-import { reconcile } from './reconcile.ts'
+import { reconcileGroup } from './reconcile-group.ts'
 
 export interface HandoverOptions {
   readonly release: string
@@ -149,25 +149,15 @@ export async function handOver(context: ActivationContext, to: SlotName, options
   }
 
   await settleGroup(proxmox, places, signal)
-  await progress.step(`hand group ${places.group} over to slot ${to}`, (note) =>
-    reconcile<HandoverSeen, HandoverStep>({
-      note,
-      ...(signal === undefined ? {} : { signal }),
-      ...(context.pauseMs === undefined ? {} : { pauseMs: context.pauseMs }),
-      settle: () => settleGroup(proxmox, places, signal),
-      async look() {
-        const group = await observeGroup(proxmox, places)
-        checkIdentity(places, group)
-        return see(group)
-      },
-      decide: (seen) => decideHandover(wanted, seen),
-      async take(next, seen) {
-        const began = performance.now()
-        await take(next, seen, note)
-        parts.push({ step: next.do, ms: Math.round(performance.now() - began) })
-      },
-    }).then(() => {}),
-  )
+  await reconcileGroup<HandoverSeen, HandoverStep>(context, `hand group ${places.group} over to slot ${to}`, {
+    see,
+    decide: (seen) => decideHandover(wanted, seen),
+    async take(next, seen, note) {
+      const began = performance.now()
+      await take(next, seen, note)
+      parts.push({ step: next.do, ms: Math.round(performance.now() - began) })
+    },
+  })
   return parts
 }
 
@@ -176,22 +166,12 @@ export async function handOver(context: ActivationContext, to: SlotName, options
  * @throws Failure as `handOver` before it touches the other slot
  */
 export async function standBy(context: ActivationContext, slot: SlotName, release: string, healthTimeoutMs: number): Promise<void> {
-  const { proxmox, places, progress, signal } = context
+  const { places } = context
   const activation = activationOf(context, slot, { untilWell: true })
   const wanted: HandoverWanted = { group: places.group, slot, release, healthTimeoutMs, force: false }
-  await progress.step(`wait until slot ${slot} of group ${places.group} stands by`, (note) =>
-    reconcile<ActivationSeen, HandoverStep>({
-      note,
-      ...(signal === undefined ? {} : { signal }),
-      ...(context.pauseMs === undefined ? {} : { pauseMs: context.pauseMs }),
-      settle: () => settleGroup(proxmox, places, signal),
-      async look() {
-        const group = await observeGroup(proxmox, places)
-        checkIdentity(places, group)
-        return activation.see(group)
-      },
-      decide: (seen) => standsBy(wanted, seen) ?? { kind: 'done' },
-      take: (next, { group }) => activation.take(next as ActivationStep, group, note),
-    }).then(() => {}),
-  )
+  await reconcileGroup<ActivationSeen, HandoverStep>(context, `wait until slot ${slot} of group ${places.group} stands by`, {
+    see: (group) => activation.see(group),
+    decide: (seen) => standsBy(wanted, seen) ?? { kind: 'done' },
+    take: (next, { group }, note) => activation.take(next as ActivationStep, group, note),
+  })
 }

@@ -4,7 +4,7 @@ import { listImages, type Image } from '../images/catalog.ts'
 import { requirePlace } from '../proxmox/place.ts'
 import type { GroupPins, Release } from '../releases/deployment.ts'
 import { groupOrder, stackName } from '../releases/order.ts'
-import { readPins, updatePins, withRelease, withRollout, withoutRelease } from '../releases/pins.ts'
+import { readPins, updatePins, withRelease, withoutRelease } from '../releases/pins.ts'
 import { changedSecrets, removeSeed } from '../releases/seed.ts'
 import { placeOf, type SlotName } from '../settings/site.ts'
 import { applyGroup } from './apply-group.ts'
@@ -257,7 +257,6 @@ async function removeIdle(options: DeployOptions, claim: SiteClaim, group: strin
 /** The slot that has handed over rests, or stays as it is, and the stack agrees with all of it. */
 export async function settleOld(options: DeployOptions, claim: SiteClaim, group: string, slot: SlotName): Promise<void> {
   const { site, folder, progress } = options
-  await updatePins(folder, group, (pins) => withRollout(pins, undefined))
   const context = await contextOf(options, group)
   if (site.rollout.old === 'stopped' && (await readPins(folder)).groups[group]?.slots[slot] !== undefined)
     await progress.step(`stop slot ${slot} of group ${group}, which is kept for the way back`, async (note) => {
