@@ -207,6 +207,13 @@ export const failures = {
     'no-progress': failure('A step had no effect, three times.', 'The task log in Proxmox.'),
     'wait-timeout': failure('Something was waited for in vain.', 'The VM in Proxmox, then run again.'),
   },
+  'The night': {
+    'night-in-progress': failure('Another nightly run of this site is going on.', 'Wait for it; the message names it.'),
+    'image-not-verified': failure(
+      'The newest image has not passed its verification, and nothing is promoted or rolled out.',
+      'What failed, in the report; then `npx golden verify IMAGE`, or other inputs.',
+    ),
+  },
   'In a VM, by slotctl (the rollout tells them through slot-refused)': {
     'no-seed': failure('The VM was not deployed.', '`npx golden deploy`.'),
     'bad-seed': failure("This image can't use its seed.", '`npx golden bake`, then destroy and deploy.'),

@@ -1,11 +1,12 @@
 /** Tags of templates, and which image is to be used. */
+import { channels, type Channel } from '../settings/names.ts'
 import type { Image } from './catalog.ts'
+
+export { channels, type Channel } from '../settings/names.ts'
 
 /** Every finished image has it. */
 export const goldenTag = 'golden'
 export const baseTag = 'golden-base'
-export const channels = ['candidate', 'stable'] as const
-export type Channel = (typeof channels)[number]
 export const channelTag = (channel: Channel): string => `golden-${channel}`
 /** Has passed `verify`. */
 export const verifiedTag = 'golden-verified'

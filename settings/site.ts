@@ -10,7 +10,9 @@ import { gitProblem } from './git-source.ts'
 import { parkingDefaults } from './parking.ts'
 import { roles, templateRange, transports, type Role, type SlotName } from './names.ts'
 import { secretFiles } from './secrets/places.ts'
+import { nightlySchema } from './nightly.ts'
 import { relationProblems, type SiteProblem } from './relations.ts'
+import { secretSchema as secret } from './secret-schema.ts'
 import { sshKeyProblem } from './ssh-key.ts'
 
 export { macOf } from './mac.ts'
@@ -64,16 +66,6 @@ const apiUrl = z
   )
 const sshKey = checked(z.string().trim(), sshKeyProblem)
 const gitSource = checked(z.string().min(1), gitProblem)
-const secret = z.discriminatedUnion(
-  'kind',
-  [
-    z.strictObject({ kind: z.literal('file'), path: z.string().min(1) }),
-    z.strictObject({ kind: z.literal('env'), name: z.string().min(1) }),
-    z.strictObject({ kind: z.literal('command'), command: z.tuple([z.string().min(1)], z.string()) }),
-  ],
-  'must be fromFile(…), fromEnv(…) or fromCommand(…): a secret itself does not belong in the site file',
-)
-
 const slot = z.strictObject({
   /** Fixed VMID of this slot; must be free or already this slot's. */
   vmid,
@@ -261,6 +253,8 @@ const schema = z.strictObject({
       old: z.enum(['stopped', 'running']).default('stopped'),
     })
     .prefault({}),
+  /** What `golden nightly` may do by itself. */
+  nightly: nightlySchema,
   /** Where Terraform's state lives. @default a file in the site folder */
   backend: z
     .discriminatedUnion('type', [

@@ -9,6 +9,8 @@ import { applySetup, observeSetup, planSetup } from '../proxmox/setup.ts'
 import { wantedSetup } from '../scripts/setup.ts'
 import type { Site } from '../settings/site.ts'
 
+export { recorder } from './recorder.ts'
+
 const digest = (letter: string): string => `sha256:${letter.repeat(64)}`
 /** As `golden lock` writes it; fake guests pull whatever they are told to. Without Grafana, as in the lab. */
 export const testLock: Lock = {
@@ -66,25 +68,3 @@ export const watched = (progress: Progress, watch: (text: string) => void): Prog
   },
   warn: progress.warn,
 })
-
-/** A renderer that writes everything down, in order. */
-export function recorder(): { readonly shown: string[]; readonly progress: Progress } {
-  const shown: string[] = []
-  return {
-    shown,
-    progress: {
-      step: async (title, run) => {
-        shown.push(title)
-        return run((note) => {
-          shown.push(`  ${note}`)
-        })
-      },
-      info: (text) => {
-        shown.push(text)
-      },
-      warn: (text) => {
-        shown.push(`warning: ${text}`)
-      },
-    },
-  }
-}

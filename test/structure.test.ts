@@ -17,8 +17,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   packer: ['core', 'proxmox', 'settings', 'images'],
   stacks: ['core', 'proxmox', 'settings', 'images', 'releases'],
   rollout: ['core', 'proxmox', 'settings', 'images', 'releases'],
-  scripts: ['core', 'proxmox', 'tools', 'settings', 'images', 'releases', 'packer', 'stacks', 'rollout'],
-  demo: ['core', 'proxmox', 'tools', 'settings', 'images', 'releases', 'packer', 'stacks', 'rollout', 'scripts', 'lab'],
+  nightly: ['core', 'settings'],
+  scripts: ['core', 'proxmox', 'tools', 'settings', 'images', 'releases', 'packer', 'stacks', 'rollout', 'nightly'],
+  demo: ['core', 'proxmox', 'tools', 'settings', 'images', 'releases', 'packer', 'stacks', 'rollout', 'nightly', 'scripts', 'lab'],
 }
 
 interface Import {
