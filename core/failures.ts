@@ -213,6 +213,10 @@ export const failures = {
       'The newest image has not passed its verification, and nothing is promoted or rolled out.',
       'What failed, in the report; then `npx golden verify IMAGE`, or other inputs.',
     ),
+    'git-impossible': failure('The site folder is not where `nightly.git` could put its files.', 'What the message names.'),
+    'git-refused': failure('Git refuses, in its own words.', 'That command by hand; the next night tries again.'),
+    'git-command-failed': failure('The command that asks for a merge failed.', inTheSite('nightly.git.command')),
+    'timer-not-started': failure('systemd does not start the timer.', 'What it says; or cron, or CI: docs/nightly.md.'),
   },
   'In a VM, by slotctl (the rollout tells them through slot-refused)': {
     'no-seed': failure('The VM was not deployed.', '`npx golden deploy`.'),

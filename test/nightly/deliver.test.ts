@@ -1,0 +1,219 @@
+/** What a night hands over to git, against a real git and a bare remote. */
+import { execFileSync } from 'node:child_process'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { silent } from '../../core/progress.ts'
+import { deliver, requireDelivery, takeUp, type DeliverOptions } from '../../nightly/deliver.ts'
+import type { GitSettings } from '../../settings/nightly.ts'
+
+let work = ''
+let env: NodeJS.ProcessEnv
+const at = (...parts: string[]): string => join(work, ...parts)
+const git = (folder: string, ...args: string[]): string =>
+  execFileSync('git', args, { cwd: at(folder), env, encoding: 'utf8', stdio: 'pipe' }).trim()
+const write = (folder: string, name: string, text: string): Promise<void> => writeFile(at(folder, name), text)
+const read = (folder: string, name: string): Promise<string> => readFile(at(folder, name), 'utf8')
+
+beforeEach(async () => {
+  work = await mkdtemp(join(tmpdir(), 'gd-'))
+  // A home without settings, and none of the system's: nobody has told git who they are.
+  env = { PATH: process.env.PATH, HOME: work, GIT_CONFIG_GLOBAL: at('gitconfig'), GIT_CONFIG_NOSYSTEM: '1' }
+  await writeFile(at('gitconfig'), '[init]\n\tdefaultBranch = main\n[user]\n\tuseConfigOnly = true\n')
+  execFileSync('git', ['init', '--quiet', '--bare', at('remote')], { env })
+  await mkdir(at('site', 'state'), { recursive: true })
+  git('site', 'init', '--quiet')
+  await write('site', 'images.lock.json', 'lock 1\n')
+  await write('site', 'site.ts', 'export default {}\n')
+  await writeFile(at('site', 'state', '.gitignore'), '*\n')
+  git('site', 'add', '--all')
+  git('site', '-c', 'user.name=me', '-c', 'user.email=me@here', 'commit', '--quiet', '-m', 'first')
+  git('site', 'remote', 'add', 'origin', at('remote'))
+  git('site', 'push', '--quiet', 'origin', 'main')
+})
+afterEach(() => rm(work, { recursive: true, force: true }))
+
+const optionsFor = (settings: GitSettings, folder = 'site'): DeliverOptions => ({
+  folder: at(folder),
+  settings,
+  env,
+  progress: silent,
+  message: (before) => ({ subject: `Lock: ${before?.trim() ?? 'none'} and newer`, body: 'What is new.' }),
+})
+const commit = (push: boolean): GitSettings => ({ to: 'commit', push, remote: 'origin' })
+const branch = (push = true): GitSettings => ({ to: 'branch', branch: 'golden/nightly', push, remote: 'origin' })
+/** A command that notes each call. */
+const request = (): GitSettings => ({
+  to: 'pull-request',
+  branch: 'golden/nightly',
+  remote: 'origin',
+  command: ['sh', '-c', 'echo "$GOLDEN_BRANCH into $GOLDEN_BASE: $GOLDEN_TITLE: $(cat "$GOLDEN_BODY_FILE") $TOKEN $SECRET" >> ../asked'],
+  passes: ['TOKEN'],
+})
+const filesAt = (folder: string, ref: string): string[] => git(folder, 'show', '--name-only', '--format=', ref).split('\n')
+const failing = (): Promise<void> =>
+  writeFile(at('remote', 'hooks', 'pre-receive'), '#!/bin/sh\necho no room >&2\nexit 1\n', { mode: 0o755 })
+
+describe('a commit', () => {
+  it('has what the night has changed, and nothing else', async () => {
+    expect(await deliver(optionsFor(commit(false)))).toBe(undefined)
+    await write('site', 'images.lock.json', 'lock 2\n')
+    await mkdir(at('site', 'records'))
+    await write('site', 'records/one.json', '{}\n')
+    await write('site', 'site.ts', 'half an edit\n')
+    await write('site', 'mine', 'staged\n')
+    git('site', 'add', 'mine')
+    const done = await deliver(optionsFor(commit(false)))
+    expect(done).toEqual({ to: 'commit', branch: 'main', commit: git('site', 'rev-parse', 'HEAD'), pushed: false })
+    expect(filesAt('site', 'HEAD')).toEqual(['images.lock.json', 'records/one.json'])
+    expect(git('site', 'log', '-1', '--format=%s|%b|%an')).toBe('Lock: lock 1 and newer|What is new.\n|golden nightly')
+    expect(git('site', 'status', '--porcelain').split('\n')).toEqual(['A  mine', 'M site.ts'].map((line) => expect.stringContaining(line)))
+    expect(await deliver(optionsFor(commit(false)))).toBe(undefined)
+    expect(git('remote', 'rev-parse', 'main')).toBe(git('site', 'rev-parse', 'HEAD~1'))
+  })
+
+  it('that could not be pushed is pushed by the next night', async () => {
+    await write('site', 'images.lock.json', 'lock 2\n')
+    await failing()
+    await expect(deliver(optionsFor(commit(true)))).rejects.toMatchObject({
+      code: 'git-refused',
+      message: expect.stringContaining('no room'),
+    })
+    await expect(deliver(optionsFor(commit(true)))).rejects.toMatchObject({ code: 'git-refused' })
+    await rm(at('remote', 'hooks', 'pre-receive'))
+    expect(await deliver(optionsFor(commit(true)))).toMatchObject({ to: 'commit', pushed: true })
+    expect(git('remote', 'rev-parse', 'main')).toBe(git('site', 'rev-parse', 'HEAD'))
+    expect(await deliver(optionsFor(commit(true)))).toBe(undefined)
+  })
+})
+
+describe('a branch', () => {
+  it('has it beside what is checked out, which stays as it is', async () => {
+    const head = git('site', 'rev-parse', 'HEAD')
+    await write('site', 'images.lock.json', 'lock 2\n')
+    await write('site', 'site.ts', 'half an edit\n')
+    const done = await deliver(optionsFor(branch(false)))
+    expect(done).toMatchObject({ to: 'branch', branch: 'golden/nightly', pushed: false })
+    expect(filesAt('site', 'golden/nightly')).toEqual(['images.lock.json'])
+    expect([git('site', 'rev-parse', 'HEAD'), git('site', 'status', '--porcelain')]).toEqual([head, 'M images.lock.json\n M site.ts'])
+    expect(await deliver(optionsFor(branch(false)))).toBe(undefined)
+    expect(git('remote', 'branch', '--list')).toBe('* main')
+  })
+
+  it('gets the next night on top, and what others have added stays', async () => {
+    await write('site', 'images.lock.json', 'lock 2\n')
+    await deliver(optionsFor(branch()))
+    git('.', 'clone', '--quiet', at('remote'), 'reviewer')
+    git('reviewer', 'switch', '--quiet', 'golden/nightly')
+    await write('reviewer', 'notes', 'seen\n')
+    git('reviewer', 'add', 'notes')
+    git('reviewer', '-c', 'user.name=r', '-c', 'user.email=r@there', 'commit', '--quiet', '-m', 'notes')
+    git('reviewer', 'push', '--quiet')
+    await write('site', 'images.lock.json', 'lock 3\n')
+    expect(await deliver(optionsFor(branch()))).toMatchObject({ pushed: true })
+    expect(git('remote', 'log', '--format=%s', 'golden/nightly').split('\n')).toEqual([
+      'Lock: lock 2 and newer',
+      'notes',
+      'Lock: lock 1 and newer',
+      'first',
+    ])
+    expect(git('remote', 'show', 'golden/nightly:notes')).toBe('seen')
+  })
+
+  it('that is merged begins anew', async () => {
+    await write('site', 'images.lock.json', 'lock 2\n')
+    await deliver(optionsFor(branch()))
+    git('site', 'checkout', '--quiet', '--', 'images.lock.json')
+    git('site', 'merge', '--quiet', '--ff-only', 'golden/nightly')
+    git('site', '-c', 'user.name=me', '-c', 'user.email=me@here', 'commit', '--quiet', '--allow-empty', '-m', 'more')
+    expect(await deliver(optionsFor(branch()))).toBe(undefined)
+    await write('site', 'images.lock.json', 'lock 3\n')
+    await deliver(optionsFor(branch()))
+    expect(git('remote', 'log', '--format=%s', 'golden/nightly').split('\n')).toEqual([
+      'Lock: lock 2 and newer',
+      'more',
+      'Lock: lock 1 and newer',
+      'first',
+    ])
+  })
+
+  it('is what a fresh clone goes on from', async () => {
+    await write('site', 'images.lock.json', 'lock 2\n')
+    await deliver(optionsFor(branch()))
+    git('.', 'clone', '--quiet', at('remote'), 'fresh')
+    await takeUp(optionsFor(branch(), 'fresh'))
+    expect(await read('fresh', 'images.lock.json')).toBe('lock 2\n')
+    expect(await deliver(optionsFor(branch(), 'fresh'))).toBe(undefined)
+    await write('fresh', 'images.lock.json', 'lock 3\n')
+    await deliver(optionsFor(branch(), 'fresh'))
+    expect(git('remote', 'show', 'golden/nightly:images.lock.json')).toBe('lock 3')
+    expect(git('remote', 'rev-list', '--count', 'golden/nightly')).toBe('3')
+  })
+
+  it('is not gone on from where somebody has changed the lock since, here or there', async () => {
+    await write('site', 'images.lock.json', 'lock 2\n')
+    await deliver(optionsFor(branch()))
+    git('.', 'clone', '--quiet', at('remote'), 'fresh')
+    await write('fresh', 'images.lock.json', 'by hand\n')
+    await takeUp(optionsFor(branch(), 'fresh'))
+    expect(await read('fresh', 'images.lock.json')).toBe('by hand\n')
+    git('fresh', '-c', 'user.name=me', '-c', 'user.email=me@here', 'commit', '--quiet', '-am', 'by hand')
+    await takeUp(optionsFor(branch(), 'fresh'))
+    expect(await read('fresh', 'images.lock.json')).toBe('by hand\n')
+    // Its own commit is in its way: what it was about is done anew on top of what is checked out.
+    await deliver(optionsFor(branch(), 'fresh'))
+    expect(git('remote', 'show', 'golden/nightly:images.lock.json')).toBe('lock 2')
+  })
+
+  it('can wait for a remote that is away', async () => {
+    git('site', 'remote', 'set-url', 'origin', at('nowhere'))
+    await takeUp(optionsFor(branch()))
+    await write('site', 'images.lock.json', 'lock 2\n')
+    await expect(deliver(optionsFor(branch()))).rejects.toMatchObject({ code: 'git-refused' })
+    git('site', 'remote', 'set-url', 'origin', at('remote'))
+    expect(await deliver(optionsFor(branch()))).toMatchObject({ pushed: true })
+    expect(git('remote', 'rev-parse', 'golden/nightly')).toBe(git('site', 'rev-parse', 'golden/nightly'))
+    expect(await deliver(optionsFor(branch()))).toBe(undefined)
+  })
+})
+
+describe('a pull request', () => {
+  it('is asked for once, by a command that knows what it needs and nothing private', async () => {
+    Object.assign(env, { TOKEN: 'token', SECRET: 'secret' })
+    await write('site', 'images.lock.json', 'lock 2\n')
+    expect(await deliver(optionsFor(request()))).toMatchObject({ to: 'pull-request', pushed: true })
+    expect(await deliver(optionsFor(request()))).toBe(undefined)
+    expect(await read('.', 'asked')).toBe('golden/nightly into main: Lock: lock 1 and newer: What is new. token \n')
+    expect(git('site', 'status', '--porcelain', '--', 'state')).toBe('')
+  })
+
+  it('whose command failed is asked for again', async () => {
+    await write('site', 'images.lock.json', 'lock 2\n')
+    const broken = { ...request(), command: ['sh', '-c', 'echo no token >&2; exit 3'] } as GitSettings
+    await expect(deliver(optionsFor(broken))).rejects.toMatchObject({
+      code: 'git-command-failed',
+      message: expect.stringContaining('no token'),
+    })
+    expect(await deliver(optionsFor(request()))).toMatchObject({ to: 'pull-request' })
+    expect((await read('.', 'asked')).split('\n')).toHaveLength(2)
+  })
+})
+
+describe('before the night begins', () => {
+  it.each<[string, GitSettings, () => void | Promise<void>]>([
+    ['a folder without git', commit(false), () => rm(at('site', '.git'), { recursive: true })],
+    [
+      'a lock that git ignores',
+      commit(false),
+      () => write('site', '.gitignore', '*\n').then(() => void git('site', 'rm', '--quiet', '--cached', 'images.lock.json')),
+    ],
+    ['no branch', branch(), () => void git('site', 'checkout', '--quiet', '--detach')],
+    ['its branch checked out', branch(), () => void git('site', 'switch', '--quiet', '-c', 'golden/nightly')],
+  ])('refuses %s', async (_, settings, change) => {
+    await requireDelivery(optionsFor(settings))
+    await change()
+    await expect(requireDelivery(optionsFor(settings))).rejects.toMatchObject({ code: 'git-impossible' })
+    await requireDelivery(optionsFor({ to: 'folder' }))
+  })
+})
