@@ -33,6 +33,7 @@ try {
       'packer-plugin-proxmox',
       'tofu',
       'terraform-provider-proxmox',
+      'actionlint',
       ...(withJournal ? (['otelcol', 'promtail', 'loki'] as const) : []),
     ],
     { signal: abort.signal, report: plainLines(say) },

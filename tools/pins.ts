@@ -5,7 +5,16 @@
  * The sums were found, in November 2026, in at least one package definition of others (Homebrew formulae, Nix and
  * Docker recipes that verify the same archive). A release whose sum we could not find is not downloaded, but built.
  */
-export const TOOL_NAMES = ['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox', 'otelcol', 'promtail', 'loki'] as const
+export const TOOL_NAMES = [
+  'packer',
+  'packer-plugin-proxmox',
+  'tofu',
+  'terraform-provider-proxmox',
+  'actionlint',
+  'otelcol',
+  'promtail',
+  'loki',
+] as const
 
 /** In the order in which they are best provided: what tests need first, what only container images need last. */
 export type ToolName = (typeof TOOL_NAMES)[number]
@@ -123,6 +132,18 @@ export const PINS: Readonly<Record<ToolName, Pin>> = {
     releases: {},
     go: { module: 'terraform-provider-proxmox', package: 'github.com/bpg/terraform-provider-proxmox' },
   },
+  // For a test: it reads .github/workflows.
+  actionlint: {
+    version: '1.7.12',
+    ask: { args: ['-version'], pattern: /^v?(\d+\.\d+\.\d+)$/m },
+    path: { command: 'actionlint', accept: 'minor' },
+    releases: {},
+    go: {
+      module: 'actionlint',
+      package: 'github.com/rhysd/actionlint/cmd/actionlint',
+      variables: { 'github.com/rhysd/actionlint.version': '1.7.12' },
+    },
+  },
   // The collector, Promtail and Loki do not run on this computer: they go into the lab's container images, which must not
   // depend on what somebody happens to have on PATH.
   otelcol: {
@@ -159,7 +180,7 @@ export const PINS: Readonly<Record<ToolName, Pin>> = {
 
 /** What each job needs, in the order in which it is provided. */
 export const TOOL_SETS: Readonly<Record<'test' | 'demo' | 'all', readonly ToolName[]>> = {
-  test: ['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox'],
-  demo: TOOL_NAMES,
+  test: ['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox', 'actionlint'],
+  demo: TOOL_NAMES.filter((name) => name !== 'actionlint'),
   all: TOOL_NAMES,
 }
