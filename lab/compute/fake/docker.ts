@@ -138,6 +138,7 @@ export class Docker {
 
   /** The daemon has started: containers that are to be restarted run again. */
   start(): undefined {
+    this.#guest.vfs.mkdir('/var/lib/docker/containers', ROOT, { parents: true, mode: 0o710 })
     const { tables } = this.#guest.firewall
     for (const name of ['ip nat', 'ip filter']) if (!tables.has(name)) tables.set(name, ' chain DOCKER {\n }')
     this.#change(({ containers }) => {
