@@ -250,6 +250,8 @@ export const failures = {
     'terraform-missing': failure('The site asks for Terraform, and there is none that suits.', 'Install it, or use OpenTofu.'),
   },
   Registries: {
+    'registry-altered': failure('The registry serves something else under a digest.', 'Find out why; another registry.'),
+    'image-other-platform': failure('An image is not for linux/amd64.', 'images.lock.json.'),
     'image-not-found': failure('The registry has no such tag.', 'images.lock.json.'),
     'registry-denied': failure('The registry lets nobody read it.', 'A public image, or the name.'),
     'registry-refused': failure('The registry answers in a way that is not followed.', 'What the message names.'),
