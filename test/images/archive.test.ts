@@ -232,6 +232,11 @@ describe.skipIf(missing.length > 0)(`an archive ${missing.length > 0 ? `(not her
 
   it('is checked by whichever program there is, and refused if there is none', async () => {
     const signed = splitCleartext(await key.clearsign('text\n'))
+    // Other files' tests check signatures at the same time.
+    const temporary = join(folder, 'tmp')
+    await mkdir(temporary)
+    vi.stubEnv('TMPDIR', temporary)
+    onTestFinished(() => void vi.unstubAllEnvs())
     const what = { data: signed?.text ?? '', signature: signed?.signature ?? '' }
     expect(await signatureProblem(what, key.publicKey)).toBeUndefined()
     expect(await signatureProblem({ ...what, data: 'texT' }, key.publicKey)).toMatch(/not what was signed/)
@@ -246,13 +251,12 @@ describe.skipIf(missing.length > 0)(`an archive ${missing.length > 0 ? `(not her
     await mkdir(join(folder, 'bin'))
     await symlink(gpgv, join(folder, 'bin/gpgv'))
     vi.stubEnv('PATH', join(folder, 'bin'))
-    onTestFinished(() => void vi.unstubAllEnvs())
     await expect(read([archive()])).rejects.toMatchObject({ code: 'archive-program-missing', hint: expect.stringContaining('xz-utils') })
     vi.stubEnv('PATH', join(folder, 'nothing'))
     await expect(signatureProblem(what, key.publicKey)).rejects.toMatchObject({
       code: 'archive-program-missing',
       hint: expect.stringContaining('gpgv'),
     })
-    expect((await readdir(tmpdir())).filter((name) => name.startsWith('golden-signature-'))).toEqual([])
+    expect(await readdir(temporary)).toEqual([])
   })
 })
