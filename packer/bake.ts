@@ -3,11 +3,12 @@
  * Whatever ends it, the next run starts from a clean place.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { bringHere, elsewhere, listRange, sortRange } from '../images/catalog.ts'
+import { bringHere, elsewhere, isRevokedText, listRange, sortRange } from '../images/catalog.ts'
 import { readLock, type Lock } from '../images/lock.ts'
+import { readManifest, writeManifest } from '../images/manifest.ts'
 import { renderRecord } from '../images/record.ts'
 import { registryCa } from '../images/resolve.ts'
 import { seedForm } from '../images/contract/seed.ts'
@@ -26,6 +27,7 @@ import { findBase } from './find-base.ts'
 import { deleteFile, destroyVm, freeVmids, listFiles } from './host.ts'
 import { collectInputs, inputFiles, scripts, template, type Inputs, type Registry } from './inputs.ts'
 import { makeBuildKey } from './key.ts'
+import { manifestOf, parseFound } from './manifest.ts'
 import { beginOf, buildName, isImportName, isSeedName, newRun, runOf, seedName } from './names.ts'
 import { isOf, longestBake, mayGoOn, planBake, type BakePlan, type Leftover } from './plan.ts'
 import { previewBake, type BakePreview } from './preview.ts'
@@ -57,7 +59,7 @@ export interface BakeResult {
 }
 
 /**
- * @throws Failure `lock-missing`, `lock-invalid`, `bake-in-progress`, `image-revoked`, `base-elsewhere`, `template-range-full`,
+ * @throws Failure `lock-missing`, `lock-invalid`, `bake-in-progress`, `image-revoked`, `base-revoked`, `base-elsewhere`, `template-range-full`,
  * those of proxmox/place.ts, packer/base.ts, packer/find-base.ts and packer/explain.ts, `cancelled`, or Proxmox's
  */
 export async function bake(options: BakeOptions): Promise<BakeResult> {
@@ -134,13 +136,19 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
   if (plan.kind === 'revoked')
     throw new Failure(
       'image-revoked',
-      `the image of these inputs, ${plan.image.name} (${plan.image.vmid}), is revoked`,
+      `the image of these inputs, ${plan.image.name} (${plan.image.vmid}), ${isRevokedText(plan.image)}`,
       'Change what it was revoked for: the lock ("npx golden lock"), the base image, or the project.',
+    )
+  if (plan.kind === 'base-revoked')
+    throw new Failure(
+      'base-revoked',
+      `the base ${plan.base.name} (${plan.base.vmid}) ${isRevokedText(plan.base)}`,
+      'Take another base image: image.base in site.ts.',
     )
   if (plan.kind !== 'unchanged' || claim.abandoned.length > 0) await clearLeftovers(bake, plan.leftovers, plan.kind === 'bake')
   if (plan.kind === 'unchanged') return { outcome: 'unchanged', template: { vmid: plan.image.vmid, name: plan.image.name, fingerprint } }
   if (plan.kind === 'finish') {
-    await progress.step(`finish ${plan.name}, which an earlier run had baked`, () => settle(bake, plan.node, plan.vmid))
+    await progress.step(`finish ${plan.name}, which an earlier run had baked`, () => settle(bake, plan.node, plan.vmid, plan.name))
     return { outcome: 'baked', template: { vmid: plan.vmid, name: plan.name, fingerprint } }
   }
   const away = plan.base.elsewhere
@@ -181,9 +189,9 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
   signal.throwIfAborted()
   const vmid = vmids.at(-1) ?? 0
   await progress.step(`bake ${plan.name}`, (note) =>
-    build(bake, plan, { archive, inputs, vmid, baseVmid: plan.base.vmid ?? vmids[0] ?? 0, now, registries, note }),
+    build(bake, plan, { archive, rootfs, inputs, vmid, baseVmid: plan.base.vmid ?? vmids[0] ?? 0, now, registries, note }),
   )
-  await settle(bake, site.proxmox.node, vmid)
+  await settle(bake, site.proxmox.node, vmid, plan.name)
   return { outcome: 'baked', template: { vmid, name: plan.name, fingerprint } }
 }
 
@@ -274,6 +282,7 @@ async function readRegistries(bake: Bake): Promise<Registry[]> {
 interface Build {
   /** What is unpacked at the guest's root. */
   readonly archive: string
+  readonly rootfs: Rootfs
   readonly inputs: Inputs
   readonly vmid: number
   readonly baseVmid: number
@@ -289,9 +298,9 @@ const packerTries = 3
 async function build(
   bake: Bake,
   plan: BakePlan & { kind: 'bake' },
-  { archive, inputs, vmid, baseVmid, now, registries, note }: Build,
+  { archive, rootfs, inputs, vmid, baseVmid, now, registries, note }: Build,
 ): Promise<void> {
-  const { site, proxmox, work, run, signal, progress } = bake
+  const { site, folder, proxmox, work, run, signal, progress } = bake
   const { node, storage, socksProxy } = site.proxmox
   const key = makeBuildKey()
   const seed = seedName(site, run)
@@ -339,6 +348,7 @@ async function build(
     scripts,
     inputs: inputPaths,
     archives: [archive],
+    manifest: join(work, 'manifest'),
   }
   const variablesFile = join(work, 'golden.pkrvars.json')
   await writeFile(variablesFile, JSON.stringify(variables), { mode: 0o600 })
@@ -367,6 +377,8 @@ async function build(
           note,
         })
         if (outcome.exitCode !== 0) throw explainBuild(site, outcome)
+        const found = parseFound(await readFile(variables.manifest, 'utf8'))
+        await writeManifest(folder, plan.name, manifestOf(inputs, rootfs, now, found))
         break
       } catch (error) {
         // Packer removes its VM itself, but not when its first change of the clone's configuration fails. This also waits for an API that is away.
@@ -383,11 +395,16 @@ async function build(
   }
 }
 
-/** Tidies the template and tags it. */
-async function settle(bake: Bake, node: string, vmid: number): Promise<void> {
-  const { proxmox, claim, left } = bake
+/** Tidies the template and tags it, with a record that names its manifest. */
+async function settle(bake: Bake, node: string, vmid: number, name: string): Promise<void> {
+  const { folder, proxmox, claim, left } = bake
   try {
-    await tidyTemplate(proxmox, node, vmid)
+    await tidyTemplate(proxmox, node, vmid, async (record) => {
+      const found = await readManifest(folder, name)
+      // That of another bake of the same inputs, or none: a run on another computer may have baked what this one finishes.
+      if (!found.ok || found.manifest.built !== record.built) return record
+      return { ...record, manifest: found.digest }
+    })
   } catch (error) {
     // The next run finishes it, or removes it if its inputs are others.
     claim.abandon()

@@ -31,6 +31,8 @@ export interface PackerVariables {
   readonly inputs: readonly string[]
   /** Archives that are unpacked at the guest's root. */
   readonly archives: readonly string[]
+  /** Where what was found in the guest goes (provision/manifest.sh). */
+  readonly manifest: string
 }
 
 export interface PackerRun {

@@ -23,6 +23,10 @@ export interface StorageEntry {
 export interface Volume {
   /** `STORAGE:iso/FILE`, `STORAGE:vm-100-disk-0` */
   readonly volid: string
+  /** In bytes; of a disk, what its VM sees. */
+  readonly size?: number
+  /** What it takes, where the storage tells. */
+  readonly used?: number
 }
 
 export interface NewVolume {

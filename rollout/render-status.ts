@@ -1,8 +1,8 @@
 /** What `status` found, for people. Pure. */
+import { ageText, sizeText } from '../core/quantity.ts'
 import { firewallNotice } from './firewall.ts'
 import { holderText, timeText } from './group-claim.ts'
 import type { RolloutEntry } from './history.ts'
-import { sizeText } from './state-before.ts'
 import type { GroupStatus, SiteStatus } from './status.ts'
 
 const claimLine = (claim: NonNullable<GroupStatus['claim']>): string =>
@@ -22,9 +22,6 @@ function slotLines({ slots, image, activeSlot, release, since, imageBuilt }: Gro
   ]
 }
 
-const ageText = (minutes: number): string =>
-  minutes < 120 ? `${minutes} min` : minutes < 2880 ? `${Math.floor(minutes / 60)} h` : `${Math.floor(minutes / 1440)} days`
-
 function restoreLines({ group, restorePoints }: GroupStatus): string[] {
   const newest = restorePoints?.at(-1)
   if (restorePoints === null || newest === undefined) return []
@@ -42,8 +39,13 @@ function rolloutText({ verb, from, to, who, began, ended, outcome, reason }: Rol
   return `${verb} from ${from.slot} to ${to.slot}, ${day(began)}, ${seconds} s, by ${who}: ${how}${reason === undefined ? '' : ` (${reason.split('\n')[0]})`}`
 }
 
+/** Before anything else: whoever looks for something else has to see it, too. */
+const revokedLines = (groups: readonly GroupStatus[]): string[] =>
+  groups.flatMap(({ group, revoked }) => (revoked === null ? [] : [`REVOKED   ${group} runs it: ${revoked}`]))
+
 export function renderStatus(status: SiteStatus): string {
-  const lines = Object.values(status.groups).flatMap((one) => [
+  const groups = Object.values(status.groups)
+  const lines = groups.flatMap((one) => [
     `${one.group} (${one.roles.join(', ')}): ${one.health}`,
     ...slotLines(one),
     ...(one.newerImage === null ? [] : [`  newer    image ${one.newerImage}: "npx golden rollout ${one.group}" brings it`]),
@@ -61,6 +63,7 @@ export function renderStatus(status: SiteStatus): string {
     ...one.warnings.map((warning) => `  warning  ${warning}`),
     ...one.differences.map((difference) => `  note     ${difference}`),
   ])
+  lines.unshift(...revokedLines(groups))
   lines.push(...status.problems.map((problem) => `problem    ${problem}`))
   lines.push(...status.warnings.map((warning) => `warning    ${warning}`))
   const firewall = firewallNotice(status.proxmoxFirewall)

@@ -1,10 +1,12 @@
 /** `rollback`: the old slot serves again. The same code as a rollout, the other way. */
 import { Failure } from '../core/failure.ts'
+import { isRevokedText, listImages, type Image } from '../images/catalog.ts'
 import { isMoving, type GroupPins, type Release } from '../releases/deployment.ts'
 import { groupOrder } from '../releases/order.ts'
 import { readPins } from '../releases/pins.ts'
 import { otherSlot, type Role, type SlotName } from '../settings/site.ts'
 import { tellsState } from './activate.ts'
+import { pinnedImage } from './choose-image.ts'
 import { claimGroups } from './claim-groups.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
 import { contextOf } from './context.ts'
@@ -110,6 +112,7 @@ async function look({ site, folder, proxmox }: Looking, group: string, options: 
   const seen = await observeGroup(proxmox, places)
   checkIdentity(places, seen)
   const plan = planRollback(group, pins, seen, options)
+  if (plan.do === 'back' && pins?.rollout === undefined) refuseWorseImage(plan, pins, (await listImages(proxmox, site)).images)
   const [from, to] = [pins?.slots[plan.from], pins?.slots[plan.to]]
   if (plan.do === 'nothing' || plan.state === 'now' || from === undefined || to === undefined || diskPlace(seen).at !== plan.from)
     return plan
@@ -120,7 +123,25 @@ async function look({ site, folder, proxmox }: Looking, group: string, options: 
   return { ...plan, restorePoint: restorePointFor(group, guest, to.image.fingerprint) }
 }
 
-/** @throws Failure `group-unknown`, `restore-point-missing`, and of any of them what is in the way */
+/**
+ * Nothing goes back from a sound image to one that is revoked. Whoever gives up a rollout that has not come to its end may:
+ * that slot has served until then.
+ * @throws Failure `image-revoked`
+ */
+function refuseWorseImage({ group, from, to }: GroupRollback, pins: GroupPins | undefined, images: readonly Image[]): void {
+  const [now, before] = [from, to].map((slot) => {
+    const release = pins?.slots[slot]
+    return release === undefined ? undefined : pinnedImage(images, release)
+  })
+  if (before?.revoked !== true || now?.revoked === true) return
+  throw new Failure(
+    'image-revoked',
+    `slot ${to} of group ${group} has image ${before.name}, and that ${isRevokedText(before)}`,
+    `Bake one with what mends it, then "npx golden rollout ${group}"; --image takes another one that is there.`,
+  )
+}
+
+/** @throws Failure `group-unknown`, `restore-point-missing`, `image-revoked`, and of any of them what is in the way */
 export async function planRollbacks(
   options: Looking,
   only: readonly string[],

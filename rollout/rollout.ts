@@ -2,13 +2,12 @@
 import { Failure } from '../core/failure.ts'
 import { listImages, type Image } from '../images/catalog.ts'
 import { requirePlace } from '../proxmox/place.ts'
-import type { GroupPins, Release } from '../releases/deployment.ts'
 import { groupOrder, stackName } from '../releases/order.ts'
 import { readPins, updatePins, withRelease, withoutRelease } from '../releases/pins.ts'
 import { changedSecrets, removeSeed } from '../releases/seed.ts'
 import { placeOf, type SlotName } from '../settings/site.ts'
 import { applyGroup } from './apply-group.ts'
-import { chooseImage, imageNamed, refuseRevoked } from './choose-image.ts'
+import { chooseImage, imageNamed } from './choose-image.ts'
 import { claimGroups } from './claim-groups.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
 import { contextOf } from './context.ts'
@@ -109,7 +108,6 @@ async function look({ site, folder, proxmox, progress, image: name }: Looking, g
   const { linkedClones } = await requirePlace(proxmox, placeOf(site), progress.warn)
   const { images } = await listImages(proxmox, site)
   const image = name === undefined ? chooseImage(site, images) : imageNamed(site, images, name)
-  if (pins?.active !== undefined) refuseRevoked(images, { schema: 1, groups: { [group]: onlyActive(pins, pins.active) } }, image.vmid)
   const seen = await observeGroup(proxmox, places)
   const secretsOf = async (slot: SlotName): Promise<readonly string[] | undefined> => {
     const release = pins?.slots[slot]
@@ -127,8 +125,6 @@ async function look({ site, folder, proxmox, progress, image: name }: Looking, g
   })
   return { plan, image, linkedClones }
 }
-
-const onlyActive = (pins: GroupPins, active: SlotName): GroupPins => ({ slots: { [active]: pins.slots[active] as Release }, active })
 
 async function rolloutGroup(options: RolloutOptions, claim: SiteClaim, group: string): Promise<RolledOutGroup> {
   const { progress, signal } = options
@@ -232,7 +228,7 @@ async function applyPins(options: DeployOptions, claim: SiteClaim, group: string
 }
 
 /** A slot without data makes room: its VM, its seed and its pin go. */
-async function removeIdle(options: DeployOptions, claim: SiteClaim, group: string, slot: SlotName): Promise<void> {
+export async function removeIdle(options: DeployOptions, claim: SiteClaim, group: string, slot: SlotName): Promise<void> {
   const { folder, proxmox, progress } = options
   const context = await contextOf(options, group)
   const stack = stackName(options.site, group)

@@ -8,5 +8,9 @@ export const otherSlot = (slot: SlotName): SlotName => (slot === 'blue' ? 'green
 export const transports = ['streamable-http', 'sse'] as const
 export type Transport = (typeof transports)[number]
 
+/** How far images have come, worse ones first: each begins as a `candidate`. */
+export const channels = ['candidate', 'stable'] as const
+export type Channel = (typeof channels)[number]
+
 /** Templates get VMIDs from this range where the site names none. */
 export const templateRange = { first: 9000, last: 9099 }

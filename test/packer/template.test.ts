@@ -56,6 +56,7 @@ async function validate(change: Partial<PackerVariables> = {}) {
     scripts,
     inputs: [key],
     archives: [key],
+    manifest: join(work, 'manifest'),
     ...change,
   }
   const variablesFile = join(work, 'variables.pkrvars.json')

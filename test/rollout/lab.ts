@@ -78,7 +78,7 @@ export async function startRolloutLab(
     options: (change = {}) => ({ ...base, ...change }),
     async addImage(vmid, built = '2026-11-23T12:00:00.000Z', seed = seedForm) {
       const { node, pool, storage, bridge } = site.proxmox
-      const fingerprint = String(vmid).padStart(64, '0')
+      const fingerprint = String(vmid).padStart(12, '0').padEnd(64, '0')
       await proxmox.task(
         await proxmox.post<string>(`/nodes/${node}/qemu`, {
           vmid,
