@@ -44,6 +44,10 @@ const verbs: Readonly<Record<string, Entry>> = {
     summary: 'mark an image, or a base and all that was made from it: it is never deployed again',
     load: () => import('./scripts/revoke.ts'),
   },
+  sign: {
+    summary: 'vouch for an image that was baked without a signature, or whose disk was moved',
+    load: () => import('./scripts/sign.ts'),
+  },
   prune: {
     summary: 'remove images, bases and seeds that nobody needs; shows first what goes, and asks',
     load: () => import('./scripts/prune.ts'),

@@ -8,6 +8,8 @@ import { mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs
 import { join, resolve } from 'node:path'
 import { cacheFolder, makeFolder } from '../core/folders.ts'
 import { command } from '../lab/debian/command.ts'
+import { listImages } from '../images/catalog.ts'
+import { vouch } from '../images/vouch.ts'
 import type { Proxmox } from '../proxmox/client.ts'
 import { storageAt, storageOfVolume } from '../proxmox/storage.ts'
 import { createVm, vmAt, type VmConfig } from '../proxmox/vm.ts'
@@ -88,7 +90,11 @@ export async function keepImage({ administrator, node }: Place, env: NodeJS.Proc
 export const isKept = (env: NodeJS.ProcessEnv, key: string): boolean => existsSync(folderOf(env, key))
 
 /** Makes the kept template in this lab, as its bake has made it. */
-export async function takeImage({ administrator, node, site }: Place, env: NodeJS.ProcessEnv, key: string): Promise<void> {
+export async function takeImage(
+  { administrator, node, site, siteFolder }: Place & { readonly siteFolder: string },
+  env: NodeJS.ProcessEnv,
+  key: string,
+): Promise<void> {
   const folder = folderOf(env, key)
   const { vmid, config } = JSON.parse(await readFile(join(folder, 'vm.json'), 'utf8')) as Kept
   const settings = Object.fromEntries(Object.entries(config).filter(([name]) => !own.has(name)))
@@ -103,6 +109,10 @@ export async function takeImage({ administrator, node, site }: Place, env: NodeJ
   await administrator.task(await createVm(administrator, node, { ...settings, vmid, pool: site.proxmox.pool, scsi0: disk }))
   await administrator.task(await vmAt(administrator, node, vmid).template())
   await storageAt(administrator, node, importStorage).remove(volume)
+  // Its signature is of another demo's key, and of another disk.
+  const image = (await listImages(administrator, site)).images.find((one) => one.vmid === vmid)
+  if (image === undefined) throw new Error(`what was kept of image ${vmid} is none`)
+  await vouch({ site, folder: siteFolder, proxmox: administrator }, image)
 }
 
 /** Every lab has it. */

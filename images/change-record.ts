@@ -20,16 +20,19 @@ export interface Changing {
   readonly pauseMs?: number
 }
 
+/** What a record is to be, from how it is now; undefined: as it is. It is called again when somebody else was quicker. */
+export type Decide<T extends Image | Base> = (now: T) => Promise<Record | undefined>
+
 /**
  * @param template as it was seen: of the one that has its VMID by now, only the same one is changed
- * @param decide what its record is to be, from how it is now; undefined: as it is. What it throws ends this
+ * @param decide signs what it returns, or leaves a signature out: that of before would be wrong. What it throws ends this
  * @returns whether anything was changed
  * @throws Failure `image-changed`, `notes-full`, `changed-meanwhile`, what `decide` throws, or Proxmox's
  */
 export async function changeRecord<T extends Image | Base>(
   proxmox: Proxmox,
   template: T,
-  decide: (now: T) => Record | undefined,
+  decide: Decide<T>,
   { signal, pauseMs = 100 }: Changing = {},
 ): Promise<boolean> {
   const { vmid, node, name } = template
@@ -46,7 +49,7 @@ export async function changeRecord<T extends Image | Base>(
         'See what there is with "npx golden images".',
       )
     const tags = splitTags(config.tags)
-    const record = decide(now)
+    const record = await decide(now)
     const wanted = tagsOf(record ?? now.record, tags)
     // After an answer that was lost it may be as wanted because of us.
     if (record === undefined && wanted === joinTags(tags)) return left < tries

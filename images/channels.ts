@@ -35,9 +35,9 @@ export function tagsOf(record: Record, before: readonly string[]): string {
   return joinTags([...others, goldenTag, ...(channel === undefined ? [] : [channelTag(channel)]), ...verified, ...revocation])
 }
 
-/** Where an image was promoted to; one that nobody has promoted is where its tags say, of which the best counts. */
+/** Where an image was promoted to. By tags alone, which anybody may set, it is a candidate at best; without one nobody takes it. */
 export const channelOf = (tags: readonly string[], record: Pick<TemplateRecord, 'channel'>): Channel | undefined =>
-  record.channel?.name ?? channels.findLast((channel) => tags.includes(channelTag(channel)))
+  record.channel?.name ?? (channels.some((channel) => tags.includes(channelTag(channel))) ? 'candidate' : undefined)
 
 /** What a site wants of the images that it takes by itself. */
 export type ImageWish = Pick<Site['image'], 'channel' | 'onlyVerified'> & { readonly base: Pick<Site['image']['base'], 'sha256'> }

@@ -1,11 +1,12 @@
 /** `promote`: which channel an image is in. Deployments and rollouts go by it. */
 import { Failure } from '../core/failure.ts'
-import type { Proxmox } from '../proxmox/client.ts'
 import type { Site } from '../settings/site.ts'
 import { isRevokedText, type Image } from './catalog.ts'
 import { changeRecord, type Changing } from './change-record.ts'
 import type { Channel } from './channels.ts'
 import type { Stamp, TemplateRecord } from './record.ts'
+import { sealWith } from './signature.ts'
+import { requireTrusted, type Trusting } from './trust.ts'
 
 /** @throws Failure `image-revoked`, `image-not-verified` */
 export function refusePromotion({ image: { onlyVerified } }: Pick<Site, 'image'>, image: Image): void {
@@ -30,16 +31,24 @@ export function promoted(site: Pick<Site, 'image'>, image: Image, channel: Chann
   return { ...image.record, channel: { name: channel, ...stamp } }
 }
 
-export interface Promoting extends Changing {
-  readonly proxmox: Proxmox
-  readonly site: Pick<Site, 'image'>
+export interface Promoting extends Changing, Trusting {
+  readonly site: Site
   /** USER@COMPUTER. */
   readonly by: string
 }
 
-/** @returns whether it was not there already. @throws Failure as `promoted` and `changeRecord` */
-export const promote = ({ proxmox, site, by, ...changing }: Promoting, image: Image, channel: Channel): Promise<boolean> =>
-  changeRecord(proxmox, image, (now) => promoted(site, now, channel, { at: proxmox.now().toISOString(), by }), changing)
+/** @returns whether it was not there already. @throws Failure as `promoted`, `requireTrusted`, `sealWith` and `changeRecord` */
+export function promote(options: Promoting, image: Image, channel: Channel): Promise<boolean> {
+  const { proxmox, site, by } = options
+  const seal = sealWith(options)
+  const decide = async (now: Image): Promise<TemplateRecord | undefined> => {
+    const record = promoted(site, now, channel, { at: proxmox.now().toISOString(), by })
+    if (record === undefined) return undefined
+    await requireTrusted(options, now)
+    return seal(record)
+  }
+  return changeRecord(proxmox, image, decide, options)
+}
 
 /** When an image came into its channel, in milliseconds. */
 export const promotedAt = ({ record }: Image): number => Date.parse(record.channel?.at ?? record.built)

@@ -36,12 +36,22 @@ const image = z.strictObject({
   services: imageFacts.services,
   /** SHA-256 of its manifest, which the site folder has (images/manifest.ts). */
   manifest: hash.optional(),
-  /** Where it was promoted to; without, its tags tell. */
+  /**
+   * Its disk, as Proxmox has it: what it is called, its size in bytes, and the time of its making in seconds, where the
+   * storage tells. No digest: the API gives nobody the contents of a disk.
+   */
+  disk: z.strictObject({ volume: line, bytes: z.int().min(0), made: z.int().optional() }).optional(),
+  /** Where it was promoted to; without, it is a candidate. */
   channel: z.strictObject({ name: z.enum(channels), ...stamp }).optional(),
   /** How its verification ended, and by name what of it failed. */
   verify: z.strictObject({ passed: z.boolean(), ...stamp, failed: z.array(z.string().min(1).max(64)).max(16).optional() }).optional(),
   /** Never to be deployed again. */
   revoked,
+  /** Of all the rest (images/signature.ts), in base64. */
+  signature: z
+    .string()
+    .regex(/^[A-Za-z0-9+/=]{1,3000}$/)
+    .optional(),
   unfinished,
   run,
 })

@@ -3,6 +3,7 @@ import type { Proxmox } from '../proxmox/client.ts'
 import type { Base, Image } from './catalog.ts'
 import { changeRecord, type Changing } from './change-record.ts'
 import type { Record } from './record.ts'
+import { unsigned } from './signature.ts'
 
 export interface Revocation {
   /** A base comes before what was made from it: from then on nobody makes more. */
@@ -34,8 +35,12 @@ export async function revoke(
   { templates }: Revocation,
   reason: string,
 ): Promise<RevokedTemplate[]> {
-  const decide = ({ record }: Image | Base): Record | undefined =>
-    record.revoked === undefined ? { ...record, revoked: { at: proxmox.now().toISOString(), by, reason } } : undefined
+  const decide = async ({ record }: Image | Base): Promise<Record | undefined> => {
+    if (record.revoked !== undefined) return undefined
+    const revoked = { at: proxmox.now().toISOString(), by, reason }
+    // It takes no key, and vouches for nothing: without a signature it is refused all the same.
+    return record.kind === 'image' ? { ...unsigned(record), revoked } : { ...record, revoked }
+  }
   const done: RevokedTemplate[] = []
   for (const template of templates) {
     const { vmid, name, record } = template

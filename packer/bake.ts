@@ -6,13 +6,15 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { bringHere, elsewhere, isRevokedText, listRange, sortRange } from '../images/catalog.ts'
+import { bringHere, elsewhere, isRevokedText, listRange, sortRange, volumeOf } from '../images/catalog.ts'
 import { readLock, type Lock } from '../images/lock.ts'
 import { readManifest, writeManifest } from '../images/manifest.ts'
 import { renderRecord } from '../images/record.ts'
 import { registryCa } from '../images/resolve.ts'
 import { seedForm } from '../images/contract/seed.ts'
+import { requireSigningKey, sealWith } from '../images/signature.ts'
 import { collectRootfs, type Rootfs } from '../images/stage.ts'
+import { diskOf } from '../images/trust.ts'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { activeTasks } from '../proxmox/tasks.ts'
 import { vmAt } from '../proxmox/vm.ts'
@@ -60,7 +62,7 @@ export interface BakeResult {
 
 /**
  * @throws Failure `lock-missing`, `lock-invalid`, `bake-in-progress`, `image-revoked`, `base-revoked`, `base-elsewhere`, `template-range-full`,
- * those of proxmox/place.ts, packer/base.ts, packer/find-base.ts and packer/explain.ts, `cancelled`, or Proxmox's
+ * those of images/signature.ts, proxmox/place.ts, packer/base.ts, packer/find-base.ts and packer/explain.ts, `cancelled`, or Proxmox's
  */
 export async function bake(options: BakeOptions): Promise<BakeResult> {
   const { site, folder, signal } = options
@@ -147,6 +149,8 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
     )
   if (plan.kind !== 'unchanged' || claim.abandoned.length > 0) await clearLeftovers(bake, plan.leftovers, plan.kind === 'bake')
   if (plan.kind === 'unchanged') return { outcome: 'unchanged', template: { vmid: plan.image.vmid, name: plan.image.name, fingerprint } }
+  // Whatever is made from here on is signed at its end.
+  await requireSigningKey(bake)
   if (plan.kind === 'finish') {
     await progress.step(`finish ${plan.name}, which an earlier run had baked`, () => settle(bake, plan.node, plan.vmid, plan.name))
     return { outcome: 'baked', template: { vmid: plan.vmid, name: plan.name, fingerprint } }
@@ -395,15 +399,17 @@ async function build(
   }
 }
 
-/** Tidies the template and tags it, with a record that names its manifest. */
+/** Tidies the template and tags it, with a record that names its manifest and disk, and is signed. */
 async function settle(bake: Bake, node: string, vmid: number, name: string): Promise<void> {
   const { folder, proxmox, claim, left } = bake
   try {
-    await tidyTemplate(proxmox, node, vmid, async (record) => {
+    const seal = sealWith(bake)
+    await tidyTemplate(proxmox, node, vmid, async (record, config) => {
+      const disk = await diskOf(proxmox, { vmid, node, name, volume: volumeOf(config) })
       const found = await readManifest(folder, name)
       // That of another bake of the same inputs, or none: a run on another computer may have baked what this one finishes.
-      if (!found.ok || found.manifest.built !== record.built) return record
-      return { ...record, manifest: found.digest }
+      const manifest = found.ok && found.manifest.built === record.built ? { manifest: found.digest } : {}
+      return seal({ ...record, ...manifest, disk })
     })
   } catch (error) {
     // The next run finishes it, or removes it if its inputs are others.

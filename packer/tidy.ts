@@ -19,7 +19,7 @@ export function leftoverKeys(config: VmConfig): string[] {
 }
 
 /** What is to be in the record that is known by now only. */
-type Complete = (record: TemplateRecord) => Promise<TemplateRecord>
+type Complete = (record: TemplateRecord, config: VmConfig) => Promise<TemplateRecord>
 
 /** The last step of a bake: from here on the template is an image. @throws ProxmoxError when somebody changes it meanwhile */
 export async function tidyTemplate(proxmox: Proxmox, node: string, vmid: number, complete: Complete): Promise<void> {
@@ -44,6 +44,6 @@ async function tidy(proxmox: Proxmox, node: string, vmid: number, complete: Comp
   const { digest, tags } = keys.length > 0 ? await vm.config() : config
   if (splitTags(tags).includes(doomedTag))
     throw new Failure('image-doomed', `template ${vmid} is being removed by a bake that runs elsewhere`, 'Run "npx golden bake" again.')
-  const record = parsed.ok && parsed.record.kind === 'image' ? await complete(finished(parsed.record)) : undefined
+  const record = parsed.ok && parsed.record.kind === 'image' ? await complete(finished(parsed.record), config) : undefined
   await vm.change({ tags: newImageTags, ...(record === undefined ? {} : { description: renderRecord(record) }), digest })
 }

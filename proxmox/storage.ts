@@ -25,8 +25,8 @@ export interface Volume {
   readonly volid: string
   /** In bytes; of a disk, what its VM sees. */
   readonly size?: number
-  /** What it takes, where the storage tells. */
-  readonly used?: number
+  /** When it was made, or as a file changed last, in seconds, where the storage tells. */
+  readonly ctime?: number
 }
 
 export interface NewVolume {

@@ -1,8 +1,9 @@
-/** Which image a first slot gets, and which pinned ones can't be used any more. Pure. */
+/** Which image a first slot gets, and which pinned ones can't be used any more. Pure, but for who has signed them. */
 import { Failure } from '../core/failure.ts'
 import { bringHere, elsewhere, isRevokedText, templateNamed, type Image } from '../images/catalog.ts'
 import { newestFit, unfitFor, type Unfit } from '../images/channels.ts'
 import { seedForm } from '../images/contract/seed.ts'
+import { requireTrusted, type Trusting } from '../images/trust.ts'
 import { pinnedSlots, type Deployment, type GroupPins, type Release } from '../releases/deployment.ts'
 import type { Site, SlotName } from '../settings/site.ts'
 
@@ -103,6 +104,20 @@ export function checkImages(images: readonly Image[], group: string, pins: Group
       `image ${wanted.name}, pinned for slot ${slot} of group ${group}, is not template ${wanted.vmid} any more: ${found === undefined ? 'there is no image with that VMID' : `that is ${found.name} now`}`,
       `Put that template back, or run "npx golden destroy ${group}", then "npx golden deploy": it takes the newest image. The data is kept.`,
     )
+  }
+}
+
+/** Of the slots whose VM is going to be made. @throws Failure as `requireTrusted` */
+export async function requireTrustedPins(
+  trusting: Trusting,
+  images: readonly Image[],
+  pins: GroupPins,
+  slots: readonly SlotName[],
+): Promise<void> {
+  for (const slot of slots) {
+    const release = pins.slots[slot]
+    const image = release === undefined ? undefined : pinnedImage(images, release)
+    if (image !== undefined) await requireTrusted(trusting, image)
   }
 }
 

@@ -1,10 +1,12 @@
 /** `images`: what there is, how far each has come, and who uses it. Only looks. */
+import { Failure } from '../core/failure.ts'
 import { ageText, sizeText } from '../core/quantity.ts'
 import { elsewhere, listImages, templateNamed, type Image, type Sorted } from '../images/catalog.ts'
 import { newestFit, type Channel } from '../images/channels.ts'
 import { seedForm } from '../images/contract/seed.ts'
 import { diffImages, type DiffSide, type ImageDiff } from '../images/diff.ts'
 import { readManifest } from '../images/manifest.ts'
+import { requireTrusted } from '../images/trust.ts'
 import type { Proxmox } from '../proxmox/client.ts'
 import { readPins } from '../releases/pins.ts'
 import type { Site } from '../settings/site.ts'
@@ -22,6 +24,8 @@ export interface ListedImage {
   /** Null: in none, so that nobody takes it by itself. */
   readonly channel: Channel | null
   readonly verification: Image['verification']
+  /** Whether a deployment would take its word; null: the site asks for no signatures. */
+  readonly signature: Trust | null
   readonly revoked: boolean
   /** Why, as far as somebody has said. */
   readonly revokedFor: string | null
@@ -32,6 +36,13 @@ export interface ListedImage {
   readonly next: boolean
   /** Why this site can make no clones of it. */
   readonly elsewhere: string | null
+}
+
+/** @property by as `allowed-signers` calls who signed; null: nobody whom the site trusts has signed what is there */
+export interface Trust {
+  readonly by: string | null
+  /** The code and the sentence of what a deployment would be refused with. */
+  readonly problem: { readonly code: string; readonly message: string } | null
 }
 
 export interface ListedBase {
@@ -58,11 +69,30 @@ export async function readImages({ site, folder, proxmox }: Looking): Promise<Im
   const sorted = await listImages(proxmox, site)
   const users = await listUsers(proxmox, site, await readPins(folder))
   const sizes = await diskSizes(proxmox, [...sorted.images, ...sorted.bases])
-  return describeImages(site, sorted, users, sizes, proxmox.now())
+  const trust = new Map<Image, Trust>()
+  if (site.image.signed) for (const image of sorted.images) trust.set(image, await trustIn({ site, folder, proxmox }, image))
+  return describeImages(site, sorted, users, { sizes, trust, now: proxmox.now() })
 }
 
-/** Pure. @param now by Proxmox's clock */
-export function describeImages(site: Site, sorted: Sorted, users: Users, sizes: ReadonlyMap<string, number>, now: Date): ImageList {
+async function trustIn(trusting: Looking, image: Image): Promise<Trust> {
+  try {
+    return { by: await requireTrusted(trusting, image), problem: null }
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    return { by: null, problem: { code: error.code, message: error.message } }
+  }
+}
+
+export interface ImageFacts {
+  /** In bytes, by what Proxmox calls the disk. */
+  readonly sizes: ReadonlyMap<string, number>
+  readonly trust: ReadonlyMap<Image, Trust>
+  /** By Proxmox's clock. */
+  readonly now: Date
+}
+
+/** Pure. */
+export function describeImages(site: Site, sorted: Sorted, users: Users, { sizes, trust, now }: ImageFacts): ImageList {
   const usable = sorted.images.filter((image) => elsewhere(site, image) === undefined && (image.record.seed ?? 1) === seedForm)
   const next = newestFit(site.image, usable)
   const bytesOf = (volume: string | undefined): number | null => sizes.get(volume ?? '') ?? null
@@ -77,6 +107,7 @@ export function describeImages(site: Site, sorted: Sorted, users: Users, sizes: 
       ageMinutes: Math.max(0, Math.round((now.getTime() - Date.parse(image.record.built)) / 60_000)),
       channel: image.channel ?? null,
       verification: image.verification,
+      signature: trust.get(image) ?? null,
       revoked: image.revoked,
       revokedFor: image.revokedFor ?? null,
       bytes: bytesOf(image.volume),
@@ -104,6 +135,9 @@ const verificationText: Readonly<Record<Image['verification'], string>> = {
   none: 'not verified',
 }
 
+const signatureText = ({ by, problem }: Trust): string =>
+  by !== null ? `signed by ${by}` : problem?.code === 'image-unsigned' ? 'NOT SIGNED' : `NOT TRUSTED (${problem?.code ?? ''})`
+
 const revokedText = ({ revoked, revokedFor }: Pick<ListedImage, 'revoked' | 'revokedFor'>): string[] =>
   revoked ? [`REVOKED${revokedFor === null ? '' : `: ${revokedFor}`}`] : []
 
@@ -118,6 +152,7 @@ export function imageLines({ images, bases, ignored }: ImageList): string[] {
         `${ageText(image.ageMinutes)} old`,
         image.channel ?? 'in no channel',
         verificationText[image.verification],
+        ...(image.signature === null ? [] : [signatureText(image.signature)]),
         ...size(image.bytes),
         ...revokedText(image),
         ...(image.next ? ['the next deployment takes it'] : []),

@@ -1,6 +1,7 @@
 /** `rollout`: what site.ts says by now, and the newest image, take over from what runs, a group after another. */
 import { Failure } from '../core/failure.ts'
 import { listImages, type Image } from '../images/catalog.ts'
+import { requireTrusted } from '../images/trust.ts'
 import { requirePlace } from '../proxmox/place.ts'
 import { groupOrder, stackName } from '../releases/order.ts'
 import { readPins, updatePins, withRelease, withoutRelease } from '../releases/pins.ts'
@@ -123,6 +124,8 @@ async function look({ site, folder, proxmox, progress, image: name }: Looking, g
     obstacles: await findObstacles(proxmox, places, seen, place.at === 'green' ? 'blue' : 'green'),
     missing: isAstray(pins?.dataDisk, place) ? missingHint(places, await strayVolumes(proxmox, places)) : 'Restore it from a backup.',
   })
+  // Early, for people; what counts is asked before a VM is made of it (apply-group.ts). What was begun comes to its end first.
+  if (plan.do === 'roll' && plan.release === 'new' && plan.finishes === undefined) await requireTrusted({ site, folder, proxmox }, image)
   return { plan, image, linkedClones }
 }
 

@@ -14,10 +14,10 @@ export const verb: Verb = {
   async run({ arguments: [name], flags, env, progress, signal, result }) {
     if (name === undefined) throw new Failure('usage', 'which image?', 'Say one that "npx golden images" lists.')
     const channel = channelNamed(flags.channel)
-    const { proxmox, site } = await openProxmox(env, { progress, signal })
+    const { proxmox, site, folder } = await openProxmox(env, { progress, signal })
     try {
       const image = templateNamed(site, (await listImages(proxmox, site)).images, name)
-      const changed = await promote({ proxmox, site, by: who(), signal }, image, channel)
+      const changed = await promote({ proxmox, site, folder, by: who(), signal }, image, channel)
       const { vmid, record } = image
       result(
         changed

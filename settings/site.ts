@@ -192,6 +192,10 @@ const schema = z.strictObject({
     channel: z.enum(channels).default('candidate'),
     /** Deploy, roll out and promote only images that have been verified. One whose verification has failed never is, either way. */
     onlyVerified: z.boolean().default(false),
+    /** Deploy, roll out and promote only images whose record somebody of `allowed-signers` in the site folder has signed. */
+    signed: z.boolean().default(true),
+    /** The private key, without a passphrase, that records are signed with: a file, in the site folder or by its whole path. */
+    signingKey: z.string().min(1).default(secretFiles.imageKey),
     /** So many of the newest images stay when `golden prune` removes others; what is in use stays in any case. */
     keep: z.int().min(1).max(1000).default(3),
   }),

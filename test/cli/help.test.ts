@@ -21,6 +21,7 @@ const verbs = [
   'images',
   'promote',
   'revoke',
+  'sign',
   'prune',
   'deploy',
   'status',

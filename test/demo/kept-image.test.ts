@@ -4,6 +4,9 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { imageKey, isKept, keepImage, takeImage } from '../../demo/kept-image.ts'
+import { listImages } from '../../images/catalog.ts'
+import { parseRecord, type TemplateRecord } from '../../images/record.ts'
+import { requireTrusted } from '../../images/trust.ts'
 import { startRolloutLab, type RolloutLab } from '../rollout/lab.ts'
 
 let t: RolloutLab
@@ -53,7 +56,7 @@ it('comes back as the same VM, and is the only one that is kept', async () => {
   const env = { XDG_CACHE_HOME: folder }
   const place = { administrator: t.root, node: 'pve', site: t.site }
   await t.addImage(9001)
-  const config = async (): Promise<unknown> => {
+  const config = async (): Promise<Record<string, unknown>> => {
     const {
       digest: _,
       meta: __,
@@ -71,7 +74,20 @@ it('comes back as the same VM, and is the only one that is kept', async () => {
   expect(await readdir(join(folder, 'serena-golden/demo-image'))).toEqual(['key'])
   expect([isKept(env, 'key'), isKept(env, 'other')]).toEqual([true, false])
   await t.root.task(await t.root.del<string>('/nodes/pve/qemu/9001'))
-  await takeImage(place, env, 'key')
-  expect(await config()).toEqual(before)
+  await takeImage({ ...place, siteFolder: t.folder }, env, 'key')
+  const { description: notesBefore, ...settingsBefore } = before
+  const { description: notes, ...settings } = await config()
+  expect(settings).toEqual(settingsBefore)
+  // The site of this demo signs what is there now; all the rest is as it was.
+  const recordOf = (text: unknown): TemplateRecord => {
+    const parsed = parseRecord(String(text))
+    return parsed.ok && parsed.record.kind === 'image' ? parsed.record : expect.fail(String(text))
+  }
+  const { disk, signature, ...rest } = recordOf(notes)
+  const { disk: _disk, signature: _signature, ...restBefore } = recordOf(notesBefore)
+  expect(rest).toEqual(restBefore)
+  expect([disk?.volume, signature]).toEqual([String(before.scsi0).split(',')[0], expect.any(String)])
+  const [image] = (await listImages(t.proxmox, t.site)).images
+  expect(await requireTrusted({ site: t.site, folder: t.folder, proxmox: t.proxmox }, image!)).toBe(t.site.name)
   expect(await t.root.get('/nodes/pve/storage/local/content', { content: 'import' })).toEqual([])
 }, 60_000)

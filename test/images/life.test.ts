@@ -7,13 +7,16 @@ import { channels, newestFit, splitTags, tagsOf, unfitFor } from '../../images/c
 import { promote, promoted } from '../../images/promote.ts'
 import { parseRecord, reasonProblem, renderRecord, replaceRecord, type TemplateRecord } from '../../images/record.ts'
 import { planRevocation, revoke } from '../../images/revoke.ts'
-import { ProxmoxError, type Proxmox } from '../../proxmox/client.ts'
-import type { VmConfig } from '../../proxmox/vm.ts'
 import { aBase, anImage, newestFirst } from './any-image.ts'
 import { exampleSite, hash } from './example.ts'
+import { now, oneTemplate } from './one-template.ts'
 
-const site = exampleSite()
-const stamp = { at: '2026-11-25T01:00:00.000Z', by: 'ann@desk' }
+// Signatures have tests of their own (signature.test.ts).
+const site = exampleSite((input) => {
+  input.image.signed = false
+})
+const folder = '/nonexistent'
+const stamp = { at: now, by: 'ann@desk' }
 
 const anyImage = fc
   .record({
@@ -76,50 +79,10 @@ it('to promote twice is to promote once, and nothing bad is promoted', () => {
   )
 })
 
-/** A Proxmox with one template; it takes a change only with the digest that it has. */
-function host(
-  vmid: number,
-  record: TemplateRecord,
-  notes = '',
-): { proxmox: Proxmox; config: VmConfig; writes: number; meanwhile: (() => void)[] } {
-  const state = {
-    config: {
-      name: 'golden-home-0',
-      template: 1,
-      tags: 'golden;golden-candidate;mine',
-      description: `${notes}${renderRecord(record)}`,
-      digest: '0',
-    } as VmConfig,
-    writes: 0,
-    /** What others do between a look and a change, one a change. */
-    meanwhile: [] as (() => void)[],
-  }
-  const set = (settings: VmConfig): void => {
-    state.writes += 1
-    state.config = { ...state.config, ...settings, digest: String(state.writes) }
-  }
-  const proxmox = {
-    now: () => new Date(stamp.at),
-    get: async () => ({ ...state.config }),
-    put: async (path: string, { digest, ...settings }: VmConfig) => {
-      expect(path).toBe(`/nodes/pve/qemu/${vmid}/config`)
-      state.meanwhile.shift()?.()
-      if (digest !== state.config.digest)
-        throw new ProxmoxError('proxmox-refused', 'detected modified configuration - file changed by other user? Try again.', '', {
-          status: 500,
-          method: 'PUT',
-          path,
-        })
-      set(settings)
-    },
-  } as unknown as Proxmox
-  return Object.assign(state, { proxmox })
-}
-
 it("two computers that change one record at once both have their way, and other people's tags and notes stay", async () => {
   const { record } = anImage(9001)
-  const one = host(9001, record, 'do not delete!\n\n')
-  const base = { by: stamp.by, proxmox: one.proxmox, site, pauseMs: 0 }
+  const one = oneTemplate(9001, record, undefined, 'do not delete!\n\n')
+  const base = { by: stamp.by, proxmox: one.proxmox, site, folder, pauseMs: 0 }
   const [seen] = sortRange([{ vmid: 9001, node: 'pve', config: one.config }]).images
   one.meanwhile.push(() => {
     // Somebody else promotes it, with the configuration of now.
@@ -132,7 +95,7 @@ it("two computers that change one record at once both have their way, and other 
       description: replaceRecord(one.config.description!, theirs),
     }
   })
-  expect(await changeRecord(base.proxmox, seen!, (now) => ({ ...now.record, verify: { passed: true, ...stamp } }), base)).toBe(true)
+  expect(await changeRecord(base.proxmox, seen!, async (now) => ({ ...now.record, verify: { passed: true, ...stamp } }), base)).toBe(true)
   expect(parseRecord(one.config.description)).toMatchObject({
     record: { channel: { name: 'stable', by: 'bob@laptop' }, verify: { passed: true, by: 'ann@desk' } },
   })
@@ -142,36 +105,36 @@ it("two computers that change one record at once both have their way, and other 
 })
 
 it('what is revoked between the look and the change is not promoted', async () => {
-  const one = host(9001, anImage(9001).record)
+  const one = oneTemplate(9001, anImage(9001).record)
   const [seen] = sortRange([{ vmid: 9001, node: 'pve', config: one.config }]).images
   one.meanwhile.push(() => {
     one.config = { ...one.config, digest: 'bob', tags: 'golden;golden-revoked' }
   })
-  await expect(promote({ proxmox: one.proxmox, site, by: stamp.by, pauseMs: 0 }, seen!, 'stable')).rejects.toMatchObject({
+  await expect(promote({ proxmox: one.proxmox, site, folder, by: stamp.by, pauseMs: 0 }, seen!, 'stable')).rejects.toMatchObject({
     code: 'image-revoked',
   })
   expect(one.writes).toBe(0)
 })
 
 it('a VMID that has become another template is left alone', async () => {
-  const one = host(9001, anImage(9001, { record: { fingerprint: hash('f') } }).record)
-  await expect(promote({ proxmox: one.proxmox, site, by: stamp.by }, anImage(9001), 'stable')).rejects.toMatchObject({
+  const one = oneTemplate(9001, anImage(9001, { record: { fingerprint: hash('f') } }).record)
+  await expect(promote({ proxmox: one.proxmox, site, folder, by: stamp.by }, anImage(9001), 'stable')).rejects.toMatchObject({
     code: 'image-changed',
   })
   expect(one.writes).toBe(0)
 })
 
 it('whoever is never quicker than the others is told so in the end', async () => {
-  const one = host(9001, anImage(9001).record)
+  const one = oneTemplate(9001, anImage(9001).record)
   const [seen] = sortRange([{ vmid: 9001, node: 'pve', config: one.config }]).images
   one.meanwhile.push(...Array.from({ length: 99 }, (_, count) => () => void (one.config = { ...one.config, digest: `other ${count}` })))
-  await expect(promote({ proxmox: one.proxmox, site, by: stamp.by, pauseMs: 0 }, seen!, 'stable')).rejects.toMatchObject({
+  await expect(promote({ proxmox: one.proxmox, site, folder, by: stamp.by, pauseMs: 0 }, seen!, 'stable')).rejects.toMatchObject({
     code: 'changed-meanwhile',
   })
 })
 
 it('a revocation keeps its first reason, and the tag of one by hand counts as well', async () => {
-  const one = host(9001, anImage(9001).record)
+  const one = oneTemplate(9001, anImage(9001).record)
   const see = () => sortRange([{ vmid: 9001, node: 'pve', config: one.config }]).images
   expect(await revoke({ proxmox: one.proxmox, by: stamp.by }, { templates: see() }, 'CVE-2026-1')).toMatchObject([{ outcome: 'revoked' }])
   expect(await revoke({ proxmox: one.proxmox, by: stamp.by }, { templates: see() }, 'another')).toMatchObject([{ outcome: 'already' }])

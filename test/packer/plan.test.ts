@@ -201,6 +201,7 @@ describe('findLeftovers', () => {
 })
 
 describe('the catalogue', () => {
+  const stamp = { at: '2026-11-25T02:00:00Z', by: 'ann@desk' }
   it('ignores what is no image, and says why', () => {
     const { images, ignored } = sortRange([
       imageVm(9001, image({ built: '2026-11-24T01:00:00Z' })),
@@ -209,18 +210,24 @@ describe('the catalogue', () => {
         image({
           built: '2026-11-25T01:00:00Z',
           fingerprint: hash('e'),
-          verify: { passed: true, at: '2026-11-25T02:00:00Z', by: 'ann@desk' },
+          verify: { passed: true, ...stamp },
+          channel: { name: 'stable', ...stamp },
         }),
-        'golden;golden-stable',
+        'golden;golden-candidate',
       ),
       vm(9003, { name: 'clone', description: renderRecord(image()), tags: 'golden' }),
       vm(9004, { name: 'other', template: 1, tags: 'golden' }),
       imageVm(9005, image({ fingerprint: hash('d') }), ' '),
       imageVm(9006, image({ fingerprint: hash('c'), unfinished: true })),
+      // Whoever may set tags promotes and verifies nobody by that.
+      imageVm(9007, image({ fingerprint: hash('7'), built: '2026-11-23T01:00:00Z' }), 'golden;golden-stable;golden-verified'),
+      imageVm(9008, image({ fingerprint: hash('8'), built: '2026-11-22T01:00:00Z' }), 'golden'),
     ])
     expect(images.map(({ vmid, channel, verification, revoked }) => ({ vmid, channel, verification, revoked }))).toEqual([
       { vmid: 9002, channel: 'stable', verification: 'passed', revoked: false },
       { vmid: 9001, channel: 'candidate', verification: 'none', revoked: false },
+      { vmid: 9007, channel: 'candidate', verification: 'none', revoked: false },
+      { vmid: 9008, channel: undefined, verification: 'none', revoked: false },
     ])
     expect(ignored.map(({ vmid, reason }) => [vmid, reason])).toEqual([
       [9003, 'is no template'],

@@ -1,6 +1,8 @@
 /** Which image a site takes, and what it says when there is none. */
 import { expect, it } from 'vitest'
-import { chooseImage, imageNamed } from '../../rollout/choose-image.ts'
+import { chooseImage, imageNamed, requireTrustedPins } from '../../rollout/choose-image.ts'
+import { newRelease } from '../../releases/deployment.ts'
+import type { Proxmox } from '../../proxmox/client.ts'
 import { anImage } from '../images/any-image.ts'
 import { exampleSite, hash } from '../images/example.ts'
 
@@ -64,4 +66,16 @@ it('people may name one of any channel and base, but none that is revoked, has f
   expect(refused({ ...candidate, revoked: true, revokedFor: 'x' })).toBe('image-revoked')
   expect(refused({ ...candidate, verification: 'failed' })).toBe('image-not-verified')
   expect(refused(candidate, siteWith({ onlyVerified: true }))).toBe('image-not-verified')
+})
+
+it('no VM is made of a pinned image that nobody has signed, whatever was looked at before', async () => {
+  const release = newRelease(siteWith({}), 'serena', 'blue', {
+    id: '0123456789ab',
+    created: new Date(0),
+    image: { vmid: candidate.vmid, name: candidate.name, fingerprint: candidate.record.fingerprint },
+  })
+  const pins = { active: 'blue', slots: { blue: release } } as const
+  const trusting = { site: siteWith({}), folder: '/nonexistent', proxmox: {} as Proxmox }
+  await expect(requireTrustedPins(trusting, [candidate], pins, ['blue'])).rejects.toMatchObject({ code: 'image-unsigned' })
+  await expect(requireTrustedPins(trusting, [candidate], pins, ['green'])).resolves.toBeUndefined()
 })

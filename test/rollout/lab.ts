@@ -2,9 +2,11 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
+import { listImages } from '../../images/catalog.ts'
 import { newImageTags } from '../../images/channels.ts'
 import { renderRecord } from '../../images/record.ts'
 import { seedForm } from '../../images/contract/seed.ts'
+import { vouch } from '../../images/vouch.ts'
 import { saveContent } from '../../lab/compute/fake/volumes.ts'
 import { startLab, type Lab } from '../../lab/index.ts'
 import type { Proxmox } from '../../proxmox/client.ts'
@@ -109,6 +111,9 @@ export async function startRolloutLab(
       })
       await proxmox.put(`/nodes/${node}/qemu/${vmid}/config`, { tags: newImageTags, description })
       await proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu/${vmid}/template`))
+      const made = (await listImages(proxmox, site)).images.find((one) => one.vmid === vmid)
+      if (made === undefined) throw new Error(`template ${vmid} is no image`)
+      await vouch({ site, folder, proxmox }, made)
     },
     async close() {
       proxmox.close()

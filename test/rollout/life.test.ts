@@ -4,7 +4,10 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { listImages } from '../../images/catalog.ts'
 import { splitTags } from '../../images/channels.ts'
 import { promote } from '../../images/promote.ts'
+import { renderRecord } from '../../images/record.ts'
 import { planRevocation, revoke } from '../../images/revoke.ts'
+import { unsigned } from '../../images/signature.ts'
+import { vouch } from '../../images/vouch.ts'
 import { connect, ProxmoxError, type Proxmox } from '../../proxmox/client.ts'
 import { doomedTag } from '../../proxmox/doomed.ts'
 import { readPins } from '../../releases/pins.ts'
@@ -44,7 +47,7 @@ afterAll(async () => {
 
 it('what several computers promote and revoke at once all comes about, and twice is once', async () => {
   const one = await image(9001)
-  const by = (who: string, proxmox: Proxmox) => ({ proxmox, site, by: who, pauseMs: 1 })
+  const by = (who: string, proxmox: Proxmox) => ({ proxmox, site, folder: t.folder, by: who, pauseMs: 1 })
   const [first, second] = await Promise.all([
     promote(by('ann@desk', t.proxmox), one, 'stable'),
     promote(by('bob@laptop', far), one, 'stable'),
@@ -68,6 +71,13 @@ it('what several computers promote and revoke at once all comes about, and twice
 it('a site of channel stable deploys what is stable, not what is newer', async () => {
   await t.addImage(9003, built(3))
   const wanting: Site = { ...site, image: { ...site.image, channel: 'stable' } }
+  const signed = await image(9001)
+  await t.root.put('/nodes/pve/qemu/9001/config', { description: renderRecord({ ...signed.record, built: built(2) }) })
+  await expect(deploy(t.options({ site: wanting }))).rejects.toMatchObject({ code: 'image-altered' })
+  await t.root.put('/nodes/pve/qemu/9001/config', { description: renderRecord(unsigned(signed.record)) })
+  await expect(deploy(t.options({ site: wanting }))).rejects.toMatchObject({ code: 'image-unsigned' })
+  expect(await t.made()).toMatchObject({ releases: {}, seeds: [] })
+  expect(await vouch({ ...t.options(), site }, await image(9001))).toBe(true)
   expect(await deploy(t.options({ site: wanting }))).toMatchObject([{ outcome: 'deployed', image: { vmid: 9001 } }])
   const { images } = await readImages({ site: wanting, folder: t.folder, proxmox: t.proxmox })
   expect(images.map(({ vmid, channel, revoked, next }) => ({ vmid, channel, revoked, next }))).toMatchObject(
@@ -146,7 +156,9 @@ it('what somebody promotes after it was agreed to, or in the very moment of its 
   await t.addImage(9004, built(0))
   const plan = await planPruning({ site, folder: t.folder, proxmox: t.proxmox }, how)
   expect(plan.remove).toMatchObject([{ vmid: 9004 }])
-  const proxmox = before('put', 9004, async () => promote({ proxmox: far, site, by: 'bob@laptop' }, await image(9004), 'stable'))
+  const proxmox = before('put', 9004, async () =>
+    promote({ proxmox: far, site, folder: t.folder, by: 'bob@laptop' }, await image(9004), 'stable'),
+  )
   expect(await prune(t.options({ site, proxmox }), how, plan)).toMatchObject({ plan: { remove: [] }, left: [{ vmid: 9004 }] })
   expect(await image(9004)).toMatchObject({ channel: 'stable' })
   expect(await prune(t.options({ site }), how, plan)).toMatchObject({ plan: { remove: [] }, left: [] })

@@ -10,7 +10,7 @@ import { straySeeds } from '../../releases/seed.ts'
 import { seedTag } from '../../releases/given.ts'
 import { narrowed, planPrune, pruneLines, type PruneOptions, type PruneSeen } from '../../rollout/plan-prune.ts'
 import { usesOf, type Users } from '../../rollout/image-uses.ts'
-import { describeImages, imageLines } from '../../rollout/list-images.ts'
+import { describeImages, imageLines, type Trust } from '../../rollout/list-images.ts'
 import type { SlotName } from '../../settings/site.ts'
 import { aBase, anImage, newestFirst } from '../images/any-image.ts'
 import { exampleSite, hash } from '../images/example.ts'
@@ -255,7 +255,12 @@ it('the list says of each image how far it has come, who uses it, and which one 
     doomed: [],
     ignored: [{ vmid: 9013, name: 'x', reason: 'is no template' }],
   }
-  const list = describeImages(site, sorted, users, new Map([[stable.volume!, 16 * 2 ** 30]]), new Date(hour(72)))
+  const trust = new Map<Image, Trust>([
+    [stable, { by: 'home', problem: null }],
+    [newer, { by: null, problem: { code: 'image-unsigned', message: 'x' } }],
+    [bad, { by: null, problem: { code: 'image-altered', message: 'x' } }],
+  ])
+  const list = describeImages(site, sorted, users, { sizes: new Map([[stable.volume!, 16 * 2 ** 30]]), trust, now: new Date(hour(72)) })
   expect(list.images).toMatchObject([
     { vmid: 9012, revoked: true, next: false },
     { vmid: 9011, next: true, bytes: null, ageMinutes: 24 * 60 },
@@ -268,11 +273,11 @@ it('the list says of each image how far it has come, who uses it, and which one 
     },
   ])
   expect(imageLines(list)).toEqual([
-    `${bad.name} (9012), 22 h old, candidate, not verified, REVOKED: CVE-2026-1 (ann@desk, 2026-11-05)`,
+    `${bad.name} (9012), 22 h old, candidate, not verified, NOT TRUSTED (image-altered), REVOKED: CVE-2026-1 (ann@desk, 2026-11-05)`,
     '  used by serena green',
-    `${newer.name} (9011), 24 h old, candidate, not verified, the next deployment takes it`,
+    `${newer.name} (9011), 24 h old, candidate, not verified, NOT SIGNED, the next deployment takes it`,
     '  used by VM 700 vm-700 (linked)',
-    `${stable.name} (9010), 3 days old, stable, verified, 16.0 GiB`,
+    `${stable.name} (9010), 3 days old, stable, verified, signed by home, 16.0 GiB`,
     '  used by serena blue (rests)',
     `base ${aBase(9000).name} (9000), debian-13, imported 2026-11-01`,
     'not counted: x (9013) is no template',
