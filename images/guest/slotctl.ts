@@ -5,6 +5,7 @@ import { thisMachine, type Machine } from './machine.ts'
 import { containerNetworks } from '../../settings/containers.ts'
 import { leave, take } from './handover-address.ts'
 import { beginHandover, endHandover, readHandover } from './handover.ts'
+import { inTurn } from './in-turn.ts'
 import { setHandoverState } from './keeper-control.ts'
 import { leaveCarry, letEnd, type LetEnd } from './let-go.ts'
 import { letIn, untilServing } from './serving.ts'
@@ -26,12 +27,31 @@ class Refusal extends Error {
   }
 }
 
+/** A verb waits so long for another one; whoever asks by the guest agent has twice the patience (rollout/guest.ts). */
+const turnMs = 300_000
+
+/** What changes the slot, one after another. What only looks waits for nobody. @throws Refusal `busy` */
+async function alone<T>(machine: Machine, verb: string, work: () => Promise<T>): Promise<T> {
+  const turn = await inTurn(machine, `slotctl ${verb}`, work, {
+    waitMs: turnMs,
+    onWait: (by) => machine.complain(`slotctl ${verb} waits: ${by} is at work`),
+  })
+  if (!turn.came) throw new Refusal('busy', `${turn.by} has been at work here for longer than ${turnMs / 60_000} minutes`)
+  return turn.result
+}
+
 async function systemctl(machine: Machine, ...args: string[]): Promise<{ ok: boolean; reason: string }> {
   const result = await machine.run('systemctl', args)
   return { ok: result.status === 0, reason: result.stderr.trim() }
 }
 
 const status = async (machine: Machine, slot: Slot): Promise<object> => describe(slot, await observe(machine, slot))
+
+async function formatDisk(machine: Machine, slot: Slot): Promise<object> {
+  const refused = await format(machine)
+  if (refused) throw new Refusal(refused.code, refused.message)
+  return status(machine, slot)
+}
 
 /** Plugged in a moment before. */
 const arrivalMs = 20_000
@@ -43,8 +63,14 @@ async function arrivedDisk(machine: Machine): Promise<DataDisk> {
   }
 }
 
-/** @param seconds how long to wait until it serves; then clients may come in */
+/** @param seconds how long to wait until it serves, in nobody's way; then clients may come in */
 async function activate(machine: Machine, slot: Slot, seconds: number): Promise<object> {
+  await alone(machine, 'activate', () => begin(machine, seconds))
+  if (seconds > 0 && (await untilServing(machine, slot, seconds))) await alone(machine, 'activate', () => letIn(machine, slot))
+  return status(machine, slot)
+}
+
+async function begin(machine: Machine, seconds: number): Promise<void> {
   const disk = await (seconds > 0 ? arrivedDisk(machine) : dataDisk(machine))
   if (disk !== 'ready' && disk !== 'mounted') throw new Refusal(`disk-${disk}`, `the data disk is ${disk}: there is nothing to activate`)
   await systemctl(machine, 'reset-failed', 'srv-golden.mount', 'golden-*')
@@ -53,8 +79,6 @@ async function activate(machine: Machine, slot: Slot, seconds: number): Promise<
   // Of a handover that did not come about: with the data here, clients are this slot's again.
   if (readHandover(machine.files) !== undefined) await endHandover(machine)
   await systemctl(machine, 'start', '--no-block', 'golden-active.target')
-  if (seconds > 0 && (await untilServing(machine, slot, seconds))) await letIn(machine, slot)
-  return status(machine, slot)
 }
 
 /** No new clients, then up to `seconds` for those who wait for an answer. Never fails: who drains goes on either way. */
@@ -184,28 +208,33 @@ async function perform(machine: Machine, args: readonly string[]): Promise<{ ans
   const [verb, ...rest] = args
   const slot = readSlot(machine.files)
   if (!slot) throw new Refusal('no-seed', 'this VM has no seed: it was not deployed')
+  const changed = async (work: () => Promise<object>): Promise<{ answer: object; ok: boolean }> => ({
+    answer: await alone(machine, verb ?? '', work),
+    ok: true,
+  })
   switch (verb) {
     case 'status':
       return { answer: await status(machine, slot), ok: true }
-    case 'format': {
-      const refused = await format(machine)
-      if (refused) throw new Refusal(refused.code, refused.message)
-      return { answer: await status(machine, slot), ok: true }
-    }
+    case 'format':
+      return changed(() => formatDisk(machine, slot))
     case 'activate':
       return { answer: await activate(machine, slot, amount(rest[0], 0)), ok: true }
-    case 'drain':
-      return { answer: await drain(machine, amount(rest[0], 20)), ok: true }
+    case 'drain': {
+      const seconds = amount(rest[0], 20)
+      return changed(() => drain(machine, seconds))
+    }
     case 'yield':
-      return { answer: await yieldDisk(machine, slot), ok: true }
-    case 'let-go':
-      return { answer: await letGo(machine, slot, amount(rest[0], 60)), ok: true }
+      return changed(() => yieldDisk(machine, slot))
+    case 'let-go': {
+      const seconds = amount(rest[0], 60)
+      return changed(() => letGo(machine, slot, seconds))
+    }
     case 'state':
-      return { answer: await takeState(machine, slot, rest[0]), ok: true }
+      return changed(() => takeState(machine, slot, rest[0]))
     case 'forward':
-      return { answer: await forward(machine, slot), ok: true }
+      return changed(() => forward(machine, slot))
     case 'take-over':
-      return { answer: await takeOver(machine, slot), ok: true }
+      return changed(() => takeOver(machine, slot))
     case 'selftest': {
       const checks = await selftest(machine, slot)
       const ok = checks.every((check) => check.ok)

@@ -77,6 +77,8 @@ export interface GuestSystem {
     args: readonly string[],
     options?: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>>; readonly user?: number; readonly shown?: boolean },
   ): Promise<{ readonly status: number; readonly stdout: string; readonly stderr: string }>
+  /** Of a file. @returns what releases it, as the program's end does; undefined: somebody else has it */
+  lock(path: string, options?: { readonly waitMs?: number; readonly onWait?: () => void }): Promise<(() => void) | undefined>
   /** Rejects with `code` ECONNREFUSED where nothing answers. */
   ask(question: GuestQuestion): Promise<GuestAnswer>
   /** @param card of that one alone, `lo` among them */
@@ -112,15 +114,19 @@ export const modelOf =
   (program: GuestProgram): Program =>
   async (args, run) => {
     const output = { stdout: '', stderr: '' }
+    const locks = new Set<() => void>()
     try {
-      return { exitCode: await program(args, systemOf(run, output)), ...output }
+      return { exitCode: await program(args, systemOf(run, output, locks)), ...output }
     } catch (error) {
       if (error instanceof Killed) return { exitCode: 143, ...output }
       return { exitCode: 1, stdout: output.stdout, stderr: `${output.stderr}${error instanceof Error ? error.stack : String(error)}\n` }
+    } finally {
+      for (const release of locks) release()
     }
   }
 
-function systemOf(run: Run, output: { stdout: string; stderr: string }): GuestSystem {
+/** @param locks what of them the program has */
+function systemOf(run: Run, output: { stdout: string; stderr: string }, locks: Set<() => void>): GuestSystem {
   const { guest, signal } = run
   let { as, account } = run
   const alive = (): void => {
@@ -149,6 +155,14 @@ function systemOf(run: Run, output: { stdout: string; stderr: string }): GuestSy
       output.stdout += stdout
       output.stderr += stderr
       return { status: exitCode, stdout: '', stderr: '' }
+    },
+    async lock(path, { waitMs = 0, onWait = () => {} } = {}) {
+      alive()
+      if (!guest.vfs.exists(path, as)) guest.vfs.write(path, '', as, { mode: 0o600 })
+      const release = await guest.locks.take(path, waitMs / haste, onWait, signal)
+      if (release !== undefined) locks.add(release)
+      alive()
+      return release
     },
     async ask(question) {
       alive()
