@@ -15,6 +15,7 @@ import { wake } from './idle.ts'
 import { requireGroupNode } from './node.ts'
 import { checkIdentity, diskPlace, observeGroup, placesOf, type GroupSeen } from './observe.ts'
 import type { DeployOptions } from './options.ts'
+import { countSseClients, sseLine } from './sse-clients.ts'
 import { settleOld, type RolledOutGroup } from './rollout.ts'
 import { restorePointFor, stateLines, type RestorePoint } from './state-before.ts'
 import { switchTo } from './switch-slot.ts'
@@ -32,6 +33,8 @@ export interface GroupRollback {
   readonly roles: readonly Role[]
   /** What it puts back; undefined: nothing, or the slot that has it does not say. */
   readonly restorePoint?: RestorePoint
+  /** Clients over SSE, who are cut off; absent: there can be none, or nobody can tell. */
+  readonly sseClients?: number
 }
 
 export interface RollbackOptions {
@@ -90,12 +93,25 @@ export function planRollback(
 }
 
 /** For people: a line each. */
-export function rollbackLines({ group, do: what, from, to, image, created, state, roles, restorePoint }: GroupRollback): string[] {
+export function rollbackLines({
+  group,
+  do: what,
+  from,
+  to,
+  image,
+  created,
+  state,
+  roles,
+  restorePoint,
+  sseClients,
+}: GroupRollback): string[] {
   if (what === 'nothing') return [`${group}: nothing to do, slot ${to} serves`]
+  const cutOff = sseLine(sseClients)
   return [
     `${group}:`,
     `  wait until slot ${to} stands by: its release of ${created.slice(0, 16).replace('T', ' ')}, image ${image.to}`,
     `  hand over the data from slot ${from}, image ${image.from}; then the service address moves`,
+    ...(cutOff === undefined ? [] : [`  ${cutOff}`]),
     ...(state === 'before' ? stateLines(roles, restorePoint).map((line) => `  ${line}`) : []),
     `  keep slot ${from}`,
   ]
@@ -109,8 +125,10 @@ async function look({ site, folder, proxmox }: Looking, group: string, options: 
   await requireGroupNode(proxmox, places, site.proxmox.node)
   const seen = await observeGroup(proxmox, places)
   checkIdentity(places, seen)
-  const plan = planRollback(group, pins, seen, options)
-  const [from, to] = [pins?.slots[plan.from], pins?.slots[plan.to]]
+  const back = planRollback(group, pins, seen, options)
+  const [from, to] = [pins?.slots[back.from], pins?.slots[back.to]]
+  const sseClients = back.do === 'back' ? await countSseClients(proxmox, from, seen.slots[back.from]) : undefined
+  const plan = sseClients === undefined ? back : { ...back, sseClients }
   if (plan.do === 'nothing' || plan.state === 'now' || from === undefined || to === undefined || diskPlace(seen).at !== plan.from)
     return plan
   const vm = seen.slots[plan.from]

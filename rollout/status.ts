@@ -62,6 +62,8 @@ export interface GroupStatus {
   readonly services: Readonly<Record<string, string>>
   /** Services that the image has no container image for. */
   readonly missing: readonly string[]
+  /** Clients over SSE that are connected, who have to connect again after a rollout; null: there can be none, or the guest does not say. */
+  readonly sseClients: number | null
   /** Of the services' state, the oldest first; null: the active slot does not say, or makes none. */
   readonly restorePoints: readonly RestorePointStatus[] | null
   readonly dataDisk: { readonly at: string; readonly volume: string | null }
@@ -332,6 +334,7 @@ export function describeGroup({
     certificates,
     services: Object.fromEntries(Object.entries(guest?.services ?? {}).map(([name, { state }]) => [name, state])),
     missing: guest?.missing ?? [],
+    sseClients: guest?.sseClients ?? null,
     restorePoints: restorePointsOf(guest, images, now),
     dataDisk: { at: place.at, volume: 'disk' in place ? place.disk.volume : null },
     claim: claimOf(seen, now),

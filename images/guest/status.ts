@@ -7,6 +7,7 @@ import { nic } from './address.ts'
 import { frontProblems, readProbe } from './front.ts'
 import { readHandover, type HandoverState } from './handover.ts'
 import { trouble } from './health.ts'
+import { handoverState } from './keeper-control.ts'
 import type { Files, Machine } from './machine.ts'
 import {
   addressReport,
@@ -38,6 +39,8 @@ export interface Observation {
   readonly addresses: readonly string[]
   /** How far the group is on its way to the other slot. @default not at all */
   readonly handover?: HandoverState | undefined
+  /** Undefined where the slot serves none, or nginx does not say. */
+  readonly sseClients?: number | undefined
   readonly cloneProblems: readonly string[]
   /** Disks that are nearly full, log lines that do not arrive: nothing stands still for it yet. */
   readonly warnings?: readonly string[]
@@ -109,6 +112,7 @@ export function describe(slot: Slot, seen: Observation): Status {
     healthy: serves && (held || !active),
     serves,
     problems,
+    ...(seen.sseClients === undefined ? {} : { sseClients: seen.sseClients }),
     state: seen.state ?? 'now',
     ...(seen.restorePoints === undefined ? {} : { restorePoints: seen.restorePoints }),
   }
@@ -121,12 +125,12 @@ export async function observe(machine: Machine, slot: Slot): Promise<Observation
   const containers = await listContainers(machine)
   const handover = readHandover(files)?.state
   const running = present.filter((container) => containers?.some((entry) => entry.name === container.name && entry.state === 'running'))
-  const [results, front] = await Promise.all([
+  const hasNginx = running.some((container) => container.name === 'nginx_proxy')
+  const [results, front, sseClients] = await Promise.all([
     Promise.all(running.map(async (container) => [container.name, await trouble(machine, container)] as const)),
     // While requests are held, who goes in waits as they do.
-    handover !== 'parking' && running.some((container) => container.name === 'nginx_proxy')
-      ? frontProblems(machine, slot.seed, readProbe(files))
-      : [],
+    handover !== 'parking' && hasNginx ? frontProblems(machine, slot.seed, readProbe(files)) : [],
+    hasNginx && slot.seed.serena?.transports.includes('sse') ? countSse(machine) : undefined,
   ])
   const found = new Map(results)
   const agent = running.find((container) => container.name === 'otelcol')
@@ -149,12 +153,20 @@ export async function observe(machine: Machine, slot: Slot): Promise<Observation
     fullForLoki: isFullForLoki(files),
     addresses: machine.addresses(nic),
     handover,
+    sseClients,
     cloneProblems: readList(files, cloneReport),
     addressProblems: readList(files, addressReport),
     frontProblems: [...front, ...readList(files, sessionReport)],
     restarted: new Set(readList(files, restartReport)),
   }
 }
+
+/** As nginx counts them, of which an image of before may say nothing. */
+const countSse = (machine: Machine): Promise<number | undefined> =>
+  handoverState(machine).then(
+    ({ sse }) => sse,
+    () => undefined,
+  )
 
 function readList(files: Files, file: string): string[] {
   if (!files.exists(file)) return []

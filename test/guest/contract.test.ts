@@ -33,6 +33,7 @@ const anyObservation: fc.Arbitrary<Observation> = fc.record(
     frontProblems: words,
     restarted: fc.subarray(names).map((list) => new Set<string>(list)),
     handover: fc.constantFrom('parking', 'forwarding', 'left'),
+    sseClients: fc.nat(),
   },
   { requiredKeys: ['disk', 'containers', 'answering', 'addresses', 'cloneProblems', 'addressProblems', 'restarted'] },
 )

@@ -7,7 +7,7 @@ import { decideHandover, type HandoverSeen, type HandoverWanted } from '../../ro
 import type { GuestStatus } from '../../rollout/guest.ts'
 import { placesOf, type Disk, type GroupSeen, type VmThere } from '../../rollout/observe.ts'
 import { planRollout, rolloutLines, type RolloutSeen } from '../../rollout/plan-rollout.ts'
-import { planRollback } from '../../rollout/rollback.ts'
+import { planRollback, rollbackLines } from '../../rollout/rollback.ts'
 import { restorePointFor, stateLines } from '../../rollout/state-before.ts'
 import { slotVmName, type Site } from '../../settings/site.ts'
 import { exampleSite } from '../images/example.ts'
@@ -289,6 +289,19 @@ describe('what a rollout is', () => {
       changes: [expect.stringContaining(said)],
     })
     expect(rolloutLines(plan, 5).join('\n')).toContain('hand over the data')
+  })
+
+  it('clients over SSE are told beforehand, and how many', () => {
+    const changed = exampleSite((input) => void (input.serena.shell = true))
+    const said = (sseClients?: number): string => rolloutLines(planRollout(changed, facts({ sseClients })), 5).join('\n')
+    expect(said(2)).toContain('2 clients over SSE will have to reconnect')
+    expect(said(1)).toContain('1 client over SSE will have to reconnect')
+    expect(said(0)).not.toContain('SSE')
+    expect(said()).not.toContain('SSE')
+    expect(rolloutLines(planRollout(site, facts({ sseClients: 2 })), 5).join()).not.toContain('SSE')
+    const back = planRollback('serena', { ...pins, slots: { ...pins.slots, green: releaseOf('green') } }, groupSeen({}, green))
+    expect(rollbackLines({ ...back, sseClients: 2 }).join('\n')).toContain('2 clients over SSE')
+    expect(rollbackLines(back).join('\n')).not.toContain('SSE')
   })
 
   it('a former slot makes room, but for one that is what site.ts says now', () => {
