@@ -18,6 +18,8 @@ export interface Guest {
 
 /** `yield` waits for containers to stop, `format` for mkfs on a slow disk. */
 const callTimeoutMs = 600_000
+/** Verbs that first wait, for the seconds that they are given, and then begin. */
+const mayTake: ReadonlySet<string> = new Set(['drain', 'let-go'])
 /** Clients may be waiting for the next step. */
 const callPauseMs = 150
 const program = '/usr/local/sbin/slotctl'
@@ -35,7 +37,7 @@ export function guestOf(proxmox: Proxmox, node: string, vmid: number, signal?: A
       proxmox.waitForAgent(node, vmid, { onWait, ...(timeoutMs === undefined ? {} : { timeoutMs }), ...options }),
     async call(verb, ...args) {
       const { exitCode, stdout, stderr } = await proxmox.agentExec(node, vmid, [program, verb, ...args], {
-        timeoutMs: callTimeoutMs,
+        timeoutMs: callTimeoutMs + (mayTake.has(verb) ? Number(args[0] ?? 0) * 1000 : 0),
         pauseMs: callPauseMs,
         ...options,
       })

@@ -1,4 +1,5 @@
 /** Hands a group's data, its clients and its address from one slot to the other. Killed anywhere and run again it goes on. */
+import { z } from 'zod'
 import { type Failure, isLost } from '../core/failure.ts'
 import { isOutdated } from '../proxmox/conditions.ts'
 import { otherSlot, type SlotName } from '../settings/site.ts'
@@ -21,6 +22,17 @@ export interface HandoverOptions {
   readonly force: boolean
   /** What the new slot takes the services' state as: as the old slot leaves it, or as its own image had left it. @default now */
   readonly state?: 'now' | 'before'
+}
+
+/** What `slotctl let-go` answers, as far as it is told. */
+const endedSchema = z.object({ drained: z.boolean(), requests: z.number(), transfers: z.number().default(0) })
+
+const countText = (count: number, what: string): string[] => (count === 0 ? [] : [`${count} ${what}${count === 1 ? '' : 's'}`])
+
+/** Pure. */
+export function cutOffText(slot: SlotName, { requests, transfers }: z.infer<typeof endedSchema>, drainSeconds: number): string {
+  const what = [...countText(requests, 'call'), ...countText(transfers, 'SSH transfer')].join(' and ') || 'something'
+  return `${what} on slot ${slot} took longer than rollout.drainSeconds (${drainSeconds}), and had to be cut off`
 }
 
 /** What a step took, in milliseconds, in order. */
@@ -95,7 +107,8 @@ export async function handOver(context: ActivationContext, to: SlotName, options
       if (verb === 'forward') await oldGuest.call('forward')
       else if (canKeep) {
         keeps = true
-        await oldGuest.call('let-go', String(options.drainSeconds))
+        const ended = endedSchema.safeParse(await oldGuest.call('let-go', String(options.drainSeconds))).data
+        if (ended?.drained === false) progress.warn(cutOffText(from, ended, options.drainSeconds))
       } else {
         keeps = false
         await oldGuest.call('drain', String(options.drainSeconds))

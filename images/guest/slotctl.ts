@@ -15,6 +15,7 @@ import { writeWish } from './restore-points.ts'
 import { selftest } from './selftest.ts'
 import { readSlot, type Slot } from './slot.ts'
 import { describe, observe } from './status.ts'
+import { transfers } from './transfers.ts'
 
 const usage =
   'usage: slotctl status | format | activate [SECONDS] | drain [SECONDS] | yield | let-go [SECONDS] | state now|before | forward | take-over | selftest | logs QUERY [MINUTES [LIMIT]]'
@@ -81,10 +82,13 @@ async function begin(machine: Machine, seconds: number): Promise<void> {
   await systemctl(machine, 'start', '--no-block', 'golden-active.target')
 }
 
-/** No new clients, then up to `seconds` for those who wait for an answer. Never fails: who drains goes on either way. */
+/** Transfers over SSH may end; then no new clients, and the rest of `seconds` for those who wait for an answer. Never fails: who drains goes on either way. */
 async function drain(machine: Machine, seconds: number): Promise<object> {
-  await systemctl(machine, 'stop', 'golden-address.service')
   const end = machine.uptime() + seconds * 1000
+  // Their connections go with the address.
+  const transfer = transfers(machine)
+  while ((await transfer()) > 0 && machine.uptime() < end) await machine.pause(500)
+  await systemctl(machine, 'stop', 'golden-address.service')
   for (;;) {
     const busy = await requestsInProgress(machine)
     if (busy === 0 || machine.uptime() >= end) return { schema: 1, drained: busy === 0, requests: busy }
@@ -143,15 +147,17 @@ async function stopUsers(machine: Machine): Promise<void> {
  * disk can't be let go of, whoever asked has it activated again.
  */
 async function letGo(machine: Machine, slot: Slot, seconds: number): Promise<object> {
-  const ended = isMounted(machine.files) ? await beginLettingGo(machine, seconds) : { drained: true, requests: 0, parkedMs: 0 }
+  const ended = isMounted(machine.files)
+    ? await beginLettingGo(machine, slot, seconds)
+    : { drained: true, requests: 0, transfers: 0, parkedMs: 0 }
   const began = machine.uptime()
   await stopUsers(machine)
   return { schema: 1, ...ended, stopMs: Math.round(machine.uptime() - began), status: await status(machine, slot) }
 }
 
-async function beginLettingGo(machine: Machine, seconds: number): Promise<LetEnd> {
+async function beginLettingGo(machine: Machine, { seed }: Slot, seconds: number): Promise<LetEnd> {
   await beginHandover(machine)
-  const ended = await letEnd(machine, seconds)
+  const ended = await letEnd(machine, seed, seconds)
   await leaveCarry(machine)
   return ended
 }

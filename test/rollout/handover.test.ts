@@ -5,6 +5,7 @@ import type { GroupPins, Release, RolloutNote } from '../../releases/deployment.
 import { newRelease } from '../../releases/deployment.ts'
 import { decideHandover, type HandoverSeen, type HandoverWanted } from '../../rollout/decide-handover.ts'
 import type { GuestStatus } from '../../rollout/guest.ts'
+import { cutOffText } from '../../rollout/handover.ts'
 import { placesOf, type Disk, type GroupSeen, type VmThere } from '../../rollout/observe.ts'
 import { planRollout, rolloutLines, type RolloutSeen } from '../../rollout/plan-rollout.ts'
 import { planRollback, rollbackLines } from '../../rollout/rollback.ts'
@@ -262,6 +263,13 @@ const facts = (change: Partial<RolloutSeen> = {}): RolloutSeen => ({
   ...change,
 })
 const green = vm({ name: slotVmName(site, 'serena', 'green') })
+
+it('what had to be cut off is told', () => {
+  expect(cutOffText('blue', { drained: false, requests: 1, transfers: 2 }, 60)).toBe(
+    '1 call and 2 SSH transfers on slot blue took longer than rollout.drainSeconds (60), and had to be cut off',
+  )
+  expect(cutOffText('blue', { drained: false, requests: 0, transfers: 1 }, 60)).toMatch(/^1 SSH transfer on/)
+})
 
 describe('what a rollout is', () => {
   it('nothing, where what runs is what site.ts says', () => {
