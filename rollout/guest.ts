@@ -3,6 +3,8 @@ import type { Proxmox } from '../proxmox/client.ts'
 import type { DeepReadonly } from '../core/deep-readonly.ts'
 import { Failure } from '../core/failure.ts'
 import { statusSchema, type Status } from '../images/contract/status.ts'
+import type { Release } from '../releases/deployment.ts'
+import type { VmSeen } from './observe.ts'
 
 /** `slotctl status`. */
 export type GuestStatus = DeepReadonly<Status>
@@ -27,6 +29,12 @@ const notTheGuests: readonly string[] = ['permission-denied', 'not-authenticated
 
 /** That it does not answer, or refuses; as opposed to an API that says nothing, or not to this token. */
 export const isOfGuest = (error: unknown): boolean => error instanceof Failure && !notTheGuests.includes(error.code)
+
+/** What the guest of a slot says; undefined also where it does not run. */
+export const statusIn = async (proxmox: Proxmox, release: Release | undefined, vm: VmSeen | undefined, signal?: AbortSignal) =>
+  release !== undefined && vm?.there === true && vm.running
+    ? guestOf(proxmox, release.vm.node, release.vm.vmid, signal).status()
+    : undefined
 
 export function guestOf(proxmox: Proxmox, node: string, vmid: number, signal?: AbortSignal): Guest {
   const options = signal === undefined ? {} : { signal }

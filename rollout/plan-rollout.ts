@@ -4,9 +4,11 @@ import type { Image } from '../images/catalog.ts'
 import { isMoving, type GroupPins, type Release, type RolloutNote } from '../releases/deployment.ts'
 import { otherSlot, type Site, type SlotName } from '../settings/site.ts'
 import { changeText, settingChanges } from './changes.ts'
+import type { GuestStatus } from './guest.ts'
 import { checkIdentity, diskPlace, isAstray, type GroupPlaces, type GroupSeen } from './observe.ts'
 import { refusalOf } from './obstacles.ts'
 import type { Refusal } from './reconcile.ts'
+import { fullDataDisk } from './room.ts'
 import { sseLine } from './sse-clients.ts'
 
 export interface RolloutSeen {
@@ -17,8 +19,8 @@ export interface RolloutSeen {
   readonly image: Pick<Image, 'vmid' | 'name'> & { readonly record: Pick<Image['record'], 'fingerprint' | 'built'> }
   /** What of the site folder's secrets is not what a slot's release was given, by name; undefined: nobody can tell. */
   readonly secrets: Readonly<Partial<Record<SlotName, readonly string[] | undefined>>>
-  /** Clients over SSE of the slot that serves; undefined: there can be none, or it does not say. */
-  readonly sseClients?: number | undefined
+  /** What the slot that serves says; undefined: nothing. */
+  readonly guest?: GuestStatus | undefined
   /** What is in the way of handing the data over. */
   readonly obstacles: readonly Refusal[]
   /** What to do about data that is in no place (missing.ts). */
@@ -50,7 +52,7 @@ const isSame = (image: RolloutSeen['image'], pinned: Release): boolean =>
   image.vmid === pinned.image.vmid && image.record.fingerprint === pinned.image.fingerprint
 
 /** @throws Failure for whatever is in the way; nothing has been changed by then */
-export function planRollout(site: Site, { places, pins, seen, image, secrets, sseClients, obstacles, missing }: RolloutSeen): GroupRollout {
+export function planRollout(site: Site, { places, pins, seen, image, secrets, guest, obstacles, missing }: RolloutSeen): GroupRollout {
   const { group } = places
   const from = pins?.active
   const active = from === undefined ? undefined : pins?.slots[from]
@@ -84,10 +86,12 @@ export function planRollout(site: Site, { places, pins, seen, image, secrets, ss
     changes,
     image: { from: active.image.name, to: image.name },
     ...(isFinished ? {} : { finishes: from }),
-    ...(sseClients === undefined ? {} : { sseClients }),
+    ...(guest?.sseClients === undefined ? {} : { sseClients: guest.sseClients }),
   }
   const keeps = idle === undefined ? keepsClients(site, group, active) : keepsBetween(active, idle)
   if (changes.length === 0) return { ...common, do: !isFinished || note?.phase === 'watch' ? 'watch' : 'nothing', release: 'pinned', keeps }
+  const full = refusalOf(fullDataDisk(group, guest), 'Nothing was changed.')
+  if (full !== undefined) throw new Failure(full.code, full.message, full.hint)
   const isPinned = idle !== undefined && isOfToday(site, group, to, idle, image, secrets[to]) && !hasFailed(note, to)
   if (isPinned) return { ...common, do: 'roll', release: 'pinned', keeps: keepsBetween(active, idle) }
   const old = seen.slots[to]

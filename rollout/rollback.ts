@@ -8,14 +8,16 @@ import { tellsState } from './activate.ts'
 import { claimGroups } from './claim-groups.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
 import { contextOf } from './context.ts'
-import { guestOf } from './guest.ts'
+import { guestOf, statusIn } from './guest.ts'
 import { standBy } from './handover.ts'
 import { onRecord } from './history.ts'
 import { wake } from './idle.ts'
 import { requireGroupNode } from './node.ts'
 import { checkIdentity, diskPlace, observeGroup, placesOf, type GroupSeen } from './observe.ts'
 import type { DeployOptions } from './options.ts'
-import { countSseClients, sseLine } from './sse-clients.ts'
+import { refusalOf } from './obstacles.ts'
+import { fullDataDisk } from './room.ts'
+import { sseLine } from './sse-clients.ts'
 import { settleOld, type RolledOutGroup } from './rollout.ts'
 import { restorePointFor, stateLines, type RestorePoint } from './state-before.ts'
 import { switchTo } from './switch-slot.ts'
@@ -117,9 +119,9 @@ export function rollbackLines({
   ]
 }
 
-type Looking = Pick<DeployOptions, 'site' | 'folder' | 'proxmox'>
+type Looking = Pick<DeployOptions, 'site' | 'folder' | 'proxmox' | 'signal'>
 
-async function look({ site, folder, proxmox }: Looking, group: string, options: RollbackOptions): Promise<GroupRollback> {
+async function look({ site, folder, proxmox, signal }: Looking, group: string, options: RollbackOptions): Promise<GroupRollback> {
   const pins = (await readPins(folder)).groups[group]
   const places = placesOf(site, group, pins)
   await requireGroupNode(proxmox, places, site.proxmox.node)
@@ -127,12 +129,12 @@ async function look({ site, folder, proxmox }: Looking, group: string, options: 
   checkIdentity(places, seen)
   const back = planRollback(group, pins, seen, options)
   const [from, to] = [pins?.slots[back.from], pins?.slots[back.to]]
-  const sseClients = back.do === 'back' ? await countSseClients(proxmox, from, seen.slots[back.from]) : undefined
-  const plan = sseClients === undefined ? back : { ...back, sseClients }
+  const guest = back.do === 'back' ? await statusIn(proxmox, from, seen.slots[back.from], signal) : undefined
+  const full = refusalOf(fullDataDisk(group, guest), 'Nothing was changed.')
+  if (full !== undefined) throw new Failure(full.code, full.message, full.hint)
+  const plan = guest?.sseClients === undefined ? back : { ...back, sseClients: guest.sseClients }
   if (plan.do === 'nothing' || plan.state === 'now' || from === undefined || to === undefined || diskPlace(seen).at !== plan.from)
     return plan
-  const vm = seen.slots[plan.from]
-  const guest = vm.there === true && vm.running ? await guestOf(proxmox, from.vm.node, from.vm.vmid).status() : undefined
   // Whoever gives up has begun already; a slot that is silent may have it all the same.
   if (options.state === undefined || guest === undefined || guest.dataDisk !== 'mounted') return plan
   return { ...plan, restorePoint: restorePointFor(group, guest, to.image.fingerprint) }

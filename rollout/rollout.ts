@@ -14,6 +14,7 @@ import { claimSite, type SiteClaim } from './claim.ts'
 import { contextOf } from './context.ts'
 import { checkEdits } from './edits.ts'
 import { openEngine } from './engine.ts'
+import { statusIn } from './guest.ts'
 import { standBy, type HandoverPart } from './handover.ts'
 import { onRecord } from './history.ts'
 import { letBeRemoved, rest, wake } from './idle.ts'
@@ -26,7 +27,7 @@ import { findObstacles } from './obstacles.ts'
 import type { DeployOptions } from './options.ts'
 import { planRollout, type GroupRollout } from './plan-rollout.ts'
 import { ofSlot, removeLeftover } from './slots.ts'
-import { countSseClients, sseLine } from './sse-clients.ts'
+import { sseLine } from './sse-clients.ts'
 import { untilSettled } from './settled.ts'
 import { converge, isVerdict, linesOf, mean, switchTo, takeBack, watchOver } from './switch-slot.ts'
 
@@ -123,8 +124,7 @@ async function look({ site, folder, proxmox, progress, signal, image: name }: Lo
     seen,
     image,
     secrets: { blue: await secretsOf('blue'), green: await secretsOf('green') },
-    sseClients:
-      pins?.active === undefined ? undefined : await countSseClients(proxmox, pins.slots[pins.active], seen.slots[pins.active], signal),
+    guest: pins?.active === undefined ? undefined : await statusIn(proxmox, pins.slots[pins.active], seen.slots[pins.active], signal),
     obstacles: await findObstacles(proxmox, places, seen, place.at === 'green' ? 'blue' : 'green'),
     missing: isAstray(pins?.dataDisk, place) ? missingHint(places, await strayVolumes(proxmox, places)) : 'Restore it from a backup.',
   })
@@ -214,7 +214,7 @@ async function prepare(
   const context = await contextOf(options, group)
   await wake(context, to)
   try {
-    await standBy(context, to, release.id, site.rollout.healthMinutes * 60_000)
+    await standBy(context, to, release.id, site.rollout.healthMinutes * 60_000, { needsRoom: true })
   } catch (error) {
     if (!isVerdict(error, options.signal)) throw error
     await mean(options, group, plan.from, { to, phase: 'failed', reason: error.message })

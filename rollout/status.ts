@@ -13,7 +13,7 @@ import { placeOf, slotNames, type Role, type Site, type SiteProblem, type SlotNa
 import { differences } from './edits.ts'
 import { firewallState, type FirewallState } from './firewall.ts'
 import { isStale, type GroupClaim } from './group-claim.ts'
-import { guestOf, type GuestStatus } from './guest.ts'
+import { statusIn, type GuestStatus } from './guest.ts'
 import { lookAtHandedIn } from '../settings/handed-in.ts'
 import { secretFiles } from '../settings/secrets/places.ts'
 import { checkIdentity, diskPlace, observeGroup, observePinned, placesOf, type GroupSeen, isAstray } from './observe.ts'
@@ -141,10 +141,7 @@ export async function readStatus({
     const pins = deployment.groups[group]
     const vm = pins?.active === undefined ? undefined : seen.slots[pins.active]
     const release = pins?.active === undefined ? undefined : pins.slots[pins.active]
-    const guest =
-      vm?.there === true && vm.running && release !== undefined
-        ? await guestOf(proxmox, release.vm.node, release.vm.vmid, signal).status()
-        : undefined
+    const guest = await statusIn(proxmox, release, vm, signal)
     const handedIn =
       site.groups[group]?.roles.includes('serena') === true
         ? (await lookAtHandedIn({ site, folder, env: process.env, onlyWhatIsHere: true })).problems

@@ -1,6 +1,6 @@
 /** Before a slot's services stop for a handover: what is running comes to its end, what comes is kept waiting. */
 import type { Seed } from '../contract/seed.ts'
-import { handoverState, readCarry, setHandoverState } from './keeper-control.ts'
+import { handoverState, readCarry, setHandoverState, type Handover } from './keeper-control.ts'
 import type { Machine } from './machine.ts'
 import { carryFile } from './places.ts'
 import { holdSsh } from './ssh-hold.ts'
@@ -38,7 +38,7 @@ export async function letEnd(machine: Machine, seed: Seed, seconds: number): Pro
   let holds = !seed.roles.includes('serena')
   let left: number
   for (;;) {
-    const { busy, oldestMs } = await handoverState(machine)
+    const { busy, oldestMs } = await lookAt(machine)
     left = await look()
     const isCalm = (busy === 0 || oldestMs < shortMs) && left === 0
     const now = machine.uptime()
@@ -51,10 +51,10 @@ export async function letEnd(machine: Machine, seed: Seed, seconds: number): Pro
     if (isCalm || now >= until) break
     await machine.pause(lookMs)
   }
-  await setHandoverState(machine, 'park')
+  await setHandoverState(machine, 'park').catch(ifThere(undefined))
   const parked = machine.uptime()
   for (;;) {
-    const { busy } = await handoverState(machine)
+    const { busy } = await lookAt(machine)
     const parkedMs = Math.round(machine.uptime() - parked)
     if (busy === 0 || machine.uptime() >= Math.max(until, parked + graceMs))
       return { drained: busy === 0 && left === 0, requests: busy, transfers: left, parkedMs }
@@ -62,11 +62,24 @@ export async function letEnd(machine: Machine, seed: Seed, seconds: number): Pro
   }
 }
 
+/** An nginx that has ended has no clients, and keeps nobody waiting. */
+const lookAt = (machine: Machine): Promise<Pick<Handover, 'busy' | 'oldestMs'>> =>
+  handoverState(machine).catch(ifThere({ busy: 0, oldestMs: 0 }))
+
+const ifThere =
+  <T>(instead: T) =>
+  (error: NodeJS.ErrnoException): T => {
+    if (error.code !== 'ECONNREFUSED') throw error
+    return instead
+  }
+
 /** What the other slot has to know goes with the data. Nothing depends on it but that clients need not say it again. */
 export async function leaveCarry(machine: Machine): Promise<void> {
   try {
     machine.files.write(carryFile, JSON.stringify(await readCarry(machine)), 0o600)
   } catch (error) {
     machine.complain(`what nginx knows of its sessions is not handed on: ${(error as Error).message}`)
+    // A full disk has taken a part of it.
+    machine.files.remove(carryFile)
   }
 }

@@ -67,7 +67,11 @@ async function arrivedDisk(machine: Machine): Promise<DataDisk> {
 /** @param seconds how long to wait until it serves, in nobody's way; then clients may come in */
 async function activate(machine: Machine, slot: Slot, seconds: number): Promise<object> {
   await alone(machine, 'activate', () => begin(machine, seconds))
-  if (seconds > 0 && (await untilServing(machine, slot, seconds))) await alone(machine, 'activate', () => letIn(machine, slot))
+  if (seconds > 0 && (await untilServing(machine, slot, seconds)))
+    // golden-watch does it as soon as nginx answers; that it does not is in the status.
+    await alone(machine, 'activate', () =>
+      letIn(machine, slot).catch(({ message }: Error) => machine.complain(`nobody is let in: ${message}`)),
+    )
   return status(machine, slot)
 }
 
@@ -261,7 +265,12 @@ export async function slotctl(machine: Machine, args: readonly string[]): Promis
     return ok ? 0 : 1
   } catch (problem) {
     // A seed that this image can't use is for whoever asks to read, not for a stack trace.
-    const error = problem instanceof SeedProblem ? new Refusal(problem.code, problem.message) : problem
+    const error =
+      problem instanceof SeedProblem
+        ? new Refusal(problem.code, problem.message)
+        : (problem as NodeJS.ErrnoException).code === 'ENOSPC'
+          ? new Refusal('no-room', `a disk of this VM is full: ${(problem as Error).message}`)
+          : problem
     if (!(error instanceof Refusal)) throw error
     machine.say(JSON.stringify({ schema: 1, error: { code: error.code, message: error.message } }))
     return error.code === 'usage' ? 2 : 1

@@ -23,7 +23,7 @@ import {
 import { fetchText } from './probe.ts'
 import { readWish, restorePointProblems, restorePointsStatus } from './restore-points.ts'
 import type { Slot } from './slot.ts'
-import { isFullForLoki, lacksOnlyRoom, rooms, spaceProblems } from './space.ts'
+import { fullOf, isFull, lacksOnlyRoom, rooms, spaceProblems } from './space.ts'
 
 export type ServiceState = Status['services'][string]['state']
 
@@ -44,7 +44,9 @@ export interface Observation {
   readonly cloneProblems: readonly string[]
   /** Disks that are nearly full, log lines that do not arrive: nothing stands still for it yet. */
   readonly warnings?: readonly string[]
-  /** Whether the data disk has no room, not even for Loki. @default false */
+  /** Disks that have no room for anybody. @default none */
+  readonly full?: Status['full']
+  /** Whether the data disk has none, not even for Loki. @default false */
   readonly fullForLoki?: boolean
   /** What the slot was told to take the state as. @default now */
   readonly state?: 'now' | 'before'
@@ -79,9 +81,10 @@ export function describe(slot: Slot, seen: Observation): Status {
     .filter((container) => image.services[container.service] === undefined)
     .map((container) => container.name)
   const expected = present.filter((container) => active || container.unit === 'edge')
+  const full = { data: seen.full?.includes('data') === true, forLoki: seen.fullForLoki === true }
   const silent = expected.filter((container) => services[container.name]?.state !== 'running')
   // One that was never made is its unit's failure, whatever the disk.
-  const roomless = silent.filter(({ name }) => services[name]?.state !== 'absent' && lacksOnlyRoom(name, seen.fullForLoki === true))
+  const roomless = silent.filter(({ name }) => services[name]?.state !== 'absent' && lacksOnlyRoom(name, full))
   const held = seen.addresses.includes(seed.service)
   const problems = [...(seen.warnings ?? []), ...seen.cloneProblems, ...(held ? [] : seen.addressProblems)]
   if (seen.containers === undefined) problems.push('Docker does not answer')
@@ -112,6 +115,7 @@ export function describe(slot: Slot, seen: Observation): Status {
     healthy: serves && (held || !active),
     serves,
     problems,
+    ...(seen.full === undefined ? {} : { full: seen.full }),
     ...(seen.sseClients === undefined ? {} : { sseClients: seen.sseClients }),
     state: seen.state ?? 'now',
     ...(seen.restorePoints === undefined ? {} : { restorePoints: seen.restorePoints }),
@@ -150,7 +154,10 @@ export async function observe(machine: Machine, slot: Slot): Promise<Observation
     ],
     state: readWish(files),
     ...(isActive ? { restorePoints: restorePointsStatus(files) } : {}),
-    fullForLoki: isFullForLoki(files),
+    full: rooms(files)
+      .filter(isFull)
+      .map(({ disk: which }) => which),
+    fullForLoki: fullOf(files).forLoki,
     addresses: machine.addresses(nic),
     handover,
     sseClients,

@@ -35,7 +35,7 @@ import { decide, forget, hold, slownessOf, type Patience } from './patience.ts'
 import { letIn } from './serving.ts'
 import { Share } from './share.ts'
 import { readSlot, type Slot } from './slot.ts'
-import { isFullForLoki, lacksOnlyRoom } from './space.ts'
+import { fullOf, lacksOnlyRoom } from './space.ts'
 import { newSuccession, succeed, type Succession, type Tell } from './succeed.ts'
 
 const roundMs = 5000
@@ -84,7 +84,7 @@ async function round(
     }
     const running = state === 'running' || state === 'restarting' || state === 'paused'
     const seen = !running ? 'ended' : (await trouble(container)) === undefined ? 'answers' : 'silent'
-    const roomless = seen !== 'answers' && lacksOnlyRoom(container.name, isFullForLoki(files))
+    const roomless = seen !== 'answers' && lacksOnlyRoom(container.name, fullOf(files))
     if (seen !== 'answers' && !roomless && isEssential(seed, container)) good = false
     // Loki gives up when it can't write. As long as there is no room a start would not help it; after that, one does.
     if (seen === 'silent' && roomless) {

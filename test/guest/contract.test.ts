@@ -28,6 +28,7 @@ const anyObservation: fc.Arbitrary<Observation> = fc.record(
     addresses: fc.subarray([seeds.both.service, seeds.both.address]),
     cloneProblems: words,
     warnings: words,
+    full: fc.subarray(['root', 'data'] as ('root' | 'data')[]),
     fullForLoki: fc.boolean(),
     addressProblems: words,
     frontProblems: words,

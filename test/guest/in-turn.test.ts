@@ -261,6 +261,25 @@ describe('in a slot', () => {
     expect(all.get(turnFile)).toBe('slotctl forward')
   })
 
+  it('without nginx nobody has to be waited for', async () => {
+    const { all, changes, machine } = slot()
+    all.set('/proc/self/mountinfo', '1 1 8:16 / /srv/golden rw - ext4 /dev/sdb rw')
+    const alone = machine('alone')
+    const without: Machine = {
+      ...alone,
+      ask: async () => {
+        throw Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:8099'), { code: 'ECONNREFUSED' })
+      },
+      run: (program, args) => {
+        if (args.includes('golden-active.target')) all.set('/proc/self/mountinfo', '')
+        return alone.run(program, args)
+      },
+    }
+    expect(await slotctl(without, ['let-go', '600'])).toBe(0)
+    expect(JSON.parse(alone.said[0] ?? '')).toMatchObject({ drained: true, requests: 0 })
+    expect(changes.length).toBeGreaterThan(0)
+  })
+
   it('one that does not end is named, and nothing is done', async () => {
     const { changes, machine } = slot()
     const hangs = machine('hangs')

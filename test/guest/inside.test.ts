@@ -202,6 +202,47 @@ want 'what was there stays' 'later later later' "$(state)"
 `)
   }, 60_000)
 
+  it('on a data disk that is full, a slot starts with what is there, and loses nothing of it', async () => {
+    await inside(`
+systemd-sysusers golden.conf
+mkdir -p /srv/golden /var/lib/golden
+truncate -s 64M /tmp/disk && mkfs.ext4 -q -L golden-data -m 1 /tmp/disk
+mount -o loop,$(sed -n 's/^Options=//p' $units/srv-golden.mount) /tmp/disk /srv/golden
+trap 'umount /srv/golden' EXIT
+$node $programs/restore-point.js && $node $programs/prepare.js serena && $node $programs/prepare.js logging
+settings=/srv/golden/serena/serena_config.yml
+cp $settings /tmp/settings
+# To the last byte, by people and by root; and what there is in files.
+setpriv --reuid 1000 --regid 1000 --clear-groups dd if=/dev/zero of=/srv/golden/projects/playground/large bs=1M 2> /dev/null || true
+dd if=/dev/zero of=/srv/golden/large bs=1M 2> /dev/null || true
+$node -e "
+const { execFileSync } = require('node:child_process'); const { writeFileSync } = require('node:fs')
+for (let i = 0, tries = 3; tries > 0; i++) try { writeFileSync('/srv/golden/small' + i, 'x') } catch { tries -= 1; execFileSync('sync') }"
+if echo x > /srv/golden/one 2> /dev/null; then echo 'there is room' >&2; exit 9; fi
+$node $programs/restore-point.js 2> /tmp/said
+$node $programs/prepare.js serena && $node $programs/prepare.js logging
+cmp /tmp/settings $settings
+# The peer slot's image is another one, with one project more and its own settings: those it does not get, and does not start.
+sed 's/"f{64}"/"two"/' /etc/golden/image.json > /tmp/image && mount --bind /tmp/image /etc/golden/image.json
+$node $programs/restore-point.js 2> /tmp/said
+sed 's/"name":"website"/"name":"another"/' /run/golden/seed/seed.json > /tmp/seed && mount --bind /tmp/seed /run/golden/seed/seed.json
+$node $programs/prepare.js serena 2> /tmp/said
+grep -q 'data disk is full, a project is not made' /tmp/said
+want 'no part of it' '' "$(ls -A /srv/golden/projects | grep another || true)"
+cmp /tmp/settings $settings
+sed 's/"interface":"tools"/"interface":"repl"/' /tmp/seed > /tmp/other && mount --bind /tmp/other /run/golden/seed/seed.json
+if $node $programs/prepare.js serena 2> /tmp/said; then echo 'it starts with the settings of somebody else' >&2; exit 9; fi
+grep -q ENOSPC /tmp/said
+# So the slot before starts as ever.
+umount /run/golden/seed/seed.json
+$node $programs/prepare.js serena 2> /tmp/said
+cmp /tmp/settings $settings
+# With room, all of it is there.
+rm /srv/golden/large /srv/golden/projects/playground/large && $node $programs/prepare.js serena
+[ -d /srv/golden/projects/another/.git ]
+`)
+  }, 60_000)
+
   it('the service address is taken when it is free, never from the peer, and given back with the claim', async () => {
     await inside(`
 ip link set lo up

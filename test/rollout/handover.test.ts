@@ -196,6 +196,13 @@ describe('a handover', () => {
     )
   })
 
+  it('a new slot without room on its own disk does not stand by, where that is asked for', () => {
+    const full = seen(owner, {}, { guest: guest({ full: ['root'], problems: ['the root disk is full'] }) })
+    expect(next(full, { ...wanted, needsRoom: true })).toBe('slot-disk-full')
+    expect(next(full)).toBe('protect')
+    expect(next(seen(owner, {}, { guest: guest({ full: ['data'] }) }), { ...wanted, needsRoom: true })).toBe('protect')
+  })
+
   it('by force, an old slot that does not answer or does not let go is shut down', () => {
     const force = { ...wanted, force: true }
     expect(next(seen(owner, { protected: true }, { old: { ...old, guest: undefined } }), force)).toBe('wait')
@@ -301,12 +308,13 @@ describe('what a rollout is', () => {
 
   it('clients over SSE are told beforehand, and how many', () => {
     const changed = exampleSite((input) => void (input.serena.shell = true))
-    const said = (sseClients?: number): string => rolloutLines(planRollout(changed, facts({ sseClients })), 5).join('\n')
+    const said = (sseClients?: number): string =>
+      rolloutLines(planRollout(changed, facts({ guest: guest(sseClients === undefined ? {} : { sseClients }) })), 5).join('\n')
     expect(said(2)).toContain('2 clients over SSE will have to reconnect')
     expect(said(1)).toContain('1 client over SSE will have to reconnect')
     expect(said(0)).not.toContain('SSE')
     expect(said()).not.toContain('SSE')
-    expect(rolloutLines(planRollout(site, facts({ sseClients: 2 })), 5).join()).not.toContain('SSE')
+    expect(rolloutLines(planRollout(site, facts({ guest: guest({ sseClients: 2 }) })), 5).join()).not.toContain('SSE')
     const back = planRollback('serena', { ...pins, slots: { ...pins.slots, green: releaseOf('green') } }, groupSeen({}, green))
     expect(rollbackLines({ ...back, sseClients: 2 }).join('\n')).toContain('2 clients over SSE')
     expect(rollbackLines(back).join('\n')).not.toContain('SSE')
@@ -330,6 +338,15 @@ describe('what a rollout is', () => {
       release: 'new',
     })
     expect(planRollout(changed, facts({ ...wanted, secrets: { blue: [] } }))).toMatchObject({ release: 'new' })
+  })
+
+  it('a slot that serves on a full disk is left alone; one that does not is not', () => {
+    const changed = exampleSite((input) => void (input.serena.shell = true))
+    const full = guest({ slot: 'blue', full: ['data'] })
+    expect(() => planRollout(changed, facts({ guest: full }))).toThrow(expect.objectContaining({ code: 'slot-disk-full' }))
+    expect(planRollout(changed, facts({ guest: { ...full, healthy: false } }))).toMatchObject({ do: 'roll' })
+    expect(planRollout(changed, facts({ guest: { ...full, full: ['root'] } }))).toMatchObject({ do: 'roll' })
+    expect(planRollout(site, facts({ guest: full }))).toMatchObject({ do: 'nothing' })
   })
 
   it('first of all an interrupted one is finished', () => {

@@ -224,6 +224,12 @@ function filesOf({ guest, signal }: Pick<Run, 'guest' | 'signal'>, as: () => Cre
     if (signal.aborted) throw new Killed('killed')
     return vfs
   }
+  /** Of the disk that the last folder above is on. */
+  const hasNoRoom = (path: string): boolean => {
+    let above = path
+    while (!vfs.exists(above)) above = above.slice(0, above.lastIndexOf('/')) || '/'
+    return vfs.mountOf(above).filesystem.isFull
+  }
   const copy = (node: Node, to: string): void => {
     if (node.kind === 'directory') {
       vfs.mkdir(to, as(), { parents: true, mode: node.mode })
@@ -238,15 +244,26 @@ function filesOf({ guest, signal }: Pick<Run, 'guest' | 'signal'>, as: () => Cre
       here()
         .read(path, as())
         .subarray(offset, offset + length),
-    write: (path, content, mode) => here().write(path, content, as(), mode === undefined ? {} : { mode }),
-    append: (path, content) => here().write(path, content, as(), { append: true }),
+    write(path, content, mode) {
+      const isFull = content !== '' && here().mountOf(path).filesystem.isFull
+      // As open(2) does it: what was there is gone by the time that there is no room for the new.
+      here().write(path, isFull ? '' : content, as(), mode === undefined ? {} : { mode })
+      if (isFull) throw new VfsError('ENOSPC', 'write', path)
+    },
+    append(path, content) {
+      if (here().mountOf(path).filesystem.isFull) throw new VfsError('ENOSPC', 'write', path)
+      here().write(path, content, as(), { append: true })
+    },
     list: (path) => [...here().readdir(path, as()).entries.keys()],
     look(path) {
       const { kind, uid, mtime } = here().lookup(path, as(), false)
       return { kind: kind === 'directory' ? 'folder' : kind === 'file' ? 'file' : 'other', uid, mtimeMs: mtime }
     },
     real: (path) => here().realpath(path, as()),
-    mkdir: (path, mode = 0o777) => here().mkdir(path, as(), { parents: true, mode: mode & ~0o022 }),
+    mkdir(path, mode = 0o777) {
+      if (!here().exists(path) && hasNoRoom(path)) throw new VfsError('ENOSPC', 'mkdir', path)
+      here().mkdir(path, as(), { parents: true, mode: mode & ~0o022 })
+    },
     mkdtemp(prefix) {
       const path = `${prefix}${crypto.randomUUID().slice(0, 6)}`
       here().mkdir(path, as(), { mode: 0o700 })
@@ -259,11 +276,11 @@ function filesOf({ guest, signal }: Pick<Run, 'guest' | 'signal'>, as: () => Cre
     copy: (from, to) => copy(here().lookup(from, as(), false), to),
     remove: (path) => here().remove(path, as(), { recursive: true, force: true }),
     space(path) {
-      const device = guest.deviceAt(here().mountOf(path).source)
+      const { source, filesystem } = here().mountOf(path)
+      const device = guest.deviceAt(source)
       if (device === undefined) throw new VfsError('EINVAL', 'statfs', path)
       const blocks = Math.floor(device.disk.bytes / 4096)
-      // Nobody fills a disk here.
-      const free = Math.floor(blocks * 0.9)
+      const free = filesystem.isFull ? 0 : Math.floor(blocks * 0.9)
       return { bsize: 4096, blocks, bfree: free, bavail: free, files: 0, ffree: 0 }
     },
   }
