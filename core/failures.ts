@@ -198,6 +198,10 @@ export const failures = {
       '`npx golden rollout GROUP` goes on, `npx golden rollback GROUP` goes back.',
     ),
     'rollout-failed': failure('The new slot does not serve; the old one does again.', 'The reason that is told; then roll out again.'),
+    'slot-disk-full': failure(
+      'A disk of a VM has no room: what is stopped might not start again.',
+      'Room on the disk that is named; then run the same command again.',
+    ),
     'nothing-to-go-back-to': failure('There is no old slot.', '`npx golden rollout` with the settings, or `--image`, of before.'),
     'restore-point-missing': failure(
       'There is no restore point of the state as the image of the old slot had left it.',
@@ -223,6 +227,11 @@ export const failures = {
     'address-stuck': failure('The service address does not leave.', 'What `ip address` says in the VM.'),
     'address-taken': failure('Somebody else answers for the service address.', 'Who has it in the network; it is tried again.'),
     'no-loki': failure('This VM has no Loki.', 'Ask the VM with the role logging.'),
+    'no-room': failure('A disk of this VM is full.', 'Which one, `slotctl status` says: make room there.'),
+    busy: failure(
+      'Another verb, or golden-watch, has been changing this VM for minutes.',
+      'It is named: let it end, or end it, in the VM.',
+    ),
     'query-failed': failure('Loki does not answer a query.', 'Its words in the message; `slotctl status`.'),
   },
   'OpenTofu or Terraform': {
