@@ -79,11 +79,12 @@ export const addressOf = ({ url, snapshot }: Pick<LockedArchive, 'url' | 'snapsh
 /**
  * Sources for apt (its sources.list(5), the form with fields) that lead to these states and to nothing else. The keys are in
  * them: they are what the lock was checked with, whatever the base has.
+ * @param archives those of the lock, in its order (`sameArchives`)
  */
 export function aptSources(locked: readonly LockedArchive[], archives: readonly Archive[]): string {
   return locked
-    .map((one) => {
-      const keys = archives.find(({ url }) => url === one.url)?.keys ?? ''
+    .map((one, index) => {
+      const keys = archives[index]?.keys ?? ''
       return [
         'Types: deb',
         `URIs: ${addressOf(one)}`,

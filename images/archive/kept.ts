@@ -1,4 +1,5 @@
 /** What was fetched before, so that a server need only say that it has not changed. One file a URL; nothing in it is trusted. */
+import { randomUUID } from 'node:crypto'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sha256 } from '../../core/canonical.ts'
@@ -36,8 +37,10 @@ export function keeperIn(folder: string): Keeper {
       await mkdir(folder, { recursive: true })
       const file = fileOf(url)
       const head = JSON.stringify({ url, etag, lastModified, sha256: sha256(body) })
-      await writeFile(`${file}.${process.pid}.tmp`, Buffer.concat([Buffer.from(`${head}\n`), body]))
-      await rename(`${file}.${process.pid}.tmp`, file)
+      // Two parts of an archive may be read from one list at the same time.
+      const partial = `${file}.${randomUUID()}.tmp`
+      await writeFile(partial, Buffer.concat([Buffer.from(`${head}\n`), body]))
+      await rename(partial, file)
     },
   }
 }

@@ -1,5 +1,7 @@
 /** Small archives of packages, signed, as apt reads them: made of real packages by dpkg-deb, gpg and xz. */
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -27,11 +29,20 @@ export async function makeArchiveKey(): Promise<ArchiveKey> {
       label: ['gpg', args[0] ?? ''],
       ...(input === undefined ? {} : { input }),
     })
+  // The agent that gpg would start by itself goes on without anybody. This one ends with the program that it is given, and
+  // that with its input: at the latest when this process has ended, in whatever way.
+  const agent = spawn('gpg-agent', ['--homedir', home, '--quiet', '--daemon', 'sh', '-c', 'echo up; exec cat'], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+  })
+  const ended = once(agent, 'close')
   const close = async (): Promise<void> => {
-    await command(['gpgconf', '--homedir', home, '--kill', 'gpg-agent'])
+    agent.stdin.end()
+    await ended.catch(() => {})
+    await command(['gpgconf', '--homedir', home, '--kill', 'gpg-agent']).catch(() => {})
     await rm(home, { recursive: true, force: true })
   }
   try {
+    await Promise.race([once(agent.stdout, 'data'), ended])
     await gpg(['--quick-generate-key', 'an archive of the lab', 'ed25519', 'sign', 'never'])
     const { stdout } = await gpg(['--armor', '--export'])
     return {
