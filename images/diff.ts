@@ -56,7 +56,7 @@ export function diffImages(from: DiffSide, to: DiffSide): ImageDiff {
   }
   const services = [...new Set(manifests.flatMap((manifest) => Object.keys(manifest?.containers ?? {})))].sort()
   const sizes: SizeChange[] = [
-    size('packages', ({ packagesKiB }) => packagesKiB * 1024),
+    size('packages', ({ packagesBytes }) => packagesBytes),
     ...services.map((name) => size(`container ${name}`, ({ containers }) => containers[name as keyof typeof containers]?.bytes)),
     { what: 'disk', from: from.diskBytes ?? null, to: to.diskBytes ?? null },
   ]

@@ -18,10 +18,10 @@ const schema = z.strictObject({
   fingerprint: imageFacts.fingerprint,
   built: imageFacts.built,
   base: z.strictObject({ os: z.string(), sha256: hash }),
-  /** Installed ones by name, as dpkg has it (`libc6:amd64` where there may be several), with their versions. */
+  /** Installed ones by name, with their versions. */
   packages: z.record(z.string(), z.string()),
   /** What they take, installed. */
-  packagesKiB: z.int().min(0),
+  packagesBytes: bytes,
   /** By service: digest reference, and what it takes unpacked. */
   containers: z.partialRecord(z.enum(services), z.strictObject({ reference: z.string(), bytes })),
   /** The project's own, by path: mode and SHA-256. */

@@ -36,7 +36,6 @@ variable "socks_port" { type = number }
 variable "scripts" { type = string }
 variable "inputs" { type = list(string) }
 variable "archives" { type = list(string) }
-variable "manifest" { type = string }
 
 locals {
   # In memory in the guest: what lies there can't end up in the template.
@@ -117,21 +116,7 @@ build {
   }
 
   provisioner "shell" {
-    scripts         = ["${var.scripts}/packages.sh", "${var.scripts}/files.sh", "${var.scripts}/images.sh", "${var.scripts}/trial.sh", "${var.scripts}/manifest.sh"]
-    remote_folder   = local.work
-    execute_command = local.root
-    skip_clean      = true
-  }
-
-  # While there is a user who may fetch it.
-  provisioner "file" {
-    direction   = "download"
-    source      = "${local.work}/manifest"
-    destination = var.manifest
-  }
-
-  provisioner "shell" {
-    script          = "${var.scripts}/finish.sh"
+    scripts         = ["${var.scripts}/packages.sh", "${var.scripts}/files.sh", "${var.scripts}/images.sh", "${var.scripts}/trial.sh", "${var.scripts}/sizes.sh", "${var.scripts}/finish.sh"]
     remote_folder   = local.work
     execute_command = local.root
     skip_clean      = true

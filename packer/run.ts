@@ -31,8 +31,6 @@ export interface PackerVariables {
   readonly inputs: readonly string[]
   /** Archives that are unpacked at the guest's root. */
   readonly archives: readonly string[]
-  /** Where what was found in the guest goes (provision/manifest.sh). */
-  readonly manifest: string
 }
 
 export interface PackerRun {
@@ -95,6 +93,8 @@ export class Listener {
   readonly #lines: string[] = []
   readonly #errors: string[] = []
   readonly #failedChecks: string[] = []
+  readonly #packages: Record<string, string> = {}
+  readonly #sizes: Record<string, number> = {}
   readonly #note: (text: string) => void
   readonly #secret: string
   #failure: BuildOutcome['failure']
@@ -117,12 +117,25 @@ export class Listener {
   }
 
   outcome(exitCode: number): BuildOutcome {
-    return { exitCode, lines: this.#lines, errors: [...new Set(this.#errors)], failedChecks: this.#failedChecks, failure: this.#failure }
+    return {
+      exitCode,
+      lines: this.#lines,
+      errors: [...new Set(this.#errors)],
+      packages: this.#packages,
+      sizes: this.#sizes,
+      failedChecks: this.#failedChecks,
+      failure: this.#failure,
+    }
   }
 
   #said(raw: string): void {
     const text = plain(raw)
     if (text === '') return
+    const [, name, version = ''] = /^golden-package (\S+) (\S+)$/.exec(text) ?? []
+    // Hundreds of them: nobody is shown these.
+    if (name !== undefined) return void (this.#packages[name] = version)
+    const [, what, bytes] = /^golden-size (\S+) (\d+)$/.exec(text) ?? []
+    if (what !== undefined) return void (this.#sizes[what] = Number(bytes))
     this.#lines.push(text)
     const failed = /^golden-check FAILED (.*)$/.exec(text)
     if (failed) this.#failedChecks.push(failed[1] ?? '')

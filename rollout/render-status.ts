@@ -3,6 +3,7 @@ import { ageText, sizeText } from '../core/quantity.ts'
 import { firewallNotice } from './firewall.ts'
 import { holderText, timeText } from './group-claim.ts'
 import type { RolloutEntry } from './history.ts'
+import { sseLine } from './sse-clients.ts'
 import type { GroupStatus, SiteStatus } from './status.ts'
 
 const claimLine = (claim: NonNullable<GroupStatus['claim']>): string =>
@@ -33,6 +34,11 @@ function restoreLines({ group, restorePoints }: GroupStatus): string[] {
   ]
 }
 
+function clientLines({ sseClients }: GroupStatus): string[] {
+  const line = sseLine(sseClients)
+  return line === undefined ? [] : [`  clients  ${line}`]
+}
+
 function rolloutText({ verb, from, to, who, began, ended, outcome, reason }: RolloutEntry): string {
   const seconds = Math.round((Date.parse(ended) - Date.parse(began)) / 1000)
   const how = outcome === 'done' ? 'done' : outcome === 'taken-back' ? 'taken back' : 'not ended'
@@ -56,6 +62,7 @@ export function renderStatus(status: SiteStatus): string {
     ...Object.entries(one.credentialFiles).map(([user, file]) => `  password ${user}: ${file}`),
     `  data     ${one.dataDisk.volume ?? 'none'} (${one.dataDisk.at})`,
     ...restoreLines(one),
+    ...clientLines(one),
     ...(one.claim === null ? [] : [`  claim    ${claimLine(one.claim)}`]),
     ...(one.missing.length === 0 ? [] : [`  without  ${one.missing.join(', ')}: the image has none`]),
     ...one.certificates.map(({ name, ends, daysLeft }) => `  ends     ${name}: ${ends.slice(0, 10)}, ${daysLeft} days left`),

@@ -56,7 +56,6 @@ async function validate(change: Partial<PackerVariables> = {}) {
     scripts,
     inputs: [key],
     archives: [key],
-    manifest: join(work, 'manifest'),
     ...change,
   }
   const variablesFile = join(work, 'variables.pkrvars.json')
