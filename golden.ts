@@ -32,6 +32,26 @@ const verbs: Readonly<Record<string, Entry>> = {
     summary: 'bake the image with Packer; does nothing when an image of the same inputs is there',
     load: () => import('./scripts/bake.ts'),
   },
+  images: {
+    summary: 'list the images: age, channel, verified or not, who uses them; or tell what is different between two',
+    load: () => import('./scripts/images.ts'),
+  },
+  promote: {
+    summary: 'put an image into a channel; deployments and rollouts take the newest one of theirs',
+    load: () => import('./scripts/promote.ts'),
+  },
+  revoke: {
+    summary: 'mark an image, or a base and all that was made from it: it is never deployed again',
+    load: () => import('./scripts/revoke.ts'),
+  },
+  sign: {
+    summary: 'vouch for an image that was baked without a signature, or whose disk was moved',
+    load: () => import('./scripts/sign.ts'),
+  },
+  prune: {
+    summary: 'remove images, bases and seeds that nobody needs; shows first what goes, and asks',
+    load: () => import('./scripts/prune.ts'),
+  },
   deploy: {
     summary: 'make the VMs of all groups as they are pinned, logging first; says so when there is nothing to do',
     load: () => import('./scripts/deploy.ts'),

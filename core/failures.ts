@@ -51,6 +51,12 @@ export const failures = {
       '`npx golden init --new-ca`; every client then trusts the new one.',
     ),
     'ca-key-unusable': failure("The CA's key is not there, or another one's.", 'From your backup, or `npx golden init --new-ca`.'),
+    'signing-key-missing': failure(
+      'The key that images are signed with is not there.',
+      '`npx golden init` makes it, or `image.signingKey`.',
+    ),
+    'signing-failed': failure("ssh-keygen can't sign with that key, or read `allowed-signers`.", 'What it says.'),
+    'ssh-keygen-missing': failure('ssh-keygen is not on PATH.', "OpenSSH's client programs, from 8.2 on."),
     'release-key-unusable': failure('secrets/release-key is no key.', 'From your backup, or remove it.'),
     'deployment-invalid': failure('deployment.json is not as golden writes it.', 'The last good one, e.g. with git.'),
     'deployment-unreadable': failure("deployment.json can't be read.", 'Read access for you.'),
@@ -166,11 +172,29 @@ export const failures = {
     'packer-failed': failure('Packer failed, in its own words.', 'What it says.'),
     'packer-killed': failure('Packer was ended from outside.', 'Mostly a full memory; bake again.'),
     'packer-missing': failure('Packer is not on PATH.', 'Run the verb as `npx golden …`.'),
-    'image-revoked': failure('The image of these inputs, or a pinned one, is revoked.', 'Bake another one.'),
+    'image-revoked': failure('An image is revoked, and is not deployed, promoted or baked again.', 'Another one: see `npx golden images`.'),
+    'base-revoked': failure('The base image is revoked: nothing is made from it any more.', inTheSite('image.base')),
     'image-doomed': failure('A bake elsewhere is removing the template that this one would finish.', 'Bake again.'),
   },
   'Deploy, destroy and the data': {
     'no-image': failure("There is no image of the site's base.", '`npx golden bake`.'),
+    'image-not-promoted': failure(
+      'No image has come into the channel that the site takes.',
+      '`npx golden promote IMAGE`, or `image.channel`.',
+    ),
+    'image-not-verified': failure('An image has failed its verification, or the site asks for one and it has none.', 'Another image.'),
+    'image-unsigned': failure(
+      "An image's record is not signed, and the site asks for that.",
+      '`npx golden sign IMAGE`, if you vouch for it.',
+    ),
+    'image-altered': failure("An image's record is not as it was signed.", 'See who has changed it; then another image.'),
+    'image-signer-unknown': failure(
+      "An image's record is signed with a key that the site does not know.",
+      'Its public key in `allowed-signers`, if it is trusted.',
+    ),
+    'image-disk-differs': failure("An image's disk is not the one that its record names.", 'See who has changed it; then another image.'),
+    'image-in-use': failure('Something was made from a template that was to be removed.', 'What the message names; then run again.'),
+    'notes-full': failure("There is no room for a record in a template's notes.", 'Shorten in Proxmox what people have written there.'),
     'image-elsewhere': failure('The image is on another node or storage.', '`npx golden bake`, or migrate it.'),
     'image-changed': failure('The pinned template is another one by now.', 'Put it back, or destroy and deploy.'),
     'image-of-other-version': failure('The newest image reads another form of seed.', '`npx golden bake`.'),
@@ -221,6 +245,10 @@ export const failures = {
       '`npx golden rollout GROUP` goes on, `npx golden rollback GROUP` goes back.',
     ),
     'rollout-failed': failure('The new slot does not serve; the old one does again.', 'The reason that is told; then roll out again.'),
+    'slot-disk-full': failure(
+      'A disk of a VM has no room: what is stopped might not start again.',
+      'Room on the disk that is named; then run the same command again.',
+    ),
     'nothing-to-go-back-to': failure('There is no old slot.', '`npx golden rollout` with the settings, or `--image`, of before.'),
     'restore-point-missing': failure(
       'There is no restore point of the state as the image of the old slot had left it.',
@@ -232,10 +260,6 @@ export const failures = {
   },
   'The night': {
     'night-in-progress': failure('Another nightly run of this site is going on.', 'Wait for it; the message names it.'),
-    'image-not-verified': failure(
-      'The newest image has not passed its verification, and nothing is promoted or rolled out.',
-      'What failed, in the report; then `npx golden verify IMAGE`, or other inputs.',
-    ),
     'git-impossible': failure('The site folder is not where `nightly.git` could put its files.', 'What the message names.'),
     'git-refused': failure('Git refuses, in its own words.', 'That command by hand; the next night tries again.'),
     'git-command-failed': failure('The command that asks for a merge failed.', inTheSite('nightly.git.command')),
@@ -257,6 +281,11 @@ export const failures = {
     'address-stuck': failure('The service address does not leave.', 'What `ip address` says in the VM.'),
     'address-taken': failure('Somebody else answers for the service address.', 'Who has it in the network; it is tried again.'),
     'no-loki': failure('This VM has no Loki.', 'Ask the VM with the role logging.'),
+    'no-room': failure('A disk of this VM is full.', 'Which one, `slotctl status` says: make room there.'),
+    busy: failure(
+      'Another verb, or golden-watch, has been changing this VM for minutes.',
+      'It is named: let it end, or end it, in the VM.',
+    ),
     'query-failed': failure('Loki does not answer a query.', 'Its words in the message; `slotctl status`.'),
   },
   'OpenTofu or Terraform': {

@@ -10,6 +10,8 @@ import { join, resolve } from 'node:path'
 import { cacheFolder, makeFolder } from '../core/folders.ts'
 import { lockFile } from '../images/lock.ts'
 import { command } from '../lab/debian/command.ts'
+import { listImages } from '../images/catalog.ts'
+import { vouch } from '../images/vouch.ts'
 import type { Proxmox } from '../proxmox/client.ts'
 import { storageAt, storageOfVolume } from '../proxmox/storage.ts'
 import { createVm, vmAt, type VmConfig } from '../proxmox/vm.ts'
@@ -96,7 +98,7 @@ export async function keepImage(
 
 export const isKept = (env: NodeJS.ProcessEnv, key: string): boolean => existsSync(folderOf(env, key))
 
-/** Makes the kept template in this lab, as its bake has made it, and puts its lock into the site's folder. */
+/** Makes the kept template in this lab, as its bake has made it, signs it for this site, and puts its lock into the site's folder. */
 export async function takeImage({ administrator, node, site }: Place, env: NodeJS.ProcessEnv, key: string, folder: string): Promise<void> {
   const kept = folderOf(env, key)
   const { vmid, config } = JSON.parse(await readFile(join(kept, 'vm.json'), 'utf8')) as Kept
@@ -112,6 +114,10 @@ export async function takeImage({ administrator, node, site }: Place, env: NodeJ
   await administrator.task(await createVm(administrator, node, { ...settings, vmid, pool: site.proxmox.pool, scsi0: disk }))
   await administrator.task(await vmAt(administrator, node, vmid).template())
   await storageAt(administrator, node, importStorage).remove(volume)
+  // Its signature is of another demo's key, and of another disk.
+  const image = (await listImages(administrator, site)).images.find((one) => one.vmid === vmid)
+  if (image === undefined) throw new Error(`what was kept of image ${vmid} is none`)
+  await vouch({ site, folder, proxmox: administrator }, image)
   await copyFile(lockFile(kept), lockFile(folder))
 }
 

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { routerPorts } from '../lab/compute/driver.ts'
 import { connect, type Proxmox } from '../proxmox/client.ts'
 import type { Progress } from '../core/progress.ts'
+import { allowedSigners } from '../images/signature.ts'
 import { initSecrets } from '../scripts/init.ts'
 import { labSite, writeLabSite } from './lab-site.ts'
 import { loadSite } from '../settings/load.ts'
@@ -204,6 +205,8 @@ async function oneVm(world: DemoWorld, first: Site, proxmox: Proxmox): Promise<v
   await copyFile(join(connection.site, secretFiles.proxmoxToken), join(folder, secretFiles.proxmoxToken))
   const site = await loadSite(folder)
   await initSecrets(site, folder, new Date())
+  // The image is the first site's, which has signed it.
+  await copyFile(join(connection.site, allowedSigners), join(folder, allowedSigners))
   const golden = at(folder, world)
   const guests = guestsOf(site, proxmox, signal)
   const logging = guests[groupWithRole(site, 'logging')?.name ?? ''] as Guest

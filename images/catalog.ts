@@ -5,27 +5,46 @@ import { isVmMissing } from '../proxmox/conditions.ts'
 import { onOnlineNodes } from '../proxmox/online.ts'
 import { vmAt, type VmConfig } from '../proxmox/vm.ts'
 import type { Site } from '../settings/site.ts'
-import { channelOf, goldenTag, revokedTag, splitTags, verifiedTag, type Channel } from './channels.ts'
-import { parseRecord, type BaseRecord, type TemplateRecord } from './record.ts'
+import { Failure } from '../core/failure.ts'
+import { doomedTag } from '../proxmox/doomed.ts'
+import { channelOf, goldenTag, isNewer, revokedTag, splitTags, type Channel } from './channels.ts'
+import { parseRecord, type BaseRecord, type Record, type TemplateRecord } from './record.ts'
 
-export interface Image {
+interface Template {
   readonly vmid: number
   readonly name: string
   readonly node: string
   /** Where its disk is; undefined when its configuration does not say. */
   readonly storage?: string | undefined
-  readonly record: TemplateRecord
-  readonly channel: Channel | undefined
-  readonly verified: boolean
+  /** Its disk, as Proxmox calls it. */
+  readonly volume?: string | undefined
+  /** Proxmox's checksum of the configuration that all of this was read from. */
+  readonly digest?: string | undefined
+  /** Proxmox removes it for nobody. */
+  readonly protected?: true
+  /** By its record, by its tag, or because its base is. */
   readonly revoked: boolean
+  /** Why, when and by whom, for people; undefined where nobody has said. */
+  readonly revokedFor?: string | undefined
 }
 
-export interface Base {
-  readonly vmid: number
-  readonly name: string
-  readonly node: string
-  readonly storage: string | undefined
+export interface Image extends Template {
+  readonly record: TemplateRecord
+  readonly channel: Channel | undefined
+  readonly verification: 'passed' | 'failed' | 'none'
+}
+
+export interface Base extends Template {
   readonly record: BaseRecord
+}
+
+/** What is to be said of a revoked one, after its name. */
+export const isRevokedText = ({ revokedFor }: Pick<Template, 'revokedFor'>): string =>
+  `is revoked${revokedFor === undefined ? '' : `, because: ${revokedFor}`}`
+
+/** One whose removal has begun, and has not ended. */
+export interface Doomed extends Pick<Template, 'vmid' | 'name' | 'node' | 'volume' | 'digest'> {
+  readonly record: Record
 }
 
 /** A VM or template of the pool with a VMID of the site's template range, as Proxmox has it. */
@@ -41,8 +60,11 @@ export interface Ignored {
   readonly reason: string
 }
 
+/** A VM's root disk, as Proxmox calls it. */
+export const volumeOf = (config: VmConfig): string | undefined => /^([^:,]+:[^,]+)/.exec(String(config.scsi0 ?? ''))?.[1]
+
 /** The storage of a VM's root disk. */
-export const storageOf = (config: VmConfig): string | undefined => /^([^:,]+):/.exec(String(config.scsi0 ?? ''))?.[1]
+export const storageOf = (config: VmConfig): string | undefined => volumeOf(config)?.split(':')[0]
 
 /** Why clones of this template can't be made where the site has its VMs, for people; undefined: they can. */
 export function elsewhere(
@@ -89,14 +111,20 @@ export async function listRange(proxmox: Proxmox, site: Site): Promise<RangeVm[]
   return found.sort((a, b) => a.vmid - b.vmid)
 }
 
-/** The images, newest first, and what else is there with the reason why it is none. */
-export function sortRange(range: readonly RangeVm[]): {
+export interface Sorted {
+  /** The newest first. */
   readonly images: readonly Image[]
   readonly bases: readonly Base[]
+  readonly doomed: readonly Doomed[]
+  /** What else is there, with the reason why it is none of these. */
   readonly ignored: readonly Ignored[]
-} {
+}
+
+/** Pure. */
+export function sortRange(range: readonly RangeVm[]): Sorted {
   const images: Image[] = []
   const bases: Base[] = []
+  const doomed: Doomed[] = []
   const ignored: Ignored[] = []
   for (const { vmid, node, config } of range) {
     const name = config.name ?? `VM ${vmid}`
@@ -112,36 +140,57 @@ export function sortRange(range: readonly RangeVm[]): {
       ignore(parsed.reason)
       continue
     }
+    const { record } = parsed
     const tags = splitTags(config.tags)
-    if (parsed.record.kind === 'base') {
-      if (parsed.record.unfinished) ignore('is a base that was never finished')
-      else bases.push({ vmid, name, node, storage: storageOf(config), record: parsed.record })
-    } else if (parsed.record.unfinished) {
-      ignore('is an image that was never finished')
-    } else if (!tags.includes(goldenTag)) {
-      ignore(`has no tag ${goldenTag}`)
-    } else {
-      images.push({
-        vmid,
-        name,
-        node,
-        storage: storageOf(config),
-        record: parsed.record,
-        channel: channelOf(tags),
-        verified: tags.includes(verifiedTag),
-        revoked: tags.includes(revokedTag),
-      })
+    const place = { vmid, name, node, volume: volumeOf(config), digest: config.digest }
+    const template = {
+      ...place,
+      storage: storageOf(config),
+      ...(Number(config.protection ?? 0) === 1 ? { protected: true as const } : {}),
+      revoked: record.revoked !== undefined || tags.includes(revokedTag),
+      revokedFor: record.revoked && `${record.revoked.reason} (${record.revoked.by}, ${record.revoked.at.slice(0, 10)})`,
+    }
+    if (record.unfinished) ignore(`is ${record.kind === 'base' ? 'a base' : 'an image'} that was never finished`)
+    else if (tags.includes(doomedTag)) {
+      ignore('is being removed')
+      doomed.push({ ...place, record })
+    } else if (record.kind === 'base') bases.push({ ...template, record })
+    else if (!tags.includes(goldenTag)) ignore(`has no tag ${goldenTag}`)
+    else {
+      const { verify } = record
+      const verification = verify === undefined ? 'none' : verify.passed ? 'passed' : 'failed'
+      images.push({ ...template, record, channel: channelOf(tags, record), verification })
     }
   }
-  images.sort((a, b) => (a.record.built < b.record.built ? 1 : -1))
-  return { images, bases, ignored }
+  images.sort((a, b) => (isNewer(a, b) ? -1 : 1))
+  return { images: images.map((image) => withBase(image, bases)), bases, doomed, ignored }
 }
 
-/** The site's images, newest first. */
-export async function listImages(
-  proxmox: Proxmox,
-  site: Site,
-): Promise<{ readonly images: readonly Image[]; readonly ignored: readonly Ignored[] }> {
-  const { images, ignored } = sortRange(await listRange(proxmox, site))
-  return { images, ignored }
+/** An image of a base that is revoked is, too, whether or not anybody came to write that down. */
+function withBase(image: Image, bases: readonly Base[]): Image {
+  const base = image.revoked ? undefined : bases.find((one) => one.revoked && one.record.base.sha256 === image.record.base.sha256)
+  if (base === undefined) return image
+  return { ...image, revoked: true, revokedFor: `its base ${base.name} is${base.revokedFor === undefined ? '' : `: ${base.revokedFor}`}` }
+}
+
+/** What the site's template range holds. */
+export const listImages = async (proxmox: Proxmox, site: Site): Promise<Sorted> => sortRange(await listRange(proxmox, site))
+
+/**
+ * The template that somebody has named: by its name, the end of it (a part of its fingerprint), or its VMID.
+ * @throws Failure `image-unknown`
+ */
+export function templateNamed<T extends Pick<Template, 'vmid' | 'name'>>(site: Site, templates: readonly T[], name: string): T {
+  const exact = templates.filter((one) => one.name === name || String(one.vmid) === name)
+  const found = exact.length > 0 ? exact : templates.filter((one) => name.length >= 4 && !/^\d+$/.test(name) && one.name.endsWith(name))
+  const [only, ...more] = found
+  if (only !== undefined && more.length === 0) return only
+  const list = (only === undefined ? templates : found).map((one) => `${one.name} (${one.vmid})`).join(', ')
+  throw new Failure(
+    'image-unknown',
+    only === undefined
+      ? `pool ${site.proxmox.pool} has no image ${name}`
+      : `${found.length} images are called ${name}: say the VMID of one`,
+    list === '' ? 'Run "npx golden bake".' : `There are: ${list}.`,
+  )
 }

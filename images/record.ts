@@ -3,9 +3,16 @@
  * block. There is no other database of images.
  */
 import { z } from 'zod'
+import { Failure } from '../core/failure.ts'
+import { channels } from '../settings/names.ts'
 import { hash, imageFacts } from './contract/record.ts'
 
 const line = z.string().min(1).max(256)
+/** People's own words, shown in terminals: without what those would obey. */
+const sentence = z.string().regex(/^\P{C}{1,256}$/u, 'must be one line of 256 characters at most')
+/** When somebody did something with it, and who: USER@COMPUTER. */
+const stamp = { at: z.iso.datetime(), by: line }
+const revoked = z.strictObject({ ...stamp, reason: sentence }).optional()
 /** While it is being made. What still says so after its run has ended is a leftover; what does not is never removed. */
 const unfinished = z.literal(true).optional()
 /** Which bake makes it, while it is being made. */
@@ -27,6 +34,24 @@ const image = z.strictObject({
   /** Which form of seed it reads (`seedForm` in images/contract/seed.ts). Images of before this was written down read the first. */
   seed: z.int().min(1).optional(),
   services: imageFacts.services,
+  /** SHA-256 of its manifest, which the site folder has (images/manifest.ts). */
+  manifest: hash.optional(),
+  /**
+   * Its disk, as Proxmox has it: what it is called, its size in bytes, and the time of its making in seconds, where the
+   * storage tells. No digest: the API gives nobody the contents of a disk.
+   */
+  disk: z.strictObject({ volume: line, bytes: z.int().min(0), made: z.int().optional() }).optional(),
+  /** Where it was promoted to; without, it is a candidate. */
+  channel: z.strictObject({ name: z.enum(channels), ...stamp }).optional(),
+  /** How its verification ended, and by name what of it failed. */
+  verify: z.strictObject({ passed: z.boolean(), ...stamp, failed: z.array(z.string().min(1).max(64)).max(16).optional() }).optional(),
+  /** Never to be deployed again. */
+  revoked,
+  /** Of all the rest (images/signature.ts), in base64. */
+  signature: z
+    .string()
+    .regex(/^[A-Za-z0-9+/=]{1,3000}$/)
+    .optional(),
   unfinished,
   run,
 })
@@ -38,6 +63,8 @@ const base = z.strictObject({
   fingerprint: imageFacts.fingerprint,
   base: z.strictObject({ os: line, sha256: hash }),
   built: imageFacts.built,
+  /** Nor is any image made from it. */
+  revoked,
   unfinished,
   run,
 })
@@ -47,6 +74,11 @@ const schema = z.discriminatedUnion('kind', [image, base])
 export type TemplateRecord = z.output<typeof image>
 export type BaseRecord = z.output<typeof base>
 export type Record = z.output<typeof schema>
+export type Stamp = z.output<z.ZodObject<typeof stamp>>
+export type Verification = NonNullable<TemplateRecord['verify']>
+
+/** Why a reason is none that a record takes; undefined: it takes it. */
+export const reasonProblem = (text: string): string | undefined => sentence.safeParse(text).error?.issues[0]?.message
 
 /** PVE's limit of a description, in characters. */
 export const descriptionLimit = 8192
@@ -68,11 +100,37 @@ export function renderRecord(record: Record): string {
   return text
 }
 
+const minute = (time: string): string => time.slice(0, 16).replace('T', ' ')
+
 function headline(record: Record): string {
-  const day = record.built.slice(0, 16).replace('T', ' ')
-  return record.kind === 'image'
-    ? `Golden image ${record.fingerprint.slice(0, 12)} of ${record.site}: ${record.base.os} with ${Object.keys(record.services).join(', ')}; baked ${day} UTC.`
-    : `Base of golden images of ${record.site}: ${record.base.os}, ${record.unfinished ? 'being made since' : 'imported'} ${day} UTC.`
+  const about =
+    record.kind === 'image'
+      ? `Golden image ${record.fingerprint.slice(0, 12)} of ${record.site}: ${record.base.os} with ${Object.keys(record.services).join(', ')}; baked ${minute(record.built)} UTC${lifeOf(record)}.`
+      : `Base of golden images of ${record.site}: ${record.base.os}, ${record.unfinished ? 'being made since' : 'imported'} ${minute(record.built)} UTC.`
+  return record.revoked === undefined ? about : `${about} REVOKED ${minute(record.revoked.at)} UTC: ${record.revoked.reason}`
+}
+
+const lifeOf = ({ channel, verify }: TemplateRecord): string =>
+  (verify === undefined ? '' : `; verification ${verify.passed ? 'passed' : 'FAILED'} ${minute(verify.at)} UTC`) +
+  (channel === undefined ? '' : `; ${channel.name} since ${minute(channel.at)} UTC`)
+
+/** The record as `renderRecord` writes it, with its line for people if that is still there. */
+const block = /(?:^(?:Golden image|Base of golden images)\b.*\n\n)?^```json\n[\s\S]*?\n```$/m
+
+/**
+ * Puts a record in the place of the one in a description; what people have written around it stays.
+ * @throws Failure `notes-full`
+ */
+export function replaceRecord(description: string, record: Record): string {
+  const text = renderRecord(record)
+  const notes = description.replaceAll('\r\n', '\n')
+  const changed = block.test(notes) ? notes.replace(block, () => text) : text
+  if (changed.length <= descriptionLimit) return changed
+  throw new Failure(
+    'notes-full',
+    `the notes of the template of ${record.fingerprint.slice(0, 12)} would be ${changed.length} characters long, Proxmox takes ${descriptionLimit}`,
+    'Shorten in Proxmox what people have written there beside the record; then run the same command again.',
+  )
 }
 
 export type ParsedRecord = { readonly ok: true; readonly record: Record } | { readonly ok: false; readonly reason: string }

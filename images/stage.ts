@@ -19,6 +19,10 @@ export type SmallFile = TarEntry & { readonly content: Buffer }
 export interface Rootfs {
   /** Of all that is in it: the same inputs, the same value. Known before there is an archive, which takes a while. */
   readonly sha256: string
+  /** What is in it, by path: mode and SHA-256; without the language servers. */
+  readonly files: Readonly<Record<string, string>>
+  /** Of those. */
+  readonly languageServers?: string
   /**
    * Writes `golden-rootfs.tar.gz`, to be unpacked at `/` after the packages are installed.
    * @param targetDir an existing folder
@@ -94,6 +98,8 @@ export function rootfsOf(
 ): Rootfs {
   const digests = entries.map(({ path, mode, content }) => [path, mode, sha256(content)] as const)
   return {
+    files: Object.fromEntries(digests.map(([path, mode, digest]) => [path, `${mode.toString(8)} ${digest}`])),
+    ...(more === undefined ? {} : { languageServers: more.sha256 }),
     sha256: sha256(
       canonical({ files: digests.sort(([a], [b]) => (a < b ? -1 : 1)), ...(more === undefined ? {} : { more: more.sha256 }) }),
     ),

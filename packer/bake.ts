@@ -6,15 +6,18 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { bringHere, elsewhere, listRange, sortRange } from '../images/catalog.ts'
+import { bringHere, elsewhere, isRevokedText, listRange, sortRange, volumeOf } from '../images/catalog.ts'
 import { completeLock } from '../images/complete-lock.ts'
 import { readLock, type Lock } from '../images/lock.ts'
 import { groundOf } from '../images/lock-ground.ts'
 import { requireCurrent } from '../images/lock-outdated.ts'
+import { readManifest, writeManifest } from '../images/manifest.ts'
 import { renderRecord } from '../images/record.ts'
 import { registryCa } from '../images/resolve.ts'
 import { seedForm } from '../images/contract/seed.ts'
+import { requireSigningKey, sealWith } from '../images/signature.ts'
 import { collectRootfs, type Rootfs } from '../images/stage.ts'
+import { diskOf } from '../images/trust.ts'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { activeTasks } from '../proxmox/tasks.ts'
 import { vmAt } from '../proxmox/vm.ts'
@@ -29,6 +32,7 @@ import { findBase } from './find-base.ts'
 import { deleteFile, destroyVm, freeVmids, listFiles } from './host.ts'
 import { collectInputs, inputFiles, scripts, template, type Inputs, type Registry } from './inputs.ts'
 import { makeBuildKey } from './key.ts'
+import { manifestOf } from './manifest.ts'
 import { beginOf, buildName, isImportName, isSeedName, newRun, runOf, seedName } from './names.ts'
 import { isOf, longestBake, mayGoOn, planBake, type BakePlan, type Leftover } from './plan.ts'
 import { previewBake, type BakePreview } from './preview.ts'
@@ -62,8 +66,8 @@ export interface BakeResult {
 }
 
 /**
- * @throws Failure `lock-missing`, `lock-invalid`, `lock-outdated`, `base-not-locked`, `bake-in-progress`, `image-revoked`, `base-elsewhere`, `template-range-full`,
- * those of proxmox/place.ts, packer/base.ts, packer/find-base.ts and packer/explain.ts, `cancelled`, or Proxmox's
+ * @throws Failure `lock-missing`, `lock-invalid`, `lock-outdated`, `base-not-locked`, `bake-in-progress`, `image-revoked`, `base-revoked`, `base-elsewhere`,
+ * `template-range-full`, those of images/signature.ts, proxmox/place.ts, packer/base.ts, packer/find-base.ts and packer/explain.ts, `cancelled`, or Proxmox's
  */
 export async function bake(options: BakeOptions): Promise<BakeResult> {
   const { site, folder, signal } = options
@@ -141,14 +145,22 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
   if (plan.kind === 'revoked')
     throw new Failure(
       'image-revoked',
-      `the image of these inputs, ${plan.image.name} (${plan.image.vmid}), is revoked`,
+      `the image of these inputs, ${plan.image.name} (${plan.image.vmid}), ${isRevokedText(plan.image)}`,
       'Change what it was revoked for: the lock ("npx golden lock"), the base image, or the project.',
+    )
+  if (plan.kind === 'base-revoked')
+    throw new Failure(
+      'base-revoked',
+      `the base ${plan.base.name} (${plan.base.vmid}) ${isRevokedText(plan.base)}`,
+      'Take another base image: image.base in site.ts.',
     )
   if (plan.kind !== 'unchanged' || claim.abandoned.length > 0) await clearLeftovers(bake, plan.leftovers, plan.kind === 'bake')
   if (plan.kind === 'unchanged')
     return { outcome: 'unchanged', template: { vmid: plan.image.vmid, name: plan.image.name, fingerprint }, completed: false }
+  // Whatever is made from here on is signed at its end.
+  await requireSigningKey(bake)
   if (plan.kind === 'finish') {
-    await progress.step(`finish ${plan.name}, which an earlier run had baked`, () => settle(bake, plan.node, plan.vmid))
+    await progress.step(`finish ${plan.name}, which an earlier run had baked`, () => settle(bake, plan.node, plan.vmid, plan.name))
     return { outcome: 'baked', template: { vmid: plan.vmid, name: plan.name, fingerprint }, completed: false }
   }
   const away = plan.base.elsewhere
@@ -189,9 +201,9 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
   signal.throwIfAborted()
   const vmid = vmids.at(-1) ?? 0
   const packages = await progress.step(`bake ${plan.name}`, (note) =>
-    build(bake, plan, { archive, inputs, vmid, baseVmid: plan.base.vmid ?? vmids[0] ?? 0, now, registries, note }),
+    build(bake, plan, { archive, rootfs, inputs, vmid, baseVmid: plan.base.vmid ?? vmids[0] ?? 0, now, registries, note }),
   )
-  await settle(bake, site.proxmox.node, vmid)
+  await settle(bake, site.proxmox.node, vmid, plan.name)
   const completed = await completeLock(folder, bake.lock, packages, progress.warn)
   return { outcome: 'baked', template: { vmid, name: plan.name, fingerprint }, completed }
 }
@@ -283,6 +295,7 @@ async function readRegistries(bake: Bake): Promise<Registry[]> {
 interface Build {
   /** What is unpacked at the guest's root. */
   readonly archive: string
+  readonly rootfs: Rootfs
   readonly inputs: Inputs
   readonly vmid: number
   readonly baseVmid: number
@@ -298,9 +311,9 @@ const packerTries = 3
 async function build(
   bake: Bake,
   plan: BakePlan & { kind: 'bake' },
-  { archive, inputs, vmid, baseVmid, now, registries, note }: Build,
+  { archive, rootfs, inputs, vmid, baseVmid, now, registries, note }: Build,
 ): Promise<BuildOutcome['packages']> {
-  const { site, proxmox, work, run, signal, progress } = bake
+  const { site, folder, proxmox, work, run, signal, progress } = bake
   const { node, storage, socksProxy } = site.proxmox
   const key = makeBuildKey()
   const seed = seedName(site, run)
@@ -376,6 +389,7 @@ async function build(
           note,
         })
         if (outcome.exitCode !== 0) throw explainBuild(site, outcome)
+        await writeManifest(folder, plan.name, manifestOf(inputs, rootfs, now, outcome))
         return outcome.packages
       } catch (error) {
         // Packer removes its VM itself, but not when its first change of the clone's configuration fails. This also waits for an API that is away.
@@ -392,11 +406,18 @@ async function build(
   }
 }
 
-/** Tidies the template and tags it. */
-async function settle(bake: Bake, node: string, vmid: number): Promise<void> {
-  const { proxmox, claim, left } = bake
+/** Tidies the template and tags it, with a record that names its manifest and disk, and is signed. */
+async function settle(bake: Bake, node: string, vmid: number, name: string): Promise<void> {
+  const { folder, proxmox, claim, left } = bake
   try {
-    await tidyTemplate(proxmox, node, vmid)
+    const seal = sealWith(bake)
+    await tidyTemplate(proxmox, node, vmid, async (record, config) => {
+      const disk = await diskOf(proxmox, { vmid, node, name, volume: volumeOf(config) })
+      const found = await readManifest(folder, name)
+      // That of another bake of the same inputs, or none: a run on another computer may have baked what this one finishes.
+      const manifest = found.ok && found.manifest.built === record.built ? { manifest: found.digest } : {}
+      return seal({ ...record, ...manifest, disk })
+    })
   } catch (error) {
     // The next run finishes it, or removes it if its inputs are others.
     claim.abandon()

@@ -48,6 +48,8 @@ export interface BuildOutcome {
   readonly errors: readonly string[]
   /** Every package that was there in the end, as dpkg told (packages.sh). */
   readonly packages: Readonly<Record<string, string>>
+  /** What they take together (`packages`), and each container image by its service, in bytes (sizes.sh). */
+  readonly sizes: Readonly<Record<string, number>>
   /** Lines of the checks in the guest that failed: `NAME: what was found`. */
   readonly failedChecks: readonly string[]
   /** `CODE: text` of a script that knows what went wrong. */

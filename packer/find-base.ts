@@ -4,8 +4,8 @@ import type { Proxmox } from '../proxmox/client.ts'
 import { listGuests, type Guest } from '../proxmox/cluster.ts'
 import { Failure } from '../core/failure.ts'
 import { onOnlineNodes } from '../proxmox/online.ts'
+import { readConfig } from '../proxmox/vm.ts'
 import type { Site } from '../settings/site.ts'
-import { readConfig } from './host.ts'
 
 export interface FindBase {
   readonly proxmox: Proxmox

@@ -116,7 +116,7 @@ build {
   }
 
   provisioner "shell" {
-    scripts         = ["${var.scripts}/packages.sh", "${var.scripts}/files.sh", "${var.scripts}/images.sh", "${var.scripts}/trial.sh", "${var.scripts}/finish.sh"]
+    scripts         = ["${var.scripts}/packages.sh", "${var.scripts}/files.sh", "${var.scripts}/images.sh", "${var.scripts}/trial.sh", "${var.scripts}/sizes.sh", "${var.scripts}/finish.sh"]
     remote_folder   = local.work
     execute_command = local.root
     skip_clean      = true

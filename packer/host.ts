@@ -1,23 +1,13 @@
 /** The few things that a bake does to VMs and files of the Proxmox host, each careful about whose they are. */
 import { Failure } from '../core/failure.ts'
 import type { Proxmox } from '../proxmox/client.ts'
-import { isDenied, isVmMissing } from '../proxmox/conditions.ts'
+import { isVmMissing } from '../proxmox/conditions.ts'
 import { removeVm, type VmToRemove } from '../proxmox/remove-vm.ts'
 import { storageAt } from '../proxmox/storage.ts'
 import { activeTasks } from '../proxmox/tasks.ts'
-import { vmAt, type VmConfig } from '../proxmox/vm.ts'
+import { readConfig, vmAt, type VmConfig } from '../proxmox/vm.ts'
 import { isFree } from '../proxmox/vmid.ts'
 import type { Site } from '../settings/site.ts'
-
-/** The configuration of a VM, or undefined if there is none. */
-export async function readConfig(proxmox: Proxmox, node: string, vmid: number): Promise<VmConfig | undefined> {
-  try {
-    return await vmAt(proxmox, node, vmid).config()
-  } catch (error) {
-    if (isVmMissing(error) || isDenied(error)) return undefined
-    throw error
-  }
-}
 
 /**
  * The first VMIDs of the site's template range that nobody has.

@@ -38,6 +38,8 @@ export type BakePlan =
   | { readonly kind: 'unchanged'; readonly image: Image; readonly leftovers: readonly Leftover[] }
   /** It is there but must not be used. */
   | { readonly kind: 'revoked'; readonly image: Image }
+  /** Nothing is made from this base any more. */
+  | { readonly kind: 'base-revoked'; readonly base: Base }
   /** Packer has finished it, but the run ended before it was tidied up and tagged. */
   | {
       readonly kind: 'finish'
@@ -78,6 +80,8 @@ export function planBake(site: Site, fingerprint: string, range: readonly RangeV
   const usable = good.find((image) => elsewhere(site, image) === undefined)
   if (usable !== undefined) return { kind: 'unchanged', image: usable, leftovers }
   if (good.length === 0 && same[0] !== undefined) return { kind: 'revoked', image: same[0] }
+  const revokedBase = bases.find((base) => base.revoked && base.record.base.sha256 === site.image.base.sha256)
+  if (revokedBase !== undefined) return { kind: 'base-revoked', base: revokedBase }
   const name = imageName(site, fingerprint)
   const isDoomed = (vmid: number): boolean => range.some((vm) => vm.vmid === vmid && splitTags(vm.config.tags).includes(doomedTag))
   const isHere = ({ vmid, node }: Leftover): boolean =>

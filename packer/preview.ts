@@ -1,5 +1,5 @@
 /** What a bake would do and why, for people. Pure. */
-import type { Image } from '../images/catalog.ts'
+import { isRevokedText, type Image } from '../images/catalog.ts'
 import type { ImageInputs } from '../images/fingerprint.ts'
 import type { Site } from '../settings/site.ts'
 import type { BakePlan } from './plan.ts'
@@ -21,7 +21,7 @@ export function previewBake(
   fingerprint: string,
   images: readonly Image[],
 ): BakePreview {
-  const [newest] = images.filter(({ revoked }) => !revoked).sort((a, b) => b.record.built.localeCompare(a.record.built))
+  const newest = images.find(({ revoked }) => !revoked)
   if (newest === undefined || plan.kind !== 'bake') return { fingerprint, plan, changed: [] }
   const { record, vmid, name } = newest
   const known: ChangedInput[] = [
@@ -43,7 +43,11 @@ const words: Readonly<Record<ChangedInput, string>> = {
 export function bakeLines(site: Site, { fingerprint, plan, newest, changed }: BakePreview): string[] {
   const short = fingerprint.slice(0, 12)
   if (plan.kind === 'revoked')
-    return [`refuse: the image of these inputs, ${plan.image.name} (${plan.image.vmid}), is revoked (fingerprint ${short})`]
+    return [
+      `refuse: the image of these inputs, ${plan.image.name} (${plan.image.vmid}), ${isRevokedText(plan.image)} (fingerprint ${short})`,
+    ]
+  if (plan.kind === 'base-revoked')
+    return [`refuse: the base ${plan.base.name} (${plan.base.vmid}), of which the image would be made, ${isRevokedText(plan.base)}`]
   if (plan.kind === 'unchanged')
     return [`nothing to bake: ${plan.image.name} (${plan.image.vmid}) was baked from the same inputs (fingerprint ${short})`]
   const leftovers = plan.leftovers.map(

@@ -94,6 +94,7 @@ export class Listener {
   readonly #errors: string[] = []
   readonly #failedChecks: string[] = []
   readonly #packages: Record<string, string> = {}
+  readonly #sizes: Record<string, number> = {}
   readonly #note: (text: string) => void
   readonly #secret: string
   #failure: BuildOutcome['failure']
@@ -121,6 +122,7 @@ export class Listener {
       lines: this.#lines,
       errors: [...new Set(this.#errors)],
       packages: this.#packages,
+      sizes: this.#sizes,
       failedChecks: this.#failedChecks,
       failure: this.#failure,
     }
@@ -132,6 +134,8 @@ export class Listener {
     const [, name, version = ''] = /^golden-package (\S+) (\S+)$/.exec(text) ?? []
     // Hundreds of them: nobody is shown these.
     if (name !== undefined) return void (this.#packages[name] = version)
+    const [, what, bytes] = /^golden-size (\S+) (\d+)$/.exec(text) ?? []
+    if (what !== undefined) return void (this.#sizes[what] = Number(bytes))
     this.#lines.push(text)
     const failed = /^golden-check FAILED (.*)$/.exec(text)
     if (failed) this.#failedChecks.push(failed[1] ?? '')

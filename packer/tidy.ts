@@ -1,6 +1,6 @@
 /** What Packer leaves in a template's configuration and no clone should inherit, and the template's tags. */
 import { newImageTags, splitTags } from '../images/channels.ts'
-import { finished, parseRecord, renderRecord } from '../images/record.ts'
+import { finished, parseRecord, renderRecord, type TemplateRecord } from '../images/record.ts'
 import type { Proxmox } from '../proxmox/client.ts'
 import { doomedTag } from '../proxmox/doomed.ts'
 import { vmAt, type VmConfig } from '../proxmox/vm.ts'
@@ -18,11 +18,14 @@ export function leftoverKeys(config: VmConfig): string[] {
     .sort()
 }
 
+/** What is to be in the record that is known by now only. */
+type Complete = (record: TemplateRecord, config: VmConfig) => Promise<TemplateRecord>
+
 /** The last step of a bake: from here on the template is an image. @throws ProxmoxError when somebody changes it meanwhile */
-export async function tidyTemplate(proxmox: Proxmox, node: string, vmid: number): Promise<void> {
+export async function tidyTemplate(proxmox: Proxmox, node: string, vmid: number, complete: Complete): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
-      return await tidy(proxmox, node, vmid)
+      return await tidy(proxmox, node, vmid, complete)
     } catch (error) {
       // It begins with a look, and what is done already is not done again.
       if (!isLost(error) || tries === 3) throw error
@@ -30,7 +33,7 @@ export async function tidyTemplate(proxmox: Proxmox, node: string, vmid: number)
   }
 }
 
-async function tidy(proxmox: Proxmox, node: string, vmid: number): Promise<void> {
+async function tidy(proxmox: Proxmox, node: string, vmid: number, complete: Complete): Promise<void> {
   const vm = vmAt(proxmox, node, vmid)
   const config = await vm.config()
   const keys = leftoverKeys(config)
@@ -41,5 +44,6 @@ async function tidy(proxmox: Proxmox, node: string, vmid: number): Promise<void>
   const { digest, tags } = keys.length > 0 ? await vm.config() : config
   if (splitTags(tags).includes(doomedTag))
     throw new Failure('image-doomed', `template ${vmid} is being removed by a bake that runs elsewhere`, 'Run "npx golden bake" again.')
-  await vm.change({ tags: newImageTags, ...(parsed.ok ? { description: renderRecord(finished(parsed.record)) } : {}), digest })
+  const record = parsed.ok && parsed.record.kind === 'image' ? await complete(finished(parsed.record), config) : undefined
+  await vm.change({ tags: newImageTags, ...(record === undefined ? {} : { description: renderRecord(record) }), digest })
 }

@@ -102,6 +102,9 @@ export const isProtected = (error: unknown): boolean => error instanceof Proxmox
 /** A VM that runs was to be deleted (PVE::API2::Qemu, destroy_vm): it was started since. */
 export const isStillRunning = (error: unknown): boolean => says(error, /VM \d+ is running - destroy failed/)
 
+/** A template was to be deleted, and a linked clone of it is there (PVE::QemuServer, destroy_vm). On LVM-thin nobody minds. */
+export const isLinkedTo = (error: unknown): boolean => says(error, /is still in use by linked clone/)
+
 /** A disk of a VM that runs was to be reassigned (PVE::API2::Qemu, load_and_check_reassign_configs). */
 export const isSourceRunning = (error: unknown): boolean => says(error, /while the source VM is running/)
 

@@ -23,6 +23,10 @@ export interface StorageEntry {
 export interface Volume {
   /** `STORAGE:iso/FILE`, `STORAGE:vm-100-disk-0` */
   readonly volid: string
+  /** In bytes; of a disk, what its VM sees. */
+  readonly size?: number
+  /** When it was made, or as a file changed last, in seconds, where the storage tells. */
+  readonly ctime?: number
 }
 
 export interface NewVolume {

@@ -1,5 +1,6 @@
 /** What is asked of one VM. Changes that take their time answer with a task, which is for the caller to wait for. */
 import type { Parameters, Proxmox, Sending } from './client.ts'
+import { isDenied, isVmMissing } from './conditions.ts'
 import type { Upid } from './tasks.ts'
 
 export interface VmConfig {
@@ -94,6 +95,16 @@ export function vmAt(proxmox: Proxmox, node: string, vmid: number): Vm {
     reboot: (timeout) => proxmox.post(`${path}/status/reboot`, { timeout }),
     shutdown: (timeout) => proxmox.post(`${path}/status/shutdown`, { timeout, forceStop: true }),
     destroy: () => proxmox.del(path, { purge: 1 }),
+  }
+}
+
+/** The configuration of a VM; undefined: there is none, or none that this token may see. */
+export async function readConfig(proxmox: Proxmox, node: string, vmid: number): Promise<VmConfig | undefined> {
+  try {
+    return await vmAt(proxmox, node, vmid).config()
+  } catch (error) {
+    if (isVmMissing(error) || isDenied(error)) return undefined
+    throw error
   }
 }
 

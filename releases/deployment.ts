@@ -221,6 +221,14 @@ function accessOf({ serena, public: { certificate } }: Site): NonNullable<Releas
   return { users: serena.users.map((user) => user.name), ...(certificate === undefined ? {} : { certificate: certificate.chainFile }) }
 }
 
+/** What a slot's VM says about itself in Proxmox. */
+export const slotNotes = (site: string, group: string, slot: SlotName, { id, image }: Pick<Release, 'id' | 'image'>): string =>
+  `Slot ${slot} of group ${group} of ${site} (serena-golden): image ${image.name}, release ${id}. Made by golden deploy; change nothing by hand.`
+
+/** The name of the image that a VM was made of, by those notes. */
+export const imageInNotes = (notes: string): string | undefined =>
+  /^Slot \S+ of group \S+ of \S+ \(serena-golden\): image (\S+), release [0-9a-f]{12}\./.exec(notes)?.[1]
+
 /** Every pinned release with its place. */
 export function pinnedSlots(deployment: Deployment): { readonly group: string; readonly slot: SlotName; readonly release: Release }[] {
   return Object.entries(deployment.groups).flatMap(([groupName, pins]) =>

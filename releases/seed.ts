@@ -271,10 +271,33 @@ export async function removeSeed(proxmox: Proxmox, release: Release): Promise<vo
   await storageOfSeed(proxmox, release).remove(release.vm.seed)
 }
 
+/** The parts of a seed's volume id. @returns undefined: it is none */
+function seedParts(volid: string): { readonly vmid: number; readonly release: string; readonly tag: string | undefined } | undefined {
+  const [, vmid, release, tag] = /:iso\/seed-(\d+)-([0-9a-f]{12})([0-9a-f]{12})?\.iso$/.exec(volid) ?? []
+  return vmid === undefined || release === undefined ? undefined : { vmid: Number(vmid), release, tag }
+}
+
+/** Whether this site made that seed. Other sites may have seeds of the same VMIDs there, even sites of the same name on other hosts. */
+function isOwnSeed(site: Pick<Site, 'name'>, key: Buffer | undefined, volid: string): boolean {
+  const seed = seedParts(volid)
+  return seed !== undefined && key !== undefined && seed.tag === seedTag(key, site.name, seed.vmid, seed.release)
+}
+
 /**
- * Removes the seeds of these VMIDs that nobody knows of any more, such as those of a deployment.json that was lost. Other
- * sites may have seeds of the same VMIDs on that storage, even sites of the same name on other hosts: only those are
- * removed that bear this site's tag, and those that one of its own VMs has had in its drive.
+ * This site's seeds that nobody needs. Pure.
+ * @param volumes what the storage has
+ * @param needed by a pin, or in a VM's drive
+ */
+export const straySeeds = (
+  site: Pick<Site, 'name'>,
+  key: Buffer | undefined,
+  volumes: readonly string[],
+  needed: ReadonlySet<string>,
+): string[] => volumes.filter((volid) => isOwnSeed(site, key, volid) && !needed.has(volid))
+
+/**
+ * Removes the seeds of these VMIDs that nobody knows of any more, such as those of a deployment.json that was lost: only
+ * those that bear this site's tag, and those that one of its own VMs has had in its drive.
  * @param had volumes that the group's own VMs had in a drive
  */
 export async function removeStraySeeds(
@@ -287,10 +310,8 @@ export async function removeStraySeeds(
 ): Promise<void> {
   const storage = storageAt(proxmox, node, site.proxmox.storage.iso)
   for (const { volid } of await storage.files('iso')) {
-    const [, vmid = '', release = '', tag] = /:iso\/seed-(\d+)-([0-9a-f]{12})([0-9a-f]{12})?\.iso$/.exec(volid) ?? []
-    if (!vmids.includes(Number(vmid))) continue
-    const isOurs = key !== undefined && tag === seedTag(key, site.name, Number(vmid), release)
-    if (!isOurs && !had.includes(volid)) continue
-    await storage.remove(volid)
+    const seed = seedParts(volid)
+    if (seed === undefined || !vmids.includes(seed.vmid)) continue
+    if (isOwnSeed(site, key, volid) || had.includes(volid)) await storage.remove(volid)
   }
 }

@@ -5,7 +5,7 @@ import { refuseOtherSeed } from '../releases/given.ts'
 import { stackName } from '../releases/order.ts'
 import { readSeedSecrets, seedIsThere, uploadSeed } from '../releases/seed.ts'
 import { slotNames, type SlotName } from '../settings/site.ts'
-import { checkImages } from './choose-image.ts'
+import { checkImages, requireTrustedPins } from './choose-image.ts'
 import { untilCloned } from './cloned.ts'
 import { dataKey } from './depot.ts'
 import type { Engine } from './engine.ts'
@@ -67,7 +67,11 @@ export async function applyGroup(
       ),
     )
     try {
-      if (cloned.length > 0) checkImages((await listImages(proxmox, site)).images, group, pins, cloned)
+      if (cloned.length > 0) {
+        const { images } = await listImages(proxmox, site)
+        checkImages(images, group, pins, cloned)
+        await requireTrustedPins(options, images, pins, cloned)
+      }
     } catch (error) {
       await engine.discard(stack)
       throw error

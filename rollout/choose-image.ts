@@ -1,56 +1,80 @@
-/** Which image a first slot gets, and which pinned ones can't be used any more. Pure. */
+/** Which image a first slot gets, and which pinned ones can't be used any more. Pure, but for who has signed them. */
 import { Failure } from '../core/failure.ts'
-import { bringHere, elsewhere, type Image } from '../images/catalog.ts'
-import { newestCandidate, revokedTag } from '../images/channels.ts'
+import { bringHere, elsewhere, isRevokedText, templateNamed, type Image } from '../images/catalog.ts'
+import { newestFit, unfitFor, type Unfit } from '../images/channels.ts'
 import { seedForm } from '../images/contract/seed.ts'
-import { pinnedSlots, type Deployment, type GroupPins } from '../releases/deployment.ts'
+import { requireTrusted, type Trusting } from '../images/trust.ts'
+import { pinnedSlots, type Deployment, type GroupPins, type Release } from '../releases/deployment.ts'
 import type { Site, SlotName } from '../settings/site.ts'
 
-/** @throws Failure `image-of-other-version`, `image-elsewhere`, `no-image` */
+/** @throws Failure `image-of-other-version`, `image-elsewhere`, `image-not-promoted`, `image-not-verified`, `no-image` */
 export function chooseImage(site: Site, listed: readonly Image[]): Image {
   const images = listed.filter((one) => (one.record.seed ?? 1) === seedForm)
-  const image = newestCandidate(
+  const image = newestFit(
+    site.image,
     images.filter((one) => elsewhere(site, one) === undefined),
-    site.image.base.sha256,
   )
   if (image !== undefined) return image
-  const old = newestCandidate(listed, site.image.base.sha256)
+  const old = newestFit(site.image, listed)
   if (old !== undefined && !images.includes(old))
     throw new Failure(
       'image-of-other-version',
       `the newest image, ${old.name} (${old.vmid}), was baked by another version of this project, and reads another form of seed (${old.record.seed ?? 1}, this version writes ${seedForm})`,
       'Run "npx golden bake": it makes one of this version.',
     )
-  const away = newestCandidate(images, site.image.base.sha256)
+  const away = newestFit(site.image, images)
   if (away !== undefined)
     throw new Failure(
       'image-elsewhere',
       `the newest image, ${away.name} (${away.vmid}), is ${elsewhere(site, away) ?? ''}`,
       `Run "npx golden bake": it makes one there. Or, in Proxmox, ${bringHere(site, away)}.`,
     )
-  const others = images.length === 0 ? '' : ` (${images.length} of another base or revoked)`
-  throw new Failure(
-    'no-image',
-    `pool ${site.proxmox.pool} has no image of base ${site.image.base.os} ${site.image.base.sha256.slice(0, 12)}${others}`,
-    'Run "npx golden bake".',
-  )
+  throw noneFits(site, images)
+}
+
+const unfitText: Readonly<Record<Unfit, string>> = {
+  'other-base': 'of another base',
+  revoked: 'revoked',
+  failed: 'whose verification has failed',
+  'not-verified': 'not verified',
+  'not-promoted': 'not promoted',
+}
+
+/** What is nearest to being taken says what to do. */
+function noneFits(site: Site, images: readonly Image[]): Failure {
+  const { channel, onlyVerified, base } = site.image
+  const unfit = images.flatMap((image) => {
+    const why = unfitFor(site.image, image)
+    return why === undefined ? [] : [{ image, why }]
+  })
+  const count = (why: Unfit): number => unfit.filter((one) => one.why === why).length
+  const counts = (Object.keys(unfitText) as Unfit[]).flatMap((why) => (count(why) === 0 ? [] : [`${count(why)} ${unfitText[why]}`]))
+  const wanted = `${onlyVerified ? 'verified ' : ''}image of base ${base.os} ${base.sha256.slice(0, 12)}${channel === 'candidate' ? '' : ` in channel ${channel}`}`
+  const message = `pool ${site.proxmox.pool} has no ${wanted}${counts.length === 0 ? '' : ` (${counts.join(', ')})`}`
+  const waiting = unfit.find(({ why }) => why === 'not-promoted')?.image
+  if (waiting !== undefined)
+    return new Failure(
+      'image-not-promoted',
+      message,
+      `"npx golden promote ${waiting.name} --channel ${channel}" puts the newest one there; or set image.channel in site.ts.`,
+    )
+  if (count('not-verified') > 0)
+    return new Failure('image-not-verified', message, 'Set image.onlyVerified in site.ts to false, or have one verified.')
+  return new Failure('no-image', message, 'Run "npx golden bake".')
 }
 
 /**
- * The image that somebody has named, by its name, the end of it, or its VMID.
- * @throws Failure `image-unknown`, `image-of-other-version`, `image-elsewhere`, `image-revoked`
+ * The image that somebody has named, by its name, the end of it, or its VMID, whatever channel it is in.
+ * @throws Failure `image-unknown`, `image-of-other-version`, `image-elsewhere`, `image-revoked`, `image-not-verified`
  */
 export function imageNamed(site: Site, images: readonly Image[], name: string): Image {
-  const found = images.find((one) => one.name === name || String(one.vmid) === name)
-  if (found === undefined)
-    throw new Failure(
-      'image-unknown',
-      `pool ${site.proxmox.pool} has no image ${name}`,
-      images.length === 0 ? 'Run "npx golden bake".' : `There are: ${images.map((one) => `${one.name} (${one.vmid})`).join(', ')}.`,
-    )
+  const found = templateNamed(site, images, name)
   if (found.revoked)
-    throw new Failure('image-revoked', `image ${found.name} is revoked (tag ${revokedTag})`, 'Take another one, or bake a new one.')
-  return chooseImage({ ...site, image: { ...site.image, base: { ...site.image.base, sha256: found.record.base.sha256 } } }, [
+    throw new Failure('image-revoked', `image ${found.name} ${isRevokedText(found)}`, 'Take another one, or bake a new one.')
+  if (found.verification === 'failed')
+    throw new Failure('image-not-verified', `image ${found.name} has failed its verification`, 'Take another one, or bake a new one.')
+  const { sha256 } = found.record.base
+  return chooseImage({ ...site, image: { ...site.image, channel: 'candidate', base: { ...site.image.base, sha256 } } }, [
     { ...found, channel: found.channel ?? 'candidate' },
   ])
 }
@@ -58,7 +82,7 @@ export function imageNamed(site: Site, images: readonly Image[], name: string): 
 /**
  * A clone is made by VMID, and in the meantime another image may have got that one.
  * @param slots those whose VM is going to be made
- * @throws Failure `image-changed`, `image-elsewhere`
+ * @throws Failure `image-changed`, `image-elsewhere`, `image-revoked`
  */
 export function checkImages(images: readonly Image[], group: string, pins: GroupPins, slots: readonly SlotName[]): void {
   for (const slot of slots) {
@@ -67,6 +91,7 @@ export function checkImages(images: readonly Image[], group: string, pins: Group
     const found = images.find((image) => image.vmid === wanted.vmid)
     const node = pins.slots[slot]?.vm.node ?? ''
     if (found?.record.fingerprint === wanted.fingerprint) {
+      if (found.revoked) throw revoked(found, group, slot)
       if (found.node === node) continue
       throw new Failure(
         'image-elsewhere',
@@ -82,17 +107,35 @@ export function checkImages(images: readonly Image[], group: string, pins: Group
   }
 }
 
-/**
- * @param to a revoked image is left for this one: that is what to do about it
- * @throws Failure `image-revoked`
- */
-export function refuseRevoked(images: readonly Image[], deployment: Deployment, to?: number): void {
-  for (const { group, slot, release } of pinnedSlots(deployment)) {
-    if (images.find((one) => one.vmid === release.image.vmid)?.revoked !== true || (to !== undefined && to !== release.image.vmid)) continue
-    throw new Failure(
-      'image-revoked',
-      `image ${release.image.name}, pinned for slot ${slot} of group ${group}, is revoked (tag ${revokedTag})`,
-      `Bake a new one, then "npx golden rollout ${group}".`,
-    )
+/** Of the slots whose VM is going to be made. @throws Failure as `requireTrusted` */
+export async function requireTrustedPins(
+  trusting: Trusting,
+  images: readonly Image[],
+  pins: GroupPins,
+  slots: readonly SlotName[],
+): Promise<void> {
+  for (const slot of slots) {
+    const release = pins.slots[slot]
+    const image = release === undefined ? undefined : pinnedImage(images, release)
+    if (image !== undefined) await requireTrusted(trusting, image)
   }
 }
+
+/** The template that a release was made of, as long as it is that one. */
+export const pinnedImage = (images: readonly Image[], { image }: Pick<Release, 'image'>): Image | undefined =>
+  images.find(({ vmid, record }) => vmid === image.vmid && record.fingerprint === image.fingerprint)
+
+/** Of slots that serve, or are meant to: one that rests may keep such an image until the next rollout. @throws Failure `image-revoked` */
+export function refuseRevoked(images: readonly Image[], deployment: Deployment): void {
+  for (const { group, slot, release } of pinnedSlots(deployment)) {
+    const image = deployment.groups[group]?.active === slot ? pinnedImage(images, release) : undefined
+    if (image?.revoked === true) throw revoked(image, group, slot)
+  }
+}
+
+const revoked = (image: Image, group: string, slot: SlotName): Failure =>
+  new Failure(
+    'image-revoked',
+    `image ${image.name}, pinned for slot ${slot} of group ${group}, ${isRevokedText(image)}`,
+    `Bake a new one, then "npx golden rollout ${group}".`,
+  )

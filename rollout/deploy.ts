@@ -1,11 +1,13 @@
 /** `deploy`: pins an image for groups that have none, puts their seeds on the host, and applies the stacks. */
 import { listImages, type Image } from '../images/catalog.ts'
+import { requireTrusted } from '../images/trust.ts'
 import { Failure } from '../core/failure.ts'
 import { requirePlace } from '../proxmox/place.ts'
 import type { Deployment, Release } from '../releases/deployment.ts'
 import { placeOf, slotNames, type SlotName } from '../settings/site.ts'
 import { groupOrder, stackName } from '../releases/order.ts'
 import { applyGroup, type Turn } from './apply-group.ts'
+import { requireTrustedPins } from './choose-image.ts'
 import { claimGroups } from './claim-groups.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
 import { destroyGroup } from './destroy.ts'
@@ -233,7 +235,17 @@ type Observing = Pick<DeployOptions, 'site' | 'folder' | 'proxmox' | 'progress'>
 
 /** What `deploy` would do; nothing is changed. @throws Failure as `deploy` before it begins */
 export async function planDeployment(options: Observing): Promise<DeployPlan> {
-  return options.progress.step('check the host', async () => planDeploy(options.site, await observeForDeploy(options)))
+  return options.progress.step('check the host', async () => {
+    const seen = await observeForDeploy(options)
+    const plan = planDeploy(options.site, seen)
+    // Nothing is begun with an image that would be refused when its VM is made.
+    if (plan.image !== undefined) await requireTrusted(options, plan.image)
+    for (const { group, slot, vm } of plan.groups) {
+      const pins = seen.deployment.groups[group]
+      if (vm.do === 'make' && pins !== undefined) await requireTrustedPins(options, seen.images, pins, [slot])
+    }
+    return plan
+  })
 }
 
 async function pinFirst(options: DeployOptions, group: string, image: Image, fullClone: boolean): Promise<Deployment> {

@@ -1,8 +1,9 @@
 /** What `status` found, for people. Pure. */
+import { ageText, sizeText } from '../core/quantity.ts'
 import { firewallNotice } from './firewall.ts'
 import { holderText, timeText } from './group-claim.ts'
 import type { RolloutEntry } from './history.ts'
-import { sizeText } from './state-before.ts'
+import { sseLine } from './sse-clients.ts'
 import type { GroupStatus, SiteStatus } from './status.ts'
 
 const claimLine = (claim: NonNullable<GroupStatus['claim']>): string =>
@@ -22,9 +23,6 @@ function slotLines({ slots, image, activeSlot, release, since, imageBuilt }: Gro
   ]
 }
 
-const ageText = (minutes: number): string =>
-  minutes < 120 ? `${minutes} min` : minutes < 2880 ? `${Math.floor(minutes / 60)} h` : `${Math.floor(minutes / 1440)} days`
-
 function restoreLines({ group, restorePoints }: GroupStatus): string[] {
   const newest = restorePoints?.at(-1)
   if (restorePoints === null || newest === undefined) return []
@@ -36,14 +34,24 @@ function restoreLines({ group, restorePoints }: GroupStatus): string[] {
   ]
 }
 
+function clientLines({ sseClients }: GroupStatus): string[] {
+  const line = sseLine(sseClients)
+  return line === undefined ? [] : [`  clients  ${line}`]
+}
+
 function rolloutText({ verb, from, to, who, began, ended, outcome, reason }: RolloutEntry): string {
   const seconds = Math.round((Date.parse(ended) - Date.parse(began)) / 1000)
   const how = outcome === 'done' ? 'done' : outcome === 'taken-back' ? 'taken back' : 'not ended'
   return `${verb} from ${from.slot} to ${to.slot}, ${day(began)}, ${seconds} s, by ${who}: ${how}${reason === undefined ? '' : ` (${reason.split('\n')[0]})`}`
 }
 
+/** Before anything else: whoever looks for something else has to see it, too. */
+const revokedLines = (groups: readonly GroupStatus[]): string[] =>
+  groups.flatMap(({ group, revoked }) => (revoked === null ? [] : [`REVOKED   ${group} runs it: ${revoked}`]))
+
 export function renderStatus(status: SiteStatus): string {
-  const lines = Object.values(status.groups).flatMap((one) => [
+  const groups = Object.values(status.groups)
+  const lines = groups.flatMap((one) => [
     `${one.group} (${one.roles.join(', ')}): ${one.health}`,
     ...slotLines(one),
     ...(one.newerImage === null ? [] : [`  newer    image ${one.newerImage}: "npx golden rollout ${one.group}" brings it`]),
@@ -54,6 +62,7 @@ export function renderStatus(status: SiteStatus): string {
     ...Object.entries(one.credentialFiles).map(([user, file]) => `  password ${user}: ${file}`),
     `  data     ${one.dataDisk.volume ?? 'none'} (${one.dataDisk.at})`,
     ...restoreLines(one),
+    ...clientLines(one),
     ...(one.claim === null ? [] : [`  claim    ${claimLine(one.claim)}`]),
     ...(one.missing.length === 0 ? [] : [`  without  ${one.missing.join(', ')}: the image has none`]),
     ...one.certificates.map(({ name, ends, daysLeft }) => `  ends     ${name}: ${ends.slice(0, 10)}, ${daysLeft} days left`),
@@ -61,6 +70,7 @@ export function renderStatus(status: SiteStatus): string {
     ...one.warnings.map((warning) => `  warning  ${warning}`),
     ...one.differences.map((difference) => `  note     ${difference}`),
   ])
+  lines.unshift(...revokedLines(groups))
   lines.push(...status.problems.map((problem) => `problem    ${problem}`))
   lines.push(...status.warnings.map((warning) => `warning    ${warning}`))
   const firewall = firewallNotice(status.proxmoxFirewall)

@@ -1,19 +1,20 @@
 /** `rollout`: what site.ts says by now, and the newest image, take over from what runs, a group after another. */
 import { Failure } from '../core/failure.ts'
 import { listImages, type Image } from '../images/catalog.ts'
+import { requireTrusted } from '../images/trust.ts'
 import { requirePlace } from '../proxmox/place.ts'
-import type { GroupPins, Release } from '../releases/deployment.ts'
 import { groupOrder, stackName } from '../releases/order.ts'
 import { readPins, updatePins, withRelease, withoutRelease } from '../releases/pins.ts'
 import { changedSecrets, removeSeed } from '../releases/seed.ts'
 import { placeOf, type SlotName } from '../settings/site.ts'
 import { applyGroup } from './apply-group.ts'
-import { chooseImage, imageNamed, refuseRevoked } from './choose-image.ts'
+import { chooseImage, imageNamed } from './choose-image.ts'
 import { claimGroups } from './claim-groups.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
 import { contextOf } from './context.ts'
 import { checkEdits } from './edits.ts'
 import { openEngine } from './engine.ts'
+import { statusIn } from './guest.ts'
 import { standBy, type HandoverPart } from './handover.ts'
 import { onRecord } from './history.ts'
 import { letBeRemoved, rest, wake } from './idle.ts'
@@ -26,6 +27,7 @@ import { findObstacles } from './obstacles.ts'
 import type { DeployOptions } from './options.ts'
 import { planRollout, type GroupRollout } from './plan-rollout.ts'
 import { ofSlot, removeLeftover } from './slots.ts'
+import { sseLine } from './sse-clients.ts'
 import { untilSettled } from './settled.ts'
 import { converge, isVerdict, linesOf, mean, switchTo, takeBack, watchOver } from './switch-slot.ts'
 
@@ -48,7 +50,7 @@ export interface RolloutOptions extends DeployOptions {
   readonly image?: string
 }
 
-type Looking = Pick<RolloutOptions, 'site' | 'folder' | 'proxmox' | 'progress' | 'only' | 'image'>
+type Looking = Pick<RolloutOptions, 'site' | 'folder' | 'proxmox' | 'progress' | 'signal' | 'only' | 'image'>
 
 /**
  * What `rollout` would do, in its order; nothing is changed.
@@ -101,7 +103,7 @@ interface Looked {
   readonly linkedClones: boolean
 }
 
-async function look({ site, folder, proxmox, progress, image: name }: Looking, group: string): Promise<Looked> {
+async function look({ site, folder, proxmox, progress, signal, image: name }: Looking, group: string): Promise<Looked> {
   const deployment = await readPins(folder)
   const pins = deployment.groups[group]
   const places = placesOf(site, group, pins)
@@ -109,7 +111,6 @@ async function look({ site, folder, proxmox, progress, image: name }: Looking, g
   const { linkedClones } = await requirePlace(proxmox, placeOf(site), progress.warn)
   const { images } = await listImages(proxmox, site)
   const image = name === undefined ? chooseImage(site, images) : imageNamed(site, images, name)
-  if (pins?.active !== undefined) refuseRevoked(images, { schema: 1, groups: { [group]: onlyActive(pins, pins.active) } }, image.vmid)
   const seen = await observeGroup(proxmox, places)
   const secretsOf = async (slot: SlotName): Promise<readonly string[] | undefined> => {
     const release = pins?.slots[slot]
@@ -122,13 +123,14 @@ async function look({ site, folder, proxmox, progress, image: name }: Looking, g
     seen,
     image,
     secrets: { blue: await secretsOf('blue'), green: await secretsOf('green') },
+    guest: pins?.active === undefined ? undefined : await statusIn(proxmox, pins.slots[pins.active], seen.slots[pins.active], signal),
     obstacles: await findObstacles(proxmox, places, seen, place.at === 'green' ? 'blue' : 'green'),
     missing: isAstray(pins?.dataDisk, place) ? missingHint(places, await strayVolumes(proxmox, places)) : 'Restore it from a backup.',
   })
+  // Early, for people; what counts is asked before a VM is made of it (apply-group.ts). What was begun comes to its end first.
+  if (plan.do === 'roll' && plan.release === 'new' && plan.finishes === undefined) await requireTrusted({ site, folder, proxmox }, image)
   return { plan, image, linkedClones }
 }
-
-const onlyActive = (pins: GroupPins, active: SlotName): GroupPins => ({ slots: { [active]: pins.slots[active] as Release }, active })
 
 async function rolloutGroup(options: RolloutOptions, claim: SiteClaim, group: string): Promise<RolledOutGroup> {
   const { progress, signal } = options
@@ -153,6 +155,8 @@ async function rolloutGroup(options: RolloutOptions, claim: SiteClaim, group: st
     await settleOld(options, claim, group, to)
     return result('finished', from)
   }
+  const cutOff = sseLine(plan.sseClients)
+  if (cutOff !== undefined) progress.info(`${group}: ${cutOff}`)
   const began = new Date()
   const parts = await onRecord(options, 'rollout', group, from, to, began, async () => {
     await mean(options, group, from, { to, phase: 'prepare' })
@@ -209,7 +213,7 @@ async function prepare(
   const context = await contextOf(options, group)
   await wake(context, to)
   try {
-    await standBy(context, to, release.id, site.rollout.healthMinutes * 60_000)
+    await standBy(context, to, release.id, site.rollout.healthMinutes * 60_000, { needsRoom: true })
   } catch (error) {
     if (!isVerdict(error, options.signal)) throw error
     await mean(options, group, plan.from, { to, phase: 'failed', reason: error.message })
@@ -232,7 +236,7 @@ async function applyPins(options: DeployOptions, claim: SiteClaim, group: string
 }
 
 /** A slot without data makes room: its VM, its seed and its pin go. */
-async function removeIdle(options: DeployOptions, claim: SiteClaim, group: string, slot: SlotName): Promise<void> {
+export async function removeIdle(options: DeployOptions, claim: SiteClaim, group: string, slot: SlotName): Promise<void> {
   const { folder, proxmox, progress } = options
   const context = await contextOf(options, group)
   const stack = stackName(options.site, group)

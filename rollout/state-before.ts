@@ -1,5 +1,6 @@
 /** The services' state as the old slot's image had left it: whether it is kept, and what it costs to put it back. Pure. */
 import { Failure } from '../core/failure.ts'
+import { sizeText } from '../core/quantity.ts'
 import type { Role } from '../settings/site.ts'
 import type { GuestStatus } from './guest.ts'
 
@@ -27,10 +28,6 @@ export function restorePointFor(group: string, guest: GuestStatus, image: string
     `"npx golden rollback ${group}" goes back with the state as it is.`,
   )
 }
-
-/** Bytes, for people. */
-export const sizeText = (bytes: number): string =>
-  bytes < 1024 ** 3 ? `${Math.max(1, Math.round(bytes / 1024 ** 2))} MiB` : `${(bytes / 1024 ** 3).toFixed(1)} GiB`
 
 const lost: Readonly<Record<Role, string>> = {
   serena: "what Serena has noted outside of projects (its global memories, among them), and Serena's own settings",

@@ -6,14 +6,15 @@ import { Failure } from '../core/failure.ts'
 import { lookAtPlace } from '../proxmox/place.ts'
 import type { GroupPins, Release } from '../releases/deployment.ts'
 import { groupOrder } from '../releases/order.ts'
-import { listImages, type Image } from '../images/catalog.ts'
-import { newestCandidate } from '../images/channels.ts'
+import { isRevokedText, listImages, type Image } from '../images/catalog.ts'
+import { newestFit } from '../images/channels.ts'
+import { pinnedImage } from './choose-image.ts'
 import { readHistory, type RolloutEntry } from './history.ts'
 import { placeOf, slotNames, type Role, type Site, type SiteProblem, type SlotName } from '../settings/site.ts'
 import { differences } from './edits.ts'
 import { firewallState, type FirewallState } from './firewall.ts'
 import { isStale, type GroupClaim } from './group-claim.ts'
-import { guestOf, type GuestStatus } from './guest.ts'
+import { statusIn, type GuestStatus } from './guest.ts'
 import { lookAtHandedIn } from '../settings/handed-in.ts'
 import { secretFiles } from '../settings/secrets/places.ts'
 import { checkIdentity, diskPlace, observeGroup, observePinned, placesOf, type GroupSeen, isAstray } from './observe.ts'
@@ -38,7 +39,9 @@ export interface GroupStatus {
   readonly since: string | null
   /** When the image that runs was baked; null where it is gone. */
   readonly imageBuilt: string | null
-  /** A newer one of the site's base; null: there is none, or nothing is deployed. */
+  /** Why the image that runs is revoked, as a sentence; null: it is not, or is gone. */
+  readonly revoked: string | null
+  /** Another one, that a rollout would take; null: there is none, or nothing is deployed. */
   readonly newerImage: string | null
   /** A rollout that is under way, was interrupted, or has failed. */
   readonly rollout: GroupPins['rollout'] | null
@@ -62,6 +65,8 @@ export interface GroupStatus {
   readonly services: Readonly<Record<string, string>>
   /** Services that the image has no container image for. */
   readonly missing: readonly string[]
+  /** Clients over SSE that are connected, who have to connect again after a rollout; null: there can be none, or the guest does not say. */
+  readonly sseClients: number | null
   /** Of the services' state, the oldest first; null: the active slot does not say, or makes none. */
   readonly restorePoints: readonly RestorePointStatus[] | null
   readonly dataDisk: { readonly at: string; readonly volume: string | null }
@@ -139,10 +144,7 @@ export async function readStatus({
     const pins = deployment.groups[group]
     const vm = pins?.active === undefined ? undefined : seen.slots[pins.active]
     const release = pins?.active === undefined ? undefined : pins.slots[pins.active]
-    const guest =
-      vm?.there === true && vm.running && release !== undefined
-        ? await guestOf(proxmox, release.vm.node, release.vm.vmid, signal).status()
-        : undefined
+    const guest = await statusIn(proxmox, release, vm, signal)
     const handedIn =
       site.groups[group]?.roles.includes('serena') === true
         ? (await lookAtHandedIn({ site, folder, env: process.env, onlyWhatIsHere: true })).problems
@@ -264,8 +266,8 @@ export function describeGroup({
   const place = diskPlace(seen)
   const vm = slot === undefined ? undefined : seen.slots[slot]
   const roles = release?.seed.roles ?? site.groups[group]?.roles ?? []
-  const running = images.find(({ vmid, record }) => vmid === release?.image.vmid && record.fingerprint === release.image.fingerprint)
-  const newest = release === undefined ? undefined : newestCandidate(images, site.image.base.sha256)
+  const running = release === undefined ? undefined : pinnedImage(images, release)
+  const newest = release === undefined ? undefined : newestFit(site.image, images)
   const newer = newest !== undefined && newest.record.fingerprint !== release?.image.fingerprint ? newest : undefined
   const problems = [...wrong, ...(guest?.problems ?? []), ...handedIn.map(({ path, message }) => `${path}: ${message}`)]
   const changed = [...differences(site, group, pins, seen), ...secrets]
@@ -289,7 +291,14 @@ export function describeGroup({
     )
   if (pins?.rollout?.phase === 'failed')
     warnings.push(`the rollout to slot ${pins.rollout.to} failed, and the data went back: ${pins.rollout.reason ?? ''}`)
-  if (running?.revoked === true) problems.push(`image ${running.name} is revoked: bake a new one, then "npx golden rollout ${group}"`)
+  const revoked = running?.revoked === true ? `image ${running.name} ${isRevokedText(running)}` : null
+  if (revoked !== null)
+    problems.push(`${revoked}. ${newer === undefined ? 'Bake a new one' : `Take ${newer.name}`}: "npx golden rollout ${group}"`)
+  for (const [name, idle] of Object.entries(pins?.slots ?? {})) {
+    const image = name === slot || idle === undefined ? undefined : pinnedImage(images, idle)
+    if (image?.revoked === true)
+      warnings.push(`slot ${name}, which is kept for the way back, has image ${image.name}, and that ${isRevokedText(image)}`)
+  }
   if (release !== undefined && guest !== undefined && guest.release !== release.id)
     problems.push(`it runs release ${guest.release}, pinned is ${release.id}`)
   const health =
@@ -319,6 +328,7 @@ export function describeGroup({
         ? null
         : (history.findLast(({ to }) => to.release === release.id)?.ended ?? release.created),
     imageBuilt: running?.record.built ?? null,
+    revoked,
     newerImage: newer === undefined ? null : newer.name,
     rollout: pins?.rollout ?? null,
     lastRollout: history.at(-1) ?? null,
@@ -332,6 +342,7 @@ export function describeGroup({
     certificates,
     services: Object.fromEntries(Object.entries(guest?.services ?? {}).map(([name, { state }]) => [name, state])),
     missing: guest?.missing ?? [],
+    sseClients: guest?.sseClients ?? null,
     restorePoints: restorePointsOf(guest, images, now),
     dataDisk: { at: place.at, volume: 'disk' in place ? place.disk.volume : null },
     claim: claimOf(seen, now),

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
 import { peerName } from '../images/contract/files.ts'
+import { allowedSigners, signerLine } from '../images/signature.ts'
 import { makeFolder } from '../core/folders.ts'
 import { Failure } from '../core/failure.ts'
 import { isCertificate } from '../proxmox/identity.ts'
@@ -77,7 +78,8 @@ export async function initFolder(folder: string): Promise<string[]> {
 }
 
 /**
- * Makes what is missing: the site's CA, certificates for the names in the site, passwords, host keys, what a group's slots know each other by.
+ * Makes what is missing: the site's CA, certificates for the names in the site, passwords, host keys, what a group's slots know each other by,
+ * the key that images are signed with.
  * Never replaces a password or key; a certificate is replaced when the site's names changed or it is about to end, the CA
  * when these names are not its own and nothing runs yet, or on demand.
  * @returns what was made, absolute paths
@@ -145,6 +147,7 @@ export async function initSecrets(
     await writeSecret(path, pair.privateKey)
     made.push(path, `${path}.pub`)
   }
+  if (site.image.signed) made.push(...(await makeImageKey(site, folder)))
   for (const group of Object.keys(site.groups)) {
     const { certificate, key } = peerFiles(group)
     // One without the other is of no use.
@@ -155,6 +158,28 @@ export async function initSecrets(
     made.push(at(certificate), at(key))
   }
   return made
+}
+
+/**
+ * The key that images are signed with, and the list of those whose signatures count. Whom people have taken off that list
+ * stays off it: only with a key that is made here, or without a list, is it written.
+ */
+async function makeImageKey(site: Site, folder: string): Promise<string[]> {
+  const key = resolve(folder, site.image.signingKey)
+  const made: string[] = []
+  // One that is kept elsewhere is its owner's affair.
+  if (!existsSync(key) && site.image.signingKey === secretFiles.imageKey) {
+    const pair = generateSshKey(`${site.name}-images`)
+    await writeSecret(`${key}.pub`, pair.publicKey)
+    await writeSecret(key, pair.privateKey)
+    made.push(key, `${key}.pub`)
+  }
+  const list = join(folder, allowedSigners)
+  const before = existsSync(list) ? await readFile(list, 'utf8') : ''
+  if ((before !== '' && made.length === 0) || !existsSync(`${key}.pub`)) return made
+  const line = signerLine(site.name, await readFile(`${key}.pub`, 'utf8'))
+  await writeSecret(list, `${before}${before === '' || before.endsWith('\n') ? '' : '\n'}${line}`)
+  return [...made, list]
 }
 
 const renewal = '"npx golden init --new-ca" makes a new CA, which every client has to trust anew.'

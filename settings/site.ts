@@ -8,7 +8,7 @@ import type { PlaceWanted } from '../proxmox/place.ts'
 import { isOneMachine, isPrivate, parseNetwork } from './address.ts'
 import { gitProblem } from './git-source.ts'
 import { parkingDefaults } from './parking.ts'
-import { roles, templateRange, transports, type Role, type SlotName } from './names.ts'
+import { channels, roles, templateRange, transports, type Role, type SlotName } from './names.ts'
 import { secretFiles } from './secrets/places.ts'
 import { nightlySchema } from './nightly.ts'
 import { relationProblems, type SiteProblem } from './relations.ts'
@@ -212,6 +212,16 @@ const schema = z.strictObject({
     archives: z.array(archive).min(1).optional(),
     /** Registries with a CA of their own, for baking only; nothing of it stays in the image. */
     registries: z.array(z.strictObject({ host: registryHost, caFile: z.string().min(1) })).default([]),
+    /** What first deployments and rollouts take by themselves: the newest image of this channel (`golden promote`) or a better one. */
+    channel: z.enum(channels).default('candidate'),
+    /** Deploy, roll out and promote only images that have been verified. One whose verification has failed never is, either way. */
+    onlyVerified: z.boolean().default(false),
+    /** Deploy, roll out and promote only images whose record somebody of `allowed-signers` in the site folder has signed. */
+    signed: z.boolean().default(true),
+    /** The private key, without a passphrase, that records are signed with: a file, in the site folder or by its whole path. */
+    signingKey: z.string().min(1).default(secretFiles.imageKey),
+    /** So many of the newest images stay when `golden prune` removes others; what is in use stays in any case. */
+    keep: z.int().min(1).max(1000).default(3),
   }),
   serena: z.strictObject({
     /** One process each: `streamable-http` at /mcp, `sse` at /sse. */

@@ -7,7 +7,7 @@ import { ProxmoxProvider } from './bindings/providers/proxmox/provider/index.ts'
 import { VirtualEnvironmentFirewallOptions } from './bindings/providers/proxmox/virtual-environment-firewall-options/index.ts'
 import { VirtualEnvironmentFirewallRules } from './bindings/providers/proxmox/virtual-environment-firewall-rules/index.ts'
 import { VirtualEnvironmentVm } from './bindings/providers/proxmox/virtual-environment-vm/index.ts'
-import { releaseDigest, type GroupPins, type Release } from '../releases/deployment.ts'
+import { releaseDigest, slotNotes, type GroupPins, type Release } from '../releases/deployment.ts'
 import { stackName } from '../releases/order.ts'
 import { proxmoxFirewallOptions, proxmoxRules } from '../releases/proxmox-rules.ts'
 import { slotNames, type Site, type SlotName } from '../settings/site.ts'
@@ -89,7 +89,7 @@ export class GroupStack extends TerraformStack {
       nodeName: wanted.node,
       vmId: wanted.vmid,
       name: wanted.name,
-      description: `Slot ${slot} of group ${group} of ${this.#props.site.name} (serena-golden): image ${image.name}, release ${release.id}. Made by golden deploy; change nothing by hand.`,
+      description: slotNotes(this.#props.site.name, group, slot, release),
       tags: ['golden', 'golden-slot'],
       poolId: wanted.pool,
       started: true,

@@ -17,6 +17,7 @@ export const hostPackages: Readonly<Record<string, string>> = {
   mmdebstrap: 'makes Debian roots: the base image, the container images',
   'debian-archive-keyring': 'signatures of those packages, on Ubuntu too',
   e2fsprogs: 'makes and fills file systems of images',
+  'openssh-client': 'ssh-keygen, for the signatures of images; git over SSH',
   fdisk: 'sfdisk, for the partition table of the base image',
   'ca-certificates': 'TLS to package mirrors',
   gpg: 'signs small archives of packages of its own',

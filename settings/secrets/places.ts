@@ -22,6 +22,8 @@ export const secretFiles = {
   loggingKey: below('tls/logging.key'),
   lokiPushPassword: below('loki-push-password'),
   grafanaAdminPassword: below('grafana-admin-password'),
+  /** What the records of images are signed with, unless the site names another place; its public part is beside it. */
+  imageKey: below('image-key'),
   /** By which a site knows again what it has given (releases/given.ts). */
   releaseKey: below('release-key'),
 } as const

@@ -3,6 +3,8 @@ import { X509Certificate } from 'node:crypto'
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import type { ImageList } from '../../rollout/list-images.ts'
+import type { PrunePlan } from '../../rollout/plan-prune.ts'
 import type { SiteStatus } from '../../rollout/status.ts'
 import { searchFiles, searchFolder } from '../../demo/search.ts'
 import { openPlace, type Place, type SiteFolder } from './place.ts'
@@ -319,6 +321,31 @@ describe('the path of a site', () => {
   )
 
   it(
+    'lists the image with who uses it, promotes it once, and would prune nothing that is in use',
+    async () => {
+      const { images, bases } = await site.done<ImageList>('images')
+      expect(images).toMatchObject([{ ...image, channel: 'candidate', verification: 'none', signature: { by: 'test' }, next: true }])
+      expect(await site.done('sign', image.name, '--yes')).toMatchObject({ outcome: 'unchanged' })
+      expect(images[0]?.uses).toEqual(
+        expect.arrayContaining([
+          { kind: 'slot', group: 'serena', slot: 'blue', serves: true },
+          { kind: 'vm', vmid: 9021, name: 'test-logging-blue', linked: expect.any(Boolean) },
+        ]),
+      )
+      expect(bases).toMatchObject([{ os: 'debian-13' }])
+      expect(await site.done('images', 'diff', image.name, String(image.vmid))).toMatchObject({ packages: [], files: [], unknown: [] })
+      expect(await site.done('promote', image.fingerprint.slice(0, 12))).toMatchObject({ outcome: 'promoted', channel: 'stable' })
+      expect(await site.done('promote', image.name)).toMatchObject({ outcome: 'unchanged' })
+      const { plan } = await site.done<{ plan: PrunePlan }>('prune', '--plan')
+      expect(plan).toMatchObject({ remove: [], seeds: [], keep: [{ what: 'image' }, { what: 'base' }] })
+      expect(await site.done('prune')).toMatchObject({ left: [] })
+      expect(await site.golden('revoke', image.name)).toMatchObject({ code: 2, error: { code: 'usage' } })
+      expect(await site.golden('promote', 'nothing-like-it')).toMatchObject({ code: 2, error: { code: 'image-unknown' } })
+    },
+    minute,
+  )
+
+  it(
     'refuses to delete the data of what runs, and to destroy without being told so',
     async () => {
       expect(await site.golden('delete-data', 'serena', '--confirm', 'serena')).toMatchObject({ code: 1, error: { code: 'data-in-use' } })
@@ -426,6 +453,26 @@ describe('the path of a site', () => {
       expect(after.volumes).not.toEqual(before.volumes)
     },
     2 * minute,
+  )
+
+  it(
+    'neither deploys nor bakes again what is revoked with its base',
+    async () => {
+      const [base] = (await site.done<ImageList>('images')).bases
+      const { templates } = await site.done<{ templates: unknown[] }>('revoke', String(base?.vmid), '--reason', 'a key in it is known')
+      expect(templates).toMatchObject([
+        { vmid: base?.vmid, kind: 'base', outcome: 'revoked' },
+        { vmid: image.vmid, kind: 'image', outcome: 'revoked' },
+      ])
+      const refused = { code: 1, error: { message: expect.stringContaining('a key in it is known') } }
+      expect(await site.golden('deploy')).toMatchObject({
+        code: 1,
+        error: { code: 'no-image', message: expect.stringContaining('1 revoked') },
+      })
+      expect(await site.golden('bake')).toMatchObject({ ...refused, error: { ...refused.error, code: 'image-revoked' } })
+      expect(await site.golden('promote', image.name, '--channel', 'candidate')).toMatchObject(refused)
+    },
+    minute,
   )
 })
 

@@ -1,11 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { channels } from '../../images/channels.ts'
 import { services } from '../../images/contract/record.ts'
 import {
   descriptionLimit,
   finished,
   parseRecord,
   renderRecord,
+  replaceRecord,
   type Record as AnyRecord,
   type TemplateRecord,
 } from '../../images/record.ts'
@@ -16,6 +18,17 @@ const time = fc.integer({ min: 0, max: 4_000_000_000 }).map((seconds) => new Dat
 const word = fc.string({ minLength: 1, maxLength: 60, unit: 'grapheme' })
 const making = { unfinished: fc.constant(true as const), run: fc.stringMatching(/^[0-9a-f]{12}$/) }
 const base = fc.record({ os: word, sha256: hex })
+const stamp = { at: time, by: word }
+const revoked = fc.record({ ...stamp, reason: fc.string({ minLength: 1, maxLength: 256 }) })
+const life = {
+  manifest: hex,
+  channel: fc.record({ name: fc.constantFrom(...channels), ...stamp }),
+  verify: fc.record(
+    { passed: fc.boolean(), ...stamp, failed: fc.array(fc.string({ minLength: 1, maxLength: 64 }), { maxLength: 16 }) },
+    { requiredKeys: ['passed', 'at', 'by'] },
+  ),
+  revoked,
+}
 const image = fc.record(
   {
     schema: fc.constant(1 as const),
@@ -26,12 +39,22 @@ const image = fc.record(
     base,
     built: time,
     services: fc.dictionary(fc.constantFrom(...services), fc.string({ minLength: 1, maxLength: 200 })),
+    ...life,
     ...making,
   },
   { requiredKeys: ['schema', 'kind', 'site', 'fingerprint', 'lock', 'base', 'built', 'services'] },
 )
 const baseTemplate = fc.record(
-  { schema: fc.constant(1 as const), kind: fc.constant('base' as const), site: word, fingerprint: hex, base, built: time, ...making },
+  {
+    schema: fc.constant(1 as const),
+    kind: fc.constant('base' as const),
+    site: word,
+    fingerprint: hex,
+    base,
+    built: time,
+    revoked,
+    ...making,
+  },
   { requiredKeys: ['schema', 'kind', 'site', 'fingerprint', 'base', 'built'] },
 )
 
@@ -69,6 +92,37 @@ describe("a template's record", () => {
 
   it('is still read when somebody writes notes around it', () => {
     expect(parseRecord(`do not delete!\n\n${renderRecord(example)}\n\nasked Ann on Monday`)).toEqual({ ok: true, record: example })
+  })
+
+  it('takes the place of the one before, and of nothing that people have written', () => {
+    fc.assert(
+      fc.property(image, image, fc.string(), fc.string(), (before, after, above, below) => {
+        fc.pre(!`${above}${below}`.includes('```') && !/^(Golden image|Base of)/m.test(above))
+        const notes = `${above}\n\n${renderRecord(before as AnyRecord)}\n\n${below}`
+        expect(replaceRecord(notes, after as AnyRecord)).toBe(
+          `${above}\n\n${renderRecord(after as AnyRecord)}\n\n${below}`.replaceAll('\r\n', '\n'),
+        )
+      }),
+    )
+  })
+
+  it('says so when the notes of people leave no room for it', () => {
+    const notes = `${'x'.repeat(descriptionLimit - renderRecord(example).length - 1)}\n${renderRecord(example)}`
+    expect(replaceRecord(notes, example)).toBe(notes)
+    expect(() => replaceRecord(notes, { ...example, manifest: hash('1') })).toThrow(expect.objectContaining({ code: 'notes-full' }))
+  })
+
+  it('tells people how far the image has come', () => {
+    const stamp = { at: '2026-11-25T01:02:03.000Z', by: 'ann@desk' }
+    const record: TemplateRecord = {
+      ...example,
+      verify: { passed: false, ...stamp },
+      channel: { name: 'stable', ...stamp },
+      revoked: { ...stamp, reason: 'CVE-2026-1' },
+    }
+    expect(renderRecord(record).split('\n')[0]).toMatch(
+      /; baked .* UTC; verification FAILED 2026-11-25 01:02 UTC; stable since 2026-11-25 01:02 UTC\. REVOKED 2026-11-25 01:02 UTC: CVE-2026-1$/,
+    )
   })
 
   it.each([

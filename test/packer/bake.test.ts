@@ -6,7 +6,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { archivesOf } from '../../images/archive/archives.ts'
 import { listImages } from '../../images/catalog.ts'
 import type { VmConfig } from '../../proxmox/vm.ts'
-import { newestCandidate } from '../../images/channels.ts'
+import { newestFit } from '../../images/channels.ts'
+import { readManifest } from '../../images/manifest.ts'
 import { readLock, writeLock, type LockedPackages } from '../../images/lock.ts'
 import { askedOf, readPackages } from '../../images/packages.ts'
 import { parseRecord } from '../../images/record.ts'
@@ -105,9 +106,9 @@ describe('golden bake', () => {
     'makes a template that says what it is',
     async () => {
       const { images, ignored } = await listImages(test.proxmox, test.site)
-      expect(images).toMatchObject([{ vmid: made.vmid, name: made.name, channel: 'candidate', verified: false, revoked: false }])
+      expect(images).toMatchObject([{ vmid: made.vmid, name: made.name, channel: 'candidate', verification: 'none', revoked: false }])
       expect(ignored).toEqual([])
-      expect(newestCandidate(images, test.site.image.base.sha256)?.vmid).toBe(made.vmid)
+      expect(newestFit(test.site.image, images)?.vmid).toBe(made.vmid)
       const parsed = parseRecord((await config(made.vmid)).description)
       expect(parsed).toMatchObject({
         ok: true,
@@ -124,6 +125,13 @@ describe('golden bake', () => {
         'otelcol',
         'loki',
       ])
+      const found = await readManifest(test.folder, made.name, images[0]?.record.manifest ?? '')
+      expect(found).toMatchObject({ ok: true, manifest: { fingerprint: made.fingerprint, built: images[0]?.record.built } })
+      const { packages, packagesBytes, containers, files } = found.ok ? found.manifest : expect.fail('no manifest')
+      expect(packages).toMatchObject({ 'docker.io': expect.stringMatching(/^26\./), git: expect.any(String) })
+      expect(packagesBytes).toBeGreaterThan(1_000_000)
+      expect(containers.serena).toMatchObject({ reference: images[0]?.record.services.serena, bytes: expect.any(Number) })
+      expect(files['usr/local/sbin/slotctl']).toMatch(/^755 /)
       await expectNothingLeft()
     },
     3 * minute,

@@ -9,6 +9,7 @@ import type { BakeOptions } from '../../packer/bake.ts'
 import type { Proxmox } from '../../proxmox/client.ts'
 import { guestContents } from '../../demo/guest-contents.ts'
 import { emptyBase, labSite, writeLabSite } from '../../demo/lab-site.ts'
+import { initSecrets } from '../../scripts/init.ts'
 import { loadSite } from '../../settings/load.ts'
 import { parseSite, type Site, type SiteInput } from '../../settings/site.ts'
 import { toolEnvironment } from '../../tools/index.ts'
@@ -40,6 +41,7 @@ export async function startTestLab(): Promise<TestLab> {
   const input: SiteInput = labSite(lab.connection, { name: 'test', layout: 'two-vms', base, isoPath: join(work, 'iso') })
   await writeLabSite(folder, input, lab.connection)
   const site = await loadSite(folder)
+  await initSecrets(site, folder, new Date())
   await writeFile(join(folder, 'images.lock.json'), JSON.stringify(testLock))
   const { caFile, token, root, proxmox } = await setUp(lab, site, folder)
   const environment = await toolEnvironment()

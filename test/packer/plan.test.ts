@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { RangeVm } from '../../images/catalog.ts'
 import type { VmConfig } from '../../proxmox/vm.ts'
-import { newestCandidate } from '../../images/channels.ts'
+import { newestFit } from '../../images/channels.ts'
 import { elsewhere, sortRange } from '../../images/catalog.ts'
 import { renderRecord, type BaseRecord, type TemplateRecord } from '../../images/record.ts'
 import { canonical, sha256 } from '../../core/canonical.ts'
@@ -134,6 +134,18 @@ describe('planBake', () => {
     expect(planBake(site, fingerprint, [revoked])).toMatchObject({ kind: 'revoked', image: { vmid: 9001 } })
     expect(planBake(site, fingerprint, [revoked, imageVm(9002, image())])).toMatchObject({ kind: 'unchanged', image: { vmid: 9002 } })
   })
+
+  it('makes nothing from a revoked base, whichever template of that base says so, and takes nothing that was made from it', () => {
+    const reason = { at: '2026-11-25T01:00:00Z', by: 'ann@desk', reason: 'CVE-2026-1' }
+    const other = baseVm(9000, base({ fingerprint: hash('7'), revoked: reason }))
+    expect(planBake(site, fingerprint, [other, baseVm(9001)])).toMatchObject({ kind: 'base-revoked', base: { vmid: 9000 } })
+    expect(planBake(site, fingerprint, [other, imageVm(9002, image())])).toMatchObject({
+      kind: 'revoked',
+      image: { vmid: 9002, revokedFor: expect.stringContaining('CVE-2026-1') },
+    })
+    const elsewhere = base({ base: { os: 'debian-13', sha256: hash('9') }, revoked: reason })
+    expect(planBake(site, fingerprint, [baseVm(9000, elsewhere)])).toMatchObject({ kind: 'bake' })
+  })
 })
 
 describe('findLeftovers', () => {
@@ -189,18 +201,33 @@ describe('findLeftovers', () => {
 })
 
 describe('the catalogue', () => {
+  const stamp = { at: '2026-11-25T02:00:00Z', by: 'ann@desk' }
   it('ignores what is no image, and says why', () => {
     const { images, ignored } = sortRange([
       imageVm(9001, image({ built: '2026-11-24T01:00:00Z' })),
-      imageVm(9002, image({ built: '2026-11-25T01:00:00Z', fingerprint: hash('e') }), 'golden;golden-stable;golden-verified'),
+      imageVm(
+        9002,
+        image({
+          built: '2026-11-25T01:00:00Z',
+          fingerprint: hash('e'),
+          verify: { passed: true, ...stamp },
+          channel: { name: 'stable', ...stamp },
+        }),
+        'golden;golden-candidate',
+      ),
       vm(9003, { name: 'clone', description: renderRecord(image()), tags: 'golden' }),
       vm(9004, { name: 'other', template: 1, tags: 'golden' }),
       imageVm(9005, image({ fingerprint: hash('d') }), ' '),
       imageVm(9006, image({ fingerprint: hash('c'), unfinished: true })),
+      // Whoever may set tags promotes and verifies nobody by that.
+      imageVm(9007, image({ fingerprint: hash('7'), built: '2026-11-23T01:00:00Z' }), 'golden;golden-stable;golden-verified'),
+      imageVm(9008, image({ fingerprint: hash('8'), built: '2026-11-22T01:00:00Z' }), 'golden'),
     ])
-    expect(images.map(({ vmid, channel, verified, revoked }) => ({ vmid, channel, verified, revoked }))).toEqual([
-      { vmid: 9002, channel: 'stable', verified: true, revoked: false },
-      { vmid: 9001, channel: 'candidate', verified: false, revoked: false },
+    expect(images.map(({ vmid, channel, verification, revoked }) => ({ vmid, channel, verification, revoked }))).toEqual([
+      { vmid: 9002, channel: 'stable', verification: 'passed', revoked: false },
+      { vmid: 9001, channel: 'candidate', verification: 'none', revoked: false },
+      { vmid: 9007, channel: 'candidate', verification: 'none', revoked: false },
+      { vmid: 9008, channel: undefined, verification: 'none', revoked: false },
     ])
     expect(ignored.map(({ vmid, reason }) => [vmid, reason])).toEqual([
       [9003, 'is no template'],
@@ -218,8 +245,8 @@ describe('the catalogue', () => {
       imageVm(9003, image({ built: '2026-11-26T01:00:00Z' }), 'golden;golden-candidate;golden-revoked'),
       imageVm(9004, image({ built: '2026-11-27T01:00:00Z', base: other })),
     ])
-    expect(newestCandidate(images, hash('a'))?.vmid).toBe(9002)
-    expect(newestCandidate(images, hash('9'))).toBeUndefined()
+    expect(newestFit(site.image, images)?.vmid).toBe(9002)
+    expect(newestFit({ ...site.image, base: { sha256: hash('9') } }, images)).toBeUndefined()
   })
 })
 

@@ -122,7 +122,15 @@ describe('what Packer says', () => {
     expect(words.length).toBeGreaterThan(4)
     for (const code of words)
       expect(
-        explainBuild(site, { exitCode: 1, lines: [], errors: [], packages: {}, failedChecks: [], failure: { code, text: 'why' } }).code,
+        explainBuild(site, {
+          exitCode: 1,
+          lines: [],
+          errors: [],
+          packages: {},
+          sizes: {},
+          failedChecks: [],
+          failure: { code, text: 'why' },
+        }).code,
       ).toBe(`bake-${code}`)
   })
 
@@ -204,7 +212,15 @@ describe('what Packer says', () => {
 
   it('is nothing when it was killed, and that is said', () => {
     expect(
-      explainBuild(site, { exitCode: 137, lines: ['Creating VM'], errors: [], packages: {}, failedChecks: [], failure: undefined }),
+      explainBuild(site, {
+        exitCode: 137,
+        lines: ['Creating VM'],
+        errors: [],
+        packages: {},
+        sizes: {},
+        failedChecks: [],
+        failure: undefined,
+      }),
     ).toMatchObject({ code: 'packer-killed', message: expect.stringMatching(/137[\s\S]*Creating VM/) })
   })
 })

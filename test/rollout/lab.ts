@@ -2,9 +2,12 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
+import { listImages } from '../../images/catalog.ts'
 import { newImageTags } from '../../images/channels.ts'
 import { renderRecord } from '../../images/record.ts'
 import { seedForm } from '../../images/contract/seed.ts'
+import { vouch } from '../../images/vouch.ts'
+import type { Filesystem } from '../../lab/compute/fake/filesystem.ts'
 import { saveContent } from '../../lab/compute/fake/volumes.ts'
 import { startLab, type Lab } from '../../lab/index.ts'
 import type { Proxmox } from '../../proxmox/client.ts'
@@ -31,8 +34,8 @@ export interface RolloutLab {
   options(change?: Partial<DeployOptions>): DeployOptions
   /** Where the lab keeps a volume of the site's disks, e.g. `local-lvm:vm-9001-disk-0`. */
   fileOf(volume: string): string
-  /** Makes a template that counts as an image. */
-  addImage(vmid: number, built?: string, seed?: number): Promise<void>
+  /** Makes a template that counts as an image. @param change what else is on its disk */
+  addImage(vmid: number, built?: string, seed?: number, change?: (root: Filesystem) => void): Promise<void>
   close(): Promise<void>
 }
 
@@ -76,9 +79,9 @@ export async function startRolloutLab(
     shown,
     fileOf,
     options: (change = {}) => ({ ...base, ...change }),
-    async addImage(vmid, built = '2026-11-23T12:00:00.000Z', seed = seedForm) {
+    async addImage(vmid, built = '2026-11-23T12:00:00.000Z', seed = seedForm, change) {
       const { node, pool, storage, bridge } = site.proxmox
-      const fingerprint = String(vmid).padStart(64, '0')
+      const fingerprint = String(vmid).padStart(12, '0').padEnd(64, '0')
       await proxmox.task(
         await proxmox.post<string>(`/nodes/${node}/qemu`, {
           vmid,
@@ -95,7 +98,7 @@ export async function startRolloutLab(
         }),
       )
       const { scsi0 } = await proxmox.get<{ scsi0: string }>(`/nodes/${node}/qemu/${vmid}/config`)
-      saveContent(fileOf(scsi0.split(',')[0] ?? ''), await slotImage(fingerprint))
+      saveContent(fileOf(scsi0.split(',')[0] ?? ''), await slotImage(fingerprint, change))
       const description = renderRecord({
         schema: 1,
         kind: 'image',
@@ -109,6 +112,9 @@ export async function startRolloutLab(
       })
       await proxmox.put(`/nodes/${node}/qemu/${vmid}/config`, { tags: newImageTags, description })
       await proxmox.task(await proxmox.post<string>(`/nodes/${node}/qemu/${vmid}/template`))
+      const made = (await listImages(proxmox, site)).images.find((one) => one.vmid === vmid)
+      if (made === undefined) throw new Error(`template ${vmid} is no image`)
+      await vouch({ site, folder, proxmox }, made)
     },
     async close() {
       proxmox.close()

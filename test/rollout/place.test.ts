@@ -201,7 +201,7 @@ it('a newer image elsewhere is passed over for one that is here', async () => {
   await t.root.task(await t.root.post<string>(`/nodes/${node}/qemu/9002/template`))
   // Without an engine it comes as far as pinning what it would deploy.
   await expect(deploy(t.options())).rejects.toBeInstanceOf(Error)
-  expect(t.shown.join('\n')).toContain('of image golden-home-000000000000 for slot blue')
+  expect(t.shown.join('\n')).toContain('of image golden-home-000000009001 for slot blue')
   await t.root.task(await t.root.del<string>(`/nodes/${node}/qemu/9002`))
 })
 

@@ -4,6 +4,7 @@ import type { Image } from '../../images/catalog.ts'
 import { seedForm } from '../../images/contract/seed.ts'
 import { newRelease, type Deployment, type GroupPins } from '../../releases/deployment.ts'
 import { placesOf, type GroupSeen, type VmThere } from '../../rollout/observe.ts'
+import { checkImages } from '../../rollout/choose-image.ts'
 import { deploymentLines, planDeploy, type DeploySeen } from '../../rollout/plan-deploy.ts'
 import type { Site } from '../../settings/site.ts'
 import { exampleSite, hash } from '../images/example.ts'
@@ -15,7 +16,7 @@ const image: Image = {
   node: 'pve',
   storage: 'local-lvm',
   channel: 'candidate',
-  verified: false,
+  verification: 'none',
   revoked: false,
   record: {
     schema: 1,
@@ -123,6 +124,19 @@ it.each<[string, DeploySeen]>([
   ['depot-missing', look(undefined, { ...bare, depot: { there: false } })],
 ])('%s is said before anything is done', (code, seen) => {
   expect(() => planDeploy(site, seen)).toThrow(expect.objectContaining({ code }))
+})
+
+it('a revoked image in the slot that rests is in the way of nothing, until its VM has to be made', () => {
+  const idle = newRelease(site, 'serena', 'green', {
+    id: 'abcdefabcdef',
+    created: new Date('2026-11-22T12:00:00Z'),
+    image: { vmid: 9002, name: 'golden-home-e00', fingerprint: hash('e') },
+  })
+  const both: GroupPins = { ...pins, slots: { blue: release, green: idle } }
+  const bad = { ...image, vmid: 9002, name: 'golden-home-e00', revoked: true, record: { ...image.record, fingerprint: hash('e') } }
+  expect(planDeploy(site, look(both, deployed, { images: [image, bad] })).groups[0]).toMatchObject({ slot: 'blue', vm: { do: 'keep' } })
+  expect(() => checkImages([image, bad], 'serena', both, ['green'])).toThrow(expect.objectContaining({ code: 'image-revoked' }))
+  expect(() => checkImages([image, bad], 'serena', both, ['blue'])).not.toThrow()
 })
 
 it('a group that only deployment.json knows is named', () => {

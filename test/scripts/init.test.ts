@@ -49,7 +49,35 @@ it.each([
     git('ls-files', '--others', '--exclude-standard')
       .split('\n')
       .filter((name) => name !== '' && name !== '.gitignore'),
-  ).toEqual(['site.ts'])
+  ).toEqual(['allowed-signers', 'site.ts'])
+})
+
+it('the key that signs images is on the list of those that count; a list that people have edited stays as it is', async () => {
+  await initFolder(folder)
+  const site = await loadSite(folder)
+  await initSecrets(site, folder, new Date())
+  const list = join(folder, 'allowed-signers')
+  const pub = readFileSync(secret('image-key.pub'), 'utf8').split(' ')[1]
+  expect(readFileSync(list, 'utf8')).toBe(`home namespaces="golden-image" ssh-ed25519 ${pub}\n`)
+  const edited = 'office namespaces="golden-image" ssh-ed25519 AAAA\n'
+  writeFileSync(list, edited)
+  expect(await initSecrets(site, folder, new Date())).toEqual([])
+  expect(readFileSync(list, 'utf8')).toBe(edited)
+  // Another computer, which has no key, gets one, and people see its line in git.
+  rmSync(secret('image-key'))
+  expect(await initSecrets(site, folder, new Date())).toEqual([secret('image-key'), secret('image-key.pub'), list])
+  const lines = readFileSync(list, 'utf8').split('\n')
+  expect(lines[0]).toBe(edited.trim())
+  expect(lines[1]).toContain(readFileSync(secret('image-key.pub'), 'utf8').split(' ')[1])
+})
+
+it('without signatures there is no key, and one that is kept elsewhere is not made', async () => {
+  await initFolder(folder)
+  const site = await loadSite(folder)
+  await initSecrets({ ...site, image: { ...site.image, signed: false } }, folder, new Date())
+  await initSecrets({ ...site, image: { ...site.image, signingKey: '/run/keys/golden' } }, folder, new Date())
+  expect(existsSync(secret('image-key'))).toBe(false)
+  expect(existsSync(join(folder, 'allowed-signers'))).toBe(false)
 })
 
 const secret = (...path: string[]): string => join(folder, 'secrets', ...path)

@@ -240,6 +240,9 @@ export class Docker {
     const missing = service.sources.find((path) => !vfs.exists(path))
     if (missing !== undefined)
       return `Error response from daemon: invalid mount config for type "bind": bind source path does not exist: ${missing}`
+    const isThere = this.store().containers.some(({ name }) => name === service.containerName)
+    if (!isThere && vfs.mountOf('/var/lib/docker').filesystem.isFull)
+      return `Error response from daemon: mkdir /var/lib/docker/containers/${service.containerName}: no space left on device`
     if (service.init && !['/usr/libexec/docker', ...PATH.split(':')].some((folder) => vfs.exists(`${folder}/docker-init`)))
       return 'Error response from daemon: exec: "docker-init": executable file not found in $PATH'
     return undefined

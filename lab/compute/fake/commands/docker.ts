@@ -18,6 +18,8 @@ const imageView = (image: Image): Record<string, unknown> => ({
   RepoTags: image.tags.map((tag) => `${image.repository}:${tag}`),
   RepoDigests: [`${image.repository}@${image.digest}`],
   Digest: image.digest,
+  // Some size, always the same for the same image.
+  Size: 50_000_000 + (Number.parseInt(image.digest.slice(-6), 16) % 1_000_000_000),
 })
 
 /** `docker image inspect|ls --format …`. */
