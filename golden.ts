@@ -63,6 +63,10 @@ const verbs: Readonly<Record<string, Entry>> = {
     load: () => import('./scripts/rollout.ts'),
   },
   rollback: { summary: 'let the slot before serve again', load: () => import('./scripts/rollback.ts') },
+  nightly: {
+    summary: 'lock, bake, verify, promote, roll out and prune, as the site says; a report; exit code 10: there is a new image',
+    load: () => import('./scripts/nightly.ts'),
+  },
   destroy: {
     summary: 'remove the VMs of all (or the named) groups; their data disks stay in the depots',
     load: () => import('./scripts/destroy.ts'),

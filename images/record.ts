@@ -45,6 +45,8 @@ const image = z.strictObject({
   channel: z.strictObject({ name: z.enum(channels), ...stamp }).optional(),
   /** How its verification ended, and by name what of it failed. */
   verify: z.strictObject({ passed: z.boolean(), ...stamp, failed: z.array(z.string().min(1).max(64)).max(16).optional() }).optional(),
+  /** A rollout of it was taken back: nothing tries it again by itself. */
+  refused: z.strictObject({ ...stamp, reason: sentence }).optional(),
   /** Never to be deployed again. */
   revoked,
   /** Of all the rest (images/signature.ts), in base64. */
@@ -76,6 +78,16 @@ export type BaseRecord = z.output<typeof base>
 export type Record = z.output<typeof schema>
 export type Stamp = z.output<z.ZodObject<typeof stamp>>
 export type Verification = NonNullable<TemplateRecord['verify']>
+
+/** A reason as a record takes it, made of whatever was said. */
+export const asReason = (text: string): string =>
+  text
+    .toWellFormed()
+    .replaceAll(/\p{C}+/gu, ' ')
+    .trim()
+    .slice(0, 250)
+    .toWellFormed()
+    .replaceAll('\ufffd', '') || 'unknown'
 
 /** Why a reason is none that a record takes; undefined: it takes it. */
 export const reasonProblem = (text: string): string | undefined => sentence.safeParse(text).error?.issues[0]?.message
@@ -110,9 +122,10 @@ function headline(record: Record): string {
   return record.revoked === undefined ? about : `${about} REVOKED ${minute(record.revoked.at)} UTC: ${record.revoked.reason}`
 }
 
-const lifeOf = ({ channel, verify }: TemplateRecord): string =>
+const lifeOf = ({ channel, verify, refused }: TemplateRecord): string =>
   (verify === undefined ? '' : `; verification ${verify.passed ? 'passed' : 'FAILED'} ${minute(verify.at)} UTC`) +
-  (channel === undefined ? '' : `; ${channel.name} since ${minute(channel.at)} UTC`)
+  (channel === undefined ? '' : `; ${channel.name} since ${minute(channel.at)} UTC`) +
+  (refused === undefined ? '' : `; its rollout was taken back ${minute(refused.at)} UTC`)
 
 /** The record as `renderRecord` writes it, with its line for people if that is still there. */
 const block = /(?:^(?:Golden image|Base of golden images)\b.*\n\n)?^```json\n[\s\S]*?\n```$/m

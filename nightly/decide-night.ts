@@ -34,7 +34,9 @@ export interface NightSeen {
   /** By Proxmox's clock, which the records have their times from. */
   readonly now: Date
   /** What a bake of today's inputs would do, and the image that it would make or has made. */
-  readonly inputs: { readonly fingerprint: string; readonly bake: 'bake' | 'finish' | 'unchanged' | 'revoked' }
+  readonly inputs:
+    | { readonly fingerprint: string; readonly bake: 'bake' | 'finish' | 'unchanged' }
+    | { readonly fingerprint: string; readonly bake: 'refused'; readonly refusal: FailureFacts }
   readonly images: readonly NightImage[]
   readonly groups: readonly NightGroup[]
   /** How much of what is there nobody needs. */
@@ -140,17 +142,16 @@ function finishStep(groups: readonly NightGroup[]): NightStep | undefined {
   }
 }
 
+const notVerified = (image: string, at: string): FailureFacts => ({
+  code: 'image-not-verified',
+  message: `image ${image}, the newest one, has not passed its verification of ${at.slice(0, 10)}: nothing is promoted or rolled out`,
+  hint: `Look at what failed, then "npx golden verify ${image}"; or change what goes into it.`,
+})
+
 /** The verified image of today's inputs, or what has to happen before there is one. */
 function imageOfInputs({ inputs, images, groups }: NightSeen, done: ReadonlySet<string>): NightImage | NightStep {
   const complaints = revokedThatRun({ images, groups })
-  const refuse = (code: 'image-revoked' | 'image-not-verified' | 'no-progress', message: string, hint: string): NightStep =>
-    end([], [{ code, message, hint }, ...complaints])
-  if (inputs.bake === 'revoked')
-    return refuse(
-      'image-revoked',
-      `the image of today's inputs (fingerprint ${inputs.fingerprint.slice(0, 12)}) is revoked: nothing is baked`,
-      'Change what it was revoked for: the lock, the base image, or the project.',
-    )
+  if (inputs.bake === 'refused') return end([], [inputs.refusal, ...complaints])
   const image = newest(images.filter(({ fingerprint, usable }) => usable && fingerprint === inputs.fingerprint))
   if (inputs.bake !== 'unchanged' || image === undefined)
     return done.has('bake') ? end([], [noEffect('bake', inputs.fingerprint.slice(0, 12))]) : { do: 'bake' }
@@ -158,12 +159,7 @@ function imageOfInputs({ inputs, images, groups }: NightSeen, done: ReadonlySet<
     const step: NightStep = { do: 'verify', image }
     return done.has(keyOf(step)) ? end([], [noEffect('verify', image.name)]) : step
   }
-  if (!image.verified.passed)
-    return refuse(
-      'image-not-verified',
-      `image ${image.name}, the newest one, has not passed its verification of ${image.verified.at.slice(0, 10)}: nothing is promoted or rolled out`,
-      `Look at what failed, then "npx golden verify ${image.name}"; or change what goes into it.`,
-    )
+  if (!image.verified.passed) return end([], [notVerified(image.name, image.verified.at), ...complaints])
   return image
 }
 

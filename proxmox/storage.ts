@@ -8,6 +8,9 @@ export interface StorageStatus {
   readonly enabled: number
   readonly content: string
   readonly avail: number
+  /** In bytes. */
+  readonly used: number
+  readonly total: number
 }
 
 /** Of storage.cfg, for all nodes. */

@@ -39,7 +39,7 @@ export const verb: Verb = {
 }
 
 /** What bakes and what deploys. */
-const toolVersions = Object.fromEntries(
+export const toolVersions = Object.fromEntries(
   (['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox'] as const).map((name) => [name, PINS[name].version]),
 )
 

@@ -28,6 +28,7 @@ const verbs = [
   'client',
   'rollout',
   'rollback',
+  'nightly',
   'destroy',
   'delete-data',
   'env',

@@ -74,10 +74,10 @@ export function lookAt(world: World): NightSeen {
   const made = world.images.find((image) => image.usable && image.fingerprint === fingerprint)
   return {
     now: new Date(world.now),
-    inputs: {
-      fingerprint,
-      bake: made === undefined ? (world.halfBaked === fingerprint ? 'finish' : 'bake') : made.revoked ? 'revoked' : 'unchanged',
-    },
+    inputs:
+      made?.revoked === true
+        ? { fingerprint, bake: 'refused', refusal: { code: 'image-revoked', message: 'it is revoked', hint: 'Change the inputs.' } }
+        : { fingerprint, bake: made !== undefined ? 'unchanged' : world.halfBaked === fingerprint ? 'finish' : 'bake' },
     images: world.images.map((image) => ({
       ...image,
       refused: image.refused ?? (world.takenBack.includes(image.name) ? 'it was taken back' : undefined),
