@@ -223,6 +223,10 @@ export const failures = {
     'address-stuck': failure('The service address does not leave.', 'What `ip address` says in the VM.'),
     'address-taken': failure('Somebody else answers for the service address.', 'Who has it in the network; it is tried again.'),
     'no-loki': failure('This VM has no Loki.', 'Ask the VM with the role logging.'),
+    'reach-failed': failure(
+      'In a slot: nothing could be tried from there.',
+      'What the message says: mostly a container that does not run.',
+    ),
     'query-failed': failure('Loki does not answer a query.', 'Its words in the message; `slotctl status`.'),
   },
   'OpenTofu or Terraform': {

@@ -32,7 +32,7 @@ export interface RolloutLab {
   /** Where the lab keeps a volume of the site's disks, e.g. `local-lvm:vm-9001-disk-0`. */
   fileOf(volume: string): string
   /** Makes a template that counts as an image. */
-  addImage(vmid: number, built?: string, seed?: number): Promise<void>
+  addImage(vmid: number, built?: string, seed?: number, lateUdev?: boolean): Promise<void>
   close(): Promise<void>
 }
 
@@ -76,7 +76,7 @@ export async function startRolloutLab(
     shown,
     fileOf,
     options: (change = {}) => ({ ...base, ...change }),
-    async addImage(vmid, built = '2026-11-23T12:00:00.000Z', seed = seedForm) {
+    async addImage(vmid, built = '2026-11-23T12:00:00.000Z', seed = seedForm, lateUdev = true) {
       const { node, pool, storage, bridge } = site.proxmox
       const fingerprint = String(vmid).padStart(64, '0')
       await proxmox.task(
@@ -95,7 +95,7 @@ export async function startRolloutLab(
         }),
       )
       const { scsi0 } = await proxmox.get<{ scsi0: string }>(`/nodes/${node}/qemu/${vmid}/config`)
-      saveContent(fileOf(scsi0.split(',')[0] ?? ''), await slotImage(fingerprint))
+      saveContent(fileOf(scsi0.split(',')[0] ?? ''), await slotImage(fingerprint, lateUdev))
       const description = renderRecord({
         schema: 1,
         kind: 'image',
