@@ -35,7 +35,7 @@ export async function endAbandoned({ site, proxmox, progress, signal }: Clearing
 }
 
 /**
- * Removes what ended runs left, and nothing that may be of a bake going on elsewhere.
+ * Removes what ended runs left, and nothing that may be of a bake or a verification going on elsewhere.
  * @param refuse give up if there seems to be one
  * @throws Failure `bake-in-progress`
  */
@@ -51,8 +51,8 @@ export async function clearLeftovers(clearing: Clearing, leftovers: readonly Lef
     else if (refuse)
       throw new Failure(
         'bake-in-progress',
-        `another bake of this site seems to be going on, from another computer or site folder: ${one.what} ${one.name} (${one.vmid}) ${why}`,
-        `Wait for it to end. If nobody bakes, remove VM ${one.vmid} in Proxmox, then run the same command again.`,
+        `another ${one.what === 'clone' ? 'verification' : 'bake'} of this site seems to be going on, from another computer or site folder: ${one.what} ${one.name} (${one.vmid}) ${why}`,
+        `Wait for it to end: both use the build address. If nobody is at it, remove VM ${one.vmid} in Proxmox, then run the same command again.`,
       )
   }
   for (const { vmid, node, name, what, run } of nobodys) {
