@@ -32,6 +32,10 @@ const verbs: Readonly<Record<string, Entry>> = {
     summary: 'bake the image with Packer; does nothing when an image of the same inputs is there',
     load: () => import('./scripts/bake.ts'),
   },
+  verify: {
+    summary: 'try an image out: clones of it do all that a slot does, and are gone; the newest, or the one that is named',
+    load: () => import('./scripts/verify.ts'),
+  },
   deploy: {
     summary: 'make the VMs of all groups as they are pinned, logging first; says so when there is nothing to do',
     load: () => import('./scripts/deploy.ts'),

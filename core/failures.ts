@@ -122,7 +122,11 @@ export const failures = {
   Bake: {
     'lock-missing': failure('There is no images.lock.json.', '`npx golden lock`.'),
     'lock-invalid': failure('images.lock.json is not as it has to be.', '`npx golden lock`, or mend it.'),
-    'bake-in-progress': failure('Another bake of this site is going on.', 'Wait for it, or remove what the message names.'),
+    'bake-in-progress': failure(
+      'Another bake or verification of this site is going on: both use the build address.',
+      'Wait for it, or remove what the message names.',
+    ),
+    'verification-failed': failure('An image does not do all that a slot has to do.', 'What its checks say; then bake another one.'),
     'template-range-full': failure('All VMIDs for templates are in use.', 'Remove images, or widen `proxmox.templates`.'),
     'base-missing': failure("The base image's file can't be read.", inTheSite('image.base.file')),
     'base-checksum': failure('The base image has another checksum than site.ts says.', "The checksum from the distribution's own list."),

@@ -17,8 +17,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   packer: ['core', 'proxmox', 'settings', 'images'],
   stacks: ['core', 'proxmox', 'settings', 'images', 'releases'],
   rollout: ['core', 'proxmox', 'settings', 'images', 'releases'],
-  scripts: ['core', 'proxmox', 'tools', 'settings', 'images', 'releases', 'packer', 'stacks', 'rollout'],
-  demo: ['core', 'proxmox', 'tools', 'settings', 'images', 'releases', 'packer', 'stacks', 'rollout', 'scripts', 'lab'],
+  verify: ['core', 'proxmox', 'settings', 'images', 'releases', 'packer', 'rollout'],
+  scripts: ['core', 'proxmox', 'tools', 'settings', 'images', 'releases', 'packer', 'stacks', 'rollout', 'verify'],
+  demo: ['core', 'proxmox', 'tools', 'settings', 'images', 'releases', 'packer', 'stacks', 'rollout', 'verify', 'scripts', 'lab'],
 }
 
 interface Import {

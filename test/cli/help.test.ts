@@ -18,6 +18,7 @@ const verbs = [
   'setup',
   'lock',
   'bake',
+  'verify',
   'deploy',
   'status',
   'client',
