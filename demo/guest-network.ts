@@ -31,19 +31,21 @@ export function takes({ files, running }: GuestInside, from: string, to: string,
 }
 
 /** `reach.js`. In a container's network it gets to itself alone: of that network there is no model. */
-export const reach: GuestProgram = async (targets, system) => {
+export const reach: GuestProgram = async (words, system) => {
   const [from = ''] = system.addresses('eth0')
-  const tries = targets.map(async (target) => {
-    const [host = '', port] = target.split(':')
-    const reached =
-      system.container === undefined
-        ? await system.ask({ to: { host, port: Number(port) }, method: 'CONNECT', path: '*', headers: { from } }).then(
-            () => true,
-            () => false,
-          )
-        : system.container.startsWith('serena') && target === '127.0.0.1:9121'
-    return reached ? [target] : []
-  })
+  const tries = words
+    .filter((word) => word !== '--udp')
+    .map(async (target) => {
+      const [host = '', port] = target.split(':')
+      const reached =
+        system.container === undefined
+          ? await system.ask({ to: { host, port: Number(port) }, method: 'CONNECT', path: '*', headers: { from } }).then(
+              () => true,
+              () => false,
+            )
+          : system.container.startsWith('serena') && target === '127.0.0.1:9121'
+      return reached ? [target] : []
+    })
   system.say(JSON.stringify((await Promise.all(tries)).flat()))
   return 0
 }

@@ -241,15 +241,22 @@ async function reachesNothing(trying: Trying, container: string, all: readonly T
     site,
     all.flatMap(({ clone: { release } }) => [release.seed.address, release.seed.service]),
   )
-  const reached = await reach(trying, ['--in', container], [...targets, itself])
+  const { reached, left } = await reach(trying, ['--in', container], [...targets, itself])
   const wrong = surprises([...targets, itself], reached, (target) => target === itself)
+  // Whatever becomes of them outside of the machine.
+  if (left !== 0) wrong.push(`${left} packets to ${targets.length} places have left the machine`)
   if (wrong.length > 0) throw new Unfit(`from ${container}, ${wrong.join('; ')}`)
 }
 
-async function reach(place: Place, how: readonly string[], targets: readonly Target[]): Promise<readonly string[]> {
-  const { reached } = (await slotctl(place, 'reach', ...how, ...targets.map(targetText))) as { reached?: unknown }
-  if (!Array.isArray(reached)) throw new Unfit('slotctl reach says nothing')
-  return reached as readonly string[]
+interface Reached {
+  readonly reached: readonly string[]
+  readonly left?: number
+}
+
+async function reach(place: Place, how: readonly string[], targets: readonly Target[]): Promise<Reached> {
+  const said = (await slotctl(place, 'reach', ...how, ...targets.map(targetText))) as Partial<Reached>
+  if (!Array.isArray(said.reached)) throw new Unfit('slotctl reach says nothing')
+  return { ...said, reached: said.reached }
 }
 
 /** From the other clone, if there is one, and from this computer, if it gets there. */
@@ -270,7 +277,7 @@ async function lookFromOutside({ trying, course }: Trial, all: readonly Trying[]
         const from = other.clone.release.seed.address
         const targets = [seed.address, seed.service].flatMap((host) => ports.map((port) => ({ host, port })))
         await run(other, 'ip', '-4', 'route', 'replace', `${seed.service}/32`, 'dev', 'eth0')
-        const reached = await reach(other, [], targets)
+        const { reached } = await reach(other, [], targets)
         wrong.push(...surprises(targets, reached, (target) => isOpen(flows, from, target)).map((text) => `from ${from}, ${text}`))
       }
       if (isHere) {

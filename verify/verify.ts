@@ -144,7 +144,7 @@ interface Trials {
 async function tryAll(verification: Verification, { image, trial, clones, secrets, report }: Trials): Promise<readonly CheckResult[]> {
   const { site, proxmox, signal } = verification
   const patience: Patience = {
-    bootMs: 900_000,
+    bootMs: 1_800_000,
     healthMs: site.rollout.healthMinutes * 60_000,
     logsMs: 300_000,
     rebootSeconds: 300,

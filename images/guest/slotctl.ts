@@ -9,7 +9,7 @@ import { setHandoverState } from './keeper-control.ts'
 import { leaveCarry, letEnd, type LetEnd } from './let-go.ts'
 import { letIn, untilServing } from './serving.ts'
 import { fetchText } from './probe.ts'
-import { reachable } from './reach.ts'
+import { reach } from './reach.ts'
 import { SeedProblem } from './render.ts'
 import { writeWish } from './restore-points.ts'
 import { selftest } from './selftest.ts'
@@ -222,10 +222,10 @@ async function perform(machine: Machine, args: readonly string[]): Promise<{ ans
     }
     case 'reach': {
       const [container, targets] = rest[0] === '--in' ? [rest[1], rest.slice(2)] : [undefined, rest]
-      const reached = await reachable(machine, targets, container).catch((error: Error) => {
+      const found = await reach(machine, slot.seed, targets, container).catch((error: Error) => {
         throw new Refusal('reach-failed', error.message)
       })
-      return { answer: { schema: 1, reached }, ok: true }
+      return { answer: { schema: 1, ...found }, ok: true }
     }
     case 'logs':
       if (rest[0] === undefined) throw new Refusal('usage', usage)

@@ -1,14 +1,16 @@
 /** What is asked of a machine that is tried out: a client's work, and who can be reached. */
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { dashboardQueries, dashboards } from '../../images/dashboards/dashboards.ts'
 import { dashboardProblems, queriesOf } from '../../images/guest/dashboards.ts'
 import { thisMachine, type Machine, type Question, type Reply } from '../../images/guest/machine.ts'
-import { reachable } from '../../images/guest/reach.ts'
+import { countingTable, reach } from '../../images/guest/reach.ts'
 import { answerIn, work } from '../../images/guest/work.ts'
 import { seeds } from './seed.ts'
 
@@ -146,19 +148,76 @@ describe('who can be reached', () => {
     expect(JSON.parse(stdout)).toEqual([`127.0.0.1:${port}`])
   }, 30_000)
 
-  it('is tried from the network of a container, by its process', async () => {
-    const ran: string[][] = []
-    const machine: Machine = {
-      ...thisMachine,
-      run: async (program, args) => {
-        ran.push([program, ...args])
-        return { status: 0, stdout: program === 'docker' ? '4711\n' : '["10.0.0.1:22"]', stderr: '' }
-      },
-    }
-    expect(await reachable(machine, ['10.0.0.1:22', 'nonsense'], 'serena_mcp')).toEqual(['10.0.0.1:22'])
-    expect(ran[1]?.slice(0, 4)).toEqual(['nsenter', '--target', '4711', '--net'])
-    expect(ran[1]?.slice(-1)).toEqual(['10.0.0.1:22'])
-    const refusing: Machine = { ...machine, run: async () => ({ status: 1, stdout: '', stderr: 'Error: No such object: x' }) }
-    await expect(reachable(refusing, ['10.0.0.1:22'], 'x')).rejects.toThrow('No such object')
+  const inContainer = (table: string, ran: string[][]): Machine => ({
+    ...thisMachine,
+    files: { ...thisMachine.files, write: () => {}, remove: () => {} },
+    run: async (program, args) => {
+      ran.push([program, ...args])
+      const stdout = program === 'docker' ? '4711\n' : program === 'nft' ? table : '["10.0.0.1:22"]'
+      return { status: 0, stdout, stderr: '' }
+    },
   })
+
+  it('is tried from the network of a container, by its process, and what leaves the machine is counted', async () => {
+    const ran: string[][] = []
+    const machine = inContainer('table inet golden_reach { counter left { packets 3 bytes 180 } }', ran)
+    expect(await reach(machine, seeds.both, ['10.0.0.1:22'], 'serena_mcp')).toEqual({ reached: ['10.0.0.1:22'], left: 3 })
+    expect(ran.map(([program]) => program)).toEqual(['docker', 'nft', 'nsenter', 'nft', 'nft'])
+    expect(ran[2]?.slice(0, 4)).toEqual(['nsenter', '--target', '4711', '--net'])
+    expect(ran[2]?.slice(-2)).toEqual(['--udp', '10.0.0.1:22'])
+    expect(ran.at(-1)).toEqual(['nft', 'delete', 'table', 'inet', 'golden_reach'])
+  })
+
+  it('is not told of a container that does not run', async () => {
+    const machine: Machine = { ...inContainer('', []), run: async () => ({ status: 1, stdout: '', stderr: 'Error: No such object: x' }) }
+    await expect(reach(machine, seeds.both, ['10.0.0.1:22'], 'x')).rejects.toThrow('No such object')
+  })
+
+  it.skipIf(process.getuid?.() !== 0 || !existsSync('/usr/sbin/nft'))(
+    'a real kernel counts what of a container gets out, past what holds it back (needs root and nft)',
+    async () => {
+      const folder = mkdtempSync(join(tmpdir(), 'golden-reach-'))
+      writeFileSync(join(folder, 'count.nft'), countingTable({ nameservers: ['198.18.0.6'] }))
+      writeFileSync(
+        join(folder, 'nat.nft'),
+        'table ip nat {\n chain p {\n  type nat hook postrouting priority srcnat;\n  oifname "eth0" masquerade\n }\n}\n',
+      )
+      writeFileSync(
+        join(folder, 'drop.nft'),
+        'table inet golden {\n chain forward {\n  type filter hook forward priority filter; policy drop;\n }\n}\n',
+      )
+      // A machine of which nobody is at the other end of the cable, and a container in it.
+      const script = `set -eu
+cd "$1"
+unshare -n sleep 60 & container=$!
+until [ "$(readlink /proc/$container/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.1; done
+ip link add eth0 type veth peer name cable
+ip addr add 198.18.0.1/29 dev eth0; ip link set eth0 up; ip link set cable up
+ip route add default via 198.18.0.6
+ip link add inside type veth peer name own netns $container
+ip addr add 172.30.0.1/28 dev inside; ip link set inside up
+nsenter --target $container --net sh -c 'ip addr add 172.30.0.11/28 dev own; ip link set own up; ip route add default via 172.30.0.1'
+echo 1 > /proc/sys/net/ipv4/ip_forward
+nft -f nat.nft
+for firewall in '' drop.nft; do
+  nft -f count.nft
+  [ -z "$firewall" ] || nft -f $firewall
+  nsenter --target $container --net "$2" "$3" --udp 192.0.2.1:443 198.18.0.6:53 > /dev/null 2>&1
+  nft list table inet golden_reach | sed -n 's/.*packets \\([0-9]*\\).*/\\1/p'
+  nft delete table inet golden_reach
+done
+kill $container`
+      try {
+        const program = join(import.meta.dirname, '../../images/guest/reach.ts')
+        const { stdout } = await promisify(execFile)('unshare', ['-mn', 'sh', '-c', script, 'sh', folder, process.execPath, program])
+        const [open = NaN, closed] = stdout.trim().split('\n').map(Number)
+        // A datagram and the first packet of a connection, which is sent again; what goes to the name server does not count.
+        expect(open).toBeGreaterThanOrEqual(2)
+        expect(closed).toBe(0)
+      } finally {
+        rmSync(folder, { recursive: true, force: true })
+      }
+    },
+    120_000,
+  )
 })

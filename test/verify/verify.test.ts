@@ -179,7 +179,7 @@ describe('an image with something wrong', () => {
       ['serena', 'session', /initialize is answered with 500/],
       ['serena', 'projects', /the projects belong to their user/],
       ['serena', 'tools', /Pyright finds a symbol.*find_symbol: \[\]/],
-      ['serena', 'closed-inside', /from serena_mcp, 192\.0\.2\.1:443 is open/],
+      ['serena', 'closed-inside', /from serena_mcp, 192\.0\.2\.1:443 is open$/],
       ['serena', 'closed-outside', /:443 is closed/],
       ['serena', 'let-go', /cut off 3 requests/],
       ['serena', 'reboot', /got timeout/],
