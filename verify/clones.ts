@@ -25,6 +25,10 @@ export interface Clone {
   readonly release: Release
 }
 
+/** Serena's containers in it: one for each transport. */
+export const containersOf = ({ release: { seed } }: Pick<Clone, 'release'>): string[] =>
+  (seed.serena?.transports ?? []).map((transport) => (transport === 'sse' ? 'serena_mcp_sse' : 'serena_mcp'))
+
 export interface Cloning {
   readonly site: Site
   readonly proxmox: Proxmox

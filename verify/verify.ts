@@ -22,7 +22,8 @@ import { imageToVerify, ofOtherVersion, planVerify, type VerifyPlan } from './pl
 import { failedChecks, hasPassed, newReport, type CheckResult } from './report.ts'
 import { makeTrialSecrets, type TrialSecrets } from './secrets.ts'
 import { trialGroups, trialRelease, trialSite } from './trial.ts'
-import { begin, bringUp, tryOut, wearOut, type Patience, type Trying } from './try-out.ts'
+import { begin, type Patience, type Trying } from './course.ts'
+import { bringUp, tryOut, wearOut } from './try-out.ts'
 
 export interface VerifyOptions {
   readonly site: Site

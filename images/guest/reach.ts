@@ -80,7 +80,7 @@ function accepts(host: string, port: number): Promise<boolean> {
 function send(host: string, port: number): Promise<void> {
   return new Promise((resolve) => {
     const socket = createSocket('udp4')
-    const end = (): void => socket.close(() => resolve())
+    const end = (): void => void socket.close(() => resolve())
     socket.once('error', end)
     socket.send('x', port, host, end)
   })

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'vitest'
-import type { Patience } from '../../verify/try-out.ts'
+import type { Patience } from '../../verify/course.ts'
 import type { VerifyOptions } from '../../verify/verify.ts'
 import { startRolloutLab, type RolloutLab } from '../rollout/lab.ts'
 import { watched } from '../set-up.ts'
