@@ -38,6 +38,10 @@ async function reach(place: Place, how: readonly string[], targets: readonly Tar
 /** From the other clone, if there is one, and from this computer, if it gets there. */
 export async function lookFromOutside({ trying, course }: Trial, all: readonly Trying[]): Promise<void> {
   const { site, clone, here, secrets, trial } = trying
+  if (course.isOver) {
+    for (const name of ['closed-outside', 'client'] as const) course.has(name)
+    return
+  }
   const { seed, flows } = clone.release
   const ports = tempting(site)
   const other = all.find((one) => one !== trying)

@@ -47,6 +47,12 @@ export class Course {
     this.#mine = new Set(checksOf(clone.roles, clone.release.seed.loki !== undefined))
   }
 
+  /** Nothing more can be shown. */
+  get isOver(): boolean {
+    return this.#stopped !== undefined
+  }
+
+  /** Whether it is to be made. Of one that is not, because the course is over, that is noted. */
   has(name: CheckName): boolean {
     if (!this.#mine.has(name)) return false
     if (this.#stopped === undefined) return true

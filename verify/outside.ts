@@ -7,7 +7,7 @@ import { connectThrough, type SocksProxy } from '../core/socks.ts'
 import { contains, parseNetwork } from '../settings/address.ts'
 import type { Site } from '../settings/site.ts'
 import { run, type Place } from './inside.ts'
-import { Unfit } from './report.ts'
+import { isUnfit } from './report.ts'
 import { targetText, type Target } from './targets.ts'
 
 /** How this computer gets into the VMs' LAN. */
@@ -54,7 +54,7 @@ export async function reachableFromHere(place: Place & { readonly site: Site; re
     try {
       await run(place, 'ip', '-4', 'route', 'replace', ...words)
     } catch (error) {
-      if (!(error instanceof Unfit)) throw error
+      if (!isUnfit(error)) throw error
     }
   }
   // A LAN that has not heard of the address yet may lose the first.

@@ -23,7 +23,8 @@ export class Unfit extends Error {}
 /** Failures of a guest, as opposed to those of Proxmox or of the way to it, which say nothing of the image. */
 const ofGuest: readonly FailureCode[] = ['agent-timeout', 'agent-exec-timeout', 'slot-refused', 'slot-silent']
 
-const isUnfit = (error: unknown): error is Error =>
+/** Whether it is the image that is wrong. */
+export const isUnfit = (error: unknown): error is Error =>
   error instanceof Unfit ||
   missesAnswer(error) ||
   (error instanceof Failure && ofGuest.includes(error.code)) ||

@@ -199,14 +199,14 @@ describe('an image with something wrong', () => {
       const [, vmid, at] = /^clone .* to VM (\d+), (logging|serena)$/.exec(text) ?? []
       if (vmid === undefined) return
       // By the name that the clone is going to have.
-      const names = at === 'logging' ? t.world.mute : t.world.ill
+      const names = at === 'logging' ? t.world.ill : t.world.mute
       Object.assign(names, { has: (name: string) => name.includes(at === 'logging' ? '-0-' : '-1-') })
     }
     const done = await verify(t.verification(t.watching(look)))
-    expect(of(done, false)).toEqual(['logging/boots', 'serena/standby'])
-    expect(detailOf(done, 'serena', 'standby')).toMatch(/nginx/)
-    expect(of(done, true)).toEqual(['serena/boots'])
-    expect(detailOf(done, 'serena', 'tools')).toBe(`"${checks.standby}" does not hold`)
+    expect(of(done, false)).toEqual(['logging/standby', 'serena/boots'])
+    expect(detailOf(done, 'logging', 'standby')).toMatch(/nginx/)
+    expect(of(done, true)).toEqual(['logging/boots'])
+    expect(detailOf(done, 'serena', 'tools')).toBe(`"${checks.boots}" does not hold`)
     await t.expectNothingLeft()
   })
 })
