@@ -49,6 +49,7 @@ export async function startBuildVm(rig: Rig): Promise<BuildVm> {
   await writeTar(rig.path('rootfs.tar.gz'), [
     ...(await guestFiles()),
     { path: 'opt/golden/node/bin/node', mode: 0o755, content: Buffer.from('\x7fELF stand-in') },
+    { path: 'opt/golden/language-servers/bin/pyright-langserver', mode: 0o755, content: Buffer.from('#!/bin/sh\n') },
   ])
   await upload('/var/tmp/golden-bake/golden-rootfs.tar.gz', await readFile(rig.path('rootfs.tar.gz')))
   return { machine, script, run: (command) => rig.run(client, `sudo -n sh -c '${command.replaceAll("'", `'\\''`)}'`) }

@@ -28,9 +28,12 @@ export async function slotImage(fingerprint: string, lateUdev = true): Promise<S
   const rules = '/etc/udev/rules.d/90-golden-data.rules'
   if (lateUdev) vfs.write(rules, vfs.readText(rules).replaceAll(/, *ENV\{SYSTEMD_WANTS\}\+?="[^"]*"/g, ''))
   // Who runs the lab brings the programs; a file has to be there.
-  for (const name of ['boot', 'prepare', 'clone', 'restore-point', 'slotctl', 'watch', 'auth', 'reach'])
+  for (const name of ['boot', 'prepare', 'clone', 'restore-point', 'slotctl', 'unit', 'watch', 'auth', 'reach'])
     root.put(`${programsFolder}/${name}.js`, fileNode(''))
   root.put(node, fileNode('', 0o755))
+  // What its containers mount besides.
+  for (const path of ['nginx/keeper.js', 'language-servers/bin/pyright-langserver'])
+    root.put(`opt/golden/${path}`, fileNode(''))
   for (const [name, dashboard] of Object.entries(dashboards()))
     root.put(`${dashboardsFolder}/${name}.json`, fileNode(JSON.stringify(dashboard)))
   const services = references(testLock)
