@@ -32,8 +32,7 @@ export async function slotImage(fingerprint: string, lateUdev = true): Promise<S
     root.put(`${programsFolder}/${name}.js`, fileNode(''))
   root.put(node, fileNode('', 0o755))
   // What its containers mount besides.
-  for (const path of ['nginx/keeper.js', 'language-servers/bin/pyright-langserver'])
-    root.put(`opt/golden/${path}`, fileNode(''))
+  for (const path of ['nginx/keeper.js', 'language-servers/bin/pyright-langserver']) root.put(`opt/golden/${path}`, fileNode(''))
   for (const [name, dashboard] of Object.entries(dashboards()))
     root.put(`${dashboardsFolder}/${name}.json`, fileNode(JSON.stringify(dashboard)))
   const services = references(testLock)
