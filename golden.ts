@@ -52,6 +52,10 @@ const verbs: Readonly<Record<string, Entry>> = {
     summary: 'remove images, bases and seeds that nobody needs; shows first what goes, and asks',
     load: () => import('./scripts/prune.ts'),
   },
+  verify: {
+    summary: 'try an image out: clones of it do all that a slot does, and are gone; the newest, or the one that is named',
+    load: () => import('./scripts/verify.ts'),
+  },
   deploy: {
     summary: 'make the VMs of all groups as they are pinned, logging first; says so when there is nothing to do',
     load: () => import('./scripts/deploy.ts'),

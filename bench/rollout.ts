@@ -47,7 +47,12 @@ export async function bench(): Promise<void> {
     stdio: ['ignore', 'pipe', 'inherit'],
     reject: false,
   })
-  const { checks } = JSON.parse(ran.stdout) as { checks: readonly Check[] }
+  // A demo that was stopped, or could not begin, has said why, and has measured nothing.
+  const checks = ran.stdout.startsWith('{') ? (JSON.parse(ran.stdout) as { checks?: readonly Check[] }).checks : undefined
+  if (checks === undefined) {
+    process.exitCode = 1
+    return
+  }
   const { stdout: commit } = await run('git', ['-C', project, 'describe', '--always', '--dirty'], { env: process.env })
   const machine = `Commit ${commit.trim()}, ${new Date().toISOString().slice(0, 10)}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}; guests by ${await chooseAcceleration({ log: () => {} })}.`
   const before = await readFile(results, 'utf8').catch(() => '# Results\n\nWritten by `npm run bench -- NAME`.\n')

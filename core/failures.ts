@@ -132,7 +132,11 @@ export const failures = {
       'images.lock.json is of another base, other archives or another version of the project.',
       '`npx golden lock`.',
     ),
-    'bake-in-progress': failure('Another bake of this site is going on.', 'Wait for it, or remove what the message names.'),
+    'bake-in-progress': failure(
+      'Another bake or verification of this site is going on: both use the build address.',
+      'Wait for it, or remove what the message names.',
+    ),
+    'verification-failed': failure('An image does not do all that a slot has to do.', 'What its checks say; then bake another one.'),
     'template-range-full': failure('All VMIDs for templates are in use.', 'Remove images, or widen `proxmox.templates`.'),
     'base-missing': failure("The base image's file can't be read.", inTheSite('image.base.file')),
     'base-not-locked': failure('site.ts leaves the base image to the lock, which has none.', '`npx golden lock`.'),
@@ -285,6 +289,10 @@ export const failures = {
     busy: failure(
       'Another verb, or golden-watch, has been changing this VM for minutes.',
       'It is named: let it end, or end it, in the VM.',
+    ),
+    'reach-failed': failure(
+      'In a slot: nothing could be tried from there.',
+      'What the message says: mostly a container that does not run.',
     ),
     'query-failed': failure('Loki does not answer a query.', 'Its words in the message; `slotctl status`.'),
   },

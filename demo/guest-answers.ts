@@ -2,29 +2,72 @@
 import { X509Certificate } from 'node:crypto'
 import { probeUser } from '../images/guest/authenticator.ts'
 import type { Carry, Handover, HandoverState } from '../images/guest/keeper-control.ts'
+import { parseUsers, verifyPassword } from '../images/guest/password.ts'
 import { authSocket, ownerFile, probeFile, run } from '../images/guest/places.ts'
 import { probeLabels } from '../images/guest/loki-probe.ts'
 import { movingBody, startingBody } from '../images/guest/refusals.ts'
 import { readSlot } from '../images/guest/slot.ts'
+import { takes } from './guest-network.ts'
 import type { GuestAnswer, GuestContents, GuestFiles, GuestInside, GuestQuestion } from '../lab/compute/fake/programs.ts'
 
 const says = (status: number, body = '', headers: Record<string, string> = {}): GuestAnswer => ({ status, headers, body })
 
-/** Loki finds what the health check has pushed, and nothing else. */
+/** Loki finds what the health check has pushed, and a line of each stream that is asked for by its whole name. */
 function loki({ path }: GuestQuestion): GuestAnswer {
   const { pathname, searchParams } = new URL(path, 'http://loki')
   if (pathname === '/ready') return says(200, 'ready\n')
   if (pathname === '/loki/api/v1/push') return says(204)
-  const line = new RegExp(`^\\{job="${probeLabels.job}"\\} \\|= "(.*)"$`).exec(searchParams.get('query') ?? '')?.[1]
-  const result = line === undefined ? [] : [{ stream: probeLabels, values: [[searchParams.get('start'), line]] }]
+  const query = searchParams.get('query') ?? ''
+  const line = new RegExp(`^\\{job="${probeLabels.job}"\\} \\|= "(.*)"$`).exec(query)?.[1]
+  const named = /^\{([^{}]*)\}$/.exec(query)?.[1]
+  const stream =
+    named === undefined ? undefined : Object.fromEntries([...named.matchAll(/(\w+)="([^"]*)"/g)].map(([, key, value]) => [key, value]))
+  const found = line !== undefined ? { stream: probeLabels, line } : stream !== undefined ? { stream, line: 'a line' } : undefined
+  const result = found === undefined ? [] : [{ stream: found.stream, values: [[searchParams.get('start'), found.line]] }]
   return says(200, JSON.stringify({ status: 'success', data: { resultType: 'streams', result } }))
 }
 
-function serena({ method = 'GET', path, body = '' }: GuestQuestion): GuestAnswer {
+/** What its tools answer: what was written is found again. */
+const toolNames = ['activate_project', 'create_text_file', 'find_symbol', 'read_file']
+const writtenFile = `${run}/modelled-serena.json`
+
+function tool(name: string, args: Readonly<Record<string, string>>, files: GuestFiles): string | undefined {
+  const written = (files.exists(writtenFile) ? JSON.parse(files.read(writtenFile)) : {}) as Record<string, string>
+  const path = args.relative_path ?? ''
+  if (name === 'create_text_file') files.write(writtenFile, JSON.stringify({ ...written, [path]: args.content }))
+  return name === 'find_symbol' || name === 'read_file' ? written[path] : toolNames.includes(name) ? 'OK' : undefined
+}
+
+function mcp(body: string, files: GuestFiles): GuestAnswer {
+  const {
+    id,
+    method,
+    params = {},
+  } = JSON.parse(body) as {
+    readonly id?: number
+    readonly method?: string
+    readonly params?: { readonly name?: string; readonly arguments?: Readonly<Record<string, string>> }
+  }
+  const answered = (result: object, headers: Record<string, string> = {}): GuestAnswer =>
+    says(200, `event: message\ndata: ${JSON.stringify({ jsonrpc: '2.0', id, result })}\n\n`, headers)
+  switch (method) {
+    case 'initialize':
+      return answered({ serverInfo: { name: 'Serena', version: '0' } }, { 'mcp-session-id': '1' })
+    case 'tools/list':
+      return answered({ tools: toolNames.map((name) => ({ name })) })
+    case 'tools/call': {
+      const text = tool(params.name ?? '', params.arguments ?? {}, files)
+      return answered({ content: [{ type: 'text', text: text ?? 'no such tool, or nothing found' }], isError: text === undefined })
+    }
+    default:
+      return says(method?.startsWith('notifications/') ? 202 : 400)
+  }
+}
+
+function serena({ method = 'GET', path, body = '' }: GuestQuestion, files: GuestFiles): GuestAnswer {
   if (path === '/sse') return says(200, 'event: endpoint\ndata: /messages/?session_id=1\n\n')
   if (path === '/mcp' && method === 'DELETE') return says(200)
-  if (path === '/mcp' && body.includes('"initialize"'))
-    return says(200, '{"jsonrpc":"2.0","id":1,"result":{"serverInfo":{"name":"Serena","version":"0"}}}', { 'mcp-session-id': '1' })
+  if (path === '/mcp' && method === 'POST') return mcp(body, files)
   return says(path === '/mcp' || path.startsWith('/messages/') ? 400 : 404)
 }
 
@@ -70,20 +113,42 @@ function control({ path, method = 'GET', body = '' }: GuestQuestion, files: Gues
   }
 }
 
+/** Whom golden-auth lets in: the health check of this boot, and users by their passwords. What has been compared once is not again. */
+const compared = new Map<string, Promise<boolean>>()
+
+async function isKnown(authorization: string, realm: 'serena' | 'loki', files: GuestFiles): Promise<boolean> {
+  const [user = '', password = ''] = Buffer.from(authorization.replace(/^Basic /, ''), 'base64')
+    .toString()
+    .split(/:(.*)/s)
+  if (user === '') return false
+  if (user === probeUser) return files.exists(probeFile) && password === files.read(probeFile) && password !== ''
+  const list = `${run}/auth/${realm}`
+  const text = files.exists(list) ? files.read(list) : ''
+  const known = parseUsers(text).get(user)
+  if (known === undefined) return false
+  const key = `${text}\n${authorization}`
+  const verdict = compared.get(key) ?? verifyPassword(Buffer.from(password), known)
+  compared.set(key, verdict)
+  return verdict
+}
+
 /** nginx over TLS: passwords, and what is behind them. */
-function behindPassword(question: GuestQuestion, files: GuestFiles, behind: (() => GuestAnswer) | undefined): GuestAnswer {
-  const password = files.exists(probeFile) ? files.read(probeFile) : ''
-  const expected = `Basic ${Buffer.from(`${probeUser}:${password}`).toString('base64')}`
-  if (password === '' || question.headers?.authorization !== expected) return says(401)
+async function behindPassword(
+  { headers }: GuestQuestion,
+  realm: 'serena' | 'loki',
+  files: GuestFiles,
+  behind: (() => GuestAnswer) | undefined,
+): Promise<GuestAnswer> {
+  if (!(await isKnown(headers?.authorization ?? '', realm, files))) return says(401)
   return behind?.() ?? says(503, startingBody)
 }
 
-function nginx(
+async function nginx(
   question: GuestQuestion,
   port: number,
   { files, running }: GuestInside,
   beyond: (address: string, port: number) => GuestInside | undefined,
-): GuestAnswer | undefined {
+): Promise<GuestAnswer | undefined> {
   const slot = readSlot(files)
   if (slot === undefined) return undefined
   const { seed } = slot
@@ -96,12 +161,16 @@ function nginx(
   if (port === 80 && seed.roles.includes('serena')) return question.headers?.host === seed.public.host ? says(301) : undefined
   if (port === 443 && seed.roles.includes('serena')) {
     const server = path === '/mcp' ? 'serena_mcp' : 'serena_mcp_sse'
-    const behind = running.has(server) && (isOpen || (path === '/mcp' && question.method === 'GET')) ? () => serena(question) : undefined
-    return { ...(path.startsWith('/.well-known/oauth') ? says(404) : behindPassword(question, files, behind)), ...shown('public') }
+    const behind =
+      running.has(server) && (isOpen || (path === '/mcp' && question.method === 'GET')) ? () => serena(question, files) : undefined
+    return {
+      ...(path.startsWith('/.well-known/oauth') ? says(404) : await behindPassword(question, 'serena', files, behind)),
+      ...shown('public'),
+    }
   }
   if (port === seed.logging?.port && seed.roles.includes('logging')) {
     const behind = !isOpen ? () => says(503, movingBody) : running.has('loki') ? () => loki(question) : undefined
-    return { ...(path === '/loki/api/v1/push' ? behindPassword(question, files, behind) : says(404)), ...shown('logging') }
+    return { ...(path === '/loki/api/v1/push' ? await behindPassword(question, 'loki', files, behind) : says(404)), ...shown('logging') }
   }
   return undefined
 }
@@ -109,6 +178,10 @@ function nginx(
 export const answer: NonNullable<GuestContents['answer']> = (question, files, running, beyond) => {
   const { to, path } = question
   if ('socket' in to) return to.socket === authSocket ? says(204) : undefined
+  if (question.method === 'CONNECT') {
+    const there = beyond(to.host, to.port)
+    return there !== undefined && takes(there, question.headers?.from ?? '', to.host, to.port) ? says(200) : undefined
+  }
   const has = (...names: string[]): boolean => names.some((name) => running.has(name))
   switch (to.port) {
     case 9121:

@@ -13,11 +13,13 @@ import { unit } from '../images/guest/unit.ts'
 import { watch } from '../images/guest/watch.ts'
 import type { GuestContents, GuestProgram } from '../lab/compute/fake/programs.ts'
 import { answer } from './guest-answers.ts'
+import { reach } from './guest-network.ts'
 
 /** As Node finds them in the image. Who answers nginx's questions about passwords is among the answers. */
 const scripts: Readonly<Record<string, GuestProgram>> = {
   'boot.js': (_, machine) => boot(machine),
   'clone.js': (_, machine) => clone(machine),
+  'reach.js': reach,
   'prepare.js': (args, machine) => prepare(machine, args),
   'restore-point.js': (_, machine) => restorePoint(machine),
   'slotctl.js': (args, machine) => slotctl(machine, args),

@@ -129,7 +129,7 @@ async function atHome(root: Root, folder: string, { address, socksPort, project,
 there='${user}@${address}' project='${project}'
 cat > /tmp/ssh <<'END'
 #!/bin/sh
-exec ssh -F none -q -i /home/key -o BatchMode=yes -o UserKnownHostsFile=/home/known_hosts -o StrictHostKeyChecking=yes -o 'ProxyCommand=/opt/node /opt/through-socks.ts ${socksPort} %h %p' "$@"
+exec ssh -F none -q -i /home/key -o BatchMode=yes -o UserKnownHostsFile=/home/known_hosts -o StrictHostKeyChecking=yes -o 'ProxyCommand=/opt/node /opt/demo/through-socks.ts ${socksPort} %h %p' "$@"
 END
 chmod 755 /tmp/ssh
 export GIT_SSH_COMMAND=/tmp/ssh NODE_NO_WARNINGS=1
@@ -139,7 +139,7 @@ git config --global user.name demo; git config --global user.email demo@example.
     binds: [
       { from: folder, to: '/home' },
       { from: process.execPath, to: '/opt/node' },
-      { from: join(import.meta.dirname, 'through-socks.ts'), to: '/opt/through-socks.ts' },
+      ...['demo/through-socks.ts', 'core/socks.ts'].map((file) => ({ from: join(import.meta.dirname, '..', file), to: `/opt/${file}` })),
     ],
     signal,
   })

@@ -19,22 +19,21 @@ import { requireSigningKey, sealWith } from '../images/signature.ts'
 import { collectRootfs, type Rootfs } from '../images/stage.ts'
 import { diskOf } from '../images/trust.ts'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
-import { activeTasks } from '../proxmox/tasks.ts'
-import { vmAt } from '../proxmox/vm.ts'
 import { Failure } from '../core/failure.ts'
 import { requirePlace } from '../proxmox/place.ts'
 import type { Progress } from '../core/progress.ts'
 import { macOf, placeOf, type Site } from '../settings/site.ts'
 import { makeBase } from './base.ts'
 import { claimBake, type BakeClaim } from './claim.ts'
+import { clearLeftovers, endAbandoned } from './clear.ts'
 import { explainBuild, explainStorage, type BuildOutcome } from './explain.ts'
 import { findBase } from './find-base.ts'
-import { deleteFile, destroyVm, freeVmids, listFiles } from './host.ts'
+import { deleteFile, destroyVm, freeVmids } from './host.ts'
 import { collectInputs, inputFiles, scripts, template, type Inputs, type Registry } from './inputs.ts'
 import { makeBuildKey } from './key.ts'
 import { manifestOf } from './manifest.ts'
-import { beginOf, buildName, isImportName, isSeedName, newRun, runOf, seedName } from './names.ts'
-import { isOf, longestBake, mayGoOn, planBake, type BakePlan, type Leftover } from './plan.ts'
+import { buildName, newRun, seedName } from './names.ts'
+import { isOf, planBake, type BakePlan } from './plan.ts'
 import { previewBake, type BakePreview } from './preview.ts'
 import { runPacker, type PackerVariables } from './run.ts'
 import { renderBuildSeed } from './seed.ts'
@@ -219,67 +218,6 @@ async function takeAway(bake: Bake, what: string, remove: () => Promise<void>): 
     bake.progress.warn(`${what} could not be removed: ${error instanceof Error ? error.message : String(error)}`)
     return false
   }
-}
-
-/** Waits for what Proxmox still makes for runs that were killed: until then it is in no pool, and can't be seen. */
-async function endAbandoned({ site, proxmox, progress, signal }: Bake): Promise<void> {
-  const { node, templates } = site.proxmox
-  for (const { upid, type, id } of await activeTasks(proxmox, node)) {
-    if (!/^qm(create|clone)$/.test(type) || Number(id) < templates.first || Number(id) > templates.last) continue
-    await progress.step(`wait for task ${type} ${id} of a run that did not end`, async () => {
-      try {
-        await proxmox.task(upid, { signal, timeoutMs: 1_800_000 })
-      } catch (error) {
-        if (signal.aborted) throw error
-        // However it ended, what it has made is seen next.
-      }
-    })
-  }
-}
-
-/**
- * Removes what ended runs left, and nothing that may be of a bake going on elsewhere.
- * @param refuse give up if there seems to be one
- * @throws Failure `bake-in-progress`
- */
-async function clearLeftovers(bake: Bake, leftovers: readonly Leftover[], refuse: boolean): Promise<void> {
-  const { site, proxmox, progress, claim, signal } = bake
-  const isNobodys = (run: string, begin: number): boolean => claim.abandoned.includes(run) || !mayGoOn(begin, Date.now())
-  const nobodys: Leftover[] = []
-  for (const one of leftovers) {
-    const why = isNobodys(one.run, one.begin)
-      ? await signOfLife(bake, one)
-      : `began at ${new Date(one.begin).toISOString().slice(11, 16)} UTC`
-    if (why === undefined) nobodys.push(one)
-    else if (refuse)
-      throw new Failure(
-        'bake-in-progress',
-        `another bake of this site seems to be going on, from another computer or site folder: ${one.what} ${one.name} (${one.vmid}) ${why}`,
-        `Wait for it to end. If nobody bakes, remove VM ${one.vmid} in Proxmox, then run the same command again.`,
-      )
-  }
-  for (const { vmid, node, name, what, run } of nobodys) {
-    await progress.step(`remove ${name} (${vmid}), ${what} of a run that did not end`, () =>
-      destroyVm(proxmox, node, vmid, isOf(site, { vmid, node, run }), signal),
-    )
-  }
-  for (const [content, isOurs] of [
-    ['iso', isSeedName],
-    ['import', isImportName],
-  ] as const) {
-    for (const name of await listFiles(proxmox, site, content)) {
-      if (isOurs(site, name) && isNobodys(runOf(name), beginOf(runOf(name)))) await deleteFile(proxmox, site, content, name)
-    }
-  }
-  if (claim.abandoned.length > 0) await claim.forget()
-}
-
-/** Of a VM that seems to be nobody's: something does go on with it. */
-async function signOfLife({ proxmox, claim }: Bake, { vmid, node, run, lock }: Leftover): Promise<string | undefined> {
-  if (claim.abandoned.includes(run)) return undefined
-  if (lock !== undefined) return `is locked (${lock})`
-  const status = await vmAt(proxmox, node, vmid).status()
-  return status.status === 'running' && (status.uptime ?? 0) * 1000 < longestBake ? 'is running' : undefined
 }
 
 async function readRegistries(bake: Bake): Promise<Registry[]> {

@@ -1,4 +1,4 @@
-/** One bake at a time in a site folder, and a note of what a killed one was at. */
+/** One bake or verification at a time in a site folder, as both use the build address, and a note of what a killed one was at. */
 import { rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { basename, join } from 'node:path'
@@ -9,7 +9,7 @@ interface Note {
   readonly host: string
   /** The run (names.ts), and those before it of which something may still be there. */
   readonly runs: readonly string[]
-  /** The run's temporary folder, with the key of its build VM. */
+  /** The run's temporary folder, with the key of its build VM; '': none. */
   readonly work: string
 }
 
@@ -24,7 +24,7 @@ export interface BakeClaim {
 }
 
 /**
- * @param work this run's temporary folder, not made yet; that of a killed run is removed
+ * @param work this run's temporary folder, not made yet; that of a killed run is removed. '': it has none
  * @throws Failure `bake-in-progress`
  */
 export async function claimBake(folder: string, work: string, run: string): Promise<BakeClaim> {
@@ -35,7 +35,7 @@ export async function claimBake(folder: string, work: string, run: string): Prom
       before = isNote(left) ? left : undefined
       return noteOf([...(before?.runs ?? []), run])
     },
-    busy: { code: 'bake-in-progress', message: 'a bake of this site is already running' },
+    busy: { code: 'bake-in-progress', message: 'a bake or a verification of this site is already running' },
   })
   if (before !== undefined && before.host === hostname() && before.work !== work && basename(before.work).startsWith('golden-bake-'))
     await rm(before.work, { recursive: true, force: true })

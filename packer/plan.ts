@@ -8,17 +8,17 @@ import type { VmConfig } from '../proxmox/vm.ts'
 import { packersMark } from '../proxmox/ours.ts'
 import type { Site } from '../settings/site.ts'
 import { baseDisk, baseVm } from './base-vm.ts'
-import { baseName, beginOf, imageName, isBaseName, isBuildName, isImageName, runOf } from './names.ts'
+import { baseName, beginOf, imageName, isBaseName, isBuildName, isCloneName, isCloneNotes, isImageName, runOf } from './names.ts'
 
-/** A VM that a bake has made and not finished: an ended one left it, or it is at it now. */
+/** A VM that a bake or a verification has made and is to remove or finish: an ended one left it, or it is at it now. */
 export interface Leftover {
   readonly vmid: number
   readonly node: string
   readonly name: string
-  readonly what: 'build VM' | 'unfinished base' | 'unfinished image'
-  /** Which bake made it; empty: unknown. */
+  readonly what: 'build VM' | 'unfinished base' | 'unfinished image' | 'clone'
+  /** Which run made it; empty: unknown. */
   readonly run: string
-  /** When that bake began, in milliseconds. */
+  /** When that run began, in milliseconds. */
   readonly begin: number
   /** What Proxmox has locked it for. */
   readonly lock: string | undefined
@@ -115,8 +115,8 @@ function unfinishedImage(site: Site, vm: RangeVm): Record | undefined {
 }
 
 /**
- * VMs that bakes of this site have made and not finished. Each has to have both a name and a description that only a
- * bake gives: a VM of somebody else's is never among them, nor a finished template, whatever its tags have become.
+ * VMs that bakes of this site have made and not finished, and clones that verifications have. Each has to have both a name
+ * and a description that only such a run gives: a VM of somebody else's is never among them, nor a finished template, whatever its tags have become.
  */
 export function findLeftovers(site: Site, range: readonly RangeVm[]): Leftover[] {
   return range.flatMap((vm): Leftover[] => {
@@ -131,6 +131,8 @@ export function findLeftovers(site: Site, range: readonly RangeVm[]): Leftover[]
     if (isBuildName(site, name) && ((description ?? '').trim() === packersMark || record !== undefined)) {
       return [{ vmid, node, name, what: 'build VM', run: runOf(name), begin: beginOf(runOf(name)), lock }]
     }
+    if (isCloneName(site, name) && isCloneNotes(site, description ?? '') && Number(vm.config.template ?? 0) !== 1)
+      return [{ vmid, node, name, what: 'clone', run: runOf(name), begin: beginOf(runOf(name)), lock }]
     const what = unfinishedImage(site, vm)
       ? 'unfinished image'
       : isBaseName(site, name) && record?.kind === 'base' && record.unfinished
@@ -142,7 +144,7 @@ export function findLeftovers(site: Site, range: readonly RangeVm[]): Leftover[]
   })
 }
 
-/** Whether the VM with this configuration is one that the given run has made and not finished. */
+/** Whether the VM with this configuration is one of those that the given run has made. */
 export const isOf =
   (site: Site, { vmid, node, run }: { readonly vmid: number; readonly node: string; readonly run: string }) =>
   (config: VmConfig): boolean =>

@@ -124,6 +124,9 @@ export const isVmOff = (error: unknown): boolean => says(error, /VM \d+ (is )?no
 export const missesAnswer = (error: unknown): boolean =>
   says(error, /guest agent is not running|qga (command|socket)|got timeout|frozen/i) && error.status === 500 && !isVmOff(error)
 
+/** The agent answers, and can't do what it is asked: start a program that is not there (PVE::QemuServer::Agent, check_agent_error). */
+export const isAgentRefusal = (error: unknown): boolean => says(error, /Agent error: /) && !missesAnswer(error) && !isPidForgotten(error)
+
 /** The agent tells of a program's end once, and forgets it (QEMU, qga/commands.c, guest-exec-status). */
 export const isPidForgotten = (error: unknown): boolean => says(error, /PID \d+ does not exist/) && error.status === 500
 

@@ -36,6 +36,16 @@ export interface DiskMove {
   readonly target: { readonly vmid: number; readonly disk: string; readonly digest: string }
 }
 
+export interface NewClone {
+  readonly vmid: number
+  readonly name: string
+  readonly description: string
+  /** One that the token may make VMs in. */
+  readonly pool: string
+  /** A copy of its own of all disks. */
+  readonly full: boolean
+}
+
 export interface Vm {
   /** As a restart would make it. */
   config(): Promise<VmConfig>
@@ -52,6 +62,8 @@ export interface Vm {
   resize(disk: string, size: string): Promise<Upid | null>
   moveDisk(move: DiskMove): Promise<Upid>
   template(): Promise<Upid>
+  /** On the same node and storage; name and notes are the clone's own, all else is as the source has it. */
+  clone(clone: NewClone): Promise<Upid>
   start(): Promise<Upid>
   /** As pulling the plug. */
   stop(): Promise<Upid>
@@ -89,6 +101,7 @@ export function vmAt(proxmox: Proxmox, node: string, vmid: number): Vm {
         'target-digest': target.digest,
       }),
     template: () => proxmox.post(`${path}/template`),
+    clone: ({ vmid: newid, ...clone }) => proxmox.post(`${path}/clone`, { newid, ...clone }),
     start: () => proxmox.post(`${path}/status/start`),
     stop: () => proxmox.post(`${path}/status/stop`),
     reset: () => proxmox.post(`${path}/status/reset`),

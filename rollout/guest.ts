@@ -24,7 +24,7 @@ const callTimeoutMs = 600_000
 const mayTake: ReadonlySet<string> = new Set(['drain', 'let-go'])
 /** Clients may be waiting for the next step. */
 const callPauseMs = 150
-const program = '/usr/local/sbin/slotctl'
+export const program = '/usr/local/sbin/slotctl'
 const notTheGuests: readonly string[] = ['permission-denied', 'not-authenticated', 'proxmox-unreachable', 'certificate-not-trusted']
 
 /** That it does not answer, or refuses; as opposed to an API that says nothing, or not to this token. */

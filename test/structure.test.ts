@@ -17,9 +17,10 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   packer: ['core', 'proxmox', 'settings', 'images'],
   stacks: ['core', 'proxmox', 'settings', 'images', 'releases'],
   rollout: ['core', 'proxmox', 'settings', 'images', 'releases'],
+  verify: ['core', 'proxmox', 'settings', 'images', 'releases', 'packer', 'rollout'],
   nightly: ['core', 'settings'],
-  scripts: ['core', 'proxmox', 'tools', 'settings', 'images', 'releases', 'packer', 'stacks', 'rollout', 'nightly'],
-  demo: ['core', 'proxmox', 'tools', 'settings', 'images', 'releases', 'packer', 'stacks', 'rollout', 'nightly', 'scripts', 'lab'],
+  scripts: ['core', 'proxmox', 'tools', 'settings', 'images', 'releases', 'packer', 'stacks', 'rollout', 'verify', 'nightly'],
+  demo: ['core', 'proxmox', 'tools', 'settings', 'images', 'releases', 'packer', 'stacks', 'rollout', 'verify', 'nightly', 'scripts', 'lab'],
 }
 
 interface Import {

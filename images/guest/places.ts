@@ -10,6 +10,7 @@ export const programsFolder = '/usr/local/lib/golden'
 export const run = '/run/golden'
 export const seedFolder = `${run}/seed`
 export const imageRecordFile = '/etc/golden/image.json'
+export const dashboardsFolder = '/opt/golden/grafana/dashboards'
 export const dataDevice = '/dev/golden/data'
 export const dataFolder = '/srv/golden'
 export const dataLabel = 'golden-data'

@@ -10,15 +10,17 @@ import { setHandoverState } from './keeper-control.ts'
 import { leaveCarry, letEnd, type LetEnd } from './let-go.ts'
 import { letIn, untilServing } from './serving.ts'
 import { fetchText } from './probe.ts'
+import { reach } from './reach.ts'
 import { SeedProblem } from './render.ts'
 import { writeWish } from './restore-points.ts'
 import { selftest } from './selftest.ts'
 import { readSlot, type Slot } from './slot.ts'
 import { describe, observe } from './status.ts'
 import { transfers } from './transfers.ts'
+import { work } from './work.ts'
 
 const usage =
-  'usage: slotctl status | format | activate [SECONDS] | drain [SECONDS] | yield | let-go [SECONDS] | state now|before | forward | take-over | selftest | logs QUERY [MINUTES [LIMIT]]'
+  'usage: slotctl status | format | activate [SECONDS] | drain [SECONDS] | yield | let-go [SECONDS] | state now|before | forward | take-over | selftest | work USER PASSWORD PROJECT | reach [--in CONTAINER] HOST:PORT … | logs QUERY [MINUTES [LIMIT]]'
 
 class Refusal extends Error {
   readonly code: string
@@ -249,6 +251,20 @@ async function perform(machine: Machine, args: readonly string[]): Promise<{ ans
       const checks = await selftest(machine, slot)
       const ok = checks.every((check) => check.ok)
       return { answer: { schema: 1, ok, checks }, ok }
+    }
+    case 'work': {
+      const [user, password, project] = rest
+      if (user === undefined || password === undefined || project === undefined) throw new Refusal('usage', usage)
+      const checks = await work(machine, slot.seed, { user, password, project })
+      const ok = checks.every((check) => check.ok)
+      return { answer: { schema: 1, ok, checks }, ok }
+    }
+    case 'reach': {
+      const [container, targets] = rest[0] === '--in' ? [rest[1], rest.slice(2)] : [undefined, rest]
+      const found = await reach(machine, slot.seed, targets, container).catch((error: Error) => {
+        throw new Refusal('reach-failed', error.message)
+      })
+      return { answer: { schema: 1, ...found }, ok: true }
     }
     case 'logs':
       if (rest[0] === undefined) throw new Refusal('usage', usage)

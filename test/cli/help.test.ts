@@ -23,6 +23,7 @@ const verbs = [
   'revoke',
   'sign',
   'prune',
+  'verify',
   'deploy',
   'status',
   'client',

@@ -21,7 +21,7 @@ function guest(hasKey: boolean, others: Readonly<Record<string, GuestInside>> = 
   } as unknown as GuestFiles
   const running = new Set(['nginx_proxy'])
   const ask: Machine['ask'] = async (question) => {
-    const said = answer(question, files, running, (address, port) => (port === 443 ? others[address] : undefined))
+    const said = await answer(question, files, running, (address, port) => (port === 443 ? others[address] : undefined))
     if (said === undefined) throw Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })
     return said as Reply
   }

@@ -94,6 +94,22 @@ describe('the path of a site', () => {
   )
 
   it(
+    'verifies it, and leaves nothing but what it has found',
+    async () => {
+      const before = await place.inventory()
+      expect(await site.done('verify', '--plan')).toMatchObject({
+        plan: { image, clones: [{ roles: ['logging'] }, { roles: ['serena'], service: '10.77.0.20' }] },
+      })
+      expect(await place.inventory()).toEqual(before)
+      const ended = await site.golden('verify')
+      expect(ended.code, ended.stdout + ended.stderr).toBe(0)
+      expect(ended.json()).toMatchObject({ passed: true, image })
+      expect(await place.inventory()).toEqual(before)
+    },
+    3 * minute,
+  )
+
+  it(
     "does not touch a VM of somebody else that has a slot's VMID",
     async () => {
       await place.root.task(

@@ -42,6 +42,7 @@ const askedBy: Readonly<Record<string, string>> = {
   mount: 'images/guest/boot.ts',
   mountpoint: 'test/lab/transcript.ts',
   nft: 'images/rootfs/usr/local/sbin/golden-firewall',
+  nsenter: 'images/guest/reach.ts',
   pgrep: 'images/guest/let-go.ts',
   pkill: 'images/guest/slotctl.ts',
   reboot: 'test/lab/fake-slot.test.ts',

@@ -1,6 +1,7 @@
 import ssh2 from 'ssh2'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { DriveSpec, Machine } from '../../lab/compute/driver.ts'
+import { selftestSchema } from '../../images/contract/selftest.ts'
 import { makeAuthority, makeServerCertificate } from '../../settings/secrets/certificates.ts'
 import type { Guest } from '../../lab/compute/fake/guest.ts'
 import { ROOT } from '../../lab/compute/fake/vfs.ts'
@@ -165,7 +166,10 @@ describe('the life of a slot on fake guests', () => {
       services: { serena_mcp: { state: 'running' } },
     })
     expect(await slotctl(blue, 'format')).toMatchObject({ exitCode: 1, error: { code: 'disk-not-blank' } })
-    expect(await slotctl(blue, 'selftest')).toMatchObject({ exitCode: 0, ok: true })
+    const selftest = await slotctl(blue, 'selftest')
+    expect(selftest.checks.filter(({ ok }: { ok: boolean }) => !ok)).toEqual([])
+    expect(selftestSchema.parse(selftest)).toMatchObject({ ok: true })
+    expect(selftest.exitCode).toBe(0)
     await rig.agentExec(blue, '/bin/sh', '-c', 'echo precious > /srv/golden/projects/demo/file')
 
     const green = await deploy(112, 'green', '10.77.0.22', '10.77.0.21')

@@ -5,7 +5,19 @@ import { newestFit } from '../../images/channels.ts'
 import { elsewhere, sortRange } from '../../images/catalog.ts'
 import { renderRecord, type BaseRecord, type TemplateRecord } from '../../images/record.ts'
 import { canonical, sha256 } from '../../core/canonical.ts'
-import { baseName, beginOf, buildName, imageName, newRun } from '../../packer/names.ts'
+import {
+  baseName,
+  beginOf,
+  buildName,
+  cloneName,
+  cloneNotes,
+  cloneSeedName,
+  imageName,
+  isSeedName,
+  newRun,
+  runOf,
+} from '../../packer/names.ts'
+import { isOurs } from '../../proxmox/ours.ts'
 import { baseFingerprint, findLeftovers, isOf, mayGoOn, planBake } from '../../packer/plan.ts'
 import { leftoverKeys } from '../../packer/tidy.ts'
 import { exampleSite, hash } from '../images/example.ts'
@@ -165,6 +177,20 @@ describe('findLeftovers', () => {
     ])
   })
 
+  it('finds the clones of a verification', () => {
+    const clone = {
+      name: cloneName(site, run, 1),
+      description: cloneNotes(site, 'golden-home-ffffffffffff', 'serena'),
+      tags: 'golden;golden-verify',
+    }
+    expect(findLeftovers(site, [vm(9005, clone)])).toEqual([
+      { vmid: 9005, node: 'pve', name: clone.name, what: 'clone', run, begin: 0x6925a000 * 1000, lock: undefined },
+    ])
+    expect(isOurs(clone)).toBe(true)
+    expect(isSeedName(site, cloneSeedName(site, run, 1))).toBe(true)
+    expect(runOf(cloneSeedName(site, run, 1))).toBe(run)
+  })
+
   it("tells one run's VM from another's", () => {
     const config = { name: buildName(site, run), description: 'Packer ephemeral build VM' }
     expect(isOf(site, { vmid: 9001, node: 'pve', run })(config)).toBe(true)
@@ -194,6 +220,12 @@ describe('findLeftovers', () => {
     ],
     ['a clone of a base, with its name', { name: baseName(site, base().fingerprint), description: renderRecord(base()) }],
     ['a finished image', { name: imageName(site, fingerprint), description: renderRecord(image()), tags: 'golden', template: 1 }],
+    ["somebody's own clone, with our name", { name: cloneName(site, run, 0), description: renderRecord(image()) }],
+    [
+      "another site's clone",
+      { name: 'golden-verify-office-0-ffffffffffff', description: cloneNotes({ ...site, name: 'office' }, 'x', 'serena') },
+    ],
+    ['what became a template', { name: cloneName(site, run, 0), description: cloneNotes(site, 'x', 'serena'), template: 1 }],
     ['a clone of an image', { name: imageName(site, fingerprint), description: renderRecord(image()), tags: '' }],
   ])('leaves %s alone', (_what, config) => {
     expect(findLeftovers(site, [vm(9001, config)])).toEqual([])

@@ -10,6 +10,7 @@ import {
   conditionError,
   conditionIn,
   isOutdated,
+  isAgentRefusal,
   isPidForgotten,
   isProtected,
   isSlow,
@@ -119,6 +120,7 @@ describe('what has no code of its own', () => {
     isVmOff,
     missesAnswer,
     isPidForgotten,
+    isAgentRefusal,
     isVmMissing,
   }
   it.each<readonly [text: string, is: readonly string[]]>([
@@ -131,6 +133,10 @@ describe('what has no code of its own', () => {
     ['VM 100 is not running\n', ['isVmOff']],
     ["VM 100 qga command 'guest-exec-status' failed - got timeout\n", ['isSlow', 'missesAnswer']],
     ['Agent error: PID 7 does not exist', ['isPidForgotten']],
+    [
+      "Agent error: Guest agent command failed, error was 'Failed to execute child process “nope” (No such file or directory)'",
+      ['isAgentRefusal'],
+    ],
     ["command '/sbin/lvs' failed: got timeout", ['isSlow', 'missesAnswer']],
   ])('%j', (text, expected) => {
     const found = Object.entries(all).flatMap(([name, is]) => (is(error(text)) ? [name] : []))

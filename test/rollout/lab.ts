@@ -34,8 +34,8 @@ export interface RolloutLab {
   options(change?: Partial<DeployOptions>): DeployOptions
   /** Where the lab keeps a volume of the site's disks, e.g. `local-lvm:vm-9001-disk-0`. */
   fileOf(volume: string): string
-  /** Makes a template that counts as an image. @param change what else is on its disk */
-  addImage(vmid: number, built?: string, seed?: number, change?: (root: Filesystem) => void): Promise<void>
+  /** Makes a template that counts as an image. @param change what else is on its disk @param lateUdev as slotImage has it */
+  addImage(vmid: number, built?: string, seed?: number, change?: (root: Filesystem) => void, lateUdev?: boolean): Promise<void>
   close(): Promise<void>
 }
 
@@ -79,7 +79,7 @@ export async function startRolloutLab(
     shown,
     fileOf,
     options: (change = {}) => ({ ...base, ...change }),
-    async addImage(vmid, built = '2026-11-23T12:00:00.000Z', seed = seedForm, change) {
+    async addImage(vmid, built = '2026-11-23T12:00:00.000Z', seed = seedForm, change, lateUdev = true) {
       const { node, pool, storage, bridge } = site.proxmox
       const fingerprint = String(vmid).padStart(12, '0').padEnd(64, '0')
       await proxmox.task(
@@ -98,7 +98,7 @@ export async function startRolloutLab(
         }),
       )
       const { scsi0 } = await proxmox.get<{ scsi0: string }>(`/nodes/${node}/qemu/${vmid}/config`)
-      saveContent(fileOf(scsi0.split(',')[0] ?? ''), await slotImage(fingerprint, change))
+      saveContent(fileOf(scsi0.split(',')[0] ?? ''), await slotImage(fingerprint, change, lateUdev))
       const description = renderRecord({
         schema: 1,
         kind: 'image',

@@ -2,7 +2,8 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import type { ImageRecord } from '../../images/contract/record.ts'
-import { imageRecordFile, node, programsFolder } from '../../images/guest/places.ts'
+import { dashboards } from '../../images/dashboards/dashboards.ts'
+import { dashboardsFolder, imageRecordFile, node, programsFolder } from '../../images/guest/places.ts'
 import { debianRoot, enableUnit } from '../../lab/compute/fake/debian.ts'
 import { Filesystem, fileNode, storeTree } from '../../lab/compute/fake/filesystem.ts'
 import { ROOT, Vfs } from '../../lab/compute/fake/vfs.ts'
@@ -13,24 +14,28 @@ import { references } from '../../images/lock.ts'
 const rootfs = join(import.meta.dirname, '../../images/rootfs')
 const packages = ['qemu-guest-agent', 'nftables', 'iputils-arping', 'docker.io', 'docker-compose', 'git']
 
-/** @param fingerprint what the image says that it is @param change what else is on its disk */
-export async function slotImage(fingerprint: string, change: (root: Filesystem) => void = () => {}): Promise<StoredContent> {
+/**
+ * @param fingerprint what the image says that it is
+ * @param change what else is on its disk
+ * @param lateUdev as on a busy host: what activates a disk is slotctl, and not its arrival
+ */
+export async function slotImage(fingerprint: string, change: (root: Filesystem) => void = () => {}, lateUdev = true): Promise<StoredContent> {
   const root = new Filesystem('ext4', { root: debianRoot(packages), label: 'root' })
   const vfs = new Vfs(root, '/dev/sda')
   for (const entry of await readdir(rootfs, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name)
     if (entry.isFile()) root.put(relative(rootfs, path), fileNode(await readFile(path), /\/s?bin\//.test(path) ? 0o755 : 0o644))
   }
-  // udev is late, as on a busy host: what activates a disk is slotctl.
   const rules = '/etc/udev/rules.d/90-golden-data.rules'
-  vfs.write(rules, vfs.readText(rules).replaceAll(/, *ENV\{SYSTEMD_WANTS\}\+?="[^"]*"/g, ''))
+  if (lateUdev) vfs.write(rules, vfs.readText(rules).replaceAll(/, *ENV\{SYSTEMD_WANTS\}\+?="[^"]*"/g, ''))
   // Who runs the lab brings the programs; a file has to be there.
-  for (const name of ['boot', 'prepare', 'clone', 'restore-point', 'slotctl', 'unit', 'watch', 'auth'])
+  for (const name of ['boot', 'prepare', 'clone', 'restore-point', 'slotctl', 'unit', 'watch', 'auth', 'reach'])
     root.put(`${programsFolder}/${name}.js`, fileNode(''))
   root.put(node, fileNode('', 0o755))
   // What its containers mount besides.
-  for (const path of ['nginx/keeper.js', 'grafana/dashboards.json', 'language-servers/bin/pyright-langserver'])
-    root.put(`opt/golden/${path}`, fileNode(''))
+  for (const path of ['nginx/keeper.js', 'language-servers/bin/pyright-langserver']) root.put(`opt/golden/${path}`, fileNode(''))
+  for (const [name, dashboard] of Object.entries(dashboards()))
+    root.put(`${dashboardsFolder}/${name}.json`, fileNode(JSON.stringify(dashboard)))
   const services = references(testLock)
   const record: ImageRecord = { schema: 1, fingerprint, built: '2026-11-23T12:00:00.000Z', services }
   root.put(imageRecordFile, fileNode(JSON.stringify(record)))

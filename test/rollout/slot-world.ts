@@ -6,7 +6,7 @@ import { basename } from 'node:path'
 import { guestContents } from '../../demo/guest-contents.ts'
 import type { ComputeDriver, MachineSpec } from '../../lab/compute/driver.ts'
 import { createFakeDriver, type FakeDriver } from '../../lab/compute/fake/driver.ts'
-import type { GuestContents, GuestProgram } from '../../lab/compute/fake/programs.ts'
+import type { GuestAnswer, GuestContents, GuestFiles, GuestProgram, GuestQuestion, GuestSystem } from '../../lab/compute/fake/programs.ts'
 
 export interface SlotWorld {
   /** File systems by UUID, as long as nobody makes another: which guests have made and mounted them. */
@@ -19,6 +19,12 @@ export interface SlotWorld {
   readonly mute: Set<string>
   /** The same, until they are reset. */
   readonly hung: Set<string>
+  /** VMs of these names do not switch off when they are asked to. */
+  readonly stubborn: Set<string>
+  /** What runs in the place of one of the image's programs, by the name of its file. @returns undefined: the program itself */
+  instead: (script: string, args: readonly string[], system: GuestSystem) => Promise<number> | undefined
+  /** What answers over HTTP in the place of a container. @returns undefined: the container */
+  spoil: (question: GuestQuestion, files: GuestFiles) => GuestAnswer | undefined
   /** The model of a running VM. */
   guest: FakeDriver['guest']
 }
@@ -29,6 +35,9 @@ export const newWorld = (): SlotWorld => ({
   ill: new Set(),
   mute: new Set(),
   hung: new Set(),
+  stubborn: new Set(),
+  instead: () => undefined,
+  spoil: () => undefined,
   guest: () => undefined,
 })
 
@@ -44,6 +53,7 @@ export async function createSlotDriver(
       { match: /./, bootMs: 1 },
       { match: among(world.ill), unhealthy: ['nginx_proxy'] },
       { match: among(world.mute, world.hung), agent: 'hung' },
+      { match: among(world.stubborn), ignoresShutdown: true },
     ],
   })
   world.guest = fake.guest
@@ -80,6 +90,8 @@ function watched(world: SlotWorld, diskOf: (vmid: number) => string | undefined)
     (program: GuestProgram): GuestProgram =>
     async (args, system) => {
       const [script = '', verb = ''] = args
+      const other = world.instead(basename(script), args.slice(1), system)
+      if (other !== undefined) return other
       if (basename(script) !== 'slotctl.js' || verb === 'status') return program(args, system)
       world.calls.push(`${system.name} ${verb}`)
       const exitCode = await program(args, system)
@@ -91,6 +103,7 @@ function watched(world: SlotWorld, diskOf: (vmid: number) => string | undefined)
     }
   return {
     ...guestContents,
+    answer: (question, files, ...more) => world.spoil(question, files) ?? guestContents.answer?.(question, files, ...more),
     programs: Object.fromEntries(Object.entries(guestContents.programs ?? {}).map(([path, program]) => [path, watch(program)])),
   }
 }

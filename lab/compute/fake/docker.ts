@@ -31,6 +31,8 @@ interface Store {
   networks?: string[]
 }
 const FILE = '/var/lib/docker/fake-store.json'
+/** Far from those that the guest gives to its own processes. */
+const firstContainerPid = 30_000
 
 export interface Reference {
   readonly repository: string
@@ -167,6 +169,17 @@ export class Docker {
     const ill = this.#guest.behaviour.unhealthy ?? []
     const running = this.running ? this.store().containers.filter(({ state }) => state === 'running') : []
     return new Set(running.map(({ name }) => name).filter((name) => !ill.includes(name)))
+  }
+
+  /** Of a container's first process; 0 of one that does not run, as Docker says it. */
+  pidOf(name: string): number {
+    const at = this.store().containers.findIndex((each) => each.name === name && each.state === 'running')
+    return at < 0 ? 0 : firstContainerPid + at
+  }
+
+  /** Whose process that is. */
+  ofPid(pid: number): string | undefined {
+    return this.store().containers.find(({ name }) => pid > 0 && this.pidOf(name) === pid)?.name
   }
 
   /** The daemon's own API; undefined while it does not run. */

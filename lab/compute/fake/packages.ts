@@ -36,6 +36,7 @@ export const CATALOGUE: Readonly<Record<string, PackageModel>> = {
       'lsblk',
       'mount',
       'mountpoint',
+      'nsenter',
       'umount',
       'setpriv',
       'su',

@@ -9,6 +9,9 @@ import { runArgv, type Program, type Run } from './shell.ts'
 import { VfsError } from './errno.ts'
 import type { Credentials } from './vfs.ts'
 
+/** The variable by which a process knows that it is in a container's network. */
+export const networkOf = 'FAKE_NETWORK_OF'
+
 /** How many times as fast time goes by for such a program: what waits for seconds is tried in milliseconds. */
 const haste = 25
 
@@ -71,6 +74,8 @@ export interface GuestSystem {
   readonly name: string
   readonly vmid: number
   readonly files: GuestFiles
+  /** Whose network it is in; undefined: the machine's own. */
+  readonly container: string | undefined
   /** A program of the guest, modelled or brought along. `shown`: its output is this program's. */
   run(
     program: string,
@@ -103,7 +108,7 @@ export interface GuestContents {
     files: GuestFiles,
     running: ReadonlySet<string>,
     beyond: (address: string, port: number) => GuestInside | undefined,
-  ) => GuestAnswer | undefined
+  ) => GuestAnswer | undefined | Promise<GuestAnswer | undefined>
 }
 
 /** A program that was ended from outside. */
@@ -140,6 +145,7 @@ function systemOf(run: Run, output: { stdout: string; stderr: string }, locks: S
     name: guest.spec.name,
     vmid: guest.spec.vmid,
     files: filesOf(run, () => as),
+    container: run.env[networkOf],
     async run(program, args, options = {}) {
       alive()
       const { exitCode, stdout, stderr } = await runArgv([program, ...args], {
@@ -171,7 +177,7 @@ function systemOf(run: Run, output: { stdout: string; stderr: string }, locks: S
       const answer =
         'socket' in to && to.socket === '/run/docker.sock'
           ? docker.answer(question.method ?? 'GET', question.path)
-          : guest.world.contents.answer?.(
+          : await guest.world.contents.answer?.(
               question,
               filesOf(run, () => as),
               docker.well(),

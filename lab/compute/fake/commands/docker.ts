@@ -38,6 +38,25 @@ function image([command = '', ...args]: readonly string[], run: Run): Result {
   }
 }
 
+/** `docker inspect --format … CONTAINER …`. */
+function inspect(args: readonly string[], run: Run): Result {
+  const { docker } = run.guest
+  const { flags, rest } = options(args, ['--format'])
+  const shown = rest.map((name) => {
+    const container = docker.store().containers.find((each) => each.name === name || each.id === name)
+    if (container === undefined) return fail(`Error: No such object: ${name}`)
+    const { id: Id, state } = container
+    const view = {
+      Id,
+      Name: `/${container.name}`,
+      State: { Status: state, Running: state === 'running', Pid: docker.pidOf(container.name) },
+    }
+    return ok(`${renderTemplate(flags.get('--format') ?? '{{json .}}', view)}\n`)
+  })
+  const text = (of: 'stdout' | 'stderr'): string => shown.map((each) => each[of]).join('')
+  return { stdout: text('stdout'), stderr: text('stderr'), exitCode: shown.some(({ exitCode }) => exitCode !== 0) ? 1 : 0 }
+}
+
 function pull(args: readonly string[], run: Run): Result {
   const { flags, rest } = options(args)
   const [reference = ''] = rest
@@ -161,6 +180,8 @@ const docker: Program = ([command = '', ...rest], run) => {
       return pull(rest, run)
     case 'image':
       return image(rest, run)
+    case 'inspect':
+      return inspect(rest, run)
     case 'ps':
       return listed(containers.filter(({ state }) => rest.includes('--all') || state === 'running').map(({ id }) => id.slice(0, 12)))
     case 'network':

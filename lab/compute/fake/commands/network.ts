@@ -1,11 +1,13 @@
 /** Programs about addresses, packet filters and connections. */
 import { toAddress } from '../interfaces.ts'
+import { networkOf } from '../programs.ts'
 import { fail, ok, type Program, type Result } from '../shell.ts'
 import { options } from './files.ts'
 
-/** `ip address add|del ADDRESS dev CARD`. */
+/** `ip address add|del ADDRESS dev CARD`; and `ip route replace`, which changes nothing: in the fake LAN everybody reaches everybody. */
 const ip: Program = (args, run) => {
   const [object = '', verb = '', text = '', , device = ''] = args.filter((word) => !word.startsWith('-'))
+  if (object === 'route' && verb === 'replace') return run.as.uid === 0 ? ok() : fail('RTNETLINK answers: Operation not permitted', 2)
   if (object !== 'address' || !['add', 'del'].includes(verb)) return fail(`ip ${args.join(' ')}: not modelled by the fake guest`, 2)
   if (run.as.uid !== 0) return fail('RTNETLINK answers: Operation not permitted', 2)
   const { guest } = run
@@ -54,6 +56,15 @@ const nft: Program = (args, run) => {
   return load(text)
 }
 
+/** `nsenter --target PID --net PROGRAM …`: what is asked in there is told whose network it is in. */
+const nsenter: Program = (args, run) => {
+  const [target, pid, what, ...words] = args
+  if (target !== '--target' || what !== '--net') return fail(`nsenter ${args.join(' ')}: not modelled by the fake guest`)
+  const container = run.guest.docker.ofPid(Number(pid))
+  if (container === undefined) return fail(`nsenter: cannot open /proc/${pid}/ns/net: No such file or directory`)
+  return run.exec(words, { env: { ...run.env, [networkOf]: container } })
+}
+
 /** curl, which reaches nothing. */
 const fetchFailure: Program = (words, run) => {
   const host = /^https?:\/\/([^/:]+)/.exec(words.at(-1) ?? '')?.[1] ?? ''
@@ -65,6 +76,7 @@ const fetchFailure: Program = (words, run) => {
 export const networkPrograms: Readonly<Record<string, Program>> = {
   ip,
   nft,
+  nsenter,
   ss: (args, run) => {
     // Connections end with whoever has them: the model keeps no list of them.
     if (args.includes('state')) return ok()
