@@ -7,6 +7,7 @@ import { Failure } from '../core/failure.ts'
 import type { Progress } from '../core/progress.ts'
 import { who } from '../core/who.ts'
 import { listImages, listRange, type Image } from '../images/catalog.ts'
+import { requireTrusted } from '../images/trust.ts'
 import { claimBake, type BakeClaim } from '../packer/claim.ts'
 import { clearLeftovers, endAbandoned } from '../packer/clear.ts'
 import { freeVmids } from '../packer/host.ts'
@@ -97,6 +98,7 @@ async function carryOut(verification: Verification): Promise<VerifyResult> {
   // Its VMs, and those of a bake, would have the same address.
   await clearLeftovers(verification, findLeftovers(site, await listRange(proxmox, site)), true)
   const image = imageToVerify(site, (await listImages(proxmox, site)).images, verification.image)
+  await requireTrusted(verification, image)
   const vmids = await freeVmids(proxmox, site, trialGroups(site).length)
   const trial = trialSite(site, vmids)
   const secrets = await makeTrialSecrets(trial, new Date())
@@ -124,7 +126,7 @@ async function carryOut(verification: Verification): Promise<VerifyResult> {
   }
   const passed = hasPassed(checks)
   await progress.step(`keep the result with ${image.name}`, () =>
-    keepResult(proxmox, image, { passed, at: proxmox.now().toISOString(), by: who(), failed: failedChecks(checks) }),
+    keepResult(verification, image, { passed, at: proxmox.now().toISOString(), by: who(), failed: failedChecks(checks) }),
   )
   const { vmid, name, record } = image
   return { image: { vmid, name, fingerprint: record.fingerprint }, passed, checks, ms: Math.round(performance.now() - began) }

@@ -25,7 +25,7 @@ export interface VerifyLab extends RolloutLab {
 export async function startVerifyLab(layout: 'one-vm' | 'two-vms'): Promise<VerifyLab> {
   const t = await startRolloutLab({}, layout)
   const { node, storage } = t.site.proxmox
-  await t.addImage(imageVmid, undefined, undefined, false)
+  await t.addImage(imageVmid, undefined, undefined, undefined, false)
   const { progress } = t.options()
   const remains = async (): Promise<string[]> => {
     const vms = await t.root.get<{ vmid: number }[]>('/cluster/resources', { type: 'vm' })
