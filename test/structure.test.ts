@@ -20,7 +20,21 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   verify: ['core', 'proxmox', 'settings', 'images', 'releases', 'packer', 'rollout'],
   nightly: ['core', 'settings'],
   scripts: ['core', 'proxmox', 'tools', 'settings', 'images', 'releases', 'packer', 'stacks', 'rollout', 'verify', 'nightly'],
-  demo: ['core', 'proxmox', 'tools', 'settings', 'images', 'releases', 'packer', 'stacks', 'rollout', 'verify', 'nightly', 'scripts', 'lab'],
+  demo: [
+    'core',
+    'proxmox',
+    'tools',
+    'settings',
+    'images',
+    'releases',
+    'packer',
+    'stacks',
+    'rollout',
+    'verify',
+    'nightly',
+    'scripts',
+    'lab',
+  ],
 }
 
 interface Import {

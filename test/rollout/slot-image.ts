@@ -19,7 +19,11 @@ const packages = ['qemu-guest-agent', 'nftables', 'iputils-arping', 'docker.io',
  * @param change what else is on its disk
  * @param lateUdev as on a busy host: what activates a disk is slotctl, and not its arrival
  */
-export async function slotImage(fingerprint: string, change: (root: Filesystem) => void = () => {}, lateUdev = true): Promise<StoredContent> {
+export async function slotImage(
+  fingerprint: string,
+  change: (root: Filesystem) => void = () => {},
+  lateUdev = true,
+): Promise<StoredContent> {
   const root = new Filesystem('ext4', { root: debianRoot(packages), label: 'root' })
   const vfs = new Vfs(root, '/dev/sda')
   for (const entry of await readdir(rootfs, { recursive: true, withFileTypes: true })) {
