@@ -46,14 +46,16 @@ export interface NightPlace {
   readonly signal: AbortSignal
   /** The connection, made when it is first asked for: a secret that is not there is a failed night, of which people hear. */
   readonly open: () => Promise<OpenProxmox>
+  /** @default images/stage.ts, with language servers */
+  readonly stage?: (cacheDir: string) => Promise<Rootfs>
 }
 
-/** @param site by which the lock's base is not known yet */
 export function nightSteps(place: NightPlace): NightSteps {
   const { folder, env, cacheDir, progress, signal } = place
+  const collect = place.stage ?? collectRootfs
   let rootfs: Promise<Rootfs> | undefined
   /** A night looks several times, and its own files do not change. */
-  const stage = (dir: string): Promise<Rootfs> => (rootfs ??= collectRootfs(dir))
+  const stage = (dir: string): Promise<Rootfs> => (rootfs ??= collect(dir))
   /** The base may be another one since the lock was written. */
   const opened = async (): Promise<OpenProxmox> => ({ ...(await place.open()), site: await siteNow(place) })
   const deployOptions = async () => {
