@@ -33,6 +33,8 @@ const gateFile = `${run}/modelled-gate.json`
 interface Gate {
   readonly state: HandoverState
   readonly carry: Carry
+  /** Clients over SSE; nobody connects to a model, but a test may say that somebody has. */
+  readonly sse?: number
 }
 const gateOf = (files: GuestFiles): Gate =>
   files.exists(gateFile) ? (JSON.parse(files.read(gateFile)) as Gate) : { state: 'open', carry: { schema: 1 } }
@@ -51,7 +53,7 @@ function control({ path, method = 'GET', body = '' }: GuestQuestion, files: Gues
       const wanted = method === 'PUT' ? (JSON.parse(body) as Pick<Gate, 'state'>) : undefined
       if (wanted?.state === 'forward' && !hasPeer) return says(409)
       if (wanted) keep(wanted)
-      const nothing = { busy: 0, oldestMs: 0, forwarding: 0, parked: 0, parkedBytes: 0, refused: 0, sse: 0, sessions: 0 }
+      const nothing = { busy: 0, oldestMs: 0, forwarding: 0, parked: 0, parkedBytes: 0, refused: 0, sse: gate.sse ?? 0, sessions: 0 }
       return tell({ state: gateOf(files).state, ...nothing } satisfies Handover)
     }
     case '/handover/carry':

@@ -71,14 +71,23 @@ export async function runDemo(world: DemoWorld): Promise<DemoResult> {
     const key = await imageKey(site, await readFile(join(folder, 'images.lock.json'), 'utf8'))
     if (!world.fresh && isKept(world.env, key))
       await checks.must('the image that an earlier demo baked and checked, of the same inputs to the byte (--fresh bakes anew)', () =>
-        takeImage(place, world.env, key),
+        takeImage(place, world.env, key, folder),
       )
-    else
-      await checks.must('golden bake: an image, checked while baking', async () => {
-        const { outcome, template } = await golden('bake')
-        expectEqual('outcome', outcome, 'baked')
-        await keepImage(place, world.env, key, template.vmid)
+    else {
+      await checks.must('golden lock: base, container images, and packages by the state of their archive', async () => {
+        const { changes, written } = await golden('lock')
+        expectEqual('written', written, true)
+        expectThat(
+          ['base', 'archive', 'package'].every((what) => changes.some((change: { what: string }) => change.what === what)),
+          'the lock has no base, no archive or no package',
+        )
       })
+      await checks.must('golden bake: an image, checked while baking, of what the lock says', async () => {
+        const { outcome, template, lockCompleted } = await golden('bake')
+        expectEqual('outcome, and whether the lock has all packages now', [outcome, lockCompleted], ['baked', true])
+        await keepImage(place, world.env, key, template.vmid, folder)
+      })
+    }
     await checks.check('golden bake again: nothing to do', async () => {
       expectEqual('outcome', (await golden('bake')).outcome, 'unchanged')
     })

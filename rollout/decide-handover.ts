@@ -21,6 +21,7 @@ import type { GuestStatus } from './guest.ts'
 import { diskPlace, type Disk, type VmThere } from './observe.ts'
 import { lockedIn, refusalOf } from './obstacles.ts'
 import type { Decision } from './reconcile.ts'
+import { fullRootDisk } from './room.ts'
 
 export type HandoverStep =
   | ActivationStep
@@ -41,6 +42,8 @@ export type HandoverStep =
 export interface HandoverWanted extends ActivationWanted {
   /** An old slot that does not answer, or does not let go, is shut down. */
   readonly force: boolean
+  /** The new slot has to have room on its own disk. @default false */
+  readonly needsRoom?: boolean
 }
 
 /** The old slot, as far as it matters. */
@@ -109,6 +112,8 @@ export function standsBy(wanted: HandoverWanted, { group, guest, silent, obstacl
       ? step({ do: 'reset' }, 'reset the VM')
       : step({ do: 'wait-agent', mayReset: true }, 'wait for the guest of the new slot')
   if (guest.release !== wanted.release) return otherRelease(wanted, guest) as Next
+  const full = wanted.needsRoom === true ? fullRootDisk(wanted.group, slot, guest) : undefined
+  if (full !== undefined) return { kind: 'refuse', refusal: full }
   if (!guest.healthy)
     return {
       kind: 'wait',

@@ -3,6 +3,8 @@ import type { Proxmox } from '../proxmox/client.ts'
 import type { DeepReadonly } from '../core/deep-readonly.ts'
 import { Failure } from '../core/failure.ts'
 import { statusSchema, type Status } from '../images/contract/status.ts'
+import type { Release } from '../releases/deployment.ts'
+import type { VmSeen } from './observe.ts'
 
 /** `slotctl status`. */
 export type GuestStatus = DeepReadonly<Status>
@@ -18,6 +20,8 @@ export interface Guest {
 
 /** `yield` waits for containers to stop, `format` for mkfs on a slow disk. */
 const callTimeoutMs = 600_000
+/** Verbs that first wait, for the seconds that they are given, and then begin. */
+const mayTake: ReadonlySet<string> = new Set(['drain', 'let-go'])
 /** Clients may be waiting for the next step. */
 const callPauseMs = 150
 const program = '/usr/local/sbin/slotctl'
@@ -25,6 +29,12 @@ const notTheGuests: readonly string[] = ['permission-denied', 'not-authenticated
 
 /** That it does not answer, or refuses; as opposed to an API that says nothing, or not to this token. */
 export const isOfGuest = (error: unknown): boolean => error instanceof Failure && !notTheGuests.includes(error.code)
+
+/** What the guest of a slot says; undefined also where it does not run. */
+export const statusIn = async (proxmox: Proxmox, release: Release | undefined, vm: VmSeen | undefined, signal?: AbortSignal) =>
+  release !== undefined && vm?.there === true && vm.running
+    ? guestOf(proxmox, release.vm.node, release.vm.vmid, signal).status()
+    : undefined
 
 export function guestOf(proxmox: Proxmox, node: string, vmid: number, signal?: AbortSignal): Guest {
   const options = signal === undefined ? {} : { signal }
@@ -35,7 +45,7 @@ export function guestOf(proxmox: Proxmox, node: string, vmid: number, signal?: A
       proxmox.waitForAgent(node, vmid, { onWait, ...(timeoutMs === undefined ? {} : { timeoutMs }), ...options }),
     async call(verb, ...args) {
       const { exitCode, stdout, stderr } = await proxmox.agentExec(node, vmid, [program, verb, ...args], {
-        timeoutMs: callTimeoutMs,
+        timeoutMs: callTimeoutMs + (mayTake.has(verb) ? Number(args[0] ?? 0) * 1000 : 0),
         pauseMs: callPauseMs,
         ...options,
       })

@@ -1,4 +1,5 @@
 /** Hands a group's data, its clients and its address from one slot to the other. Killed anywhere and run again it goes on. */
+import { z } from 'zod'
 import { type Failure, isLost } from '../core/failure.ts'
 import { isOutdated } from '../proxmox/conditions.ts'
 import { otherSlot, type SlotName } from '../settings/site.ts'
@@ -8,7 +9,9 @@ import { askToReassign, dataKey, detach, loosen, protect, reassign, seenVm, sett
 import { guestOf, isOfGuest, type GuestStatus } from './guest.ts'
 import { diskPlace } from './observe.ts'
 import { findObstacles } from './obstacles.ts'
+import type { Refusal } from './reconcile.ts'
 import { reconcileGroup } from './reconcile-group.ts'
+import { fullDataDisk } from './room.ts'
 
 export interface HandoverOptions {
   readonly release: string
@@ -21,6 +24,17 @@ export interface HandoverOptions {
   readonly force: boolean
   /** What the new slot takes the services' state as: as the old slot leaves it, or as its own image had left it. @default now */
   readonly state?: 'now' | 'before'
+}
+
+/** What `slotctl let-go` answers, as far as it is told. */
+const endedSchema = z.object({ drained: z.boolean(), requests: z.number(), transfers: z.number().default(0) })
+
+const countText = (count: number, what: string): string[] => (count === 0 ? [] : [`${count} ${what}${count === 1 ? '' : 's'}`])
+
+/** Pure. */
+export function cutOffText(slot: SlotName, { requests, transfers }: z.infer<typeof endedSchema>, drainSeconds: number): string {
+  const what = [...countText(requests, 'call'), ...countText(transfers, 'SSH transfer')].join(' and ') || 'something'
+  return `${what} on slot ${slot} took longer than rollout.drainSeconds (${drainSeconds}), and had to be cut off`
 }
 
 /** What a step took, in milliseconds, in order. */
@@ -59,6 +73,12 @@ export async function handOver(context: ActivationContext, to: SlotName, options
   let forwards: OldSlotSeen['forwards'] = 'unasked'
   let keeps: boolean | undefined
 
+  /** A slot that does not serve is left in any case. */
+  async function inTheWay(group: HandoverSeen['group']): Promise<readonly Refusal[]> {
+    const found = await findObstacles(proxmox, places, group, to)
+    return options.force ? found : [...found, ...fullDataDisk(places.group, known)]
+  }
+
   async function see(group: HandoverSeen['group']): Promise<HandoverSeen> {
     const place = diskPlace(group)
     const old = group.slots[from]
@@ -75,7 +95,7 @@ export async function handOver(context: ActivationContext, to: SlotName, options
     const seen = await activation.see(group)
     return {
       ...seen,
-      ...(place.at === from ? { obstacles: await findObstacles(proxmox, places, group, to) } : {}),
+      ...(place.at === from ? { obstacles: await inTheWay(group) } : {}),
       old: {
         guest: known,
         silent: silentSince !== undefined && performance.now() - silentSince > silenceMs,
@@ -95,7 +115,8 @@ export async function handOver(context: ActivationContext, to: SlotName, options
       if (verb === 'forward') await oldGuest.call('forward')
       else if (canKeep) {
         keeps = true
-        await oldGuest.call('let-go', String(options.drainSeconds))
+        const ended = endedSchema.safeParse(await oldGuest.call('let-go', String(options.drainSeconds))).data
+        if (ended?.drained === false) progress.warn(cutOffText(from, ended, options.drainSeconds))
       } else {
         keeps = false
         await oldGuest.call('drain', String(options.drainSeconds))
@@ -163,12 +184,19 @@ export async function handOver(context: ActivationContext, to: SlotName, options
 
 /**
  * Waits until a slot could take over: it runs, its guest is of that release, and all that needs no data is well.
+ * @param manner `needsRoom`: what is full is no good, however it looks
  * @throws Failure as `handOver` before it touches the other slot
  */
-export async function standBy(context: ActivationContext, slot: SlotName, release: string, healthTimeoutMs: number): Promise<void> {
+export async function standBy(
+  context: ActivationContext,
+  slot: SlotName,
+  release: string,
+  healthTimeoutMs: number,
+  manner: Pick<HandoverWanted, 'needsRoom'> = {},
+): Promise<void> {
   const { places } = context
   const activation = activationOf(context, slot, { untilWell: true })
-  const wanted: HandoverWanted = { group: places.group, slot, release, healthTimeoutMs, force: false }
+  const wanted: HandoverWanted = { group: places.group, slot, release, healthTimeoutMs, force: false, ...manner }
   await reconcileGroup<ActivationSeen, HandoverStep>(context, `wait until slot ${slot} of group ${places.group} stands by`, {
     see: (group) => activation.see(group),
     decide: (seen) => standsBy(wanted, seen) ?? { kind: 'done' },

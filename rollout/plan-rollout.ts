@@ -4,9 +4,12 @@ import type { Image } from '../images/catalog.ts'
 import { isMoving, type GroupPins, type Release, type RolloutNote } from '../releases/deployment.ts'
 import { otherSlot, type Site, type SlotName } from '../settings/site.ts'
 import { changeText, settingChanges } from './changes.ts'
+import type { GuestStatus } from './guest.ts'
 import { checkIdentity, diskPlace, isAstray, type GroupPlaces, type GroupSeen } from './observe.ts'
 import { refusalOf } from './obstacles.ts'
 import type { Refusal } from './reconcile.ts'
+import { fullDataDisk } from './room.ts'
+import { sseLine } from './sse-clients.ts'
 
 export interface RolloutSeen {
   readonly places: GroupPlaces
@@ -16,6 +19,8 @@ export interface RolloutSeen {
   readonly image: Pick<Image, 'vmid' | 'name'> & { readonly record: Pick<Image['record'], 'fingerprint' | 'built'> }
   /** What of the site folder's secrets is not what a slot's release was given, by name; undefined: nobody can tell. */
   readonly secrets: Readonly<Partial<Record<SlotName, readonly string[] | undefined>>>
+  /** What the slot that serves says; undefined: nothing. */
+  readonly guest?: GuestStatus | undefined
   /** What is in the way of handing the data over. */
   readonly obstacles: readonly Refusal[]
   /** What to do about data that is in no place (missing.ts). */
@@ -39,13 +44,15 @@ export interface GroupRollout {
   readonly changes: readonly string[]
   /** Whether clients notice nothing: the old slot waits for the new one, and passes on what still comes to it. */
   readonly keeps: boolean
+  /** Clients over SSE, who are cut off in any case; absent: there can be none, or nobody can tell. */
+  readonly sseClients?: number
 }
 
 const isSame = (image: RolloutSeen['image'], pinned: Release): boolean =>
   image.vmid === pinned.image.vmid && image.record.fingerprint === pinned.image.fingerprint
 
 /** @throws Failure for whatever is in the way; nothing has been changed by then */
-export function planRollout(site: Site, { places, pins, seen, image, secrets, obstacles, missing }: RolloutSeen): GroupRollout {
+export function planRollout(site: Site, { places, pins, seen, image, secrets, guest, obstacles, missing }: RolloutSeen): GroupRollout {
   const { group } = places
   const from = pins?.active
   const active = from === undefined ? undefined : pins?.slots[from]
@@ -72,9 +79,19 @@ export function planRollout(site: Site, { places, pins, seen, image, secrets, ob
   ]
   const note = pins.rollout
   const isFinished = place.at === from && !isMoving(note) && seen.slots[from].there === true && seen.slots[from].running
-  const common = { group, from, to, changes, image: { from: active.image.name, to: image.name }, ...(isFinished ? {} : { finishes: from }) }
+  const common = {
+    group,
+    from,
+    to,
+    changes,
+    image: { from: active.image.name, to: image.name },
+    ...(isFinished ? {} : { finishes: from }),
+    ...(guest?.sseClients === undefined ? {} : { sseClients: guest.sseClients }),
+  }
   const keeps = idle === undefined ? keepsClients(site, group, active) : keepsBetween(active, idle)
   if (changes.length === 0) return { ...common, do: !isFinished || note?.phase === 'watch' ? 'watch' : 'nothing', release: 'pinned', keeps }
+  const full = refusalOf(fullDataDisk(group, guest), 'Nothing was changed.')
+  if (full !== undefined) throw new Failure(full.code, full.message, full.hint)
   const isPinned = idle !== undefined && isOfToday(site, group, to, idle, image, secrets[to]) && !hasFailed(note, to)
   if (isPinned) return { ...common, do: 'roll', release: 'pinned', keeps: keepsBetween(active, idle) }
   const old = seen.slots[to]
@@ -112,13 +129,14 @@ function keepsClients(site: Site, group: string, { seed }: Release): boolean {
 
 /** For people: a line each. */
 export function rolloutLines(
-  { group, do: what, from, to, finishes, release, removes, image, changes, keeps }: GroupRollout,
+  { group, do: what, from, to, finishes, release, removes, image, changes, keeps, sseClients }: GroupRollout,
   soakMinutes: number,
 ): string[] {
   if (what === 'nothing') return [`${group}: nothing to do, slot ${from} runs what site.ts says, on image ${image.from}`]
   const finish = finishes === undefined ? [] : [`finish what an earlier run has begun: the data goes to slot ${finishes}`]
   const watch = soakMinutes === 0 ? [] : [`watch it for ${soakMinutes} min; should it get ill, everything goes back`]
   if (what === 'watch') return [`${group}:`, ...[...finish, ...watch].map((line) => `  ${line}`)]
+  const cutOff = sseLine(sseClients)
   const steps = [
     ...finish,
     ...(removes === undefined ? [] : [`remove VM ${removes.vmid} (${removes.name}) with release ${removes.release}, which has no data`]),
@@ -129,6 +147,7 @@ export function rolloutLines(
     keeps
       ? `hand over the data: slot ${from} lets calls end and keeps new ones waiting, until slot ${to} serves; then the service address moves`
       : `hand over the data and the service address; clients of slot ${from} are cut off and connect again`,
+    ...(cutOff === undefined ? [] : [cutOff]),
     ...watch,
     `keep slot ${from} for "npx golden rollback ${group}"`,
   ]

@@ -2,6 +2,7 @@
 import { firewallNotice } from './firewall.ts'
 import { holderText, timeText } from './group-claim.ts'
 import type { RolloutEntry } from './history.ts'
+import { sseLine } from './sse-clients.ts'
 import { sizeText } from './state-before.ts'
 import type { GroupStatus, SiteStatus } from './status.ts'
 
@@ -36,6 +37,11 @@ function restoreLines({ group, restorePoints }: GroupStatus): string[] {
   ]
 }
 
+function clientLines({ sseClients }: GroupStatus): string[] {
+  const line = sseLine(sseClients)
+  return line === undefined ? [] : [`  clients  ${line}`]
+}
+
 function rolloutText({ verb, from, to, who, began, ended, outcome, reason }: RolloutEntry): string {
   const seconds = Math.round((Date.parse(ended) - Date.parse(began)) / 1000)
   const how = outcome === 'done' ? 'done' : outcome === 'taken-back' ? 'taken back' : 'not ended'
@@ -54,6 +60,7 @@ export function renderStatus(status: SiteStatus): string {
     ...Object.entries(one.credentialFiles).map(([user, file]) => `  password ${user}: ${file}`),
     `  data     ${one.dataDisk.volume ?? 'none'} (${one.dataDisk.at})`,
     ...restoreLines(one),
+    ...clientLines(one),
     ...(one.claim === null ? [] : [`  claim    ${claimLine(one.claim)}`]),
     ...(one.missing.length === 0 ? [] : [`  without  ${one.missing.join(', ')}: the image has none`]),
     ...one.certificates.map(({ name, ends, daysLeft }) => `  ends     ${name}: ${ends.slice(0, 10)}, ${daysLeft} days left`),

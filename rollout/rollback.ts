@@ -8,13 +8,16 @@ import { tellsState } from './activate.ts'
 import { claimGroups } from './claim-groups.ts'
 import { claimSite, type SiteClaim } from './claim.ts'
 import { contextOf } from './context.ts'
-import { guestOf } from './guest.ts'
+import { guestOf, statusIn } from './guest.ts'
 import { standBy } from './handover.ts'
 import { onRecord } from './history.ts'
 import { wake } from './idle.ts'
 import { requireGroupNode } from './node.ts'
 import { checkIdentity, diskPlace, observeGroup, placesOf, type GroupSeen } from './observe.ts'
 import type { DeployOptions } from './options.ts'
+import { refusalOf } from './obstacles.ts'
+import { fullDataDisk } from './room.ts'
+import { sseLine } from './sse-clients.ts'
 import { settleOld, type RolledOutGroup } from './rollout.ts'
 import { restorePointFor, stateLines, type RestorePoint } from './state-before.ts'
 import { switchTo } from './switch-slot.ts'
@@ -32,6 +35,8 @@ export interface GroupRollback {
   readonly roles: readonly Role[]
   /** What it puts back; undefined: nothing, or the slot that has it does not say. */
   readonly restorePoint?: RestorePoint
+  /** Clients over SSE, who are cut off; absent: there can be none, or nobody can tell. */
+  readonly sseClients?: number
 }
 
 export interface RollbackOptions {
@@ -90,31 +95,46 @@ export function planRollback(
 }
 
 /** For people: a line each. */
-export function rollbackLines({ group, do: what, from, to, image, created, state, roles, restorePoint }: GroupRollback): string[] {
+export function rollbackLines({
+  group,
+  do: what,
+  from,
+  to,
+  image,
+  created,
+  state,
+  roles,
+  restorePoint,
+  sseClients,
+}: GroupRollback): string[] {
   if (what === 'nothing') return [`${group}: nothing to do, slot ${to} serves`]
+  const cutOff = sseLine(sseClients)
   return [
     `${group}:`,
     `  wait until slot ${to} stands by: its release of ${created.slice(0, 16).replace('T', ' ')}, image ${image.to}`,
     `  hand over the data from slot ${from}, image ${image.from}; then the service address moves`,
+    ...(cutOff === undefined ? [] : [`  ${cutOff}`]),
     ...(state === 'before' ? stateLines(roles, restorePoint).map((line) => `  ${line}`) : []),
     `  keep slot ${from}`,
   ]
 }
 
-type Looking = Pick<DeployOptions, 'site' | 'folder' | 'proxmox'>
+type Looking = Pick<DeployOptions, 'site' | 'folder' | 'proxmox' | 'signal'>
 
-async function look({ site, folder, proxmox }: Looking, group: string, options: RollbackOptions): Promise<GroupRollback> {
+async function look({ site, folder, proxmox, signal }: Looking, group: string, options: RollbackOptions): Promise<GroupRollback> {
   const pins = (await readPins(folder)).groups[group]
   const places = placesOf(site, group, pins)
   await requireGroupNode(proxmox, places, site.proxmox.node)
   const seen = await observeGroup(proxmox, places)
   checkIdentity(places, seen)
-  const plan = planRollback(group, pins, seen, options)
-  const [from, to] = [pins?.slots[plan.from], pins?.slots[plan.to]]
+  const back = planRollback(group, pins, seen, options)
+  const [from, to] = [pins?.slots[back.from], pins?.slots[back.to]]
+  const guest = back.do === 'back' ? await statusIn(proxmox, from, seen.slots[back.from], signal) : undefined
+  const full = refusalOf(fullDataDisk(group, guest), 'Nothing was changed.')
+  if (full !== undefined) throw new Failure(full.code, full.message, full.hint)
+  const plan = guest?.sseClients === undefined ? back : { ...back, sseClients: guest.sseClients }
   if (plan.do === 'nothing' || plan.state === 'now' || from === undefined || to === undefined || diskPlace(seen).at !== plan.from)
     return plan
-  const vm = seen.slots[plan.from]
-  const guest = vm.there === true && vm.running ? await guestOf(proxmox, from.vm.node, from.vm.vmid).status() : undefined
   // Whoever gives up has begun already; a slot that is silent may have it all the same.
   if (options.state === undefined || guest === undefined || guest.dataDisk !== 'mounted') return plan
   return { ...plan, restorePoint: restorePointFor(group, guest, to.image.fingerprint) }

@@ -14,6 +14,7 @@ import { claimSite, type SiteClaim } from './claim.ts'
 import { contextOf } from './context.ts'
 import { checkEdits } from './edits.ts'
 import { openEngine } from './engine.ts'
+import { statusIn } from './guest.ts'
 import { standBy, type HandoverPart } from './handover.ts'
 import { onRecord } from './history.ts'
 import { letBeRemoved, rest, wake } from './idle.ts'
@@ -26,6 +27,7 @@ import { findObstacles } from './obstacles.ts'
 import type { DeployOptions } from './options.ts'
 import { planRollout, type GroupRollout } from './plan-rollout.ts'
 import { ofSlot, removeLeftover } from './slots.ts'
+import { sseLine } from './sse-clients.ts'
 import { untilSettled } from './settled.ts'
 import { converge, isVerdict, linesOf, mean, switchTo, takeBack, watchOver } from './switch-slot.ts'
 
@@ -48,7 +50,7 @@ export interface RolloutOptions extends DeployOptions {
   readonly image?: string
 }
 
-type Looking = Pick<RolloutOptions, 'site' | 'folder' | 'proxmox' | 'progress' | 'only' | 'image'>
+type Looking = Pick<RolloutOptions, 'site' | 'folder' | 'proxmox' | 'progress' | 'signal' | 'only' | 'image'>
 
 /**
  * What `rollout` would do, in its order; nothing is changed.
@@ -101,7 +103,7 @@ interface Looked {
   readonly linkedClones: boolean
 }
 
-async function look({ site, folder, proxmox, progress, image: name }: Looking, group: string): Promise<Looked> {
+async function look({ site, folder, proxmox, progress, signal, image: name }: Looking, group: string): Promise<Looked> {
   const deployment = await readPins(folder)
   const pins = deployment.groups[group]
   const places = placesOf(site, group, pins)
@@ -122,6 +124,7 @@ async function look({ site, folder, proxmox, progress, image: name }: Looking, g
     seen,
     image,
     secrets: { blue: await secretsOf('blue'), green: await secretsOf('green') },
+    guest: pins?.active === undefined ? undefined : await statusIn(proxmox, pins.slots[pins.active], seen.slots[pins.active], signal),
     obstacles: await findObstacles(proxmox, places, seen, place.at === 'green' ? 'blue' : 'green'),
     missing: isAstray(pins?.dataDisk, place) ? missingHint(places, await strayVolumes(proxmox, places)) : 'Restore it from a backup.',
   })
@@ -153,6 +156,8 @@ async function rolloutGroup(options: RolloutOptions, claim: SiteClaim, group: st
     await settleOld(options, claim, group, to)
     return result('finished', from)
   }
+  const cutOff = sseLine(plan.sseClients)
+  if (cutOff !== undefined) progress.info(`${group}: ${cutOff}`)
   const began = new Date()
   const parts = await onRecord(options, 'rollout', group, from, to, began, async () => {
     await mean(options, group, from, { to, phase: 'prepare' })
@@ -209,7 +214,7 @@ async function prepare(
   const context = await contextOf(options, group)
   await wake(context, to)
   try {
-    await standBy(context, to, release.id, site.rollout.healthMinutes * 60_000)
+    await standBy(context, to, release.id, site.rollout.healthMinutes * 60_000, { needsRoom: true })
   } catch (error) {
     if (!isVerdict(error, options.signal)) throw error
     await mean(options, group, plan.from, { to, phase: 'failed', reason: error.message })

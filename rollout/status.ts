@@ -13,7 +13,7 @@ import { placeOf, slotNames, type Role, type Site, type SiteProblem, type SlotNa
 import { differences } from './edits.ts'
 import { firewallState, type FirewallState } from './firewall.ts'
 import { isStale, type GroupClaim } from './group-claim.ts'
-import { guestOf, type GuestStatus } from './guest.ts'
+import { statusIn, type GuestStatus } from './guest.ts'
 import { lookAtHandedIn } from '../settings/handed-in.ts'
 import { secretFiles } from '../settings/secrets/places.ts'
 import { checkIdentity, diskPlace, observeGroup, observePinned, placesOf, type GroupSeen, isAstray } from './observe.ts'
@@ -62,6 +62,8 @@ export interface GroupStatus {
   readonly services: Readonly<Record<string, string>>
   /** Services that the image has no container image for. */
   readonly missing: readonly string[]
+  /** Clients over SSE that are connected, who have to connect again after a rollout; null: there can be none, or the guest does not say. */
+  readonly sseClients: number | null
   /** Of the services' state, the oldest first; null: the active slot does not say, or makes none. */
   readonly restorePoints: readonly RestorePointStatus[] | null
   readonly dataDisk: { readonly at: string; readonly volume: string | null }
@@ -139,10 +141,7 @@ export async function readStatus({
     const pins = deployment.groups[group]
     const vm = pins?.active === undefined ? undefined : seen.slots[pins.active]
     const release = pins?.active === undefined ? undefined : pins.slots[pins.active]
-    const guest =
-      vm?.there === true && vm.running && release !== undefined
-        ? await guestOf(proxmox, release.vm.node, release.vm.vmid, signal).status()
-        : undefined
+    const guest = await statusIn(proxmox, release, vm, signal)
     const handedIn =
       site.groups[group]?.roles.includes('serena') === true
         ? (await lookAtHandedIn({ site, folder, env: process.env, onlyWhatIsHere: true })).problems
@@ -332,6 +331,7 @@ export function describeGroup({
     certificates,
     services: Object.fromEntries(Object.entries(guest?.services ?? {}).map(([name, { state }]) => [name, state])),
     missing: guest?.missing ?? [],
+    sseClients: guest?.sseClients ?? null,
     restorePoints: restorePointsOf(guest, images, now),
     dataDisk: { at: place.at, volume: 'disk' in place ? place.disk.volume : null },
     claim: claimOf(seen, now),

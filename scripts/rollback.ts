@@ -18,7 +18,7 @@ export const verb: Verb = {
     const { proxmox, ...open } = await openProxmox(env, { progress, signal })
     try {
       if (flags.plan === true) {
-        const plan = await progress.step('look what there is', () => planRollbacks({ ...open, proxmox }, names, how))
+        const plan = await progress.step('look what there is', () => planRollbacks({ ...open, proxmox, signal }, names, how))
         result(plan.flatMap(rollbackLines).join('\n'), { plan })
         return 0
       }

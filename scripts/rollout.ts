@@ -14,7 +14,7 @@ export const verb: Verb = {
     try {
       const what = { ...(names.length === 0 ? {} : { only: names }), ...(typeof flags.image === 'string' ? { image: flags.image } : {}) }
       if (flags.plan === true) {
-        const plan = await planRollouts({ ...open, ...what, proxmox, progress })
+        const plan = await planRollouts({ ...open, ...what, proxmox, progress, signal })
         result(plan.flatMap((one) => rolloutLines(one, open.site.rollout.soakMinutes)).join('\n'), { plan })
         return 0
       }

@@ -29,6 +29,10 @@ export const statusSchema = z.object({
    */
   handover: z.enum(handoverStates).exactOptional(),
   problems: z.array(z.string()),
+  /** Disks that have no room for anything any more. Absent: of an image that does not say. */
+  full: z.array(z.enum(['root', 'data'])).exactOptional(),
+  /** Clients over SSE that are connected. Absent: the slot serves none, nginx does not say, or it is of an image that does not count them. */
+  sseClients: z.int().min(0).exactOptional(),
   /** What the slot takes the services' state as when the data disk comes. Absent: of an image that can only take it as it is. */
   state: z.enum(['now', 'before']).exactOptional(),
   /**

@@ -27,6 +27,7 @@ import { endHandover, markHandover, readHandover } from './handover.ts'
 import type { Machine } from './machine.ts'
 import { claimFile, handoverFile } from './places.ts'
 import type { OwnerReport } from './peer.ts'
+import { admitSsh } from './ssh-hold.ts'
 import { steer, steersSince, stopSteering } from './steer.ts'
 
 /** How long connections of before are kept alive; Proxmox's and the kernel's own tracking know them longer than that. */
@@ -75,6 +76,7 @@ export async function take(machine: Machine, seed: Seed): Promise<boolean> {
 /** This slot holds the address as an owner does: what a handover has set here goes, but steering, which settles. */
 export async function resume(machine: Machine, seed: Seed): Promise<void> {
   if (onLoopback(machine, seed.service)) await loopback(machine, 'del', seed.service)
+  await admitSsh(machine)
   machine.files.remove(handoverFile)
 }
 

@@ -7,6 +7,7 @@ import { isMounted } from './disk.ts'
 import type { Files, Machine } from './machine.ts'
 import { claimFile, handoverFile } from './places.ts'
 import { replaceFile } from './replace-file.ts'
+import { admitSsh } from './ssh-hold.ts'
 
 /** `parking`: requests wait; `forwarding`: they go to the peer; `left`: the service address has gone there too. */
 export type HandoverState = Exclude<NonNullable<Status['handover']>, 'none'>
@@ -47,5 +48,6 @@ export async function beginHandover(machine: Machine): Promise<void> {
 export async function endHandover(machine: Machine): Promise<void> {
   // The marker is still there: the unit, which has to know that it is on, does not take the address away in between.
   if (isMounted(machine.files)) await machine.run('systemctl', ['restart', 'golden-address.service'])
+  await admitSsh(machine)
   machine.files.remove(handoverFile)
 }

@@ -98,6 +98,13 @@ export interface Ran {
   readonly error?: string
 }
 
+export interface LockOptions {
+  /** How long whoever has it is waited for. @default not at all */
+  readonly waitMs?: number
+  /** Before it is waited for. */
+  readonly onWait?: () => void
+}
+
 /** An HTTP request to one place. Over TLS whatever certificate is taken, and is in the reply. */
 export interface Question {
   readonly to: { readonly host: string; readonly port: number } | { readonly socket: string }
@@ -124,6 +131,11 @@ export interface Machine {
   readonly files: Files
   /** Runs a program to its end; the rest of this program goes on meanwhile. Never rejects. */
   run(program: string, args: readonly string[], options?: RunOptions): Promise<Ran>
+  /**
+   * Takes the lock of a file, which is made where it is not there. It goes with this program, however that ends.
+   * @returns what releases it; undefined: somebody else has it
+   */
+  lock(path: string, options?: LockOptions): Promise<(() => void) | undefined>
   /** Rejects where there is no answer; errors of the network have a `code`. */
   ask(question: Question): Promise<Reply>
   /** Of all its network cards, `lo` among them. @param card of that one alone */
@@ -196,6 +208,34 @@ function run(program: string, args: readonly string[], options: RunOptions = {})
   })
 }
 
+async function lock(path: string, { waitMs = 0, onWait }: LockOptions = {}): Promise<(() => void) | undefined> {
+  const file = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600)
+  try {
+    let has = await flock(file, ['--nonblock'])
+    if (!has && waitMs > 0) {
+      onWait?.()
+      has = await flock(file, ['--timeout', String(waitMs / 1000)])
+    }
+    if (has) return () => closeSync(file)
+  } catch (error) {
+    closeSync(file)
+    throw error
+  }
+  closeSync(file)
+  return undefined
+}
+
+/** The lock is the open file's (flock(2)), which that program and this one share: it stays here when that one ends. */
+function flock(file: number, how: readonly string[]): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('flock', ['--exclusive', ...how, '3'], { stdio: ['ignore', 'ignore', 'ignore', file] })
+    child.on('error', reject)
+    child.on('close', (status, signal) =>
+      status === 0 || status === 1 ? resolve(status === 0) : reject(new Error(`flock ended with ${status ?? signal}`)),
+    )
+  })
+}
+
 async function ask({ to, tls, method, path, headers, body, timeoutMs, until }: Question): Promise<Reply> {
   // Loaded only where something is asked: a program on a slow machine is there sooner.
   const { request } = tls ? await import('node:https') : await import('node:http')
@@ -235,6 +275,7 @@ async function ask({ to, tls, method, path, headers, body, timeoutMs, until }: Q
 export const thisMachine: Machine = {
   files,
   run,
+  lock,
   ask,
   addresses: (card) =>
     Object.entries(networkInterfaces()).flatMap(([name, list]) =>

@@ -23,6 +23,8 @@ export const workspacesFolder = `${run}/workspaces`
 export const claimFile = `${run}/claim`
 /** There while the group moves to the other slot (handover.ts): the service address stays without the data disk. */
 export const handoverFile = `${run}/handover.json`
+/** Locked by whoever is changing what this slot is; says who (in-turn.ts). */
+export const turnFile = `${run}/turn`
 /** There while segments of connections that the other slot has are steered to it (steer.ts), and since when. */
 export const steeringFile = `${run}/steering.json`
 /** What the owner before has left for the next one; on the data disk, so that it goes where that goes. */

@@ -7,8 +7,11 @@ import { dirname, join } from 'node:path'
 import { thisMachine, type Machine } from './machine.ts'
 import { dataFolder, node, owner, programsFolder, projectsFolder, projectsOnDisk, serenaFolder } from './places.ts'
 import { git, prepareRepository } from './project.ts'
+import { replaceFile } from './replace-file.ts'
 import { languageServers, projectSettings, projectSettingsFile, serenaConfiguration, typescriptHome } from './serena.ts'
 import { readSlot } from './slot.ts'
+import { fullOf } from './space.ts'
+import { kindOf } from './state.ts'
 
 function folder({ files }: Machine, path: string, of: number, mode = 0o755): void {
   files.mkdir(path)
@@ -25,11 +28,15 @@ async function makeProject(machine: Machine, name: string): Promise<void> {
   const { files } = machine
   const path = join(projectsFolder, name)
   if (files.exists(path)) return
-  files.mkdir(path)
-  await git(machine, path, ['init', '--quiet', '--initial-branch=main'])
-  await prepareRepository(machine, path)
-  files.mkdir(dirname(join(path, projectSettingsFile)))
-  files.write(join(path, projectSettingsFile), projectSettings(name))
+  // Whole or not at all: one without the rest would never get it. Names with a dot are nobody's projects.
+  const made = join(projectsFolder, `.${name}.new`)
+  files.remove(made)
+  files.mkdir(made)
+  await git(machine, made, ['init', '--quiet', '--initial-branch=main'])
+  await prepareRepository(machine, made)
+  files.mkdir(dirname(join(made, projectSettingsFile)))
+  files.write(join(made, projectSettingsFile), projectSettings(name))
+  files.rename(made, path)
 }
 
 /** Serena's home belonged to others in earlier images. */
@@ -49,7 +56,12 @@ async function prepareSerena(machine: Machine): Promise<void> {
   await serenaHome(machine)
   // What lies in these two folders their owners can turn into links to anywhere: from here on with no more rights than theirs.
   const missing = settings.projects.map((project) => project.name).filter((name) => !files.exists(join(projectsFolder, name)))
-  if (missing.length > 0) await command(machine, node, [join(programsFolder, 'prepare.js'), 'projects', ...missing], projectsOnDisk)
+  if (missing.length > 0)
+    await command(machine, node, [join(programsFolder, 'prepare.js'), 'projects', ...missing], projectsOnDisk).catch((error: Error) => {
+      // Those who have theirs need not wait for room.
+      if (!fullOf(files).data) throw error
+      machine.complain(`the data disk is full, a project is not made: ${error.message}`)
+    })
   machine.become(owner.serena)
   // The server's own TypeScript, where Serena looks for it; a link, so that the image's version counts.
   const link = join(serenaFolder, typescriptHome)
@@ -61,8 +73,13 @@ async function prepareSerena(machine: Machine): Promise<void> {
     .filter((name) => !name.startsWith('.') && files.look(join(projectsFolder, name)).kind === 'folder')
     .sort()
   const file = join(serenaFolder, 'serena_config.yml')
-  files.remove(file)
-  files.write(file, serenaConfiguration(settings, all), 0o600)
+  const wanted = serenaConfiguration(settings, all)
+  const before = kindOf(files, file) === 'file' ? files.read(file) : undefined
+  if (before === wanted) return
+  // Whole or not at all, as a disk may be full: then this slot has the wrong settings and does not start, but whoever had those of before does.
+  if (before === undefined) files.remove(file)
+  files.remove(`${file}.new`)
+  replaceFile(files, file, wanted, 0o600)
 }
 
 export async function prepare(machine: Machine, [part, ...names]: readonly string[]): Promise<number> {

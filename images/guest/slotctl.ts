@@ -5,6 +5,7 @@ import { thisMachine, type Machine } from './machine.ts'
 import { containerNetworks } from '../../settings/containers.ts'
 import { leave, take } from './handover-address.ts'
 import { beginHandover, endHandover, readHandover } from './handover.ts'
+import { inTurn } from './in-turn.ts'
 import { setHandoverState } from './keeper-control.ts'
 import { leaveCarry, letEnd, type LetEnd } from './let-go.ts'
 import { letIn, untilServing } from './serving.ts'
@@ -14,6 +15,7 @@ import { writeWish } from './restore-points.ts'
 import { selftest } from './selftest.ts'
 import { readSlot, type Slot } from './slot.ts'
 import { describe, observe } from './status.ts'
+import { transfers } from './transfers.ts'
 
 const usage =
   'usage: slotctl status | format | activate [SECONDS] | drain [SECONDS] | yield | let-go [SECONDS] | state now|before | forward | take-over | selftest | logs QUERY [MINUTES [LIMIT]]'
@@ -26,12 +28,31 @@ class Refusal extends Error {
   }
 }
 
+/** A verb waits so long for another one; whoever asks by the guest agent has twice the patience (rollout/guest.ts). */
+const turnMs = 300_000
+
+/** What changes the slot, one after another. What only looks waits for nobody. @throws Refusal `busy` */
+async function alone<T>(machine: Machine, verb: string, work: () => Promise<T>): Promise<T> {
+  const turn = await inTurn(machine, `slotctl ${verb}`, work, {
+    waitMs: turnMs,
+    onWait: (by) => machine.complain(`slotctl ${verb} waits: ${by} is at work`),
+  })
+  if (!turn.came) throw new Refusal('busy', `${turn.by} has been at work here for longer than ${turnMs / 60_000} minutes`)
+  return turn.result
+}
+
 async function systemctl(machine: Machine, ...args: string[]): Promise<{ ok: boolean; reason: string }> {
   const result = await machine.run('systemctl', args)
   return { ok: result.status === 0, reason: result.stderr.trim() }
 }
 
 const status = async (machine: Machine, slot: Slot): Promise<object> => describe(slot, await observe(machine, slot))
+
+async function formatDisk(machine: Machine, slot: Slot): Promise<object> {
+  const refused = await format(machine)
+  if (refused) throw new Refusal(refused.code, refused.message)
+  return status(machine, slot)
+}
 
 /** Plugged in a moment before. */
 const arrivalMs = 20_000
@@ -43,8 +64,18 @@ async function arrivedDisk(machine: Machine): Promise<DataDisk> {
   }
 }
 
-/** @param seconds how long to wait until it serves; then clients may come in */
+/** @param seconds how long to wait until it serves, in nobody's way; then clients may come in */
 async function activate(machine: Machine, slot: Slot, seconds: number): Promise<object> {
+  await alone(machine, 'activate', () => begin(machine, seconds))
+  if (seconds > 0 && (await untilServing(machine, slot, seconds)))
+    // golden-watch does it as soon as nginx answers; that it does not is in the status.
+    await alone(machine, 'activate', () =>
+      letIn(machine, slot).catch(({ message }: Error) => machine.complain(`nobody is let in: ${message}`)),
+    )
+  return status(machine, slot)
+}
+
+async function begin(machine: Machine, seconds: number): Promise<void> {
   const disk = await (seconds > 0 ? arrivedDisk(machine) : dataDisk(machine))
   if (disk !== 'ready' && disk !== 'mounted') throw new Refusal(`disk-${disk}`, `the data disk is ${disk}: there is nothing to activate`)
   await systemctl(machine, 'reset-failed', 'srv-golden.mount', 'golden-*')
@@ -53,14 +84,15 @@ async function activate(machine: Machine, slot: Slot, seconds: number): Promise<
   // Of a handover that did not come about: with the data here, clients are this slot's again.
   if (readHandover(machine.files) !== undefined) await endHandover(machine)
   await systemctl(machine, 'start', '--no-block', 'golden-active.target')
-  if (seconds > 0 && (await untilServing(machine, slot, seconds))) await letIn(machine, slot)
-  return status(machine, slot)
 }
 
-/** No new clients, then up to `seconds` for those who wait for an answer. Never fails: who drains goes on either way. */
+/** Transfers over SSH may end; then no new clients, and the rest of `seconds` for those who wait for an answer. Never fails: who drains goes on either way. */
 async function drain(machine: Machine, seconds: number): Promise<object> {
-  await systemctl(machine, 'stop', 'golden-address.service')
   const end = machine.uptime() + seconds * 1000
+  // Their connections go with the address.
+  const transfer = transfers(machine)
+  while ((await transfer()) > 0 && machine.uptime() < end) await machine.pause(500)
+  await systemctl(machine, 'stop', 'golden-address.service')
   for (;;) {
     const busy = await requestsInProgress(machine)
     if (busy === 0 || machine.uptime() >= end) return { schema: 1, drained: busy === 0, requests: busy }
@@ -119,15 +151,17 @@ async function stopUsers(machine: Machine): Promise<void> {
  * disk can't be let go of, whoever asked has it activated again.
  */
 async function letGo(machine: Machine, slot: Slot, seconds: number): Promise<object> {
-  const ended = isMounted(machine.files) ? await beginLettingGo(machine, seconds) : { drained: true, requests: 0, parkedMs: 0 }
+  const ended = isMounted(machine.files)
+    ? await beginLettingGo(machine, slot, seconds)
+    : { drained: true, requests: 0, transfers: 0, parkedMs: 0 }
   const began = machine.uptime()
   await stopUsers(machine)
   return { schema: 1, ...ended, stopMs: Math.round(machine.uptime() - began), status: await status(machine, slot) }
 }
 
-async function beginLettingGo(machine: Machine, seconds: number): Promise<LetEnd> {
+async function beginLettingGo(machine: Machine, { seed }: Slot, seconds: number): Promise<LetEnd> {
   await beginHandover(machine)
-  const ended = await letEnd(machine, seconds)
+  const ended = await letEnd(machine, seed, seconds)
   await leaveCarry(machine)
   return ended
 }
@@ -184,28 +218,33 @@ async function perform(machine: Machine, args: readonly string[]): Promise<{ ans
   const [verb, ...rest] = args
   const slot = readSlot(machine.files)
   if (!slot) throw new Refusal('no-seed', 'this VM has no seed: it was not deployed')
+  const changed = async (work: () => Promise<object>): Promise<{ answer: object; ok: boolean }> => ({
+    answer: await alone(machine, verb ?? '', work),
+    ok: true,
+  })
   switch (verb) {
     case 'status':
       return { answer: await status(machine, slot), ok: true }
-    case 'format': {
-      const refused = await format(machine)
-      if (refused) throw new Refusal(refused.code, refused.message)
-      return { answer: await status(machine, slot), ok: true }
-    }
+    case 'format':
+      return changed(() => formatDisk(machine, slot))
     case 'activate':
       return { answer: await activate(machine, slot, amount(rest[0], 0)), ok: true }
-    case 'drain':
-      return { answer: await drain(machine, amount(rest[0], 20)), ok: true }
+    case 'drain': {
+      const seconds = amount(rest[0], 20)
+      return changed(() => drain(machine, seconds))
+    }
     case 'yield':
-      return { answer: await yieldDisk(machine, slot), ok: true }
-    case 'let-go':
-      return { answer: await letGo(machine, slot, amount(rest[0], 60)), ok: true }
+      return changed(() => yieldDisk(machine, slot))
+    case 'let-go': {
+      const seconds = amount(rest[0], 60)
+      return changed(() => letGo(machine, slot, seconds))
+    }
     case 'state':
-      return { answer: await takeState(machine, slot, rest[0]), ok: true }
+      return changed(() => takeState(machine, slot, rest[0]))
     case 'forward':
-      return { answer: await forward(machine, slot), ok: true }
+      return changed(() => forward(machine, slot))
     case 'take-over':
-      return { answer: await takeOver(machine, slot), ok: true }
+      return changed(() => takeOver(machine, slot))
     case 'selftest': {
       const checks = await selftest(machine, slot)
       const ok = checks.every((check) => check.ok)
@@ -226,7 +265,12 @@ export async function slotctl(machine: Machine, args: readonly string[]): Promis
     return ok ? 0 : 1
   } catch (problem) {
     // A seed that this image can't use is for whoever asks to read, not for a stack trace.
-    const error = problem instanceof SeedProblem ? new Refusal(problem.code, problem.message) : problem
+    const error =
+      problem instanceof SeedProblem
+        ? new Refusal(problem.code, problem.message)
+        : (problem as NodeJS.ErrnoException).code === 'ENOSPC'
+          ? new Refusal('no-room', `a disk of this VM is full: ${(problem as Error).message}`)
+          : problem
     if (!(error instanceof Refusal)) throw error
     machine.say(JSON.stringify({ schema: 1, error: { code: error.code, message: error.message } }))
     return error.code === 'usage' ? 2 : 1

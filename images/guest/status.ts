@@ -7,6 +7,7 @@ import { nic } from './address.ts'
 import { frontProblems, readProbe } from './front.ts'
 import { readHandover, type HandoverState } from './handover.ts'
 import { trouble } from './health.ts'
+import { handoverState } from './keeper-control.ts'
 import type { Files, Machine } from './machine.ts'
 import {
   addressReport,
@@ -22,7 +23,7 @@ import {
 import { fetchText } from './probe.ts'
 import { readWish, restorePointProblems, restorePointsStatus } from './restore-points.ts'
 import type { Slot } from './slot.ts'
-import { isFullForLoki, lacksOnlyRoom, rooms, spaceProblems } from './space.ts'
+import { fullOf, isFull, lacksOnlyRoom, rooms, spaceProblems } from './space.ts'
 
 export type ServiceState = Status['services'][string]['state']
 
@@ -38,10 +39,14 @@ export interface Observation {
   readonly addresses: readonly string[]
   /** How far the group is on its way to the other slot. @default not at all */
   readonly handover?: HandoverState | undefined
+  /** Undefined where the slot serves none, or nginx does not say. */
+  readonly sseClients?: number | undefined
   readonly cloneProblems: readonly string[]
   /** Disks that are nearly full, log lines that do not arrive: nothing stands still for it yet. */
   readonly warnings?: readonly string[]
-  /** Whether the data disk has no room, not even for Loki. @default false */
+  /** Disks that have no room for anybody. @default none */
+  readonly full?: Status['full']
+  /** Whether the data disk has none, not even for Loki. @default false */
   readonly fullForLoki?: boolean
   /** What the slot was told to take the state as. @default now */
   readonly state?: 'now' | 'before'
@@ -77,9 +82,10 @@ export function describe(slot: Slot, seen: Observation): Status {
     .filter((container) => image.services[container.service] === undefined)
     .map((container) => container.name)
   const expected = present.filter((container) => active || container.unit === 'edge')
+  const full = { data: seen.full?.includes('data') === true, forLoki: seen.fullForLoki === true }
   const silent = expected.filter((container) => services[container.name]?.state !== 'running')
   // One that was never made is its unit's failure, whatever the disk.
-  const roomless = silent.filter(({ name }) => services[name]?.state !== 'absent' && lacksOnlyRoom(name, seen.fullForLoki === true))
+  const roomless = silent.filter(({ name }) => services[name]?.state !== 'absent' && lacksOnlyRoom(name, full))
   const held = seen.addresses.includes(seed.service)
   const problems = [...(seen.warnings ?? []), ...seen.cloneProblems, ...(held ? [] : seen.addressProblems)]
   if (seen.containers === undefined) problems.push('Docker does not answer')
@@ -110,6 +116,8 @@ export function describe(slot: Slot, seen: Observation): Status {
     healthy: serves && (held || !active),
     serves,
     problems,
+    ...(seen.full === undefined ? {} : { full: seen.full }),
+    ...(seen.sseClients === undefined ? {} : { sseClients: seen.sseClients }),
     state: seen.state ?? 'now',
     ...(seen.restorePoints === undefined ? {} : { restorePoints: seen.restorePoints }),
   }
@@ -122,12 +130,12 @@ export async function observe(machine: Machine, slot: Slot): Promise<Observation
   const containers = await listContainers(machine)
   const handover = readHandover(files)?.state
   const running = present.filter((container) => containers?.some((entry) => entry.name === container.name && entry.state === 'running'))
-  const [results, front] = await Promise.all([
+  const hasNginx = running.some((container) => container.name === 'nginx_proxy')
+  const [results, front, sseClients] = await Promise.all([
     Promise.all(running.map(async (container) => [container.name, await trouble(machine, container)] as const)),
     // While requests are held, who goes in waits as they do.
-    handover !== 'parking' && running.some((container) => container.name === 'nginx_proxy')
-      ? frontProblems(machine, slot.seed, readProbe(files))
-      : [],
+    handover !== 'parking' && hasNginx ? frontProblems(machine, slot.seed, readProbe(files)) : [],
+    hasNginx && slot.seed.serena?.transports.includes('sse') ? countSse(machine) : undefined,
   ])
   const found = new Map(results)
   const agent = running.find((container) => container.name === 'otelcol')
@@ -147,15 +155,26 @@ export async function observe(machine: Machine, slot: Slot): Promise<Observation
     ],
     state: readWish(files),
     ...(isActive ? { restorePoints: restorePointsStatus(files) } : {}),
-    fullForLoki: isFullForLoki(files),
+    full: rooms(files)
+      .filter(isFull)
+      .map(({ disk: which }) => which),
+    fullForLoki: fullOf(files).forLoki,
     addresses: machine.addresses(nic),
     handover,
+    sseClients,
     cloneProblems: readList(files, cloneReport),
     addressProblems: readList(files, addressReport),
     frontProblems: [...front, ...readList(files, sessionReport)],
     restarted: new Set(readList(files, restartReport)),
   }
 }
+
+/** As nginx counts them, of which an image of before may say nothing. */
+const countSse = (machine: Machine): Promise<number | undefined> =>
+  handoverState(machine).then(
+    ({ sse }) => sse,
+    () => undefined,
+  )
 
 function readList(files: Files, file: string): string[] {
   if (!files.exists(file)) return []

@@ -4,6 +4,7 @@ import { announce, claim, holds } from './address.ts'
 import { isMounted } from './disk.ts'
 import { connections, leave, resume, settle, settleMs, take } from './handover-address.ts'
 import { readHandover } from './handover.ts'
+import { inTurn } from './in-turn.ts'
 import type { Machine } from './machine.ts'
 import { askPeer, writeOwner, type OwnerReport } from './peer.ts'
 import { addressReport, claimFile } from './places.ts'
@@ -21,12 +22,14 @@ export interface Succession {
   forwards: boolean
   /** The LAN has been told that the address is here: by this program, since it was started. */
   announced: boolean
+  /** Who was last left to finish first (in-turn.ts). */
+  waitsFor: string | undefined
 }
 
 /** Tells nginx where its clients go (keeper-control.ts). Rejects where it does not hear. */
 export type Tell = (machine: Machine, state: 'forward') => Promise<unknown>
 
-export const newSuccession = (): Succession => ({ heard: undefined, forwards: false, announced: false })
+export const newSuccession = (): Succession => ({ heard: undefined, forwards: false, announced: false, waitsFor: undefined })
 
 /** How this slot stands to the service address. The disk is looked at anew: it may have left since the round began. */
 function stand(machine: Machine, seed: Seed, inService: boolean): Standing {
@@ -47,14 +50,42 @@ function stand(machine: Machine, seed: Seed, inService: boolean): Standing {
  * @returns whether the service address is on its way, so that the next round is to be soon
  */
 export async function succeed(machine: Machine, seed: Seed, inService: boolean, memory: Succession, tell: Tell): Promise<boolean> {
-  const { files } = machine
   const here = stand(machine, seed, inService)
   const peer = asksPeer(here) ? await askPeer(machine) : undefined
   if (peer !== undefined || !here.steers) memory.heard = machine.uptime()
   memory.heard ??= machine.uptime()
+  let waits = false
+  if (hasToDo(here, peer, memory)) {
+    const came = await inTurn(machine, 'golden-watch', () => step({ machine, seed, inService, memory, tell }, here, peer))
+    if (!came.came && memory.waitsFor !== came.by) machine.say(`the service address waits: ${came.by} is at work`)
+    memory.waitsFor = came.came ? undefined : came.by
+    waits = !came.came
+  } else machine.files.write(addressReport, '[]')
+  const settled = stand(machine, seed, inService)
+  writeOwner(machine, await reportOf(machine, seed, settled))
+  return waits || isUnderWay(settled)
+}
+
+/** Mostly nothing: the address is where it belongs, and everybody has been told. */
+const hasToDo = (here: Standing, peer: OwnerReport | undefined, memory: Succession): boolean =>
+  turn(here, peer) !== 'none' || here.handover === 'left' || here.steers || memory.forwards || here.holds !== memory.announced
+
+interface Doing {
+  readonly machine: Machine
+  readonly seed: Seed
+  readonly inService: boolean
+  readonly memory: Succession
+  readonly tell: Tell
+}
+
+/** @param before what was decided from; whoever had a turn in between may have changed it, which the next round sees */
+async function step({ machine, seed, inService, memory, tell }: Doing, before: Standing, peer: OwnerReport | undefined): Promise<void> {
+  const { files } = machine
+  const here = stand(machine, seed, inService)
+  if (JSON.stringify(here) !== JSON.stringify(before)) return
   let refused = ''
-  const step = turn(here, peer)
-  switch (step) {
+  const next = turn(here, peer)
+  switch (next) {
     case 'resume':
       machine.say('the data disk is back: the service address stays here')
       await resume(machine, seed)
@@ -67,7 +98,7 @@ export async function succeed(machine: Machine, seed: Seed, inService: boolean, 
     case 'take':
     case 'claim':
       // Told by `slotctl status`: otherwise one would only see that the slot does not get ready.
-      if (!(step === 'take' ? await take(machine, seed) : await claim(machine, seed.service)) && files.exists(claimFile))
+      if (!(next === 'take' ? await take(machine, seed) : await claim(machine, seed.service)) && files.exists(claimFile))
         refused = `another machine in the network answers for the service address ${seed.service}`
       break
     case 'refused':
@@ -78,14 +109,11 @@ export async function succeed(machine: Machine, seed: Seed, inService: boolean, 
   files.write(addressReport, JSON.stringify(refused === '' ? [] : [refused]))
   const after = stand(machine, seed, inService)
   // A golden-watch that was killed may have taken it and said nothing.
-  if (after.holds && after.mayHold && !memory.announced && step !== 'take' && step !== 'claim') await announce(machine, seed.service)
+  if (after.holds && after.mayHold && !memory.announced && next !== 'take' && next !== 'claim') await announce(machine, seed.service)
   memory.announced = after.holds
   if (after.handover === 'left' && !memory.forwards) memory.forwards = await forwards(machine, tell)
   if (after.handover !== 'left') memory.forwards = false
   if (after.handover === 'left' || after.steers) await settle(machine, seed, { peer, limitMs: limitOf(machine, after, memory) })
-  const settled = stand(machine, seed, inService)
-  writeOwner(machine, await reportOf(machine, seed, settled))
-  return isUnderWay(settled)
 }
 
 /** Connections of a peer that is gone are gone too: clients had better be told. */

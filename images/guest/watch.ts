@@ -13,10 +13,12 @@ import { letsIn, lookAtFronts, readProbe, sessionProblems, type FrontSeen } from
 import { thriftily } from './health.ts'
 import { readHandover } from './handover.ts'
 import { JournalCopy } from './journal.ts'
-import { setHandoverState } from './keeper-control.ts'
+import { inTurn } from './in-turn.ts'
+import { handoverState, setHandoverState } from './keeper-control.ts'
 import { thisMachine, type Machine } from './machine.ts'
 import {
   authSocket,
+  carryFile,
   claimFile,
   isEssential,
   journalFolder,
@@ -33,7 +35,7 @@ import { decide, forget, hold, slownessOf, type Patience } from './patience.ts'
 import { letIn } from './serving.ts'
 import { Share } from './share.ts'
 import { readSlot, type Slot } from './slot.ts'
-import { isFullForLoki, lacksOnlyRoom } from './space.ts'
+import { fullOf, lacksOnlyRoom } from './space.ts'
 import { newSuccession, succeed, type Succession, type Tell } from './succeed.ts'
 
 const roundMs = 5000
@@ -82,7 +84,7 @@ async function round(
     }
     const running = state === 'running' || state === 'restarting' || state === 'paused'
     const seen = !running ? 'ended' : (await trouble(container)) === undefined ? 'answers' : 'silent'
-    const roomless = seen !== 'answers' && lacksOnlyRoom(container.name, isFullForLoki(files))
+    const roomless = seen !== 'answers' && lacksOnlyRoom(container.name, fullOf(files))
     if (seen !== 'answers' && !roomless && isEssential(seed, container)) good = false
     // Loki gives up when it can't write. As long as there is no room a start would not help it; after that, one does.
     if (seen === 'silent' && roomless) {
@@ -94,19 +96,31 @@ async function round(
       forget(patience, container.name)
       continue
     }
-    if (decide(patience, container.name, seen, uptime(), slowness) === 'wait' || !(await mayRestart(machine, container))) continue
-    machine.say(`${container.name} does not answer (${state}): restarting it`)
-    // Its configuration is in its own home, where its clients may have written.
-    if (container.unit === 'serena') await machine.run(node, [join(programsFolder, 'prepare.js'), 'serena'], { shown: true })
-    await restartContainer(machine, container.name).catch((error: Error) => machine.complain(error.message))
+    if (decide(patience, container.name, seen, uptime(), slowness) === 'wait') continue
+    // Nor may that begin now: what was stopped for a handover would be started again.
+    await inTurn(machine, 'golden-watch', () => restart(machine, container, state))
   }
   await keepAuthenticator(machine, patience, slowness)
   // With the claim a slot may serve. Who sent clients away, or kept them waiting, takes them in again.
   if (active && good && files.exists(claimFile))
-    await letIn(machine, { seed }).catch((error: Error) => machine.complain(`nginx does not let clients in: ${error.message}`))
+    await takeIn(machine, seed).catch((error: Error) => machine.complain(`nginx does not let clients in: ${error.message}`))
   if (!(await use(machine, seed, active && good, front))) good = false
   files.write(restartReport, JSON.stringify([...patience].filter(([, entry]) => entry.restarts > 0).map(([name]) => name)))
   return succeed(machine, seed, active && good, succession, tell)
+}
+
+/** Nothing to do where they may come in already. */
+async function takeIn(machine: Machine, seed: Seed): Promise<void> {
+  if (!machine.files.exists(carryFile) && (await handoverState(machine)).state === 'open') return
+  await inTurn(machine, 'golden-watch', () => letIn(machine, { seed }))
+}
+
+async function restart(machine: Machine, container: Container, state: string): Promise<void> {
+  if (!(await mayRestart(machine, container))) return
+  machine.say(`${container.name} does not answer (${state}): restarting it`)
+  // Its configuration is in its own home, where its clients may have written.
+  if (container.unit === 'serena') await machine.run(node, [join(programsFolder, 'prepare.js'), 'serena'], { shown: true })
+  await restartContainer(machine, container.name).catch((error: Error) => machine.complain(error.message))
 }
 
 /** What was seen of nginx as its clients use it, and when it is next looked at (of the machine's uptime). */

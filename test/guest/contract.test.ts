@@ -28,11 +28,13 @@ const anyObservation: fc.Arbitrary<Observation> = fc.record(
     addresses: fc.subarray([seeds.both.service, seeds.both.address]),
     cloneProblems: words,
     warnings: words,
+    full: fc.subarray(['root', 'data'] as ('root' | 'data')[]),
     fullForLoki: fc.boolean(),
     addressProblems: words,
     frontProblems: words,
     restarted: fc.subarray(names).map((list) => new Set<string>(list)),
     handover: fc.constantFrom('parking', 'forwarding', 'left'),
+    sseClients: fc.nat(),
   },
   { requiredKeys: ['disk', 'containers', 'answering', 'addresses', 'cloneProblems', 'addressProblems', 'restarted'] },
 )

@@ -371,7 +371,8 @@ describe.skipIf(impossible !== undefined)(`the service address (needs ${impossib
       )
     }
     for (const slot of slotNames)
-      for (const name of ['nginx', 'disk', 'address.json']) await rm(join(slots[slot].folder, name), { recursive: true, force: true })
+      for (const name of ['nginx', 'disk', 'turn', 'address.json'])
+        await rm(join(slots[slot].folder, name), { recursive: true, force: true })
     await expectNothingLeft()
   }, 180_000)
 

@@ -63,6 +63,7 @@ if (import.meta.main) {
     ...thisMachine,
     files,
     now: () => Date.now() + aheadMs,
+    lock: (path, options) => thisMachine.lock(here(path), options),
     ask: async () => ({ status: 200, headers: {}, body: readFileSync(join(peerFolder, 'nginx/owner.json'), 'utf8') }),
     run(program, args) {
       change()

@@ -1,78 +1,14 @@
-/** The guest's own programs, as they are staged, in the lab's Debian root with its git, rsync and arping. */
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+/** The guest's own programs, as they are staged, in the lab's Debian root. */
 import { afterAll, beforeAll, describe, it } from 'vitest'
-import { guestFiles } from '../../images/stage.ts'
-import type { Seed } from '../../images/contract/seed.ts'
-import { inRoot, rootPath, type Bind, type Root } from '../../lab/debian/root.ts'
-import { contents, image, seeds } from './seed.ts'
-
-const rootFolder = await rootPath()
-const root: Root = { folder: rootFolder }
-const noRoot = process.getuid?.() !== 0 || !existsSync(rootFolder)
-
-/** Says what it does when it fails: `want NAME EXPECTED FOUND`. */
-const prelude = `set -Eeu
-trap 'echo "failed: $BASH_COMMAND" >&2; tail -qn 3 /tmp/out /tmp/said >&2' ERR
-want() { [ "$2" = "$3" ] || { echo "$1: wanted <$2>, found <$3>" >&2; exit 9; }; }
-absent() { text=$1; shift; if grep -r "$text" "$@" >&2; then echo "$text is there" >&2; exit 9; fi; }
-cp -r --preserve=mode /image/. /
-node=/opt/golden/node/bin/node
-programs=/usr/local/lib/golden
-units=/usr/lib/systemd/system
-# Another machine at the other end of eth0; its process is $peer.
-meet_peer() {
-  unshare --net -- sh -c 'echo $$ > /tmp/peer; exec sleep 600' &
-  until [ -s /tmp/peer ]; do sleep 0.05; done
-  peer=$(cat /tmp/peer)
-  ip link add eth0 type veth peer name eth0 netns "$peer"
-}
-on_peer() { nsenter -t "$peer" -n -- "$@"; }
-`
+import { noRoot, openInside, type Inside } from './inside-rig.ts'
 
 describe.skipIf(noRoot)("inside the guest (needs root and the lab's Debian root in the cache)", () => {
-  let folder = ''
-  let binds: Bind[] = []
-
+  let rig: Inside
   beforeAll(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'golden-inside-'))
-    for (const entry of await guestFiles()) {
-      const path = join(folder, 'root', entry.path)
-      mkdirSync(dirname(path), { recursive: true })
-      if (Buffer.isBuffer(entry.content)) writeFileSync(path, entry.content, { mode: entry.mode })
-    }
-    const seed: Seed = {
-      ...seeds.serena,
-      serena: {
-        ...seeds.serena.serena!,
-        projects: [
-          { name: 'playground' },
-          { name: 'website', git: 'file:///tmp/origin.git' },
-          { name: 'far', git: 'https://someone:t0ken@127.0.0.1:1/far.git' },
-        ],
-      },
-    }
-    writeFileSync(join(folder, 'seed.json'), JSON.stringify(seed))
-    writeFileSync(join(folder, 'wanted.json'), JSON.stringify(seed.serena?.projects.filter((project) => project.git)))
-    writeFileSync(join(folder, 'image.json'), JSON.stringify(image))
-    for (const [name, content] of Object.entries({ ...contents(), 'seed.json': JSON.stringify(seed) })) {
-      mkdirSync(dirname(join(folder, 'contents', name)), { recursive: true })
-      writeFileSync(join(folder, 'contents', name), content)
-    }
-    binds = [
-      { from: join(folder, 'root'), to: '/image' },
-      { from: process.execPath, to: '/opt/golden/node/bin/node' },
-      { from: join(folder, 'seed.json'), to: '/run/golden/seed/seed.json' },
-      { from: join(folder, 'image.json'), to: '/etc/golden/image.json' },
-      { from: join(folder, 'wanted.json'), to: '/wanted.json' },
-      { from: join(folder, 'contents'), to: '/contents' },
-    ]
+    rig = await openInside()
   })
-  afterAll(() => rmSync(folder, { recursive: true, force: true }))
-
-  const inside = (script: string): Promise<unknown> =>
-    inRoot(root, ['bash', '-c', prelude + script], { binds, enter: ['unshare', '--net', '--'] })
+  afterAll(() => rig?.close())
+  const inside = (script: string): Promise<unknown> => rig.run(script)
 
   it('projects are made, pushed to, cloned, and left alone when they are there', async () => {
     await inside(`
@@ -87,24 +23,14 @@ grep -q '"/workspaces/projects/playground"' /srv/golden/serena/serena_config.yml
 
 # A person at their own computer, and the real sshd with the image's settings.
 ip link set lo up
-mkdir -p /run/golden/role && touch /run/golden/role/serena && systemd-tmpfiles --create golden.conf
-bind() { mount -o "$(sed -n 's/^Options=//p' $units/$1)" "$(sed -n 's/^What=//p' $units/$1)" "$(sed -n 's/^Where=//p' $units/$1)"; }
-bind opt-golden-jail-usr.mount
-mkdir -p /run/sshd /run/golden/ssh/authorized_keys && ssh-keygen -q -t ed25519 -N '' -f /tmp/key && ssh-keygen -q -t ed25519 -N '' -f /run/golden/ssh/ssh_host_ed25519_key
-cp /tmp/key.pub /run/golden/ssh/authorized_keys/projects && chmod 644 /run/golden/ssh/authorized_keys/projects
+ready_ssh
 /usr/sbin/sshd -D -e 2>/tmp/sshd.log &
 sshd=$!
 until ssh-keyscan -t ed25519 127.0.0.1 > /tmp/known 2>/dev/null && [ -s /tmp/known ]; do sleep 0.05; done
-cat > /tmp/ssh <<'END'
-#!/bin/sh
-exec ssh -q -F none -i /tmp/key -o UserKnownHostsFile=/tmp/known -o BatchMode=yes "$@"
-END
-chmod 755 /tmp/ssh
 if /tmp/ssh projects@127.0.0.1 'git-upload-pack playground' > /tmp/out 2>&1; then echo 'let in without the data disk' >&2; exit 9; fi
 grep -q 'service address' /tmp/out
 bind opt-golden-jail-srv-golden-projects.mount
 export GIT_SSH_COMMAND=/tmp/ssh
-git config --global user.email me@example.org && git config --global user.name me && git config --global init.defaultBranch main
 git clone -q projects@127.0.0.1:playground /tmp/work 2>/dev/null
 cd /tmp/work && git checkout -q -B main
 mkdir .serena && echo 'project_name: mine' > .serena/project.yml && echo hello > hello.py && git add -f . && git commit -qm first
@@ -273,6 +199,47 @@ leave later && own 9903 'dd if=/dev/zero of=/srv/golden/serena/large bs=1M count
 as three && $node $programs/restore-point.js 2> /tmp/said
 grep -q 'no room for' /tmp/said && grep -q 'no room for' $points/used-by.json
 want 'what was there stays' 'later later later' "$(state)"
+`)
+  }, 60_000)
+
+  it('on a data disk that is full, a slot starts with what is there, and loses nothing of it', async () => {
+    await inside(`
+systemd-sysusers golden.conf
+mkdir -p /srv/golden /var/lib/golden
+truncate -s 64M /tmp/disk && mkfs.ext4 -q -L golden-data -m 1 /tmp/disk
+mount -o loop,$(sed -n 's/^Options=//p' $units/srv-golden.mount) /tmp/disk /srv/golden
+trap 'umount /srv/golden' EXIT
+$node $programs/restore-point.js && $node $programs/prepare.js serena && $node $programs/prepare.js logging
+settings=/srv/golden/serena/serena_config.yml
+cp $settings /tmp/settings
+# To the last byte, by people and by root; and what there is in files.
+setpriv --reuid 1000 --regid 1000 --clear-groups dd if=/dev/zero of=/srv/golden/projects/playground/large bs=1M 2> /dev/null || true
+dd if=/dev/zero of=/srv/golden/large bs=1M 2> /dev/null || true
+$node -e "
+const { execFileSync } = require('node:child_process'); const { writeFileSync } = require('node:fs')
+for (let i = 0, tries = 3; tries > 0; i++) try { writeFileSync('/srv/golden/small' + i, 'x') } catch { tries -= 1; execFileSync('sync') }"
+if echo x > /srv/golden/one 2> /dev/null; then echo 'there is room' >&2; exit 9; fi
+$node $programs/restore-point.js 2> /tmp/said
+$node $programs/prepare.js serena && $node $programs/prepare.js logging
+cmp /tmp/settings $settings
+# The peer slot's image is another one, with one project more and its own settings: those it does not get, and does not start.
+sed 's/"f{64}"/"two"/' /etc/golden/image.json > /tmp/image && mount --bind /tmp/image /etc/golden/image.json
+$node $programs/restore-point.js 2> /tmp/said
+sed 's/"name":"website"/"name":"another"/' /run/golden/seed/seed.json > /tmp/seed && mount --bind /tmp/seed /run/golden/seed/seed.json
+$node $programs/prepare.js serena 2> /tmp/said
+grep -q 'data disk is full, a project is not made' /tmp/said
+want 'no part of it' '' "$(ls -A /srv/golden/projects | grep another || true)"
+cmp /tmp/settings $settings
+sed 's/"interface":"tools"/"interface":"repl"/' /tmp/seed > /tmp/other && mount --bind /tmp/other /run/golden/seed/seed.json
+if $node $programs/prepare.js serena 2> /tmp/said; then echo 'it starts with the settings of somebody else' >&2; exit 9; fi
+grep -q ENOSPC /tmp/said
+# So the slot before starts as ever.
+umount /run/golden/seed/seed.json
+$node $programs/prepare.js serena 2> /tmp/said
+cmp /tmp/settings $settings
+# With room, all of it is there.
+rm /srv/golden/large /srv/golden/projects/playground/large && $node $programs/prepare.js serena
+[ -d /srv/golden/projects/another/.git ]
 `)
   }, 60_000)
 

@@ -11,16 +11,17 @@ import { deliveryProblems } from '../../images/guest/delivery.ts'
 import { thriftily, trouble } from '../../images/guest/health.ts'
 import { thisMachine, type Machine } from '../../images/guest/machine.ts'
 import { decide, hold, silentMs, type Patience } from '../../images/guest/patience.ts'
-import { wantedContainers } from '../../images/guest/places.ts'
+import { imageRecordFile, seedFolder, stateWishFile, wantedContainers } from '../../images/guest/places.ts'
 import { limitsOf, nextLimits, overridesOf, reserveOf, Share, shareOf, shareProblems, type Limits } from '../../images/guest/share.ts'
-import { spaceProblems } from '../../images/guest/space.ts'
+import { slotctl } from '../../images/guest/slotctl.ts'
+import { isFull, spaceProblems } from '../../images/guest/space.ts'
 import { describe as describeSlot, type Observation } from '../../images/guest/status.ts'
 import { inRoot, rootPath, type Root } from '../../lab/debian/root.ts'
 import { image, seeds } from './seed.ts'
 
 const root: Root = { folder: await rootPath() }
 const gib = 1024 ** 3
-const disk = { name: 'the data disk', size: 32 * gib, free: 20 * gib, files: 1000, freeFiles: 900 }
+const disk = { disk: 'data', name: 'the data disk', size: 32 * gib, free: 20 * gib, files: 1000, freeFiles: 900 } as const
 
 it('a disk is a problem before it is full, and not when it is large', () => {
   expect(spaceProblems([disk])).toEqual([])
@@ -28,6 +29,17 @@ it('a disk is a problem before it is full, and not when it is large', () => {
   expect(spaceProblems([{ ...disk, size: 2000 * gib, free: 20 * gib }])).toEqual([])
   expect(spaceProblems([{ ...disk, freeFiles: 40 }])).toEqual(['the data disk has room for 40 more files only, of 1000'])
   expect(spaceProblems([{ ...disk, files: 0, freeFiles: 0 }])).toEqual([])
+  expect(spaceProblems([{ ...disk, free: 0 }])).toEqual(['the data disk is full: 0.0 of 32.0 GiB are free'])
+  expect([disk, { ...disk, free: gib }, { ...disk, freeFiles: 40 }, { ...disk, files: 0, freeFiles: 0 }].map(isFull)).toEqual(
+    Array(4).fill(false),
+  )
+  expect(
+    [
+      { ...disk, free: 30 * 1024 ** 2 },
+      { ...disk, freeFiles: 0 },
+      { ...disk, size: gib, free: gib / 200 },
+    ].map(isFull),
+  ).toEqual(Array(3).fill(true))
 })
 
 it('what waits for Loki is told before there is no more room for it, and what is lost is counted', () => {
@@ -122,6 +134,57 @@ it.for(['both', 'logging'] as const)(
     expect(describeSlot(slot, { ...seen, fullForLoki: true, answering: mute }).healthy).toBe(false)
   },
 )
+
+it('a full disk explains a Grafana that does not start, and no Serena', () => {
+  const slot = { seed: seeds.both, image }
+  const names = wantedContainers(slot.seed).map(({ name }) => name)
+  const without = (silent: string, change: Partial<Observation>) =>
+    describeSlot(slot, {
+      disk: 'mounted',
+      containers: names.map((name) => ({ id: name, name, state: name === silent ? 'exited' : 'running' })),
+      answering: new Set(names.filter((name) => name !== silent)),
+      restarted: new Set(),
+      addresses: [slot.seed.service],
+      cloneProblems: [],
+      addressProblems: [],
+      ...change,
+    })
+  expect(without('grafana', { full: ['data'] })).toMatchObject({
+    healthy: true,
+    full: ['data'],
+    problems: [expect.stringContaining('no room')],
+  })
+  for (const [name, full] of [
+    ['grafana', ['root']],
+    ['grafana', []],
+    ['serena_mcp', ['data']],
+    ['nginx_proxy', ['data']],
+  ] as const)
+    expect(without(name, { full: [...full] }).healthy).toBe(false)
+})
+
+it('a verb that finds no room says so, and not where in its source', async () => {
+  const said: string[] = []
+  const files = new Map([
+    [`${seedFolder}/seed.json`, JSON.stringify(seeds.serena)],
+    [imageRecordFile, JSON.stringify(image)],
+  ])
+  const machine: Machine = {
+    ...thisMachine,
+    files: {
+      ...thisMachine.files,
+      exists: (path) => files.has(path),
+      read: (path) => files.get(path) ?? '',
+      write(path) {
+        if (path === stateWishFile) throw Object.assign(new Error(`ENOSPC: no space left on device, write '${path}'`), { code: 'ENOSPC' })
+      },
+    },
+    lock: async () => () => {},
+    say: (line) => void said.push(line),
+  }
+  expect(await slotctl(machine, ['state', 'before'])).toBe(1)
+  expect(JSON.parse(said[0] ?? '')).toMatchObject({ error: { code: 'no-room', message: expect.stringContaining(stateWishFile) } })
+})
 
 it('Loki is not restarted while its disk is full, and soon after there is room', () => {
   const patience: Patience = new Map()

@@ -193,6 +193,7 @@ describe('golden-watch', () => {
         ran.push([program, ...args].join(' '))
         return { status: 0, stdout: '', stderr: '' }
       },
+      lock: async () => () => {},
       async ask() {
         if (!answers) throw new Error('no answer within 3 s')
         return { status: 200, headers: {}, body: JSON.stringify(peer({ connections: 1 })) }
@@ -236,6 +237,7 @@ describe('golden-watch', () => {
         if (verb === 'del') addresses[card] = []
         return { status: 0, stdout: '', stderr: '' }
       },
+      lock: async () => () => {},
       ask: async () => ({ status: 200, headers: {}, body: JSON.stringify(serving) }),
       say() {},
       complain() {},

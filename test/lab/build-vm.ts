@@ -10,7 +10,7 @@ import { key, type Ran, type Rig } from './fake-rig.ts'
 
 const image = (name: string, letter: string) => ({ image: `10.77.0.3:5000/${name}`, digest: `sha256:${letter.repeat(64)}` })
 const lock: Lock = {
-  schema: 1,
+  schema: 2,
   services: { serena: image('serena', 'a'), nginx: image('nginx', 'b'), promtail: image('promtail', 'c'), loki: image('loki', 'd') },
 }
 /** By service, what goes into its image. */

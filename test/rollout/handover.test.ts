@@ -5,9 +5,10 @@ import type { GroupPins, Release, RolloutNote } from '../../releases/deployment.
 import { newRelease } from '../../releases/deployment.ts'
 import { decideHandover, type HandoverSeen, type HandoverWanted } from '../../rollout/decide-handover.ts'
 import type { GuestStatus } from '../../rollout/guest.ts'
+import { cutOffText } from '../../rollout/handover.ts'
 import { placesOf, type Disk, type GroupSeen, type VmThere } from '../../rollout/observe.ts'
 import { planRollout, rolloutLines, type RolloutSeen } from '../../rollout/plan-rollout.ts'
-import { planRollback } from '../../rollout/rollback.ts'
+import { planRollback, rollbackLines } from '../../rollout/rollback.ts'
 import { restorePointFor, stateLines } from '../../rollout/state-before.ts'
 import { slotVmName, type Site } from '../../settings/site.ts'
 import { exampleSite } from '../images/example.ts'
@@ -195,6 +196,13 @@ describe('a handover', () => {
     )
   })
 
+  it('a new slot without room on its own disk does not stand by, where that is asked for', () => {
+    const full = seen(owner, {}, { guest: guest({ full: ['root'], problems: ['the root disk is full'] }) })
+    expect(next(full, { ...wanted, needsRoom: true })).toBe('slot-disk-full')
+    expect(next(full)).toBe('protect')
+    expect(next(seen(owner, {}, { guest: guest({ full: ['data'] }) }), { ...wanted, needsRoom: true })).toBe('protect')
+  })
+
   it('by force, an old slot that does not answer or does not let go is shut down', () => {
     const force = { ...wanted, force: true }
     expect(next(seen(owner, { protected: true }, { old: { ...old, guest: undefined } }), force)).toBe('wait')
@@ -263,6 +271,13 @@ const facts = (change: Partial<RolloutSeen> = {}): RolloutSeen => ({
 })
 const green = vm({ name: slotVmName(site, 'serena', 'green') })
 
+it('what had to be cut off is told', () => {
+  expect(cutOffText('blue', { drained: false, requests: 1, transfers: 2 }, 60)).toBe(
+    '1 call and 2 SSH transfers on slot blue took longer than rollout.drainSeconds (60), and had to be cut off',
+  )
+  expect(cutOffText('blue', { drained: false, requests: 0, transfers: 1 }, 60)).toMatch(/^1 SSH transfer on/)
+})
+
 describe('what a rollout is', () => {
   it('nothing, where what runs is what site.ts says', () => {
     expect(planRollout(site, facts())).toMatchObject({ do: 'nothing', changes: [] })
@@ -291,6 +306,20 @@ describe('what a rollout is', () => {
     expect(rolloutLines(plan, 5).join('\n')).toContain('hand over the data')
   })
 
+  it('clients over SSE are told beforehand, and how many', () => {
+    const changed = exampleSite((input) => void (input.serena.shell = true))
+    const said = (sseClients?: number): string =>
+      rolloutLines(planRollout(changed, facts({ guest: guest(sseClients === undefined ? {} : { sseClients }) })), 5).join('\n')
+    expect(said(2)).toContain('2 clients over SSE will have to reconnect')
+    expect(said(1)).toContain('1 client over SSE will have to reconnect')
+    expect(said(0)).not.toContain('SSE')
+    expect(said()).not.toContain('SSE')
+    expect(rolloutLines(planRollout(site, facts({ guest: guest({ sseClients: 2 }) })), 5).join()).not.toContain('SSE')
+    const back = planRollback('serena', { ...pins, slots: { ...pins.slots, green: releaseOf('green') } }, groupSeen({}, green))
+    expect(rollbackLines({ ...back, sseClients: 2 }).join('\n')).toContain('2 clients over SSE')
+    expect(rollbackLines(back).join('\n')).not.toContain('SSE')
+  })
+
   it('a former slot makes room, but for one that is what site.ts says now', () => {
     const changed = exampleSite((input) => void (input.serena.shell = true))
     const both = (slot: Release): Partial<RolloutSeen> => ({
@@ -309,6 +338,15 @@ describe('what a rollout is', () => {
       release: 'new',
     })
     expect(planRollout(changed, facts({ ...wanted, secrets: { blue: [] } }))).toMatchObject({ release: 'new' })
+  })
+
+  it('a slot that serves on a full disk is left alone; one that does not is not', () => {
+    const changed = exampleSite((input) => void (input.serena.shell = true))
+    const full = guest({ slot: 'blue', full: ['data'] })
+    expect(() => planRollout(changed, facts({ guest: full }))).toThrow(expect.objectContaining({ code: 'slot-disk-full' }))
+    expect(planRollout(changed, facts({ guest: { ...full, healthy: false } }))).toMatchObject({ do: 'roll' })
+    expect(planRollout(changed, facts({ guest: { ...full, full: ['root'] } }))).toMatchObject({ do: 'roll' })
+    expect(planRollout(site, facts({ guest: full }))).toMatchObject({ do: 'nothing' })
   })
 
   it('first of all an interrupted one is finished', () => {

@@ -5,6 +5,7 @@ import { basename, dirname, join } from 'node:path'
 import { newImageTags } from '../../images/channels.ts'
 import { renderRecord } from '../../images/record.ts'
 import { seedForm } from '../../images/contract/seed.ts'
+import type { Filesystem } from '../../lab/compute/fake/filesystem.ts'
 import { saveContent } from '../../lab/compute/fake/volumes.ts'
 import { startLab, type Lab } from '../../lab/index.ts'
 import type { Proxmox } from '../../proxmox/client.ts'
@@ -31,8 +32,8 @@ export interface RolloutLab {
   options(change?: Partial<DeployOptions>): DeployOptions
   /** Where the lab keeps a volume of the site's disks, e.g. `local-lvm:vm-9001-disk-0`. */
   fileOf(volume: string): string
-  /** Makes a template that counts as an image. */
-  addImage(vmid: number, built?: string, seed?: number): Promise<void>
+  /** Makes a template that counts as an image. @param change what else is on its disk */
+  addImage(vmid: number, built?: string, seed?: number, change?: (root: Filesystem) => void): Promise<void>
   close(): Promise<void>
 }
 
@@ -76,7 +77,7 @@ export async function startRolloutLab(
     shown,
     fileOf,
     options: (change = {}) => ({ ...base, ...change }),
-    async addImage(vmid, built = '2026-11-23T12:00:00.000Z', seed = seedForm) {
+    async addImage(vmid, built = '2026-11-23T12:00:00.000Z', seed = seedForm, change) {
       const { node, pool, storage, bridge } = site.proxmox
       const fingerprint = String(vmid).padStart(64, '0')
       await proxmox.task(
@@ -95,7 +96,7 @@ export async function startRolloutLab(
         }),
       )
       const { scsi0 } = await proxmox.get<{ scsi0: string }>(`/nodes/${node}/qemu/${vmid}/config`)
-      saveContent(fileOf(scsi0.split(',')[0] ?? ''), await slotImage(fingerprint))
+      saveContent(fileOf(scsi0.split(',')[0] ?? ''), await slotImage(fingerprint, change))
       const description = renderRecord({
         schema: 1,
         kind: 'image',

@@ -7,6 +7,7 @@ import { deploy } from '../../rollout/deploy.ts'
 import { diskPlace, observeGroup, placesOf } from '../../rollout/observe.ts'
 import { planRollouts, rollout } from '../../rollout/rollout.ts'
 import { rollback } from '../../rollout/rollback.ts'
+import { readStatus } from '../../rollout/status.ts'
 import type { Site } from '../../settings/site.ts'
 import { toolEnvironment } from '../../tools/index.ts'
 import { startRolloutLab, type RolloutLab } from './lab.ts'
@@ -33,12 +34,17 @@ it('nothing to change: says so', async () => {
 
 it('a new image takes over, the stack agrees, and the old slot rests', async () => {
   await t.addImage(9002, '2026-11-24T12:00:00.000Z')
+  t.world.guest(9011)?.vfs.write('/run/golden/modelled-gate.json', JSON.stringify({ state: 'open', carry: { schema: 1 }, sse: 3 }))
+  const { groups } = await readStatus(t.options({ site }))
+  expect(groups.serena).toMatchObject({ sseClients: 3 })
+  expect(groups.logging).toMatchObject({ sseClients: null })
   expect(await planRollouts({ ...t.options({ site }), only: ['serena'] })).toMatchObject([
-    { do: 'roll', from: 'blue', to: 'green', release: 'new' },
+    { do: 'roll', from: 'blue', to: 'green', release: 'new', sseClients: 3 },
   ])
   expect(await rollout({ ...t.options({ site }), only: ['serena'] })).toMatchObject([
     { group: 'serena', outcome: 'rolled-out', slot: 'green' },
   ])
+  expect(t.shown.join('\n')).toContain('serena: 3 clients over SSE will have to reconnect')
   expect(await place('serena')).toMatchObject({ at: 'green' })
   expect((await readPins(t.folder)).groups.serena).toMatchObject({ active: 'green', slots: { blue: {}, green: { image: { vmid: 9002 } } } })
   expect(t.shown.join('\n')).not.toContain('a plan wants')

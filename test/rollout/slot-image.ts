@@ -13,8 +13,8 @@ import { references } from '../../images/lock.ts'
 const rootfs = join(import.meta.dirname, '../../images/rootfs')
 const packages = ['qemu-guest-agent', 'nftables', 'iputils-arping', 'docker.io', 'docker-compose', 'git']
 
-/** @param fingerprint what the image says that it is */
-export async function slotImage(fingerprint: string): Promise<StoredContent> {
+/** @param fingerprint what the image says that it is @param change what else is on its disk */
+export async function slotImage(fingerprint: string, change: (root: Filesystem) => void = () => {}): Promise<StoredContent> {
   const root = new Filesystem('ext4', { root: debianRoot(packages), label: 'root' })
   const vfs = new Vfs(root, '/dev/sda')
   for (const entry of await readdir(rootfs, { recursive: true, withFileTypes: true })) {
@@ -45,6 +45,7 @@ export async function slotImage(fingerprint: string): Promise<StoredContent> {
     vfs.write('/etc/passwd', `${name}:x:${id}:${id}::/:/usr/sbin/nologin\n`, ROOT, { append: true })
     vfs.write('/etc/group', `${name}:x:${id}:\n`, ROOT, { append: true })
   }
+  change(root)
   const blobs = new Map<string, Buffer>()
   const tree = storeTree(root.root, { save: (sha256, data) => void blobs.set(sha256, data), load: () => Buffer.alloc(0) })
   if (tree === undefined || blobs.size > 0) throw new Error(`a disk of small files holds large ones: ${blobs.size}`)

@@ -1,11 +1,13 @@
 /** Rollouts to slots that are no good: the old slot serves, nothing is lost, and the reason is told. With the real engine. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { dataFolder } from '../../images/guest/places.ts'
+import { ballast, fileNode } from '../../lab/compute/fake/filesystem.ts'
 import { readPins } from '../../releases/pins.ts'
 import { deploy } from '../../rollout/deploy.ts'
 import { destroy } from '../../rollout/destroy.ts'
 import { readHistory } from '../../rollout/history.ts'
 import { rollback } from '../../rollout/rollback.ts'
-import { rollout } from '../../rollout/rollout.ts'
+import { planRollouts, rollout } from '../../rollout/rollout.ts'
 import { readStatus } from '../../rollout/status.ts'
 import type { Site } from '../../settings/site.ts'
 import { watched } from '../set-up.ts'
@@ -84,6 +86,65 @@ it(
       code: 'rollout-failed',
       message: expect.stringMatching(/got ill: .*Slot blue serves again/s),
     })
+    await activeIs('blue')
+  },
+  patience * 2,
+)
+
+const letDisk = (fill: boolean): void => {
+  const { vfs } = t.world.guest(9011)!
+  if (fill) vfs.write(`${dataFolder}/${ballast}`, '')
+  else vfs.remove(`${dataFolder}/${ballast}`)
+}
+
+it(
+  'one whose own disk is full never gets the data, and that is said at once',
+  async () => {
+    t.world.ill.delete('home-all-green')
+    await t.addImage(9003, '2026-11-22T12:00:00.000Z', undefined, (root) => root.put(ballast, fileNode('')))
+    const before = t.world.calls.length
+    await expect(rollout({ ...t.options({ site }), image: '9003' })).rejects.toMatchObject({
+      code: 'rollout-failed',
+      message: expect.stringMatching(/the root disk of slot green of group all is full: .*Slot blue was not touched/s),
+      hint: expect.stringContaining('diskGiB'),
+    })
+    expect(t.world.calls.slice(before).filter((call) => /let-go|yield|activate/.test(call))).toEqual([])
+    await activeIs('blue')
+  },
+  patience * 2,
+)
+
+it(
+  'nor does any, while the data disk of a slot that serves is full',
+  async () => {
+    letDisk(true)
+    const before = t.world.calls.length
+    for (const verb of [() => rollout(t.options({ site })), () => planRollouts(t.options({ site }))])
+      await expect(verb()).rejects.toMatchObject({ code: 'slot-disk-full', message: expect.stringContaining('slot blue serves') })
+    expect(t.world.calls.slice(before)).toEqual([])
+    letDisk(false)
+    await activeIs('blue')
+  },
+  patience,
+)
+
+it(
+  'a disk that gets full on the way comes back full, and the old slot serves with it',
+  async () => {
+    const progress = watched(t.options().progress, (text) => {
+      if (text.includes('let calls end')) letDisk(true)
+      if (text.includes('take the data disk out of the depot')) t.world.ill.add('home-all-green')
+    })
+    await expect(rollout(t.options({ site, progress }))).rejects.toMatchObject({
+      code: 'rollout-failed',
+      message: expect.stringMatching(/does not serve: .*the data disk is full.*Slot blue serves again, with the data/s),
+    })
+    t.world.ill.delete('home-all-green')
+    expect(await t.place()).toMatchObject({ at: 'blue' })
+    const { groups } = await readStatus(t.options({ site }))
+    expect(groups.all?.problems).toEqual(['the data disk is full: 0.0 of 32.0 GiB are free'])
+    expect(groups.all?.services).toMatchObject({ serena_mcp: 'running' })
+    letDisk(false)
     await activeIs('blue')
   },
   patience * 2,

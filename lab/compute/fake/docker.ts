@@ -214,6 +214,8 @@ export class Docker {
     const registry = host !== undefined && /[.:]|^localhost$/.test(host) ? host : 'registry-1.docker.io'
     if (this.#guest.behaviour.pullFails?.some((part) => text.includes(part)))
       return `Error response from daemon: manifest for ${text} not found: manifest unknown: manifest unknown`
+    if (this.#guest.behaviour.pullsAltered?.some((part) => text.includes(part)))
+      return `Error response from daemon: manifest verification failed for digest ${reference.digest ?? ''}`
     const local = /^(10|192\.168|172\.(1[6-9]|2\d|3[01]))\./.test(registry) || registry.includes(':')
     if (!local && !this.#guest.world.internet(this.#guest, 443))
       return `Error response from daemon: Get "https://${registry}/v2/": dial tcp: lookup ${registry}: Temporary failure in name resolution`
@@ -238,6 +240,9 @@ export class Docker {
     const missing = service.sources.find((path) => !vfs.exists(path))
     if (missing !== undefined)
       return `Error response from daemon: invalid mount config for type "bind": bind source path does not exist: ${missing}`
+    const isThere = this.store().containers.some(({ name }) => name === service.containerName)
+    if (!isThere && vfs.mountOf('/var/lib/docker').filesystem.isFull)
+      return `Error response from daemon: mkdir /var/lib/docker/containers/${service.containerName}: no space left on device`
     if (service.init && !['/usr/libexec/docker', ...PATH.split(':')].some((folder) => vfs.exists(`${folder}/docker-init`)))
       return 'Error response from daemon: exec: "docker-init": executable file not found in $PATH'
     return undefined

@@ -11,6 +11,7 @@ const MEANING: Readonly<Record<string, string>> = {
   EROFS: 'Read-only file system',
   EINVAL: 'Invalid argument',
   EBUSY: 'Device or resource busy',
+  ENOSPC: 'No space left on device',
 }
 
 /** An operation failed as a system call would; `code` is its errno's name. */

@@ -70,6 +70,9 @@ export function specialNode(device: boolean, read: () => Buffer | string, write?
   return { kind: 'special', device, read: content, ...(write && { write }), ...common(mode) }
 }
 
+/** A disk with a file of this name at its top has no room for anything more; what is on it stays, and may be removed. */
+export const ballast = 'ballast'
+
 /** One file system: a tree and what `blkid` tells of it. */
 export class Filesystem {
   readonly type: string
@@ -88,6 +91,10 @@ export class Filesystem {
   set changes(count: number) {
     if (this.#origin) this.#origin.changes = count
     else this.#counted = count
+  }
+
+  get isFull(): boolean {
+    return (this.#origin ?? this).root.entries.has(ballast)
   }
 
   constructor(

@@ -14,6 +14,7 @@ import { Firewall } from './nftables.ts'
 import { configureInterfaces, type Address, type Interface } from './interfaces.ts'
 import type { GuestContents } from './programs.ts'
 import type { Program } from './shell.ts'
+import { Locks } from './locks.ts'
 import { makeHostKeys, serveSsh } from './ssh.ts'
 import { readSshdConfig, type SshdConfig } from './sshd-config.ts'
 import { Systemd } from './systemd.ts'
@@ -65,6 +66,7 @@ export class Guest {
   udev = new Udev(this)
   docker = new Docker(this)
   firewall = new Firewall()
+  locks = new Locks()
   state: 'off' | 'booting' | 'running' | 'no-system' = 'off'
   cloudInit: CloudInitResult = { status: 'running', errors: [], warnings: [] }
   cloudInitDone: Promise<void> = Promise.resolve()
@@ -170,6 +172,7 @@ export class Guest {
     this.udev = new Udev(this)
     this.docker = new Docker(this)
     this.firewall = new Firewall()
+    this.locks = new Locks()
     this.loopback = []
     this.serial(`Linux version 6.12.48+deb13-cloud-amd64 (fake guest ${this.spec.vmid})`)
     try {

@@ -77,6 +77,8 @@ export interface GuestSystem {
     args: readonly string[],
     options?: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>>; readonly user?: number; readonly shown?: boolean },
   ): Promise<{ readonly status: number; readonly stdout: string; readonly stderr: string }>
+  /** Of a file. @returns what releases it, as the program's end does; undefined: somebody else has it */
+  lock(path: string, options?: { readonly waitMs?: number; readonly onWait?: () => void }): Promise<(() => void) | undefined>
   /** Rejects with `code` ECONNREFUSED where nothing answers. */
   ask(question: GuestQuestion): Promise<GuestAnswer>
   /** @param card of that one alone, `lo` among them */
@@ -112,15 +114,19 @@ export const modelOf =
   (program: GuestProgram): Program =>
   async (args, run) => {
     const output = { stdout: '', stderr: '' }
+    const locks = new Set<() => void>()
     try {
-      return { exitCode: await program(args, systemOf(run, output)), ...output }
+      return { exitCode: await program(args, systemOf(run, output, locks)), ...output }
     } catch (error) {
       if (error instanceof Killed) return { exitCode: 143, ...output }
       return { exitCode: 1, stdout: output.stdout, stderr: `${output.stderr}${error instanceof Error ? error.stack : String(error)}\n` }
+    } finally {
+      for (const release of locks) release()
     }
   }
 
-function systemOf(run: Run, output: { stdout: string; stderr: string }): GuestSystem {
+/** @param locks what of them the program has */
+function systemOf(run: Run, output: { stdout: string; stderr: string }, locks: Set<() => void>): GuestSystem {
   const { guest, signal } = run
   let { as, account } = run
   const alive = (): void => {
@@ -149,6 +155,14 @@ function systemOf(run: Run, output: { stdout: string; stderr: string }): GuestSy
       output.stdout += stdout
       output.stderr += stderr
       return { status: exitCode, stdout: '', stderr: '' }
+    },
+    async lock(path, { waitMs = 0, onWait = () => {} } = {}) {
+      alive()
+      if (!guest.vfs.exists(path, as)) guest.vfs.write(path, '', as, { mode: 0o600 })
+      const release = await guest.locks.take(path, waitMs / haste, onWait, signal)
+      if (release !== undefined) locks.add(release)
+      alive()
+      return release
     },
     async ask(question) {
       alive()
@@ -210,6 +224,12 @@ function filesOf({ guest, signal }: Pick<Run, 'guest' | 'signal'>, as: () => Cre
     if (signal.aborted) throw new Killed('killed')
     return vfs
   }
+  /** Of the disk that the last folder above is on. */
+  const hasNoRoom = (path: string): boolean => {
+    let above = path
+    while (!vfs.exists(above)) above = above.slice(0, above.lastIndexOf('/')) || '/'
+    return vfs.mountOf(above).filesystem.isFull
+  }
   const copy = (node: Node, to: string): void => {
     if (node.kind === 'directory') {
       vfs.mkdir(to, as(), { parents: true, mode: node.mode })
@@ -224,15 +244,26 @@ function filesOf({ guest, signal }: Pick<Run, 'guest' | 'signal'>, as: () => Cre
       here()
         .read(path, as())
         .subarray(offset, offset + length),
-    write: (path, content, mode) => here().write(path, content, as(), mode === undefined ? {} : { mode }),
-    append: (path, content) => here().write(path, content, as(), { append: true }),
+    write(path, content, mode) {
+      const isFull = content !== '' && here().mountOf(path).filesystem.isFull
+      // As open(2) does it: what was there is gone by the time that there is no room for the new.
+      here().write(path, isFull ? '' : content, as(), mode === undefined ? {} : { mode })
+      if (isFull) throw new VfsError('ENOSPC', 'write', path)
+    },
+    append(path, content) {
+      if (here().mountOf(path).filesystem.isFull) throw new VfsError('ENOSPC', 'write', path)
+      here().write(path, content, as(), { append: true })
+    },
     list: (path) => [...here().readdir(path, as()).entries.keys()],
     look(path) {
       const { kind, uid, mtime } = here().lookup(path, as(), false)
       return { kind: kind === 'directory' ? 'folder' : kind === 'file' ? 'file' : 'other', uid, mtimeMs: mtime }
     },
     real: (path) => here().realpath(path, as()),
-    mkdir: (path, mode = 0o777) => here().mkdir(path, as(), { parents: true, mode: mode & ~0o022 }),
+    mkdir(path, mode = 0o777) {
+      if (!here().exists(path) && hasNoRoom(path)) throw new VfsError('ENOSPC', 'mkdir', path)
+      here().mkdir(path, as(), { parents: true, mode: mode & ~0o022 })
+    },
     mkdtemp(prefix) {
       const path = `${prefix}${crypto.randomUUID().slice(0, 6)}`
       here().mkdir(path, as(), { mode: 0o700 })
@@ -245,11 +276,11 @@ function filesOf({ guest, signal }: Pick<Run, 'guest' | 'signal'>, as: () => Cre
     copy: (from, to) => copy(here().lookup(from, as(), false), to),
     remove: (path) => here().remove(path, as(), { recursive: true, force: true }),
     space(path) {
-      const device = guest.deviceAt(here().mountOf(path).source)
+      const { source, filesystem } = here().mountOf(path)
+      const device = guest.deviceAt(source)
       if (device === undefined) throw new VfsError('EINVAL', 'statfs', path)
       const blocks = Math.floor(device.disk.bytes / 4096)
-      // Nobody fills a disk here.
-      const free = Math.floor(blocks * 0.9)
+      const free = filesystem.isFull ? 0 : Math.floor(blocks * 0.9)
       return { bsize: 4096, blocks, bfree: free, bavail: free, files: 0, ffree: 0 }
     },
   }
