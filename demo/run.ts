@@ -146,7 +146,7 @@ async function twoVms(world: DemoWorld, site: Site, proxmox: Proxmox): Promise<{
   const deployMs = performance.now() - began
   const { groups } = await golden('status')
   const status = groups[groupWithRole(site, 'serena')?.name ?? '']
-  await leaveMark(access, mark)
+  await checks.must('two VMs: an MCP client leaves a file by which the data is known later', () => leaveMark(access, mark))
   if (!world.onlyRollouts) await checkTwoVms(world, { site, golden, access, guests, serena, mark })
   const rolloutsBegan = performance.now()
   await checkRollouts(checks, { site, access, golden, proxmox, mark, deployMs, leftMs: world.leftMs, signal, env: world.env })

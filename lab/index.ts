@@ -6,7 +6,6 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { hashPassword, hashSecret } from './api/authenticate.ts'
 import { renewCertificate, serverCertificate } from './api/certificate.ts'
 import type { Context } from './api/context.ts'
@@ -257,7 +256,7 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
   const faults = createFaults()
   const gate = async (type: string, id: string, signal: AbortSignal): Promise<void> => {
     const fault = faults.forTask(type, id)
-    if (fault?.delayMs !== undefined) await sleep(fault.delayMs, undefined, { signal })
+    await fault?.wait(signal)
     if (fault?.reason !== undefined) throw new Error(fault.reason)
   }
   const context: Context = {

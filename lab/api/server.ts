@@ -12,7 +12,7 @@ import { createCaller, type Caller } from './caller.ts'
 import { checkParams, type RawParams } from './check.ts'
 import type { Call, Context } from './context.ts'
 import { ApiError, taskErrorText } from './errors.ts'
-import type { FaultOrder } from './faults.ts'
+import type { Fault, FaultOrder } from './faults.ts'
 import { parseForm, parseJson, readBody, readMultipart } from './form.ts'
 import { checkPermission } from './permission-check.ts'
 import { PlainText } from './plain-text.ts'
@@ -125,8 +125,8 @@ function drop({ awayMs }: FaultOrder, leave: (ms: number) => void, { socket }: I
 }
 
 /** True when the connection has been dropped. @throws the ordered error */
-async function beforeFault(fault: FaultOrder, leave: (ms: number) => void, request: IncomingMessage): Promise<boolean> {
-  if (fault.delayMs !== undefined) await sleep(fault.delayMs)
+async function beforeFault(fault: Fault, leave: (ms: number) => void, request: IncomingMessage): Promise<boolean> {
+  await fault.wait()
   if (fault.drop === 'before') {
     drop(fault, leave, request)
     return true

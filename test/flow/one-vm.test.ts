@@ -77,8 +77,17 @@ it('pins and deploys a site with both roles on one VM; plain cdktn applies the s
   expect(await site.done('rollout')).toMatchObject({ changed: false, groups: [{ outcome: 'nothing', slot: 'green' }] })
   // From another terminal, until Ctrl-C.
   const watching = site.start('status', '--watch')
+  let shown = ''
+  watching.process.stdout!.on('data', (chunk: Buffer) => (shown += chunk.toString()))
   await once(watching.process.stdout!, 'data')
-  expect(await site.done('rollback')).toMatchObject({ changed: true, groups: [{ outcome: 'rolled-out', slot: 'blue' }] })
+  // Its data does not move on before the other terminal has shown that it does.
+  const held = place.lab.faults.order({ task: { type: 'qmmove' }, delayMs: 600_000 })
+  const back = site.done('rollback')
+  const unheld = back.then((ended) => Promise.reject(new Error(`not held: ${JSON.stringify(ended)}`)))
+  while (!/"to": "blue"/.test(shown)) await Promise.race([once(watching.process.stdout!, 'data'), unheld])
+  unheld.catch(() => {})
+  place.lab.faults.clear(held)
+  expect(await back).toMatchObject({ changed: true, groups: [{ outcome: 'rolled-out', slot: 'blue' }] })
   watching.interrupt()
   const watched = await watching.ended
   const seen = watched.stdout.split(/(?<=^\})\n/m).filter((text) => text !== '')

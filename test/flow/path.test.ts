@@ -87,7 +87,7 @@ describe('the path of a site', () => {
     async () => {
       const before = await place.inventory()
       expect(await site.done('bake', '--plan')).toMatchObject({ preview: { plan: { kind: 'unchanged', image: { vmid: image.vmid } } } })
-      expect(await site.done('bake')).toEqual({ outcome: 'unchanged', template: image })
+      expect(await site.done('bake')).toEqual({ lockCompleted: false, outcome: 'unchanged', template: image })
       expect(await place.inventory()).toEqual(before)
     },
     minute,

@@ -68,6 +68,8 @@ describe.skipIf(!hasDpkg)(`against dpkg ${hasDpkg ? '' : '(no dpkg here)'}`, () 
     const close = pairs
       .slice(0, 50)
       .map(([a]): [string, string] => [a, a.replace(/[~+.]|\d$/, (found) => (found === '~' ? '' : `${found}~`))])
+      // A revision that was a tilde alone: dpkg refuses a version whose revision is empty.
+      .filter(([, b]) => !b.endsWith('-'))
     const all = [...pairs, ...close]
     // One process for each is what costs: dpkg takes two versions at a time.
     const script =

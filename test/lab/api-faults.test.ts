@@ -95,6 +95,20 @@ it('a task fails with the text ordered; a slow one can be stopped', async () => 
   expect((await rig.ok('GET', '/nodes/pve/qemu/100/status/current')).status).toBe('stopped')
 })
 
+it('who waits for a delay goes on when the order is taken back', async () => {
+  const task = rig.lab.faults.order({ task: { type: 'qmstart' }, delayMs: 600_000 })
+  const upid = await rig.ok('POST', '/nodes/pve/qemu/100/status/start')
+  expect((await rig.ok('GET', `/nodes/pve/tasks/${upid}/status`)).status).toBe('running')
+  rig.lab.faults.clear(task)
+  expect(await rig.wait(upid)).toBe('OK')
+  rig.lab.faults.order({ request: { path: '/100/config$' }, delayMs: 600_000 })
+  const asked = rig.ok('GET', '/nodes/pve/qemu/100/config')
+  while (rig.lab.faults.list()[0]?.left === 1) await new Promise(setImmediate)
+  rig.lab.faults.clear()
+  expect(await asked).toBeTypeOf('object')
+  await rig.done('POST', '/nodes/pve/qemu/100/status/stop')
+})
+
 it('the control socket orders and lists faults, kills VMs, and says what it does not know', async () => {
   const { body } = await control('POST', '/faults', { request: { path: '^/version$' }, status: 500, reason: 'ordered' })
   expect((await control('GET', '/faults')).body).toMatchObject([{ id: body.id, left: 1, status: 500 }])

@@ -43,7 +43,7 @@ const askedBy: Readonly<Record<string, string>> = {
   mountpoint: 'test/lab/transcript.ts',
   nft: 'images/rootfs/usr/local/sbin/golden-firewall',
   nsenter: 'images/guest/reach.ts',
-  pgrep: 'images/guest/let-go.ts',
+  pgrep: 'images/guest/transfers.ts',
   pkill: 'images/guest/slotctl.ts',
   reboot: 'test/lab/fake-slot.test.ts',
   runuser: 'test/lab/fake-shell.test.ts',

@@ -70,7 +70,7 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
       'enabled\n'.repeat(4),
     )
     expect(names(await vm.run('cd /run/golden-bake && sh unwanted.sh'))).toEqual([])
-  }, 60_000)
+  })
 
   it('finds what comes back, or runs although it is masked', async () => {
     await plant('vendor-nightly', '/usr/bin/true')
@@ -79,7 +79,7 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
     )
     expect(names(await vm.run('cd /run/golden-bake && sh unwanted.sh'))).toEqual(['apt-daily.timer', 'vendor-nightly.timer'])
     await vm.run('systemctl stop apt-daily.timer; systemctl mask --now --quiet vendor-nightly.timer')
-  }, 60_000)
+  })
 
   it('runs each container image once, and nothing stays of it', async () => {
     // Debian's docker.io brings the program for `init: true` by way of tini; another may not.
@@ -99,7 +99,7 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
         )
       ).stdout,
     ).toBe('')
-  }, 60_000)
+  })
 
   it('says which container image does not run, and why', async () => {
     rig.driver.behave({ match: 110, broken: ['loki'] })
@@ -112,7 +112,7 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
       hint: expect.stringContaining('golden lock'),
     })
     expect((await vm.run('docker ps --all --quiet; docker network ls --quiet; ls -d /run/golden')).stdout).toBe('')
-  }, 60_000)
+  })
 
   describe('with packages in the lock', () => {
     const versionsOf = (ran: Ran): Record<string, string> => {
@@ -133,7 +133,7 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
     let there: Record<string, string>
     beforeAll(async () => {
       there = versionsOf(await done('packages.sh'))
-    }, 60_000)
+    })
 
     it('a bake tells every package with its version, and shows nobody', () => {
       expect(Object.keys(there).length).toBeGreaterThan(30)
@@ -143,7 +143,7 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
     it('takes what is as the lock says, all of it, or as far as it says', async () => {
       expect(versionsOf(await locked(there, true))).toEqual(there)
       expect((await locked({ git: there.git ?? '', 'gone-by-now': '1' }, false)).exitCode).toBe(0)
-    }, 60_000)
+    })
 
     it.each<[string, (versions: Record<string, string>) => Record<string, string>, boolean, RegExp]>([
       ['another version', (versions) => ({ ...versions, git: '1:2.48' }), true, /git is 1:2\.47\.3-0\+deb13u1, locked is 1:2\.48/],
@@ -171,7 +171,7 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
       const older = { sudo: '1.9.16p2-2' }
       expect((await locked(older, false)).exitCode).toBe(0)
       expect(told(await locked({ ...there, ...older }, true)).code).toBe('bake-packages-differ')
-    }, 60_000)
+    })
 
     it('refuses what the archive has by now instead of what is locked', async () => {
       rig.driver.behave({ match: 110, archive: { sudo: '1.9.17-1' } })
@@ -182,7 +182,7 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
         code: 'bake-packages-differ',
         message: expect.stringContaining('sudo is 1.9.17-1, locked is 1.9.16p2-3'),
       })
-    }, 60_000)
+    })
 
     it.each([
       [
@@ -213,7 +213,7 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
         code: 'bake-image-altered',
         message: expect.stringMatching(/loki@sha256:d+: .*verification failed/),
       })
-    }, 60_000)
+    })
   })
 
   it('says so when nobody brings the program for init', async () => {
@@ -222,7 +222,7 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
       code: 'bake-container-run',
       message: expect.stringMatching(/image of serena .*docker-init.*not found/),
     })
-  }, 60_000)
+  })
 })
 
 describe('the lists of units', () => {

@@ -142,7 +142,7 @@ it(
     t.world.ill.delete('home-all-green')
     expect(await t.place()).toMatchObject({ at: 'blue' })
     const { groups } = await readStatus(t.options({ site }))
-    expect(groups.all?.problems).toEqual(['the data disk is full: 0.0 of 32.0 GiB are free'])
+    expect(groups.all?.problems).toEqual(['the data disk is full: 0.0 of 2.0 GiB are free'])
     expect(groups.all?.services).toMatchObject({ serena_mcp: 'running' })
     letDisk(false)
     await activeIs('blue')
