@@ -349,6 +349,23 @@ describe('what a rollout is', () => {
     expect(planRollout(site, facts({ guest: full }))).toMatchObject({ do: 'nothing' })
   })
 
+  it('deployment.json of before a rollout is named, and nothing is done by it', () => {
+    const made = (release: string) => `local:iso/seed-9012-${release}.iso`
+    const after = groupSeen({ disks: [], protected: false }, { ...green, disks: [disk], protected: true, seed: made('cccccccccccc') })
+    const outdated = expect.objectContaining({
+      code: 'deployment-outdated',
+      message: expect.stringContaining('cccccccccccc'),
+      hint: expect.stringContaining('git log -S cccccccccccc -- deployment.json'),
+    })
+    expect(() => planRollout(site, facts({ seen: after }))).toThrow(outdated)
+    // Two rollouts before.
+    expect(() => planRollout(site, facts({ seen: groupSeen({ seed: made('cccccccccccc') }) }))).toThrow(outdated)
+    expect(planRollout(site, facts({ seen: groupSeen({ seed: made('aaaaaaaaaaaa') }) }))).toMatchObject({ do: 'nothing' })
+    // One that was interrupted knows both.
+    const both: GroupPins = { ...pins, slots: { ...pins.slots, green: releaseOf('green', site, 'cccccccccccc') } }
+    expect(planRollout(site, facts({ seen: after, pins: both }))).toMatchObject({ finishes: 'blue' })
+  })
+
   it('first of all an interrupted one is finished', () => {
     const moved = groupSeen({ disks: [], protected: false }, { ...green, disks: [disk], protected: true })
     expect(planRollout(site, facts({ seen: moved }))).toMatchObject({ do: 'watch', finishes: 'blue' })
