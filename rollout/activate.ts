@@ -57,6 +57,8 @@ export interface ActivationWanted {
   readonly slot: SlotName
   readonly release: string
   readonly healthTimeoutMs: number
+  /** That is as short as it is because clients wait meanwhile. @default false */
+  readonly clientsWait?: boolean
   /** The services' state as it is, or as the slot's own image had left it. @default now */
   readonly state?: 'now' | 'before'
 }
@@ -155,6 +157,10 @@ export function decideActivation(wanted: ActivationWanted, seen: ActivationSeen)
 /** A slot that had begun to let go of the data and has it still: its clients wait until it is activated again. */
 export const keepsWaiting = ({ handover = 'none' }: GuestStatus): boolean => handover !== 'none'
 
+/** What a slot with the data is waited for. Pure. */
+export const notHealthyYet = ({ clientsWait }: ActivationWanted, { problems }: GuestStatus, otherwise: string): string =>
+  `not healthy yet: ${problems.join('; ') || otherwise}${clientsWait === true ? ' (calls wait no longer than serena.parking.seconds)' : ''}`
+
 /** The same, once the disk is attached. */
 function decideGuest(wanted: ActivationWanted, { guest, dataDisk, activated, attached }: ActivationSeen): Decision<ActivationStep> {
   const { group } = wanted
@@ -185,7 +191,7 @@ function decideGuest(wanted: ActivationWanted, { guest, dataDisk, activated, att
       if (dataDisk !== 'made') return step({ do: 'mark-made' }, 'note that the data disk is in use')
       if (guest.healthy && guest.active && !keepsWaiting(guest)) return { kind: 'done' }
       if (!activated) return step({ do: 'activate' }, 'start what needs the data disk')
-      return { kind: 'wait', for: `not healthy yet: ${guest.problems.join('; ') || 'starting'}`, timeoutMs: wanted.healthTimeoutMs }
+      return { kind: 'wait', for: notHealthyYet(wanted, guest, 'starting'), timeoutMs: wanted.healthTimeoutMs }
   }
 }
 

@@ -5,7 +5,7 @@ import type { GroupPins, Release, RolloutNote } from '../../releases/deployment.
 import { newRelease } from '../../releases/deployment.ts'
 import { decideHandover, type HandoverSeen, type HandoverWanted } from '../../rollout/decide-handover.ts'
 import type { GuestStatus } from '../../rollout/guest.ts'
-import { cutOffText } from '../../rollout/handover.ts'
+import { cutOffText, serveLimit } from '../../rollout/handover.ts'
 import { placesOf, type Disk, type GroupSeen, type VmThere } from '../../rollout/observe.ts'
 import { planRollout, rolloutLines, type RolloutSeen } from '../../rollout/plan-rollout.ts'
 import { planRollback, rollbackLines } from '../../rollout/rollback.ts'
@@ -270,6 +270,19 @@ const facts = (change: Partial<RolloutSeen> = {}): RolloutSeen => ({
   ...change,
 })
 const green = vm({ name: slotVmName(site, 'serena', 'green') })
+
+it('a slot that does not serve gives the data back before calls have waited too long', () => {
+  const limit = (healthTimeoutMs: number, callsWaitMs?: number) =>
+    serveLimit({ healthTimeoutMs, ...(callsWaitMs === undefined ? {} : { callsWaitMs }) })
+  expect([limit(900_000), limit(900_000, 240_000), limit(60_000, 240_000), limit(900_000, 20_000)]).toEqual([
+    900_000, 180_000, 60_000, 10_000,
+  ])
+  fc.assert(
+    fc.property(fc.nat(7_200_000), fc.integer({ min: 1000, max: 7_200_000 }), (health, calls) => {
+      expect(limit(health, calls)).toBeLessThanOrEqual(Math.min(health, calls - Math.min(60_000, calls / 2)))
+    }),
+  )
+})
 
 it('what had to be cut off is told', () => {
   expect(cutOffText('blue', { drained: false, requests: 1, transfers: 2 }, 60)).toBe(
