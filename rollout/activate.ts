@@ -195,7 +195,17 @@ function decideGuest(wanted: ActivationWanted, { guest, dataDisk, activated, att
   }
 }
 
-export interface ActivationContext {
+/** How long a guest may be silent. */
+export interface Silence {
+  /** Until its VM is reset, if that can't hurt. @default 300000 */
+  readonly resetAfterMs?: number
+  /** An old slot's, until it is shut down, by whoever may. @default 60000 */
+  readonly shutdownAfterMs?: number
+  /** Any other, until it is given up. @default 900000 */
+  readonly giveUpAfterMs?: number
+}
+
+export interface ActivationContext extends Silence {
   readonly proxmox: Proxmox
   readonly places: GroupPlaces
   readonly progress: Progress
@@ -204,8 +214,6 @@ export interface ActivationContext {
   readDataDisk(): Promise<'new' | 'made' | undefined>
   writeDataDisk(state: 'new' | 'made'): Promise<void>
   readonly pauseMs?: number
-  /** How long a guest may be silent before its VM is reset, if that can't hurt. @default 300000 */
-  readonly resetAfterMs?: number
 }
 
 /** What an activation looks at and does beside the loop: a handover goes by it, too. */
@@ -283,7 +291,7 @@ export function activationOf(
             silence = 'reset-due'
             return
           }
-          known = await waitForStatus(guest, note, signal)
+          known = await waitForStatus(guest, note, signal, context.giveUpAfterMs)
           return
         case 'reset':
           silence = 'reset'
@@ -342,8 +350,13 @@ async function answersWithin(guest: Guest, timeoutMs: number, note: (text: strin
 /** Time for a guest to read its seed once its agent answers. */
 const seedTimeoutMs = 600_000
 
-async function waitForStatus(guest: Guest, note: (text: string) => void, signal: AbortSignal | undefined): Promise<GuestStatus> {
-  await guest.wait(waiting(note))
+async function waitForStatus(
+  guest: Guest,
+  note: (text: string) => void,
+  signal: AbortSignal | undefined,
+  patienceMs: number | undefined,
+): Promise<GuestStatus> {
+  await guest.wait(waiting(note), patienceMs)
   const until = performance.now() + seedTimeoutMs
   for (;;) {
     const asked = performance.now()

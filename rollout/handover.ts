@@ -108,7 +108,7 @@ export async function handOver(context: ActivationContext, to: SlotName, options
       ...(place.at === from ? { obstacles: await inTheWay(group) } : {}),
       old: {
         guest: known,
-        silent: silentSince !== undefined && performance.now() - silentSince > silenceMs,
+        silent: silentSince !== undefined && performance.now() - silentSince > (context.shutdownAfterMs ?? silenceMs),
         vmid: oldVmid,
         asked,
         letGo,
