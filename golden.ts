@@ -25,7 +25,7 @@ const verbs: Readonly<Record<string, Entry>> = {
     load: () => import('./scripts/setup.ts'),
   },
   lock: {
-    summary: "resolve the container images' tags to digests, take today's packages, and write images.lock.json",
+    summary: 'find out what goes into the image by now (base, packages, containers), and write images.lock.json',
     load: () => import('./scripts/lock.ts'),
   },
   bake: {

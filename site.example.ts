@@ -8,12 +8,8 @@ export default defineSite({
   network: { subnet: '192.168.1.0/24', gateway: '192.168.1.1', nameservers: ['192.168.1.1'], admin: ['192.168.1.0/24'] },
   public: { host: 'serena.example.org' },
   image: {
-    // A dated build stays what it is. The checksum is in SHA256SUMS beside it; compare it when you move to a newer one.
-    base: {
-      os: 'ubuntu-24.04',
-      url: 'https://cloud-images.ubuntu.com/releases/noble/release-20260814/ubuntu-24.04-server-cloudimg-amd64.img',
-      sha256: '6e40c07ae715f744f84af0bec76415cc1987dd115b4b8de437818561f01a3733',
-    },
+    // "golden lock" finds the newest build and its checksum, and keeps to it until "golden lock --base". Or pin one: url, sha256.
+    base: { os: 'ubuntu-24.04' },
     build: { address: '192.168.1.40' },
   },
   serena: {

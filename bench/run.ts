@@ -1,5 +1,8 @@
 /** `npm run bench -- NAME`: measures one thing beside what it is compared with. */
-const benches: Readonly<Record<string, () => Promise<{ bench: () => Promise<void> }>>> = { cli: () => import('./cli.ts') }
+const benches: Readonly<Record<string, () => Promise<{ bench: () => Promise<void> }>>> = {
+  cli: () => import('./cli.ts'),
+  rollout: () => import('./rollout.ts'),
+}
 
 const [name = ''] = process.argv.slice(2)
 const load = Object.hasOwn(benches, name) ? benches[name] : undefined

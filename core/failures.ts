@@ -122,16 +122,39 @@ export const failures = {
   Bake: {
     'lock-missing': failure('There is no images.lock.json.', '`npx golden lock`.'),
     'lock-invalid': failure('images.lock.json is not as it has to be.', '`npx golden lock`, or mend it.'),
+    'lock-outdated': failure(
+      'images.lock.json is of another base, other archives or another version of the project.',
+      '`npx golden lock`.',
+    ),
     'bake-in-progress': failure('Another bake of this site is going on.', 'Wait for it, or remove what the message names.'),
     'template-range-full': failure('All VMIDs for templates are in use.', 'Remove images, or widen `proxmox.templates`.'),
     'base-missing': failure("The base image's file can't be read.", inTheSite('image.base.file')),
-    'base-checksum': failure('The base image has another checksum than site.ts says.', "The checksum from the distribution's own list."),
+    'base-not-locked': failure('site.ts leaves the base image to the lock, which has none.', '`npx golden lock`.'),
+    'base-unknown': failure('No build of the base image is found where it should be.', inTheSite('image.base')),
+    'base-signature': failure('A list of checksums is not what the distribution has signed.', 'Find out who altered it; another server.'),
+    'base-checksum': failure(
+      'The base image has another checksum than is pinned or listed.',
+      "The checksum from the distribution's own list.",
+    ),
     'base-larger-than-disk': failure("The base's disk is larger than the image's.", inTheSite('image.build.diskGiB')),
     'base-elsewhere': failure('The base template is on another node or storage.', 'Migrate or remove it.'),
     'base-ambiguous': failure("Another VM has the base template's name, by which Packer looks for it.", 'Rename or remove that one.'),
     'base-unlisted': failure("Proxmox's list does not show the base template's name.", 'Its status daemon; then bake again.'),
     'bake-no-ssh': failure('The build VM does not answer by SSH.', 'A free address and a way to it: `image.build`, `proxmox.socksProxy`.'),
     'bake-first-boot': failure('cloud-init did not end well in the build VM.', 'The base image, and a free `image.build.address`.'),
+    'bake-packages-differ': failure(
+      'apt has not installed what the lock says; the message names it.',
+      '`npx golden lock`, then bake again.',
+    ),
+    'bake-packages-gone': failure(
+      'An archive no longer has the state that the lock says.',
+      '`npx golden lock --packages`, then bake again.',
+    ),
+    'bake-archive-signature': failure(
+      'apt refuses an archive that its key does not vouch for.',
+      'Find out who altered it; `image.archives`.',
+    ),
+    'bake-image-altered': failure('A registry serves something else under a locked digest.', 'Find out why; another registry.'),
     'bake-image-pull': failure("The build VM can't pull a container image.", 'Its way to the registry; `npx golden lock`.'),
     'bake-script-failed': failure('A step in the build VM failed.', 'What its last lines say.'),
     'bake-check-failed': failure('The image failed a check and was thrown away.', 'What the check names.'),
@@ -262,7 +285,27 @@ export const failures = {
     'plugin-not-installable': failure('Packer refuses its plugin.', 'Other programs of these names off PATH.'),
     'terraform-missing': failure('The site asks for Terraform, and there is none that suits.', 'Install it, or use OpenTofu.'),
   },
+  'Archives of packages': {
+    'archive-unreachable': failure(
+      'An archive, or a server of cloud images, does not answer.',
+      'The network, HTTP_PROXY, `image.archives`.',
+    ),
+    'archive-refused': failure('An archive has not what it should have.', 'What the message names, in `image.archives`.'),
+    'archive-signature': failure(
+      "An archive's list is not what its key has signed.",
+      'Find out who altered it; `keyFile` in `image.archives`.',
+    ),
+    'archive-expired': failure(
+      'An archive says that its list is out of date.',
+      "A mirror that is kept up to date, or this computer's clock.",
+    ),
+    'archive-key-unusable': failure('A key of an archive is no OpenPGP public key in text form.', inTheSite('image.archives')),
+    'package-unknown': failure('No archive has a package that the image needs.', inTheSite('image.archives')),
+    'archive-program-missing': failure('A program that reads or checks archives is not on PATH.', 'gpgv or sqv; xz.'),
+  },
   Registries: {
+    'registry-altered': failure('The registry serves something else under a digest.', 'Find out why; another registry.'),
+    'image-other-platform': failure('An image is not for linux/amd64.', 'images.lock.json.'),
     'image-not-found': failure('The registry has no such tag.', 'images.lock.json.'),
     'registry-denied': failure('The registry lets nobody read it.', 'A public image, or the name.'),
     'registry-refused': failure('The registry answers in a way that is not followed.', 'What the message names.'),

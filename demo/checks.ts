@@ -13,6 +13,8 @@ export interface CheckResult {
   readonly skipped?: string
   /** What it has measured, a line each. */
   readonly found?: readonly string[]
+  /** The same for programs: milliseconds by what they are of. */
+  readonly figures?: Readonly<Record<string, number>>
 }
 
 export interface Checks {
@@ -27,6 +29,8 @@ export interface Checks {
   heard(line: string): void
   /** What the check that is going on has measured: stands under it in the report, whether it holds or not. */
   found(line: string): void
+  /** Milliseconds that the check that is going on has measured, for programs. */
+  figure(name: string, ms: number): void
 }
 
 /** So many lines tell mostly why something failed. */
@@ -37,28 +41,27 @@ export function newChecks(progress: Progress, signal: AbortSignal, look: () => P
   const results: CheckResult[] = []
   let lines: string[] = []
   let measured: string[] = []
+  let figures: Record<string, number> = {}
+  const whatWasMeasured = (): Pick<CheckResult, 'found' | 'figures'> => ({
+    ...(measured.length === 0 ? {} : { found: measured }),
+    ...(Object.keys(figures).length === 0 ? {} : { figures }),
+  })
   const run = async (name: string, work: (note: (text: string) => void) => Promise<void>): Promise<unknown> => {
     signal.throwIfAborted()
     const began = performance.now()
     lines = []
     measured = []
+    figures = {}
     const seconds = (): number => Math.round((performance.now() - began) / 100) / 10
     try {
       await progress.step(name, work)
-      results.push({ name, ok: true, seconds: seconds(), ...(measured.length === 0 ? {} : { found: measured }) })
+      results.push({ name, ok: true, seconds: seconds(), ...whatWasMeasured() })
       return undefined
     } catch (error) {
       signal.throwIfAborted()
       const detail = error instanceof Failure ? `${error.message}\n→ ${error.hint}` : error instanceof Error ? error.message : String(error)
       const output = lines
-      results.push({
-        name,
-        ok: false,
-        seconds: seconds(),
-        detail,
-        ...(output.length === 0 ? {} : { output }),
-        ...(measured.length === 0 ? {} : { found: measured }),
-      })
+      results.push({ name, ok: false, seconds: seconds(), detail, ...(output.length === 0 ? {} : { output }), ...whatWasMeasured() })
       await look()
       for (const line of output) progress.info(`  │ ${line}`)
       progress.warn(`${name}: ${detail}`)
@@ -77,6 +80,9 @@ export function newChecks(progress: Progress, signal: AbortSignal, look: () => P
     found(line) {
       measured.push(line)
       progress.info(line)
+    },
+    figure(name, ms) {
+      figures[name] = Math.round(ms)
     },
     check: async (name, work) => (await run(name, work)) === undefined,
     async must(name, work) {

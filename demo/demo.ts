@@ -16,11 +16,18 @@ import { opened, runDemo, type DemoResult, type DemoWorld } from './run.ts'
 import type { Verb, VerbContext } from '../scripts/verb.ts'
 
 export const verb: Verb = {
-  options: { keep: { type: 'boolean' }, fresh: { type: 'boolean' }, minutes: { type: 'string' }, stop: { type: 'boolean' } },
+  options: {
+    keep: { type: 'boolean' },
+    fresh: { type: 'boolean' },
+    minutes: { type: 'string' },
+    rollouts: { type: 'boolean' },
+    stop: { type: 'boolean' },
+  },
   optionHelp: {
     keep: 'leave it running at the end, also when it failed, and say how to look at it',
     fresh: 'bake the image, even if an earlier demo has kept one of the same inputs',
     minutes: 'begin nothing that would take it past so many minutes, and say what was left out',
+    rollouts: 'of all checks only those of rollouts and what they need',
     stop: 'end a demo that was kept running, and remove all of it',
   },
   async run(context) {
@@ -89,6 +96,7 @@ export async function demo(
       checks,
       keep: context.flags.keep === true,
       fresh: context.flags.fresh === true,
+      onlyRollouts: context.flags.rollouts === true,
       leftMs: () => minutes * 60_000 - (performance.now() - began),
       look,
       progress,

@@ -9,6 +9,7 @@ import { node, programsFolder } from '../images/guest/places.ts'
 import { prepare } from '../images/guest/prepare.ts'
 import { restorePoint } from '../images/guest/restore-point.ts'
 import { slotctl } from '../images/guest/slotctl.ts'
+import { unit } from '../images/guest/unit.ts'
 import { watch } from '../images/guest/watch.ts'
 import type { GuestContents, GuestProgram } from '../lab/compute/fake/programs.ts'
 import { answer } from './guest-answers.ts'
@@ -20,6 +21,7 @@ const scripts: Readonly<Record<string, GuestProgram>> = {
   'prepare.js': (args, machine) => prepare(machine, args),
   'restore-point.js': (_, machine) => restorePoint(machine),
   'slotctl.js': (args, machine) => slotctl(machine, args),
+  'unit.js': (args, machine) => unit(machine, args),
   'watch.js': (_, machine) => watch(machine),
   'auth.js': async (_, machine) => {
     for (;;) await machine.pause(60_000)

@@ -5,9 +5,11 @@ import { buildContainers, type Containers } from '../lab/debian/containers.ts'
 import { ensureHostPackages } from '../lab/debian/packages.ts'
 import { startRegistry } from '../lab/debian/registry.ts'
 import { buildRoot } from '../lab/debian/root.ts'
+import { mirrorOf, SUITE } from '../lab/debian/settings.ts'
 import type { LabOptions } from '../lab/index.ts'
 import { Failure } from '../core/failure.ts'
 import type { Progress } from '../core/progress.ts'
+import type { SiteInput } from '../settings/site.ts'
 import { startTools, type Tool } from '../tools/index.ts'
 import { describe } from '../tools/progress.ts'
 import { ofLab } from './lab-failure.ts'
@@ -16,7 +18,12 @@ export interface LabImages {
   readonly base: { readonly file: string; readonly sha256: string }
   /** For the lab: starts the registry inside of its LAN. */
   readonly startRegistry: NonNullable<LabOptions['startRegistry']>
-  /** images.lock.json of a site that uses this registry. Grafana can't be had from packages, so it is not there. */
+  /** Of packages, as the base was made from. */
+  readonly archives: NonNullable<SiteInput['image']['archives']>
+  /**
+   * What `golden lock` begins with in a site that uses this registry, which only the lab's LAN reaches: so there are no tags.
+   * Grafana can't be had from packages, so it is not there.
+   */
   readonly lock: (registryHost: string) => unknown
 }
 
@@ -84,6 +91,7 @@ export async function prepareImages(progress: Progress, signal: AbortSignal, sha
   )
   return {
     base,
+    archives: debianArchives(),
     async startRegistry({ driver, stateDir }) {
       // Only a LAN of network namespaces has a place for it; fake guests model their pulls.
       const { enter, layout } = (driver as QemuDriver).network
@@ -93,9 +101,18 @@ export async function prepareImages(progress: Progress, signal: AbortSignal, sha
   }
 }
 
+/** The mirror's suites that the lab's Debian is made of. */
+function debianArchives(): LabImages['archives'] {
+  const { main, security } = mirrorOf(undefined)
+  return [
+    { url: main, suites: [SUITE, `${SUITE}-updates`] },
+    { url: security, suites: [`${SUITE}-security`] },
+  ]
+}
+
 function lockOf(containers: Containers, host: string): unknown {
   const services = Object.fromEntries(
-    Object.entries(containers.images).map(([name, image]) => [name, { image: `${host}/${name}`, digest: image.digest, tag: image.tag }]),
+    Object.entries(containers.images).map(([name, image]) => [name, { image: `${host}/${name}`, digest: image.digest }]),
   )
-  return { schema: 1, services }
+  return { schema: 2, services }
 }

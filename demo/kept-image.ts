@@ -1,12 +1,14 @@
 /**
  * The image of an earlier demo on this computer. A guest without hardware help takes a quarter of an hour to bake; when
- * all that goes into the image and all that bakes it is the same to the byte, the image of that time is taken.
+ * all that goes into the image and all that bakes it is the same to the byte, the image of that time is taken, with its lock:
+ * the state of the distribution's archive moves on by itself, and a demo is not about that.
  */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { copyFile, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { cacheFolder, makeFolder } from '../core/folders.ts'
+import { lockFile } from '../images/lock.ts'
 import { command } from '../lab/debian/command.ts'
 import type { Proxmox } from '../proxmox/client.ts'
 import { storageAt, storageOfVolume } from '../proxmox/storage.ts'
@@ -33,9 +35,9 @@ const takesPart = (path: string): boolean => !path.includes('lab/compute/fake/')
 
 /** @param project the clone's folder. @returns what an image of this site can be told by */
 export async function imageKey(site: Site, lock: string, project = resolve(import.meta.dirname, '..')): Promise<string> {
-  const { base, build } = site.image
+  const { base, build, archives } = site.image
   // Where the base lies on this computer does not matter.
-  const hash = createHash('sha256').update(JSON.stringify([base.os, base.sha256, build, lock]))
+  const hash = createHash('sha256').update(JSON.stringify([base.os, base.sha256, build, archives, lock]))
   for (const source of sources) {
     const path = join(project, source)
     const names = (await stat(path)).isDirectory()
@@ -69,8 +71,14 @@ interface Kept {
   readonly config: VmConfig
 }
 
-/** Keeps the template of a VMID, and no other image. */
-export async function keepImage({ administrator, node }: Place, env: NodeJS.ProcessEnv, key: string, vmid: number): Promise<void> {
+/** Keeps the template of a VMID and its lock, and no other image. @param folder of the site */
+export async function keepImage(
+  { administrator, node }: Place,
+  env: NodeJS.ProcessEnv,
+  key: string,
+  vmid: number,
+  folder: string,
+): Promise<void> {
   const config = await vmAt(administrator, node, vmid).config()
   const [volume = ''] = String(config.scsi0).split(',')
   const { path } = await storageAt(administrator, node, storageOfVolume(volume)).volume(volume)
@@ -80,6 +88,7 @@ export async function keepImage({ administrator, node }: Place, env: NodeJS.Proc
   const part = await mkdtemp(join(parent, 'part-'))
   await command(['qemu-img', 'convert', '-O', 'qcow2', path, join(part, 'disk.qcow2')])
   await writeFile(join(part, 'vm.json'), JSON.stringify({ vmid, config } satisfies Kept))
+  await copyFile(lockFile(folder), lockFile(part))
   await rm(target, { recursive: true, force: true })
   await rename(part, target)
   for (const other of await readdir(parent)) if (other !== key) await rm(join(parent, other), { recursive: true, force: true })
@@ -87,22 +96,23 @@ export async function keepImage({ administrator, node }: Place, env: NodeJS.Proc
 
 export const isKept = (env: NodeJS.ProcessEnv, key: string): boolean => existsSync(folderOf(env, key))
 
-/** Makes the kept template in this lab, as its bake has made it. */
-export async function takeImage({ administrator, node, site }: Place, env: NodeJS.ProcessEnv, key: string): Promise<void> {
-  const folder = folderOf(env, key)
-  const { vmid, config } = JSON.parse(await readFile(join(folder, 'vm.json'), 'utf8')) as Kept
+/** Makes the kept template in this lab, as its bake has made it, and puts its lock into the site's folder. */
+export async function takeImage({ administrator, node, site }: Place, env: NodeJS.ProcessEnv, key: string, folder: string): Promise<void> {
+  const kept = folderOf(env, key)
+  const { vmid, config } = JSON.parse(await readFile(join(kept, 'vm.json'), 'utf8')) as Kept
   const settings = Object.fromEntries(Object.entries(config).filter(([name]) => !own.has(name)))
   const options = String(config.scsi0)
     .split(',')
     .slice(1)
     .filter((option) => !option.startsWith('size='))
   const filename = `golden-kept-${vmid}.qcow2`
-  await administrator.upload({ node, storage: importStorage, content: 'import', filename, data: join(folder, 'disk.qcow2') })
+  await administrator.upload({ node, storage: importStorage, content: 'import', filename, data: join(kept, 'disk.qcow2') })
   const volume = `${importStorage}:import/${filename}`
   const disk = [`${site.proxmox.storage.disks}:0`, `import-from=${volume}`, ...options].join(',')
   await administrator.task(await createVm(administrator, node, { ...settings, vmid, pool: site.proxmox.pool, scsi0: disk }))
   await administrator.task(await vmAt(administrator, node, vmid).template())
   await storageAt(administrator, node, importStorage).remove(volume)
+  await copyFile(lockFile(kept), lockFile(folder))
 }
 
 /** Every lab has it. */

@@ -31,6 +31,8 @@ export interface LabSiteOptions {
   /** A VM for each role, or one for both. */
   readonly layout: 'two-vms' | 'one-vm'
   readonly base: { readonly file: string; readonly sha256: string }
+  /** Where packages come from. @default as any site's */
+  readonly archives?: SiteInput['image']['archives']
   readonly projectKeys?: readonly string[]
   readonly transports?: SiteInput['serena']['transports']
   readonly projects?: SiteInput['serena']['projects']
@@ -90,6 +92,7 @@ export function labSite(lab: LabEndpoint, options: LabSiteOptions): SiteInput {
     image: {
       base: { os: 'debian-13', file: options.base.file, sha256: options.base.sha256 },
       build: { address: address(0), cores: 2, memoryMiB: 2048, diskGiB: 8, sshTimeoutMinutes: 20 },
+      ...(options.archives === undefined ? {} : { archives: options.archives }),
       registries: lab.registry ? [{ host: lab.registry.host, caFile: lab.registry.caFile }] : [],
     },
     serena: {

@@ -106,7 +106,13 @@ async function prepareLab(lab: Lab, stateDir: string, images: LabImages | undefi
   // A port that is taken by now is another one, so the site is written anew; its secrets and pins stay.
   await writeLabSite(
     folder,
-    labSite(lab.connection, { name: 'lab', layout: 'two-vms', base, isoPath: join(stateDir, 'golden-iso') }),
+    labSite(lab.connection, {
+      name: 'lab',
+      layout: 'two-vms',
+      base,
+      isoPath: join(stateDir, 'golden-iso'),
+      ...(images === undefined ? {} : { archives: images.archives }),
+    }),
     lab.connection,
   )
   const site = await loadSite(folder)

@@ -60,7 +60,10 @@ export function move(
       await handedOver
       // Who still waits is not known to have been served.
       await traffic.round()
-      checks.found(longestLine(calls().filter(({ client }) => client !== longCallName)))
+      const ordinary = calls().filter(({ client }) => client !== longCallName)
+      checks.found(longestLine(ordinary))
+      checks.figure(longestCallFigure, Math.max(...ordinary.map(({ ms }) => ms)))
+      for (const [step, ms] of stepSums(groups[0]?.parts ?? [])) checks.figure(step, ms)
     } finally {
       traffic.breathe(0)
       await handedOver
@@ -72,12 +75,19 @@ export function move(
   })
 }
 
+/** The name of the longest pause that a client has noticed, among a check's figures. */
+export const longestCallFigure = 'longest call'
+
 /** Each step once, in the order in which they first came. */
-export function partsText(parts: Moved['parts']): string {
+function stepSums(parts: Moved['parts']): Map<string, number> {
   const sums = new Map<string, number>()
   for (const { step, ms } of parts) sums.set(step, (sums.get(step) ?? 0) + ms)
+  return sums
+}
+
+export function partsText(parts: Moved['parts']): string {
   const total = parts.reduce((sum, { ms }) => sum + ms, 0)
-  const list = [...sums].map(([step, ms]) => `${step} ${(ms / 1000).toFixed(1)} s`)
+  const list = [...stepSums(parts)].map(([step, ms]) => `${step} ${(ms / 1000).toFixed(1)} s`)
   return `${(total / 1000).toFixed(1)} s in all: ${list.join(', ')}`
 }
 

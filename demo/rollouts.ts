@@ -14,6 +14,7 @@ import { openMcp } from './check/mcp.ts'
 import { ask } from './check/web.ts'
 import { eventually, expectEqual, expectThat, type Checks } from './checks.ts'
 import { editSite } from './edit-site.ts'
+import { measureFloor } from './floor.ts'
 import { allNumbers, endLoad, startLines, startLoad } from './load.ts'
 import { longCall, move } from './move.ts'
 import { expected, inTurn } from './parts.ts'
@@ -130,6 +131,7 @@ async function rollbackSerena(scene: Scene): Promise<boolean> {
   await settled(scene, serena, 'blue', `golden rollout ${serena}`)
   await checks.check('two VMs: after it the password of before lets in again', () => entersAs(target, oldPassword))
   await allNumbers(scene, 'blue')
+  await measureFloor(scene, 'blue')
   await endLoad(scene)
   return checks.check('two VMs: the site folder as before: golden status names no difference any more', async () => {
     await editSite(folder, (site) => ({ ...site, serena: scene.before ?? site.serena }))

@@ -36,6 +36,8 @@ export interface DemoWorld {
   leftMs(): number
   /** Bake, whatever is kept of an earlier demo. */
   readonly fresh: boolean
+  /** Of all checks only those of rollouts and what they need. */
+  readonly onlyRollouts: boolean
   /** Whether somebody wants to use it at the end. */
   readonly keep: boolean
   /** Shows what the guests look like now. */
@@ -69,14 +71,23 @@ export async function runDemo(world: DemoWorld): Promise<DemoResult> {
     const key = await imageKey(site, await readFile(join(folder, 'images.lock.json'), 'utf8'))
     if (!world.fresh && isKept(world.env, key))
       await checks.must('the image that an earlier demo baked and checked, of the same inputs to the byte (--fresh bakes anew)', () =>
-        takeImage(place, world.env, key),
+        takeImage(place, world.env, key, folder),
       )
-    else
-      await checks.must('golden bake: an image, checked while baking', async () => {
-        const { outcome, template } = await golden('bake')
-        expectEqual('outcome', outcome, 'baked')
-        await keepImage(place, world.env, key, template.vmid)
+    else {
+      await checks.must('golden lock: base, container images, and packages by the state of their archive', async () => {
+        const { changes, written } = await golden('lock')
+        expectEqual('written', written, true)
+        expectThat(
+          ['base', 'archive', 'package'].every((what) => changes.some((change: { what: string }) => change.what === what)),
+          'the lock has no base, no archive or no package',
+        )
       })
+      await checks.must('golden bake: an image, checked while baking, of what the lock says', async () => {
+        const { outcome, template, lockCompleted } = await golden('bake')
+        expectEqual('outcome, and whether the lock has all packages now', [outcome, lockCompleted], ['baked', true])
+        await keepImage(place, world.env, key, template.vmid, folder)
+      })
+    }
     await checks.check('golden bake again: nothing to do', async () => {
       expectEqual('outcome', (await golden('bake')).outcome, 'unchanged')
     })
@@ -87,6 +98,7 @@ export async function runDemo(world: DemoWorld): Promise<DemoResult> {
     const began = performance.now()
     const { result, rolloutsMs } = await twoVms(world, await editSite(folder, preparedForRollouts), proxmox)
     const tookMs = performance.now() - began - rolloutsMs
+    if (world.onlyRollouts) return result
     if (world.leftMs() < tookMs * oneVmPart)
       checks.skip(
         'one VM for both roles, destroyed and deployed again',
@@ -102,9 +114,22 @@ export async function runDemo(world: DemoWorld): Promise<DemoResult> {
 /** How long the second story takes, of the first one's time: two boots of the larger VM instead of three of smaller ones, and fewer checks. */
 const oneVmPart = 0.65
 
+/** A site that is deployed, as its checks need it. */
+interface DeployedSite {
+  readonly site: Site
+  readonly golden: Golden
+  readonly access: OutsideAccess
+  /** By group. */
+  readonly guests: Readonly<Record<string, Guest>>
+  /** The one with Serena. */
+  readonly serena: Guest
+  /** Of the file that was left in the first project. */
+  readonly mark: string
+}
+
 /** A VM for each role. */
 async function twoVms(world: DemoWorld, site: Site, proxmox: Proxmox): Promise<{ result: DemoResult; rolloutsMs: number }> {
-  const { connection, administrator, checks, keep, signal } = world
+  const { connection, checks, keep, signal } = world
   const folder: string = connection.site
   const golden = at(folder, world)
   const access: OutsideAccess = { site, folder }
@@ -118,22 +143,10 @@ async function twoVms(world: DemoWorld, site: Site, proxmox: Proxmox): Promise<{
     for (const guest of Object.values(guests)) expectEqual(`health of VM ${guest.vmid}`, (await slotctl(guest, 'status')).healthy, true)
   })
   const deployMs = performance.now() - began
-  await checks.check('golden deploy again: nothing to do', async () => {
-    expectEqual('changes', (await golden('deploy')).changed, false)
-  })
   const { groups } = await golden('status')
   const status = groups[groupWithRole(site, 'serena')?.name ?? '']
-  await checkAccess(checks, access, 'two VMs')
-  await leaveMark(access, mark)
-  await checkLogs(checks, { site, guests, signal, access }, 'two VMs')
-  await checkProjects(checks, { site, access, guest: serena, socksPort: connection.socksProxy.port, scratch: world.folder, signal })
-  await checkFirewalls(
-    checks,
-    { site, router: routerPorts.target, control: control(connection.controlSocket), administrator, guests },
-    'two VMs',
-  )
-  await checkSecrets(checks, { folder, labLog: join(world.folder, 'lab.log'), labFolder: join(world.folder, 'lab') })
-  await checkSurvival(checks, serena, access, mark)
+  await checks.must('two VMs: an MCP client leaves a file by which the data is known later', () => leaveMark(access, mark))
+  if (!world.onlyRollouts) await checkTwoVms(world, { site, golden, access, guests, serena, mark })
   const rolloutsBegan = performance.now()
   await checkRollouts(checks, { site, access, golden, proxmox, mark, deployMs, leftMs: world.leftMs, signal, env: world.env })
   const rolloutsMs = performance.now() - rolloutsBegan
@@ -141,6 +154,26 @@ async function twoVms(world: DemoWorld, site: Site, proxmox: Proxmox): Promise<{
   const user = site.serena.users[0]?.name ?? ''
   const passwordFile = status.credentialFiles[user]
   return { result: { site: folder, urls: Object.values(status.urls), user, passwordFile, caFile: status.caFile }, rolloutsMs }
+}
+
+/** All but that slots change. */
+async function checkTwoVms(
+  { connection, administrator, checks, folder, signal }: DemoWorld,
+  { site, golden, access, guests, serena, mark }: DeployedSite,
+): Promise<void> {
+  await checks.check('golden deploy again: nothing to do', async () => {
+    expectEqual('changes', (await golden('deploy')).changed, false)
+  })
+  await checkAccess(checks, access, 'two VMs')
+  await checkLogs(checks, { site, guests, signal, access }, 'two VMs')
+  await checkProjects(checks, { site, access, guest: serena, socksPort: connection.socksProxy.port, scratch: folder, signal })
+  await checkFirewalls(
+    checks,
+    { site, router: routerPorts.target, control: control(connection.controlSocket), administrator, guests },
+    'two VMs',
+  )
+  await checkSecrets(checks, { folder: access.folder, labLog: join(folder, 'lab.log'), labFolder: join(folder, 'lab') })
+  await checkSurvival(checks, serena, access, mark)
 }
 
 async function checkDestroy(checks: Checks, label: string, golden: Golden): Promise<void> {

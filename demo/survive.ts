@@ -29,11 +29,8 @@ export async function slotctl(guest: Guest, ...words: string[]): Promise<any> {
 }
 
 /** A shell command in a guest, for taking things away. Rejects when it fails. */
-export async function inGuest(guest: Guest, command: string): Promise<string> {
-  const run = await guest.proxmox.agentExec(guest.node, guest.vmid, ['/bin/sh', '-c', command], {
-    signal: guest.signal,
-    timeoutMs: 300_000,
-  })
+export async function inGuest(guest: Guest, command: string, timeoutMs = 300_000): Promise<string> {
+  const run = await guest.proxmox.agentExec(guest.node, guest.vmid, ['/bin/sh', '-c', command], { signal: guest.signal, timeoutMs })
   if (run.exitCode !== 0) throw new Error(`"${command}" in VM ${guest.vmid} ended with ${run.exitCode}: ${lastOf(run)}`)
   return run.stdout
 }

@@ -1,5 +1,5 @@
 /**
- * Asks a container registry for the digest of a tag: HEAD on the manifest, with the token flow of Docker Hub and
+ * Asks a container registry for the digest of a tag, and what it is made of: the manifest, with the token flow of Docker Hub and
  * ghcr.io (OCI distribution specification; Docker's "token authentication" specification).
  */
 import { getCACertificates } from 'node:tls'
@@ -27,13 +27,56 @@ const apiHost = (host: string): string => (host === 'docker.io' ? 'registry-1.do
 
 /**
  * @param image `host/repository`
- * @returns `sha256:…`
+ * @returns `sha256:…`: of an index where the tag has several platforms
  * @throws Failure `registry-unreachable`, `image-not-found`, `registry-denied`, `registry-refused`
  */
 export async function resolveDigest(image: string, tag: string, options: RegistryOptions = {}): Promise<string> {
+  return withRegistry(image, options, async (manifest) => {
+    const answer = await manifest('HEAD', tag)
+    await answer.body.dump()
+    const named = header(answer, 'docker-content-digest')
+    // A registry may leave the header out: then the digest is that of the manifest's bytes.
+    return isDigest(named) ? named : digestOf(await bytesOf(await manifest('GET', tag)))
+  })
+}
+
+/**
+ * @param digest what a tag means
+ * @returns the digest of the manifest for linux/amd64 in that index, or of the manifest itself if it is none
+ * @throws Failure as `resolveDigest`; `registry-altered`, `image-other-platform`
+ */
+export async function resolvePlatform(image: string, digest: string, options: RegistryOptions = {}): Promise<string> {
+  const bytes = await withRegistry(image, options, async (manifest) => bytesOf(await manifest('GET', digest)))
+  const found = digestOf(bytes)
+  if (found !== digest)
+    throw new Failure(
+      'registry-altered',
+      `the registry serves something else as ${image}@${digest}: its digest is ${found}`,
+      'Do not use this registry until you know why. Run "npx golden lock" again when it is mended.',
+    )
+  let parsed: { manifests?: readonly { digest?: unknown; platform?: { os?: unknown; architecture?: unknown } }[] }
+  try {
+    parsed = JSON.parse(bytes.toString('utf8')) as typeof parsed
+  } catch (cause) {
+    throw new Failure('registry-refused', `${image}@${digest} is no manifest`, 'Correct image and tag in images.lock.json.', { cause })
+  }
+  if (parsed.manifests === undefined) return digest
+  const wanted = parsed.manifests.find(({ platform }) => platform?.os === 'linux' && platform.architecture === 'amd64')
+  if (typeof wanted?.digest !== 'string' || !isDigest(wanted.digest))
+    throw new Failure('image-other-platform', `${image}@${digest} is not for linux/amd64`, 'Correct image and tag in images.lock.json.')
+  return wanted.digest
+}
+
+const isDigest = (text: string): boolean => /^sha256:[0-9a-f]{64}$/.test(text)
+const digestOf = (bytes: Uint8Array): string => `sha256:${sha256(bytes)}`
+const bytesOf = async (answer: Dispatcher.ResponseData): Promise<Buffer> => Buffer.from(await answer.body.arrayBuffer())
+
+/** Asks for the manifest of a tag or digest; the answer is 200, and its body still to be read. */
+type Manifest = (method: Method, wanted: string) => Promise<Dispatcher.ResponseData>
+
+async function withRegistry<T>(image: string, options: RegistryOptions, use: (manifest: Manifest) => Promise<T>): Promise<T> {
   const [host = '', ...rest] = image.split('/')
   const repository = host === 'docker.io' && rest.length === 1 ? `library/${rest[0]}` : rest.join('/')
-  const url = `https://${apiHost(host)}/v2/${repository}/manifests/${encodeURIComponent(tag)}`
   const dispatcher = new WayOut(process.env, options.caPem === undefined ? {} : { ca: [...getCACertificates('default'), options.caPem] })
   const once = async (target: string, method: Method, headers: Headers): Promise<Dispatcher.ResponseData> => {
     try {
@@ -68,31 +111,26 @@ export async function resolveDigest(image: string, tag: string, options: Registr
       if (next.host !== new URL(at).host) sent = Object.fromEntries(Object.entries(sent).filter(([name]) => name !== 'authorization'))
       at = next.href
     }
-    throw new Failure(
-      'registry-refused',
-      `${host} sends on more than five times for ${repository}:${tag}`,
-      'Run "npx golden lock" again later.',
-    )
+    throw new Failure('registry-refused', `${host} sends on more than five times for ${image}`, 'Run "npx golden lock" again later.')
   }
-  try {
-    let headers: Headers = { accept: accepted }
-    let answer = await ask(url, 'HEAD', headers)
-    if (answer.statusCode === 401) {
+  let headers: Headers = { accept: accepted }
+  const manifest: Manifest = async (method, wanted) => {
+    const url = `https://${apiHost(host)}/v2/${repository}/manifests/${encodeURIComponent(wanted).replace('%3A', ':')}`
+    let answer = await ask(url, method, headers)
+    if (answer.statusCode === 401 && headers.authorization === undefined) {
+      await answer.body.dump()
       const token = await tokenFor(header(answer, 'www-authenticate'), repository, ask, image)
       headers = { ...headers, authorization: `Bearer ${token}` }
-      answer = await ask(url, 'HEAD', headers)
+      answer = await ask(url, method, headers)
     }
-    if (answer.statusCode === 200) {
-      const named = header(answer, 'docker-content-digest')
-      if (/^sha256:[0-9a-f]{64}$/.test(named)) return named
-      // A registry may leave the header out: then the digest is that of the manifest's bytes.
-      const whole = await ask(url, 'GET', headers)
-      if (whole.statusCode === 200) return `sha256:${sha256(new Uint8Array(await whole.body.arrayBuffer()))}`
-      answer = whole
-    }
+    if (answer.statusCode === 200) return answer
     await answer.body.dump()
     if (answer.statusCode === 404)
-      throw new Failure('image-not-found', `${image} has no tag ${tag}`, 'Correct image and tag in images.lock.json.')
+      throw new Failure(
+        'image-not-found',
+        wanted.startsWith('sha256:') ? `${image} has no ${wanted}` : `${image} has no tag ${wanted}`,
+        'Correct image and tag in images.lock.json.',
+      )
     if (answer.statusCode === 401 || answer.statusCode === 403)
       throw new Failure(
         'registry-denied',
@@ -101,11 +139,14 @@ export async function resolveDigest(image: string, tag: string, options: Registr
       )
     throw new Failure(
       'registry-refused',
-      `${host} answered ${answer.statusCode} for ${repository}:${tag}`,
+      `${host} answered ${answer.statusCode} for ${repository}:${wanted}`,
       answer.statusCode === 429
         ? 'The registry limits how often one may ask: wait a while, then run "npx golden lock" again.'
         : 'Run "npx golden lock" again later.',
     )
+  }
+  try {
+    return await use(manifest)
   } finally {
     await dispatcher.close()
   }

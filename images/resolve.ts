@@ -1,30 +1,41 @@
-/** `golden lock`: looks up the digest of every tag in the lock, or makes the first lock. */
+/** `golden lock`: finds out what goes into the image by now, all of it side by side, and writes it if anything is new. */
 import { readFile } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { Failure } from '../core/failure.ts'
 import { plainText } from '../core/plain-text.ts'
 import type { Progress } from '../core/progress.ts'
 import type { Site } from '../settings/site.ts'
+import { archivesOf } from './archive/archives.ts'
+import { openFetcher, type Fetcher } from './archive/fetch.ts'
+import { keeperIn } from './archive/kept.ts'
+import { resolvePackages, type NewerPackage } from './archive/packages.ts'
+import { readArchives } from './archive/read.ts'
+import { baseOf, isPinned, newestBase } from './base-image.ts'
 import { services, type Service } from './contract/record.ts'
-import { defaultImages, findLock, writeLock, type Lock, type LockEntry } from './lock.ts'
-import { resolveDigest } from './registry.ts'
-
-export interface LockChange {
-  readonly service: Service
-  readonly image: string
-  readonly tag: string
-  /** Undefined the first time. */
-  readonly from?: string
-  readonly to: string
-}
+import { languageServerVersions } from './language-servers/stage.ts'
+import { lockChanges, type LockChange } from './lock-changes.ts'
+import { defaultImages, findLock, renderLock, writeLock, type Lock, type LockedBase, type LockEntry } from './lock.ts'
+import { askedOf, readPackages } from './packages.ts'
+import { resolveDigest, resolvePlatform } from './registry.ts'
 
 export interface LockOptions {
+  /** As site.ts has it, without what an earlier lock says. */
   readonly site: Site
   readonly folder: string
+  /** Where what was fetched is kept, e.g. `~/.cache/serena-golden`. */
+  readonly cacheDir: string
+  /** What bakes and deploys, by name and version: for people. */
+  readonly tools: Readonly<Record<string, string>>
   readonly progress: Progress
   readonly signal?: AbortSignal
+  /** Take the distribution's newest build as base, if site.ts pins none. @default the locked one */
+  readonly newBase?: boolean
+  /** Let the next bake say anew which packages there are. */
+  readonly again?: boolean
+  /** Say what would be new, and write nothing. */
+  readonly check?: boolean
   /** @default asks the registry */
-  readonly resolve?: typeof resolveDigest
+  readonly registry?: { readonly resolveDigest: typeof resolveDigest; readonly resolvePlatform: typeof resolvePlatform }
   /** @default now */
   readonly now?: Date
 }
@@ -32,45 +43,102 @@ export interface LockOptions {
 export interface LockUpdate {
   readonly lock: Lock
   readonly changes: readonly LockChange[]
-  /** The day before this one that the distribution's packages were of, if there was one; undefined: it is the same day still. */
-  readonly packages: { readonly from?: string; readonly to: string } | undefined
+  /** Whether the file is, or with `check` would be, another one. */
+  readonly different: boolean
+  /** What the archives have in newer versions that their snapshot service does not have yet. */
+  readonly notYet: readonly NewerPackage[]
 }
 
 /**
- * Writes `images.lock.json` if a digest or the day has changed. Entries without a tag stay as they are; without a lock the
- * project's own list of images is taken.
- * @throws Failure of images/registry.ts; nothing is written then
+ * Writes `images.lock.json` if anything in it is new. Nothing is written when anything fails.
+ * @throws Failure `lock-invalid`; those of registry.ts, base-image.ts, archive/read.ts and archive/packages.ts
  */
 export async function updateLock(options: LockOptions): Promise<LockUpdate> {
-  const before = await findLock(options.folder)
-  const ask = options.resolve ?? resolveDigest
-  const changes: LockChange[] = []
-  const found: Partial<Record<Service, LockEntry>> = {}
-  for (const service of services) {
-    const known = before?.services[service]
-    // Of the log agents only the site's goes into the image; one that the site has changed to comes from the list.
-    const agent = service === 'otelcol' || service === 'promtail'
-    if (agent && service !== options.site.logging.agent) continue
-    const changed = agent && before?.services[service === 'otelcol' ? 'promtail' : 'otelcol'] !== undefined
-    const wanted = before === undefined || changed ? (known ?? defaultImages[service]) : known
-    if (wanted === undefined) continue
-    if (wanted.tag === undefined) {
-      if (known !== undefined) found[service] = known
-      continue
-    }
-    const { image, tag } = wanted
-    const digest = await options.progress.step(`look up ${image}:${tag}`, async () =>
-      ask(image, tag, { caPem: await registryCa(options.site, options.folder, image), signal: options.signal }),
+  const { folder, progress, signal } = options
+  const before = await findLock(folder)
+  const fetcher = openFetcher({ keeper: keeperIn(join(options.cacheDir, 'archives', 'releases')), signal })
+  try {
+    const { lock, notYet } = await progress.step('look up images, packages and the base', async (note) =>
+      resolveAll(options, before, fetcher, note),
     )
-    found[service] = { image, digest, tag }
-    if (known?.digest !== digest) changes.push({ service, image, tag, to: digest, ...(known ? { from: known.digest } : {}) })
+    const changes = lockChanges(before, lock)
+    const different = before === undefined || renderLock(lock) !== renderLock(before)
+    if (different && options.check !== true) await writeLock(folder, lock)
+    return { lock, changes, different, notYet }
+  } finally {
+    await fetcher.close()
   }
-  const today = (options.now ?? new Date()).toISOString().slice(0, 10)
-  const packages =
-    before?.packages === today ? undefined : { ...(before?.packages === undefined ? {} : { from: before.packages }), to: today }
-  const lock = { schema: 1, packages: today, services: found } as Lock
-  if (changes.length > 0 || packages !== undefined) await writeLock(options.folder, lock)
-  return { lock, changes, packages }
+}
+
+async function resolveAll(
+  options: LockOptions,
+  before: Lock | undefined,
+  fetcher: Fetcher,
+  note: (text: string) => void,
+): Promise<{ lock: Lock; notYet: readonly NewerPackage[] }> {
+  const { site, folder, now = new Date() } = options
+  const keeper = keeperIn(join(options.cacheDir, 'archives', 'indexes'))
+  const [archives, own, languageServers] = await Promise.all([archivesOf(site, folder), readPackages(), languageServerVersions()])
+  const base = resolveBase(options, before?.base, fetcher, note)
+  const [found, { packages, notYet }, locked] = await Promise.all([
+    resolveServices(options, before),
+    resolvePackages({
+      before: before?.packages,
+      otherBase: base.then(({ sha256 }) => before?.base !== undefined && before.base.sha256 !== sha256),
+      again: options.again === true,
+      asked: askedOf(own, site.image.base.os),
+      archives,
+      read: (at) => readArchives({ archives, fetcher, keeper, now, ...(at === undefined ? {} : { at }) }),
+      now,
+    }),
+    base,
+  ])
+  const lock: Lock = {
+    schema: 2,
+    base: locked,
+    packages,
+    services: found,
+    languageServers: { ...languageServers },
+    tools: { ...options.tools },
+  }
+  return { lock, notYet }
+}
+
+async function resolveBase(
+  { site, newBase = false }: LockOptions,
+  known: LockedBase | undefined,
+  fetcher: Fetcher,
+  note: (text: string) => void,
+): Promise<LockedBase> {
+  if (isPinned(site)) {
+    const { os, url, file, sha256 } = baseOf(site)
+    return { os, ...(url === undefined ? { file: basename(file ?? '') } : { url }), sha256, vouched: 'site' }
+  }
+  const usable = known !== undefined && known.vouched !== 'site' && known.os === site.image.base.os ? known : undefined
+  return usable !== undefined && !newBase ? usable : newestBase({ site, fetcher, note }, usable)
+}
+
+/** Entries without a tag stay as they are; without a lock the project's own list of images is taken. */
+async function resolveServices({ site, folder, signal, registry }: LockOptions, before: Lock | undefined): Promise<Lock['services']> {
+  const ask = registry ?? { resolveDigest, resolvePlatform }
+  const found = await Promise.all(
+    services.map(async (service): Promise<readonly [Service, LockEntry] | undefined> => {
+      const known = before?.services[service]
+      // Of the log agents only the site's goes into the image; one that the site has changed to comes from the list.
+      const agent = service === 'otelcol' || service === 'promtail'
+      if (agent && service !== site.logging.agent) return undefined
+      const changed = agent && before?.services[service === 'otelcol' ? 'promtail' : 'otelcol'] !== undefined
+      const wanted = before === undefined || changed ? (known ?? defaultImages[service]) : known
+      if (wanted === undefined) return undefined
+      if (wanted.tag === undefined) return known === undefined ? undefined : [service, known]
+      const { image, tag } = wanted
+      const how = { caPem: await registryCa(site, folder, image), signal }
+      const digest = await ask.resolveDigest(image, tag, how)
+      if (known?.digest === digest && known.platform !== undefined) return [service, { ...known, image, tag }]
+      return [service, { image, tag, digest, platform: await ask.resolvePlatform(image, digest, how) }]
+    }),
+  )
+  return Object.fromEntries(found.filter((one) => one !== undefined)) as Lock['services']
 }
 
 /** PEM of the CA that the site names for an image's registry. @throws Failure `registry-ca-missing` */

@@ -7,7 +7,10 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bringHere, elsewhere, listRange, sortRange } from '../images/catalog.ts'
+import { completeLock } from '../images/complete-lock.ts'
 import { readLock, type Lock } from '../images/lock.ts'
+import { groundOf } from '../images/lock-ground.ts'
+import { requireCurrent } from '../images/lock-outdated.ts'
 import { renderRecord } from '../images/record.ts'
 import { registryCa } from '../images/resolve.ts'
 import { seedForm } from '../images/contract/seed.ts'
@@ -21,7 +24,7 @@ import type { Progress } from '../core/progress.ts'
 import { macOf, placeOf, type Site } from '../settings/site.ts'
 import { makeBase } from './base.ts'
 import { claimBake, type BakeClaim } from './claim.ts'
-import { explainBuild, explainStorage } from './explain.ts'
+import { explainBuild, explainStorage, type BuildOutcome } from './explain.ts'
 import { findBase } from './find-base.ts'
 import { deleteFile, destroyVm, freeVmids, listFiles } from './host.ts'
 import { collectInputs, inputFiles, scripts, template, type Inputs, type Registry } from './inputs.ts'
@@ -54,10 +57,12 @@ export interface BakeOptions {
 export interface BakeResult {
   readonly outcome: 'baked' | 'unchanged'
   readonly template: { readonly vmid: number; readonly name: string; readonly fingerprint: string }
+  /** It has told the lock what all packages are. */
+  readonly completed: boolean
 }
 
 /**
- * @throws Failure `lock-missing`, `lock-invalid`, `bake-in-progress`, `image-revoked`, `base-elsewhere`, `template-range-full`,
+ * @throws Failure `lock-missing`, `lock-invalid`, `lock-outdated`, `base-not-locked`, `bake-in-progress`, `image-revoked`, `base-elsewhere`, `template-range-full`,
  * those of proxmox/place.ts, packer/base.ts, packer/find-base.ts and packer/explain.ts, `cancelled`, or Proxmox's
  */
 export async function bake(options: BakeOptions): Promise<BakeResult> {
@@ -105,20 +110,22 @@ interface Bake extends BakeOptions {
   readonly left: string[]
 }
 
-type Collecting = Pick<BakeOptions, 'site' | 'proxmox' | 'progress' | 'cacheDir' | 'stage'>
+type Collecting = Pick<BakeOptions, 'site' | 'folder' | 'proxmox' | 'progress' | 'cacheDir' | 'stage'>
 
 /** What goes in, once it is known that the host can do it. */
-async function collect({ site, proxmox, progress, cacheDir, stage = collectRootfs }: Collecting, lock: Lock) {
+async function collect({ site, folder, proxmox, progress, cacheDir, stage = collectRootfs }: Collecting, lock: Lock) {
+  const ground = await groundOf(site, folder)
+  requireCurrent(lock, ground)
   const place = await requirePlace(proxmox, placeOf(site), progress.warn)
   const rootfs = await progress.step("collect the image's files", () => stage(cacheDir))
-  return { place, rootfs, inputs: await collectInputs(site, lock, rootfs.sha256) }
+  return { place, rootfs, inputs: await collectInputs(site, lock, rootfs.sha256, ground.archives) }
 }
 
 /**
  * What `bake` would do; nothing is changed on the host.
  * @throws Failure as `bake` before it begins
  */
-export async function planBaking(options: Collecting & Pick<BakeOptions, 'folder'>): Promise<BakePreview> {
+export async function planBaking(options: Collecting): Promise<BakePreview> {
   const { site, folder, proxmox } = options
   const { inputs } = await collect(options, await readLock(folder))
   const range = await listRange(proxmox, site)
@@ -138,10 +145,11 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
       'Change what it was revoked for: the lock ("npx golden lock"), the base image, or the project.',
     )
   if (plan.kind !== 'unchanged' || claim.abandoned.length > 0) await clearLeftovers(bake, plan.leftovers, plan.kind === 'bake')
-  if (plan.kind === 'unchanged') return { outcome: 'unchanged', template: { vmid: plan.image.vmid, name: plan.image.name, fingerprint } }
+  if (plan.kind === 'unchanged')
+    return { outcome: 'unchanged', template: { vmid: plan.image.vmid, name: plan.image.name, fingerprint }, completed: false }
   if (plan.kind === 'finish') {
     await progress.step(`finish ${plan.name}, which an earlier run had baked`, () => settle(bake, plan.node, plan.vmid))
-    return { outcome: 'baked', template: { vmid: plan.vmid, name: plan.name, fingerprint } }
+    return { outcome: 'baked', template: { vmid: plan.vmid, name: plan.name, fingerprint }, completed: false }
   }
   const away = plan.base.elsewhere
   if (away !== undefined)
@@ -180,11 +188,12 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
   }
   signal.throwIfAborted()
   const vmid = vmids.at(-1) ?? 0
-  await progress.step(`bake ${plan.name}`, (note) =>
+  const packages = await progress.step(`bake ${plan.name}`, (note) =>
     build(bake, plan, { archive, inputs, vmid, baseVmid: plan.base.vmid ?? vmids[0] ?? 0, now, registries, note }),
   )
   await settle(bake, site.proxmox.node, vmid)
-  return { outcome: 'baked', template: { vmid, name: plan.name, fingerprint } }
+  const completed = await completeLock(folder, bake.lock, packages, progress.warn)
+  return { outcome: 'baked', template: { vmid, name: plan.name, fingerprint }, completed }
 }
 
 /** Removes something of this run. What could not be removed is kept in mind and noted for the next run; what happened before matters more. @returns whether it is gone */
@@ -290,7 +299,7 @@ async function build(
   bake: Bake,
   plan: BakePlan & { kind: 'bake' },
   { archive, inputs, vmid, baseVmid, now, registries, note }: Build,
-): Promise<void> {
+): Promise<BuildOutcome['packages']> {
   const { site, proxmox, work, run, signal, progress } = bake
   const { node, storage, socksProxy } = site.proxmox
   const key = makeBuildKey()
@@ -318,7 +327,7 @@ async function build(
       site: site.name,
       fingerprint: inputs.fingerprint,
       lock: inputs.image.lock,
-      base: { os: site.image.base.os, sha256: site.image.base.sha256 },
+      base: inputs.image.base,
       built: now,
       seed: seedForm,
       services: inputs.references,
@@ -367,7 +376,7 @@ async function build(
           note,
         })
         if (outcome.exitCode !== 0) throw explainBuild(site, outcome)
-        break
+        return outcome.packages
       } catch (error) {
         // Packer removes its VM itself, but not when its first change of the clone's configuration fails. This also waits for an API that is away.
         const removed = await takeAway(bake, `VM ${vmid} (${variables.vm_name})`, () =>

@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { baseOf } from '../images/base-image.ts'
 import { baseTag } from '../images/channels.ts'
 import { finished, renderRecord, type BaseRecord } from '../images/record.ts'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
@@ -42,6 +43,7 @@ export interface BaseOptions {
 export async function makeBase(options: BaseOptions): Promise<void> {
   const { proxmox, site, vmid, name, run, signal, note, takeAway } = options
   const { node, storage } = site.proxmox
+  const { os, sha256 } = baseOf(site)
   const file = importName(site, run)
   const vm = vmAt(proxmox, node, vmid)
   const record: BaseRecord = {
@@ -49,7 +51,7 @@ export async function makeBase(options: BaseOptions): Promise<void> {
     kind: 'base',
     site: site.name,
     fingerprint: options.fingerprint,
-    base: { os: site.image.base.os, sha256: site.image.base.sha256 },
+    base: { os, sha256 },
     built: options.now,
     unfinished: true,
     run,
@@ -143,7 +145,7 @@ async function carryOut({ proxmox, site, vmid }: BaseOptions, { ask, isDone, sig
 async function fetchImage(options: BaseOptions, file: string): Promise<void> {
   const { proxmox, site, folder, signal, note } = options
   const { node, storage } = site.proxmox
-  const { url, file: local, sha256 } = site.image.base
+  const { url, file: local, sha256 } = baseOf(site)
   if (url !== undefined) {
     note(`Proxmox downloads ${basename(new URL(url).pathname)}`)
     const upid = await storageAt(proxmox, node, storage.iso)
@@ -194,8 +196,8 @@ async function fetchImage(options: BaseOptions, file: string): Promise<void> {
 function wrongChecksum(what: string, cause?: unknown): Failure {
   return new Failure(
     'base-checksum',
-    `${what} does not have the SHA-256 that image.base.sha256 says`,
-    'If the distribution has published a newer image, take its checksum from its own list and put it in site.ts; otherwise somebody may have changed the file.',
+    `${what} does not have the SHA-256 that is pinned for it`,
+    'Somebody may have changed the file. If the distribution has published a newer image there, take that: "npx golden lock --base" finds its checksum, or put it in image.base of site.ts.',
     { cause },
   )
 }

@@ -46,6 +46,8 @@ export interface BuildOutcome {
   readonly lines: readonly string[]
   /** Packer's own error messages. */
   readonly errors: readonly string[]
+  /** Every package that was there in the end, as dpkg told (packages.sh). */
+  readonly packages: Readonly<Record<string, string>>
   /** Lines of the checks in the guest that failed: `NAME: what was found`. */
   readonly failedChecks: readonly string[]
   /** `CODE: text` of a script that knows what went wrong. */
@@ -62,6 +64,19 @@ const ofScripts: Readonly<Record<string, { readonly code: FailureCode; readonly 
     code: 'bake-package-lock',
     hint: 'See the lines above for which one it is. Bake again; if it happens every time, the base image upgrades itself by something that packer/provision/unwanted.sh does not know: name its unit in images/packages.json.',
   },
+  'packages-differ': {
+    code: 'bake-packages-differ',
+    hint: 'An archive without snapshots has moved on, or apt decides otherwise. "npx golden lock" takes what there is now; "npx golden lock --packages" also where nothing is newer. Then bake again.',
+  },
+  'packages-gone': {
+    code: 'bake-packages-gone',
+    hint: '"npx golden lock --packages" takes what there is now, then bake again. Or name a service that still has it in image.archives of site.ts.',
+  },
+  'archive-signature': {
+    code: 'bake-archive-signature',
+    hint: 'Somebody may have altered it on the way: nothing of it was installed. Find out who; image.archives in site.ts names other servers.',
+  },
+  'image-altered': { code: 'bake-image-altered', hint: 'Do not use this registry until you know why.' },
   'container-run': {
     code: 'bake-container-run',
     hint: 'Whatever compose.yaml wants of an image it has to give: another tag in images.lock.json ("npx golden lock"), or another base image if it is this VM that lacks something (a program of Docker\'s, a feature of the kernel).',

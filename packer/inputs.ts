@@ -4,9 +4,12 @@ import { isIP } from 'node:net'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { canonical } from '../core/canonical.ts'
+import { aptSources, type Archive } from '../images/archive/archives.ts'
+import { baseOf } from '../images/base-image.ts'
 import { fingerprint, type ImageInputs } from '../images/fingerprint.ts'
 import { renderImageRecord, type Service } from '../images/contract/record.ts'
-import { lockDigest, references, type Lock } from '../images/lock.ts'
+import { lockDigest, references, type Lock, type LockedPackages } from '../images/lock.ts'
+import { askedOf, readPackages } from '../images/packages.ts'
 import { isStray } from '../images/stage.ts'
 import type { Site } from '../settings/site.ts'
 import { baseDisk, baseVm } from './base-vm.ts'
@@ -20,24 +23,19 @@ export interface Inputs {
   readonly image: ImageInputs
   readonly fingerprint: string
   readonly references: Partial<Record<Service, string>>
+  /** What the lock says of packages; undefined: it is of before it did, and the base's own sources are used. */
+  readonly packages: { readonly sources: string; readonly locked: LockedPackages } | undefined
   /** For the trial of the containers; nothing of it is in the image. */
   readonly containers: string
 }
 
-interface Packages {
-  readonly common: readonly string[]
-  /** Always, whether they are there or not. */
-  readonly masked: readonly string[]
-  /** See provision/unwanted.sh. */
-  readonly unwanted: readonly string[]
-  readonly timers: readonly string[]
-  readonly [os: string]: readonly string[]
-}
-
-/** @param staged SHA-256 of what images/stage.ts has staged */
-export async function collectInputs(site: Site, lock: Lock, staged: string): Promise<Inputs> {
+/**
+ * @param staged SHA-256 of what images/stage.ts has staged
+ * @param archives of the site: their keys go to apt with the lock's states of them
+ */
+export async function collectInputs(site: Site, lock: Lock, staged: string, archives: readonly Archive[] = []): Promise<Inputs> {
   const packages = await readPackages()
-  const { os, sha256 } = site.image.base
+  const { os, sha256 } = baseOf(site)
   const names = (await readdir(scripts)).filter((name) => name.endsWith('.sh') && !isStray(name)).sort()
   const sources = Object.fromEntries(
     await Promise.all(names.map(async (name) => [name, await readFile(join(scripts, name), 'utf8')] as const)),
@@ -47,7 +45,7 @@ export async function collectInputs(site: Site, lock: Lock, staged: string): Pro
     diskGiB: site.image.build.diskGiB,
     staged: { rootfs: staged },
     lock: lockDigest(lock),
-    packages: [...packages.common, ...(packages[os] ?? [])],
+    packages: askedOf(packages, os),
     masked: packages.masked,
     enabled: await enabledUnits(),
     sources: {
@@ -57,10 +55,14 @@ export async function collectInputs(site: Site, lock: Lock, staged: string): Pro
       'packages.json': canonical({ unwanted: packages.unwanted, timers: packages.timers }),
     },
   }
-  return { image, fingerprint: fingerprint(image), references: references(lock), containers: site.network.containers }
+  return {
+    image,
+    fingerprint: fingerprint(image),
+    references: references(lock),
+    packages: lock.packages && { sources: aptSources(lock.packages.archives, archives), locked: lock.packages },
+    containers: site.network.containers,
+  }
 }
-
-const readPackages = async (): Promise<Packages> => JSON.parse(await readFile(join(images, 'packages.json'), 'utf8')) as Packages
 
 /** The units that the image's own preset enables (systemd.preset): one list for the guest and for the bake. */
 async function enabledUnits(): Promise<string[]> {
@@ -88,6 +90,7 @@ export async function inputFiles(inputs: Inputs, built: string, registries: read
     ['timers', lines(timers)],
     ['enabled', lines(inputs.image.enabled)],
     ['images', lines(Object.entries(inputs.references).map(([service, ref]) => `${service} ${ref}`))],
+    ...(inputs.packages === undefined ? [] : packageFiles(inputs.packages)),
     ...trialFiles(await readCompose(), inputs.references, inputs.containers),
     ['image.json', renderImageRecord({ schema: 1, fingerprint: inputs.fingerprint, built, services: inputs.references })],
     ['registries', lines(registries.map(({ host }, index) => `${host} registry-${index}.pem`))],
@@ -105,6 +108,16 @@ export async function inputFiles(inputs: Inputs, built: string, registries: read
     await script('clean.sh'),
     await script('check.sh'),
   ])
+}
+
+/** For packages.sh: where apt gets them, what they have to be, and whether these have to be all. */
+function packageFiles({ sources, locked }: NonNullable<Inputs['packages']>): [string, string][] {
+  const versions = Object.entries(locked.versions).map(([name, version]) => `${name} ${version}\n`)
+  return [
+    ['archive.sources', sources],
+    ['locked-packages', versions.sort().join('')],
+    ...(locked.complete ? ([['lock-complete', 'yes\n']] satisfies [string, string][]) : []),
+  ]
 }
 
 /**

@@ -35,7 +35,7 @@ export function previewBake(
 
 const words: Readonly<Record<ChangedInput, string>> = {
   base: 'the base image',
-  lock: 'container images in images.lock.json',
+  lock: 'images.lock.json (container images, the state of the archives)',
   files: "the project's files, what it installs, or the size of the disk",
 }
 

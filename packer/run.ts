@@ -93,6 +93,7 @@ export class Listener {
   readonly #lines: string[] = []
   readonly #errors: string[] = []
   readonly #failedChecks: string[] = []
+  readonly #packages: Record<string, string> = {}
   readonly #note: (text: string) => void
   readonly #secret: string
   #failure: BuildOutcome['failure']
@@ -115,12 +116,22 @@ export class Listener {
   }
 
   outcome(exitCode: number): BuildOutcome {
-    return { exitCode, lines: this.#lines, errors: [...new Set(this.#errors)], failedChecks: this.#failedChecks, failure: this.#failure }
+    return {
+      exitCode,
+      lines: this.#lines,
+      errors: [...new Set(this.#errors)],
+      packages: this.#packages,
+      failedChecks: this.#failedChecks,
+      failure: this.#failure,
+    }
   }
 
   #said(raw: string): void {
     const text = plain(raw)
     if (text === '') return
+    const [, name, version = ''] = /^golden-package (\S+) (\S+)$/.exec(text) ?? []
+    // Hundreds of them: nobody is shown these.
+    if (name !== undefined) return void (this.#packages[name] = version)
     this.#lines.push(text)
     const failed = /^golden-check FAILED (.*)$/.exec(text)
     if (failed) this.#failedChecks.push(failed[1] ?? '')

@@ -17,7 +17,7 @@ import type { DeepReadonly } from '../core/deep-readonly.ts'
 import { seedSchema } from '../images/contract/seed.ts'
 import { Failure } from '../core/failure.ts'
 import { vmFlows, vmFlowsSchema } from './flows.ts'
-import { groupWithRole, macOf, slotNames, slotVmName, type Site, type SlotName } from '../settings/site.ts'
+import { groupWithRole, macOf, otherSlot, slotNames, slotVmName, type Site, type SlotName } from '../settings/site.ts'
 
 const vmid = z.int().min(100)
 const text = z.string().min(1)
@@ -189,7 +189,7 @@ export function newRelease(site: Site, groupName: string, slot: SlotName, origin
       address,
       prefix: Number(network.subnet.split('/')[1] ?? 32),
       service: group.service,
-      peer: group.slots[slot === 'blue' ? 'green' : 'blue'].address,
+      peer: group.slots[otherSlot(slot)].address,
       gateway: network.gateway,
       nameservers: [...network.nameservers],
       ntp: [...network.ntp],

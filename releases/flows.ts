@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import type { DeepReadonly } from '../core/deep-readonly.ts'
-import { slotNames, type Group, type Site, type SlotName } from '../settings/site.ts'
+import { otherSlot, slotNames, type Group, type Site, type SlotName } from '../settings/site.ts'
 
 const address = z.string().min(1)
 
@@ -50,7 +50,7 @@ export function vmFlows(site: Site, groupName: string, slotName: SlotName): VmFl
   const group = site.groups[groupName]
   if (group === undefined) throw new Error(`the site has no group ${groupName}`)
   const own = group.slots[slotName].address
-  const peer = group.slots[slotName === 'blue' ? 'green' : 'blue'].address
+  const peer = group.slots[otherSlot(slotName)].address
   const others = Object.values(site.groups)
     .flatMap(slotAddresses)
     .filter((address) => address !== own)

@@ -1,7 +1,7 @@
 /** What site.ts asks for that is other than what a slot runs: which setting, from what, to what. */
 import { canonical, type Plain } from '../core/canonical.ts'
 import { newRelease, type Release } from '../releases/deployment.ts'
-import type { Site, SlotName } from '../settings/site.ts'
+import { otherSlot, type Site, type SlotName } from '../settings/site.ts'
 
 export interface SettingChange {
   /** Where it is in site.ts, e.g. `serena.memoryMiB`. */
@@ -33,7 +33,7 @@ function rows(group: string, slot: SlotName): Row[] {
     [`${own}.service`, ({ seed }) => seed.service],
     [`${own}.slots.${slot}.vmid`, ({ vm }) => vm.vmid],
     [`${own}.slots.${slot}.address`, ({ seed }) => seed.address],
-    [`${own}.slots.${slot === 'blue' ? 'green' : 'blue'}.address`, ({ seed }) => seed.peer],
+    [`${own}.slots.${otherSlot(slot)}.address`, ({ seed }) => seed.peer],
     ['network.subnet', ({ seed }) => `/${seed.prefix}`],
     ['network.gateway', ({ seed }) => seed.gateway],
     ['network.nameservers', ({ seed }) => seed.nameservers],

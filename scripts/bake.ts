@@ -18,11 +18,13 @@ export const verb: Verb = {
         return 0
       }
       const environment = await programEnvironment(open.site.engine, progress, signal)
-      const { outcome, template } = await bake({ ...open, proxmox, environment, cacheDir: cacheFolder(env), progress, signal })
+      const { outcome, template, completed } = await bake({ ...open, proxmox, environment, cacheDir: cacheFolder(env), progress, signal })
       const what = `${template.name} (${template.vmid}, fingerprint ${template.fingerprint.slice(0, 12)})`
       result(
-        outcome === 'unchanged' ? `Nothing to do: ${what} was baked from the same inputs.` : `Baked ${what}.\nNext: "npx golden deploy".`,
-        { outcome, template },
+        outcome === 'unchanged'
+          ? `Nothing to do: ${what} was baked from the same inputs.`
+          : `Baked ${what}.${completed ? '\nimages.lock.json says by now what all of its packages are: keep it with site.ts.' : ''}\nNext: "npx golden deploy".`,
+        { outcome, template, lockCompleted: completed },
       )
       return 0
     } finally {

@@ -1,25 +1,64 @@
-/** `golden lock`: container tags → digests, and the day, in images.lock.json. */
+/** `golden lock`: what goes into the image, resolved and written down; or what would be new. */
+import { cacheFolder } from '../core/folders.ts'
 import { lockFile } from '../images/lock.ts'
-import { updateLock } from '../images/resolve.ts'
-import { openSite } from './open.ts'
+import { changeLines, type LockChange } from '../images/lock-changes.ts'
+import { updateLock, type LockUpdate } from '../images/resolve.ts'
+import { loadSite, siteFolder } from '../settings/load.ts'
+import { PINS } from '../tools/pins.ts'
 import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
-  async run({ env, progress, signal, result }) {
-    const { site, folder } = await openSite(env)
-    const { changes, packages } = await updateLock({ site, folder, progress, signal })
-    const lines = changes.map(
-      (change) =>
-        `${change.service}: ${change.image}:${change.tag} ${change.from === undefined ? 'is' : `${change.from.slice(0, 19)}… →`} ${change.to.slice(0, 19)}…`,
-    )
-    if (packages !== undefined)
-      lines.push(`packages of the distribution: ${packages.from === undefined ? '' : `${packages.from} → `}${packages.to}`)
-    result(
-      lines.length === 0
-        ? 'Nothing to do: every tag still means the digest that is locked, and the packages are of today.'
-        : `${lines.join('\n')}\nWritten to ${lockFile(folder)}. Next: "npx golden bake".`,
-      { file: lockFile(folder), changes, ...(packages === undefined ? {} : { packages }) },
-    )
-    return 0
+  options: { check: { type: 'boolean' }, base: { type: 'boolean' }, packages: { type: 'boolean' } },
+  optionHelp: {
+    check: 'say what would be new, and write nothing; exit code 3 if there is anything',
+    base: "take the distribution's newest cloud image, if site.ts pins none",
+    packages: 'take the packages as they are now, and let the next bake say which there are',
   },
+  async run({ flags, env, progress, signal, result }) {
+    const folder = siteFolder(env)
+    const check = flags.check === true
+    const update = await updateLock({
+      site: await loadSite(folder),
+      folder,
+      cacheDir: cacheFolder(env),
+      tools: toolVersions,
+      progress,
+      signal,
+      check,
+      newBase: flags.base === true,
+      again: flags.packages === true,
+    })
+    result(describe(update, lockFile(folder), check), {
+      file: lockFile(folder),
+      changes: update.changes,
+      notYet: update.notYet,
+      written: update.different && !check,
+    })
+    return check && update.different ? 3 : 0
+  },
+}
+
+/** What bakes and what deploys. */
+const toolVersions = Object.fromEntries(
+  (['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox'] as const).map((name) => [name, PINS[name].version]),
+)
+
+/** So many packages are told one by one; the file has all. */
+const most = 20
+
+function describe({ changes, different, notYet }: LockUpdate, file: string, check: boolean): string {
+  const waiting =
+    notYet.length === 0
+      ? ''
+      : `\nNewer in the archive, and not in its snapshots yet: ${notYet.map(({ name, to }) => `${name} ${to}`).join(', ')}. Run it again in some hours.`
+  if (!different) return `Nothing new: what is locked is what there is.${waiting}`
+  const isPackage = ({ what }: LockChange): boolean => what === 'package'
+  const packages = changeLines(changes.filter(isPackage))
+  const lines = [
+    ...changeLines(changes.filter((change) => !isPackage(change))),
+    ...packages.slice(0, most),
+    ...(packages.length > most ? [`… and ${packages.length - most} more packages`] : []),
+    ...(changes.length === 0 ? ['nothing newer; the next bake says anew which packages there are'] : []),
+  ]
+  return `${lines.join('\n')}\n${check ? 'Nothing was written. "npx golden lock" writes it' : `Written to ${file}. Next: "npx golden bake"`}.${waiting}`
 }

@@ -1,6 +1,8 @@
 /** What most verbs begin with: the site, and a connection to its Proxmox with the project's own token. */
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { isPinned, withLockedBase } from '../images/base-image.ts'
+import { findLock } from '../images/lock.ts'
 import { connect, type Proxmox } from '../proxmox/client.ts'
 import type { Progress } from '../core/progress.ts'
 import { loadSite, siteFolder } from '../settings/load.ts'
@@ -22,7 +24,8 @@ export interface OpenProxmox extends OpenSite {
 
 export async function openSite(env: NodeJS.ProcessEnv): Promise<OpenSite> {
   const folder = siteFolder(env)
-  return { folder, site: await loadSite(folder) }
+  const site = await loadSite(folder)
+  return { folder, site: isPinned(site) ? site : withLockedBase(site, await findLock(folder)) }
 }
 
 /** Who hears that the API is away, and may end the wait for it. */

@@ -1,7 +1,7 @@
 /** `golden status`: what runs where, and how it is. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { renderStatus } from '../rollout/render-status.ts'
-import { readStatus } from '../rollout/status.ts'
+import { readStatus, type SiteStatus } from '../rollout/status.ts'
 import { openProxmox } from './open.ts'
 import type { Verb } from './verb.ts'
 
@@ -13,17 +13,40 @@ export const verb: Verb = {
   optionHelp: { watch: 'go on looking, and tell what is new, until Ctrl-C' },
   async run({ flags, env, progress, signal, result }) {
     const { proxmox, site, folder } = await openProxmox(env, { progress, signal })
+    const look = (): Promise<SiteStatus> => readStatus({ site, folder, proxmox, signal })
     try {
-      for (let shown = ''; ; ) {
-        const status = await readStatus({ site, folder, proxmox, signal })
-        const text = renderStatus(status)
-        if (text !== shown) result(flags.watch === true ? `${new Date().toISOString()}\n${text}` : text, status)
-        shown = text
-        if (flags.watch !== true) return status.healthy ? 0 : 3
-        await delay(lookEveryMs, undefined, { signal })
+      if (flags.watch !== true) {
+        const status = await look()
+        result(renderStatus(status), status)
+        return exitCode(status)
       }
+      return await watch(look, signal, (text, status) => result(`${new Date().toISOString()}\n${text}`, status))
     } finally {
       proxmox.close()
     }
   },
+}
+
+const exitCode = ({ healthy }: SiteStatus): number => (healthy ? 0 : 3)
+
+/** Until it is asked to end, which is no failure of it. @param tell is told what differs from the look before */
+async function watch(
+  look: () => Promise<SiteStatus>,
+  signal: AbortSignal,
+  tell: (text: string, status: SiteStatus) => void,
+): Promise<number> {
+  let code = 0
+  try {
+    for (let shown = ''; ; ) {
+      const status = await look()
+      code = exitCode(status)
+      const text = renderStatus(status)
+      if (text !== shown) tell(text, status)
+      shown = text
+      await delay(lookEveryMs, undefined, { signal })
+    }
+  } catch (error) {
+    if (signal.aborted) return code
+    throw error
+  }
 }

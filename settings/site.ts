@@ -95,15 +95,45 @@ const group = z.strictObject({
   slots: z.strictObject({ blue: slot, green: slot }),
 })
 
+/** It gets into files that people commit. */
+const server = z
+  .url({ protocol: /^https?$/, error: 'must be an http:// or https:// address' })
+  .refine((text) => !/^[a-z]+:\/\/[^/]*@/i.test(text), 'must have no credentials in it')
+  .transform((text) => text.replace(/\/+$/, ''))
+
 const base = z
   .strictObject({
     os: z.enum(['ubuntu-24.04', 'debian-13']),
-    /** Where Proxmox downloads the cloud image from, or (`file`) a file on this computer that is uploaded. */
+    /**
+     * Where Proxmox downloads the cloud image from, or (`file`) a file on this computer that is uploaded. Without both, and
+     * without `sha256`, `golden lock` takes the distribution's newest one and keeps to it until `golden lock --base`.
+     */
     url: z.url({ protocol: /^https?$/ }).optional(),
     file: z.string().min(1).optional(),
-    sha256,
+    sha256: sha256.optional(),
+    /** For `golden lock`: a mirror of the distribution's folder of builds. */
+    builds: server.optional(),
   })
-  .refine((value) => (value.url === undefined) !== (value.file === undefined), 'needs exactly one of url and file')
+  .refine((value) => value.url === undefined || value.file === undefined, 'needs one of url and file, not both')
+  .refine(
+    (value) => (value.url === undefined && value.file === undefined) === (value.sha256 === undefined),
+    'needs sha256 with url or file; without all three the lock has them',
+  )
+  // Everybody who has the lock fills it in (images/base-image.ts): no image is of a base without a checksum.
+  .transform((value) => ({ ...value, sha256: value.sha256 ?? '' }))
+
+/** Word of a repository: it becomes part of addresses and of a line for apt. */
+const archiveWord = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._+/-]{0,63}$/, 'must be a name like trixie-updates or main')
+const archive = z.strictObject({
+  /** As in apt's sources, e.g. http://deb.debian.org/debian */
+  url: server,
+  suites: z.array(archiveWord).min(1),
+  components: z.array(archiveWord).min(1).default(['main']),
+  /** Public keys that sign it, in text form. @default the distribution's */
+  keyFile: z.string().min(1).optional(),
+  /** A service that keeps its states: a time like 20261129T120000Z behind this address is one. @default none: it is read as it is */
+  snapshots: server.optional(),
+})
 
 const schema = z.strictObject({
   /** Names this installation in VM names, tags and Terraform state. */
@@ -186,6 +216,8 @@ const schema = z.strictObject({
       /** How long Packer waits for SSH, in minutes. */
       sshTimeoutMinutes: z.int().min(1).max(120).default(15),
     }),
+    /** Where packages come from while locking and baking. @default the distribution's archives, by its snapshot service */
+    archives: z.array(archive).min(1).optional(),
     /** Registries with a CA of their own, for baking only; nothing of it stays in the image. */
     registries: z.array(z.strictObject({ host: registryHost, caFile: z.string().min(1) })).default([]),
   }),

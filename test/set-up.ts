@@ -12,7 +12,7 @@ import type { Site } from '../settings/site.ts'
 const digest = (letter: string): string => `sha256:${letter.repeat(64)}`
 /** As `golden lock` writes it; fake guests pull whatever they are told to. Without Grafana, as in the lab. */
 export const testLock: Lock = {
-  schema: 1,
+  schema: 2,
   services: {
     serena: { image: 'ghcr.io/oraios/serena', digest: digest('1') },
     nginx: { image: 'docker.io/library/nginx', digest: digest('2') },

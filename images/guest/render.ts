@@ -8,7 +8,7 @@ import { lokiConfiguration } from './loki.ts'
 import { containerNetworks } from '../../settings/containers.ts'
 import { nginxConfiguration } from './nginx.ts'
 import { otelcolConfiguration } from './otelcol.ts'
-import { owner, presentContainers, run, wantedProjects, type RenderedFile } from './places.ts'
+import { owner, run, wantedProjects, type RenderedFile } from './places.ts'
 import { promtailConfiguration } from './promtail.ts'
 
 /** Contents of the seed's files by their path in its folder; a secret never leaves this map but into a file. */
@@ -129,20 +129,9 @@ export function dockerSettings(found: string, seed: Pick<Seed, 'containers'>): s
   return `${JSON.stringify({ ...settings, 'default-address-pools': pools }, null, 2)}\n`
 }
 
-/** For compose.yaml and for the units: images by digest, limits, and which containers each unit starts. */
+/** For compose.yaml: images by digest, addresses and limits. */
 export function composeEnvironment(seed: Seed, image: ImageRecord): string {
-  const present = presentContainers(seed, image)
-  const of = (unit: string): string =>
-    present
-      .filter((container) => container.unit === unit)
-      .map((container) => container.name)
-      .join(' ')
-  const values: Record<string, string> = {
-    ...networkVariables(seed.containers),
-    GOLDEN_EDGE: of('edge'),
-    GOLDEN_SERENA: of('serena'),
-    GOLDEN_LOGGING: of('logging'),
-  }
+  const values: Record<string, string> = { ...networkVariables(seed.containers) }
   Object.assign(values, imageVariables(image.services))
   if (seed.serena) {
     values.SERENA_MEMORY = `${seed.serena.memoryMiB}m`

@@ -63,7 +63,8 @@ export interface Observation {
 /** The state of one container: pure. */
 export function stateOf(container: Container, seen: Observation): ServiceState {
   const found = seen.containers?.find((entry) => entry.name === container.name)
-  if (!found) return 'absent'
+  // One that has been made and never started is as good as none.
+  if (!found || found.state === 'created') return 'absent'
   if (found.state === 'running') {
     if (seen.answering.has(container.name)) return 'running'
     return seen.restarted.has(container.name) ? 'unhealthy' : 'starting'

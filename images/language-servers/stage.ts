@@ -40,6 +40,12 @@ export async function languageServersDigest(): Promise<string> {
   return hash.digest('hex')
 }
 
+/** What the image brings, by package and version. */
+export async function languageServerVersions(): Promise<Readonly<Record<string, string>>> {
+  const { dependencies } = JSON.parse(await readFile(join(here, 'package.json'), 'utf8')) as { dependencies: Record<string, string> }
+  return dependencies
+}
+
 /**
  * @param options.cacheDir where finished folders are kept by content, e.g. `~/.cache/serena-golden`
  * @param options.progress gets a line when something has to be fetched, which takes about half a minute

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Container images by digest, from the file `images` (service and reference a line). A registry with a CA of its
 # own (file `registries`: host and file a line) is known to Docker for exactly as long as this script runs.
-# Uses: docker, install, rm, rmdir.
+# Uses: docker, install, rm, rmdir, cat, grep, head.
 set -eu
 cd /run/golden-bake
 
@@ -23,7 +23,13 @@ while read -r service ref; do
   pulled=''
   for attempt in 1 2 3; do
     # Standard input is the list.
-    if docker pull --quiet "$ref" < /dev/null; then pulled=yes; break; fi
+    if docker pull --quiet "$ref" < /dev/null 2> said; then pulled=yes; break; fi
+    cat said
+    altered='verification failed|unexpected (commit )?digest|digest (mismatch|does not match|verification)|size validation'
+    if grep -qiE "$altered" said; then
+      echo "golden-failure image-altered: the registry serves something else as $ref: $(grep -iE "$altered" said | head -n 1)"
+      exit 1
+    fi
     echo "golden: attempt $attempt to pull $service failed"
   done
   if [ -z "$pulled" ]; then

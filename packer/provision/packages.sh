@@ -1,7 +1,9 @@
 #!/bin/sh
 # Distribution packages, from the file `packages` (one a line), and units that are masked: those of the file `masked`,
 # and what unwanted.sh finds.
-# Uses: apt-get, dpkg, systemctl, sh, cat, grep, rm, find, chmod, sleep.
+# Where apt gets them, and what they have to be in the end, is in `archive.sources` and `locked-packages` (NAME VERSION a line;
+# all of them if there is a file `lock-complete`), if the lock says so.
+# Uses: apt-get, dpkg, dpkg-query, systemctl, sh, cat, grep, rm, find, chmod, sleep, sed, sort, awk, head, tr.
 set -eu
 cd /run/golden-bake
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
@@ -49,16 +51,62 @@ patiently complete
 
 echo 'golden: reading the lists of packages'
 # A list that can not be had is an error: an upgrade from half of them would say that all is well.
-update() { apt-get -qq -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 -o Acquire::Languages=none -o APT::Update::Error-Mode=any update; }
-patiently update
+from=''
+if [ -s archive.sources ]; then from='-o Dir::Etc::SourceList=/run/golden-bake/archive.sources -o Dir::Etc::SourceParts=/dev/null'; fi
+update() { apt-get -qq $from -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 -o Acquire::Languages=none -o APT::Update::Error-Mode=any update; }
+if ! patiently update; then
+  altered='signature|is not signed|NO_PUBKEY|BADSIG|NOSPLIT|Hash Sum mismatch|unexpected size'
+  if grep -qiE "$altered" said; then
+    echo "golden-failure archive-signature: apt does not take what an archive serves: $(grep -iE "$altered" said | head -n 1)"
+  elif [ -n "$from" ] && grep -qE '[^0-9]404[^0-9]|does not have a Release file' said; then
+    echo "golden-failure packages-gone: an archive no longer has the state that the lock says: $(grep -E '[^0-9]404[^0-9]|does not have a Release file' said | head -n 1)"
+  fi
+  exit 1
+fi
 # Without a wait for the disk after each file: a build VM that dies is thrown away, and finish.sh syncs. And packages
 # start nothing and have systemd read nothing (its ENVIRONMENT.md, SYSTEMD_OFFLINE): all of it once, below, will do.
-get() { SYSTEMD_OFFLINE=1 apt-get -qq -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io -o Dpkg::Use-Pty=0 "$@"; }
-# The base is as old as its checksum in the site; what has been mended since then has to be in the image.
+# Ubuntu gives an update to some machines first, by chance: here the same inputs are to be the same image.
+get() { SYSTEMD_OFFLINE=1 apt-get -qq $from -o APT::Get::Always-Include-Phased-Updates=true -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io -o Dpkg::Use-Pty=0 "$@"; }
+# What is there, `NAME VERSION` a line.
+installed() { dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' | sed -n 's/^installed //p' | LC_ALL=C sort; }
+installed > base-packages
+# The base is as old as its checksum; what has been mended since then has to be in the image.
 echo 'golden: upgrading the packages of the base'
 get dist-upgrade --yes --no-install-recommends
 echo 'golden: installing packages'
 get install --yes --no-install-recommends $(cat packages)
+installed > installed-packages
+# Told as `NAME IS LOCKED` where they differ.
+differing() {
+  awk -v complete="$complete" '
+    FILENAME == "locked-packages" { locked[$1] = $2 }
+    FILENAME == "installed-packages" { there[$1] = $2 }
+    END {
+      for (name in there) if (name in locked && locked[name] != there[name]) print name, there[name], locked[name]
+      if (complete != "yes") exit
+      for (name in there) if (!(name in locked)) print name, there[name], "absent"
+      for (name in locked) if (!(name in there)) print name, "absent", locked[name]
+    }
+  ' locked-packages installed-packages | LC_ALL=C sort
+}
+if [ -s locked-packages ]; then
+  complete=no
+  if [ -f lock-complete ]; then complete=yes; fi
+  : > wrong
+  differing > differ
+  while read -r name is locked; do
+    # Until a bake has said what there is, the lock does not know the base, which may have something newer than the archive.
+    if [ "$complete" = no ] && grep -qxF "$name $is" base-packages && dpkg --compare-versions "$is" gt "$locked"; then continue; fi
+    echo "$name is $is, locked is $locked" >> wrong
+  done < differ
+  if [ -s wrong ]; then
+    cat wrong
+    echo "golden-failure packages-differ: what apt has installed is not what the lock says: $(head -n 5 wrong | tr '\n' ';')"
+    exit 1
+  fi
+fi
+# For the lock.
+sed 's/^/golden-package /' installed-packages
 systemctl daemon-reload
 # Packages bring units too.
 mask_unwanted

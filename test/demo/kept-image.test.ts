@@ -1,9 +1,10 @@
 /** The image that a demo keeps for the next one. */
-import { cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { imageKey, isKept, keepImage, takeImage } from '../../demo/kept-image.ts'
+import { lockFile } from '../../images/lock.ts'
 import { startRolloutLab, type RolloutLab } from '../rollout/lab.ts'
 
 let t: RolloutLab
@@ -66,12 +67,17 @@ it('comes back as the same VM, and is the only one that is kept', async () => {
     return { ...rest, scsi0: String(scsi0).replace(/,size=\w+/, '') }
   }
   const before = await config()
-  await keepImage(place, env, 'other', 9001)
-  await keepImage(place, env, 'key', 9001)
+  const lock = lockFile(t.folder)
+  const locked = 'the lock that was baked'
+  await writeFile(lock, locked)
+  await keepImage(place, env, 'other', 9001, t.folder)
+  await keepImage(place, env, 'key', 9001, t.folder)
   expect(await readdir(join(folder, 'serena-golden/demo-image'))).toEqual(['key'])
   expect([isKept(env, 'key'), isKept(env, 'other')]).toEqual([true, false])
   await t.root.task(await t.root.del<string>('/nodes/pve/qemu/9001'))
-  await takeImage(place, env, 'key')
+  await writeFile(lock, 'another one')
+  await takeImage(place, env, 'key', t.folder)
+  expect(await readFile(lock, 'utf8')).toBe(locked)
   expect(await config()).toEqual(before)
   expect(await t.root.get('/nodes/pve/storage/local/content', { content: 'import' })).toEqual([])
 }, 60_000)

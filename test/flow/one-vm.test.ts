@@ -1,5 +1,6 @@
 /** Sites with both roles on one VM: once with plain cdktn on the way, once with Terraform instead of OpenTofu. */
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -74,7 +75,16 @@ it('pins and deploys a site with both roles on one VM; plain cdktn applies the s
   })
   expect({ code: planned.code, said: planned.stdout + planned.stderr }).toEqual({ code: 0, said: expect.stringContaining('No changes.') })
   expect(await site.done('rollout')).toMatchObject({ changed: false, groups: [{ outcome: 'nothing', slot: 'green' }] })
+  // From another terminal, until Ctrl-C.
+  const watching = site.start('status', '--watch')
+  await once(watching.process.stdout!, 'data')
   expect(await site.done('rollback')).toMatchObject({ changed: true, groups: [{ outcome: 'rolled-out', slot: 'blue' }] })
+  watching.interrupt()
+  const watched = await watching.ended
+  const seen = watched.stdout.split(/(?<=^\})\n/m).filter((text) => text !== '')
+  const looks = seen.map((text) => (JSON.parse(text) as SiteStatus).groups.all)
+  expect({ code: watched.code, first: looks[0]?.activeSlot }).toMatchObject({ first: 'green' })
+  expect(looks.some((look) => look?.rollout?.to === 'blue' && look.claim?.verb === 'rollback')).toBe(true)
   expect((await site.done<SiteStatus>('status')).groups.all).toMatchObject({
     health: 'healthy',
     activeSlot: 'blue',
@@ -87,7 +97,7 @@ it('pins and deploys a site with both roles on one VM; plain cdktn applies the s
   })
   expect(await site.done('deploy')).toMatchObject({ changed: false })
   expect(await site.done('destroy', '--yes')).toMatchObject({ groups: [{ group: 'all', outcome: 'destroyed', data: { depot: 9110 } }] })
-}, 240_000)
+}, 600_000)
 
 /** A Terraform that can be used, where users have theirs. */
 const terraform = ['/usr/local/bin/terraform', '/usr/bin/terraform']

@@ -2,15 +2,16 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import type { Seed } from '../../images/contract/seed.ts'
 import { sessionKey } from '../../images/guest/boot.ts'
 import { correction, timesyncdConfiguration } from '../../images/guest/clock.ts'
 import { classify } from '../../images/guest/disk.ts'
 import { fronts, letsIn, type FrontSeen } from '../../images/guest/front.ts'
 import { decide, silentMs, slownessOf, startMs, type Patience } from '../../images/guest/patience.ts'
-import { isEssential, wantedContainers } from '../../images/guest/places.ts'
+import { isEssential, presentContainers, wantedContainers, type Container } from '../../images/guest/places.ts'
 import { otelcolConfiguration } from '../../images/guest/otelcol.ts'
 import { promtailConfiguration } from '../../images/guest/promtail.ts'
-import { composeEnvironment, dockerSettings, parseSeed, renderFiles, SeedProblem } from '../../images/guest/render.ts'
+import { dockerSettings, parseSeed, renderFiles, SeedProblem } from '../../images/guest/render.ts'
 import { projectSettings, serenaConfiguration } from '../../images/guest/serena.ts'
 import { describe as describeSlot, type Observation } from '../../images/guest/status.ts'
 import { contents, image, imageWithoutGrafana, seeds } from './seed.ts'
@@ -228,18 +229,18 @@ describe('rendering', () => {
   })
 
   it('starts only what the role has and the image brings', () => {
-    const list = (text: string, name: string): string | undefined => new RegExp(`^${name}="(.*)"$`, 'm').exec(text)?.[1]
-    const both = composeEnvironment(seeds.both, imageWithoutGrafana)
-    expect(list(both, 'GOLDEN_EDGE')).toBe('nginx_proxy otelcol')
-    expect(list(both, 'GOLDEN_SERENA')).toBe('serena_mcp')
-    expect(list(both, 'GOLDEN_LOGGING')).toBe('loki')
-    expect(list(composeEnvironment(seeds.logging, image), 'GOLDEN_LOGGING')).toBe('loki grafana')
-    expect(list(composeEnvironment(seeds.logging, image), 'GOLDEN_SERENA')).toBe('')
+    const names = (seed: Seed, of: Container['unit'], from = image): string[] =>
+      presentContainers(seed, from).flatMap(({ name, unit }) => (unit === of ? [name] : []))
+    expect(names(seeds.both, 'edge')).toEqual(['nginx_proxy', 'otelcol'])
+    expect(names(seeds.both, 'serena')).toEqual(['serena_mcp'])
+    expect(names(seeds.both, 'logging', imageWithoutGrafana)).toEqual(['loki'])
+    expect(names(seeds.logging, 'logging')).toEqual(['loki', 'grafana'])
+    expect(names(seeds.logging, 'serena')).toEqual([])
     const { loki: _, ...alone } = seeds.serena
-    expect(list(composeEnvironment(alone, image), 'GOLDEN_EDGE')).toBe('nginx_proxy')
+    expect(names(alone, 'edge')).toEqual(['nginx_proxy'])
     expect([promtailConfiguration(alone), otelcolConfiguration(alone)]).toEqual([undefined, undefined])
     const promtail = { ...seeds.serena, loki: { ...seeds.serena.loki!, agent: 'promtail' as const } }
-    expect(list(composeEnvironment(promtail, image), 'GOLDEN_EDGE')).toBe('nginx_proxy promtail')
+    expect(names(promtail, 'edge')).toEqual(['nginx_proxy', 'promtail'])
     expect(
       renderFiles(promtail, image, contents())
         .map(({ path }) => path)

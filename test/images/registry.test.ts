@@ -7,7 +7,7 @@ import 'reflect-metadata'
 import { cryptoProvider, PemConverter, SubjectAlternativeNameExtension, X509CertificateGenerator } from '@peculiar/x509'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { sha256 } from '../../core/canonical.ts'
-import { resolveDigest } from '../../images/registry.ts'
+import { resolveDigest, resolvePlatform } from '../../images/registry.ts'
 import { hash } from './example.ts'
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void
@@ -145,6 +145,48 @@ describe('resolveDigest', () => {
     await expect(resolveDigest(`${host}/team/app`, '1.2')).rejects.toMatchObject({
       code: 'registry-unreachable',
       hint: expect.stringContaining('image.registries'),
+    })
+  })
+})
+
+describe('resolvePlatform', () => {
+  const manifest = (os: string, architecture: string, letter: string) => ({
+    digest: `sha256:${hash(letter)}`,
+    platform: { os, architecture },
+  })
+  const serveText = (text: string): string => {
+    answer = (_request, response) => response.writeHead(200).end(text)
+    return `sha256:${sha256(text)}`
+  }
+
+  it('finds the manifest for linux/amd64 in an index, by digest', async () => {
+    const wanted = serveText(
+      JSON.stringify({
+        manifests: [manifest('linux', 'arm64', '3'), manifest('linux', 'amd64', '4'), manifest('unknown', 'unknown', '5')],
+      }),
+    )
+    expect(await resolvePlatform(`${host}/team/app`, wanted, { caPem })).toBe(`sha256:${hash('4')}`)
+    expect(seen).toEqual([`GET /v2/team/app/manifests/${wanted} -`])
+  })
+
+  it('is the digest itself where there is no index', async () => {
+    const wanted = serveText('{"layers":[]}')
+    expect(await resolvePlatform(`${host}/team/app`, wanted, { caPem })).toBe(wanted)
+  })
+
+  it.each([
+    ['something else under that digest', 'registry-altered', () => (serveText('{"manifests":[]}'), digest)],
+    [
+      'an index without linux/amd64',
+      'image-other-platform',
+      () => serveText(JSON.stringify({ manifests: [manifest('linux', 'arm64', '3')] })),
+    ],
+    ['what is no manifest', 'registry-refused', () => serveText('<html>')],
+  ])('refuses %s by name', async (_what, code, serving) => {
+    const wanted = serving()
+    await expect(resolvePlatform(`${host}/team/app`, wanted, { caPem })).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(`${host}/team/app`),
     })
   })
 })

@@ -10,7 +10,7 @@ import { key, type Ran, type Rig } from './fake-rig.ts'
 
 const image = (name: string, letter: string) => ({ image: `10.77.0.3:5000/${name}`, digest: `sha256:${letter.repeat(64)}` })
 const lock: Lock = {
-  schema: 1,
+  schema: 2,
   services: { serena: image('serena', 'a'), nginx: image('nginx', 'b'), promtail: image('promtail', 'c'), loki: image('loki', 'd') },
 }
 /** By service, what goes into its image. */
@@ -49,6 +49,7 @@ export async function startBuildVm(rig: Rig): Promise<BuildVm> {
   await writeTar(rig.path('rootfs.tar.gz'), [
     ...(await guestFiles()),
     { path: 'opt/golden/node/bin/node', mode: 0o755, content: Buffer.from('\x7fELF stand-in') },
+    { path: 'opt/golden/language-servers/bin/pyright-langserver', mode: 0o755, content: Buffer.from('#!/bin/sh\n') },
   ])
   await upload('/var/tmp/golden-bake/golden-rootfs.tar.gz', await readFile(rig.path('rootfs.tar.gz')))
   return { machine, script, run: (command) => rig.run(client, `sudo -n sh -c '${command.replaceAll("'", `'\\''`)}'`) }

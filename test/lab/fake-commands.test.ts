@@ -42,7 +42,7 @@ const askedBy: Readonly<Record<string, string>> = {
   mount: 'images/guest/boot.ts',
   mountpoint: 'test/lab/transcript.ts',
   nft: 'images/rootfs/usr/local/sbin/golden-firewall',
-  pgrep: 'images/guest/let-go.ts',
+  pgrep: 'images/guest/transfers.ts',
   pkill: 'images/guest/slotctl.ts',
   reboot: 'test/lab/fake-slot.test.ts',
   runuser: 'test/lab/fake-shell.test.ts',

@@ -3,9 +3,12 @@ import { existsSync } from 'node:fs'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { archivesOf } from '../../images/archive/archives.ts'
 import { listImages } from '../../images/catalog.ts'
 import type { VmConfig } from '../../proxmox/vm.ts'
 import { newestCandidate } from '../../images/channels.ts'
+import { readLock, writeLock, type LockedPackages } from '../../images/lock.ts'
+import { askedOf, readPackages } from '../../images/packages.ts'
 import { parseRecord } from '../../images/record.ts'
 import { guestFiles, rootfsOf, type SmallFile } from '../../images/stage.ts'
 import { bake, type BakeOptions } from '../../packer/bake.ts'
@@ -16,6 +19,7 @@ import { startTestLab, type TestLab } from './lab.ts'
 let test: TestLab
 beforeAll(async () => {
   test = await startTestLab()
+  await writeLock(test.folder, { ...testLock, packages: await openPackages() })
 }, 900_000)
 afterAll(() => test?.close())
 beforeEach(() => {
@@ -23,6 +27,8 @@ beforeEach(() => {
 })
 
 const minute = 60_000
+/** Many times what the longest takes: how slow a machine is is no measure. */
+const limitMs = 10 * minute
 const vms = async (): Promise<{ vmid: number; name: string; template?: number }[]> =>
   (await test.root.get<{ vmid: number; name: string; template?: number; pool?: string }[]>('/cluster/resources', { type: 'vm' })).filter(
     (vm) => vm.vmid >= 9000 && vm.vmid <= 9009,
@@ -30,6 +36,17 @@ const vms = async (): Promise<{ vmid: number; name: string; template?: number }[
 const files = (content: string): Promise<unknown[]> =>
   test.root.get(`/nodes/pve/storage/${test.site.proxmox.storage.iso}/content`, { content })
 const config = (vmid: number): Promise<VmConfig> => test.root.get(`/nodes/pve/qemu/${vmid}/config`)
+
+/** As `golden lock` has it before the first bake: of apt's packages it knows those that it asks for. */
+async function openPackages(): Promise<LockedPackages> {
+  const archives = (await archivesOf(test.site, test.folder)).map(({ url, components, suites, snapshots = '' }) => ({
+    url,
+    components: [...components],
+    suites: Object.fromEntries(suites.map((suite) => [suite, '2026-11-20T08:00:00Z'])),
+    snapshot: { service: snapshots, at: '20261129T120000Z' },
+  }))
+  return { archives, asked: askedOf(await readPackages(), 'debian-13'), complete: false, versions: { 'docker.io': '26.1.5+dfsg1-9+b9' } }
+}
 
 /** What the bake makes by the way must be gone, whatever its end was. */
 async function expectNothingLeft(): Promise<void> {
@@ -63,9 +80,18 @@ describe('golden bake', () => {
       await make(free + 1, { name: buildName(test.site, run), pool: test.site.proxmox.pool, description: 'my own experiments' })
       await make(free + 2, { name: buildName(test.site, run), pool: test.site.proxmox.pool, description: 'Packer ephemeral build VM' })
       const strange = [await config(free), await config(free + 1)]
-      const { outcome, template } = await bake(test.bakeOptions())
+      const open = await readLock(test.folder)
+      const { outcome, template, completed } = await bake(test.bakeOptions())
       baked = [...test.shown]
-      expect(outcome).toBe('baked')
+      expect([outcome, completed]).toEqual(['baked', true])
+      const { packages, ...rest } = await readLock(test.folder)
+      expect(rest).toEqual(testLock)
+      expect(packages).toMatchObject({
+        archives: open.packages?.archives,
+        complete: true,
+        versions: { ...open.packages?.versions, apt: '3.0.3' },
+      })
+      expect(baked.join('\n')).not.toContain('golden-package')
       made = template
       // The first VMID that is free goes to the base, once what the killed run left there is gone.
       expect(made.vmid).toBe(free + 3)
@@ -74,7 +100,7 @@ describe('golden bake', () => {
       for (const id of [free, free + 1]) await test.root.task(await test.root.del<string>(`/nodes/pve/qemu/${id}`))
       await expectNothingLeft()
     },
-    3 * minute,
+    limitMs,
   )
 
   it(
@@ -102,7 +128,7 @@ describe('golden bake', () => {
       ])
       await expectNothingLeft()
     },
-    3 * minute,
+    limitMs,
   )
 
   it('has passed every check, and shown no secret', async () => {
@@ -136,7 +162,7 @@ describe('golden bake', () => {
       expect(test.shown.filter((line) => !line.startsWith(' '))).toEqual(["collect the image's files"])
       expect((await test.root.get<unknown[]>('/nodes/pve/tasks', { limit: 500 })).length).toBe(tasks)
     },
-    minute,
+    limitMs,
   )
 
   // Earlier moments, and a check that fails: test/flow/bad-input.test.ts.
@@ -171,7 +197,7 @@ describe('golden bake', () => {
       })
       await expectNothingLeft()
     },
-    minute,
+    limitMs,
   )
 
   it(
@@ -193,7 +219,33 @@ describe('golden bake', () => {
       await expectNothingLeft()
       expect(await bake(test.bakeOptions())).toMatchObject({ outcome: 'unchanged' })
     },
-    minute,
+    limitMs,
+  )
+
+  it(
+    'refuses a lock whose packages are not what apt installs, and one of another project, by name; nothing is left',
+    async () => {
+      const lock = await readLock(test.folder)
+      const packages = lock.packages as LockedPackages
+      const before = (await vms()).length
+      const refused = async (changed: Partial<LockedPackages>, change: Partial<BakeOptions> = {}): Promise<unknown> => {
+        await writeLock(test.folder, { ...lock, packages: { ...packages, ...changed } })
+        const failure = await bake(test.bakeOptions(change)).catch((error: unknown) => error)
+        expect((await vms()).length).toBe(before)
+        await expectNothingLeft()
+        return failure
+      }
+      const stage = stageWith(entry('etc/golden/marker', 'lock'))
+      const { git: _, ...others } = packages.versions
+      expect(await refused({ versions: { ...others, git: '1:2.0' } }, { stage })).toMatchObject({
+        code: 'bake-packages-differ',
+        message: expect.stringMatching(/git is 1:2\.47\S+, locked is 1:2\.0;/),
+      })
+      expect(await refused({ asked: ['git'] })).toMatchObject({ code: 'lock-outdated', message: expect.stringContaining('+docker.io') })
+      await writeLock(test.folder, lock)
+      expect(await bake(test.bakeOptions())).toMatchObject({ outcome: 'unchanged', completed: false })
+    },
+    limitMs,
   )
 
   it(
@@ -217,7 +269,7 @@ describe('golden bake', () => {
       expect((await vms()).length).toBe(before)
       await expectNothingLeft()
     },
-    3 * minute,
+    limitMs,
   )
 
   it(
@@ -231,7 +283,7 @@ describe('golden bake', () => {
       expect((await vms()).length).toBe(before)
       await expectNothingLeft()
     },
-    minute,
+    limitMs,
   )
 
   it(
@@ -255,7 +307,7 @@ describe('golden bake', () => {
       })
       await expectNothingLeft()
     },
-    minute,
+    limitMs,
   )
 
   it(
@@ -280,7 +332,7 @@ describe('golden bake', () => {
       expect((await vms()).length).toBe(before)
       await expectNothingLeft()
     },
-    2 * minute,
+    limitMs,
   )
 
   it(
@@ -307,7 +359,7 @@ describe('golden bake', () => {
       expect((await config(template.vmid)).tags).toBe('golden;golden-candidate')
       expect(await config(template.vmid)).not.toHaveProperty('scsi30')
     },
-    2 * minute,
+    limitMs,
   )
 
   it(
@@ -328,6 +380,6 @@ describe('golden bake', () => {
       }
       await expectNothingLeft()
     },
-    2 * minute,
+    limitMs,
   )
 })

@@ -46,6 +46,7 @@ beforeAll(async () => {
   const inputs: Inputs = {
     fingerprint: 'f'.repeat(64),
     references,
+    packages: undefined,
     containers: defaultContainers,
     image: {
       base: { os: 'debian-13', sha256: 'a'.repeat(64) },

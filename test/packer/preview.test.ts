@@ -44,7 +44,7 @@ it('says for people what would be done, and that nothing would be', () => {
     /^make the base template .*\nbake golden-home-ffffffffffff .*\n {2}there is no image yet$/,
   )
   expect(bakeLines(site, preview([image(9001, { lock: hash('c') })])).at(-1)).toBe(
-    `  changed since ${imageName(site, hash('e'))} (9001): container images in images.lock.json`,
+    `  changed since ${imageName(site, hash('e'))} (9001): images.lock.json (container images, the state of the archives)`,
   )
   expect(bakeLines(site, preview([image(9001, { fingerprint })]))).toEqual([
     `nothing to bake: ${imageName(site, fingerprint)} (9001) was baked from the same inputs (fingerprint ffffffffffff)`,

@@ -70,7 +70,7 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
       'enabled\n'.repeat(4),
     )
     expect(names(await vm.run('cd /run/golden-bake && sh unwanted.sh'))).toEqual([])
-  }, 60_000)
+  })
 
   it('finds what comes back, or runs although it is masked', async () => {
     await plant('vendor-nightly', '/usr/bin/true')
@@ -79,7 +79,7 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
     )
     expect(names(await vm.run('cd /run/golden-bake && sh unwanted.sh'))).toEqual(['apt-daily.timer', 'vendor-nightly.timer'])
     await vm.run('systemctl stop apt-daily.timer; systemctl mask --now --quiet vendor-nightly.timer')
-  }, 60_000)
+  })
 
   it('runs each container image once, and nothing stays of it', async () => {
     // Debian's docker.io brings the program for `init: true` by way of tini; another may not.
@@ -99,7 +99,7 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
         )
       ).stdout,
     ).toBe('')
-  }, 60_000)
+  })
 
   it('says which container image does not run, and why', async () => {
     rig.driver.behave({ match: 110, broken: ['loki'] })
@@ -112,7 +112,109 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
       hint: expect.stringContaining('golden lock'),
     })
     expect((await vm.run('docker ps --all --quiet; docker network ls --quiet; ls -d /run/golden')).stdout).toBe('')
-  }, 60_000)
+  })
+
+  describe('with packages in the lock', () => {
+    const versionsOf = (ran: Ran): Record<string, string> => {
+      const heard = new Listener({ note: () => {}, token: { secret: 'not-a-secret' } })
+      for (const line of ran.stdout.split('\n')) heard.line(line)
+      return { ...heard.outcome(ran.exitCode).packages }
+    }
+    /** Runs packages.sh with this lock, and takes it away again. */
+    const locked = async (versions: Readonly<Record<string, string>>, complete: boolean): Promise<Ran> => {
+      const lines = Object.entries(versions).map(([name, version]) => `${name} ${version}`)
+      await vm.run(
+        `cd /run/golden-bake; printf '%s\\n' ${lines.join("' '").replace(/^|$/g, "'")} > locked-packages; echo 'Types: deb' > archive.sources; ${complete ? 'echo yes > lock-complete' : 'rm -f lock-complete'}`,
+      )
+      const ran = await vm.script('packages.sh')
+      await vm.run('cd /run/golden-bake && rm -f locked-packages lock-complete archive.sources')
+      return ran
+    }
+    let there: Record<string, string>
+    beforeAll(async () => {
+      there = versionsOf(await done('packages.sh'))
+    })
+
+    it('a bake tells every package with its version, and shows nobody', () => {
+      expect(Object.keys(there).length).toBeGreaterThan(30)
+      expect(there).toMatchObject({ 'docker.io': '26.1.5+dfsg1-9+b9', git: '1:2.47.3-0+deb13u1' })
+    })
+
+    it('takes what is as the lock says, all of it, or as far as it says', async () => {
+      expect(versionsOf(await locked(there, true))).toEqual(there)
+      expect((await locked({ git: there.git ?? '', 'gone-by-now': '1' }, false)).exitCode).toBe(0)
+    })
+
+    it.each<[string, (versions: Record<string, string>) => Record<string, string>, boolean, RegExp]>([
+      ['another version', (versions) => ({ ...versions, git: '1:2.48' }), true, /git is 1:2\.47\.3-0\+deb13u1, locked is 1:2\.48/],
+      [
+        'another version, of an incomplete lock',
+        () => ({ 'docker.io': '27.0' }),
+        false,
+        /docker\.io is 26\.1\.5\+dfsg1-9\+b9, locked is 27\.0/,
+      ],
+      ['one too many', ({ git: _, ...versions }) => versions, true, /git is 1:2\.47\.3-0\+deb13u1, locked is absent/],
+      ['one that is not there', (versions) => ({ ...versions, jq: '1.7' }), true, /jq is absent, locked is 1\.7/],
+    ])(
+      'refuses %s by name',
+      async (_what, change, complete, message) => {
+        expect(told(await locked(change(there), complete))).toMatchObject({
+          code: 'bake-packages-differ',
+          message: expect.stringMatching(message),
+          hint: expect.stringContaining('golden lock'),
+        })
+      },
+      60_000,
+    )
+
+    it('lets the base have something newer than the archive, as long as the lock does not know the base', async () => {
+      const older = { sudo: '1.9.16p2-2' }
+      expect((await locked(older, false)).exitCode).toBe(0)
+      expect(told(await locked({ ...there, ...older }, true)).code).toBe('bake-packages-differ')
+    })
+
+    it('refuses what the archive has by now instead of what is locked', async () => {
+      rig.driver.behave({ match: 110, archive: { sudo: '1.9.17-1' } })
+      const ran = await locked(there, true)
+      rig.driver.behave({ match: 110, archive: { sudo: there.sudo ?? '' } })
+      await done('packages.sh')
+      expect(told(ran)).toMatchObject({
+        code: 'bake-packages-differ',
+        message: expect.stringContaining('sudo is 1.9.17-1, locked is 1.9.16p2-3'),
+      })
+    })
+
+    it.each([
+      [
+        'bake-archive-signature',
+        'W: GPG error: http://deb.example.org stable InRelease: The following signatures were invalid: BADSIG 78DBA3BC47EF2265',
+      ],
+      ['bake-archive-signature', 'E: Failed to fetch store:/x  Hash Sum mismatch'],
+      [
+        'bake-packages-gone',
+        "E: The repository 'https://snapshot.example.org/debian/20261129T120000Z trixie Release' does not have a Release file.",
+      ],
+    ])(
+      "says %s in apt's words: %s",
+      async (code, words) => {
+        rig.driver.behave({ match: 110, updateFails: words })
+        const ran = await locked(there, true)
+        rig.driver.behave({ match: 110, updateFails: undefined })
+        expect(told(ran)).toMatchObject({ code, message: expect.stringContaining(words) })
+      },
+      60_000,
+    )
+
+    it('refuses what a registry serves instead of a locked digest', async () => {
+      rig.driver.behave({ match: 110, pullsAltered: ['/loki'] })
+      const ran = await vm.script('images.sh')
+      rig.driver.behave({ match: 110, pullsAltered: [] })
+      expect(told(ran)).toMatchObject({
+        code: 'bake-image-altered',
+        message: expect.stringMatching(/loki@sha256:d+: .*verification failed/),
+      })
+    })
+  })
 
   it('says so when nobody brings the program for init', async () => {
     await vm.run('rm /usr/local/bin/docker-init')
@@ -120,7 +222,7 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
       code: 'bake-container-run',
       message: expect.stringMatching(/image of serena .*docker-init.*not found/),
     })
-  }, 60_000)
+  })
 })
 
 describe('the lists of units', () => {
@@ -235,7 +337,7 @@ describe('the container images', () => {
 
   it('have the networks of the site, as in its VMs, and the image is the same in each', async () => {
     const image = { image: 'registry.lan/x', digest: `sha256:${'a'.repeat(64)}` }
-    const lock: Lock = { schema: 1, services: { serena: image, nginx: image } }
+    const lock: Lock = { schema: 2, services: { serena: image, nginx: image } }
     const bakes = await Promise.all(
       [defaultContainers, '10.99.0.0/23'].map(async (containers) => {
         const site = exampleSite()

@@ -121,9 +121,9 @@ describe('what Packer says', () => {
     const words = [...scripts.join('\n').matchAll(/golden-failure ([a-z-]+): /g)].map(([, word = '']) => word)
     expect(words.length).toBeGreaterThan(4)
     for (const code of words)
-      expect(explainBuild(site, { exitCode: 1, lines: [], errors: [], failedChecks: [], failure: { code, text: 'why' } }).code).toBe(
-        `bake-${code}`,
-      )
+      expect(
+        explainBuild(site, { exitCode: 1, lines: [], errors: [], packages: {}, failedChecks: [], failure: { code, text: 'why' } }).code,
+      ).toBe(`bake-${code}`)
   })
 
   it.each<[string, string[], string, RegExp]>([
@@ -203,10 +203,9 @@ describe('what Packer says', () => {
   })
 
   it('is nothing when it was killed, and that is said', () => {
-    expect(explainBuild(site, { exitCode: 137, lines: ['Creating VM'], errors: [], failedChecks: [], failure: undefined })).toMatchObject({
-      code: 'packer-killed',
-      message: expect.stringMatching(/137[\s\S]*Creating VM/),
-    })
+    expect(
+      explainBuild(site, { exitCode: 137, lines: ['Creating VM'], errors: [], packages: {}, failedChecks: [], failure: undefined }),
+    ).toMatchObject({ code: 'packer-killed', message: expect.stringMatching(/137[\s\S]*Creating VM/) })
   })
 })
 

@@ -78,21 +78,21 @@ describe('golden.pkr.hcl', () => {
     const outcome = await validate()
     expect(outcome.lines.join('\n')).toContain('The configuration is valid.')
     expect(outcome.exitCode).toBe(0)
-  }, 60_000)
+  })
 
   it('is valid with a VLAN and a SOCKS proxy', async () => {
     expect((await validate({ vlan: '20', socks_host: '127.0.0.1', socks_port: 1080 })).exitCode).toBe(0)
-  }, 60_000)
+  })
 
   it('is refused when something is wrong, with the reason', async () => {
     const outcome = await validate({ template_name: 'not a DNS name' })
     expect(outcome.exitCode).not.toBe(0)
     expect(outcome.lines.join('\n')).toContain('template_name must be a valid DNS name')
-  }, 60_000)
+  })
 
   it('is formatted as Packer formats', async () => {
     await promisify(execFile)('packer', ['fmt', '-check', template], { env: { ...process.env, ...environment } })
-  }, 60_000)
+  })
 })
 
 describe('provisioner scripts', () => {

@@ -25,9 +25,12 @@ export async function slotImage(fingerprint: string, change: (root: Filesystem) 
   const rules = '/etc/udev/rules.d/90-golden-data.rules'
   vfs.write(rules, vfs.readText(rules).replaceAll(/, *ENV\{SYSTEMD_WANTS\}\+?="[^"]*"/g, ''))
   // Who runs the lab brings the programs; a file has to be there.
-  for (const name of ['boot', 'prepare', 'clone', 'restore-point', 'slotctl', 'watch', 'auth'])
+  for (const name of ['boot', 'prepare', 'clone', 'restore-point', 'slotctl', 'unit', 'watch', 'auth'])
     root.put(`${programsFolder}/${name}.js`, fileNode(''))
   root.put(node, fileNode('', 0o755))
+  // What its containers mount besides.
+  for (const path of ['nginx/keeper.js', 'grafana/dashboards.json', 'language-servers/bin/pyright-langserver'])
+    root.put(`opt/golden/${path}`, fileNode(''))
   const services = references(testLock)
   const record: ImageRecord = { schema: 1, fingerprint, built: '2026-11-23T12:00:00.000Z', services }
   root.put(imageRecordFile, fileNode(JSON.stringify(record)))

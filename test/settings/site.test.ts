@@ -116,9 +116,37 @@ it.each<[string, (site: any) => void, string]>([
   [
     'a base from two places',
     (site) => {
-      site.image.base.file = 'x.qcow2'
+      site.image.base = { os: 'debian-13', file: 'x.qcow2', url: 'https://x.example.org/y.qcow2', sha256: 'a'.repeat(64) }
     },
     'image.base',
+  ],
+  [
+    'a base without its checksum',
+    (site) => {
+      site.image.base.url = 'https://x.example.org/y.qcow2'
+    },
+    'image.base',
+  ],
+  [
+    'a checksum of nobody knows what',
+    (site) => {
+      site.image.base.sha256 = 'a'.repeat(64)
+    },
+    'image.base',
+  ],
+  [
+    'a password in the address of an archive',
+    (site) => {
+      site.image.archives = [{ url: 'http://me:secret@deb.example.org/debian', suites: ['trixie'] }]
+    },
+    'image.archives.0.url',
+  ],
+  [
+    'a suite that would be another line of its sources',
+    (site) => {
+      site.image.archives = [{ url: 'http://deb.example.org/debian', suites: ['trixie\nTrusted: yes'] }]
+    },
+    'image.archives.0.suites.0',
   ],
   [
     'the address of Proxmox for a slot',
@@ -660,4 +688,17 @@ it('two slots that would share a MAC address by chance are refused', () => {
       }),
     ),
   ).toEqual(['groups.serena.slots.green.vmid'])
+})
+
+it("a base is left to the lock, or pinned; archives are the distribution's unless named, without a slash at their end", () => {
+  const siteOf = (image: Record<string, unknown>) => {
+    const parsed = parseSite(changed((site) => Object.assign(site.image, image)))
+    return parsed.ok ? parsed.site.image : parsed.problems
+  }
+  expect(siteOf({})).toMatchObject({ base: { os: 'ubuntu-24.04', sha256: '' } })
+  const pinned = { os: 'debian-13', url: 'https://x.example.org/y.qcow2', sha256: 'a'.repeat(64) }
+  expect(siteOf({ base: pinned })).toMatchObject({ base: pinned })
+  expect(siteOf({ archives: [{ url: 'http://deb.example.org/debian/', suites: ['trixie'] }] })).toMatchObject({
+    archives: [{ url: 'http://deb.example.org/debian', suites: ['trixie'], components: ['main'] }],
+  })
 })

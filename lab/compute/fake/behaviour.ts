@@ -18,6 +18,12 @@ export interface Behaviour {
   readonly startFails?: string
   /** Image references that `docker pull` fails for; parts of a reference. */
   readonly pullFails?: readonly string[]
+  /** References whose content is not what the registry is asked for; parts of a reference. */
+  readonly pullsAltered?: readonly string[]
+  /** What `apt-get update` fails with, in apt's words. */
+  readonly updateFails?: string | undefined
+  /** What the archive has in other versions than the model. */
+  readonly archive?: Readonly<Record<string, string>>
   /** Compose services whose program ends with an error when it is run with `docker compose run`. */
   readonly broken?: readonly string[]
   /** Containers that answer nothing. */

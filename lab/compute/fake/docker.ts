@@ -13,11 +13,13 @@ export interface Image {
   tags: string[]
 }
 
+export type ContainerState = 'created' | 'running' | 'exited'
+
 export interface Container {
   readonly id: string
   readonly name: string
   readonly image: string
-  state: 'running' | 'exited'
+  state: ContainerState
   readonly restart: string
   readonly project?: string
   readonly service?: string
@@ -136,6 +138,7 @@ export class Docker {
 
   /** The daemon has started: containers that are to be restarted run again. */
   start(): undefined {
+    this.#guest.vfs.mkdir('/var/lib/docker/containers', ROOT, { parents: true, mode: 0o710 })
     const { tables } = this.#guest.firewall
     for (const name of ['ip nat', 'ip filter']) if (!tables.has(name)) tables.set(name, ' chain DOCKER {\n }')
     this.#change(({ containers }) => {
@@ -178,9 +181,15 @@ export class Docker {
         shown.map(({ id, name, image, state }) => ({ Id: id, Names: [`/${name}`], Image: image, State: state })),
       )
     }
-    const [, name] = /^\/containers\/([^/]+)\/restart$/.exec(pathname) ?? []
-    if (method === 'POST' && name !== undefined)
-      return this.setState(name, 'running') ? { status: 204, headers: {}, body: '' } : json(404, { message: `No such container: ${name}` })
+    const [, name, verb] = /^\/containers\/([^/]+)\/(start|stop|restart)$/.exec(pathname) ?? []
+    if (method === 'POST' && name !== undefined) {
+      const before = this.store().containers.find((each) => each.name === name)?.state
+      if (before === undefined) return json(404, { message: `No such container: ${name}` })
+      const after = verb === 'stop' ? (before === 'running' ? 'exited' : before) : 'running'
+      if (after === before && verb !== 'restart') return { status: 304, headers: {}, body: '' }
+      this.setState(name, after)
+      return { status: 204, headers: {}, body: '' }
+    }
     return json(404, { message: 'page not found' })
   }
 
@@ -205,6 +214,8 @@ export class Docker {
     const registry = host !== undefined && /[.:]|^localhost$/.test(host) ? host : 'registry-1.docker.io'
     if (this.#guest.behaviour.pullFails?.some((part) => text.includes(part)))
       return `Error response from daemon: manifest for ${text} not found: manifest unknown: manifest unknown`
+    if (this.#guest.behaviour.pullsAltered?.some((part) => text.includes(part)))
+      return `Error response from daemon: manifest verification failed for digest ${reference.digest ?? ''}`
     const local = /^(10|192\.168|172\.(1[6-9]|2\d|3[01]))\./.test(registry) || registry.includes(':')
     if (!local && !this.#guest.world.internet(this.#guest, 443))
       return `Error response from daemon: Get "https://${registry}/v2/": dial tcp: lookup ${registry}: Temporary failure in name resolution`
@@ -251,7 +262,14 @@ export class Docker {
   }
 
   /** Makes or starts a container. Returns the daemon's complaint, or undefined. */
-  run(container: { name: string; image: string; restart: string; project?: string; service?: string }): string | undefined {
+  run(container: {
+    name: string
+    image: string
+    restart: string
+    project?: string
+    service?: string
+    state?: ContainerState
+  }): string | undefined {
     if (!this.findImage(container.image)) return `Error response from daemon: No such image: ${container.image}`
     this.#change((store) => {
       store.containers = store.containers.filter((each) => each.name !== container.name)
@@ -260,7 +278,7 @@ export class Docker {
         name: container.name,
         image: container.image,
         restart: container.restart,
-        state: 'running',
+        state: container.state ?? 'running',
         ...(container.project !== undefined && { project: container.project }),
         ...(container.service !== undefined && { service: container.service }),
       })
@@ -268,7 +286,7 @@ export class Docker {
     return undefined
   }
 
-  setState(name: string, state: 'running' | 'exited'): boolean {
+  setState(name: string, state: ContainerState): boolean {
     let hit = false
     this.#change(({ containers }) => {
       for (const each of containers)

@@ -85,6 +85,7 @@ const compose: Program = (args, run) => {
     case 'run':
       return runOnce(rest, run, file)
     case 'up': {
+      const onlyMade = rest.includes('--no-start')
       for (const service of chosen) {
         const problem = imageProblem(run, service)
         if (problem !== undefined) return fail(problem)
@@ -92,19 +93,23 @@ const compose: Program = (args, run) => {
       for (const service of chosen) {
         docker.addNetworks(service.networks)
         const there = docker.store().containers.find((each) => each.name === service.containerName)
+        if (there?.image === service.image) {
+          if (!onlyMade) docker.setState(service.containerName, 'running')
+          continue
+        }
         const problem =
-          there?.image === service.image
-            ? (docker.setState(service.containerName, 'running'), undefined)
-            : docker.run({
-                name: service.containerName,
-                image: service.image,
-                restart: service.restart,
-                project: file.project,
-                service: service.name,
-              })
+          docker.refusal(service) ??
+          docker.run({
+            name: service.containerName,
+            image: service.image,
+            restart: service.restart,
+            project: file.project,
+            service: service.name,
+            state: onlyMade ? 'created' : 'running',
+          })
         if (problem !== undefined) return fail(problem)
       }
-      return fail(chosen.map((service) => ` Container ${service.containerName}  Started`).join('\n'), 0)
+      return fail(chosen.map((service) => ` Container ${service.containerName}  ${onlyMade ? 'Created' : 'Started'}`).join('\n'), 0)
     }
     case 'down':
       docker.removeContainers(mine)

@@ -1,5 +1,5 @@
 /** apt and dpkg. What a package brings is in ../packages.ts. */
-import { installedPackages, installPackage, missingPackages } from '../debian.ts'
+import { installedPackages, installPackage, missingPackages, writePackages } from '../debian.ts'
 import { CATALOGUE } from '../packages.ts'
 import { fail, ok, type Program, type Result, type Run } from '../shell.ts'
 import { ROOT } from '../vfs.ts'
@@ -11,6 +11,14 @@ function offline(): Result {
   return fail(
     "Err:1 http://deb.debian.org/debian trixie InRelease\n  Temporary failure resolving 'deb.debian.org'\nE: Failed to fetch http://deb.debian.org/debian/dists/trixie/InRelease  Temporary failure resolving 'deb.debian.org'\nE: Some index files failed to download. They have been ignored, or old ones used instead.",
     100,
+  )
+}
+
+/** Of packages that are there. */
+function setVersions(vfs: Run['guest']['vfs'], versions: Readonly<Record<string, string>>): void {
+  writePackages(
+    vfs,
+    installedPackages(vfs).map((each) => ({ ...each, version: versions[each.name] ?? each.version })),
   )
 }
 
@@ -27,6 +35,8 @@ async function install(run: Run, words: readonly string[]): Promise<Result> {
     return fail(list.map((name) => `E: Unable to locate package ${name}`).join('\n'), 100)
   for (const name of list) {
     const model = installPackage(vfs, name)
+    const other = run.guest.behaviour.archive?.[name]
+    if (other !== undefined) setVersions(vfs, { [name]: other })
     vfs.write(`/var/cache/apt/archives/${name}.deb`, '')
     for (const unit of model.enable ?? []) if (run.guest.systemd.enabled(unit) === 'enabled') await run.guest.systemd.start(unit)
   }
@@ -48,6 +58,7 @@ const apt: Program = async (args, run) => {
   switch (command) {
     case 'update':
       if (!run.guest.world.internet(run.guest, 80)) return offline()
+      if (run.guest.behaviour.updateFails !== undefined) return fail(run.guest.behaviour.updateFails, 100)
       vfs.mkdir('/var/lib/apt/lists/partial', ROOT, { parents: true })
       vfs.write('/var/lib/apt/lists/deb.debian.org_debian_dists_trixie_InRelease', '')
       return ok('Get:1 http://deb.debian.org/debian trixie InRelease\nReading package lists...\n')
@@ -57,8 +68,13 @@ const apt: Program = async (args, run) => {
       for (const name of [...vfs.readdir('/var/cache/apt/archives', ROOT).entries.keys()])
         vfs.remove(`/var/cache/apt/archives/${name}`, ROOT, { recursive: true })
       return ok()
-    case 'dist-upgrade':
-      return run.guest.world.internet(run.guest, 80) ? ok('0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.\n') : offline()
+    case 'dist-upgrade': {
+      if (!run.guest.world.internet(run.guest, 80)) return offline()
+      const there = new Set(installedPackages(vfs).map(({ name }) => name))
+      const upgraded = Object.entries(run.guest.behaviour.archive ?? {}).filter(([name]) => there.has(name))
+      setVersions(vfs, Object.fromEntries(upgraded))
+      return ok(`${upgraded.length} upgraded, 0 newly installed, 0 to remove and 0 not upgraded.\n`)
+    }
     case 'check':
       return ok()
     default:
@@ -111,6 +127,9 @@ export const packagePrograms: Readonly<Record<string, Program>> = {
   'apt-get': quietly(apt),
   dpkg: (args) => {
     if (args.includes('--configure') || args.includes('--audit')) return ok()
+    // Not Debian's order to the letter, which has no tilde in a model's versions.
+    const [command, a = '', relation, b = ''] = args
+    if (command === '--compare-versions' && relation === 'gt') return a.localeCompare(b, 'en', { numeric: true }) > 0 ? ok() : fail('')
     return fail(`dpkg ${args.join(' ')}: not modelled by the fake guest`, 2)
   },
   'dpkg-query': dpkgQuery,
