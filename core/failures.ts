@@ -216,6 +216,10 @@ export const failures = {
     'vmid-pinned': failure('site.ts gives away a VMID that something deployed has.', 'Another VMID.'),
     'vmid-taken': failure("A VMID is somebody else's VM. It was not touched.", 'Another VMID; see the hint.'),
     'vm-elsewhere': failure('A slot or depot was migrated to another node.', 'Migrate it back.'),
+    'deployment-outdated': failure(
+      'deployment.json is from before a rollout: the slot that serves is not in it.',
+      'The newer deployment.json, from git or from whoever rolled out.',
+    ),
     'vm-not-in-state': failure("A slot's VM runs that Terraform's state does not know.", 'The state, where `backend` says.'),
     'vm-suspended': failure('A VM is hibernated; its disks are not to be touched.', '`qm resume`.'),
     'depot-missing': failure('A depot is not there, or is not ours.', '`npx golden setup`.'),

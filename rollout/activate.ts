@@ -57,6 +57,8 @@ export interface ActivationWanted {
   readonly slot: SlotName
   readonly release: string
   readonly healthTimeoutMs: number
+  /** That is as short as it is because clients wait meanwhile. @default false */
+  readonly clientsWait?: boolean
   /** The services' state as it is, or as the slot's own image had left it. @default now */
   readonly state?: 'now' | 'before'
 }
@@ -155,6 +157,10 @@ export function decideActivation(wanted: ActivationWanted, seen: ActivationSeen)
 /** A slot that had begun to let go of the data and has it still: its clients wait until it is activated again. */
 export const keepsWaiting = ({ handover = 'none' }: GuestStatus): boolean => handover !== 'none'
 
+/** What a slot with the data is waited for. Pure. */
+export const notHealthyYet = ({ clientsWait }: ActivationWanted, { problems }: GuestStatus, otherwise: string): string =>
+  `not healthy yet: ${problems.join('; ') || otherwise}${clientsWait === true ? ' (calls wait no longer than serena.parking.seconds)' : ''}`
+
 /** The same, once the disk is attached. */
 function decideGuest(wanted: ActivationWanted, { guest, dataDisk, activated, attached }: ActivationSeen): Decision<ActivationStep> {
   const { group } = wanted
@@ -185,11 +191,21 @@ function decideGuest(wanted: ActivationWanted, { guest, dataDisk, activated, att
       if (dataDisk !== 'made') return step({ do: 'mark-made' }, 'note that the data disk is in use')
       if (guest.healthy && guest.active && !keepsWaiting(guest)) return { kind: 'done' }
       if (!activated) return step({ do: 'activate' }, 'start what needs the data disk')
-      return { kind: 'wait', for: `not healthy yet: ${guest.problems.join('; ') || 'starting'}`, timeoutMs: wanted.healthTimeoutMs }
+      return { kind: 'wait', for: notHealthyYet(wanted, guest, 'starting'), timeoutMs: wanted.healthTimeoutMs }
   }
 }
 
-export interface ActivationContext {
+/** How long a guest may be silent. */
+export interface Silence {
+  /** Until its VM is reset, if that can't hurt. @default 300000 */
+  readonly resetAfterMs?: number
+  /** An old slot's, until it is shut down, by whoever may. @default 60000 */
+  readonly shutdownAfterMs?: number
+  /** Any other, until it is given up. @default 900000 */
+  readonly giveUpAfterMs?: number
+}
+
+export interface ActivationContext extends Silence {
   readonly proxmox: Proxmox
   readonly places: GroupPlaces
   readonly progress: Progress
@@ -198,8 +214,6 @@ export interface ActivationContext {
   readDataDisk(): Promise<'new' | 'made' | undefined>
   writeDataDisk(state: 'new' | 'made'): Promise<void>
   readonly pauseMs?: number
-  /** How long a guest may be silent before its VM is reset, if that can't hurt. @default 300000 */
-  readonly resetAfterMs?: number
 }
 
 /** What an activation looks at and does beside the loop: a handover goes by it, too. */
@@ -277,7 +291,7 @@ export function activationOf(
             silence = 'reset-due'
             return
           }
-          known = await waitForStatus(guest, note, signal)
+          known = await waitForStatus(guest, note, signal, context.giveUpAfterMs)
           return
         case 'reset':
           silence = 'reset'
@@ -336,8 +350,13 @@ async function answersWithin(guest: Guest, timeoutMs: number, note: (text: strin
 /** Time for a guest to read its seed once its agent answers. */
 const seedTimeoutMs = 600_000
 
-async function waitForStatus(guest: Guest, note: (text: string) => void, signal: AbortSignal | undefined): Promise<GuestStatus> {
-  await guest.wait(waiting(note))
+async function waitForStatus(
+  guest: Guest,
+  note: (text: string) => void,
+  signal: AbortSignal | undefined,
+  patienceMs: number | undefined,
+): Promise<GuestStatus> {
+  await guest.wait(waiting(note), patienceMs)
   const until = performance.now() + seedTimeoutMs
   for (;;) {
     const asked = performance.now()

@@ -1,4 +1,5 @@
 /** Makes a group's VMs what its pins say: seeds, the stack, and what an interrupted run has left of either. */
+import { Failure } from '../core/failure.ts'
 import { listImages } from '../images/catalog.ts'
 import type { GroupPins } from '../releases/deployment.ts'
 import { refuseOtherSeed } from '../releases/given.ts'
@@ -8,7 +9,7 @@ import { slotNames, type SlotName } from '../settings/site.ts'
 import { checkImages, requireTrustedPins } from './choose-image.ts'
 import { untilCloned } from './cloned.ts'
 import { dataKey } from './depot.ts'
-import type { Engine } from './engine.ts'
+import type { Engine, PlannedChange } from './engine.ts'
 import { guestOf } from './guest.ts'
 import { diskPlace, observeGroup, placesOf, type GroupPlaces } from './observe.ts'
 import type { DeployOptions } from './options.ts'
@@ -49,8 +50,11 @@ export async function applyGroup(
   return progress.step(`deploy ${stack}`, async (note): Promise<'applied' | 'unchanged'> => {
     await engine.init(stack)
     const known = await engine.listState(stack)
+    const adopted: SlotName[] = []
     for (const name of slotNames) {
-      if (pins.slots[name] !== undefined) await settleSlot(proxmox, places, name, engine, stack, known, note, signal)
+      const pinned = pins.slots[name]
+      if (pinned === undefined) continue
+      if ((await settleSlot(proxmox, places, name, engine, stack, known, pinned.id, note, signal)) === 'adopted') adopted.push(name)
     }
     const slot = pins.active
     const activation = `terraform_data.${slot}_activation`
@@ -61,6 +65,7 @@ export async function applyGroup(
     const changes = await engine.plan(stack, note)
     if (changes.length === 0) return 'unchanged'
     note(`${changes.length} changes`)
+    await refuseToRemake(engine, stack, places, adopted, changes)
     const cloned = slotNames.filter((name) =>
       changes.some(
         ({ address, action }) => address === `proxmox_virtual_environment_vm.${name}` && (action === 'create' || action === 'replace'),
@@ -89,6 +94,27 @@ export async function applyGroup(
     }
     return 'applied'
   })
+}
+
+/** A VM that serves is taken into the state as it is, or not at all. @throws Failure `vm-not-in-state` */
+async function refuseToRemake(
+  engine: Engine,
+  stack: string,
+  { group, slots }: GroupPlaces,
+  adopted: readonly SlotName[],
+  changes: readonly PlannedChange[],
+): Promise<void> {
+  for (const slot of adopted) {
+    const address = `proxmox_virtual_environment_vm.${slot}`
+    if (!changes.some((change) => change.address === address && /delete|replace/.test(change.action))) continue
+    await engine.discard(stack)
+    await engine.forget(stack, [address])
+    throw new Failure(
+      'vm-not-in-state',
+      `VM ${slots[slot].vmid} (${slots[slot].name}) runs, Terraform's state does not know it, and it is not as its release was made`,
+      `Put back what was changed of it by hand; or end the release with "npx golden destroy ${group}". The data is kept.`,
+    )
+  }
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Proxmox } from '../proxmox/client.ts'
 import type { Progress } from '../core/progress.ts'
 import { readPins, updatePins, withDataDisk } from '../releases/pins.ts'
 import type { Site } from '../settings/site.ts'
-import type { ActivationContext } from './activate.ts'
+import type { ActivationContext, Silence } from './activate.ts'
 import type { ClaimPace } from './hold-group.ts'
 import { placesOf } from './observe.ts'
 
@@ -15,13 +15,19 @@ export interface GroupWork {
   readonly signal: AbortSignal
   /** Of the claims on groups. @default usualPace */
   readonly claimPace?: ClaimPace
+  /** Of guests that do not answer. @default as `Silence` says */
+  readonly silence?: Silence
 }
 
-export async function contextOf({ site, folder, proxmox, progress, signal }: GroupWork, group: string): Promise<ActivationContext> {
+export async function contextOf(
+  { site, folder, proxmox, progress, signal, silence }: GroupWork,
+  group: string,
+): Promise<ActivationContext> {
   return {
     proxmox,
     progress,
     signal,
+    ...silence,
     places: placesOf(site, group, (await readPins(folder)).groups[group]),
     readDataDisk: async () => (await readPins(folder)).groups[group]?.dataDisk,
     writeDataDisk: async (state) => {

@@ -10,6 +10,7 @@ import { otherSlot } from '../settings/site.ts'
 import {
   decideActivation,
   keepsWaiting,
+  notHealthyYet,
   otherRelease,
   tellsState,
   type ActivationSeen,
@@ -161,12 +162,7 @@ function passesOn(wanted: HandoverWanted, { group, guest, dataDisk, old }: Hando
     if (old.forwards === 'refused') return step({ do: 'shutdown' }, 'shut the old slot down, which does not let go of the address')
     if (old.keeps) return step({ do: 'take-over' }, 'take the service address')
   }
-  if (!guest.healthy)
-    return {
-      kind: 'wait',
-      for: `not healthy yet: ${guest.problems.join('; ') || 'the service address'}`,
-      timeoutMs: wanted.healthTimeoutMs,
-    }
+  if (!guest.healthy) return { kind: 'wait', for: notHealthyYet(wanted, guest, 'the service address'), timeoutMs: wanted.healthTimeoutMs }
   if (vm.there === true && vm.protected) return step({ do: 'unprotect' }, 'take the protection off the old slot')
   return { kind: 'done' }
 }

@@ -123,7 +123,7 @@ export async function destroyGroup(options: DeployOptions, engine: Engine, group
         const now = attempt === 1 ? known : await engine.listState(stack)
         const forgotten = strangers.flatMap((slot) => ofSlot(now, slot))
         if (forgotten.length > 0) await engine.forget(stack, forgotten)
-        for (const slot of own) await settleSlot(proxmox, places, slot, engine, stack, now, note, signal)
+        for (const slot of own) await settleSlot(proxmox, places, slot, engine, stack, now, undefined, note, signal)
         if (now.length > forgotten.length) await engine.destroy(stack, note)
       }),
     )

@@ -48,6 +48,8 @@ export interface Engine {
   listState(stack: string): Promise<readonly string[]>
   /** Takes addresses out of the state; nothing is destroyed. */
   forget(stack: string, addresses: readonly string[]): Promise<void>
+  /** Takes what there is into the state, as this address; nothing of it is changed. @param id as the provider's documentation has it */
+  adopt(stack: string, address: string, id: string): Promise<void>
   /** Takes the state's lock and gives it back. @throws Failure `state-locked` while a run on another computer holds it */
   tryLock(stack: string): Promise<void>
 }
@@ -160,6 +162,12 @@ export function openEngine(options: EngineOptions): Engine {
     async forget(stack, addresses) {
       const lines: string[] = []
       const ended = await run(stack, ['state', 'rm', ...addresses], (line) => lines.push(line))
+      signal.throwIfAborted()
+      if (ended.exitCode !== 0) throw stateFailure(stack, lines)
+    },
+    async adopt(stack, address, id) {
+      const lines: string[] = []
+      const ended = await run(stack, ['import', '-input=false', '-no-color', address, id], (line) => lines.push(line))
       signal.throwIfAborted()
       if (ended.exitCode !== 0) throw stateFailure(stack, lines)
     },

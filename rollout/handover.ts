@@ -17,6 +17,8 @@ export interface HandoverOptions {
   readonly release: string
   /** How long the new slot may take until it serves. */
   readonly healthTimeoutMs: number
+  /** How long calls wait at the old slot: it has the data back before that is over. @default as long as it takes */
+  readonly callsWaitMs?: number
   /** How long running calls may take before they are cut off. */
   readonly drainSeconds: number
   /** The old slot may keep the address and its clients until the new one serves; else it drops both when it lets go. */
@@ -45,6 +47,15 @@ export interface HandoverPart {
 
 /** A call of a guest's agent takes ten minutes at most; after that it is looked at from here. */
 const serveSeconds = 540
+/** What it takes to give the data back, at the most half of what there is. */
+const wayBackMs = 60_000
+/** For a last look, or two. */
+const leastWaitMs = 5000
+
+/** How long a slot that has the data may take until it serves. Pure. */
+export const serveLimit = ({ healthTimeoutMs, callsWaitMs }: Pick<HandoverOptions, 'healthTimeoutMs' | 'callsWaitMs'>): number =>
+  Math.min(healthTimeoutMs, callsWaitMs === undefined ? Infinity : Math.max(callsWaitMs / 2, callsWaitMs - wayBackMs))
+
 /** An agent may be busy for a moment; a guest that hangs stays silent. */
 const silenceMs = 60_000
 /** Time for a guest to shut down before its power is cut, in seconds. */
@@ -59,12 +70,11 @@ export async function handOver(context: ActivationContext, to: SlotName, options
   const { proxmox, places, progress, signal } = context
   const from = otherSlot(to)
   const [vmid, oldVmid] = [places.slots[to].vmid, places.slots[from].vmid]
-  const activation = activationOf(context, to, {
-    untilWell: true,
-    serveSeconds: Math.min(serveSeconds, Math.round(options.healthTimeoutMs / 1000)),
-  })
+  const limitMs = serveLimit(options)
+  const activation = activationOf(context, to, { untilWell: true, serveSeconds: Math.min(serveSeconds, Math.round(limitMs / 1000)) })
   const [guest, oldGuest] = [guestOf(proxmox, places.node, vmid, signal), guestOf(proxmox, places.node, oldVmid, signal)]
-  const wanted: HandoverWanted = { group: places.group, slot: to, ...options }
+  let wanted: HandoverWanted = { group: places.group, slot: to, ...options }
+  let parkedAt = performance.now()
   const parts: HandoverPart[] = []
   let known: GuestStatus | undefined
   let silentSince: number | undefined
@@ -98,7 +108,7 @@ export async function handOver(context: ActivationContext, to: SlotName, options
       ...(place.at === from ? { obstacles: await inTheWay(group) } : {}),
       old: {
         guest: known,
-        silent: silentSince !== undefined && performance.now() - silentSince > silenceMs,
+        silent: silentSince !== undefined && performance.now() - silentSince > (context.shutdownAfterMs ?? silenceMs),
         vmid: oldVmid,
         asked,
         letGo,
@@ -145,6 +155,7 @@ export async function handOver(context: ActivationContext, to: SlotName, options
         })
       case 'let-go':
         letGo = await ask('let-go')
+        parkedAt = performance.now()
         return
       case 'loosen':
         return loosen(proxmox, places, old())
@@ -176,6 +187,9 @@ export async function handOver(context: ActivationContext, to: SlotName, options
     async take(next, seen, note) {
       const began = performance.now()
       await take(next, seen, note)
+      // From here on it is waited for this slot alone.
+      if (next.do === 'activate' && limitMs < options.healthTimeoutMs)
+        wanted = { ...wanted, clientsWait: true, healthTimeoutMs: Math.max(leastWaitMs, limitMs - (performance.now() - parkedAt)) }
       parts.push({ step: next.do, ms: Math.round(performance.now() - began) })
     },
   })

@@ -9,6 +9,7 @@ import { checkImages, chooseImage, refuseRevoked } from './choose-image.ts'
 import { differences } from './edits.ts'
 import { checkIdentity, diskPlace, type GroupPlaces, type GroupSeen, isAstray } from './observe.ts'
 import { refusalOf } from './obstacles.ts'
+import { checkPins } from './outdated.ts'
 import type { Refusal } from './reconcile.ts'
 
 /** The slot that a group's first release goes into. */
@@ -75,6 +76,7 @@ export interface DeployPlan {
 export function planDeploy(site: Site, { deployment, place, images, groups }: DeploySeen): DeployPlan {
   for (const one of groups) {
     checkIdentity(one.places, one.seen)
+    checkPins(one.places, one.pins, one.seen)
     checkHandover(one)
   }
   refuseRevoked(images, deployment)

@@ -7,6 +7,7 @@ import { changeText, settingChanges } from './changes.ts'
 import type { GuestStatus } from './guest.ts'
 import { checkIdentity, diskPlace, isAstray, type GroupPlaces, type GroupSeen } from './observe.ts'
 import { refusalOf } from './obstacles.ts'
+import { checkPins } from './outdated.ts'
 import type { Refusal } from './reconcile.ts'
 import { fullDataDisk } from './room.ts'
 import { sseLine } from './sse-clients.ts'
@@ -59,6 +60,7 @@ export function planRollout(site: Site, { places, pins, seen, image, secrets, gu
   if (pins === undefined || from === undefined || active === undefined)
     throw new Failure('not-deployed', `group ${group} is not deployed: there is nothing to take over from`, 'Run "npx golden deploy".')
   checkIdentity(places, seen)
+  checkPins(places, pins, seen)
   if (site.proxmox.node !== active.vm.node)
     throw new Failure(
       'rollout-elsewhere',

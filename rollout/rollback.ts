@@ -17,6 +17,7 @@ import { wake } from './idle.ts'
 import { requireGroupNode } from './node.ts'
 import { checkIdentity, diskPlace, observeGroup, placesOf, type GroupSeen } from './observe.ts'
 import type { DeployOptions } from './options.ts'
+import { checkPins } from './outdated.ts'
 import { refusalOf } from './obstacles.ts'
 import { fullDataDisk } from './room.ts'
 import { sseLine } from './sse-clients.ts'
@@ -129,6 +130,7 @@ async function look({ site, folder, proxmox, signal }: Looking, group: string, o
   await requireGroupNode(proxmox, places, site.proxmox.node)
   const seen = await observeGroup(proxmox, places)
   checkIdentity(places, seen)
+  checkPins(places, pins, seen)
   const back = planRollback(group, pins, seen, options)
   if (back.do === 'back' && pins?.rollout === undefined) refuseWorseImage(back, pins, (await listImages(proxmox, site)).images)
   const [from, to] = [pins?.slots[back.from], pins?.slots[back.to]]

@@ -6,6 +6,7 @@ import { vmFirewall } from '../proxmox/firewall.ts'
 import { removeVm, type VmToRemove } from '../proxmox/remove-vm.ts'
 import type { SlotName } from '../settings/site.ts'
 import type { Engine } from './engine.ts'
+import { madeFor } from './outdated.ts'
 import { checkSlot, observeVm, taken, type GroupPlaces, type VmSeen, type VmThere } from './observe.ts'
 
 /** A clone that goes on without anybody waiting for it. */
@@ -70,6 +71,34 @@ async function removeLeftoverRules(proxmox: Proxmox, places: GroupPlaces, slot: 
   }
 }
 
+/**
+ * Takes a slot's VM that serves into a state that has lost it: an older checkout was applied, or the state is of a backup.
+ * Only one that says itself that it is what is pinned.
+ * @returns whether it did
+ */
+async function adopt(
+  { node, slots }: GroupPlaces,
+  slot: SlotName,
+  release: string,
+  seen: VmSeen,
+  engine: Engine,
+  stack: string,
+  known: readonly string[],
+): Promise<boolean> {
+  const { vmid, name } = slots[slot]
+  if (seen.there !== true || seen.lock !== undefined || seen.name !== name || madeFor(seen) !== release) return false
+  // Anything less than this is a leftover of a run that was interrupted.
+  if (!seen.protected && seen.disks.length === 0) return false
+  // The VM last: killed before, this is done again.
+  for (const [address, id] of [
+    [`proxmox_virtual_environment_firewall_options.${slot}_firewall`, `vm/${node}/${vmid}`],
+    [`proxmox_virtual_environment_firewall_rules.${slot}_rules`, `vm/${node}/${vmid}`],
+    [`proxmox_virtual_environment_vm.${slot}`, `${node}/${vmid}`],
+  ] as const)
+    if (!known.includes(address)) await engine.adopt(stack, address, id)
+  return true
+}
+
 /** Addresses of a slot in the state, the VM's and all that hang on it. */
 export const ofSlot = (known: readonly string[], slot: SlotName): string[] =>
   known.filter((address) => new RegExp(`\\.${slot}(_\\w+)?$`).test(address))
@@ -78,6 +107,8 @@ export const ofSlot = (known: readonly string[], slot: SlotName): string[] =>
  * Makes the state agree with the host, one slot at a time, so that the engine can go on. What a run on another computer
  * is making right now looks like a leftover: it holds the state's lock, and when it has ended the state knows.
  * @param known what the state has
+ * @param release the pinned one, whose VM is taken into the state where it serves; undefined: all goes anyway
+ * @returns whether that was done
  * @throws Failure `state-locked` when there is something to settle and another run is at work
  */
 export async function settleSlot(
@@ -87,9 +118,10 @@ export async function settleSlot(
   engine: Engine,
   stack: string,
   known: readonly string[],
+  release: string | undefined,
   note: (text: string) => void,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<'adopted' | 'settled'> {
   const { vmid, name } = places.slots[slot]
   const vm = `proxmox_virtual_environment_vm.${slot}`
   const rules = `proxmox_virtual_environment_firewall_rules.${slot}_rules`
@@ -98,9 +130,14 @@ export async function settleSlot(
     await engine.tryLock(stack)
     return (await engine.listState(stack)).includes(address)
   }
-  const { there } = await observeVm(proxmox, places.node, vmid, 'scsi0')
+  const seen = await observeVm(proxmox, places.node, vmid, 'scsi0')
+  const { there } = seen
   if (!known.includes(vm)) {
-    if (there === false || (await newly(vm))) return
+    if (there === false || (await newly(vm))) return 'settled'
+    if (release !== undefined && (await adopt(places, slot, release, seen, engine, stack, known))) {
+      note(`${name} was not in the state, and is release ${release}: taken in`)
+      return 'adopted'
+    }
     if (await removeLeftover(proxmox, places, slot, signal)) note(`removed what an interrupted run left of ${name}`)
   } else if (there === false) {
     // The provider can't find that out: Proxmox answers 403 for a VM that is in no pool any more.
@@ -110,7 +147,8 @@ export async function settleSlot(
     )
     note(`${name} is not on the host any more`)
   } else if (!known.includes(rules)) {
-    if (await newly(rules)) return
+    if (await newly(rules)) return 'settled'
     if ((await removeLeftoverRules(proxmox, places, slot)) > 0) note(`removed firewall rules that an interrupted run left of ${name}`)
   }
+  return 'settled'
 }

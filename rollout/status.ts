@@ -22,6 +22,7 @@ import { certificatesOf, certificateWarnings, type CertificateStatus } from '../
 import { missingHint, strayVolumes } from './missing.ts'
 import { groupNodeProblem } from './node.ts'
 import { findObstacles } from './obstacles.ts'
+import { checkPins } from './outdated.ts'
 import { readPins } from '../releases/pins.ts'
 import { secretDifferences } from '../releases/seed.ts'
 
@@ -201,6 +202,7 @@ async function look(site: Site, proxmox: Proxmox, group: string, pins: GroupPins
   }
   try {
     checkIdentity(places, seen)
+    checkPins(places, pins, seen)
     return { ...facts, wrong: [] }
   } catch (error) {
     if (!(error instanceof Failure)) throw error

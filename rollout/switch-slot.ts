@@ -4,9 +4,10 @@
  * killed knows which slot to help.
  */
 import { Failure, isLost } from '../core/failure.ts'
+import { parkingDefaults } from '../settings/parking.ts'
 import { otherSlot, type SlotName } from '../settings/site.ts'
 import { readPins, updatePins, withRollout } from '../releases/pins.ts'
-import type { RolloutNote } from '../releases/deployment.ts'
+import type { Release, RolloutNote } from '../releases/deployment.ts'
 import { complaintsOf, quoted } from './complaints.ts'
 import { contextOf, type GroupWork } from './context.ts'
 import { handOver, type HandoverPart } from './handover.ts'
@@ -45,11 +46,23 @@ async function meantState({ folder }: GroupWork, group: string): Promise<Pick<Ro
   return state === undefined ? {} : { state }
 }
 
+export interface ConvergeOptions extends Omit<SwitchOptions, 'state'> {
+  /** There is no slot to go back to: it takes as long as it takes. @default false */
+  readonly patient?: boolean
+}
+
+/** What calls wait for at the most, at a slot that hands over. */
+function callsWait(from: Release | undefined): { readonly callsWaitMs?: number } {
+  const serena = from?.seed.serena
+  if (serena?.transports.includes('streamable-http') !== true) return {}
+  return { callsWaitMs: (serena.parking ?? parkingDefaults).seconds * 1000 }
+}
+
 /** Hands over to the slot that deployment.json says is the active one. */
 export async function converge(
   work: GroupWork,
   group: string,
-  { mayKeep, force }: Omit<SwitchOptions, 'state'>,
+  { mayKeep, force, patient = false }: ConvergeOptions,
 ): Promise<readonly HandoverPart[]> {
   const pins = (await readPins(work.folder)).groups[group]
   const release = pins?.active === undefined ? undefined : pins.slots[pins.active]
@@ -61,6 +74,7 @@ export async function converge(
     drainSeconds,
     mayKeep,
     force,
+    ...(mayKeep && !patient ? callsWait(pins.slots[otherSlot(pins.active)]) : {}),
     // As it was meant, by a run that is gone, too.
     ...(pins.rollout?.state === undefined ? {} : { state: pins.rollout.state }),
   })
@@ -107,7 +121,7 @@ export async function takeBack(work: GroupWork, group: string, failed: SlotName,
   const lines = await linesOf(work, group, failed)
   await mean(work, group, back, { ...note, ...state, phase: 'take-back' })
   try {
-    await converge(work, group, { mayKeep: true, force: true })
+    await converge(work, group, { mayKeep: true, force: true, patient: true })
     await mean(work, group, back, { ...note, phase: 'failed' })
   } catch (error) {
     if (!(error instanceof Failure)) throw error

@@ -128,8 +128,9 @@ export class GroupStack extends TerraformStack {
       lifecycle: {
         // The data disk comes and goes behind Terraform's back, and so does the owner's protection. Any change of a
         // disk block would make the provider delete every disk that it does not know. A slot that waits for its turn back
-        // may be stopped, and does not start with the host then.
-        ignoreChanges: ['disk', 'protection', 'started', 'on_boot'],
+        // may be stopped, and does not start with the host then. The others are known to whoever made a VM only, or found where
+        // it was not: one that was taken into a state that had lost it would be made or started anew for them.
+        ignoreChanges: ['disk', 'protection', 'started', 'on_boot', 'clone', 'agent[0].timeout', 'operating_system'],
         precondition: [
           {
             condition: `\${${ledger.fqn}.output.digest == "${digest}"}`,

@@ -5,7 +5,7 @@ import type { GroupPins, Release, RolloutNote } from '../../releases/deployment.
 import { newRelease } from '../../releases/deployment.ts'
 import { decideHandover, type HandoverSeen, type HandoverWanted } from '../../rollout/decide-handover.ts'
 import type { GuestStatus } from '../../rollout/guest.ts'
-import { cutOffText } from '../../rollout/handover.ts'
+import { cutOffText, serveLimit } from '../../rollout/handover.ts'
 import { placesOf, type Disk, type GroupSeen, type VmThere } from '../../rollout/observe.ts'
 import { planRollout, rolloutLines, type RolloutSeen } from '../../rollout/plan-rollout.ts'
 import { planRollback, rollbackLines } from '../../rollout/rollback.ts'
@@ -271,6 +271,19 @@ const facts = (change: Partial<RolloutSeen> = {}): RolloutSeen => ({
 })
 const green = vm({ name: slotVmName(site, 'serena', 'green') })
 
+it('a slot that does not serve gives the data back before calls have waited too long', () => {
+  const limit = (healthTimeoutMs: number, callsWaitMs?: number) =>
+    serveLimit({ healthTimeoutMs, ...(callsWaitMs === undefined ? {} : { callsWaitMs }) })
+  expect([limit(900_000), limit(900_000, 240_000), limit(60_000, 240_000), limit(900_000, 20_000)]).toEqual([
+    900_000, 180_000, 60_000, 10_000,
+  ])
+  fc.assert(
+    fc.property(fc.nat(7_200_000), fc.integer({ min: 1000, max: 7_200_000 }), (health, calls) => {
+      expect(limit(health, calls)).toBeLessThanOrEqual(Math.min(health, calls - Math.min(60_000, calls / 2)))
+    }),
+  )
+})
+
 it('what had to be cut off is told', () => {
   expect(cutOffText('blue', { drained: false, requests: 1, transfers: 2 }, 60)).toBe(
     '1 call and 2 SSH transfers on slot blue took longer than rollout.drainSeconds (60), and had to be cut off',
@@ -347,6 +360,23 @@ describe('what a rollout is', () => {
     expect(planRollout(changed, facts({ guest: { ...full, healthy: false } }))).toMatchObject({ do: 'roll' })
     expect(planRollout(changed, facts({ guest: { ...full, full: ['root'] } }))).toMatchObject({ do: 'roll' })
     expect(planRollout(site, facts({ guest: full }))).toMatchObject({ do: 'nothing' })
+  })
+
+  it('deployment.json of before a rollout is named, and nothing is done by it', () => {
+    const made = (release: string) => `local:iso/seed-9012-${release}.iso`
+    const after = groupSeen({ disks: [], protected: false }, { ...green, disks: [disk], protected: true, seed: made('cccccccccccc') })
+    const outdated = expect.objectContaining({
+      code: 'deployment-outdated',
+      message: expect.stringContaining('cccccccccccc'),
+      hint: expect.stringContaining('git log -S cccccccccccc -- deployment.json'),
+    })
+    expect(() => planRollout(site, facts({ seen: after }))).toThrow(outdated)
+    // Two rollouts before.
+    expect(() => planRollout(site, facts({ seen: groupSeen({ seed: made('cccccccccccc') }) }))).toThrow(outdated)
+    expect(planRollout(site, facts({ seen: groupSeen({ seed: made('aaaaaaaaaaaa') }) }))).toMatchObject({ do: 'nothing' })
+    // One that was interrupted knows both.
+    const both: GroupPins = { ...pins, slots: { ...pins.slots, green: releaseOf('green', site, 'cccccccccccc') } }
+    expect(planRollout(site, facts({ seen: after, pins: both }))).toMatchObject({ finishes: 'blue' })
   })
 
   it('first of all an interrupted one is finished', () => {

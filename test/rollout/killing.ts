@@ -11,7 +11,7 @@ import { diskPlace, observeGroup, placesOf } from '../../rollout/observe.ts'
 import { rollout } from '../../rollout/rollout.ts'
 import { readStatus } from '../../rollout/status.ts'
 import { converge, switchTo } from '../../rollout/switch-slot.ts'
-import { otherSlot, type Site, type SlotName } from '../../settings/site.ts'
+import { otherSlot, slotNames, type Site, type SlotName } from '../../settings/site.ts'
 import { toolEnvironment } from '../../tools/index.ts'
 import { watchInvariants, type Watcher } from './invariants.ts'
 import { startRolloutLab, type RolloutLab } from './lab.ts'
@@ -68,26 +68,47 @@ export async function startKilling(): Promise<Killing> {
       story.push(JSON.stringify(order))
       t.lab.faults.order(order)
     }
-    // A host that loses one VM, once a round at the most.
-    let unlucky = random() < 0.2 ? pick([active, to]) : undefined
-    const accidentOf = (slot: SlotName): Accident => ({
+    // Once a round at the most: a VM that is lost, a guest that hangs for a while or until somebody sees to it, a host without power.
+    let unlucky = random() < 0.35 ? { slot: pick([active, to]), what: pick(['gone', 'gone', 'stall', 'hang', 'host'] as const) } : undefined
+    let host: Promise<void> | undefined
+    const accidentOf = ({ slot, what }: NonNullable<typeof unlucky>, forced: boolean): Accident => ({
       at: 1 + Math.floor(random() * 50),
       async happen() {
         unlucky = undefined
-        story.push(`the VM of slot ${slot} is gone`)
-        seen.excused.add(places.slots[slot].vmid)
-        await t.root.task(await t.root.post<string>(`/nodes/${places.node}/qemu/${places.slots[slot].vmid}/status/stop`)).catch(() => {})
+        const { vmid, name } = places.slots[slot]
+        if (what === 'host') {
+          story.push('the host has no power')
+          for (const one of slotNames) seen.excused.add(places.slots[one].vmid)
+          host = t.restart()
+          // What goes on meanwhile meets it as it is.
+          host.catch(() => {})
+        } else if (what === 'gone') {
+          story.push(`the VM of slot ${slot} is gone`)
+          seen.excused.add(vmid)
+          await t.root.task(await t.root.post<string>(`/nodes/${places.node}/qemu/${vmid}/status/stop`)).catch(() => {})
+        } else {
+          // A slot that nobody may shut down is waited for, for minutes.
+          const forever = what === 'hang' && forced
+          story.push(`the guest of slot ${slot} hangs${forever ? '' : ' for a while'}`)
+          t.world.mute.add(name)
+          if (!forever) setTimeout(() => t.world.mute.delete(name), 100 + random() * 900)
+        }
       },
     })
     const run = async (
       what: string,
       work: (options: GroupWork) => Promise<unknown>,
       cuttable: boolean,
+      forced = false,
     ): Promise<'done' | 'cut' | 'failed'> => {
-      const accident = unlucky === undefined ? undefined : accidentOf(unlucky)
+      const accident = unlucky === undefined ? undefined : accidentOf(unlucky, forced)
       const cut = fuse(t.proxmox, cuttable ? 1 + Math.floor(random() * 70) : Infinity, pick(['before', 'after'] as const), accident)
       try {
-        await work({ ...t.options({ site }), proxmox: cut.proxmox })
+        await work({
+          ...t.options({ site }),
+          proxmox: cut.proxmox,
+          silence: { resetAfterMs: 400, shutdownAfterMs: 400, giveUpAfterMs: 4000 },
+        })
         story.push(`${what}: done`)
         return 'done'
       } catch (error) {
@@ -103,8 +124,11 @@ export async function startKilling(): Promise<Killing> {
       guest?.vfs.mkdir(dirname(path), { uid: 0, gid: 0, groups: [0] }, { parents: true })
       guest?.vfs.write(path, String(left))
     }
+    // Or a power cut takes it.
+    await guest?.devices.flush()
     const options = { mayKeep: true, force: false, state }
     await run(`to ${to}`, (work) => switchTo(work, group, to, options), true)
+    await host
     // It may be killed again while it mends what the first one left.
     for (let attempt = 0; attempt < 8; attempt++) {
       const back = random() < 0.4
@@ -115,11 +139,18 @@ export async function startKilling(): Promise<Killing> {
         back ? `back to ${wanted}` : `on to ${wanted}`,
         (work) => (back ? switchTo(work, group, wanted, how) : converge(work, group, how)),
         attempt < 2,
+        true,
       )
-      if (outcome === 'done') break
+      // Whoever sees that the host was away runs it once more.
+      const wasAway = host !== undefined
+      await host
+      host = undefined
+      if (outcome === 'done' && !wasAway && t.world.mute.size === 0) break
+      if (attempt > 0) t.world.mute.clear()
       if (attempt > 3) t.lab.faults.clear()
     }
     t.lab.faults.clear()
+    t.world.mute.clear()
     await check(story, state)
     seen.excused.clear()
     return story.join('; ')

@@ -21,6 +21,7 @@ import { slotImage } from './slot-image.ts'
 import { createSlotDriver, newWorld, type SlotWorld } from './slot-world.ts'
 
 export interface RolloutLab {
+  /** Another one after `restart`. */
   readonly lab: Lab
   readonly world: SlotWorld
   readonly site: Site
@@ -36,6 +37,8 @@ export interface RolloutLab {
   fileOf(volume: string): string
   /** Makes a template that counts as an image. @param change what else is on its disk @param lateUdev as slotImage has it */
   addImage(vmid: number, built?: string, seed?: number, change?: (root: Filesystem) => void, lateUdev?: boolean): Promise<void>
+  /** The host is switched off at once, with all that runs on it, and on again. What starts with the host starts. */
+  restart(): Promise<void>
   close(): Promise<void>
 }
 
@@ -46,12 +49,9 @@ export async function startRolloutLab(
 ): Promise<RolloutLab> {
   const work = await mkdtemp(join(tmpdir(), 'gr-'))
   const world = newWorld()
-  const lab = await startLab({
-    stateDir: join(work, 'lab'),
-    driver: 'fake',
-    authDelayMs: 1,
-    createDriver: (options) => createSlotDriver(options, world),
-  })
+  const switchOn = (): Promise<Lab> =>
+    startLab({ stateDir: join(work, 'lab'), driver: 'fake', authDelayMs: 1, createDriver: (options) => createSlotDriver(options, world) })
+  let lab = await switchOn()
   const folder = join(work, 'site')
   await writeLabSite(
     folder,
@@ -70,7 +70,9 @@ export async function startRolloutLab(
   }
   const base: DeployOptions = { site, folder, proxmox, token, caFile, environment, progress, signal: new AbortController().signal }
   return {
-    lab,
+    get lab() {
+      return lab
+    },
     world,
     site,
     folder,
@@ -115,6 +117,16 @@ export async function startRolloutLab(
       const made = (await listImages(proxmox, site)).images.find((one) => one.vmid === vmid)
       if (made === undefined) throw new Error(`template ${vmid} is no image`)
       await vouch({ site, folder, proxmox }, made)
+    },
+    async restart() {
+      await lab.close()
+      lab = await switchOn()
+      for (const { vmid, template } of await root.get<{ vmid: number; template?: number }[]>('/cluster/resources', { type: 'vm' })) {
+        if (template === 1) continue
+        const path = `/nodes/${site.proxmox.node}/qemu/${vmid}`
+        const { onboot } = await root.get<{ onboot?: number }>(`${path}/config`)
+        if (onboot === 1) await root.task(await root.post<string>(`${path}/status/start`))
+      }
     },
     async close() {
       proxmox.close()

@@ -58,13 +58,14 @@ it('and back', async () => {
   expect(t.shown.join('\n')).not.toContain('a plan wants')
 }, 240_000)
 
-it('with deployment.json of before a rollout, plain Terraform touches nothing of what runs, and golden says what is wrong', async () => {
+it('with deployment.json of before a rollout nothing of what runs is touched, and golden says what is wrong', async () => {
   const before = await readFile(deploymentFile(t.folder), 'utf8')
-  expect(
-    await rollout({ ...t.options({ site: { ...site, logging: { ...site.logging, retentionDays: 8 } } }), only: ['logging'] }),
-  ).toMatchObject([{ slot: 'green' }])
+  const changed = { ...site, logging: { ...site.logging, retentionDays: 8 } }
+  expect(await rollout({ ...t.options({ site: changed }), only: ['logging'] })).toMatchObject([{ slot: 'green' }])
   const after = await readFile(deploymentFile(t.folder), 'utf8')
+  const { id } = (await readPins(t.folder)).groups.logging!.slots.green!
   await writeFile(deploymentFile(t.folder), before)
+  // Plain Terraform, as somebody may run it in an older checkout.
   await claimSite(t.folder, 'test', async (claim) => {
     const engine = openEngine({ ...t.options({ site }), claim })
     await engine.synth()
@@ -72,10 +73,28 @@ it('with deployment.json of before a rollout, plain Terraform touches nothing of
     expect(changes.map(({ action }) => action)).not.toContain('delete')
     await engine.apply('home-logging', () => {})
   })
-  expect(await place('logging')).toMatchObject({ at: 'green' })
-  expect(await t.root.get('/nodes/pve/qemu/9022/status/current')).toMatchObject({ status: 'running' })
-  await expect(deploy(t.options({ site }))).rejects.toMatchObject({ hint: expect.stringContaining('golden ') })
+  const boot = t.world.guest(9022)?.bootId
+  const serves = async (): Promise<void> => {
+    expect(await place('logging')).toMatchObject({ at: 'green' })
+    expect(t.world.guest(9022)?.bootId).toBe(boot)
+  }
+  for (const verb of [
+    () => deploy(t.options({ site })),
+    () => rollout(t.options({ site })),
+    () => planRollouts(t.options({ site })),
+    () => rollback(t.options({ site }), ['logging']),
+  ])
+    await expect(verb()).rejects.toMatchObject({ code: 'deployment-outdated', hint: expect.stringContaining(`git log -S ${id}`) })
+  expect((await readStatus(t.options({ site }))).groups.logging?.problems.join()).toContain('from before a rollout')
+  await serves()
+
+  // Put back, the state takes the VM in again, which it has lost by that; and nothing is made anew.
   await writeFile(deploymentFile(t.folder), after)
-  await expect(deploy(t.options({ site }))).rejects.toMatchObject({ code: 'vm-not-in-state', hint: expect.stringContaining('state') })
-  expect(await place('logging')).toMatchObject({ at: 'green' })
+  const rules = await t.root.get('/nodes/pve/qemu/9022/firewall/rules')
+  expect(await deploy(t.options({ site: changed }))).toMatchObject([{ group: 'logging', outcome: 'deployed' }, { outcome: 'unchanged' }])
+  expect(t.shown.join('\n')).toMatch(/home-logging-green was not in the state, and is release [0-9a-f]{12}: taken in/)
+  await serves()
+  expect(await t.root.get('/nodes/pve/qemu/9022/firewall/rules')).toEqual(rules)
+  expect(await deploy(t.options({ site: changed }))).toMatchObject([{ outcome: 'unchanged' }, { outcome: 'unchanged' }])
+  expect((await readStatus(t.options({ site: changed }))).groups.logging).toMatchObject({ health: 'healthy' })
 }, 240_000)

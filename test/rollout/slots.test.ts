@@ -65,7 +65,7 @@ it('what a run on another computer is making is no leftover: it holds the lock, 
     ({ tryLock: async () => {}, listState: async () => [], ...change }) as unknown as Engine
   const settle = async (one: Engine): Promise<string[]> => {
     const { proxmox, calls } = host({ name })
-    await settleSlot(proxmox, places, 'blue', one, 'home-serena', [], () => {}, signal)
+    await settleSlot(proxmox, places, 'blue', one, 'home-serena', [], undefined, () => {}, signal)
     return calls
   }
   await expect(settle(engine({ tryLock: () => Promise.reject(new Failure('state-locked', 'x', 'y')) }))).rejects.toMatchObject({
@@ -77,6 +77,40 @@ it('what a run on another computer is making is no leftover: it holds the lock, 
     `PUT /nodes/${places.node}/qemu/${vmid}/config golden-doomed`,
     `DELETE /nodes/${places.node}/qemu/${vmid}`,
   ])
+})
+
+it.each<[string, Record<string, string>, string | undefined, boolean]>([
+  [
+    'of the pinned release, with the data',
+    { scsi13: 'local:iso/seed-1-0123456789ab.iso', scsi1: 'local-lvm:vm-1-disk-1' },
+    '0123456789ab',
+    true,
+  ],
+  ['of the pinned release, protected', { scsi13: 'local:iso/seed-1-0123456789ab-tag.iso', protection: '1' }, '0123456789ab', true],
+  ['of another release', { scsi13: 'local:iso/seed-1-ba9876543210.iso', protection: '1' }, '0123456789ab', false],
+  ['that does not say of which it is', { protection: '1' }, '0123456789ab', false],
+  ['that all of the group goes with', { scsi13: 'local:iso/seed-1-0123456789ab.iso', protection: '1' }, undefined, false],
+])('a VM %s that the state does not know is taken in, or named', async (_what, config, release, isTaken) => {
+  const { proxmox, calls } = host({ name, ...config })
+  const adopted: string[] = []
+  const engine = {
+    tryLock: async () => {},
+    listState: async () => [],
+    adopt: async (_stack: string, address: string, id: string) => void adopted.push(`${address} ${id}`),
+  } as unknown as Engine
+  const known = ['proxmox_virtual_environment_firewall_rules.blue_rules']
+  const settled = settleSlot(proxmox, places, 'blue', engine, 'home-serena', known, release, () => {}, signal)
+  if (isTaken) expect(await settled).toBe('adopted')
+  else await expect(settled).rejects.toMatchObject({ code: 'vm-not-in-state' })
+  expect(adopted).toEqual(
+    isTaken
+      ? [
+          `proxmox_virtual_environment_firewall_options.blue_firewall vm/${places.node}/${vmid}`,
+          `proxmox_virtual_environment_vm.blue ${places.node}/${vmid}`,
+        ]
+      : [],
+  )
+  expect(calls).toEqual([])
 })
 
 it("a slot's addresses in the state are its own", () => {

@@ -15,11 +15,11 @@ import { startOneVm, type OneVm } from './one-vm.ts'
 
 let t: OneVm
 let site: Site
-/** `healthMinutes` is a whole number of minutes: so long a slot that is no good is waited for. */
+/** A slot that is no good is waited for, so long as `healthMinutes` says. */
 const patience = 90_000
 beforeAll(async () => {
   t = await startOneVm()
-  site = { ...t.site, rollout: { healthMinutes: 1, soakMinutes: 0, drainSeconds: 5, old: 'running' } }
+  site = { ...t.site, rollout: { healthMinutes: 0.5, soakMinutes: 0, drainSeconds: 5, old: 'running' } }
   await deploy(t.options({ site }))
   await t.addImage(9002, '2026-11-24T12:00:00.000Z')
 }, 120_000)
@@ -142,7 +142,7 @@ it(
     t.world.ill.delete('home-all-green')
     expect(await t.place()).toMatchObject({ at: 'blue' })
     const { groups } = await readStatus(t.options({ site }))
-    expect(groups.all?.problems).toEqual(['the data disk is full: 0.0 of 2.0 GiB are free'])
+    expect(groups.all?.problems).toEqual([expect.stringMatching(/^the data disk is full: 0\.0 of /)])
     expect(groups.all?.services).toMatchObject({ serena_mcp: 'running' })
     letDisk(false)
     await activeIs('blue')

@@ -70,7 +70,7 @@ describe('the stacks', () => {
       stop_on_destroy: true,
       on_boot: true,
       delete_unreferenced_disks_on_destroy: false,
-      lifecycle: { ignore_changes: ['disk', 'protection', 'started', 'on_boot'] },
+      lifecycle: { ignore_changes: ['disk', 'protection', 'started', 'on_boot', 'clone', 'agent[0].timeout', 'operating_system'] },
     })
     expect(vm.network_device).toMatchObject([{ mac_address: macOf(9201, '192.168.1.51'), firewall: true, bridge: 'vmbr0' }])
     expect(vm).not.toHaveProperty('disk')
