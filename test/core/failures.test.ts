@@ -68,6 +68,6 @@ it('is told in one form', () => {
   expect([failure.exitCode, new Failure('disk-full', '', '').exitCode]).toEqual([2, 1])
 })
 
-it('is the page docs/failures.md (npx vitest run -u test/core/failures.test.ts writes it)', async () => {
+it('is the page docs/failures.md (npx vitest run test/core/failures.test.ts -u writes it)', async () => {
   await expect(failuresDocument()).toMatchFileSnapshot(join(root, 'docs/failures.md'))
 })
