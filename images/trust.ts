@@ -1,6 +1,7 @@
 /** Whether an image is what somebody whom the site trusts has signed: its record, and as far as Proxmox tells, its disk. */
 import { Failure } from '../core/failure.ts'
 import type { Proxmox } from '../proxmox/client.ts'
+import { isDenied } from '../proxmox/conditions.ts'
 import { storageAt, storageOfVolume } from '../proxmox/storage.ts'
 import type { Image } from './catalog.ts'
 import type { TemplateRecord } from './record.ts'
@@ -12,15 +13,21 @@ export interface Trusting extends Keys {
   readonly proxmox: Proxmox
 }
 
-/** What Proxmox tells of a template's disk. @throws Failure `image-disk-differs` where its storage does not have it */
+/**
+ * What Proxmox tells of a template's disk.
+ * @throws Failure `image-disk-differs` where its storage does not have it, `permission-denied` where only the token is not told
+ */
 export async function diskOf(
   proxmox: Proxmox,
   { vmid, node, name, volume }: Pick<Image, 'vmid' | 'node' | 'name' | 'volume'>,
 ): Promise<DiskFacts> {
-  const found =
-    volume === undefined
-      ? undefined
-      : (await storageAt(proxmox, node, storageOfVolume(volume)).disks(vmid)).find(({ volid }) => volid === volume)
+  const storage = storageAt(proxmox, node, storageOfVolume(volume ?? ''))
+  const found = volume === undefined ? undefined : (await storage.disks(vmid)).find(({ volid }) => volid === volume)
+  // A list leaves out what one may not see; asked for by its name, Proxmox says which privilege is missing.
+  if (volume !== undefined && found === undefined)
+    await storage.volume(volume).catch((error: unknown) => {
+      if (isDenied(error)) throw error
+    })
   if (volume === undefined || found?.size === undefined)
     throw new Failure(
       'image-disk-differs',

@@ -11,7 +11,7 @@ import { destroy } from '../../rollout/destroy.ts'
 import { diskPlace, observeGroup, placesOf } from '../../rollout/observe.ts'
 import { deploymentFile, readPins } from '../../releases/pins.ts'
 import { readStatus } from '../../rollout/status.ts'
-import { placeOf } from '../../settings/site.ts'
+import { placeOf, type Site } from '../../settings/site.ts'
 import { toolEnvironment } from '../../tools/index.ts'
 import { cliConfiguration } from '../../tools/environment.ts'
 import { startRolloutLab, type RolloutLab } from './lab.ts'
@@ -85,7 +85,14 @@ describe('a site with a VM for each role', () => {
     const role = (privs: string): Promise<unknown> => t.root.put(`/access/roles/${name}`, { privs })
     const before = await vmids()
     await role('Datastore.AllocateSpace')
-    await expect(deploy(t.options())).rejects.toMatchObject({ message: expect.stringContaining('Datastore.Audit') })
+    // Whether an image's disk is the one that was signed can't be told either.
+    await expect(deploy(t.options())).rejects.toMatchObject({
+      code: 'permission-denied',
+      message: expect.stringContaining('Datastore.Audit'),
+    })
+    expect((await readPins(t.folder)).groups).toEqual({})
+    const unsigned: Site = { ...t.site, image: { ...t.site.image, signed: false } }
+    await expect(deploy(t.options({ site: unsigned }))).rejects.toMatchObject({ message: expect.stringContaining('Datastore.Audit') })
     expect(t.world.calls).toEqual([])
     await role(diskStoragePrivileges.join(','))
     await destroy(t.options())
