@@ -16,7 +16,7 @@ export function refusePromotion({ image: { onlyVerified } }: Pick<Site, 'image'>
     throw new Failure(
       'image-not-verified',
       `image ${name} ${verification === 'failed' ? 'has failed its verification' : 'is not verified, and image.onlyVerified in site.ts asks for that'}`,
-      'Promote another one.',
+      verification === 'failed' ? 'Promote another one.' : `Run "npx golden verify ${name}".`,
     )
 }
 

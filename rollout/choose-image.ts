@@ -32,6 +32,8 @@ export function chooseImage(site: Site, listed: readonly Image[]): Image {
   throw noneFits(site, images)
 }
 
+const verifyHint = 'Run "npx golden verify"; or set image.onlyVerified in site.ts to false.'
+
 const unfitText: Readonly<Record<Unfit, string>> = {
   'other-base': 'of another base',
   revoked: 'revoked',
@@ -59,7 +61,7 @@ function noneFits(site: Site, images: readonly Image[]): Failure {
       `"npx golden promote ${waiting.name} --channel ${channel}" puts the newest one there; or set image.channel in site.ts.`,
     )
   if (count('not-verified') > 0)
-    return new Failure('image-not-verified', message, 'Set image.onlyVerified in site.ts to false, or have one verified.')
+    return new Failure('image-not-verified', message, verifyHint)
   return new Failure('no-image', message, 'Run "npx golden bake".')
 }
 

@@ -214,8 +214,8 @@ const schema = z.strictObject({
     registries: z.array(z.strictObject({ host: registryHost, caFile: z.string().min(1) })).default([]),
     /** What first deployments and rollouts take by themselves: the newest image of this channel (`golden promote`) or a better one. */
     channel: z.enum(channels).default('candidate'),
-    /** Deploy, roll out and promote only images that have been verified. One whose verification has failed never is, either way. */
-    onlyVerified: z.boolean().default(false),
+    /** Deploy, roll out and promote only images that have passed `golden verify`. One that has failed it never is, either way. */
+    onlyVerified: z.boolean().default(true),
     /** Deploy, roll out and promote only images whose record somebody of `allowed-signers` in the site folder has signed. */
     signed: z.boolean().default(true),
     /** The private key, without a passphrase, that records are signed with: a file, in the site folder or by its whole path. */

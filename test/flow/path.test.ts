@@ -340,7 +340,7 @@ describe('the path of a site', () => {
     'lists the image with who uses it, promotes it once, and would prune nothing that is in use',
     async () => {
       const { images, bases } = await site.done<ImageList>('images')
-      expect(images).toMatchObject([{ ...image, channel: 'candidate', verification: 'none', signature: { by: 'test' }, next: true }])
+      expect(images).toMatchObject([{ ...image, channel: 'candidate', verification: 'passed', signature: { by: 'test' }, next: true }])
       expect(await site.done('sign', image.name, '--yes')).toMatchObject({ outcome: 'unchanged' })
       expect(images[0]?.uses).toEqual(
         expect.arrayContaining([

@@ -12,6 +12,8 @@ export function exampleSite(change: (input: Record<string, any>) => void = () =>
     image: {
       base: { os: 'debian-13', url: 'https://images.example.org/debian-13.qcow2', sha256: hash('a') },
       build: { address: '192.168.1.40' },
+      // What becomes of images that nobody has verified has tests of its own (test/rollout/choose-image).
+      onlyVerified: false,
     },
     serena: { users: [{ name: 'me', password: { kind: 'env', name: 'PASSWORD' } }] },
     groups: {

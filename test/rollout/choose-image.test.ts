@@ -20,7 +20,11 @@ it('a site takes the newest of its channel, or of a better one', () => {
   expect(chooseImage(siteWith({}), [stable])).toBe(stable)
 })
 
-it('only a verified one, if it says so; one whose verification has failed never', () => {
+it('only a verified one, unless it says otherwise; one whose verification has failed never', () => {
+  const silent = exampleSite((input) => {
+    delete input.image.onlyVerified
+  })
+  expect(() => chooseImage(silent, [candidate])).toThrow(expect.objectContaining({ code: 'image-not-verified' }))
   expect(chooseImage(siteWith({ onlyVerified: true }), [candidate, stable])).toBe(stable)
   expect(chooseImage(siteWith({}), [{ ...candidate, verification: 'failed' }, stable])).toBe(stable)
 })
@@ -44,7 +48,7 @@ it.each<[string, Parameters<typeof siteWith>[0], Parameters<typeof chooseImage>[
     /in channel stable \(1 not promoted\)/,
     /golden promote golden-home-\S+ --channel stable/,
   ],
-  ['image-not-verified', { onlyVerified: true }, [candidate], /has no verified image .* \(1 not verified\)/, /image\.onlyVerified/],
+  ['image-not-verified', { onlyVerified: true }, [candidate], /has no verified image .* \(1 not verified\)/, /golden verify.*image\.onlyVerified/],
 ])('%s says what is there, and what to do', (code, image, images, message, hint) => {
   expect(() => chooseImage(siteWith(image), images)).toThrow(
     expect.objectContaining({ code, message: expect.stringMatching(message), hint: expect.stringMatching(hint) }),
