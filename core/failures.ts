@@ -186,7 +186,10 @@ export const failures = {
       'No image has come into the channel that the site takes.',
       '`npx golden promote IMAGE`, or `image.channel`.',
     ),
-    'image-not-verified': failure('An image has failed its verification, or the site asks for one and it has none.', '`npx golden verify`, or another image.'),
+    'image-not-verified': failure(
+      'An image has failed its verification, or the site asks for one and it has none.',
+      '`npx golden verify`, or another image.',
+    ),
     'image-unsigned': failure(
       "An image's record is not signed, and the site asks for that.",
       '`npx golden sign IMAGE`, if you vouch for it.',

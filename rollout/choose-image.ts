@@ -60,8 +60,7 @@ function noneFits(site: Site, images: readonly Image[]): Failure {
       message,
       `"npx golden promote ${waiting.name} --channel ${channel}" puts the newest one there; or set image.channel in site.ts.`,
     )
-  if (count('not-verified') > 0)
-    return new Failure('image-not-verified', message, verifyHint)
+  if (count('not-verified') > 0) return new Failure('image-not-verified', message, verifyHint)
   return new Failure('no-image', message, 'Run "npx golden bake".')
 }
 

@@ -48,7 +48,13 @@ it.each<[string, Parameters<typeof siteWith>[0], Parameters<typeof chooseImage>[
     /in channel stable \(1 not promoted\)/,
     /golden promote golden-home-\S+ --channel stable/,
   ],
-  ['image-not-verified', { onlyVerified: true }, [candidate], /has no verified image .* \(1 not verified\)/, /golden verify.*image\.onlyVerified/],
+  [
+    'image-not-verified',
+    { onlyVerified: true },
+    [candidate],
+    /has no verified image .* \(1 not verified\)/,
+    /golden verify.*image\.onlyVerified/,
+  ],
 ])('%s says what is there, and what to do', (code, image, images, message, hint) => {
   expect(() => chooseImage(siteWith(image), images)).toThrow(
     expect.objectContaining({ code, message: expect.stringMatching(message), hint: expect.stringMatching(hint) }),
