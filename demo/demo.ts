@@ -21,6 +21,7 @@ export const verb: Verb = {
     fresh: { type: 'boolean' },
     minutes: { type: 'string' },
     rollouts: { type: 'boolean' },
+    night: { type: 'boolean' },
     stop: { type: 'boolean' },
   },
   optionHelp: {
@@ -28,6 +29,7 @@ export const verb: Verb = {
     fresh: 'bake the image, even if an earlier demo has kept one of the same inputs',
     minutes: 'begin nothing that would take it past so many minutes, and say what was left out',
     rollouts: 'of all checks only those of rollouts and what they need',
+    night: 'instead of all that: a night with a new package, from the lock to the report, under the hands of clients',
     stop: 'end a demo that was kept running, and remove all of it',
   },
   async run(context) {
@@ -97,6 +99,7 @@ export async function demo(
       keep: context.flags.keep === true,
       fresh: context.flags.fresh === true,
       onlyRollouts: context.flags.rollouts === true,
+      night: context.flags.night === true,
       leftMs: () => minutes * 60_000 - (performance.now() - began),
       look,
       progress,

@@ -9,6 +9,8 @@ export interface Golden {
   asAdministrator(...words: string[]): Promise<any>
   /** The same, with somebody who hears each line of its progress. */
   heardBy(onLine: (line: string) => void): (...words: string[]) => Promise<any>
+  /** Shows a line of a verb's progress, as it does for those above, and lets somebody hear it. */
+  shows(hear: (line: string) => void): (line: string) => void
 }
 
 export function at(folder: string, world: DemoWorld): Golden {
@@ -16,20 +18,20 @@ export function at(folder: string, world: DemoWorld): Golden {
   const [id, secret] = connection.rootToken.split(/=(.*)/s) as [string, string]
   const env = { ...world.env, GOLDEN_SITE: folder }
   const onLine = shows(world)
+  const heard =
+    (hear: (line: string) => void) =>
+    (line: string): void => {
+      onLine(line)
+      hear(line)
+    }
   return Object.assign((...words: string[]) => verb(words, { env, signal, onLine }), {
     asAdministrator: (...words: string[]) =>
       verb([...words, '--admin', id], { env: { ...env, PROXMOX_ADMIN_TOKEN: secret }, signal, onLine }),
     heardBy:
       (hear: (line: string) => void) =>
       (...words: string[]) =>
-        verb(words, {
-          env,
-          signal,
-          onLine: (line) => {
-            onLine(line)
-            hear(line)
-          },
-        }),
+        verb(words, { env, signal, onLine: heard(hear) }),
+    shows: heard,
   })
 }
 

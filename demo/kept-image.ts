@@ -6,11 +6,12 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { copyFile, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { cacheFolder, makeFolder } from '../core/folders.ts'
 import { lockFile } from '../images/lock.ts'
 import { command } from '../lab/debian/command.ts'
 import { listImages } from '../images/catalog.ts'
+import { manifestFile } from '../images/manifest.ts'
 import { vouch } from '../images/vouch.ts'
 import type { Proxmox } from '../proxmox/client.ts'
 import { storageAt, storageOfVolume } from '../proxmox/storage.ts'
@@ -91,6 +92,7 @@ export async function keepImage(
   await command(['qemu-img', 'convert', '-O', 'qcow2', path, join(part, 'disk.qcow2')])
   await writeFile(join(part, 'vm.json'), JSON.stringify({ vmid, config } satisfies Kept))
   await copyFile(lockFile(folder), lockFile(part))
+  await copyIfThere(join(folder, manifestFile(String(config.name))), join(part, keptManifest))
   await rm(target, { recursive: true, force: true })
   await rename(part, target)
   for (const other of await readdir(parent)) if (other !== key) await rm(join(parent, other), { recursive: true, force: true })
@@ -119,6 +121,16 @@ export async function takeImage({ administrator, node, site }: Place, env: NodeJ
   if (image === undefined) throw new Error(`what was kept of image ${vmid} is none`)
   await vouch({ site, folder, proxmox: administrator }, image)
   await copyFile(lockFile(kept), lockFile(folder))
+  await copyIfThere(join(kept, keptManifest), join(folder, manifestFile(image.name)))
+}
+
+/** What an image holds, by which a night tells what the next one has other. */
+const keptManifest = 'manifest.json'
+
+async function copyIfThere(from: string, to: string): Promise<void> {
+  if (!existsSync(from)) return
+  await makeFolder(dirname(to))
+  await copyFile(from, to)
 }
 
 /** Every lab has it. */

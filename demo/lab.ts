@@ -14,6 +14,7 @@ import { groupWithRole } from '../settings/site.ts'
 import { initSecrets } from '../scripts/init.ts'
 import { guestContents } from './guest-contents.ts'
 import { emptyBase, labSite, writeLabSite } from './lab-site.ts'
+import { servePackages, type PackageServer } from './package-server.ts'
 import { prepareImages, type LabImages } from './images.ts'
 import { ofLab } from './lab-failure.ts'
 import { wantedSetup } from '../scripts/setup.ts'
@@ -68,6 +69,7 @@ export const verb: Verb = {
         }),
       ),
     )
+    let packages: (PackageServer & { readonly host: string }) | undefined
     const ended = new Promise<string>((done) => {
       if (signal.aborted) done('stopped')
       signal.addEventListener('abort', () => done('stopped by a signal'))
@@ -79,20 +81,43 @@ export const verb: Verb = {
       if (lab.driver.kind === 'qemu') {
         const { network } = lab.driver as QemuDriver
         await network.publish(network.layout.admin, 8006, Number(new URL(lab.connection.apiUrl).port))
+        const host = `${network.layout.registry}:${packagesPort}`
+        const served = await servePackages(join(stateDir, packagesFolder), host)
+        packages = { ...served, host }
+        await network.publish(network.layout.registry, packagesPort, served.port)
       }
       // What a person does on their router.
       const site = await loadSite(join(stateDir, 'site'))
       await lab.network.setForwards({ target: groupWithRole(site, 'serena')?.group.service ?? null })
-      const connection = { ...lab.connection, token, site: join(stateDir, 'site') }
+      const connection = {
+        ...lab.connection,
+        token,
+        site: join(stateDir, 'site'),
+        // What somebody puts into the folder is an archive of packages, for guests by its address, for this computer by the proxy.
+        ...(packages === undefined
+          ? {}
+          : {
+              packages: {
+                folder: join(stateDir, packagesFolder),
+                url: `http://${packages.host}`,
+                proxy: `http://127.0.0.1:${packages.port}`,
+              },
+            }),
+      }
       await writeSecret(join(stateDir, 'connection.json'), `${JSON.stringify(connection, null, 2)}\n`)
       result(describe(connection, join(stateDir, 'connection.json')), connection)
       progress.info(`the lab is ${await ended}`)
     } finally {
+      await packages?.close()
       await progress.step('stop the lab', () => lab.close())
     }
     return 0
   },
 }
+
+/** Of the packages that the lab itself offers. */
+const packagesPort = 8080
+const packagesFolder = 'packages'
 
 /** Where a lab lives unless told otherwise. */
 export function labFolder(env: NodeJS.ProcessEnv): string {

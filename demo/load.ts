@@ -20,16 +20,16 @@ export interface Load {
 
 /** Clients of all kinds, each of which has been answered once. */
 export async function startLoad(scene: Scene): Promise<boolean> {
-  const { checks, access, target, env, signal, pace } = scene
+  const { checks, label, access, target, env, signal, pace } = scene
   const interpreter = findInterpreter()
-  const withPython = "two VMs: Python's official SDK is among the clients"
+  const withPython = `${label}: Python's official SDK is among the clients`
   let python: string | undefined
   if (interpreter === undefined) checks.skip(withPython, 'there is no Python 3.11 to 3.14 with venv on this computer')
   else
     await checks.check(withPython, async () => {
       python = (await ensureSerena(interpreter, env)).python
     })
-  return checks.check("two VMs: clients of all kinds call Serena's tools without pause", async () => {
+  return checks.check(`${label}: clients of all kinds call Serena's tools without pause`, async () => {
     // The project is a process's own: clients without sessions use the one that is active.
     await findMark(access, scene.mark)
     const kept = numberedConnection(target, newMark(), pace.numberEveryMs)
@@ -50,12 +50,12 @@ export function startLines(scene: Scene): void {
 
 /** Also what was called between the verbs counts. */
 export async function endLoad(scene: Scene): Promise<void> {
-  const { load, checks } = scene
+  const { load, checks, label } = scene
   if (load === undefined) return
   delete scene.load
   await load.traffic.stop()
   const { calls } = load.traffic.record
-  await checks.check('two VMs: of all calls from the first to the last none failed', async () => {
+  await checks.check(`${label}: of all calls from the first to the last none failed`, async () => {
     for (const line of summaryLines(calls)) checks.found(line)
     expectNoFailure(calls)
     expectOneSession(calls)
@@ -66,8 +66,8 @@ const newMark = (): string => randomBytes(4).toString('hex')
 
 /** @param slot of the logging VM that has the data now */
 export async function allNumbers(scene: Scene, slot: SlotName): Promise<void> {
-  const { checks, load, logging } = scene
-  await checks.check('two VMs: every numbered line since the clients began is in Loki exactly once', async () => {
+  const { checks, label, load, logging } = scene
+  await checks.check(`${label}: every numbered line since the clients began is in Loki exactly once`, async () => {
     if (load === undefined) throw new Error('there are no clients')
     const count = await expectNumbers(load.kept, guestAt(scene, logging, slot), load.began)
     checks.found(`${count} of ${count} lines once`)

@@ -5,11 +5,9 @@
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { projectsFolder } from '../images/guest/places.ts'
-import { publicUrl } from '../scripts/client.ts'
 import { writeSecret } from '../settings/secrets/files.ts'
-import { secretFiles, secretsFolder } from '../settings/secrets/places.ts'
-import { groupWithRole, type SiteInput, type SlotName } from '../settings/site.ts'
-import { credentials } from './access.ts'
+import { secretsFolder } from '../settings/secrets/places.ts'
+import type { SiteInput, SlotName } from '../settings/site.ts'
 import { openMcp } from './check/mcp.ts'
 import { ask } from './check/web.ts'
 import { eventually, expectEqual, expectThat, type Checks } from './checks.ts'
@@ -18,7 +16,7 @@ import { measureFloor } from './floor.ts'
 import { allNumbers, endLoad, startLines, startLoad } from './load.ts'
 import { longCall, move } from './move.ts'
 import { expected, inTurn } from './parts.ts'
-import { guestAt, peoplesPace, type RolloutsPlace, type Scene } from './scene.ts'
+import { guestAt, sceneOf, type RolloutsPlace, type Scene } from './scene.ts'
 import { inGuest, slotctl } from './survive.ts'
 import { basic, requestTimeoutMs, type TrafficTarget } from './traffic/client.ts'
 
@@ -42,23 +40,20 @@ export const preparedForRollouts = (site: SiteInput): SiteInput => ({
   rollout: { healthMinutes: 60, soakMinutes: 1, drainSeconds: 120, old: 'running' },
 })
 
+interface RolloutScene extends Scene {
+  /** Of the guest, as the site was deployed with it. */
+  readonly oldPassword: string
+  /** What site.ts said before it was edited. */
+  before?: SiteInput['serena']
+}
+
 export async function checkRollouts(checks: Checks, place: RolloutsPlace): Promise<void> {
-  const { site, access, deployMs, leftMs, mark } = place
-  const [serena, logging] = [groupWithRole(site, 'serena')?.name ?? '', groupWithRole(site, 'logging')?.name ?? '']
-  const scene: Scene = {
-    ...place,
-    pace: place.pace ?? peoplesPace,
-    checks,
-    serena,
-    logging,
+  const { access, deployMs, leftMs } = place
+  const scene: RolloutScene = {
+    ...(await sceneOf(checks, place, 'two VMs')),
     oldPassword: (await readFile(join(access.folder, guestPassword), 'utf8')).trim(),
-    target: {
-      ...(await credentials(access)),
-      caFile: join(access.folder, secretFiles.ca),
-      url: publicUrl(site, '/mcp'),
-      call: { tool: 'read_file', arguments: { relative_path: `check_${mark}.py` }, expected: mark },
-    },
   }
+  const { serena, logging } = scene
   const parts = [
     { name: `two VMs: golden rollout ${serena}, under load`, expectedMs: expected.rollout(deployMs), run: () => rolloutSerena(scene) },
     { name: `two VMs: golden rollback ${serena}, under load`, expectedMs: expected.rollback(deployMs), run: () => rollbackSerena(scene) },
@@ -75,7 +70,7 @@ export async function checkRollouts(checks: Checks, place: RolloutsPlace): Promi
   }
 }
 
-async function rolloutSerena(scene: Scene): Promise<boolean> {
+async function rolloutSerena(scene: RolloutScene): Promise<boolean> {
   const { checks, access, golden, serena, target, oldPassword } = scene
   const { folder } = access
   if (!(await startLoad(scene))) return false
@@ -124,7 +119,7 @@ async function rolloutSerena(scene: Scene): Promise<boolean> {
   return true
 }
 
-async function rollbackSerena(scene: Scene): Promise<boolean> {
+async function rollbackSerena(scene: RolloutScene): Promise<boolean> {
   const { checks, access, golden, serena, target, oldPassword } = scene
   const { folder } = access
   if (!(await move(scene, 'rollback', serena, 'blue', () => longCall(scene)))) return false

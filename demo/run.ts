@@ -19,6 +19,9 @@ import { editSite } from './edit-site.ts'
 import { checkFirewalls } from './firewall.ts'
 import { at, type Golden } from './golden.ts'
 import { checkLogs } from './logs.ts'
+import { checkNight } from './night.ts'
+import { runVerb } from './program.ts'
+import { sceneOf } from './scene.ts'
 import { imageKey, isKept, keepImage, takeImage } from './kept-image.ts'
 import { checkProjects } from './projects.ts'
 import { checkRollouts, preparedForRollouts } from './rollouts.ts'
@@ -39,6 +42,8 @@ export interface DemoWorld {
   readonly fresh: boolean
   /** Of all checks only those of rollouts and what they need. */
   readonly onlyRollouts: boolean
+  /** Instead of them all: a whole night, and what it needs. */
+  readonly night: boolean
   /** Whether somebody wants to use it at the end. */
   readonly keep: boolean
   /** Shows what the guests look like now. */
@@ -59,7 +64,7 @@ export interface DemoResult {
 }
 
 export async function runDemo(world: DemoWorld): Promise<DemoResult> {
-  const { connection, administrator, checks } = world
+  const { connection, checks } = world
   const folder: string = connection.site
   const golden = at(folder, world)
   const site = await loadSite(folder)
@@ -68,27 +73,8 @@ export async function runDemo(world: DemoWorld): Promise<DemoResult> {
     await checks.must('golden setup: the host was prepared by it, a second run has nothing to do', async () => {
       expectEqual('steps of the second run', (await golden.asAdministrator('setup')).steps, [])
     })
-    const place = { administrator, node: site.proxmox.node, site }
-    const key = await imageKey(site, await readFile(join(folder, 'images.lock.json'), 'utf8'))
-    if (!world.fresh && isKept(world.env, key))
-      await checks.must('the image that an earlier demo baked and checked, of the same inputs to the byte (--fresh bakes anew)', () =>
-        takeImage(place, world.env, key, folder),
-      )
-    else {
-      await checks.must('golden lock: base, container images, and packages by the state of their archive', async () => {
-        const { changes, written } = await golden('lock')
-        expectEqual('written', written, true)
-        expectThat(
-          ['base', 'archive', 'package'].every((what) => changes.some((change: { what: string }) => change.what === what)),
-          'the lock has no base, no archive or no package',
-        )
-      })
-      await checks.must('golden bake: an image, checked while baking, of what the lock says', async () => {
-        const { outcome, template, lockCompleted } = await golden('bake')
-        expectEqual('outcome, and whether the lock has all packages now', [outcome, lockCompleted], ['baked', true])
-        await keepImage(place, world.env, key, template.vmid, folder)
-      })
-    }
+    await takeOrBake(world, site, golden)
+    if (world.night) return await aNight(world, site, proxmox)
     await checks.check('golden bake again: nothing to do', async () => {
       expectEqual('outcome', (await golden('bake')).outcome, 'unchanged')
     })
@@ -128,6 +114,33 @@ interface DeployedSite {
   readonly mark: string
 }
 
+/** The image: of an earlier demo, or baked, checked and kept for the next. */
+async function takeOrBake(world: DemoWorld, site: Site, golden: Golden): Promise<void> {
+  const { administrator, checks } = world
+  const folder: string = world.connection.site
+  const place = { administrator, node: site.proxmox.node, site }
+  const key = await imageKey(site, await readFile(join(folder, 'images.lock.json'), 'utf8'))
+  if (!world.fresh && isKept(world.env, key))
+    await checks.must('the image that an earlier demo baked and checked, of the same inputs to the byte (--fresh bakes anew)', () =>
+      takeImage(place, world.env, key, folder),
+    )
+  else {
+    await checks.must('golden lock: base, container images, and packages by the state of their archive', async () => {
+      const { changes, written } = await golden('lock')
+      expectEqual('written', written, true)
+      expectThat(
+        ['base', 'archive', 'package'].every((what) => changes.some((change: { what: string }) => change.what === what)),
+        'the lock has no base, no archive or no package',
+      )
+    })
+    await checks.must('golden bake: an image, checked while baking, of what the lock says', async () => {
+      const { outcome, template, lockCompleted } = await golden('bake')
+      expectEqual('outcome, and whether the lock has all packages now', [outcome, lockCompleted], ['baked', true])
+      await keepImage(place, world.env, key, template.vmid, folder)
+    })
+  }
+}
+
 /** A VM for each role. */
 async function twoVms(world: DemoWorld, site: Site, proxmox: Proxmox): Promise<{ result: DemoResult; rolloutsMs: number }> {
   const { connection, checks, keep, signal } = world
@@ -152,9 +165,12 @@ async function twoVms(world: DemoWorld, site: Site, proxmox: Proxmox): Promise<{
   await checkRollouts(checks, { site, access, golden, proxmox, mark, deployMs, leftMs: world.leftMs, signal, env: world.env })
   const rolloutsMs = performance.now() - rolloutsBegan
   if (!keep) await checkDestroy(checks, 'two VMs', golden)
+  return { result: resultOf(site, folder, status), rolloutsMs }
+}
+
+function resultOf(site: Site, folder: string, status: any): DemoResult {
   const user = site.serena.users[0]?.name ?? ''
-  const passwordFile = status.credentialFiles[user]
-  return { result: { site: folder, urls: Object.values(status.urls), user, passwordFile, caFile: status.caFile }, rolloutsMs }
+  return { site: folder, urls: Object.values(status.urls), user, passwordFile: status.credentialFiles[user], caFile: status.caFile }
 }
 
 /** All but that slots change. */
@@ -242,6 +258,54 @@ async function oneVm(world: DemoWorld, first: Site, proxmox: Proxmox): Promise<v
       { timeoutMs: 60_000, signal },
     ),
   )
+}
+
+/**
+ * One VM for both roles, its night under its users' hands, and the next night. Fewer VMs than two beside one another: a
+ * bake and a verification go on meanwhile.
+ */
+async function aNight(world: DemoWorld, first: Site, proxmox: Proxmox): Promise<DemoResult> {
+  const { connection, administrator, checks, signal, env, leftMs } = world
+  const folder: string = connection.site
+  const { archives } = first.image
+  const together = labSite(connection, {
+    name: first.name,
+    layout: 'one-vm',
+    memoryMiB: 4096,
+    transports: ['streamable-http'],
+    base: { file: first.image.base.file ?? '', sha256: first.image.base.sha256 },
+    isoPath: first.proxmox.storage.isoPath,
+  })
+  const site = await editSite(folder, (before) => ({
+    ...before,
+    groups: together.groups,
+    // Calls wait for an emulated guest's Serena, which takes minutes to start.
+    serena: { ...together.serena, parking: { seconds: 1800 } },
+    rollout: { healthMinutes: 60, soakMinutes: 1, drainSeconds: 120 },
+  }))
+  const golden = at(folder, world)
+  const access: OutsideAccess = { site, folder }
+  const mark = randomBytes(4).toString('hex')
+  const router = control(connection.controlSocket)
+  await golden('init')
+  const began = performance.now()
+  await checks.must('one VM for both roles: golden setup and golden deploy', async () => {
+    await golden.asAdministrator('setup')
+    await router.forward({ target: groupWithRole(site, 'serena')?.group.service ?? null })
+    await golden('deploy')
+  })
+  await checks.must('one VM: an MCP client leaves a file by which the data is known later', () => leaveMark(access, mark))
+  const deployMs = performance.now() - began
+  const scene = await sceneOf(checks, { site, access, golden, proxmox, mark, deployMs, leftMs, signal, env }, 'one VM')
+  await checkNight({
+    scene,
+    administrator,
+    packages: connection.packages,
+    direct: (archives ?? []).map(({ url }) => new URL(url).hostname),
+    nightly: (more, onLine) =>
+      runVerb(['nightly'], { env: { ...env, GOLDEN_SITE: folder, ...more }, signal, onLine: golden.shows(onLine) }),
+  })
+  return resultOf(site, folder, (await golden('status')).groups[groupWithRole(site, 'serena')?.name ?? ''])
 }
 
 /** @param token `user@realm!name=secret` */

@@ -1,7 +1,10 @@
-/** What all parts of the demo's rollouts know. */
+/** What all parts of the demo's rollouts and of its night know. */
+import { join } from 'node:path'
 import type { Proxmox } from '../proxmox/client.ts'
-import type { Site, SiteInput, SlotName } from '../settings/site.ts'
-import type { OutsideAccess } from './access.ts'
+import { publicUrl } from '../scripts/client.ts'
+import { secretFiles } from '../settings/secrets/places.ts'
+import { groupWithRole, type Role, type Site, type SlotName } from '../settings/site.ts'
+import { credentials, type OutsideAccess } from './access.ts'
 import type { Checks } from './checks.ts'
 import type { Golden } from './golden.ts'
 import type { Load } from './load.ts'
@@ -9,7 +12,6 @@ import type { Guest } from './survive.ts'
 import type { TrafficTarget } from './traffic/client.ts'
 
 export interface RolloutsPlace {
-  /** With a VM for each role. */
   readonly site: Site
   readonly access: OutsideAccess
   readonly golden: Golden
@@ -45,13 +47,30 @@ export interface Scene extends RolloutsPlace {
   readonly checks: Checks
   readonly serena: string
   readonly logging: string
+  /** What the names of checks begin with. */
+  readonly label: string
   readonly target: TrafficTarget & { readonly caFile: string }
-  /** Of the guest, as the site was deployed with it. */
-  readonly oldPassword: string
   readonly pace: Pace
   load?: Load
-  /** What site.ts said before it was edited. */
-  before?: SiteInput['serena']
+}
+
+export async function sceneOf(checks: Checks, place: RolloutsPlace, label: string): Promise<Scene> {
+  const { site, access, mark } = place
+  const group = (role: Role): string => groupWithRole(site, role)?.name ?? ''
+  return {
+    ...place,
+    pace: place.pace ?? peoplesPace,
+    checks,
+    label,
+    serena: group('serena'),
+    logging: group('logging'),
+    target: {
+      ...(await credentials(access)),
+      caFile: join(access.folder, secretFiles.ca),
+      url: publicUrl(site, '/mcp'),
+      call: { tool: 'read_file', arguments: { relative_path: `check_${mark}.py` }, expected: mark },
+    },
+  }
 }
 
 export const guestAt = ({ site, proxmox, signal }: Scene, group: string, slot: SlotName): Guest => {

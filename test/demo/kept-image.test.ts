@@ -1,10 +1,11 @@
 /** The image that a demo keeps for the next one. */
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { imageKey, isKept, keepImage, takeImage } from '../../demo/kept-image.ts'
 import { listImages } from '../../images/catalog.ts'
+import { manifestFile } from '../../images/manifest.ts'
 import { parseRecord, type TemplateRecord } from '../../images/record.ts'
 import { requireTrusted } from '../../images/trust.ts'
 import { lockFile } from '../../images/lock.ts'
@@ -73,14 +74,19 @@ it('comes back as the same VM, and is the only one that is kept', async () => {
   const lock = lockFile(t.folder)
   const locked = 'the lock that was baked'
   await writeFile(lock, locked)
+  const manifest = join(t.folder, manifestFile(String(before.name)))
+  await mkdir(dirname(manifest), { recursive: true })
+  await writeFile(manifest, 'what it holds')
   await keepImage(place, env, 'other', 9001, t.folder)
   await keepImage(place, env, 'key', 9001, t.folder)
   expect(await readdir(join(folder, 'serena-golden/demo-image'))).toEqual(['key'])
   expect([isKept(env, 'key'), isKept(env, 'other')]).toEqual([true, false])
   await t.root.task(await t.root.del<string>('/nodes/pve/qemu/9001'))
   await writeFile(lock, 'another one')
+  await rm(manifest)
   await takeImage(place, env, 'key', t.folder)
   expect(await readFile(lock, 'utf8')).toBe(locked)
+  expect(await readFile(manifest, 'utf8')).toBe('what it holds')
   const { description: notesBefore, ...settingsBefore } = before
   const { description: notes, ...settings } = await config()
   expect(settings).toEqual(settingsBefore)

@@ -124,6 +124,7 @@ function verbs(faults: Faults): { golden: Golden; ran: string[]; proxmox: Proxmo
         (hear: (line: string) => void) =>
         async (...line: string[]) =>
           run(hear, ...line),
+      shows: (hear: (line: string) => void) => hear,
     },
   )
   const vms = new Map(
