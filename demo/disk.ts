@@ -17,8 +17,12 @@ export interface Disk {
   folder(path: string): Promise<string[]>
 }
 
-/** Opens a disk image as a guest would see it, backing files included. `scratch` is a folder with room for a sparse copy. */
-export async function withDisk<T>(image: string, scratch: string, work: (disk: Disk) => Promise<T>): Promise<T> {
+/**
+ * Opens a disk image as a guest would see it, backing files included.
+ * @param scratch a folder with room for a sparse copy
+ * @param signal ends a search, which takes a minute
+ */
+export async function withDisk<T>(image: string, scratch: string, work: (disk: Disk) => Promise<T>, signal?: AbortSignal): Promise<T> {
   const folder = await mkdtemp(join(scratch, 'disk-'))
   const options = { env: childEnvironment(process.env), maxBytes: 64 << 20 }
   try {
@@ -34,7 +38,7 @@ export async function withDisk<T>(image: string, scratch: string, work: (disk: D
     const debugfs = async (request: string): Promise<string> => (await run('debugfs', ['-R', request, at], options)).stdout
     const exists = async (path: string): Promise<boolean> => (await debugfs(`stat ${path}`)).includes('Inode:')
     return await work({
-      search: (texts) => occurring(createReadStream(raw, { highWaterMark: 4 << 20 }), texts),
+      search: (texts) => occurring(createReadStream(raw, { highWaterMark: 4 << 20, ...(signal === undefined ? {} : { signal }) }), texts),
       async plant(path, content) {
         const [file, commands] = [join(folder, 'planted'), join(folder, 'commands')]
         await writeFile(file, content, { mode: 0o600 })

@@ -78,7 +78,7 @@ export async function runDemo(world: DemoWorld): Promise<DemoResult> {
     await checks.check('golden bake again: nothing to do', async () => {
       expectEqual('outcome', (await golden('bake')).outcome, 'unchanged')
     })
-    await checkTemplate(checks, { site, folder, proxmox, scratch: world.folder })
+    await checkTemplate(checks, { site, folder, proxmox, scratch: world.folder, signal: world.signal })
     // From here on the VMs have no way to the internet, and the image registry is of no use to them.
     await control(connection.controlSocket).internet(false)
     // Not side by side: two emulated guests are hardly sooner ready than one after the other.

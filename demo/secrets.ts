@@ -16,9 +16,9 @@ import { searchFiles, searchFolder } from './search.ts'
 
 /** The site's own secrets are the canaries: random, so that finding one is no accident. */
 async function secretsOf(folder: string): Promise<string[]> {
-  const { proxmoxToken, lokiPushPassword, grafanaAdminPassword, caKey } = secretFiles
+  const { proxmoxToken, lokiPushPassword, grafanaAdminPassword, caKey, imageKey } = secretFiles
   const [users, keys, tls] = ['users', 'ssh', 'tls'].map((name) => join(secretsFolder, name)) as [string, string, string]
-  const all: string[] = [proxmoxToken, lokiPushPassword, grafanaAdminPassword, caKey]
+  const all: string[] = [proxmoxToken, lokiPushPassword, grafanaAdminPassword, caKey, imageKey]
   for (const name of await readdir(join(folder, tls))) if (name.endsWith('.key')) all.push(join(tls, name))
   for (const name of await readdir(join(folder, users))) all.push(join(users, name))
   for (const name of await readdir(join(folder, keys))) if (!name.endsWith('.pub')) all.push(join(keys, name))
@@ -29,7 +29,7 @@ async function secretsOf(folder: string): Promise<string[]> {
 
 export async function checkTemplate(
   checks: Checks,
-  place: { site: Site; folder: string; proxmox: Proxmox; scratch: string },
+  place: { site: Site; folder: string; proxmox: Proxmox; scratch: string; signal: AbortSignal },
 ): Promise<void> {
   const { site, proxmox } = place
   const open = async <T>(work: (disk: Disk, image: Image) => Promise<T>): Promise<T> => {
@@ -40,7 +40,7 @@ export async function checkTemplate(
     const volume = String(config.scsi0 ?? '').split(',')[0] ?? ''
     // What is a block device on a node is a file here, and the lab tells which.
     const { path } = await storageAt(proxmox, node, storage.disks).volume(volume)
-    return withDisk(path, place.scratch, (disk) => work(disk, image))
+    return withDisk(path, place.scratch, (disk) => work(disk, image), place.signal)
   }
   await checks.check('the template: no secret, host key, machine id, seed, password or history; all container images by digest', () =>
     open(async (disk, image) => {

@@ -59,6 +59,9 @@ it.skipIf(noDiskTools)(
         expect(await disk.file('/planted')).toBe(almost)
         expect(await disk.search([canary, almost, 'never'])).toEqual(new Set([canary, almost]))
       })
+      await expect(withDisk(image, folder, (disk) => disk.search([canary]), AbortSignal.abort())).rejects.toMatchObject({
+        name: 'AbortError',
+      })
       expect(execFileSync('sha256sum', [image])).toEqual(before)
     } finally {
       await rm(folder, { recursive: true, force: true })
