@@ -170,7 +170,14 @@ async function nginx(
   }
   if (port === seed.logging?.port && seed.roles.includes('logging')) {
     const behind = !isOpen ? () => says(503, movingBody) : running.has('loki') ? () => loki(question) : undefined
-    return { ...(path === '/loki/api/v1/push' ? await behindPassword(question, 'loki', files, behind) : says(404)), ...shown('logging') }
+    return {
+      ...(path !== '/loki/api/v1/push'
+        ? says(404)
+        : question.method === 'POST'
+          ? await behindPassword(question, 'loki', files, behind)
+          : says(405)),
+      ...shown('logging'),
+    }
   }
   return undefined
 }

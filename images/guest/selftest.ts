@@ -9,13 +9,17 @@ import type { Slot } from './slot.ts'
 import { describe, observe } from './status.ts'
 
 /** The status code of an answer, or why there was none. The certificate is checked from outside, by who knows its CA. */
-async function statusOf(machine: Machine, asked: { https: boolean; port: number; path: string; host: string }): Promise<string> {
-  const { https, port, path, host } = asked
+async function statusOf(
+  machine: Machine,
+  asked: { https: boolean; port: number; path: string; host: string; method?: string },
+): Promise<string> {
+  const { https, port, path, host, method } = asked
   try {
     const { status } = await machine.ask({
       to: { host: '127.0.0.1', port },
       ...(https ? { tls: nameOf(host) } : {}),
       path,
+      ...(method === undefined ? {} : { method }),
       headers: { host },
       timeoutMs: 15_000,
       until: '',
@@ -76,7 +80,14 @@ export async function selftest(machine: Machine, slot: Slot): Promise<SelftestCh
     add('tls', 'an unknown host name gets no answer', !/^\d+$/.test(stranger), stranger)
   }
   if (seed.roles.includes('logging') && seed.logging) {
-    const push = await statusOf(machine, { https: true, port: seed.logging.port, path: '/loki/api/v1/push', host: seed.service })
+    // nginx looks at the method before it asks who somebody is.
+    const push = await statusOf(machine, {
+      https: true,
+      port: seed.logging.port,
+      path: '/loki/api/v1/push',
+      host: seed.service,
+      method: 'POST',
+    })
     add('auth', "Loki's push asks for a password", push === '401' || push === '403', push)
     const query = await statusOf(machine, { https: true, port: seed.logging.port, path: '/loki/api/v1/labels', host: seed.service })
     add('auth', 'of Loki nothing but the push is offered', query === '404', query)
