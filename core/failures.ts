@@ -166,6 +166,7 @@ export const failures = {
     ),
     'bake-image-altered': failure('A registry serves something else under a locked digest.', 'Find out why; another registry.'),
     'bake-image-pull': failure("The build VM can't pull a container image.", 'Its way to the registry; `npx golden lock`.'),
+    'bake-inventory': failure("What is in a container image can't be read for the SBOM.", 'What Docker or tar says in the build VM.'),
     'bake-script-failed': failure('A step in the build VM failed.', 'What its last lines say.'),
     'bake-check-failed': failure('The image failed a check and was thrown away.', 'What the check names.'),
     'bake-disk-full': failure("The build VM's disk is full.", inTheSite('image.build.diskGiB')),

@@ -11,6 +11,7 @@ import { readManifest } from '../../images/manifest.ts'
 import { readLock, writeLock, type LockedPackages } from '../../images/lock.ts'
 import { askedOf, readPackages } from '../../images/packages.ts'
 import { parseRecord } from '../../images/record.ts'
+import { readSbom, type FoundSbom } from '../../images/sbom/record.ts'
 import { guestFiles, rootfsOf, type SmallFile } from '../../images/stage.ts'
 import { bake, type BakeOptions } from '../../packer/bake.ts'
 import { buildName } from '../../packer/names.ts'
@@ -134,6 +135,13 @@ describe('golden bake', () => {
       expect(packagesBytes).toBeGreaterThan(1_000_000)
       expect(containers.serena).toMatchObject({ reference: images[0]?.record.services.serena, bytes: expect.any(Number) })
       expect(files['usr/local/sbin/slotctl']).toMatch(/^755 /)
+      const { sbom } = (await readSbom(test.folder, made.name, images[0]?.record.sbom ?? '')) as Extract<FoundSbom, { ok: true }>
+      expect(sbom.metadata.timestamp).toBe(images[0]?.record.built)
+      expect(sbom.components).toContainEqual(expect.objectContaining({ name: 'git', version: packages.git }))
+      expect(sbom.components?.find(({ type, name }) => type === 'container' && name === 'serena')).toMatchObject({
+        version: testLock.services.serena.digest,
+        components: expect.arrayContaining([expect.objectContaining({ purl: 'pkg:pypi/pyyaml@6.0.2' })]),
+      })
       await expectNothingLeft()
     },
     limitMs,
