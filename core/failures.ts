@@ -182,6 +182,11 @@ export const failures = {
     'image-doomed': failure('A bake elsewhere is removing the template that this one would finish.', 'Bake again.'),
   },
   'Deploy, destroy and the data': {
+    'sbom-missing': failure("An image's SBOM is not in `records/`, or is another one.", 'From the computer that baked it, or git.'),
+    'osv-missing': failure(
+      'There is no data of vulnerabilities of what is in the image: so nothing is said.',
+      "osv.dev's exports, or `--download`.",
+    ),
     'no-image': failure("There is no image of the site's base.", '`npx golden bake`.'),
     'image-not-promoted': failure(
       'No image has come into the channel that the site takes.',

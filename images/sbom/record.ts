@@ -7,11 +7,17 @@ import type { DeepReadonly } from '../../core/deep-readonly.ts'
 import { makeFolder } from '../../core/folders.ts'
 
 /** What is read of it again. Whatever else CycloneDX has may be there. */
-const inside = z.object({ name: z.string(), version: z.string().optional(), purl: z.string().optional() })
+const property = z.object({ name: z.string(), value: z.string() })
+const inside = z.object({
+  name: z.string(),
+  version: z.string().optional(),
+  purl: z.string().optional(),
+  properties: z.array(property).optional(),
+})
 const schema = z.object({
   bomFormat: z.literal('CycloneDX'),
   metadata: z.object({ timestamp: z.string(), properties: z.array(z.object({ name: z.string(), value: z.string() })).optional() }),
-  components: z.array(inside.extend({ type: z.string(), components: z.array(inside).optional() })).optional(),
+  components: z.array(inside.extend({ type: z.string(), 'bom-ref': z.string(), components: z.array(inside).optional() })).optional(),
 })
 
 export type Sbom = DeepReadonly<z.infer<typeof schema>>
