@@ -187,6 +187,10 @@ export const failures = {
       'There is no data of vulnerabilities of what is in the image: so nothing is said.',
       "osv.dev's exports, or `--download`.",
     ),
+    'osv-unreachable': failure(
+      "osv.dev's data can't be fetched.",
+      'The network, HTTPS_PROXY; or a folder of your own, without `--download`.',
+    ),
     'no-image': failure("There is no image of the site's base.", '`npx golden bake`.'),
     'image-not-promoted': failure(
       'No image has come into the channel that the site takes.',

@@ -12,18 +12,23 @@ const known: Readonly<Record<string, readonly number[]>> = { diff: [2], cve: [0,
 
 export const verb: Verb = {
   operands: '[diff A B | cve [IMAGE]]',
-  options: { osv: { type: 'string' } },
-  optionHelp: { osv: 'cve: the folder with the data of osv.dev' },
+  options: { osv: { type: 'string' }, download: { type: 'boolean' } },
+  optionHelp: {
+    osv: 'cve: the folder with the data of osv.dev',
+    download: 'cve: bring the data of today into that folder, as far as the image has anything of it',
+  },
   async run({ arguments: [what, ...names], flags, env, progress, signal, result }) {
     if (what !== undefined && !(Object.hasOwn(known, what) && known[what]?.includes(names.length)))
       throw new Failure('usage', `"images" takes nothing, "diff" and two images, or "cve" and one, not "${what}"`, usage)
     if ((what === 'cve') !== (typeof flags.osv === 'string' && flags.osv !== ''))
       throw new Failure('usage', '"images cve" takes the folder of the data, --osv FOLDER, and nothing else does', usage)
+    if (flags.download === true && what !== 'cve') throw new Failure('usage', '--download is for "images cve"', usage)
     const { proxmox, ...open } = await openProxmox(env, { progress, signal })
     try {
       const [from, to] = names
       if (what === 'cve') {
-        const { lines, document, isFound } = await checkImage({ ...open, proxmox, progress, signal }, from, resolve(String(flags.osv)))
+        const checking = { ...open, proxmox, progress, signal, ...(flags.download === true ? { download: { env } } : {}) }
+        const { lines, document, isFound } = await checkImage(checking, from, resolve(String(flags.osv)))
         result(lines.join('\n'), document)
         return isFound ? 3 : 0
       }

@@ -16,6 +16,10 @@ export async function requireSbom(folder: string, { name, record }: Pick<Image, 
   throw new Failure('sbom-missing', `image ${name}: its SBOM ${found.problem}`, 'Put that file back, or bake another image.')
 }
 
+/** Of which ecosystems data is wanted for it, without their releases, sorted. */
+export const ecosystemsIn = (sbom: Sbom): string[] =>
+  [...new Set(suspectsOf(sbom).flatMap(({ ecosystems = [] }) => ecosystems.map((one) => one.split(':', 1).join(''))))].sort()
+
 /** @throws Failure `osv-missing` where nothing can be judged by what there is: no data, no claim */
 export async function checkSbom(sbom: Sbom, osv: string, now: Date, signal: AbortSignal): Promise<CveReport> {
   const suspects = suspectsOf(sbom)

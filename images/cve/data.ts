@@ -112,7 +112,20 @@ async function* recordsIn(folder: string): AsyncGenerator<Buffer> {
     const path = join(folder, entry.name)
     if (entry.isDirectory()) yield* recordsIn(path)
     else if (entry.name.endsWith('.json')) yield await readFile(path)
-    else if (entry.name === 'all.zip')
-      for (const { name, content } of readZip(await readFile(path))) if (name.endsWith('.json')) yield content
+    else if (entry.name === 'all.zip') yield* archived(path)
+  }
+}
+
+async function* archived(path: string): AsyncGenerator<Buffer> {
+  const archive = await readFile(path)
+  try {
+    for (const { name, content } of readZip(archive)) if (name.endsWith('.json')) yield content
+  } catch (error) {
+    throw new Failure(
+      'osv-missing',
+      `${path} can't be read: ${error instanceof Error ? error.message : String(error)}`,
+      'Remove it, and fetch it again (--download).',
+      { cause: error },
+    )
   }
 }

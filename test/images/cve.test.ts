@@ -1,6 +1,9 @@
 /** `images cve`: versions, ranges, and what is said of what is known and what is not. */
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { deflateRawSync } from 'node:zlib'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import fc from 'fast-check'
@@ -8,7 +11,8 @@ import semver from 'semver'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { judge } from '../../images/cve/affected.ts'
 import { compareAlpine } from '../../images/cve/alpine-order.ts'
-import { checkSbom, requireSbom } from '../../images/cve/check.ts'
+import { checkSbom, ecosystemsIn, requireSbom } from '../../images/cve/check.ts'
+import { downloadOsv } from '../../images/cve/download.ts'
 import { orderOf } from '../../images/cve/order.ts'
 import { cveLines } from '../../images/cve/report.ts'
 import { renderSbom } from '../../images/sbom/bom.ts'
@@ -275,6 +279,56 @@ describe('an SBOM', () => {
       [undefined, 'was never made'],
     ] as const)
       await expect(requireSbom(folder, image(sbom))).rejects.toMatchObject({ code: 'sbom-missing', message: expect.stringContaining(why) })
+  })
+})
+
+describe('data of osv.dev', () => {
+  const asked: string[] = []
+  let zip: Buffer
+  let server: Server
+  let from: string
+  const changed = 'Sat, 28 Nov 2026 00:00:00 GMT'
+  beforeEach(async () => {
+    asked.length = 0
+    zip = zipOf({ 'a.json': JSON.stringify(debian['Debian/DEBIAN-CVE-2026-1.json']) })
+    server = createServer((request, response) => {
+      asked.push(`${request.url} ${request.headers['if-modified-since'] ?? ''}`.trim())
+      if (request.url !== '/Debian/all.zip') return void response.writeHead(404).end()
+      if (request.headers['if-modified-since'] === changed) return void response.writeHead(304).end()
+      response.writeHead(200, { 'last-modified': changed, 'content-length': zip.length }).end(zip)
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    from = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  })
+  afterEach(() => void server.close())
+  const download = (...ecosystems: string[]) =>
+    downloadOsv({ folder: join(folder, 'osv'), ecosystems, from, env: {}, signal, note: () => {} })
+
+  it('is brought here once, and again when it has changed', async () => {
+    const { sbom } = await sbomOf()
+    expect(ecosystemsIn(sbom)).toEqual(['Debian', 'PyPI', 'npm'])
+    await download('Debian')
+    await download('Debian')
+    expect(asked).toEqual(['/Debian/all.zip', `/Debian/all.zip ${changed}`])
+    expect((await checkSbom(sbom, join(folder, 'osv'), now, signal)).findings).toHaveLength(1)
+  })
+
+  it('is left as it was when it can not be had', async () => {
+    await download('Debian')
+    await expect(download('PyPI')).rejects.toMatchObject({ code: 'osv-unreachable', message: expect.stringContaining('404') })
+    server.close()
+    server.closeAllConnections()
+    await expect(download('Debian')).rejects.toMatchObject({ code: 'osv-unreachable' })
+    expect(await readdir(join(folder, 'osv', 'Debian'))).toEqual(['all.zip'])
+  })
+
+  it('that is cut short is no data', async () => {
+    const { sbom } = await sbomOf()
+    const osv = await put({ 'Debian/all.zip': zip.subarray(0, 40) })
+    await expect(checkSbom(sbom, osv, now, signal)).rejects.toMatchObject({
+      code: 'osv-missing',
+      message: expect.stringContaining('all.zip'),
+    })
   })
 })
 
