@@ -33,7 +33,7 @@ const verbs: Readonly<Record<string, Entry>> = {
     load: () => import('./scripts/bake.ts'),
   },
   images: {
-    summary: 'list the images: age, channel, verified or not, who uses them; or tell what is different between two',
+    summary: 'list the images: age, channel, verified or not, who uses them; what is different between two; what is vulnerable in one',
     load: () => import('./scripts/images.ts'),
   },
   promote: {

@@ -166,6 +166,7 @@ export const failures = {
     ),
     'bake-image-altered': failure('A registry serves something else under a locked digest.', 'Find out why; another registry.'),
     'bake-image-pull': failure("The build VM can't pull a container image.", 'Its way to the registry; `npx golden lock`.'),
+    'bake-inventory': failure("What is in a container image can't be read for the SBOM.", 'What Docker or tar says in the build VM.'),
     'bake-script-failed': failure('A step in the build VM failed.', 'What its last lines say.'),
     'bake-check-failed': failure('The image failed a check and was thrown away.', 'What the check names.'),
     'bake-disk-full': failure("The build VM's disk is full.", inTheSite('image.build.diskGiB')),
@@ -181,6 +182,15 @@ export const failures = {
     'image-doomed': failure('A bake elsewhere is removing the template that this one would finish.', 'Bake again.'),
   },
   'Deploy, destroy and the data': {
+    'sbom-missing': failure("An image's SBOM is not in `records/`, or is another one.", 'From the computer that baked it, or git.'),
+    'osv-missing': failure(
+      'There is no data of vulnerabilities of what is in the image: so nothing is said.',
+      "osv.dev's exports, or `--download`.",
+    ),
+    'osv-unreachable': failure(
+      "osv.dev's data can't be fetched.",
+      'The network, HTTPS_PROXY; or a folder of your own, without `--download`.',
+    ),
     'no-image': failure("There is no image of the site's base.", '`npx golden bake`.'),
     'image-not-promoted': failure(
       'No image has come into the channel that the site takes.',

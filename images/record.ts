@@ -36,6 +36,8 @@ const image = z.strictObject({
   services: imageFacts.services,
   /** SHA-256 of its manifest, which the site folder has (images/manifest.ts). */
   manifest: hash.optional(),
+  /** SHA-256 of its SBOM, which the site folder and the image have (images/sbom). */
+  sbom: hash.optional(),
   /**
    * Its disk, as Proxmox has it: what it is called, its size in bytes, and the time of its making in seconds, where the
    * storage tells. No digest: the API gives nobody the contents of a disk.

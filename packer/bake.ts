@@ -13,6 +13,7 @@ import { groundOf } from '../images/lock-ground.ts'
 import { requireCurrent } from '../images/lock-outdated.ts'
 import { readManifest, writeManifest } from '../images/manifest.ts'
 import { renderRecord } from '../images/record.ts'
+import { keepSbom, readSbom } from '../images/sbom/record.ts'
 import { registryCa } from '../images/resolve.ts'
 import { seedForm } from '../images/contract/seed.ts'
 import { requireSigningKey, sealWith } from '../images/signature.ts'
@@ -36,6 +37,7 @@ import { buildName, newRun, seedName } from './names.ts'
 import { isOf, planBake, type BakePlan } from './plan.ts'
 import { previewBake, type BakePreview } from './preview.ts'
 import { runPacker, type PackerVariables } from './run.ts'
+import { prepareSbom } from './sbom.ts'
 import { renderBuildSeed } from './seed.ts'
 import { tidyTemplate } from './tidy.ts'
 
@@ -264,6 +266,7 @@ async function build(
     await writeFile(path, text, { mode: 0o600 })
     inputPaths.push(path)
   }
+  const { inventory, sbom, command } = await prepareSbom(work, plan.name, now, inputs, rootfs)
   const variables: PackerVariables = {
     proxmox_url: `${proxmox.url}/api2/json`,
     node,
@@ -299,6 +302,9 @@ async function build(
     scripts,
     inputs: inputPaths,
     archives: [archive],
+    inventory,
+    sbom,
+    sbom_command: command,
   }
   const variablesFile = join(work, 'golden.pkrvars.json')
   await writeFile(variablesFile, JSON.stringify(variables), { mode: 0o600 })
@@ -328,6 +334,7 @@ async function build(
         })
         if (outcome.exitCode !== 0) throw explainBuild(site, outcome)
         await writeManifest(folder, plan.name, manifestOf(inputs, rootfs, now, outcome))
+        await keepSbom(folder, plan.name, sbom)
         return outcome.packages
       } catch (error) {
         // Packer removes its VM itself, but not when its first change of the clone's configuration fails. This also waits for an API that is away.
@@ -344,17 +351,21 @@ async function build(
   }
 }
 
-/** Tidies the template and tags it, with a record that names its manifest and disk, and is signed. */
+/** Tidies the template and tags it, with a record that names its manifest, SBOM and disk, and is signed. */
 async function settle(bake: Bake, node: string, vmid: number, name: string): Promise<void> {
   const { folder, proxmox, claim, left } = bake
   try {
     const seal = sealWith(bake)
     await tidyTemplate(proxmox, node, vmid, async (record, config) => {
       const disk = await diskOf(proxmox, { vmid, node, name, volume: volumeOf(config) })
-      const found = await readManifest(folder, name)
-      // That of another bake of the same inputs, or none: a run on another computer may have baked what this one finishes.
-      const manifest = found.ok && found.manifest.built === record.built ? { manifest: found.digest } : {}
-      return seal({ ...record, ...manifest, disk })
+      // Those of another bake of the same inputs, or none: a run on another computer may have baked what this one finishes.
+      const [manifest, sbom] = await Promise.all([readManifest(folder, name), readSbom(folder, name)])
+      return seal({
+        ...record,
+        ...(manifest.ok && manifest.manifest.built === record.built ? { manifest: manifest.digest } : {}),
+        ...(sbom.ok && sbom.sbom.metadata.timestamp === record.built ? { sbom: sbom.digest } : {}),
+        disk,
+      })
     })
   } catch (error) {
     // The next run finishes it, or removes it if its inputs are others.

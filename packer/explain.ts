@@ -87,6 +87,10 @@ const ofScripts: Readonly<Record<string, { readonly code: FailureCode; readonly 
     code: 'bake-mapped-mount',
     hint: 'It takes a Linux kernel from 5.12 and util-linux from 2.39, as in Ubuntu 24.04 and Debian 13: use such a base image (image.base).',
   },
+  inventory: {
+    code: 'bake-inventory',
+    hint: 'See the lines above: it is Docker or tar in the build VM that says so. Bake again; if it happens every time, another tag in images.lock.json ("npx golden lock").',
+  },
   'image-pull': {
     code: 'bake-image-pull',
     hint: 'Is the image still in its registry, and does the build VM reach it (network.gateway, network.nameservers)? "npx golden lock" looks up the digests again.',

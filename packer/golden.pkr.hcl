@@ -36,6 +36,9 @@ variable "socks_port" { type = number }
 variable "scripts" { type = string }
 variable "inputs" { type = list(string) }
 variable "archives" { type = list(string) }
+variable "inventory" { type = string }
+variable "sbom" { type = string }
+variable "sbom_command" { type = string }
 
 locals {
   # In memory in the guest: what lies there can't end up in the template.
@@ -116,7 +119,32 @@ build {
   }
 
   provisioner "shell" {
-    scripts         = ["${var.scripts}/packages.sh", "${var.scripts}/files.sh", "${var.scripts}/images.sh", "${var.scripts}/trial.sh", "${var.scripts}/sizes.sh", "${var.scripts}/finish.sh"]
+    scripts         = ["${var.scripts}/packages.sh", "${var.scripts}/files.sh", "${var.scripts}/images.sh", "${var.scripts}/trial.sh", "${var.scripts}/sizes.sh", "${var.scripts}/inventory.sh"]
+    remote_folder   = local.work
+    execute_command = local.root
+    skip_clean      = true
+  }
+
+  # The SBOM is made here, by a library that the guest does not have, and put into the image.
+  provisioner "file" {
+    direction   = "download"
+    source      = "${local.work}/inventory.tar.gz"
+    destination = var.inventory
+  }
+
+  provisioner "shell-local" {
+    command = var.sbom_command
+  }
+
+  provisioner "file" {
+    source      = var.sbom
+    destination = "${local.work}/sbom.cdx.json"
+    # Not there yet when all of this is read.
+    generated = true
+  }
+
+  provisioner "shell" {
+    scripts         = ["${var.scripts}/sbom.sh", "${var.scripts}/finish.sh"]
     remote_folder   = local.work
     execute_command = local.root
     skip_clean      = true

@@ -31,6 +31,10 @@ export interface PackerVariables {
   readonly inputs: readonly string[]
   /** Archives that are unpacked at the guest's root. */
   readonly archives: readonly string[]
+  /** For the SBOM (packer/sbom.ts): where the guest's archive is put, the file that is made of it, and by which command. */
+  readonly inventory: string
+  readonly sbom: string
+  readonly sbom_command: string
 }
 
 export interface PackerRun {

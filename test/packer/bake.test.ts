@@ -1,6 +1,6 @@
 /** The whole bake with real Packer against a lab with fake guests. */
 import { existsSync } from 'node:fs'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { archivesOf } from '../../images/archive/archives.ts'
@@ -11,9 +11,11 @@ import { readManifest } from '../../images/manifest.ts'
 import { readLock, writeLock, type LockedPackages } from '../../images/lock.ts'
 import { askedOf, readPackages } from '../../images/packages.ts'
 import { parseRecord } from '../../images/record.ts'
+import { readSbom, type FoundSbom } from '../../images/sbom/record.ts'
 import { guestFiles, rootfsOf, type SmallFile } from '../../images/stage.ts'
 import { bake, type BakeOptions } from '../../packer/bake.ts'
 import { buildName } from '../../packer/names.ts'
+import { checkImage } from '../../scripts/images-cve.ts'
 import { testLock, watched } from '../set-up.ts'
 import { startTestLab, type TestLab } from './lab.ts'
 
@@ -134,10 +136,41 @@ describe('golden bake', () => {
       expect(packagesBytes).toBeGreaterThan(1_000_000)
       expect(containers.serena).toMatchObject({ reference: images[0]?.record.services.serena, bytes: expect.any(Number) })
       expect(files['usr/local/sbin/slotctl']).toMatch(/^755 /)
+      const { sbom } = (await readSbom(test.folder, made.name, images[0]?.record.sbom ?? '')) as Extract<FoundSbom, { ok: true }>
+      expect(sbom.metadata.timestamp).toBe(images[0]?.record.built)
+      expect(sbom.components).toContainEqual(expect.objectContaining({ name: 'git', version: packages.git }))
+      expect(sbom.components?.find(({ type, name }) => type === 'container' && name === 'serena')).toMatchObject({
+        version: testLock.services.serena.digest,
+        components: expect.arrayContaining([expect.objectContaining({ purl: 'pkg:pypi/pyyaml@6.0.2' })]),
+      })
       await expectNothingLeft()
     },
     limitMs,
   )
+
+  it('makes an image that is compared with known vulnerabilities, of the machine and inside of containers', async () => {
+    const osv = join(test.folder, 'osv')
+    await mkdir(osv)
+    const known = { 'Debian:13': 'git', 'Alpine:v3.22': 'openssl' }
+    for (const [ecosystem, name] of Object.entries(known))
+      await writeFile(
+        join(osv, `${name}.json`),
+        JSON.stringify({
+          id: `CVE-2026-${name}`,
+          modified: '2026-11-20T00:00:00Z',
+          affected: [{ package: { ecosystem, name }, ranges: [{ type: 'ECOSYSTEM', events: [{ introduced: '0' }] }] }],
+        }),
+      )
+    const { progress } = test.bakeOptions()
+    const signal = new AbortController().signal
+    const { document, isFound } = await checkImage({ ...test, progress, signal }, undefined, osv)
+    expect(document).toMatchObject({ image: { vmid: made.vmid, fingerprint: made.fingerprint } })
+    expect(isFound).toBe(true)
+    expect(document.findings.map(({ place, package: name }) => `${place} ${name}`).sort()).toEqual(
+      ['machine git', ...['loki', 'nginx', 'otelcol', 'serena'].map((place) => `${place} openssl`)].sort(),
+    )
+    expect(document.unjudged).toEqual([{ ecosystem: 'PyPI', components: 4, why: 'no-data' }])
+  })
 
   it('has passed every check, and shown no secret', async () => {
     const checks = baked.filter((line) => line.includes('golden-check'))

@@ -3,6 +3,8 @@ import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { defaultContainers } from '../../settings/containers.ts'
 import type { Lock } from '../../images/lock.ts'
+import { readInventory } from '../../images/sbom/inventory.ts'
+import { distributionOf, packagesIn } from '../../images/sbom/packages.ts'
 import { explainBuild } from '../../packer/explain.ts'
 import { collectInputs, inputFiles } from '../../packer/inputs.ts'
 import { Listener } from '../../packer/run.ts'
@@ -99,6 +101,29 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
         )
       ).stdout,
     ).toBe('')
+  })
+
+  it('brings what says what is in the machine and in each container image, and nothing stays of that', async () => {
+    await done('inventory.sh')
+    const archive = await vm.run('base64 -w 0 /run/golden-bake/inventory.tar.gz')
+    const { machine, containers } = readInventory(Buffer.from(archive.stdout, 'base64'))
+    expect(packagesIn(machine)).toContainEqual({
+      type: 'deb',
+      name: 'git',
+      version: '1:2.47.3-0+deb13u1',
+      architecture: 'amd64',
+      licences: ['GPL-2.0-only'],
+    })
+    expect(distributionOf(machine)).toEqual({ id: 'debian', version: '13' })
+    expect([...containers.keys()].sort()).toEqual(Object.keys(services).sort())
+    expect(packagesIn(containers.get('loki') ?? new Map()).map(({ name }) => name)).toEqual(['libcrypto3', 'musl', 'pyyaml'])
+    expect([...(containers.get('loki')?.keys() ?? [])]).not.toContain('usr/bin/program')
+    expect((await vm.run('docker ps --all --quiet; ls -d /var/tmp/golden-bake/inventory')).stdout).toBe('')
+    rig.driver.behave({ match: 110, exportFails: true })
+    const ran = await vm.script('inventory.sh')
+    rig.driver.behave({ match: 110, exportFails: false })
+    expect(told(ran)).toMatchObject({ code: 'bake-inventory', message: expect.stringContaining('unexpected EOF') })
+    expect((await vm.run('docker ps --all --quiet')).stdout).toBe('')
   })
 
   it('says which container image does not run, and why', async () => {

@@ -56,6 +56,9 @@ async function validate(change: Partial<PackerVariables> = {}) {
     scripts,
     inputs: [key],
     archives: [key],
+    inventory: join(work, 'inventory.tar.gz'),
+    sbom: join(work, 'sbom.cdx.json'),
+    sbom_command: 'exec true',
     ...change,
   }
   const variablesFile = join(work, 'variables.pkrvars.json')

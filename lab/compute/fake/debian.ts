@@ -161,7 +161,11 @@ export function installPackage(vfs: Vfs, name: string): PackageModel {
     vfs.write(path, programFile(posix.basename(path)), undefined, { mode: 0o755 })
   }
   for (const [unit, text] of Object.entries(model.units ?? {})) vfs.write(`/usr/lib/systemd/system/${unit}`, text)
-  for (const [path, text] of Object.entries(model.files ?? {})) if (!vfs.exists(path)) vfs.write(path, text)
+  for (const [path, text] of Object.entries(model.files ?? {})) {
+    if (vfs.exists(path)) continue
+    vfs.mkdir(posix.dirname(path), ROOT, { parents: true })
+    vfs.write(path, text)
+  }
   for (const group of model.groups ?? []) addGroup(vfs, group, { system: true })
   for (const user of model.users ?? []) addUser(vfs, { name: user, system: true, home: '/nonexistent', shell: '/usr/sbin/nologin' })
   for (const unit of model.enable ?? []) enableUnit(vfs, unit)

@@ -172,7 +172,14 @@ export const CATALOGUE: Readonly<Record<string, PackageModel>> = {
     users: ['www-data'],
   },
   jq: { version: '1.7.1-6', programs: ['jq'] },
-  git: { version: '1:2.47.3-0+deb13u1', programs: ['git', 'git-receive-pack', 'git-upload-pack', 'git-shell'] },
+  git: {
+    version: '1:2.47.3-0+deb13u1',
+    programs: ['git', 'git-receive-pack', 'git-upload-pack', 'git-shell'],
+    files: {
+      '/usr/share/doc/git/copyright':
+        'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\nCopyright: its authors\nLicense: GPL-2\n',
+    },
+  },
   rsync: { version: '3.4.1+ds1-5', programs: ['rsync'] },
   file: { version: '1:5.46-5', programs: ['file'] },
   tree: { version: '2.2.1-1', programs: ['tree'] },

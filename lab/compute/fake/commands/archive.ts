@@ -2,7 +2,7 @@
 import { posix } from 'node:path'
 import { gunzipSync, gzipSync, zstdDecompressSync } from 'node:zlib'
 import { findAccount, findGroup } from '../accounts.ts'
-import type { Node } from '../filesystem.ts'
+import { fileNode, type Node } from '../filesystem.ts'
 import { fail, ok, type Program } from '../shell.ts'
 import { VfsError } from '../errno.ts'
 import { options } from './files.ts'
@@ -94,6 +94,24 @@ function header(name: string, node: Node, type: string, size: number): Buffer {
   return block
 }
 
+/** An archive of files by path, of ASCII alone: so it can go through a pipe of the modelled shell. */
+export function tarOf(files: Readonly<Record<string, string>>): string {
+  const blocks = Object.entries(files).flatMap(([path, text]) => {
+    const data = Buffer.from(text, 'latin1')
+    return [header(path, fileNode(text), '0', data.length), data, Buffer.alloc((512 - (data.length % 512)) % 512)]
+  })
+  return Buffer.concat([...blocks, Buffer.alloc(1024)]).toString('latin1')
+}
+
+/** As GNU tar has them with `--wildcards`: `*` stands for slashes, too. */
+const patternOf = (glob: string): RegExp =>
+  new RegExp(
+    `^${glob
+      .replaceAll(/[.+^$(){}|[\]\\]/g, '\\$&')
+      .replaceAll('*', '.*')
+      .replaceAll('?', '.')}(/|$)`,
+  )
+
 const tar: Program = (args, run) => {
   const words = args[0] !== undefined && /^[a-zA-Z]+$/.test(args[0]) ? [`-${args[0]}`, ...args.slice(1)] : args
   const { flags, rest } = options(words, [
@@ -150,14 +168,17 @@ const tar: Program = (args, run) => {
   } catch (error) {
     return fail(`tar: ${error instanceof Error ? error.message : String(error)}`, 2)
   }
+  const isNamed = (entry: string, name: string): boolean =>
+    flags.has('--wildcards') ? patternOf(name).test(entry) : entry.startsWith(name)
   const strip = Number(flags.get('--strip-components') ?? 0)
   const chosen = [...entries(archive)]
     .map((entry) => ({ ...entry, name: entry.name.split('/').slice(strip).join('/') }))
     .filter(
       (entry) =>
         entry.name !== '' &&
-        (rest.length === 0 || rest.some((name) => entry.name.replace(/^\.\//, '').startsWith(name.replace(/^\.\//, '')))),
+        (rest.length === 0 || rest.some((name) => isNamed(entry.name.replace(/^\.\//, ''), name.replace(/^\.\//, '')))),
     )
+  const absent = flags.has('--wildcards') ? rest.filter((name) => !chosen.some((entry) => patternOf(name).test(entry.name))) : []
   if (flags.has('-t')) return ok(chosen.map((entry) => `${entry.name}\n`).join(''))
   if (!flags.has('-x')) return fail("tar: You must specify one of the '-Acdtrux' options", 2)
   const owners = run.as.uid === 0 && !flags.has('--no-same-owner') && !flags.has('-o')
@@ -188,6 +209,11 @@ const tar: Program = (args, run) => {
       return fail(`tar: ${entry.name}: Cannot open: ${error.reason}\ntar: Exiting with failure status due to previous errors`, 2)
     }
   }
+  if (absent.length > 0)
+    return fail(
+      `${absent.map((name) => `tar: ${name}: Not found in archive\n`).join('')}tar: Exiting with failure status due to previous errors`,
+      2,
+    )
   return ok(flags.has('-v') ? chosen.map((entry) => `${entry.name}\n`).join('') : '')
 }
 
