@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Agent, request } from 'undici'
 import { emptyBase } from '../../demo/lab-site.ts'
 import type { Lock } from '../../images/lock.ts'
 import { askedOf, readPackages } from '../../images/packages.ts'
@@ -23,6 +24,8 @@ export interface Sources {
   give(site: SiteFolder): Promise<void>
   /** Serena's tag means another image from now on. */
   renew(): void
+  /** One request to each, side by side, and nothing else. */
+  roundTrip(): Promise<void>
   close(): Promise<void>
 }
 
@@ -92,6 +95,16 @@ export async function openSources(): Promise<Sources> {
     renew: () => {
       count += 1
       publish(services.serena)
+    },
+    roundTrip: async () => {
+      const dispatcher = new Agent({ connect: { ca: registry.caPem } })
+      const asked = [`${archive.url}/builds/`, `${archive.url}/debian/dists/stable/InRelease`]
+      const heads = Object.values(services).map((repository) => `https://${registry.host}/v2/${repository}/manifests/1`)
+      await Promise.all([
+        ...asked.map(async (url) => (await request(url, { dispatcher })).body.dump()),
+        ...heads.map(async (url) => (await request(url, { dispatcher, method: 'HEAD' })).body.dump()),
+      ])
+      await dispatcher.close()
     },
     close: async () => {
       registry.server.close()
