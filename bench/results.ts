@@ -22,7 +22,10 @@ export async function machineText(): Promise<string> {
 }
 
 /** What else this computer has to do: processes that want a processor, over the last minute. */
-export const loadText = (): string => `load ${(loadavg()[0] ?? 0).toFixed(1)}`
+export function loadText(): string {
+  const load = loadavg()[0] ?? 0
+  return `load ${load.toFixed(1)}${load > cpus().length ? ', busy with other work' : ''}`
+}
 
 export async function writeResults(name: string, part: string): Promise<void> {
   const before = await readFile(file, 'utf8').catch(() => '# Results\n\nWritten by `npm run bench -- NAME`.\n')
