@@ -1,6 +1,7 @@
 /** `npm run bench -- NAME`: measures one thing beside what it is compared with. */
 const benches: Readonly<Record<string, () => Promise<{ bench: () => Promise<void> }>>> = {
   cli: () => import('./cli.ts'),
+  nightly: () => import('./nightly.ts'),
   rollout: () => import('./rollout.ts'),
 }
 

@@ -90,7 +90,7 @@ export async function newestBase({ site, fetcher, note, keys }: FindBase, known?
   const { os, builds: mirror } = site.image.base
   const from = builds[os]
   const address = mirror ?? from.address
-  const { body } = await fetcher.get(`${address}/`, { maxBytes: 4 << 20 })
+  const { body } = await fetcher.get(`${address}/`, { keep: true, maxBytes: 4 << 20 })
   const found = [...body.toString('latin1').matchAll(from.folder)].map(([folder = '', serial = '']) => ({ folder, serial }))
   const newest = found.sort((a, b) => compareVersions(b.serial, a.serial))[0]
   if (newest === undefined)

@@ -4,13 +4,13 @@
  * docs/security.md.
  */
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { canonical, type Plain } from '../core/canonical.ts'
 import { ChildFailure, run } from '../core/child.ts'
 import { childEnvironment } from '../core/environment.ts'
 import { Failure } from '../core/failure.ts'
+import { inScratch } from '../core/scratch.ts'
 import type { Site } from '../settings/site.ts'
 import type { TemplateRecord } from './record.ts'
 
@@ -118,8 +118,7 @@ export async function signatureOf(folder: string, record: TemplateRecord): Promi
       `${allowed}, which says whose signatures count, is not there`,
       '"npx golden init" makes it; or set image.signed in site.ts to false.',
     )
-  const scratch = await mkdtemp(join(tmpdir(), 'golden-signature-'))
-  try {
+  return inScratch(async (scratch): Promise<SignatureState> => {
     const file = join(scratch, 'record.sig')
     const body = signature.match(/.{1,70}/g)?.join('\n') ?? ''
     await writeFile(file, `-----BEGIN SSH SIGNATURE-----\n${body}\n-----END SSH SIGNATURE-----\n`)
@@ -131,9 +130,7 @@ export async function signatureOf(folder: string, record: TemplateRecord): Promi
     // Whether it is a signature of this text, whoever's: that tells one that was changed from one that is not trusted.
     const whose = await attempt(() => sshKeygen(['-Y', 'check-novalidate', '-n', namespace, '-s', file], text))
     return whose === undefined ? { is: 'altered' } : { is: 'unknown-signer', key: /SHA256:\S+/.exec(whose)?.[0] ?? 'unknown' }
-  } finally {
-    await rm(scratch, { recursive: true, force: true })
-  }
+  })
 }
 
 /** @returns undefined when ssh-keygen says no */

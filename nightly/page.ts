@@ -15,18 +15,19 @@ p,ul{margin:.5rem 0}ul{padding-left:1.2rem}li{margin:.2rem 0}
 .pick{position:absolute;opacity:0}
 .tabs{display:flex;gap:.4rem;justify-content:flex-end}
 .tabs label{padding:.35rem .9rem;border:1px solid var(--line);border-radius:1rem;cursor:pointer}
-.pick:focus-visible~.tabs{outline:2px solid}
 .report{display:none}
 .outcome{display:inline-block;padding:.05rem .6rem;border-radius:.3rem;font-weight:600;border:1px solid currentColor}
 .good{color:var(--good)}.bad{color:var(--bad)}.plain{color:inherit}
 .wide{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:.92rem}
 th,td{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;border-bottom:1px solid var(--line)}
-th{color:var(--soft);font-weight:500}td{min-width:5.5em}
-code{font:.88em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;background:var(--wash);padding:.05em .3em;border-radius:.25em}
+th{color:var(--soft);font-weight:500;white-space:nowrap}td{min-width:5.5em}
+.short{white-space:nowrap}td:has(code){min-width:11em}
+code{font:.88em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;background:var(--wash);padding:.05em .3em;border-radius:.25em;-webkit-box-decoration-break:clone;box-decoration-break:clone}
 summary{cursor:pointer;color:var(--soft);padding:.4rem 0}
-.plot{width:100%;height:auto;display:block}
+.plot{width:100%;height:auto;display:block;overflow:visible}
 .grid{stroke:var(--line)}.tick,.day{fill:var(--soft);font-size:13px}.tonight{fill:var(--ink);font-weight:600}.mark{fill:var(--bad);font-size:15px}
+@media (max-width:40rem){.tick,.day{font-size:21px}.spare{display:none}.mark{font-size:18px}}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem 1rem;list-style:none;padding:0;font-size:.88rem;color:var(--soft)}
 .legend svg{width:.8em;height:.8em;margin-right:.35em}
 .lock{fill:#8c959f}.bake{fill:#0969da}.verify{fill:#8250df}.promote{fill:#1a7f37}.rollout{fill:#bf8700}.prune{fill:#cf222e}.deliver{fill:#1b7c83}
@@ -38,7 +39,7 @@ const choice = (reports: readonly Report[]): string =>
   reports
     .map(
       ({ words: { language } }) =>
-        `#pick-${language}:checked~.${language}{display:block}#pick-${language}:checked~.tabs .${language}{display:inline;background:var(--wash);font-weight:600}`,
+        `#pick-${language}:checked~.${language}{display:block}#pick-${language}:checked~.tabs .${language}{background:var(--wash);font-weight:600}#pick-${language}:focus-visible~.tabs .${language}{outline:2px solid;outline-offset:2px}`,
     )
     .join('\n')
 
@@ -152,8 +153,13 @@ function tableMarkup({ head, rows, open }: Block & { kind: 'table' }, words: Wor
   return element('div', {}, table(seen), element('details', {}, element('summary', {}, words.more(rest.length)), table(rest)))
 }
 
-const cellMarkup = ({ text, tone, code }: Cell): Markup =>
-  element('td', { class: tone === undefined || tone === 'plain' ? undefined : tone }, code ? element('code', {}, text) : text)
+/** So much stays in one line: times, names, results. A wide table moves within its frame. */
+const shortLength = 20
+
+function cellMarkup({ text, tone, code }: Cell): Markup {
+  const classes = [...(tone === undefined || tone === 'plain' ? [] : [tone]), ...(text.length <= shortLength ? ['short'] : [])]
+  return element('td', { class: classes.length === 0 ? undefined : classes.join(' ') }, code ? element('code', {}, text) : text)
+}
 
 function legend({ nights }: Block & { kind: 'plot' }, words: Words): Markup {
   const used = plottedSteps.filter((step) => nights.some(({ parts }) => parts.some((part) => part.step === step)))

@@ -43,12 +43,19 @@ export function axisOf(highestMs: number): { readonly endMs: number; readonly st
   return { endMs: Math.max(1, Math.ceil(highestMs / stepMs)) * stepMs, stepMs }
 }
 
+/** Lines of one axis in one unit, of which each has whole ones. */
+export function axisText(ms: number, stepMs: number, { plot: { unit } }: Words): string {
+  if (ms === 0) return '0'
+  const [of, name] = stepMs >= 3_600_000 ? [3_600_000, unit.hour] : stepMs >= 60_000 ? [60_000, unit.minute] : [1000, unit.second]
+  return `${ms / of} ${name}`
+}
+
 const width = 640
 const left = 84
 const right = 8
 const top = 18
-const bottom = 24
-const height = 240
+const bottom = 30
+const height = 246
 
 /** @param nights the last one is tonight's */
 export function plot(nights: readonly PlottedNight[], words: Words): Markup {
@@ -63,7 +70,7 @@ export function plot(nights: readonly PlottedNight[], words: Words): Markup {
     element('title', {}, words.plot.title),
     lines.flatMap((ms) => [
       element('line', { class: 'grid', x1: left, x2: width - right, y1: y(ms), y2: y(ms) }),
-      element('text', { class: 'tick', x: left - 6, y: y(ms) + 4, 'text-anchor': 'end' }, words.duration(ms)),
+      element('text', { class: 'tick', x: left - 6, y: y(ms) + 4, 'text-anchor': 'end' }, axisText(ms, stepMs, words)),
     ]),
     nights.flatMap((night, index) => {
       const x = Math.round((left + room * index + room * 0.15) * 10) / 10
@@ -84,7 +91,13 @@ export function plot(nights: readonly PlottedNight[], words: Words): Markup {
       const mark = element('text', { class: 'mark', x: middle, y: y(below) - 4, 'text-anchor': 'middle' }, '✗')
       const label = element(
         'text',
-        { class: night.isTonight ? 'day tonight' : 'day', x: middle, y: height - 7, 'text-anchor': 'middle' },
+        // On a phone there is room for every second one; tonight's is among them.
+        {
+          class: night.isTonight ? 'day tonight' : (nights.length - 1 - index) % 2 === 1 ? 'day spare' : 'day',
+          x: middle,
+          y: height - 7,
+          'text-anchor': 'middle',
+        },
         night.label,
       )
       return [...bars, ...(night.isBad ? [mark] : []), label]

@@ -72,7 +72,12 @@ export interface Words {
   readonly noCertificate: string
   readonly days: (count: number) => string
   readonly duration: (ms: number) => string
-  readonly plot: { readonly title: string; readonly tonight: string; readonly mark: string }
+  readonly plot: {
+    readonly title: string
+    readonly tonight: string
+    readonly mark: string
+    readonly unit: Readonly<Record<'second' | 'minute' | 'hour', string>>
+  }
   readonly footer: (by: string, began: string, ended: string) => string
 }
 
@@ -188,7 +193,12 @@ const en: Words = {
         ? `${minutes * 60 + seconds} s`
         : `${minutes} min ${String(seconds).padStart(2, '0')} s`
   },
-  plot: { title: 'Time of each step, this night and up to ten before it', tonight: 'tonight', mark: '✗: it failed, was stopped or killed' },
+  plot: {
+    title: 'Time of each step, this night and up to ten before it',
+    tonight: 'tonight',
+    mark: '✗: it failed, was stopped or killed',
+    unit: { second: 's', minute: 'min', hour: 'h' },
+  },
   footer: (by, began, ended) => `${by}, ${began} to ${ended}`,
 }
 
@@ -308,7 +318,12 @@ const ja: Words = {
         ? `${minutes * 60 + seconds} 秒`
         : `${minutes} 分 ${String(seconds).padStart(2, '0')} 秒`
   },
-  plot: { title: '各手順の時間（今回と、その前の最大 10 回）', tonight: '今回', mark: '✗: 失敗・中止・強制終了' },
+  plot: {
+    title: '各手順の時間（今回と、その前の最大 10 回）',
+    tonight: '今回',
+    mark: '✗: 失敗・中止・強制終了',
+    unit: { second: '秒', minute: '分', hour: '時間' },
+  },
   footer: (by, began, ended) => `${by}、${began} から ${ended}`,
 }
 

@@ -3,6 +3,8 @@
  * and its Debian root, whose nginx, docker compose, cloud-init … check what the project generates. Where they can't be
  * had, the tests that need them are skipped by name.
  */
+import { buildBrowser } from '../lab/debian/browser.ts'
+import { DebianFailure } from '../lab/debian/failure.ts'
 import { ensureHostPackages } from '../lab/debian/packages.ts'
 import { buildRoot } from '../lab/debian/root.ts'
 import { Failure } from '../core/failure.ts'
@@ -11,6 +13,15 @@ import { plainLines } from '../tools/progress.ts'
 
 const say = (line: string): void => {
   process.stderr.write(`${line}\n`)
+}
+/** One test needs it, and a download of its own. */
+async function withoutBrowser(build: () => Promise<unknown>): Promise<void> {
+  try {
+    await build()
+  } catch (error) {
+    if (!(error instanceof DebianFailure) || abort.signal.aborted) throw error
+    say(`no browser: ${error.message}; the test that looks at the report's page in it is skipped.\n→ ${error.next}`)
+  }
 }
 const abort = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => abort.abort(new Error(`stopped by ${name}`)))
@@ -22,8 +33,10 @@ try {
   if (process.getuid?.() === 0 && process.platform === 'linux') {
     const found = await ensureHostPackages({ log: say })
     withJournal = found.ok
-    if (found.ok) await buildRoot({ log: say, signal: abort.signal })
-    else say(`${found.cause}; the tests that need them are skipped.\n→ ${found.next}`)
+    if (found.ok) {
+      await buildRoot({ log: say, signal: abort.signal })
+      await withoutBrowser(() => buildBrowser({ log: say, signal: abort.signal }))
+    } else say(`${found.cause}; the tests that need them are skipped.\n→ ${found.next}`)
   } else {
     say('not root: tests that need network namespaces or a Debian root are skipped by name')
   }

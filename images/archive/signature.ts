@@ -2,12 +2,12 @@
  * Signatures of archives and checksum files, checked by a program of their own (gpgv or sqv): no OpenPGP in here but the
  * frame of a cleartext-signed file, which is taken apart so that what is read is exactly what was checked.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { childEnvironment } from '../../core/environment.ts'
 import { starter } from '../../core/child.ts'
 import { Failure } from '../../core/failure.ts'
+import { inScratch } from '../../core/scratch.ts'
 
 /** What holds the signed bytes and the signature; undefined: it is no such file, or has more in it than that. */
 export function splitCleartext(file: string): { readonly text: string; readonly signature: string } | undefined {
@@ -53,8 +53,7 @@ export async function signatureProblem({ data, signature }: Signed, keys: string
       'a key that signatures are checked with is no OpenPGP public key in its text form',
       'Export it with "gpg --armor --export", and correct image.archives in site.ts.',
     )
-  const folder = await mkdtemp(join(tmpdir(), 'golden-signature-'))
-  try {
+  return inScratch(async (folder) => {
     const file = (name: string): string => join(folder, name)
     await Promise.all([writeFile(file('ring'), ring), writeFile(file('signature'), signature), writeFile(file('data'), data)])
     const start = await starter()
@@ -72,12 +71,10 @@ export async function signatureProblem({ data, signature }: Signed, keys: string
       if (status.includes('BADSIG')) return 'the content is not what was signed'
       return status.includes('GOODSIG') && status.includes('VALIDSIG') ? undefined : said || 'no signature of a known key'
     }
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
-  throw new Failure(
-    'archive-program-missing',
-    'there is neither gpgv nor sqv on PATH, which check signatures',
-    'Install one of them: "apt-get install gpgv" or "apt-get install sqv"; GnuPG brings gpgv elsewhere ("brew install gnupg").',
-  )
+    throw new Failure(
+      'archive-program-missing',
+      'there is neither gpgv nor sqv on PATH, which check signatures',
+      'Install one of them: "apt-get install gpgv" or "apt-get install sqv"; GnuPG brings gpgv elsewhere ("brew install gnupg").',
+    )
+  })
 }

@@ -1,10 +1,11 @@
 /**
- * `node lab/debian/build.ts [base|ubuntu|root|containers|all] [--loki FILE --otelcol FILE --promtail FILE]`: fills the cache
- * ahead of time and prints where things are. `ubuntu` is a base for one test only and no part of `all`. The container
- * images need the three programs, by default those on PATH.
+ * `node lab/debian/build.ts [base|ubuntu|root|browser|containers|all] [--loki FILE --otelcol FILE --promtail FILE]`: fills the
+ * cache ahead of time and prints where things are. `ubuntu` and `browser` are for one test each, and no part of `all`. The
+ * container images need the three programs, by default those on PATH.
  */
 import { parseArgs } from 'node:util'
 import { buildBase } from './base.ts'
+import { buildBrowser } from './browser.ts'
 import { command } from './command.ts'
 import { buildContainers } from './containers.ts'
 import { DebianFailure } from './failure.ts'
@@ -23,6 +24,7 @@ const builders: Readonly<Record<string, () => Promise<unknown>>> = {
   base: () => buildBase(options),
   ubuntu: () => buildBase({ ...options, shape: 'ubuntu' }),
   root: () => buildRoot(options),
+  browser: () => buildBrowser(options),
   containers: async () =>
     buildContainers({
       ...options,
@@ -50,7 +52,7 @@ if (what !== 'all' && !Object.hasOwn(builders, what)) {
 } else {
   try {
     for (const [name, build] of Object.entries(builders))
-      if (what === name || (what === 'all' && name !== 'ubuntu')) console.log(name, await build())
+      if (what === name || (what === 'all' && name !== 'ubuntu' && name !== 'browser')) console.log(name, await build())
   } catch (error) {
     process.exitCode = 1
     if (error instanceof DebianFailure) console.error(`error ${error.code}: ${error.message}\n→ ${error.next}`)

@@ -48,33 +48,44 @@ const spec: RootSpec = {
   exclude: [...DOCS, '/usr/share/doc/*'],
 }
 
-const entryOf = async (options: Partial<BuildOptions>) => ({
-  cacheDir: options.cacheDir ?? defaultCacheDir(),
-  name: 'root',
-  inputs: [STAMP, SUITE, mirrorOf(options.mirror), await inputsOf(spec)],
-})
-
 export interface Root {
   /** The root's folder. Never written to: every program gets a scratch layer of its own over it. */
   readonly folder: string
 }
 
-/** Builds the root or finds it in the cache. Needs root and mmdebstrap; 2 minutes, 900 MB. */
-export async function buildRoot(options: BuildOptions): Promise<Root> {
-  const folder = await cached(
-    await entryOf(options),
-    async (part) => {
-      await bootstrap(spec, join(part, 'tree'), options)
-      await mkdir(join(part, 'scratch'))
-    },
-    options.log,
-    options.signal,
-  )
-  return { folder }
+export interface CachedRoot {
+  /** Builds the root or finds it in the cache. Needs root and mmdebstrap; minutes. */
+  readonly build: (options: BuildOptions) => Promise<Root>
+  /** Where the root is, if it is in the cache: lets tests skip instead of building for minutes. */
+  readonly path: (options?: Partial<BuildOptions>) => Promise<string>
 }
 
-/** Where the root is, if it is in the cache: lets tests skip instead of building for minutes. */
-export const rootPath = async (options: Partial<BuildOptions> = {}): Promise<string> => cachePath(await entryOf(options))
+/** @param name of its entries in the cache */
+export function cachedRoot(name: string, made: RootSpec): CachedRoot {
+  const entryOf = async (options: Partial<BuildOptions>) => ({
+    cacheDir: options.cacheDir ?? defaultCacheDir(),
+    name,
+    inputs: [STAMP, SUITE, mirrorOf(options.mirror), await inputsOf(made)],
+  })
+  return {
+    build: async (options) => {
+      const folder = await cached(
+        await entryOf(options),
+        async (part) => {
+          await bootstrap(made, join(part, 'tree'), options)
+          await mkdir(join(part, 'scratch'))
+        },
+        options.log,
+        options.signal,
+      )
+      return { folder }
+    },
+    path: async (options = {}) => cachePath(await entryOf(options)),
+  }
+}
+
+/** Of 2 minutes and 900 MB. */
+export const { build: buildRoot, path: rootPath } = cachedRoot('root', spec)
 
 export interface Bind {
   /** File or folder of the host. */

@@ -1,4 +1,4 @@
-/** A web server for an archive's folder on this computer, that says what it was asked, and how to alter what it serves. */
+/** A web server for an archive's folder on this computer, that says what it was asked, and how to alter what it serves. Of a folder it serves `index.html`. */
 import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
@@ -26,11 +26,12 @@ export async function serveFolder(folder: string, { conditional = true } = {}): 
       }
       const to = made.redirect?.(path)
       if (to !== undefined) return end(302, { location: to })
-      const content = await readFile(join(folder, path)).catch(() => undefined)
+      const file = join(folder, path, path.endsWith('/') ? 'index.html' : '')
+      const content = await readFile(file).catch(() => undefined)
       const served = content === undefined ? undefined : made.alter === undefined ? content : made.alter(path, content)
       if (served === undefined) return end(404)
       const etag = `"${createHash('sha256').update(served).digest('hex').slice(0, 16)}"`
-      const modified = (await stat(join(folder, path))).mtime.toUTCString()
+      const modified = (await stat(file)).mtime.toUTCString()
       if (conditional && request.headers['if-none-match'] === etag) return end(304)
       end(200, conditional ? { etag, 'last-modified': modified } : {}, served)
     })()

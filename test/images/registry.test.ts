@@ -1,52 +1,25 @@
-import { createServer, type Server } from 'node:https'
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { webcrypto } from 'node:crypto'
 import { getCACertificates, setDefaultCACertificates } from 'node:tls'
-import 'reflect-metadata'
-import { cryptoProvider, PemConverter, SubjectAlternativeNameExtension, X509CertificateGenerator } from '@peculiar/x509'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { sha256 } from '../../core/canonical.ts'
 import { resolveDigest, resolvePlatform } from '../../images/registry.ts'
 import { hash } from './example.ts'
+import { serveTls, type Answer, type TlsServer } from './tls-server.ts'
 
-type Answer = (request: IncomingMessage, response: ServerResponse) => void
-
-let server: Server
+let server: TlsServer['server']
 let caPem: string
 let host: string
 let answer: Answer
 /** Another host, with a CA of its own. */
-let other: { readonly server: Server; readonly caPem: string; readonly host: string }
+let other: TlsServer
 let answerOfOther: Answer
 const seen: string[] = []
 
-/** An HTTPS server with a certificate that it has signed itself. */
-async function serve(handle: Answer): Promise<{ server: Server; caPem: string; host: string }> {
-  cryptoProvider.set(webcrypto as typeof globalThis.crypto)
-  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
-  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
-  const certificate = await X509CertificateGenerator.createSelfSigned({
-    name: `CN=${webcrypto.randomUUID()}`,
-    keys: keys as Required<typeof keys>,
-    signingAlgorithm: algorithm,
-    notBefore: new Date(Date.now() - 60_000),
-    notAfter: new Date(Date.now() + 3_600_000),
-    extensions: [new SubjectAlternativeNameExtension([{ type: 'ip', value: '127.0.0.1' }])],
-  })
-  const cert = certificate.toString('pem')
-  const key = PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey), 'PRIVATE KEY')
-  const made = createServer({ key, cert }, handle)
-  await new Promise<void>((resolve) => made.listen(0, '127.0.0.1', resolve))
-  return { server: made, caPem: cert, host: `127.0.0.1:${(made.address() as AddressInfo).port}` }
-}
-
 beforeAll(async () => {
-  ;({ server, caPem, host } = await serve((request, response) => {
+  ;({ server, caPem, host } = await serveTls((request, response) => {
     seen.push(`${request.method} ${request.url} ${request.headers.authorization ?? '-'}`)
     answer(request, response)
   }))
-  other = await serve((request, response) => {
+  other = await serveTls((request, response) => {
     seen.push(`other: ${request.method} ${request.url} ${request.headers.authorization ?? '-'}`)
     answerOfOther(request, response)
   })
