@@ -188,7 +188,7 @@ it('a VM that vanished is made again, with its data', async () => {
   await t.removeSlot()
 
   const { description } = await t.root.get<{ description: string }>('/nodes/pve/qemu/9001/config')
-  await t.root.put('/nodes/pve/qemu/9001/config', { description: description.replace('0009001', '0009002') })
+  await t.root.put('/nodes/pve/qemu/9001/config', { description: description.replaceAll('0009001', '0009002') })
   await expect(deploy(t.options())).rejects.toMatchObject({ code: 'image-changed', message: expect.stringContaining('9001') })
   await t.root.put('/nodes/pve/qemu/9001/config', { description })
   expect(await planFiles(t)).toEqual([])
