@@ -24,7 +24,7 @@ export default defineConfig({
     // Two cores on the machines that CI runs on; the flow tests start programs of their own.
     maxWorkers: 2,
     // Several times what the longest takes: a slow machine is no failure.
-    testTimeout: 240_000,
-    hookTimeout: 240_000,
+    testTimeout: 480_000,
+    hookTimeout: 480_000,
   },
 })

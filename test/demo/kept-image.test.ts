@@ -102,4 +102,4 @@ it('comes back as the same VM, and is the only one that is kept', async () => {
   const [image] = (await listImages(t.proxmox, t.site)).images
   expect(await requireTrusted({ site: t.site, folder: t.folder, proxmox: t.proxmox }, image!)).toBe(t.site.name)
   expect(await t.root.get('/nodes/pve/storage/local/content', { content: 'import' })).toEqual([])
-}, 60_000)
+})

@@ -203,7 +203,7 @@ it('rolls both groups out and back under load, says what it has measured, and le
     before.replace(/"rollout": \{[^}]*\}/, ''),
   )
   expect(await passwordOf('guest')).toBe(password)
-}, 60_000)
+})
 
 it('a call that fails while a group is handed over is told with its text, and what would come after is left out by name', async () => {
   const { results, ran } = await tell({
@@ -222,7 +222,7 @@ it('a call that fails while a group is handed over is told with its text, and wh
     expect.stringContaining('golden rollback serena'),
     expect.stringContaining('golden rollout logging and golden rollback logging'),
   ])
-}, 60_000)
+})
 
 it('a verb that fails says why, and what was called by then is told all the same', async () => {
   const { results } = await tell({ fails: (verb) => verb === 'rollback' })
@@ -235,7 +235,7 @@ it('a verb that fails says why, and what was called by then is told all the same
       expect.stringContaining('the TLS connection: '),
     ]),
   })
-}, 60_000)
+})
 
 it('without the time for it all is left out by name, and nothing is begun', async () => {
   const { results, ran } = await tell({}, 5)

@@ -52,18 +52,14 @@ it(
   10 * minute,
 )
 
-it(
-  'a night with nothing new makes no VM, and is over in seconds',
-  async () => {
-    const before = [await vms(), await volumes()]
-    const began = performance.now()
-    const { record } = await night(testLock)
-    expect(performance.now() - began).toBeLessThan(5000)
-    expect(record).toMatchObject({ outcome: 'nothing', steps: [{ step: 'lock' }], failure: null, complaints: [] })
-    expect([await vms(), await volumes()]).toEqual(before)
-  },
-  minute,
-)
+it('a night with nothing new makes no VM, and is over in seconds', async () => {
+  const before = [await vms(), await volumes()]
+  const began = performance.now()
+  const { record } = await night(testLock)
+  expect(performance.now() - began).toBeLessThan(5000)
+  expect(record).toMatchObject({ outcome: 'nothing', steps: [{ step: 'lock' }], failure: null, complaints: [] })
+  expect([await vms(), await volumes()]).toEqual(before)
+})
 
 it(
   'the report of a night with one new container names exactly that',

@@ -94,7 +94,7 @@ describe.skipIf(!built)('the log agent (needs otelcol in the cache)', () => {
       image: 'ffffffffffff',
       job: 'containers',
     })
-  }, 120_000)
+  })
 
   // Volume stands for time: the agent is given the time to read what an hour writes, as it would have.
   it.skipIf(process.env.GOLDEN_TEST_LONG !== '1')(
@@ -163,7 +163,7 @@ describe.skipIf(!built)('the log agent (needs otelcol in the cache)', () => {
     expect(log.rotations).toBeGreaterThan(2)
     await agent.start()
     await expectAll('serena_mcp', [big, `${'a'.repeat(16_384)}b`, 'in between', bigger, bigger])
-  }, 60_000)
+  })
 
   it('takes files for different ones that begin with the same long line', async () => {
     const log = new DockerLog(join(folder, 'containers'), 'serena_mcp', { maxSize: 100_000 })
@@ -172,7 +172,7 @@ describe.skipIf(!built)('the log agent (needs otelcol in the cache)', () => {
     for (let number = 0; number < 8; number++) log.write(line)
     await vi.waitUntil(() => kept(arrivedAs('serena_mcp')).length >= 8, patient).catch(() => {})
     expect(kept(arrivedAs('serena_mcp')).map((text) => text.length)).toEqual(Array(8).fill(40_000))
-  }, 60_000)
+  })
 
   it('brings the journal, and takes sessions of SSE out of lines', async () => {
     const nginx = new DockerLog(join(folder, 'containers'), 'nginx_proxy')
@@ -193,5 +193,5 @@ describe.skipIf(!built)('the log agent (needs otelcol in the cache)', () => {
       { unit: 'ssh.service', identifier: 'sshd', level: 'error', time: '1764331200000001000', line: 'hello' },
       { unit: undefined, identifier: undefined, level: 'info', time: '1764331200000001000', line: 'from the kernel' },
     ])
-  }, 60_000)
+  })
 })

@@ -116,7 +116,7 @@ describe.skipIf(impossible !== undefined)(`the service address (needs ${impossib
     await network.setForwards({ target: service })
     await rightOf('blue')
     expect(await program('blue', 'take')).toBe(true)
-  }, 60_000)
+  })
 
   afterAll(async () => {
     for (const one of clients) one.close()
@@ -271,7 +271,7 @@ describe.skipIf(impossible !== undefined)(`the service address (needs ${impossib
     await vi.waitFor(async () => expect(await connectionsOf('blue')).toBe(0), { timeout: 10_000, interval: 100 })
     expect(await settled()).toEqual([true, true])
     await expectNothingLeft()
-  }, 120_000)
+  })
 
   it('killed at any point and run again it ends well', async () => {
     for (let killAt = 0; ; killAt++) {
@@ -308,7 +308,7 @@ describe.skipIf(impossible !== undefined)(`the service address (needs ${impossib
     await guard()
     expect(await answer).toBe(old)
     kept.close()
-  }, 60_000)
+  })
 
   it('goes by itself when the disk does, with nobody there to see to it and each slot killed in the middle', async () => {
     const from = holder
@@ -374,7 +374,7 @@ describe.skipIf(impossible !== undefined)(`the service address (needs ${impossib
       for (const name of ['nginx', 'disk', 'turn', 'address.json'])
         await rm(join(slots[slot].folder, name), { recursive: true, force: true })
     await expectNothingLeft()
-  }, 180_000)
+  })
 
   it('at the end of the limit clients are told that their connection is over', async () => {
     const kept = await client()
@@ -385,5 +385,5 @@ describe.skipIf(impossible !== undefined)(`the service address (needs ${impossib
     await expectNothingLeft()
     await expect(kept.ask()).rejects.toThrow(/over/)
     kept.close()
-  }, 60_000)
+  })
 })

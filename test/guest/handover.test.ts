@@ -43,7 +43,7 @@ describe.skipIf(noRoot)("a handover between two slots (needs root and the lab's 
       'htpasswd/serena': cheapHash('me', 'right') + cheapHash('other', 'right'),
       'htpasswd/loki': cheapHash('promtail', 'right'),
     }
-  }, 60_000)
+  })
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
   /** A slot as its seed makes it. */
@@ -137,7 +137,7 @@ describe.skipIf(noRoot)("a handover between two slots (needs root and the lab's 
     })
     expect(said.newest).toMatchObject({ status: 200, session: said.others.opened.session })
     expect(said.after).toMatchObject({ state: 'open', busy: 0, forwarding: 0, parked: 0, parkedBytes: 0, refused: 0 })
-  }, 120_000)
+  })
 
   it('what waits is bounded in number, size and time; the others are told to come again, and counted', () => {
     const said = run('bounds', { ...seeds.serena, serena: { ...seeds.serena.serena!, parking: tight } })
@@ -150,7 +150,7 @@ describe.skipIf(noRoot)("a handover between two slots (needs root and the lab's 
     expect(said.first.status).toBe(200)
     expect(said.end).toMatchObject({ state: 'open', parked: 0, refused: 9 })
     expect(said.refused).toEqual([400, 400, 400, 405])
-  }, 60_000)
+  })
 
   it('calls wait for a peer that is away, and none that it may have got is repeated', () => {
     const said = run('unreachable', { ...seeds.serena, serena: { ...seeds.serena.serena!, parking: { ...tight, seconds: 4 } } })
@@ -160,7 +160,7 @@ describe.skipIf(noRoot)("a handover between two slots (needs root and the lab's 
     expect(said.answered).toMatchObject({ status: 200, connection: 'close' })
     expect(said.broken.status).toBe(503)
     expect(said.times).toBe(1)
-  }, 60_000)
+  })
 
   it('only the peer slot speaks for its users', () => {
     const said = run('forged', seeds.serena)
@@ -180,7 +180,7 @@ describe.skipIf(noRoot)("a handover between two slots (needs root and the lab's 
     })
     expect(said.heardThere).toEqual(['stateless -'])
     expect(said.asPeer.status).toBe(200)
-  }, 60_000)
+  })
 
   it.each(['serena', 'logging'] as const)('a slot with the role %s asks the other one whose data disk it is', (role) => {
     expect(run('owner', seeds[role])).toEqual({ nobody: {}, green: { owner: 'green' }, again: {} })

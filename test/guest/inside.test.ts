@@ -157,7 +157,7 @@ rm -r /srv/golden/serena/language_servers && ln -s /etc /srv/golden/serena/langu
 if $node $programs/prepare.js serena 2>/dev/null; then echo 'followed a link' >&2; exit 9; fi
 want '/etc is as it was' 'root no' "$(stat -c %U /etc) $([ -e /etc/static ] && echo yes || echo no)"
 `)
-  }, 120_000)
+  })
 
   it('the state of the services is kept and put back on a real data disk, with its owners and nobody else’s files', async () => {
     await inside(`
@@ -200,7 +200,7 @@ as three && $node $programs/restore-point.js 2> /tmp/said
 grep -q 'no room for' /tmp/said && grep -q 'no room for' $points/used-by.json
 want 'what was there stays' 'later later later' "$(state)"
 `)
-  }, 60_000)
+  })
 
   it('on a data disk that is full, a slot starts with what is there, and loses nothing of it', async () => {
     await inside(`
@@ -241,7 +241,7 @@ cmp /tmp/settings $settings
 rm /srv/golden/large /srv/golden/projects/playground/large && $node $programs/prepare.js serena
 [ -d /srv/golden/projects/another/.git ]
 `)
-  }, 60_000)
+  })
 
   it('the service address is taken when it is free, never from the peer, and given back with the claim', async () => {
     await inside(`
@@ -264,7 +264,7 @@ golden-release-address
 want 'when the disk leaves' 'false 0' "$(try) $(mine)"
 kill "$peer"
 `)
-  }, 120_000)
+  })
 
   it('one address does not get all connections, and others do not notice it', async () => {
     await inside(`
@@ -293,7 +293,7 @@ want 'of 400, and of three others' '256 3' "$(on_peer python3 /tmp/crowd.py)"
 until [ "$(on_peer python3 /tmp/crowd.py)" = '256 3' ]; do sleep 0.1; done
 kill "$server" "$peer"
 `)
-  }, 120_000)
+  })
 
   it('a seed becomes files in memory that only their readers can open; a CD of somebody else is left alone', async () => {
     await inside(`
@@ -348,7 +348,7 @@ boot > /dev/null
 want 'the password that golden-auth has read' "$probe" "$(cat /run/golden/auth/probe)"
 want 'the same again' "$(cat /tmp/modes)" "$(stat -c '%a %u %n' $(cut -d' ' -f3 /tmp/modes))"
 `)
-  }, 60_000)
+  })
 
   it('a firewall that does not load leaves the host closed, and says so', async () => {
     await inside(`
@@ -358,5 +358,5 @@ echo 'table inet golden { chain input { nonsense; }; }' > /run/golden/seed/nftab
 if golden-firewall 2>/dev/null; then echo 'success was claimed' >&2; exit 9; fi
 want 'closed' 2 "$(nft list table inet golden | grep -c 'policy drop')"
 `)
-  }, 60_000)
+  })
 })

@@ -31,7 +31,7 @@ describe.skipIf(noRoot)("the session keeper (needs root and the lab's Debian roo
     writeFileSync(caFile(), authority.certificate)
     files = contents(certificate, key)
     files['htpasswd/serena'] = cheapHash('me', 'right') + cheapHash('other', 'right')
-  }, 60_000)
+  })
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
   const caFile = (): string => join(folder, 'ca.pem')
 
@@ -91,7 +91,7 @@ describe.skipIf(noRoot)("the session keeper (needs root and the lab's Debian roo
     expect(said.openings).toBe(1)
     expect(said.ended.status).toBe(200)
     expect(said.afterEnd.status).toBe(404)
-  }, 60_000)
+  })
 
   it('lets calls wait for a Serena that is away, within bounds, and repeats none that may have arrived', () => {
     const said = run({ scenario: 'away' })
@@ -105,7 +105,7 @@ describe.skipIf(noRoot)("the session keeper (needs root and the lab's Debian roo
     // 200 wait for half a minute; the others are told at once.
     expect(said.crowd).toMatchObject({ statuses: [503], early: 60 })
     expect(said.crowd.last).toBeGreaterThan(29_000)
-  }, 120_000)
+  })
 
   it.skipIf(interpreter === undefined)(
     'an official client goes on where it was after Serena was killed (needs Python 3.11 to 3.14 with venv)',

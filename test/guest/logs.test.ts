@@ -143,7 +143,7 @@ describe.skipIf(!built)('a log line (needs Loki and the collector in the cache; 
     await otelcol.start()
     while ((await query('{job="containers", container_name!="clocks"}')).flatMap((stream) => stream.values).length < 4 * hosts.length)
       await pause(200) // it is under way
-  }, 120_000)
+  })
 
   afterAll(async () => {
     await otelcol?.stop('SIGKILL')

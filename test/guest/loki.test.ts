@@ -98,7 +98,7 @@ echo ready; exec sleep infinity`
     )
     await once(holder.stdout!, 'data')
     await startLoki()
-  }, 60_000)
+  })
   afterEach(async () => {
     await stopLoki()
     const ended = once(holder, 'exit')
@@ -123,7 +123,7 @@ echo ready; exec sleep infinity`
     await stopLoki()
     await startLoki()
     await vi.waitUntil(async () => (await lokiProblem(thisMachine, url)) === undefined, patient)
-  }, 120_000)
+  })
 
   // Loki looks at a limit of its rate every 10 s.
   it.skipIf(process.env.GOLDEN_TEST_LONG !== '1')(

@@ -40,7 +40,7 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
     files['htpasswd/loki'] = cheapHash('promtail', 'push')
     // As strong as a seed has it.
     strong = `me:${await hashPassword('right')}\n`
-  }, 60_000)
+  })
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
   const serenaAt = [
@@ -237,7 +237,7 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
     // Ten are looked at, then one in five seconds; a busy machine needs more of those.
     expect(Object.keys(bad).sort()).toEqual(['401', '429'])
     expect(bad['401']).toBeLessThanOrEqual(tries.burst + 10)
-  }, 180_000)
+  })
 
   it.skipIf(process.env.GOLDEN_TEST_LONG !== '1')(
     'leaves what others wait within one and a half times, 50 wrong passwords a second (needs GOLDEN_TEST_LONG=1 and an idle machine)',

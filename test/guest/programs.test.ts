@@ -47,7 +47,7 @@ beforeAll(async () => {
   if (noRoot) return
   await inRoot(root, ['openssl', ...selfSigned('/made', 'serena.example.org')], { binds: [{ from: folder, to: '/made', writable: true }] })
   certificate = { pem: readFileSync(join(folder, 'pem'), 'utf8'), key: readFileSync(join(folder, 'key'), 'utf8') }
-}, 60_000)
+})
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 /** Everything of a variant as it will lie under /run/golden, in a folder of its own. */

@@ -205,7 +205,7 @@ describe('killed before any change', () => {
       expect(Object.keys(state('')).map((path) => kept[`restore-points/000002/${path}`])).toEqual(Object.values(state('2')))
       expect(mark()).toBe('2')
     }
-  }, 120_000)
+  })
 
   it('the state of before is put back by the next run', async () => {
     for (let at = 0, went = true; went; at++) {
@@ -215,7 +215,7 @@ describe('killed before any change', () => {
       expect(now()).toEqual({ ...state('1'), ...others })
       expect(status().map(({ image, last }) => [image, last])).toEqual([['b', true]])
     }
-  }, 120_000)
+  })
 
   it('where the other slot comes next, it has a whole state, and its own if it asks for that', async () => {
     for (let at = 0, went = true; went; at++) {
@@ -228,7 +228,7 @@ describe('killed before any change', () => {
       await disk.use('b', { wish: 'before' })
       expect(mark()).toBe('2')
     }
-  }, 120_000)
+  })
 })
 
 it('what its owners have turned into links leads nowhere', async () => {
@@ -296,7 +296,7 @@ it('whatever slots come one after another, killed or not, each has what its imag
     }),
     { numRuns: 40 },
   )
-}, 120_000)
+})
 
 it('a state is put back only over that of another image, and only from what its own has left', () => {
   const image = fc.constantFrom('a', 'b', 'c')

@@ -202,4 +202,4 @@ it('Loki and the log agents', async () => {
     }
   }
   expectNone(said)
-}, 120_000)
+})

@@ -91,7 +91,7 @@ it('starts, answers, and runs in a guest what it is given, where nothing else of
     version: { release: '9.1' },
     greeted: { exitcode: 3, said: 'hello you, from localhost (guest)\n' },
   })
-}, 120_000)
+})
 
 it('names nothing of what is tested with it', () => {
   const naming = files.filter(

@@ -39,4 +39,4 @@ it('a new VM has neither name nor status for a while, a change of name or into a
   await once(({ name, template }) => name === 'two' && template === 1)
   await rig.done('DELETE', '/nodes/pve/qemu/100')
   expect(await listed()).toBeUndefined()
-}, 60_000)
+})

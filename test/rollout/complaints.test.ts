@@ -57,7 +57,7 @@ let t: OneVm
 beforeAll(async () => {
   t = await startOneVm()
   await deploy(t.options())
-}, 120_000)
+})
 afterAll(() => t?.close())
 
 it('the last line is asked for at Loki, by the name of its host, until it is there', async () => {
@@ -75,7 +75,7 @@ it('the last line is asked for at Loki, by the name of its host, until it is the
   expect(await lastLineArrives({ ...t.options(), proxmox }, 'all', 'blue')).toBe(true)
   expect(asked).toHaveLength(3)
   expect(asked[0]).toBe(`logs {host="home-all-blue"} |= "${mark}" 60 1`)
-}, 60_000)
+})
 
 it('a guest that can not write one is not waited for', async () => {
   expect(await lastLineArrives({ ...t.options(), proxmox: answering(() => said('', 127)) }, 'all', 'blue')).toBe(true)

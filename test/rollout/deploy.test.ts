@@ -289,7 +289,7 @@ describe('a site with a VM for each role', () => {
       'home-logging-blue drain',
       'home-logging-blue yield',
     ])
-  }, 180_000)
+  })
 
   it('data is deleted on request, with a VM that is gone afterwards', async () => {
     await destroy(t.options())

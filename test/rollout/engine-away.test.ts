@@ -28,7 +28,7 @@ it('a deployment and its end go on when the API goes away at a clone, at a start
   expect(await destroy(t.options())).toMatchObject([{ outcome: 'destroyed', data: { depot: 9010 } }])
   expect(t.lab.faults.list().map(({ left }) => left)).toEqual([0, 0, 0])
   expect((await t.root.get<{ vmid: number }[]>('/cluster/resources', { type: 'vm' })).map(({ vmid }) => vmid).sort()).toEqual([9001, 9010])
-}, 180_000)
+})
 
 /** What runs on behalf of a process. */
 function below(pid: number): number[] {
@@ -56,4 +56,4 @@ it('an engine that is killed leaves no provider, and that is said', async () => 
   expect(providers.length).toBeGreaterThan(0)
   expect(providers.some(runs)).toBe(false)
   await destroy(t.options())
-}, 180_000)
+})

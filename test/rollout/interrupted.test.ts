@@ -99,4 +99,4 @@ it('stopped while the data disk is being made, it waits for that, and the next r
   expect(await deploy(t.options())).toMatchObject([{ outcome: 'deployed' }])
   expect((await readStatus(t.options())).healthy).toBe(true)
   await destroy(t.options())
-}, 120_000)
+})

@@ -5,7 +5,7 @@ import { chance, startKilling, type Killing } from './killing.ts'
 let killing: Killing
 beforeAll(async () => {
   killing = await startKilling()
-}, 120_000)
+})
 afterAll(() => killing?.close())
 
 it('whenever the power is cut, a verb ends it well, and at no moment is anything lost', async () => {
@@ -15,7 +15,7 @@ it('whenever the power is cut, a verb ends it well, and at no moment is anything
   for (let round = 0; round < 25 && performance.now() < until; round++) stories.push(await killing.round(random))
   expect(stories.length).toBeGreaterThan(5)
   expect(stories.filter((story) => story.includes('cut at')).length).toBeGreaterThan(5)
-}, 180_000)
+})
 
 it('what watches would see it', async () => {
   const { t, seen } = killing

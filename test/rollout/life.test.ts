@@ -66,7 +66,7 @@ it('what several computers promote and revoke at once all comes about, and twice
   expect(revocation).toMatchObject({ status: 'fulfilled' })
   expect(await image(9002)).toMatchObject({ revoked: true, revokedFor: expect.stringContaining('CVE-2026-1 (bob@laptop') })
   expect(splitTags((await configOf(9002)).tags)).toContain('golden-revoked')
-}, 60_000)
+})
 
 it('a site of channel stable deploys what is stable, not what is newer', async () => {
   await t.addImage(9003, built(3))
@@ -132,7 +132,7 @@ it('prune keeps what runs and what is kept for the way back, and takes a stray s
   expect((await catalogue()).map(({ vmid }) => vmid).sort()).toEqual([9001, 9003])
   expect((await seeds()).length).toBe(before.length - 1)
   expect(await planPruning({ site, folder: t.folder, proxmox: t.proxmox }, how)).toMatchObject({ remove: [], seeds: [] })
-}, 120_000)
+})
 
 /** The same API, on which something happens right before that kind of change of that VM, once. */
 function before(method: 'put' | 'del', vmid: number, happens: () => Promise<unknown>): Proxmox {
@@ -162,7 +162,7 @@ it('what somebody promotes after it was agreed to, or in the very moment of its 
   expect(await prune(t.options({ site, proxmox }), how, plan)).toMatchObject({ plan: { remove: [] }, left: [{ vmid: 9004 }] })
   expect(await image(9004)).toMatchObject({ channel: 'stable' })
   expect(await prune(t.options({ site }), how, plan)).toMatchObject({ plan: { remove: [] }, left: [] })
-}, 60_000)
+})
 
 it('what Proxmox does not remove, for a linked clone that this token can not see, is an image as before', async () => {
   await t.addImage(9006, built(0))
@@ -179,7 +179,7 @@ it('what Proxmox does not remove, for a linked clone that this token can not see
   expect(await prune(t.options({ site, proxmox: refuses }), how, plan)).toMatchObject({ left: [{ vmid: 9006 }] })
   expect((await configOf(9006)).tags).toBe(tags)
   expect(await prune(t.options({ site }), how, plan)).toMatchObject({ left: [], plan: { remove: [{ vmid: 9006 }] } })
-}, 60_000)
+})
 
 it('a removal that was killed after it had begun is ended by the next one', async () => {
   await t.addImage(9005, built(0))
@@ -188,7 +188,7 @@ it('a removal that was killed after it had begun is ended by the next one', asyn
   expect(plan.remove).toMatchObject([{ vmid: 9005 }])
   await prune(t.options({ site }), how, plan)
   await expect(configOf(9005)).rejects.toThrow()
-}, 60_000)
+})
 
 it('slots that rest go if that is asked, and their image, for good; the one that serves is as before', async () => {
   const old = { ...how, oldSlots: true }

@@ -114,7 +114,7 @@ it('a slot that was protected when a slow run looked, and is deleted meanwhile, 
   line.close()
   far.close()
   expect(diskPlace(await observeGroup(proxmox, places)).at, 'the data disk is gone').not.toBe('nowhere')
-}, 60_000)
+})
 
 type Verb = 'deploy' | 'destroy' | 'destroy by the engine' | 'delete-data'
 interface Scenario {

@@ -16,7 +16,7 @@ beforeAll(async () => {
   site = { ...t.site, rollout: { healthMinutes: 1, soakMinutes: 0, drainSeconds: 5, old: 'running' } }
   await deploy(t.options({ site }))
   await t.addImage(9002, '2026-11-24T12:00:00.000Z')
-}, 120_000)
+})
 afterAll(() => t?.close())
 
 const vmids: Readonly<Record<string, number>> = { blue: 9011, green: 9012 }
@@ -60,7 +60,7 @@ it('another image makes a restore point first, and status has it', async () => {
   const { groups } = await status()
   expect(groups.all?.restorePoints).toMatchObject([{ image: expect.stringMatching(/^golden-home-/), last: true, ageMinutes: 0 }])
   expect(renderStatus(await status())).toMatch(/state {4}1 restore point, 1 MiB, the newest 0 min old, .*--state before/)
-}, 180_000)
+})
 
 it('the plan tells of when it is, how large, and what is lost; the old slot then has it, and the projects are as they are', async () => {
   await leave('2')
@@ -73,13 +73,13 @@ it('the plan tells of when it is, how large, and what is lost; the old slot then
   await serves('blue')
   expect(await found()).toEqual(['1', '2'])
   expect(await readPins(t.folder)).not.toHaveProperty('groups.all.rollout')
-}, 180_000)
+})
 
 it('the same from there brings back what was replaced', async () => {
   await leave('3')
   expect(await rollback(t.options({ site }), [], before)).toMatchObject([{ slot: 'green' }])
   expect(await found()).toEqual(['2', '3'])
-}, 180_000)
+})
 
 it('without it, the state stays as it is', async () => {
   await leave('4')
@@ -88,7 +88,7 @@ it('without it, the state stays as it is', async () => {
   await leave('5')
   expect(await rollback(t.options({ site }), [])).toMatchObject([{ slot: 'green' }])
   expect(await found()).toEqual(['5', '5'])
-}, 180_000)
+})
 
 it('interrupted, the same command ends it, without putting back a second time', async () => {
   // Green has the data; blue left 5.
