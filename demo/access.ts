@@ -1,12 +1,13 @@
 /** Checks from outside of the VMs, through the lab's router as from the internet. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { openMcp, workOnProject } from './check/mcp.ts'
-import { ask } from './check/web.ts'
+import { openMcp } from '../clients/mcp.ts'
+import { ask } from '../clients/web.ts'
 import type { Site } from '../settings/site.ts'
 import { secretFiles, secretsFolder } from '../settings/secrets/places.ts'
 import { expectEqual, expectThat, type Checks } from './checks.ts'
-import { publicUrl } from '../scripts/client.ts'
+import { publicUrl } from '../clients/url.ts'
+import { workOnProject } from './work-on-project.ts'
 
 export interface OutsideAccess {
   readonly site: Site
