@@ -1,15 +1,5 @@
 /** JSON as editors have it, with comments and commas at the end: these, the order of keys and the lines of others stay. */
-import {
-  applyEdits,
-  findNodeAtLocation,
-  getNodeValue,
-  modify,
-  parse,
-  parseTree,
-  printParseErrorCode,
-  type Node,
-  type ParseError,
-} from 'jsonc-parser'
+import { applyEdits, findNodeAtLocation, modify, parse, parseTree, printParseErrorCode, type Node, type ParseError } from 'jsonc-parser'
 import { isDeepStrictEqual } from 'node:util'
 import { isRecord } from './choose-entry.ts'
 import { addMember, jsonLines, styleOf } from './json-member.ts'
