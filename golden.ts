@@ -61,7 +61,10 @@ const verbs: Readonly<Record<string, Entry>> = {
     load: () => import('./scripts/deploy.ts'),
   },
   status: { summary: 'tell what runs where: slot, image, addresses, credentials, health', load: () => import('./scripts/status.ts') },
-  client: { summary: 'print the MCP settings for cline, claude-code or cursor', load: () => import('./scripts/client.ts') },
+  client: {
+    summary: "print an AI coding client's MCP settings, --write them into its file, or --check what a client sees from here",
+    load: () => import('./scripts/client.ts'),
+  },
   rollout: {
     summary: 'let a new slot take over: newest image, settings and secrets of today; clients do not notice',
     load: () => import('./scripts/rollout.ts'),

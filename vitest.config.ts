@@ -10,7 +10,9 @@ if (compiled !== undefined) process.env.NODE_COMPILE_CACHE ??= compiled
  * Files that only ask functions, or servers of their own: they share a process, and with it the modules that nearly all of
  * them import. What changes the process (signals, limits, its folder) is not among them.
  */
-const shared = ['core', 'settings', 'releases', 'images', 'proxmox', 'scripts', 'nightly'].map((room) => `test/${room}/**/*.test.ts`)
+const shared = ['core', 'settings', 'releases', 'clients', 'images', 'proxmox', 'scripts', 'nightly'].map(
+  (room) => `test/${room}/**/*.test.ts`,
+)
 const all = ['test/**/*.test.ts']
 
 export default defineConfig({

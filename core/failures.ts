@@ -23,6 +23,17 @@ export const failures = {
     usage: failure('A word, flag or number that the verb does not take.', '`npx golden VERB --help`.', 2),
     'admin-malformed': failure('`--admin` has no realm.', "user@realm, or a token's id in quotes.", 2),
     'client-unknown': failure('There are no settings for that MCP client.', 'One of those that the message names.', 2),
+    'client-without-sse': failure(
+      'That client does not speak SSE, and nothing else is deployed.',
+      "Add 'streamable-http' to `serena.transports`.",
+      2,
+    ),
+    'client-file-unfit': failure(
+      "A client's configuration can't be read as what it should be, or changed without changing more of it.",
+      'Mend the file, or put the entry in by hand.',
+    ),
+    'client-file-busy': failure('Somebody else has changed it in that very moment.', 'Quit the client, and run the same command again.'),
+    'client-entry-taken': failure('It has another server of that name.', '`--name` for one beside it, `--replace` for one in its place.'),
     'user-unknown': failure('`serena.users` does not have that name.', 'One of those that the message names.', 2),
     'group-unknown': failure('Neither site.ts nor deployment.json has that group.', 'One of those that the message names.', 2),
     'not-confirmed': failure('Nobody said yes, or there is no terminal to ask on.', 'The flag that the hint names.'),

@@ -1,12 +1,20 @@
 /** Checks from outside of the VMs, through the lab's router as from the internet. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { openMcp, workOnProject } from './check/mcp.ts'
-import { ask } from './check/web.ts'
+import { checkClient, getsIn } from '../clients/check.ts'
+import { accessOf } from '../clients/deployed.ts'
+import { openMcp } from '../clients/mcp.ts'
+import { ask } from '../clients/web.ts'
 import type { Site } from '../settings/site.ts'
 import { secretFiles, secretsFolder } from '../settings/secrets/places.ts'
 import { expectEqual, expectThat, type Checks } from './checks.ts'
-import { publicUrl } from '../scripts/client.ts'
+import { publicUrl } from '../clients/url.ts'
+import { readPins } from '../releases/pins.ts'
+import { renderSteps, trustOf } from '../scripts/check-client.ts'
+import { workOnProject } from './work-on-project.ts'
+
+/** An emulated guest takes its time for a first session. */
+const slowMs = 300_000
 
 export interface OutsideAccess {
   readonly site: Site
@@ -40,6 +48,12 @@ export async function checkAccess(checks: Checks, access: OutsideAccess, label: 
     const answer = await ask(`http://${site.public.host}:${site.public.httpPort}/mcp`)
     expectEqual('status', answer.status, 301)
     expectEqual('location', answer.headers.location, url)
+  })
+  await checks.check(`${label}: golden client --check goes all the way in`, async (note) => {
+    const found = accessOf(site, await readPins(access.folder))
+    const trust = await trustOf(access.folder, found)
+    const steps = await checkClient({ access: found, trust, user, password }, { timeoutMs: slowMs, onStep: ({ name }) => note(name) })
+    expectThat(getsIn(steps), renderSteps(steps))
   })
   for (const transport of site.serena.transports) {
     await checks.check(

@@ -1,6 +1,6 @@
 /** One slot takes over from the other under load, and what that cost whom. */
 import type { SlotName } from '../settings/site.ts'
-import { openMcp } from './check/mcp.ts'
+import { openMcp } from '../clients/mcp.ts'
 import { expectEqual, expectThat } from './checks.ts'
 import type { Scene } from './scene.ts'
 import { ended, type Call } from './traffic/call.ts'

@@ -1,7 +1,7 @@
 /** What all parts of the demo's rollouts and of its night know. */
 import { join } from 'node:path'
 import type { Proxmox } from '../proxmox/client.ts'
-import { publicUrl } from '../scripts/client.ts'
+import { publicUrl } from '../clients/url.ts'
 import { secretFiles } from '../settings/secrets/places.ts'
 import { groupWithRole, type Role, type Site, type SlotName } from '../settings/site.ts'
 import { credentials, type OutsideAccess } from './access.ts'

@@ -1,115 +1,118 @@
 /** `golden client NAME`: ready-made settings for an AI coding client. */
+import { homedir } from 'node:os'
 import { resolve } from 'node:path'
+import { basic, placeholder, variable } from '../clients/credential.ts'
+import { accessOf, differsFromSite, lanNotes, notGiven, type Access } from '../clients/deployed.ts'
+import { clientNames, clients, type ClientName, type Wanted } from '../clients/known.ts'
+import type { Place } from '../clients/place.ts'
+import { renderClient } from '../clients/render.ts'
+import { pathOf, publicUrl } from '../clients/url.ts'
 import { Failure } from '../core/failure.ts'
-import { digestOf, isComparable, passwordOf, readGivenKey } from '../releases/given.ts'
+import { shellWord } from '../core/shell-word.ts'
 import { readPins } from '../releases/pins.ts'
-import { resolveSecret } from '../settings/resolve.ts'
-import { groupWithRole, type Site } from '../settings/site.ts'
+import { nameSecret, resolveSecret } from '../settings/resolve.ts'
 import { secretFiles } from '../settings/secrets/places.ts'
+import { findUser } from './find-user.ts'
 import { openSite } from './open.ts'
 import type { Verb } from './verb.ts'
 
-export const clientNames = ['cline', 'claude-code', 'cursor'] as const
-export type ClientName = (typeof clientNames)[number]
-
 export const verb: Verb = {
   operands: `[${clientNames.join('|')}]`,
-  options: { user: { type: 'string' }, 'show-password': { type: 'boolean' } },
+  options: {
+    user: { type: 'string' },
+    'show-password': { type: 'boolean' },
+    check: { type: 'boolean' },
+    write: { type: 'boolean' },
+    plan: { type: 'boolean' },
+    file: { type: 'string' },
+    name: { type: 'string' },
+    replace: { type: 'boolean' },
+  },
   optionHelp: {
     user: 'which of serena.users; default the first',
     'show-password': 'put the real credentials in, instead of telling where they are',
+    check: 'do what a client does, from this computer, and say which step fails and why; by what is deployed',
+    write: "merge it into the client's own file, with a backup beside it; what is there stays as it is, comments too",
+    plan: 'with --write: show what would be changed, and change nothing',
+    file: "another file than the client's own for all projects, e.g. .mcp.json or .vscode/mcp.json of a project",
+    name: 'what the server is called there; default serena',
+    replace: 'with --write: take the place of another server of that name',
   },
-  async run({ arguments: [client], flags, env, progress, result }) {
+  async run(context) {
+    const { flags, env, progress, result } = context
     const { site, folder } = await openSite(env)
-    const name = clientNames.find((known) => known === client)
-    if (name === undefined)
-      throw new Failure(
-        'client-unknown',
-        client === undefined ? 'which client?' : `there are no settings for "${client}"`,
-        `Say one of: ${clientNames.join(', ')}.`,
-      )
-    const user = site.serena.users.find((entry) => flags.user === undefined || entry.name === flags.user)
-    if (user === undefined)
-      throw new Failure(
-        'user-unknown',
-        `serena.users has no "${String(flags.user)}"`,
-        `Say one of: ${site.serena.users.map((entry) => entry.name).join(', ')}.`,
-      )
+    // Its libraries take their time to load.
+    if (flags.check === true) return (await import('./check-client.ts')).checkFromHere({ site, folder }, context)
+    const name = nameOf(context.arguments[0])
+    const client = clients[name]
+    const access = accessOf(site, await readPins(folder))
+    const user = findUser(site, flags.user)
     const password = flags['show-password'] === true ? await resolveSecret(user.password, 'serena.users', folder, env) : undefined
-    const credentials = password === undefined ? undefined : Buffer.from(`${user.name}:${password}`).toString('base64')
-    const settings = clientSettings(site, name, credentials)
-    const stale = password === undefined ? undefined : await notGiven(folder, user.name, password)
-    if (stale !== undefined) progress.warn(stale)
+    const stale = password === undefined ? undefined : await notGiven(folder, access, user.name, password)
+    const caFile = access.ownCertificate ? undefined : resolve(folder, secretFiles.ca)
+    const wanted: Wanted = {
+      ...wayIn(name, access),
+      ...(password === undefined ? {} : { credential: basic(user.name, password) }),
+      ...(caFile === undefined ? {} : { caFile }),
+    }
+    const file = fileOf(name, flags.file, { platform: process.platform, home: homedir(), env })
+    const secret = user.password.kind === 'file' ? `"$(cat ${shellWord(resolve(folder, user.password.path))})"` : 'PASSWORD'
+    const encode = `printf '%s:%s' ${shellWord(user.name)} ${secret} | base64 | tr -d '\\n'`
     const notes = [
       ...(stale === undefined ? [] : [stale]),
+      ...differsFromSite(access, site),
       ...(password === undefined
-        ? [`BASE64 stands for the base64 of "${user.name}:PASSWORD"; "npx golden client ${name} --show-password" puts it in.`]
+        ? [
+            {
+              variable: `${client.title} takes the password from its environment: export ${variable}="Basic $(${encode})"`,
+              prompt: `${client.title} asks for the credentials when it first connects; this prints them: ${encode}`,
+              placeholder: `${placeholder} stands for Basic, a blank, and what this prints: ${encode}; --show-password puts it in.`,
+            }[client.without],
+            ...(user.password.kind === 'file' ? [] : [`The password of ${user.name} is in ${nameSecret(user.password)}.`]),
+          ]
         : []),
-      ...(site.public.certificate
-        ? []
-        : [
-            `The certificate is signed by the site's own CA: ${resolve(folder, secretFiles.ca)}. Let the client trust it, e.g. NODE_EXTRA_CA_CERTS=${resolve(folder, secretFiles.ca)}.`,
-          ]),
-      ...lanNotes(site),
+      ...(caFile === undefined ? [] : [`The certificate is by the site's own CA. ${client.trust(caFile)}.`]),
+      ...lanNotes(access),
     ]
-    result([settings.text, '', ...notes.map((note) => `# ${note}`)].join('\n'), { client: name, settings: settings.document, notes })
+    const say = (): void => {
+      for (const note of notes) (note === stale ? progress.warn : progress.info)(note)
+    }
+    if (flags.write === true || flags.plan === true) {
+      if (file === undefined) throw new Failure('usage', `there is no file of ${client.title} that is known`, 'Name it with --file.')
+      const { writeClient } = await import('./write-client.ts')
+      return writeClient({ name, wanted, file, notes, say }, context)
+    }
+    const { text, document } = renderClient(name, wanted, typeof flags.name === 'string' ? flags.name : undefined)
+    progress.info(file === undefined ? 'It goes where the client has its MCP servers.' : `It goes into ${file}; --write merges it in.`)
+    say()
+    result(text, { client: name, file: file ?? null, settings: document, notes })
     return 0
   },
 }
 
-/** For a LAN whose router does not lead people inside to its public address. */
-export function lanNotes(site: Site): string[] {
-  const service = groupWithRole(site, 'serena')?.group.service
-  if (service === undefined || service === site.public.host) return []
-  const how = site.public.certificate
-    ? `let its DNS, or the hosts file, lead ${site.public.host} to ${service}`
-    : `put ${service} in the place of ${site.public.host}${site.public.httpsPort === 443 ? '' : `:${site.public.httpsPort}`}`
-  return [`In the site's own LAN, if the public name does not lead anywhere there: ${how}.`]
+function nameOf(word: string | undefined): ClientName {
+  const name = clientNames.find((known) => known === word)
+  if (name !== undefined) return name
+  throw new Failure(
+    'client-unknown',
+    word === undefined ? 'which client?' : `there are no settings for "${word}"`,
+    `Say one of: ${clientNames.join(', ')}; json is for every other.`,
+  )
 }
 
-/** A password that is new in the site folder is not the VM's before its next release. @returns what to say about that */
-async function notGiven(folder: string, user: string, password: string): Promise<string | undefined> {
-  const [group, pins] =
-    Object.entries((await readPins(folder)).groups).find(
-      ([, { active, slots }]) => active !== undefined && slots[active]?.seed.roles.includes('serena'),
-    ) ?? []
-  const release = pins?.active === undefined ? undefined : pins.slots[pins.active]
-  if (group === undefined || release === undefined) return undefined
-  const mend = `"npx golden rollout ${group}" gives it to a new VM.`
-  if (release.access !== undefined && !release.access.users.includes(user)) return `The VM does not know user ${user} yet: ${mend}`
-  const key = await readGivenKey(folder)
-  const { given } = release
-  if (key === undefined || given === undefined || !isComparable(given, key)) return undefined
-  return given.digests[passwordOf(user)] === digestOf(key, release.id, passwordOf(user), password)
-    ? undefined
-    : `This password of ${user} is not the one that the VM has, which was given another one: ${mend}`
+/** Streamable HTTP where it is deployed: it survives a rollout. @throws Failure `client-without-sse` */
+function wayIn(name: ClientName, access: Access): Pick<Wanted, 'url' | 'transport'> {
+  const { title, transports = ['streamable-http', 'sse'] } = clients[name]
+  const transport = (['streamable-http', 'sse'] as const).find((one) => access.transports.includes(one) && transports.includes(one))
+  if (transport !== undefined) return { transport, url: publicUrl(access, pathOf(transport)) }
+  throw new Failure(
+    'client-without-sse',
+    `${title} does not speak SSE, and nothing else is deployed`,
+    `Add 'streamable-http' to serena.transports, then "npx golden rollout".`,
+  )
 }
 
-/** The URL that people's clients use, for one transport. */
-export function publicUrl(site: Site, path: string): string {
-  const port = site.public.httpsPort === 443 ? '' : `:${site.public.httpsPort}`
-  return `https://${site.public.host}${port}${path}`
-}
-
-/** @param credentials base64 of `user:password`; without it a placeholder stands there */
-export function clientSettings(site: Site, client: ClientName, credentials: string | undefined): { text: string; document: unknown } {
-  const streamable = site.serena.transports.includes('streamable-http')
-  const url = publicUrl(site, streamable ? '/mcp' : '/sse')
-  const authorization = `Basic ${credentials ?? 'BASE64'}`
-  const json = (document: unknown): { text: string; document: unknown } => ({ text: JSON.stringify(document, null, 2), document })
-  switch (client) {
-    case 'cline':
-      // Without a type Cline means SSE.
-      return json({
-        mcpServers: {
-          serena: { type: streamable ? 'streamableHttp' : 'sse', url, headers: { Authorization: authorization }, timeout: 300 },
-        },
-      })
-    case 'cursor':
-      return json({ mcpServers: { serena: { url, headers: { Authorization: authorization } } } })
-    case 'claude-code': {
-      const text = `claude mcp add --transport ${streamable ? 'http' : 'sse'} serena ${url} --header "Authorization: ${authorization}"`
-      return { text, document: { command: text } }
-    }
-  }
+function fileOf(name: ClientName, given: unknown, place: Place): string | undefined {
+  if (typeof given !== 'string') return clients[name].file?.(place)
+  return resolve(given)
 }

@@ -1,5 +1,5 @@
 /** The official TypeScript SDK over streamable HTTP, with a session, as most editors have it built in. */
-import { openMcp } from '../check/mcp.ts'
+import { openMcp } from '../../clients/mcp.ts'
 import { expectAnswer, requestTimeoutMs, withoutPauseMs, type TrafficClient, type TrafficTarget } from './client.ts'
 
 /** nginx keeps a connection for 75 s, and Node's own pool for 4: what is idle for longer would be a new one each time. */

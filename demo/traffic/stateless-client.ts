@@ -1,6 +1,6 @@
 /** The official TypeScript client of the second generation, held to MCP revision 2026-07-28: there are no sessions, each request stands alone. */
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
-import { trustingFetch } from '../check/web.ts'
+import { trustingFetch } from '../../clients/web.ts'
 import { basic, expectAnswer, requestTimeoutMs, withoutPauseMs, type TrafficClient, type TrafficTarget } from './client.ts'
 
 const revision = '2026-07-28'

@@ -34,7 +34,7 @@ const commands: Command[] = [
       .map((text) => ({ where, text })),
   ),
   // What a failure tells people to run.
-  ...globSync(['{core,proxmox,settings,packer,images,releases,stacks,rollout,verify,scripts,demo,tools}/**/*.ts'], {
+  ...globSync(['{core,proxmox,settings,packer,images,releases,stacks,rollout,verify,clients,scripts,demo,tools}/**/*.ts'], {
     cwd: project,
     exclude: (name) => name.includes('bindings'),
   }).flatMap((where) => [...read(where).matchAll(/"((?:npx )?golden [a-z][^"\n]*)"/g)].map(([, text = '']) => ({ where, text }))),

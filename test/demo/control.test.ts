@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
-import { ask } from '../../demo/check/web.ts'
+import { ask } from '../../clients/web.ts'
 import { control } from '../../demo/control.ts'
 import { startRig } from '../lab/api-rig.ts'
 

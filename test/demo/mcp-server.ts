@@ -20,6 +20,10 @@ export interface McpServer {
   closesAfterAnswer: boolean
   /** Passwords that let in, by user; nobody is asked for one where there are none. */
   passwords: Readonly<Record<string, string>> | undefined
+  /** What `tools/list` tells. */
+  offered: readonly object[]
+  /** What every request to MCP is answered with, if anything. */
+  status: number | undefined
   /** Paths that were asked for besides MCP's, in order. */
   readonly paths: string[]
   /** Names of the tools that were called. */
@@ -29,14 +33,29 @@ export interface McpServer {
   close(): Promise<void>
 }
 
-export async function startMcpServer(content: string): Promise<McpServer> {
-  const authority = await makeAuthority('test', new Date(), ['localhost'])
-  const { certificate, key } = await makeServerCertificate(authority, ['localhost'], new Date())
+export interface McpServerOptions {
+  /** What its certificate is for. @default localhost */
+  readonly name?: string
+  /** When its certificate was made. @default now */
+  readonly made?: Date
+}
+
+export async function startMcpServer(
+  content: string,
+  { name = 'localhost', made = new Date() }: McpServerOptions = {},
+): Promise<McpServer> {
+  const authority = await makeAuthority('test', new Date(), [name])
+  const { certificate, key } = await makeServerCertificate(authority, [name], made)
   const fates: Fate[] = []
   const [sockets, raw] = [new Set<Socket>(), new Set<Socket>()]
   const arrivals: (() => void)[] = []
   const [paths, tools]: [string[], string[]] = [[], []]
-  const control: Pick<McpServer, 'closesAfterAnswer' | 'passwords'> = { closesAfterAnswer: false, passwords: undefined }
+  const control: Pick<McpServer, 'closesAfterAnswer' | 'passwords' | 'offered' | 'status'> = {
+    closesAfterAnswer: false,
+    passwords: undefined,
+    offered: [],
+    status: undefined,
+  }
   const letsIn = (header: string | undefined): boolean =>
     control.passwords === undefined ||
     Object.entries(control.passwords).some((pair) => header === `Basic ${Buffer.from(pair.join(':')).toString('base64')}`)
@@ -49,6 +68,7 @@ export async function startMcpServer(content: string): Promise<McpServer> {
       return
     }
     if (!letsIn(asked.headers.authorization)) return void answer.writeHead(401).end()
+    if (control.status !== undefined) return void answer.writeHead(control.status).end('no\n')
     if (asked.method !== 'POST') return void answer.writeHead(405).end()
     let text = ''
     asked.on('data', (part: Buffer) => (text += part.toString()))
@@ -73,7 +93,7 @@ export async function startMcpServer(content: string): Promise<McpServer> {
       if (method === 'initialize')
         return say({ protocolVersion: params.protocolVersion, capabilities: { tools: {} }, serverInfo: { name: 'test', version: '1' } })
       if (method === 'server/discover') return say({ supportedVersions: ['2026-07-28'], capabilities: { tools: {} } })
-      if (method === 'tools/list') return say({ tools: [] })
+      if (method === 'tools/list') return say({ tools: control.offered })
       tools.push(params.name ?? '')
       const fate = fates.shift() ?? 'answer'
       for (const arrived of arrivals.splice(0)) arrived()
@@ -116,6 +136,18 @@ export async function startMcpServer(content: string): Promise<McpServer> {
     },
     set passwords(those) {
       control.passwords = those
+    },
+    get offered() {
+      return control.offered
+    },
+    set offered(those) {
+      control.offered = those
+    },
+    get status() {
+      return control.status
+    },
+    set status(one) {
+      control.status = one
     },
     paths,
     tools,

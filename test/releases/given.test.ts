@@ -88,12 +88,10 @@ it('a changed password is a difference that status names, and client says that t
       flags: { 'show-password': true },
       arguments: ['cursor'],
       env: { GOLDEN_SITE: t.folder },
-      progress: t.options().progress,
+      progress: { ...t.options().progress, warn: (text) => (shown += text) },
       json: false,
       signal: new AbortController().signal,
-      result: (text) => {
-        shown = text
-      },
+      result: (text) => JSON.parse(text),
     })
     return shown
   }

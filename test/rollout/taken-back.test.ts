@@ -159,5 +159,4 @@ it('stopped at whatever step, the same command goes on; so do the way back, and 
   await t.stopAt(/take the data disk out of the depot/, (options) => rollout({ ...options, site: changed(98) }))
   expect(await destroy(t.options({ site }))).toMatchObject([{ outcome: 'destroyed', dataDisk: 'kept' }])
   expect(await t.place()).toMatchObject({ at: 'depot' })
-}, // Ten rollouts.
-900_000)
+}, 900_000) // Ten rollouts.

@@ -11,7 +11,8 @@ export interface WebRequest {
   readonly method?: string
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string
-  readonly caPem?: string
+  /** Those that may have signed the server's certificate, in PEM. @default Node's own */
+  readonly caPem?: string | readonly string[]
   /** How long the other side may be silent. @default 30000 */
   readonly timeoutMs?: number
 }
@@ -24,7 +25,7 @@ export async function ask(
   const dispatcher = new Agent({
     headersTimeout: timeoutMs,
     bodyTimeout: timeoutMs,
-    connect: { timeout: timeoutMs, ...(caPem === undefined ? {} : { ca: caPem }) },
+    connect: { timeout: timeoutMs, ...(caPem === undefined ? {} : { ca: [caPem].flat() }) },
   })
   try {
     const answer = await request(url, { method: method as 'GET', headers, body: body ?? null, dispatcher })
@@ -41,13 +42,13 @@ export interface TrustingFetchOptions {
   readonly keepAliveMs?: number
 }
 
-/** A `fetch` that trusts one CA, for the official MCP clients. */
+/** A `fetch` that trusts these CAs and no others, for the official MCP clients. */
 export function trustingFetch(
-  caPem: string,
+  caPem: string | readonly string[],
   { headersTimeoutMs = 300_000, keepAliveMs }: TrustingFetchOptions = {},
 ): { fetch: typeof fetch; close(): Promise<void> } {
   const dispatcher = new Agent({
-    connect: { ca: caPem, timeout: Math.min(headersTimeoutMs, 60_000) },
+    connect: { ca: [caPem].flat(), timeout: Math.min(headersTimeoutMs, 60_000) },
     bodyTimeout: 0,
     headersTimeout: headersTimeoutMs,
     ...(keepAliveMs === undefined ? {} : { keepAliveTimeout: keepAliveMs }),

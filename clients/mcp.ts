@@ -11,7 +11,8 @@ export interface McpTarget {
   readonly transport: 'streamable-http' | 'sse'
   readonly user: string
   readonly password: string
-  readonly caPem: string
+  /** Those that may have signed the server's certificate, in PEM. */
+  readonly caPem: string | readonly string[]
 }
 
 export interface McpOptions {
@@ -21,17 +22,42 @@ export interface McpOptions {
   readonly keepAliveMs?: number
 }
 
-export interface McpSession {
-  readonly tools: readonly string[]
+export interface McpTool {
+  readonly name: string
+  /** It says of itself that it changes nothing. */
+  readonly readOnly: boolean
+  /** Arguments that it does not work without. */
+  readonly required: readonly string[]
+}
+
+export interface McpConnection {
   /** The session's id, as the server gave it; none over SSE. */
   id(): string | undefined
   /** Calls a tool; returns its text. Rejects when the tool says that it failed. */
   call(tool: string, args: Record<string, unknown>): Promise<string>
+  /** What the server calls itself, and its version. */
+  server(): { readonly name: string; readonly version: string } | undefined
+  listTools(): Promise<readonly McpTool[]>
   close(): Promise<void>
 }
 
+export interface McpSession extends McpConnection {
+  readonly tools: readonly string[]
+}
+
 /** `initialize` and `tools/list`. */
-export async function openMcp(target: McpTarget, { timeoutMs = 300_000, keepAliveMs }: McpOptions = {}): Promise<McpSession> {
+export async function openMcp(target: McpTarget, options: McpOptions = {}): Promise<McpSession> {
+  const connection = await connectMcp(target, options)
+  try {
+    return { ...connection, tools: (await connection.listTools()).map(({ name }) => name) }
+  } catch (error) {
+    await connection.close().catch(() => {})
+    throw error
+  }
+}
+
+/** `initialize`. */
+export async function connectMcp(target: McpTarget, { timeoutMs = 300_000, keepAliveMs }: McpOptions = {}): Promise<McpConnection> {
   const trusted = trustingFetch(target.caPem, { headersTimeoutMs: timeoutMs, ...(keepAliveMs === undefined ? {} : { keepAliveMs }) })
   const headers = { Authorization: `Basic ${Buffer.from(`${target.user}:${target.password}`).toString('base64')}` }
   const url = new URL(target.url)
@@ -47,9 +73,16 @@ export async function openMcp(target: McpTarget, { timeoutMs = 300_000, keepAliv
   try {
     // The SDK's own classes do not fit its interface under exactOptionalPropertyTypes (sessionId).
     await client.connect(transport as Transport, { timeout: timeoutMs })
-    const { tools } = await client.listTools(undefined, { timeout: timeoutMs })
     return {
-      tools: tools.map((tool) => tool.name),
+      server: () => client.getServerVersion(),
+      async listTools() {
+        const { tools } = await client.listTools(undefined, { timeout: timeoutMs })
+        return tools.map(({ name, annotations, inputSchema }) => ({
+          name,
+          readOnly: annotations?.readOnlyHint === true,
+          required: inputSchema.required ?? [],
+        }))
+      },
       id: () => (transport instanceof StreamableHTTPClientTransport ? transport.sessionId : undefined),
       async call(name, args) {
         const result = await client.callTool({ name, arguments: args }, undefined, { timeout: timeoutMs })
@@ -63,26 +96,4 @@ export async function openMcp(target: McpTarget, { timeoutMs = 300_000, keepAliv
     await close().catch(() => {})
     throw error
   }
-}
-
-/**
- * Writes a Python file into a project, reads it back and finds a symbol in it.
- * @throws Error that says what was not as expected
- */
-export async function workOnProject(session: McpSession, project: string, mark: string): Promise<void> {
-  const expect = (what: string, text: string, wanted: string): void => {
-    if (!text.includes(wanted)) throw new Error(`${what}: expected ${JSON.stringify(wanted)} in ${JSON.stringify(text.slice(0, 400))}`)
-  }
-  await session.call('activate_project', { project, session: 'golden-check' })
-  const file = `check_${mark}.py`
-  await session.call('create_text_file', {
-    relative_path: file,
-    content: `class Greeter_${mark}:\n    def greet(self) -> str:\n        return "${mark}"\n`,
-  })
-  expect('read_file', await session.call('read_file', { relative_path: file }), `Greeter_${mark}`)
-  expect(
-    'find_symbol',
-    await session.call('find_symbol', { name_path_pattern: `Greeter_${mark}/greet`, relative_path: file, include_body: true }),
-    mark,
-  )
 }

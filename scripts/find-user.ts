@@ -1,0 +1,16 @@
+/** Whose access a verb is about. */
+import { Failure } from '../core/failure.ts'
+import type { Site } from '../settings/site.ts'
+
+type User = Site['serena']['users'][number]
+
+/** @param name as `--user` has it; without one the first. @throws Failure `user-unknown` */
+export function findUser(site: Site, name: unknown): User {
+  const user = site.serena.users.find((entry) => name === undefined || entry.name === name)
+  if (user !== undefined) return user
+  throw new Failure(
+    'user-unknown',
+    `serena.users has no "${String(name)}"`,
+    `Say one of: ${site.serena.users.map((entry) => entry.name).join(', ')}.`,
+  )
+}
