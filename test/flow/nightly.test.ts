@@ -1,5 +1,6 @@
 /** Nights with the real steps, real Packer and fake guests: something new, nothing new, one thing new. Only the lock is said, not looked up. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { cacheFolder } from '../../core/folders.ts'
 import { writeLock, type Lock } from '../../images/lock.ts'
 import type { NightRules } from '../../nightly/decide-night.ts'
 import { holdNight, type HeldNight } from '../../nightly/hold-night.ts'
@@ -17,9 +18,10 @@ const rules: NightRules = { promote: 'at-once', rollout: 'at-once', prune: true,
 const minute = 60_000
 
 async function night(lock: Lock): Promise<HeldNight> {
-  const { site, folder, proxmox, token, caFile, cacheDir, progress, signal, stage } = t.bakeOptions()
+  const { site, folder, proxmox, token, caFile, progress, signal } = t.bakeOptions()
   const open = async () => ({ site, folder, proxmox, token, caFile })
-  const place = { site, folder, env: process.env, cacheDir, progress, signal, open, ...(stage === undefined ? {} : { stage }) }
+  // All of an image: what runs in a clone is tried.
+  const place = { site, folder, env: process.env, cacheDir: cacheFolder(process.env), progress, signal, open }
   const steps = {
     ...nightSteps(place),
     lock: async () => {
