@@ -26,8 +26,8 @@ export interface CheckOptions {
 }
 
 const knockMs = 10_000
-/** Tools of Serena that only tell something, the first that is offered. */
-const harmless = ['get_current_config', 'initial_instructions', 'list_memories']
+/** A tool of Serena that only tells something, and needs no active project as most do: a fresh session has none. */
+const harmless = 'initial_instructions'
 
 /** @returns the steps that were taken, in order; the last is the one that makes the rest pointless, if there is one */
 export async function checkClient(checked: Checked, { timeoutMs = 60_000, signal, onStep }: CheckOptions = {}): Promise<Step[]> {
@@ -154,9 +154,8 @@ async function enter(checked: Checked, transport: Transport, timeoutMs: number):
 }
 
 async function callOne(connection: McpConnection, tools: readonly McpTool[]): Promise<Outcome> {
-  const tool =
-    harmless.find((name) => tools.some((one) => one.name === name && one.required.length === 0)) ??
-    tools.find(({ readOnly, required }) => readOnly && required.length === 0)?.name
+  const callable = tools.filter(({ required }) => required.length === 0)
+  const tool = (callable.find(({ name }) => name === harmless) ?? callable.find(({ readOnly }) => readOnly))?.name
   if (tool === undefined) return skipped('there is no tool that only tells something')
   const text = await connection.call(tool, {})
   return ok(`${tool} answers, ${text.length} characters`)

@@ -32,7 +32,7 @@ afterAll(async () => {
 })
 beforeEach(() => {
   server.passwords = { me: 'secret' }
-  server.offered = [tool('create_text_file'), tool('get_current_config')]
+  server.offered = [tool('create_text_file'), tool('initial_instructions')]
   server.status = undefined
 })
 
@@ -80,7 +80,7 @@ it('goes all the way: name, port, certificate, redirect, both passwords, MCP and
   ])
   expect(heard).toEqual(steps.map(({ name }) => name))
   expect(getsIn(steps)).toBe(true)
-  expect(server.tools.at(-1)).toBe('get_current_config')
+  expect(server.tools.at(-1)).toBe('initial_instructions')
   expect(JSON.stringify(steps)).not.toContain('secret')
 })
 
@@ -178,7 +178,7 @@ it('a server without Serena behind it, one without tools, and a tool that fails'
   server.status = undefined
   server.offered = []
   expect(await endsAt({})).toMatchObject({ name: 'tools' })
-  server.offered = [tool('get_current_config')]
+  server.offered = [tool('initial_instructions')]
   server.fates.push('tool-error')
   expect(await endsAt({})).toMatchObject({ name: 'call', detail: expect.stringContaining('no such file') })
 })

@@ -170,7 +170,7 @@ it('--check asks where the pin says, with the password and the CA of the site fo
   const before = readFileSync(ca, 'utf8')
   try {
     server.passwords = { [site.serena.users[0]!.name]: password }
-    server.offered = [{ name: 'get_current_config', inputSchema: { type: 'object' } }]
+    server.offered = [{ name: 'initial_instructions', inputSchema: { type: 'object' } }]
     writeFileSync(ca, server.caPem)
     const elsewhere: { -readonly [Key in keyof Site]: Site[Key] } = {
       ...site,
@@ -185,7 +185,7 @@ it('--check asks where the pin says, with the password and the CA of the site fo
     await writePins(folder, { schema: 1, groups: { serena: { active: 'blue', slots: { blue: release } } } })
     const good = await run([], { check: true })
     expect(good, good.text).toMatchObject({ code: 0, document: { ok: true, url: `https://localhost:${server.port}/` } })
-    expect(good.text).toMatch(/^ok {6} call .*get_current_config/m)
+    expect(good.text).toMatch(/^ok {6} call .*initial_instructions/m)
     expect(good.text + JSON.stringify(good.document)).not.toContain(password)
     server.passwords = { [site.serena.users[0]!.name]: 'another' }
     const bad = await run([], { check: true })
