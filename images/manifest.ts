@@ -3,13 +3,12 @@
  * it, so the bake writes it to `records/` in the site folder, beside the lock, where it belongs in git; the record in the
  * template's notes has its digest, by which anybody can tell whether it is that image's.
  */
-import { readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { sha256 } from '../core/canonical.ts'
 import type { DeepReadonly } from '../core/deep-readonly.ts'
-import { makeFolder } from '../core/folders.ts'
 import { hash, imageFacts, services } from './contract/record.ts'
+import { keepFile, readKept, type NotKept } from './kept-file.ts'
 
 const bytes = z.int().min(0)
 
@@ -47,36 +46,14 @@ export function renderManifest(manifest: Manifest): string {
 /** @returns its digest */
 export async function writeManifest(folder: string, image: string, manifest: Manifest): Promise<string> {
   const text = renderManifest(manifest)
-  const file = join(folder, manifestFile(image))
-  await makeFolder(join(folder, 'records'))
-  const temporary = `${file}.${process.pid}.tmp`
-  await writeFile(temporary, text)
-  await rename(temporary, file)
+  await keepFile(folder, manifestFile(image), text)
   return sha256(text)
 }
 
-export type FoundManifest =
-  | { readonly ok: true; readonly manifest: Manifest; readonly digest: string }
-  /** In words that follow "its manifest". */
-  | { readonly ok: false; readonly problem: string }
+export type FoundManifest = { readonly ok: true; readonly manifest: Manifest; readonly digest: string } | NotKept
 
-/** Never throws for what is in the file. @param digest what the image's record says; undefined: whatever is there */
+/** As `readKept`. */
 export async function readManifest(folder: string, image: string, digest?: string): Promise<FoundManifest> {
-  const name = manifestFile(image)
-  let text: string
-  try {
-    text = await readFile(join(folder, name), 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    return { ok: false, problem: `is not in the site folder (${name}): take it from the computer that baked it, or from git` }
-  }
-  // git on Windows may have changed the ends of its lines.
-  text = text.replaceAll('\r\n', '\n')
-  const found = sha256(text)
-  if (digest !== undefined && found !== digest) return { ok: false, problem: `${name} is another one than its record names` }
-  try {
-    return { ok: true, manifest: schema.parse(JSON.parse(text)), digest: found }
-  } catch {
-    return { ok: false, problem: `${name} is not as golden writes it` }
-  }
+  const found = await readKept(folder, manifestFile(image), schema, digest)
+  return found.ok ? { ok: true, manifest: found.content, digest: found.digest } : found
 }
