@@ -1,7 +1,8 @@
 /** A file of somebody else's program: read as it is, replaced in one step, with what it was beside it. */
-import { mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readFile, realpath, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { Failure } from '../core/failure.ts'
+import { writeWhole } from '../core/write-whole.ts'
 
 export interface ConfigFile {
   /** Where it is: people have links to their files elsewhere. */
@@ -39,29 +40,18 @@ export async function replaceConfig(
 ): Promise<string | undefined> {
   const kept = secret ? mode & 0o700 : mode
   await mkdir(dirname(path), { recursive: true })
-  const temporary = `${path}.${process.pid}.tmp`
-  try {
-    await write(temporary, text, kept)
-    const there = await readConfig(path)
-    if (there.text !== before)
-      throw new Failure('client-file-busy', `${path} was changed in this very moment`, 'Quit the client, and run the same command again.')
-    const backup = before === undefined ? undefined : `${path}.before-golden-${now.toISOString().replaceAll(/[-:.]/g, '')}`
-    if (backup !== undefined) await write(backup, before ?? '', kept)
-    await rename(temporary, path)
-    return backup
-  } finally {
-    await rm(temporary, { force: true })
-  }
-}
-
-async function write(file: string, text: string, mode: number): Promise<void> {
-  const handle = await open(file, 'wx', mode)
-  try {
-    // Whatever the umask takes away.
-    await handle.chmod(mode)
-    await handle.writeFile(text)
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
+  let backup: string | undefined
+  await writeWhole(path, text, {
+    mode: kept,
+    exactly: true,
+    async beforeReplacing() {
+      const there = await readConfig(path)
+      if (there.text !== before)
+        throw new Failure('client-file-busy', `${path} was changed in this very moment`, 'Quit the client, and run the same command again.')
+      if (before === undefined) return
+      backup = `${path}.before-golden-${now.toISOString().replaceAll(/[-:.]/g, '')}`
+      await writeWhole(backup, before, { mode: kept, exactly: true })
+    },
+  })
+  return backup
 }

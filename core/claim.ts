@@ -1,12 +1,13 @@
 /** A file that says which process is at what only one may be at, and what that process noted for the next one. */
 import { randomBytes } from 'node:crypto'
-import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { makeFolder } from './folders.ts'
 import { Failure } from './failure.ts'
 import type { FailureCode } from './failures.ts'
+import { writeWhole } from './write-whole.ts'
 
 export interface ProcessIdentity {
   readonly pid: number
@@ -105,9 +106,7 @@ async function create(file: string, content: Content): Promise<boolean> {
 }
 
 async function replace(file: string, content: Content): Promise<void> {
-  const temporary = `${file}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`
-  await writeFile(temporary, render(content), { mode: 0o600, flag: 'wx' })
-  await rename(temporary, file)
+  await writeWhole(file, render(content), { mode: 0o600 })
 }
 
 /**

@@ -1,17 +1,16 @@
 /** Files that a bake leaves in `records/` of the site folder, each of which an image's record has the digest. */
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { z } from 'zod'
 import { sha256 } from '../core/canonical.ts'
 import { makeFolder } from '../core/folders.ts'
+import { writeWhole } from '../core/write-whole.ts'
 
 /** All of it or nothing. @param name below the site folder */
 export async function keepFile(folder: string, name: string, content: string | Buffer): Promise<void> {
   const file = join(folder, name)
   await makeFolder(dirname(file))
-  const temporary = `${file}.${process.pid}.tmp`
-  await writeFile(temporary, content)
-  await rename(temporary, file)
+  await writeWhole(file, content)
 }
 
 export interface NotKept {

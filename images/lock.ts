@@ -2,12 +2,13 @@
  * `images.lock.json` in the site folder: all that goes into the VM image and is found outside of this project, for a person
  * to review. `golden lock` resolves it; everything later uses only what is in it. What each part means: docs/lock.md.
  */
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { Failure } from '../core/failure.ts'
 import { canonical, sha256, type Plain } from '../core/canonical.ts'
 import { services, type Service } from './contract/record.ts'
+import { writeWhole } from '../core/write-whole.ts'
 
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/, 'must be sha256: and 64 hexadecimal digits')
 const entry = z.strictObject({
@@ -206,8 +207,5 @@ export function renderLock({ base, packages, services: locked, languageServers, 
 
 /** Writes it in one step. */
 export async function writeLock(folder: string, lock: Lock): Promise<void> {
-  const file = lockFile(folder)
-  const temporary = `${file}.${process.pid}.tmp`
-  await writeFile(temporary, renderLock(lock))
-  await rename(temporary, file)
+  await writeWhole(lockFile(folder), renderLock(lock))
 }

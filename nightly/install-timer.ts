@@ -1,11 +1,12 @@
 /** Writes the units of the night, or takes them away, and tells systemd. */
-import { rename, rm, writeFile } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ChildFailure, run } from '../core/child.ts'
 import { childEnvironment } from '../core/environment.ts'
 import { Failure } from '../core/failure.ts'
 import { makeFolder } from '../core/folders.ts'
 import { serviceUnit, timerUnit, unitFolder, unitName, type TimerOptions } from './timer.ts'
+import { writeWhole } from '../core/write-whole.ts'
 
 export interface Installing {
   readonly uid: number
@@ -40,10 +41,8 @@ export async function installTimer(options: TimerOptions, installing: Installing
   const files = []
   for (const { name, text } of [serviceUnit(options), timerUnit(options)]) {
     const file = join(folder, name)
-    const temporary = `${file}.${process.pid}.tmp`
     // A proxy's address may have a password in it.
-    await writeFile(temporary, text, { mode: 0o600 })
-    await rename(temporary, file)
+    await writeWhole(file, text, { mode: 0o600 })
     files.push(file)
   }
   await systemctl(installing, 'daemon-reload')

@@ -1,9 +1,10 @@
 /** `nights.jsonl` of the site folder: how the nights before went. A line each, the newest last. */
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { DeepReadonly } from '../core/deep-readonly.ts'
 import { stepNames, type NightRecord } from './night.ts'
+import { writeWhole } from '../core/write-whole.ts'
 
 const image = z.string().nullable()
 
@@ -54,16 +55,13 @@ export async function readNights(folder: string): Promise<readonly NightEntry[]>
 export async function addNight(folder: string, entry: NightEntry): Promise<void> {
   const before = await readNights(folder)
   if (before.some(({ began, by }) => began === entry.began && by === entry.by)) return
-  const file = fileOf(folder)
-  const temporary = `${file}.${process.pid}.tmp`
-  await writeFile(
-    temporary,
+  await writeWhole(
+    fileOf(folder),
     [...before, entry]
       .slice(-kept)
       .map((one) => `${JSON.stringify(one)}\n`)
       .join(''),
   )
-  await rename(temporary, file)
 }
 
 /** What is kept of a night. */

@@ -1,5 +1,3 @@
-/** The files of a night's report: Markdown, a page, JSON. */
-import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { makeFolder } from '../core/folders.ts'
 import type { HeldNight } from './hold-night.ts'
@@ -7,6 +5,7 @@ import { markdownOf } from './markdown.ts'
 import { pageOf } from './page.ts'
 import { reportOf, type Report } from './report.ts'
 import { languages, wordsOf, type Language } from './words.ts'
+import { writeWhole } from '../core/write-whole.ts'
 
 export interface WrittenReport {
   /** In the site's language. */
@@ -28,10 +27,6 @@ export async function writeReport(folder: string, night: HeldNight, language: La
     'report.html': pageOf(reports, language),
     'report.json': `${JSON.stringify({ ...night.record, before: night.before.slice(-mostBefore) }, null, 2)}\n`,
   }
-  for (const [name, text] of Object.entries(files)) {
-    const temporary = join(folder, `${name}.${process.pid}.tmp`)
-    await writeFile(temporary, text)
-    await rename(temporary, join(folder, name))
-  }
+  for (const [name, text] of Object.entries(files)) await writeWhole(join(folder, name), text)
   return { report, markdown }
 }

@@ -1,6 +1,6 @@
 /** Reads and writes `deployment.json`; what is in it is described in releases/deployment.ts. */
 import { randomBytes } from 'node:crypto'
-import { open, readFile, rename, rm } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { claimFile } from '../core/claim.ts'
 import { Failure } from '../core/failure.ts'
@@ -14,6 +14,7 @@ import {
   type RolloutNote,
 } from './deployment.ts'
 import type { SlotName } from '../settings/site.ts'
+import { writeWhole } from '../core/write-whole.ts'
 
 export const deploymentFile = (folder: string): string => join(folder, 'deployment.json')
 
@@ -42,15 +43,7 @@ export async function readPins(folder: string): Promise<Deployment> {
 export async function writePins(folder: string, deployment: Deployment): Promise<void> {
   const file = deploymentFile(folder)
   if (Object.keys(deployment.groups).length === 0) return rm(file, { force: true })
-  const temporary = `${file}.${process.pid}.tmp`
-  const handle = await open(temporary, 'w', 0o644)
-  try {
-    await handle.writeFile(renderDeployment(deployment))
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-  await rename(temporary, file)
+  await writeWhole(file, renderDeployment(deployment), { mode: 0o644 })
 }
 
 /** Longer than any change takes, a slow disk included. */

@@ -1,5 +1,5 @@
 /** `rollouts.jsonl` of the site folder: who rolled out what, when, and how it went. A line each, the newest last. */
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { DeepReadonly } from '../core/deep-readonly.ts'
@@ -10,6 +10,7 @@ import { slotNames, type SlotName } from '../settings/site.ts'
 import type { Release } from '../releases/deployment.ts'
 import type { GroupWork } from './context.ts'
 import type { HandoverPart } from './handover.ts'
+import { writeWhole } from '../core/write-whole.ts'
 
 const side = z.object({ slot: z.enum(slotNames), release: z.string(), image: z.string() })
 
@@ -57,10 +58,7 @@ export async function readHistory(folder: string): Promise<readonly RolloutEntry
 /** One run at a time writes: whoever calls holds the site's claim. */
 async function addToHistory(folder: string, entry: RolloutEntry): Promise<void> {
   const entries = [...(await readHistory(folder)), entry].slice(-kept)
-  const file = fileOf(folder)
-  const temporary = `${file}.${process.pid}.tmp`
-  await writeFile(temporary, entries.map((one) => `${JSON.stringify(one)}\n`).join(''))
-  await rename(temporary, file)
+  await writeWhole(fileOf(folder), entries.map((one) => `${JSON.stringify(one)}\n`).join(''))
 }
 
 /** Does something, and writes down how it went. */

@@ -1,8 +1,7 @@
-/** What was fetched before, so that a server need only say that it has not changed. One file a URL; nothing in it is trusted. */
-import { randomUUID } from 'node:crypto'
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sha256 } from '../../core/canonical.ts'
+import { writeWhole } from '../../core/write-whole.ts'
 
 export interface Kept {
   readonly etag: string
@@ -38,9 +37,7 @@ export function keeperIn(folder: string): Keeper {
       const file = fileOf(url)
       const head = JSON.stringify({ url, etag, lastModified, sha256: sha256(body) })
       // Two parts of an archive may be read from one list at the same time.
-      const partial = `${file}.${randomUUID()}.tmp`
-      await writeFile(partial, Buffer.concat([Buffer.from(`${head}\n`), body]))
-      await rename(partial, file)
+      await writeWhole(file, Buffer.concat([Buffer.from(`${head}\n`), body]))
     },
   }
 }

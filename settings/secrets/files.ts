@@ -1,17 +1,15 @@
 /** Secret files: 0600 in folders 0700, written whole or not at all, never overwritten by accident. */
 import { existsSync } from 'node:fs'
-import { rename, writeFile } from 'node:fs/promises'
 import { dirname, relative, sep } from 'node:path'
 import { makeFolder } from '../../core/folders.ts'
 import { Failure } from '../../core/failure.ts'
 import { secretsFolder } from './places.ts'
+import { writeWhole } from '../../core/write-whole.ts'
 
 /** Writes a file that only its owner may read; replaces an existing one in one step. */
 export async function writeSecret(path: string, content: string): Promise<void> {
   await makeFolder(dirname(path), 0o700)
-  const temporary = `${path}.${process.pid}.tmp`
-  await writeFile(temporary, content, { mode: 0o600, flag: 'wx' })
-  await rename(temporary, path)
+  await writeWhole(path, content, { mode: 0o600 })
 }
 
 /**

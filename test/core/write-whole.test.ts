@@ -1,0 +1,73 @@
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { writeWhole } from '../../core/write-whole.ts'
+import { readConfig, replaceConfig } from '../../clients/config-file.ts'
+import { writeSecret } from '../../settings/secrets/files.ts'
+
+let folder: string
+let file: string
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'golden-whole-'))
+  file = join(folder, 'file')
+})
+afterEach(() => rm(folder, { recursive: true, force: true }))
+
+const modeOf = async (path: string): Promise<number> => (await stat(path)).mode & 0o777
+
+it('replaces what is there, and leaves nothing beside it', async () => {
+  await writeFile(file, 'old')
+  await writeWhole(file, 'new')
+  expect(await readFile(file, 'utf8')).toBe('new')
+  expect(await readdir(folder)).toEqual(['file'])
+})
+
+it('is never read in part, however many write', async () => {
+  const texts = Array.from({ length: 8 }, (_, n) => String(n).repeat(200_000))
+  await writeWhole(file, texts[0] ?? '')
+  const writing = Promise.all(texts.map((text) => writeWhole(file, text)))
+  let done = false
+  writing.finally(() => {
+    done = true
+  })
+  while (!done) expect(texts).toContain(await readFile(file, 'utf8'))
+  await writing
+  expect(await readdir(folder)).toEqual(['file'])
+})
+
+it('keeps the old one when the new one is refused at the last moment', async () => {
+  await writeFile(file, 'old')
+  const refused = new Error('no')
+  await expect(writeWhole(file, 'new', { beforeReplacing: () => Promise.reject(refused) })).rejects.toBe(refused)
+  expect(await readFile(file, 'utf8')).toBe('old')
+  expect(await readdir(folder)).toEqual(['file'])
+})
+
+it('takes the mode that it is given, and exactly that one where the umask has no say', async () => {
+  const before = process.umask(0o077)
+  try {
+    await writeWhole(file, '', { mode: 0o644 })
+    expect(await modeOf(file)).toBe(0o600)
+    await writeWhole(file, '', { mode: 0o644, exactly: true })
+    expect(await modeOf(file)).toBe(0o644)
+  } finally {
+    process.umask(before)
+  }
+})
+
+it('a secret is written although a killed process of the same id has left its half', async () => {
+  await writeFile(`${file}.${process.pid}.tmp`, 'half')
+  await writeSecret(file, 'whole')
+  expect(await readFile(file, 'utf8')).toBe('whole')
+  expect(await modeOf(file)).toBe(0o600)
+})
+
+it("a client's file that the client has written meanwhile is left as it wrote it", async () => {
+  await writeFile(file, 'read')
+  const read = await readConfig(file)
+  await writeFile(file, 'changed by the client')
+  await expect(replaceConfig(read, 'ours', { secret: true, now: new Date() })).rejects.toMatchObject({ code: 'client-file-busy' })
+  expect(await readFile(file, 'utf8')).toBe('changed by the client')
+  expect(await readdir(folder)).toEqual(['file'])
+})
