@@ -22,6 +22,7 @@ export const verb: Verb = {
     minutes: { type: 'string' },
     rollouts: { type: 'boolean' },
     night: { type: 'boolean' },
+    twice: { type: 'boolean' },
     stop: { type: 'boolean' },
   },
   optionHelp: {
@@ -30,6 +31,7 @@ export const verb: Verb = {
     minutes: 'begin nothing that would take it past so many minutes, and say what was left out',
     rollouts: 'of all checks only those of rollouts and what they need',
     night: 'instead of all that: a night with a new package, from the lock to the report, under the hands of clients',
+    twice: 'instead of all that: bake the same lock twice from scratch, and compare both images file by file',
     stop: 'end a demo that was kept running, and remove all of it',
   },
   async run(context) {
@@ -53,7 +55,7 @@ export interface DemoParts {
   prepare(progress: VerbContext['progress'], signal: AbortSignal): Promise<unknown>
   /** Words for `golden`, to which the state folder is added. */
   readonly lab: readonly string[]
-  story(world: DemoWorld): Promise<DemoResult>
+  story(world: DemoWorld): Promise<DemoResult | undefined>
 }
 
 export async function demo(
@@ -98,8 +100,7 @@ export async function demo(
       checks,
       keep: context.flags.keep === true,
       fresh: context.flags.fresh === true,
-      onlyRollouts: context.flags.rollouts === true,
-      night: context.flags.night === true,
+      only: (['rollouts', 'night', 'twice'] as const).find((part) => context.flags[part] === true),
       leftMs: () => minutes * 60_000 - (performance.now() - began),
       look,
       progress,

@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { run } from '../core/child.ts'
 import { childEnvironment } from '../core/environment.ts'
+import { rootPartition } from './root-partition.ts'
 import { occurring } from './search.ts'
 
 export interface Disk {
@@ -28,13 +29,8 @@ export async function withDisk<T>(image: string, scratch: string, work: (disk: D
   try {
     const raw = join(folder, 'disk.raw')
     await run('qemu-img', ['convert', '-U', '-f', image.endsWith('.raw') ? 'raw' : 'qcow2', '-O', 'raw', image, raw], options)
-    const { partitiontable } = JSON.parse((await run('sfdisk', ['--json', raw], options)).stdout) as {
-      partitiontable: { partitions: { start: number; size: number }[] }
-    }
-    const root = partitiontable.partitions.sort((one, other) => other.size - one.size)[0]
-    if (root === undefined) throw new Error(`${image} has no partition`)
     // debugfs reads ext4 without mounting it, so nothing of it touches this computer.
-    const at = `${raw}?offset=${root.start * 512}`
+    const at = `${raw}?offset=${(await rootPartition(raw)).start}`
     const debugfs = async (request: string): Promise<string> => (await run('debugfs', ['-R', request, at], options)).stdout
     const exists = async (path: string): Promise<boolean> => (await debugfs(`stat ${path}`)).includes('Inode:')
     return await work({

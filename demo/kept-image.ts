@@ -14,9 +14,10 @@ import { listImages } from '../images/catalog.ts'
 import { manifestFile } from '../images/manifest.ts'
 import { vouch } from '../images/vouch.ts'
 import type { Proxmox } from '../proxmox/client.ts'
-import { storageAt, storageOfVolume } from '../proxmox/storage.ts'
+import { storageAt } from '../proxmox/storage.ts'
 import { createVm, vmAt, type VmConfig } from '../proxmox/vm.ts'
 import type { Site } from '../settings/site.ts'
+import { templateDisk } from './template-disk.ts'
 
 /** Whatever takes part in a bake in the lab, the lab included. */
 const sources = [
@@ -83,8 +84,7 @@ export async function keepImage(
   folder: string,
 ): Promise<void> {
   const config = await vmAt(administrator, node, vmid).config()
-  const [volume = ''] = String(config.scsi0).split(',')
-  const { path } = await storageAt(administrator, node, storageOfVolume(volume)).volume(volume)
+  const path = await templateDisk(administrator, node, vmid)
   const target = folderOf(env, key)
   const parent = resolve(target, '..')
   await makeFolder(parent)

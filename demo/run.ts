@@ -26,6 +26,7 @@ import { imageKey, isKept, keepImage, takeImage } from './kept-image.ts'
 import { checkProjects } from './projects.ts'
 import { checkRollouts, preparedForRollouts } from './rollouts.ts'
 import { checkSecrets, checkTemplate } from './secrets.ts'
+import { checkTwice } from './twice.ts'
 import { checkSurvival, slotctl, type Guest } from './survive.ts'
 
 export interface DemoWorld {
@@ -40,10 +41,8 @@ export interface DemoWorld {
   leftMs(): number
   /** Bake, whatever is kept of an earlier demo. */
   readonly fresh: boolean
-  /** Of all checks only those of rollouts and what they need. */
-  readonly onlyRollouts: boolean
-  /** Instead of them all: a whole night, and what it needs. */
-  readonly night: boolean
+  /** Of all checks only those of rollouts; or instead of them all a whole night, or two bakes of one lock. With what they need. */
+  readonly only: 'rollouts' | 'night' | 'twice' | undefined
   /** Whether somebody wants to use it at the end. */
   readonly keep: boolean
   /** Shows what the guests look like now. */
@@ -63,7 +62,8 @@ export interface DemoResult {
   readonly caFile: string
 }
 
-export async function runDemo(world: DemoWorld): Promise<DemoResult> {
+/** @returns undefined: nothing runs at the end that somebody could use */
+export async function runDemo(world: DemoWorld): Promise<DemoResult | undefined> {
   const { connection, checks } = world
   const folder: string = connection.site
   const golden = at(folder, world)
@@ -74,7 +74,12 @@ export async function runDemo(world: DemoWorld): Promise<DemoResult> {
       expectEqual('steps of the second run', (await golden.asAdministrator('setup')).steps, [])
     })
     await takeOrBake(world, site, golden)
-    if (world.night) return await aNight(world, site, proxmox)
+    if (world.only === 'night') return await aNight(world, site, proxmox)
+    if (world.only === 'twice') {
+      const { administrator, folder: scratch, signal } = world
+      await checkTwice({ checks, site, administrator, golden, scratch, signal })
+      return undefined
+    }
     await checks.check('golden bake again: nothing to do', async () => {
       expectEqual('outcome', (await golden('bake')).outcome, 'unchanged')
     })
@@ -85,7 +90,7 @@ export async function runDemo(world: DemoWorld): Promise<DemoResult> {
     const began = performance.now()
     const { result, rolloutsMs } = await twoVms(world, await editSite(folder, preparedForRollouts), proxmox)
     const tookMs = performance.now() - began - rolloutsMs
-    if (world.onlyRollouts) return result
+    if (world.only === 'rollouts') return result
     if (world.leftMs() < tookMs * oneVmPart)
       checks.skip(
         'one VM for both roles, destroyed and deployed again',
@@ -160,7 +165,7 @@ async function twoVms(world: DemoWorld, site: Site, proxmox: Proxmox): Promise<{
   const { groups } = await golden('status')
   const status = groups[groupWithRole(site, 'serena')?.name ?? '']
   await checks.must('two VMs: an MCP client leaves a file by which the data is known later', () => leaveMark(access, mark))
-  if (!world.onlyRollouts) await checkTwoVms(world, { site, golden, access, guests, serena, mark })
+  if (world.only !== 'rollouts') await checkTwoVms(world, { site, golden, access, guests, serena, mark })
   const rolloutsBegan = performance.now()
   await checkRollouts(checks, { site, access, golden, proxmox, mark, deployMs, leftMs: world.leftMs, signal, env: world.env })
   const rolloutsMs = performance.now() - rolloutsBegan

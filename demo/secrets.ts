@@ -6,13 +6,12 @@ import { join } from 'node:path'
 import { listImages, type Image } from '../images/catalog.ts'
 import { readLock, references } from '../images/lock.ts'
 import type { Proxmox } from '../proxmox/client.ts'
-import { storageAt } from '../proxmox/storage.ts'
-import { vmAt } from '../proxmox/vm.ts'
 import type { Site } from '../settings/site.ts'
 import { secretFiles, secretsFolder } from '../settings/secrets/places.ts'
 import { expectEqual, expectThat, type Checks } from './checks.ts'
 import { withDisk, type Disk } from './disk.ts'
 import { searchFiles, searchFolder } from './search.ts'
+import { templateDisk } from './template-disk.ts'
 
 /** The site's own secrets are the canaries: random, so that finding one is no accident. */
 async function secretsOf(folder: string): Promise<string[]> {
@@ -35,11 +34,7 @@ export async function checkTemplate(
   const open = async <T>(work: (disk: Disk, image: Image) => Promise<T>): Promise<T> => {
     const [image] = (await listImages(proxmox, site)).images
     if (image === undefined) throw new Error('there is no image')
-    const { node, storage } = site.proxmox
-    const config = await vmAt(proxmox, node, image.vmid).config()
-    const volume = String(config.scsi0 ?? '').split(',')[0] ?? ''
-    // What is a block device on a node is a file here, and the lab tells which.
-    const { path } = await storageAt(proxmox, node, storage.disks).volume(volume)
+    const path = await templateDisk(proxmox, site.proxmox.node, image.vmid)
     return withDisk(path, place.scratch, (disk) => work(disk, image), place.signal)
   }
   await checks.check('the template: no secret, host key, machine id, seed, password or history; all container images by digest', () =>
