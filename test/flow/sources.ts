@@ -3,7 +3,7 @@
  * have, a folder of cloud images with one build, and a registry. All of them say what they were asked.
  */
 import { createHash } from 'node:crypto'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Agent, request } from 'undici'
@@ -24,13 +24,17 @@ export interface Sources {
   give(site: SiteFolder): Promise<void>
   /** Serena's tag means another image from now on. */
   renew(): void
+  /** The distribution has another version of a package from now on, guests get that one. @param name one that guests have */
+  renewPackage(name: string, version: string): Promise<void>
+  /** There is a newer build of the cloud image. */
+  renewBase(): Promise<void>
   /** One request to each, side by side, and nothing else. */
   roundTrip(): Promise<void>
   close(): Promise<void>
 }
 
 const services = { serena: 'oraios/serena', nginx: 'library/nginx', otelcol: 'otel/contrib', loki: 'grafana/loki' } as const
-const serial = '20261117-2299'
+const serials = ['20261117-2299', '20261124-2306'] as const
 
 const sha = (algorithm: string, content: string | Buffer): string => createHash(algorithm).update(content).digest('hex')
 
@@ -39,18 +43,28 @@ export async function openSources(): Promise<Sources> {
   const web = join(folder, 'web')
   const key = await makeArchiveKey()
   const asked = askedOf(await readPackages(), 'debian-13')
-  await writeSuite(join(web, 'debian'), key, {
-    suite: 'stable',
-    date: new Date('2026-11-20T08:00:00Z'),
-    hollow: true,
-    packages: [...new Set([...Object.keys(CATALOGUE), ...asked])].map((name) => ({ name, version: CATALOGUE[name]?.version ?? '1.0-1' })),
-  })
-  const build = join(web, 'builds', serial)
-  const image = `debian-13-genericcloud-amd64-${serial}.qcow2`
-  await mkdir(build, { recursive: true })
-  await emptyBase(join(build, image))
-  await writeFile(join(build, 'SHA512SUMS'), `${sha('sha512', await readFile(join(build, image)))}  ${image}\n`)
-  await writeFile(join(web, 'builds/index.html'), `<a href="${serial}/">${serial}/</a>\n`)
+  const writeArchive = (day: string): Promise<void> =>
+    writeSuite(join(web, 'debian'), key, {
+      suite: 'stable',
+      date: new Date(`2026-11-${day}T08:00:00Z`),
+      hollow: true,
+      packages: [...new Set([...Object.keys(CATALOGUE), ...asked])].map((name) => ({ name, version: CATALOGUE[name]?.version ?? '1.0-1' })),
+    })
+  const offered: string[] = []
+  const offerBase = async (serial: string): Promise<void> => {
+    const build = join(web, 'builds', serial)
+    const image = `debian-13-genericcloud-amd64-${serial}.qcow2`
+    await mkdir(build, { recursive: true })
+    await emptyBase(join(build, image))
+    // By its content a build is told from another one.
+    if (offered.length > 0) await appendFile(join(build, image), serial)
+    await writeFile(join(build, 'SHA512SUMS'), `${sha('sha512', await readFile(join(build, image)))}  ${image}\n`)
+    offered.push(serial)
+    await writeFile(join(web, 'builds/index.html'), offered.map((name) => `<a href="${name}/">${name}/</a>\n`).join(''))
+  }
+  await writeArchive('20')
+  await offerBase(serials[0])
+  const versions = new Map(Object.entries(CATALOGUE).map(([name, { version }]) => [name, version]))
   const archive = await serveFolder(web)
 
   let count = 1
@@ -96,6 +110,13 @@ export async function openSources(): Promise<Sources> {
       count += 1
       publish(services.serena)
     },
+    renewPackage: async (name, version) => {
+      const model = CATALOGUE[name]
+      if (model === undefined) throw new Error(`guests have no ${name}`)
+      Object.assign(model, { version })
+      await writeArchive('25')
+    },
+    renewBase: () => offerBase(serials[1]),
     roundTrip: async () => {
       const dispatcher = new Agent({ connect: { ca: registry.caPem } })
       const asked = [`${archive.url}/builds/`, `${archive.url}/debian/dists/stable/InRelease`]
@@ -107,6 +128,7 @@ export async function openSources(): Promise<Sources> {
       await dispatcher.close()
     },
     close: async () => {
+      for (const [name, version] of versions) Object.assign(CATALOGUE[name] ?? {}, { version })
       registry.server.close()
       registry.server.closeAllConnections()
       await Promise.all([archive.close(), key.close()])
