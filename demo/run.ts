@@ -276,6 +276,9 @@ async function aNight(world: DemoWorld, first: Site, proxmox: Proxmox): Promise<
   const together = labSite(connection, {
     name: first.name,
     layout: 'one-vm',
+    // The two VMs' own are taken: their depots were made with the lab.
+    firstVmid: 9040,
+    firstHost: 40,
     memoryMiB: 4096,
     transports: ['streamable-http'],
     base: { file: first.image.base.file ?? '', sha256: first.image.base.sha256 },
