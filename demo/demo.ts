@@ -34,6 +34,13 @@ export const verb: Verb = {
     twice: 'instead of all that: bake the same lock twice from scratch, and compare both images file by file',
     stop: 'end a demo that was kept running, and remove all of it',
   },
+  changes:
+    'this computer: a lab with VMs in ~/.local/state/serena-golden/demo, which is gone at the end; what was built stays in the cache. As root on Debian or Ubuntu, missing packages are installed',
+  examples: [
+    ['npm run demo', 'all of it; the first time over half an hour'],
+    ['npx golden demo --keep', 'leave it running, and say how to get in'],
+    ['npx golden demo --stop', 'end one that was left running'],
+  ],
   async run(context) {
     const folder = demoFolder(context.env)
     if (context.flags.stop === true) {
@@ -130,7 +137,7 @@ export async function demo(
     ok,
     checks: checks.results,
     tookSeconds: seconds,
-    ...(error === undefined ? {} : { error }),
+    ...(error === undefined ? {} : { errors: [error] }),
     ...(kept === undefined ? {} : { ...site, kept }),
   })
   return ok ? 0 : 1

@@ -37,6 +37,13 @@ export const verb: Verb = {
     bare: 'without base image, container images and registry: starts in seconds',
     'for-replay': 'set up what the recorded answers of a real Proxmox are compared with',
   },
+  changes:
+    'this computer: the folder of the lab, and with real guests VMs, a network namespace and its firewall, which are gone at the end',
+  examples: [
+    ['npx golden lab --driver fake', 'models of guests, in a second, without root'],
+    ['npx golden lab', 'real guests, as root'],
+  ],
+  completes: { options: { driver: ['qemu', 'fake'], state: 'folder' } },
   async run({ flags, env, progress, signal, result }) {
     const stateDir = resolve(typeof flags.state === 'string' ? flags.state : labFolder(env))
     const driver = flags.driver

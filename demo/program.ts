@@ -59,7 +59,7 @@ export async function verb(
 ): Promise<any> {
   const run = await runVerb(words, options)
   if (run.code === 0) return run.document
-  const error = run.document?.error as FailureFacts | undefined
+  const [error] = (run.document?.errors ?? []) as readonly FailureFacts[]
   throw error
     ? new Failure(error.code, `golden ${words.join(' ')}: ${error.message}`, error.hint)
     : new Failure(

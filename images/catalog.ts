@@ -192,5 +192,6 @@ export function templateNamed<T extends Pick<Template, 'vmid' | 'name'>>(site: S
       ? `pool ${site.proxmox.pool} has no image ${name}`
       : `${found.length} images are called ${name}: say the VMID of one`,
     list === '' ? 'Run "npx golden bake".' : `There are: ${list}.`,
+    only === undefined ? { unknown: { said: name, known: templates.map((one) => one.name) } } : {},
   )
 }

@@ -145,8 +145,13 @@ export function parseLock(text: string, file: string): Lock {
   }
   const parsed = ((data as { schema?: unknown } | null)?.schema === 1 ? first : schema).safeParse(data)
   if (parsed.success) return parsed.data
-  const list = parsed.error.issues.map((issue) => `  ${issue.path.join('.') || 'lock'}: ${issue.message}`).join('\n')
-  throw new Failure('lock-invalid', `${file} has problems:\n${list}`, hint)
+  const problems = parsed.error.issues.map((issue) => ({ path: issue.path.join('.') || 'lock', message: issue.message }))
+  throw new Failure(
+    'lock-invalid',
+    `${file} has problems:\n${problems.map(({ path, message }) => `  ${path}: ${message}`).join('\n')}`,
+    hint,
+    { parts: problems.map(({ path, message }) => ({ code: 'lock-invalid', message, hint, path })) },
+  )
 }
 
 /** @throws Failure `lock-missing`, `lock-invalid` */

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { bringHere, elsewhere, isRevokedText, listRange, sortRange, volumeOf } from '../images/catalog.ts'
+import { bringHere, elsewhere, isRevokedText, listRange, sortRange, volumeOf, type Image } from '../images/catalog.ts'
 import { completeLock } from '../images/complete-lock.ts'
 import { readLock, type Lock } from '../images/lock.ts'
 import { groundOf } from '../images/lock-ground.ts'
@@ -62,6 +62,8 @@ export interface BakeOptions {
 export interface BakeResult {
   readonly outcome: 'baked' | 'unchanged'
   readonly template: { readonly vmid: number; readonly name: string; readonly fingerprint: string }
+  /** How far it has come: a new one has come nowhere yet. */
+  readonly state: Pick<Image, 'verification' | 'channel'>
   /** It has told the lock what all packages are. */
   readonly completed: boolean
 }
@@ -157,12 +159,17 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
     )
   if (plan.kind !== 'unchanged' || claim.abandoned.length > 0) await clearLeftovers(bake, plan.leftovers, plan.kind === 'bake')
   if (plan.kind === 'unchanged')
-    return { outcome: 'unchanged', template: { vmid: plan.image.vmid, name: plan.image.name, fingerprint }, completed: false }
+    return {
+      outcome: 'unchanged',
+      template: { vmid: plan.image.vmid, name: plan.image.name, fingerprint },
+      state: plan.image,
+      completed: false,
+    }
   // Whatever is made from here on is signed at its end.
   await requireSigningKey(bake)
   if (plan.kind === 'finish') {
     await progress.step(`finish ${plan.name}, which an earlier run had baked`, () => settle(bake, plan.node, plan.vmid, plan.name))
-    return { outcome: 'baked', template: { vmid: plan.vmid, name: plan.name, fingerprint }, completed: false }
+    return { outcome: 'baked', template: { vmid: plan.vmid, name: plan.name, fingerprint }, state: fresh, completed: false }
   }
   const away = plan.base.elsewhere
   if (away !== undefined)
@@ -206,8 +213,10 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
   )
   await settle(bake, site.proxmox.node, vmid, plan.name)
   const completed = await completeLock(folder, bake.lock, packages, progress.warn)
-  return { outcome: 'baked', template: { vmid, name: plan.name, fingerprint }, completed }
+  return { outcome: 'baked', template: { vmid, name: plan.name, fingerprint }, state: fresh, completed }
 }
+
+const fresh: BakeResult['state'] = { verification: 'none', channel: 'candidate' }
 
 /** Removes something of this run. What could not be removed is kept in mind and noted for the next run; what happened before matters more. @returns whether it is gone */
 async function takeAway(bake: Bake, what: string, remove: () => Promise<void>): Promise<boolean> {

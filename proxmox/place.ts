@@ -1,6 +1,6 @@
 /** Whether node, storages and bridge are there as the site names them, and can do what is asked of them: looked at before anything begins. */
 import { ProxmoxError, type Proxmox } from './client.ts'
-import { Failure } from '../core/failure.ts'
+import { Failure, together } from '../core/failure.ts'
 import { bridgesOf, listNodes } from './nodes.ts'
 import { storageAt, type StorageStatus } from './storage.ts'
 import { diskStorageNote, diskStorageProblem, fileStorageProblem, kindOf } from './storage-kinds.ts'
@@ -86,7 +86,7 @@ export async function requirePlace(proxmox: Proxmox, wanted: PlaceWanted, warn: 
   const seen = await lookAtPlace(proxmox, wanted)
   const [first, ...more] = seen.problems
   for (const one of more) warn(`${one.message}. ${one.hint}`)
-  if (first !== undefined) throw first
+  if (first !== undefined) throw together(first, more)
   for (const note of seen.notes) warn(note)
   return seen
 }

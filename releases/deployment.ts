@@ -100,7 +100,7 @@ export const noDeployment: Deployment = { schema: 1, groups: {} }
 
 export type ParsedDeployment =
   | { readonly ok: true; readonly deployment: Deployment }
-  | { readonly ok: false; readonly problems: readonly string[] }
+  | { readonly ok: false; readonly problems: readonly { readonly path: string; readonly message: string }[] }
 
 /** Reads what `deployment.json` says. Never throws; problems name their place. */
 export function parseDeployment(content: string): ParsedDeployment {
@@ -108,14 +108,14 @@ export function parseDeployment(content: string): ParsedDeployment {
   try {
     data = JSON.parse(content)
   } catch (error) {
-    return { ok: false, problems: [`it is not JSON: ${error instanceof Error ? error.message : String(error)}`] }
+    return { ok: false, problems: [{ path: '', message: `it is not JSON: ${error instanceof Error ? error.message : String(error)}` }] }
   }
   const parsed = schema.safeParse(data)
-  if (!parsed.success) return { ok: false, problems: parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`) }
+  if (!parsed.success) return { ok: false, problems: parsed.error.issues.map(({ path, message }) => ({ path: path.join('.'), message })) }
   const problems = Object.entries(parsed.data.groups).flatMap(([groupName, pins]) =>
     Object.entries(pins.slots).flatMap(([slot, one]) =>
       one !== undefined && (one.seed.group !== groupName || one.seed.slot !== slot || one.seed.release !== one.id)
-        ? [`groups.${groupName}.slots.${slot}: its seed belongs to another release`]
+        ? [{ path: `groups.${groupName}.slots.${slot}`, message: 'its seed belongs to another release' }]
         : [],
     ),
   )

@@ -1,4 +1,5 @@
 /** Names and order of the stacks: known without the bindings. */
+import { Failure } from '../core/failure.ts'
 import type { Deployment } from './deployment.ts'
 import type { Role, Site } from '../settings/site.ts'
 
@@ -20,3 +21,7 @@ export function groupOrder(site: Site, deployment: Deployment): string[] {
   }
   return [...names].sort((a, b) => Number(rolesOf(b).includes('logging')) - Number(rolesOf(a).includes('logging')))
 }
+
+/** Of a word that should have been one of these. */
+export const groupUnknown = (name: string, groups: readonly string[]): Failure =>
+  new Failure('group-unknown', `there is no group ${name}`, `There are: ${groups.join(', ')}.`, { unknown: { said: name, known: groups } })

@@ -32,10 +32,13 @@ export async function readPins(folder: string): Promise<Deployment> {
   }
   const parsed = parseDeployment(content)
   if (parsed.ok) return parsed.deployment
+  const { problems } = parsed
+  const hint = 'It is written by golden; restore the last good one, e.g. with git.'
   throw new Failure(
     'deployment-invalid',
-    `${file} is not valid:\n${parsed.problems.map((problem) => `  ${problem}`).join('\n')}`,
-    'It is written by golden; restore the last good one, e.g. with git.',
+    `${file} is not valid:\n${problems.map(({ path, message }) => `  ${path === '' ? '' : `${path}: `}${message}`).join('\n')}`,
+    hint,
+    { parts: problems.map(({ path, message }) => ({ code: 'deployment-invalid', message, hint, path })) },
   )
 }
 

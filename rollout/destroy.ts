@@ -1,8 +1,7 @@
 /** `destroy`: ends releases. VMs, seeds and pins go; data disks stay in their depots. */
 import { ProxmoxError } from '../proxmox/client.ts'
-import { Failure } from '../core/failure.ts'
 import type { Progress } from '../core/progress.ts'
-import { groupOrder, stackName } from '../releases/order.ts'
+import { groupOrder, groupUnknown, stackName } from '../releases/order.ts'
 import type { GroupPins, Release } from '../releases/deployment.ts'
 import { slotNames, type Site } from '../settings/site.ts'
 import { claimGroups } from './claim-groups.ts'
@@ -42,7 +41,7 @@ export async function groupsToDestroy(
   const deployment = await readPins(folder)
   const groups = groupOrder(site, deployment).reverse()
   for (const name of only ?? []) {
-    if (!groups.includes(name)) throw new Failure('group-unknown', `there is no group ${name}`, `There are: ${groups.join(', ')}.`)
+    if (!groups.includes(name)) throw groupUnknown(name, groups)
   }
   const wanted = groups.filter((group) => only === undefined || only.includes(group))
   // What is wrong with the pins of one is said before another is touched.

@@ -2,7 +2,7 @@
 import { Failure } from '../core/failure.ts'
 import { isRevokedText, listImages, type Image } from '../images/catalog.ts'
 import { isMoving, type GroupPins, type Release } from '../releases/deployment.ts'
-import { groupOrder } from '../releases/order.ts'
+import { groupOrder, groupUnknown } from '../releases/order.ts'
 import { readPins } from '../releases/pins.ts'
 import { otherSlot, type Role, type SlotName } from '../settings/site.ts'
 import { tellsState } from './activate.ts'
@@ -177,8 +177,7 @@ export async function planRollbacks(
 async function groupsToRollBack(options: Looking, only: readonly string[]): Promise<string[]> {
   const deployment = await readPins(options.folder)
   const order = groupOrder(options.site, deployment)
-  for (const name of only)
-    if (!order.includes(name)) throw new Failure('group-unknown', `there is no group ${name}`, `There are: ${order.join(', ')}.`)
+  for (const name of only) if (!order.includes(name)) throw groupUnknown(name, order)
   return order.filter((name) => (only.length === 0 ? deployment.groups[name]?.active !== undefined : only.includes(name)))
 }
 

@@ -3,7 +3,7 @@ import { Failure } from '../core/failure.ts'
 import { listImages, type Image } from '../images/catalog.ts'
 import { requireTrusted } from '../images/trust.ts'
 import { requirePlace } from '../proxmox/place.ts'
-import { groupOrder, stackName } from '../releases/order.ts'
+import { groupOrder, groupUnknown, stackName } from '../releases/order.ts'
 import { readPins, updatePins, withRelease, withoutRelease } from '../releases/pins.ts'
 import { changedSecrets, removeSeed } from '../releases/seed.ts'
 import { placeOf, type SlotName } from '../settings/site.ts'
@@ -89,7 +89,7 @@ async function groupsToRoll({ site, folder, only }: Looking): Promise<string[]> 
   checkEdits(site, deployment)
   const order = groupOrder(site, deployment)
   for (const name of only ?? []) {
-    if (!order.includes(name)) throw new Failure('group-unknown', `there is no group ${name}`, `There are: ${order.join(', ')}.`)
+    if (!order.includes(name)) throw groupUnknown(name, order)
   }
   const deployed = order.filter((group) => deployment.groups[group]?.active !== undefined)
   if (only === undefined && deployed.length === 0)

@@ -9,6 +9,7 @@ import { readPins } from '../releases/pins.ts'
 import { readHandedIn, resolveSecret } from '../settings/resolve.ts'
 import { secretFiles } from '../settings/secrets/places.ts'
 import type { OpenSite } from './open.ts'
+import { step } from './next-step.ts'
 import { findUser } from './find-user.ts'
 import type { VerbContext } from './verb.ts'
 
@@ -28,7 +29,10 @@ export async function checkFromHere({ site, folder }: OpenSite, { flags, env, pr
     ),
   )
   const isIn = getsIn(steps)
-  result(renderSteps(steps), { schema: 1, url, user: user.name, deployed: access.deployed !== undefined, ok: isIn, steps, notes })
+  const next = isIn
+    ? []
+    : [access.deployed === undefined ? step('deploy', 'there is nothing to connect to yet') : step('status', 'what runs, and how it is')]
+  result(renderSteps(steps), { schema: 1, url, user: user.name, deployed: access.deployed !== undefined, ok: isIn, steps, notes }, next)
   return isIn ? 0 : 1
 }
 

@@ -12,6 +12,7 @@ import { shellWord } from '../core/shell-word.ts'
 import { readPins } from '../releases/pins.ts'
 import { nameSecret, resolveSecret } from '../settings/resolve.ts'
 import { secretFiles } from '../settings/secrets/places.ts'
+import { afterClient } from './after.ts'
 import { findUser } from './find-user.ts'
 import { openSite } from './open.ts'
 import type { Verb } from './verb.ts'
@@ -38,6 +39,14 @@ export const verb: Verb = {
     name: 'what the server is called there; default serena',
     replace: 'with --write: take the place of another server of that name',
   },
+  changes: "nothing; with --write the client's own file, whose former content stays beside it",
+  examples: [
+    ['npx golden client claude-code', 'what to put where, and where the password is'],
+    ['npx golden client cursor --write', "merged into the client's own file"],
+    ['npx golden client vscode --write --plan --file .vscode/mcp.json', "what would be changed in a project's own file"],
+    ['npx golden client --check', 'what a client sees from this computer'],
+  ],
+  completes: { operands: clientNames, options: { file: 'file' } },
   async run(context) {
     const { flags, env, progress, result } = context
     const { site, folder } = await openSite(env)
@@ -55,6 +64,7 @@ export const verb: Verb = {
       ...(password === undefined ? {} : { credential: basic(user.name, password) }),
       ...(caFile === undefined ? {} : { caFile }),
     }
+    const deployed = access.deployed !== undefined
     const file = fileOf(name, flags.file, { platform: process.platform, home: homedir(), env })
     const secret = user.password.kind === 'file' ? `"$(cat ${shellWord(resolve(folder, user.password.path))})"` : 'PASSWORD'
     const encode = `printf '%s:%s' ${shellWord(user.name)} ${secret} | base64 | tr -d '\\n'`
@@ -80,12 +90,12 @@ export const verb: Verb = {
     if (flags.write === true || flags.plan === true) {
       if (file === undefined) throw new Failure('usage', `there is no file of ${client.title} that is known`, 'Name it with --file.')
       const { writeClient } = await import('./write-client.ts')
-      return writeClient({ name, wanted, file, notes, say }, context)
+      return writeClient({ name, wanted, file, deployed, notes, say }, context)
     }
     const { text, document } = renderClient(name, wanted, typeof flags.name === 'string' ? flags.name : undefined)
     progress.info(file === undefined ? 'It goes where the client has its MCP servers.' : `It goes into ${file}; --write merges it in.`)
     say()
-    result(text, { client: name, file: file ?? null, settings: document, notes })
+    result(text, { client: name, file: file ?? null, settings: document, notes }, afterClient(name, { deployed, file, did: 'print' }))
     return 0
   },
 }
@@ -97,6 +107,7 @@ function nameOf(word: string | undefined): ClientName {
     'client-unknown',
     word === undefined ? 'which client?' : `there are no settings for "${word}"`,
     `Say one of: ${clientNames.join(', ')}; json is for every other.`,
+    word === undefined ? {} : { unknown: { said: word, known: clientNames } },
   )
 }
 

@@ -1,6 +1,7 @@
 /** `golden destroy`: the VMs go, the data stays in its depots. */
 import { destroy, planDestruction, type DestroyedGroup } from '../rollout/destroy.ts'
 import { destructionLines } from '../rollout/plan-destroy.ts'
+import { afterDestroy, afterPlan } from './after.ts'
 import { confirm } from './confirm.ts'
 import { openProxmox } from './open.ts'
 import { programEnvironment } from './programs.ts'
@@ -10,6 +11,14 @@ export const verb: Verb = {
   operands: '[GROUP …]',
   options: { plan: { type: 'boolean' }, yes: { type: 'boolean' } },
   optionHelp: { plan: 'say what would be done, and do nothing', yes: 'do not ask' },
+  changes:
+    'the Proxmox host: VMs and seeds of the groups are removed, data disks go back into their depots. In the site folder deployment.json and state/',
+  examples: [
+    ['npx golden destroy', 'all groups; shows what goes, and asks'],
+    ['npx golden destroy logging --yes', 'one of them, without a question'],
+    ['npx golden destroy --plan', 'only say what would be done'],
+  ],
+  completes: { operands: 'groups' },
   async run({ arguments: names, flags, env, progress, signal, result }) {
     const { proxmox, ...open } = await openProxmox(env, { progress, signal })
     try {
@@ -18,7 +27,14 @@ export const verb: Verb = {
       const plan = await progress.step('look what there is', () => planDestruction({ ...open, proxmox }, only))
       const lines = plan.flatMap(destructionLines)
       if (flags.plan === true) {
-        result(lines.join('\n'), { plan })
+        result(
+          lines.join('\n'),
+          { plan },
+          afterPlan(
+            ['destroy', ...names].join(' '),
+            plan.some(({ exists }) => exists),
+          ),
+        )
         return 0
       }
       const what = names.length === 0 ? `all VMs of site ${open.site.name}` : `the VMs of ${names.join(', ')}`
@@ -31,9 +47,7 @@ export const verb: Verb = {
       const ended = groups.map(
         (group) => `${group.group}: ${group.outcome === 'absent' ? 'there was no VM' : 'destroyed'}; ${aboutData(group)}`,
       )
-      result(`${ended.join('\n')}\n"npx golden deploy" brings it back with its data; "npx golden delete-data GROUP" deletes data.`, {
-        groups,
-      })
+      result(ended.join('\n'), { groups }, afterDestroy(groups))
       return 0
     } finally {
       proxmox.close()

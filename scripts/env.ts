@@ -6,6 +6,11 @@ import { programEnvironment } from './programs.ts'
 import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
+  changes: 'nothing; programs that are missing are built or downloaded into the cache first',
+  examples: [
+    ['eval "$(npx golden env)"; npx cdktn deploy \'*\'', 'plain CDKTF, with what is pinned'],
+    ['eval "$(npx golden env)"; npx cdktn diff serena', 'what it would change'],
+  ],
   async run({ env, progress, signal, result }) {
     const { site, folder } = await openSite(env)
     const { PATH = '', ...others } = await programEnvironment(site.engine, progress, signal)

@@ -8,9 +8,8 @@ type User = Site['serena']['users'][number]
 export function findUser(site: Site, name: unknown): User {
   const user = site.serena.users.find((entry) => name === undefined || entry.name === name)
   if (user !== undefined) return user
-  throw new Failure(
-    'user-unknown',
-    `serena.users has no "${String(name)}"`,
-    `Say one of: ${site.serena.users.map((entry) => entry.name).join(', ')}.`,
-  )
+  const known = site.serena.users.map((entry) => entry.name)
+  throw new Failure('user-unknown', `serena.users has no "${String(name)}"`, `Say one of: ${known.join(', ')}.`, {
+    unknown: { said: String(name), known },
+  })
 }

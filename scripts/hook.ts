@@ -9,6 +9,8 @@ import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
   operands: 'activate|release GROUP SLOT RELEASE',
+  changes: "the Proxmox host: a group's data disk moves between its depot and the slot, and deployment.json says so",
+  examples: [['npx golden hook activate serena blue 0123456789ab', 'as the stacks call it']],
   async run(context) {
     const [hook, group, slot, release] = context.arguments
     const name = slotNames.find((one): one is SlotName => one === slot)

@@ -17,6 +17,13 @@ export const verb: Verb = {
     osv: 'cve: the folder with the data of osv.dev',
     download: 'cve: bring the data of today into that folder, as far as the image has anything of it',
   },
+  changes: 'nothing; with --download the folder that it is given',
+  examples: [
+    ['npx golden images', 'what there is'],
+    ['npx golden images diff 9003 9004', 'what is different, by packages, containers and files'],
+    ['npx golden images cve --osv ~/osv --download', 'what is known to be vulnerable in the newest'],
+  ],
+  completes: { operands: ['diff', 'cve'], options: { osv: 'folder' } },
   async run({ arguments: [what, ...names], flags, env, progress, signal, result }) {
     if (what !== undefined && !(Object.hasOwn(known, what) && known[what]?.includes(names.length)))
       throw new Failure('usage', `"images" takes nothing, "diff" and two images, or "cve" and one, not "${what}"`, usage)

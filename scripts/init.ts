@@ -17,11 +17,21 @@ import { namesOutside, permittedNames } from '../settings/secrets/name-constrain
 import { requireHidden, writeSecret, writeSecretOnce } from '../settings/secrets/files.ts'
 import { generateSshKey } from '../settings/secrets/generate-ssh-key.ts'
 import { hostKeyFile, peerFiles, secretFiles, secretsFolder } from '../settings/secrets/places.ts'
+import { lockFile } from '../images/lock.ts'
+import { afterInit } from './after.ts'
+import { pinsNow } from './pins-now.ts'
 import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
   options: { 'new-ca': { type: 'boolean' } },
   optionHelp: { 'new-ca': "make a new CA for the site's names; every client then has to trust it anew" },
+  changes:
+    'the site folder on this computer (GOLDEN_SITE, or site/): site.ts if there is none, and what is missing below secrets/; no password or key is ever replaced',
+  examples: [
+    ['npx golden init', 'the first time, and after every change of names, groups or users in site.ts'],
+    ['GOLDEN_SITE=~/homelab/serena npx golden init', 'a site folder of its own, e.g. another repository'],
+    ['npx golden init --new-ca', 'the site has other names than its CA may sign for'],
+  ],
   async run({ env, flags, result }) {
     const folder = siteFolder(env)
     const made = await initFolder(folder)
@@ -32,17 +42,27 @@ export const verb: Verb = {
     refuseHandedIn((await lookAtHandedIn({ site, folder, env, onlyWhatIsHere: true })).problems)
     const notes = authorityNotes(file, await readFile(file, 'utf8'), hadAuthority && made.includes(file))
     const list = made.map((file) => relative(folder, file))
-    const next = made.includes(join(folder, 'site.ts'))
-      ? `\nNext: edit ${join(folder, 'site.ts')} (addresses, storage, public name), run "npx golden init" again, then "npx golden setup".`
-      : '\nNext: "npx golden setup".'
     const text =
       list.length === 0
         ? `Nothing to do: ${folder} has all that the site names.`
-        : `Made in ${folder}:\n${list.map((file) => `  ${file}`).join('\n')}${next}`
-    result([text, ...notes].join('\n\n'), { folder, made: list, ...(notes.length === 0 ? {} : { notes }) })
+        : `Made in ${folder}:\n${list.map((file) => `  ${file}`).join('\n')}`
+    const state = {
+      folder,
+      isExample: (await readFile(join(folder, 'site.ts'), 'utf8')) === (await readFile(exampleFile, 'utf8')),
+      hasToken: site.proxmox.token.kind !== 'file' || existsSync(resolve(folder, site.proxmox.token.path)),
+      hasLock: existsSync(lockFile(folder)),
+      deployment: await pinsNow(folder),
+    }
+    result(
+      [text, ...notes].join('\n\n'),
+      { folder, made: list, ...(notes.length === 0 ? {} : { notes }) },
+      afterInit(state, list.length > 0),
+    )
     return 0
   },
 }
+
+const exampleFile = resolve(import.meta.dirname, '../site.example.ts')
 
 /** What there is to know about the CA, besides that it is there. */
 function authorityNotes(file: string, certificate: string, replaced: boolean): string[] {
@@ -63,7 +83,7 @@ export async function initFolder(folder: string): Promise<string[]> {
   await makeFolder(folder, 0o700)
   const site = join(folder, 'site.ts')
   if (!existsSync(site)) {
-    await copyFile(resolve(import.meta.dirname, '../site.example.ts'), site)
+    await copyFile(exampleFile, site)
     made.push(site)
   }
   // In the folders themselves: a .gitignore of the site folder may be somebody's own, and say anything.

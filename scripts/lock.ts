@@ -5,6 +5,7 @@ import { changeLines, type LockChange } from '../images/lock-changes.ts'
 import { updateLock, type LockUpdate } from '../images/resolve.ts'
 import { loadSite, siteFolder } from '../settings/load.ts'
 import { PINS } from '../tools/pins.ts'
+import { afterLock } from './after.ts'
 import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
@@ -14,6 +15,12 @@ export const verb: Verb = {
     base: "take the distribution's newest cloud image, if site.ts pins none",
     packages: 'take the packages as they are now, and let the next bake say which there are',
   },
+  changes: 'images.lock.json in the site folder; with --check nothing',
+  examples: [
+    ['npx golden lock', 'take what is newer by now'],
+    ['npx golden lock --check', 'exit code 3 if there is anything newer'],
+    ['npx golden lock --base', "the distribution's newest cloud image, too"],
+  ],
   async run({ flags, env, progress, signal, result }) {
     const folder = siteFolder(env)
     const check = flags.check === true
@@ -28,12 +35,11 @@ export const verb: Verb = {
       newBase: flags.base === true,
       again: flags.packages === true,
     })
-    result(describe(update, lockFile(folder), check), {
-      file: lockFile(folder),
-      changes: update.changes,
-      notYet: update.notYet,
-      written: update.different && !check,
-    })
+    result(
+      describe(update, lockFile(folder), check),
+      { file: lockFile(folder), changes: update.changes, notYet: update.notYet, written: update.different && !check },
+      afterLock(update.different, check),
+    )
     return check && update.different ? 3 : 0
   },
 }
@@ -60,5 +66,5 @@ function describe({ changes, different, notYet }: LockUpdate, file: string, chec
     ...(packages.length > most ? [`… and ${packages.length - most} more packages`] : []),
     ...(changes.length === 0 ? ['nothing newer; the next bake says anew which packages there are'] : []),
   ]
-  return `${lines.join('\n')}\n${check ? 'Nothing was written. "npx golden lock" writes it' : `Written to ${file}. Next: "npx golden bake"`}.${waiting}`
+  return `${lines.join('\n')}\n${check ? 'Nothing was written' : `Written to ${file}`}.${waiting}`
 }

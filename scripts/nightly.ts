@@ -41,6 +41,14 @@ export const verb: Verb = {
     'install-timer': 'let systemd run it every night, for people without CI',
     'remove-timer': 'take that away',
   },
+  changes:
+    'what lock, bake, verify, promote, rollout and prune change, as far as site.nightly allows; its report; what nightly.git names. With --install-timer units of systemd',
+  examples: [
+    ['npx golden nightly', 'a night, now'],
+    ['npx golden nightly --plan', 'what is new, and what would be done first'],
+    ['npx golden nightly --install-timer', 'every night, by systemd'],
+  ],
+  completes: { options: { report: 'folder' } },
   async run(context) {
     const { env, flags } = context
     if (flags['install-timer'] === true && flags['remove-timer'] === true)

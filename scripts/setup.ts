@@ -3,15 +3,18 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { connect, ProxmoxError, type Login, type Proxmox, type Token } from '../proxmox/client.ts'
 import { firewallQuestion, firewallWarning, observeExposure } from '../proxmox/datacenter-firewall.ts'
-import { Failure } from '../core/failure.ts'
+import { Failure, together } from '../core/failure.ts'
 import { setupScript } from '../proxmox/setup-script.ts'
 import { applySetup, observeSetup, planSetup, type SetupPlan, type SetupWanted } from '../proxmox/setup.ts'
 import { depotVmName, type Site } from '../settings/site.ts'
+import { lockFile } from '../images/lock.ts'
+import { afterPlan, afterSetup, type SiteFolderState } from './after.ts'
 import { agreeToFirewall } from './firewall-consent.ts'
 import { openSite } from './open.ts'
 import { requireHidden, writeSecret } from '../settings/secrets/files.ts'
 import { secretFiles } from '../settings/secrets/places.ts'
 import { firstContact, orStopped, pin, type Trust } from './trust.ts'
+import { pinsNow } from './pins-now.ts'
 import type { Verb, VerbContext } from './verb.ts'
 
 export const verb: Verb = {
@@ -34,6 +37,14 @@ export const verb: Verb = {
     'enable-datacenter-firewall': `turn Proxmox's datacenter firewall on, without which VM rules do nothing; shows first what that closes, and asks. ${firewallWarning}`,
     yes: 'agree to what --enable-datacenter-firewall does without being asked',
   },
+  changes:
+    "the Proxmox host: roles, a user with a token, two pools, the ISO storage, a depot VM for each group; in the site folder the token's secret and the pinned CA. With --plan or --print nothing",
+  examples: [
+    ['npx golden setup', "asks for the password of root@pam, and for a look at the host's fingerprint"],
+    ['npx golden setup --plan', 'only say what would be done'],
+    ["PROXMOX_ADMIN_TOKEN=SECRET npx golden setup --admin 'root@pam!setup'", 'without a terminal, or with a second factor'],
+    ['npx golden setup --print > setup.sh', 'the same as a script, to read and run on the node'],
+  ],
   async run(context) {
     const { site, folder } = await openSite(context.env)
     const tokenFile = tokenFileOf(site, folder)
@@ -121,13 +132,13 @@ async function setup(admin: Proxmox, wanted: SetupWanted, trust: Trust, site: Si
   const { progress, result, signal } = context
   const observed = await progress.step(`read what is there at ${site.proxmox.url}`, () => orStopped(observeSetup(admin, wanted), signal))
   const plan = planSetup(wanted, observed)
-  if (context.flags.plan === true) return showPlan(plan, context)
+  if (context.flags.plan === true) return showPlan(plan, folder, context)
   await pin(admin, site, folder, trust, context)
   const [problem] = plan.problems
   if (problem !== undefined) {
     // Nothing is done while anything is wrong: a half-prepared host helps nobody.
     for (const other of plan.problems.slice(1)) progress.warn(`${other.message}. ${other.hint}`)
-    throw new Failure(problem.code, problem.message, problem.hint)
+    throw together(new Failure(problem.code, problem.message, problem.hint), plan.problems.slice(1))
   }
   if (wanted.enableFirewall && !observed.firewall.enabled) {
     await agreeToFirewall(
@@ -168,21 +179,27 @@ async function setup(admin: Proxmox, wanted: SetupWanted, trust: Trust, site: Si
   const text =
     plan.steps.length === 0
       ? 'Nothing to do: the host is prepared.'
-      : `Done: ${plan.steps.length} steps.${tokenFile === undefined ? '' : ` The token's secret is in ${tokenFile}.`}\nNext: "npx golden lock", then "npx golden bake".`
-  result(text, { steps: plan.steps.map((step) => step.title), tokenFile, datacenterFirewall: firewall })
+      : `Done: ${plan.steps.length} steps.${tokenFile === undefined ? '' : ` The token's secret is in ${tokenFile}.`}`
+  result(text, { steps: plan.steps.map((step) => step.title), tokenFile, datacenterFirewall: firewall }, afterSetup(await stateOf(folder)))
   return 0
 }
 
 /** With everything that is in the way, and how to mend it. @returns the exit code */
-function showPlan({ steps, problems, notes = [] }: SetupPlan, { result }: VerbContext): number {
+async function showPlan({ steps, problems, notes = [] }: SetupPlan, folder: string, { result }: VerbContext): Promise<number> {
   const lines = [
     ...problems.map(({ message, hint }) => `in the way: ${message}. ${hint}`),
     ...notes.map((note) => `note: ${note}`),
     ...(steps.length === 0 ? ['Nothing to do: the host is prepared.'] : steps.map(({ title }) => title)),
   ]
-  result(lines.join('\n'), { plan: { steps: steps.map(({ title, command }) => ({ title, command })), problems, notes } })
+  const next = problems.length > 0 ? [] : steps.length > 0 ? afterPlan('setup', true) : afterSetup(await stateOf(folder))
+  result(lines.join('\n'), { plan: { steps: steps.map(({ title, command }) => ({ title, command })), problems, notes } }, next)
   return problems.length === 0 ? 0 : 1
 }
+
+const stateOf = async (folder: string): Promise<Pick<SiteFolderState, 'hasLock' | 'deployment'>> => ({
+  hasLock: existsSync(lockFile(folder)),
+  deployment: await pinsNow(folder),
+})
 
 /** Where the secret is kept: where the site expects it, or in a file beside it when the site reads it from elsewhere. */
 const tokenFileOf = (site: Site, folder: string): string =>

@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { renderStatus } from '../rollout/render-status.ts'
 import { readStatus, type SiteStatus } from '../rollout/status.ts'
+import { afterStatus } from './after.ts'
 import { openProxmox } from './open.ts'
 import type { Verb } from './verb.ts'
 
@@ -11,13 +12,19 @@ const lookEveryMs = 3000
 export const verb: Verb = {
   options: { watch: { type: 'boolean' } },
   optionHelp: { watch: 'go on looking, and tell what is new, until Ctrl-C' },
+  changes: 'nothing',
+  examples: [
+    ['npx golden status', 'exit code 3 if anything is not well'],
+    ['npx golden status --watch', 'go on looking'],
+    ['npx golden status --json', 'for programs'],
+  ],
   async run({ flags, env, progress, signal, result }) {
     const { proxmox, site, folder } = await openProxmox(env, { progress, signal })
     const look = (): Promise<SiteStatus> => readStatus({ site, folder, proxmox, signal })
     try {
       if (flags.watch !== true) {
         const status = await look()
-        result(renderStatus(status), status)
+        result(renderStatus(status), status, afterStatus(status))
         return exitCode(status)
       }
       return await watch(look, signal, (text, status) => result(`${new Date().toISOString()}\n${text}`, status))

@@ -70,12 +70,18 @@ export async function lookAtHandedIn({
 export function refuseHandedIn(problems: readonly HandedInProblem[]): void {
   const [first] = problems
   if (first === undefined) return
-  if (problems.length === 1 && first.failure !== undefined) throw first.failure
+  const hint = 'Nothing was changed in Proxmox. Mend it, then run the same command again.'
+  const parts = problems.map(({ path, message, failure }) => ({
+    code: failure?.code ?? 'handed-in-unfit',
+    message,
+    hint: failure?.hint ?? hint,
+    path,
+  }))
+  if (problems.length === 1 && first.failure !== undefined) {
+    const { code, message, hint: own } = first.failure
+    throw new Failure(code, message, own, { cause: first.failure, parts })
+  }
   const list = problems.map(({ path, message }) => `  ${path}: ${message}`).join('\n')
   const alike = problems.every(({ failure }) => failure !== undefined && failure.code === first.failure?.code) ? first.failure : undefined
-  throw new Failure(
-    alike?.code ?? 'handed-in-unfit',
-    `what site.ts names can't be used as it is:\n${list}`,
-    alike?.hint ?? 'Nothing was changed in Proxmox. Mend it, then run the same command again.',
-  )
+  throw new Failure(alike?.code ?? 'handed-in-unfit', `what site.ts names can't be used as it is:\n${list}`, alike?.hint ?? hint, { parts })
 }

@@ -104,10 +104,10 @@ export async function loadSiteFile(file: string): Promise<Site> {
     throw new Failure('site-unreadable', `${file} has no default export`, 'It has to say: export default defineSite({ … })')
   const parsed = parseSite(input)
   if (parsed.ok) return parsed.site
-  const list = parsed.problems.map((problem) => `  ${problem.path}: ${problem.message}`).join('\n')
-  throw new Failure(
-    'site-invalid',
-    `${file} has ${parsed.problems.length === 1 ? 'a problem' : `${parsed.problems.length} problems`}:\n${list}`,
-    `Mend ${parsed.problems.length === 1 ? 'it' : 'them'} in ${file}.`,
-  )
+  const { problems } = parsed
+  const list = problems.map(({ path, message }) => `  ${path}: ${message}`).join('\n')
+  const hint = `Mend ${problems.length === 1 ? 'it' : 'them'} in ${file}.`
+  throw new Failure('site-invalid', `${file} has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}:\n${list}`, hint, {
+    parts: problems.map(({ path, message }) => ({ code: 'site-invalid', message, hint, path })),
+  })
 }

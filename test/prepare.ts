@@ -14,6 +14,12 @@ import { plainLines } from '../tools/progress.ts'
 const say = (line: string): void => {
   process.stderr.write(`${line}\n`)
 }
+/** What `golden completion` prints is tried in them: 35 MB, and nothing else needs them. */
+async function shells(): Promise<void> {
+  const found = await ensureHostPackages({ log: say, packages: ['zsh', 'fish'] })
+  if (!found.ok) say(`${found.cause}; what is tried in those shells is skipped.\n→ ${found.next}`)
+}
+
 /** One test needs it, and a download of its own. */
 async function withoutBrowser(build: () => Promise<unknown>): Promise<void> {
   try {
@@ -33,6 +39,7 @@ try {
   if (process.getuid?.() === 0 && process.platform === 'linux') {
     const found = await ensureHostPackages({ log: say })
     withJournal = found.ok
+    await shells()
     if (found.ok) {
       await buildRoot({ log: say, signal: abort.signal })
       await withoutBrowser(() => buildBrowser({ log: say, signal: abort.signal }))

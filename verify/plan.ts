@@ -108,7 +108,9 @@ export function imageToVerify(site: Site, images: readonly Image[], name: string
           `pool ${pool} has no image of base ${site.image.base.os} ${site.image.base.sha256.slice(0, 12)}`,
           'Run "npx golden bake".',
         )
-      : new Failure('image-unknown', `pool ${pool} has no image ${name}`, list === '' ? 'Run "npx golden bake".' : `There are: ${list}.`)
+      : new Failure('image-unknown', `pool ${pool} has no image ${name}`, list === '' ? 'Run "npx golden bake".' : `There are: ${list}.`, {
+          unknown: { said: name, known: images.map((one) => one.name) },
+        })
   }
   if (image.revoked)
     throw new Failure('image-revoked', `image ${image.name} is revoked (tag ${revokedTag})`, 'Verify another one, or bake a new one.')

@@ -43,6 +43,8 @@ export interface VerifyOptions {
 
 export interface VerifyResult {
   readonly image: { readonly vmid: number; readonly name: string; readonly fingerprint: string }
+  /** That it is in. */
+  readonly channel: Image['channel'] | null
   readonly passed: boolean
   readonly checks: readonly CheckResult[]
   readonly ms: number
@@ -128,8 +130,8 @@ async function carryOut(verification: Verification): Promise<VerifyResult> {
   await progress.step(`keep the result with ${image.name}`, () =>
     keepResult(verification, image, { passed, at: proxmox.now().toISOString(), by: who(), failed: failedChecks(checks) }),
   )
-  const { vmid, name, record } = image
-  return { image: { vmid, name, fingerprint: record.fingerprint }, passed, checks, ms: Math.round(performance.now() - began) }
+  const { vmid, name, record, channel = null } = image
+  return { image: { vmid, name, fingerprint: record.fingerprint }, channel, passed, checks, ms: Math.round(performance.now() - began) }
 }
 
 const noSecrets = ({ group }: Clone): never => {

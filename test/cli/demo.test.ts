@@ -121,7 +121,7 @@ it('one that fails and is to be kept leaves everything running, and says how to 
   expect(code).toBe(1)
   expect(document).toMatchObject({
     ok: false,
-    error: { code: 'admin-not-accepted' },
+    errors: [{ code: 'admin-not-accepted' }],
     checks: [{ ok: false, output: expect.arrayContaining([expect.stringContaining('read what is there')]) }],
     kept: { sites: [join(folder, 'lab/site')] },
   })

@@ -1,6 +1,6 @@
 /** The command line itself: help, bad usage, and the way from the system's Node to the pinned one. */
 import { execFileSync } from 'node:child_process'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { userComputer, type Computer } from '../flow/computer.ts'
@@ -35,6 +35,8 @@ const verbs = [
   'env',
   'demo',
   'lab',
+  'completion',
+  'version',
 ]
 
 describe('golden', () => {
@@ -58,15 +60,37 @@ describe('golden', () => {
   })
 
   it.each(verbs)(
-    '%s --help tells its options, each with a line',
+    '%s --help tells what it changes, its options, each with a line, and examples',
     async (verb) => {
       const { code, stdout, stderr } = await golden(verb, '--help')
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-      expect(stdout).toMatch(new RegExp(`^usage: npx golden ${verb}\\b.*\\[--json\\]$`, 'm'))
+      expect(stdout).toMatch(new RegExp(`^usage: npx golden ${verb}\\b.*\\[--json\\]\n\n.+\n\nChanges: .+\\.$`, 'm'))
       for (const line of stdout.split('\n').filter((one) => one.startsWith('  --'))) expect(line).toMatch(/^ {2}--[a-z-]+( VALUE)? +\S.{5}/)
+      expect(stdout).toMatch(new RegExp(`^Examples:\n  .*\\b(golden|run) ${verb}\\b`, 'm'))
     },
     30_000,
   )
+
+  it('help VERB is the same', async () => {
+    expect((await golden('help', 'rollout')).stdout).toBe((await golden('rollout', '--help')).stdout)
+  }, 30_000)
+
+  it('tells its versions, and the commit of a checkout', async () => {
+    const { version } = JSON.parse(await readFile(join(computer.clone, 'package.json'), 'utf8')) as { version: string }
+    const alone = await golden('--version')
+    expect(alone).toMatchObject({ code: 0, stdout: `serena-golden ${version}, Node ${process.versions.node}\n`, stderr: '' })
+    const commit = '0123456789abcdef0123456789abcdef01234567'
+    const git = join(computer.clone, '.git')
+    try {
+      await mkdir(git)
+      await writeFile(join(git, 'HEAD'), 'ref: refs/heads/main\n')
+      await writeFile(join(git, 'packed-refs'), `# pack-refs with: peeled fully-peeled sorted\n${commit} refs/heads/main\n`)
+      expect((await golden('version')).stdout).toContain(`, commit ${commit.slice(0, 12)}, `)
+      expect((await golden('--version', '--json')).json()).toEqual({ name: 'serena-golden', version, commit, node: process.versions.node })
+    } finally {
+      await rm(git, { recursive: true })
+    }
+  }, 60_000)
 
   it.each([
     ['of a verb that is not there', ['bakee']],
@@ -80,15 +104,30 @@ describe('golden', () => {
     async (_, args) => {
       const { code, stdout, stderr } = await golden(...args)
       expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
-      expect(stderr).toMatch(/^error usage: .+\n→ (Run "npx golden .*help|Say )/)
+      expect(stderr).toMatch(/^error usage: .+\n→ (Did you mean "\S+"\? )?(Run "npx golden .*help|Say )/)
       const asked = await golden(...args, '--json')
-      expect({ code: asked.code, error: asked.error }).toEqual({
+      expect({ code: asked.code, document: asked.json() }).toEqual({
         code: 2,
-        error: { code: 'usage', message: expect.stringMatching(/./), hint: expect.stringMatching(/./) },
+        document: { errors: [{ code: 'usage', message: expect.stringMatching(/./), hint: expect.stringMatching(/./) }] },
       })
     },
     30_000,
   )
+
+  it('names what somebody may have meant', async () => {
+    for (const [words, meant] of [
+      [['verfy'], 'verify'],
+      [['rolout', '--plan'], 'rollout'],
+      [['--versoin'], '--version'],
+      [['bake', '--plna'], '--plan'],
+      [['setup', '--enable'], '--enable-datacenter-firewall'],
+      [['completion', 'fisch'], 'fish'],
+    ] as const) {
+      const { code, error } = await golden(...words, '--json')
+      expect({ code, hint: error?.hint }).toEqual({ code: 2, hint: expect.stringMatching(new RegExp(`^Did you mean "${meant}"\\? \\S`)) })
+    }
+    expect((await golden('hok', '--json')).error?.hint).not.toContain('hook')
+  }, 60_000)
 
   it('tells what the system refuses as a failure, not as a bug', async () => {
     const closed = join(computer.folder, 'closed')

@@ -116,7 +116,7 @@ async function fails(...more: string[]): Promise<{ code: number; error: { code: 
       (_, stdout, stderr) =>
         done({
           code: child.exitCode ?? -1,
-          error: (JSON.parse(stdout || '{}') as { error: { code: string; message: string; hint: string } }).error,
+          error: (JSON.parse(stdout) as { errors: [{ code: string; message: string; hint: string }] }).errors[0],
           said: stderr,
         }),
     )

@@ -35,7 +35,7 @@ interface Ended {
   readonly code: number
   readonly stderr: string
   readonly document: {
-    readonly error?: { readonly code: string; readonly message: string; readonly hint: string }
+    readonly errors?: readonly { readonly code: string; readonly message: string; readonly hint: string }[]
     readonly [key: string]: unknown
   }
 }
@@ -78,7 +78,7 @@ async function fingerprint(): Promise<string> {
 it('a fingerprint that is given has to fit, also once a certificate is pinned', async () => {
   const folder = await siteFolder('first')
   const other = Array(32).fill('AA').join(':')
-  expect((await setup(folder, '--fingerprint', other)).document.error?.code).toBe('fingerprint-differs')
+  expect((await setup(folder, '--fingerprint', other)).document.errors?.[0]?.code).toBe('fingerprint-differs')
   // A plan changes nothing, here or on the host.
   const planned = async (): Promise<any> => (await setup(folder, '--fingerprint', await fingerprint(), '--plan')).document
   const plan = (await planned()).plan
@@ -89,7 +89,7 @@ it('a fingerprint that is given has to fit, also once a certificate is pinned', 
   expect((await planned()).plan).toEqual(plan)
   await expect(readFile(join(folder, 'secrets/proxmox-ca.pem'))).rejects.toThrow('ENOENT')
   expect(await setup(folder, '--fingerprint', await fingerprint())).toMatchObject({ code: 0 })
-  expect((await setup(folder, '--fingerprint', other)).document.error?.code).toBe('fingerprint-differs')
+  expect((await setup(folder, '--fingerprint', other)).document.errors?.[0]?.code).toBe('fingerprint-differs')
   expect((await setup(folder, '--fingerprint', (await fingerprint()).replaceAll(':', '').toLowerCase())).document).toMatchObject({
     steps: [],
   })
@@ -100,11 +100,11 @@ it('the token of another folder is revoked only on request', async () => {
   const before = await readFile(first, 'utf8')
   const second = await siteFolder('second')
   const refused = await setup(second, '--fingerprint', await fingerprint())
-  expect(refused).toMatchObject({ code: 1, document: { error: { code: 'token-exists', hint: expect.stringContaining('--new-token') } } })
-  expect((await golden(join(work, 'first'), 'status')).document.error).toBeUndefined()
+  expect(refused).toMatchObject({ code: 1, document: { errors: [{ code: 'token-exists', hint: expect.stringContaining('--new-token') }] } })
+  expect((await golden(join(work, 'first'), 'status')).document.errors?.[0]).toBeUndefined()
   expect(await setup(second, '--new-token')).toMatchObject({ code: 0 })
   expect(await readFile(join(second, 'secrets/proxmox-token'), 'utf8')).not.toBe(before)
-  expect((await golden(join(work, 'first'), 'status')).document.error).toMatchObject({
+  expect((await golden(join(work, 'first'), 'status')).document.errors?.[0]).toMatchObject({
     code: 'not-authenticated',
     hint: expect.stringContaining('--new-token'),
   })
@@ -116,10 +116,10 @@ it('a token file of two lines is named as what is wrong; a byte order mark is no
   try {
     await writeFile(file, `${secret}${secret}`)
     const { code, stderr, document } = await golden(join(work, 'second'), 'status')
-    expect({ code, error: document.error?.code }).toEqual({ code: 1, error: 'secret-unfit' })
+    expect({ code, error: document.errors?.[0]?.code }).toEqual({ code: 1, error: 'secret-unfit' })
     expect(stderr).not.toContain(secret.trim())
     await writeFile(file, `\uFEFF${secret}`)
-    expect((await golden(join(work, 'second'), 'status')).document.error).toBeUndefined()
+    expect((await golden(join(work, 'second'), 'status')).document.errors?.[0]).toBeUndefined()
   } finally {
     await writeFile(file, secret)
   }
@@ -130,7 +130,7 @@ it('with a wrong node nothing is done', async () => {
     Object.assign(site.proxmox, { node: 'pvx', tokenId: 'third@pve!golden', pool: 'third', depotPool: 'third-depots' })
   })
   const { document } = await setup(folder, '--fingerprint', await fingerprint())
-  expect(document.error).toMatchObject({ code: 'node-missing', hint: expect.stringContaining('pve') })
+  expect(document.errors?.[0]).toMatchObject({ code: 'node-missing', hint: expect.stringContaining('pve') })
   expect(JSON.stringify(await readFile(join(work, 'lab/pools.json'), 'utf8'))).not.toContain('third')
 }, 60_000)
 
@@ -156,7 +156,7 @@ it('a stop ends it while the host says nothing', async () => {
   const [socket] = (await connected) as [import('node:net').Socket]
   const asked = performance.now()
   child.kill('SIGTERM')
-  expect(await ended).toMatchObject({ code: 130, document: { error: { code: 'cancelled' } } })
+  expect(await ended).toMatchObject({ code: 130, document: { errors: [{ code: 'cancelled' }] } })
   // Long before the connection would be given up.
   expect(performance.now() - asked).toBeLessThan(10_000)
   socket.destroy()
@@ -178,9 +178,9 @@ it.skipIf(withoutIpv6)(
       site.proxmox.url = `https://[::1]:${(server.address() as AddressInfo).port}`
     })
     const { document } = await setup(folder)
-    const shown = /([0-9A-F]{2}:){31}[0-9A-F]{2}/.exec(document.error?.hint ?? '')?.[0]
+    const shown = /([0-9A-F]{2}:){31}[0-9A-F]{2}/.exec(document.errors?.[0]?.hint ?? '')?.[0]
     expect(shown).toBe(new X509Certificate(pair.certificate).fingerprint256)
-    expect((await setup(folder, '--fingerprint', shown ?? '')).document.error).toMatchObject({
+    expect((await setup(folder, '--fingerprint', shown ?? '')).document.errors?.[0]).toMatchObject({
       code: 'admin-not-accepted',
       message: expect.stringContaining('admin@pve'),
     })
@@ -197,15 +197,15 @@ it('a certificate for another name is refused before anybody is asked, and not p
     site.proxmox.url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`
   })
   const { document } = await setup(folder, '--fingerprint', new X509Certificate(pair.certificate).fingerprint256)
-  expect(document.error).toMatchObject({ code: 'certificate-name', hint: expect.stringContaining('https://pve.lan:') })
+  expect(document.errors?.[0]).toMatchObject({ code: 'certificate-name', hint: expect.stringContaining('https://pve.lan:') })
   await expect(readFile(join(folder, 'secrets/proxmox-ca.pem'))).rejects.toThrow('ENOENT')
 }, 60_000)
 
 it('an administrator without a realm, or without a secret, is refused before anything is asked', async () => {
   const { document: secret } = await golden(await siteFolder('secret'), 'setup', '--admin', 'root@pam!setup')
-  expect(secret.error).toMatchObject({ code: 'admin-secret-missing' })
+  expect(secret.errors?.[0]).toMatchObject({ code: 'admin-secret-missing' })
   const { document } = await golden(await siteFolder('realm'), 'setup', '--admin', 'root')
-  expect(document.error).toMatchObject({
+  expect(document.errors?.[0]).toMatchObject({
     code: 'admin-malformed',
     message: '--admin root has no realm',
     hint: expect.stringContaining('root@pam'),
@@ -221,7 +221,7 @@ it("the CA is pinned, not the node's own certificate, which is renewed without a
   const before = await fingerprint()
   await lab.renewCertificate()
   expect(await fingerprint()).not.toBe(before)
-  expect((await golden(folder, 'status')).document.error).toBeUndefined()
+  expect((await golden(folder, 'status')).document.errors?.[0]).toBeUndefined()
   expect(await setup(folder)).toMatchObject({ code: 0, document: { steps: [] } })
 }, 60_000)
 
@@ -244,7 +244,7 @@ it('a pin of what the host no longer has gives way to a fingerprint that somebod
   const folder = join(work, 'second')
   const other = (await makeServerCertificate(await makeAuthority('test', new Date()), ['127.0.0.1'], new Date())).certificate
   await writeFile(join(folder, 'secrets/proxmox-ca.pem'), other)
-  expect((await setup(folder)).document.error?.code).toBe('certificate-not-trusted')
+  expect((await setup(folder)).document.errors?.[0]?.code).toBe('certificate-not-trusted')
   expect(await pinnedIn(folder)).toBe(other)
   expect(await setup(folder, '--fingerprint', await fingerprint())).toMatchObject({ code: 0 })
   expect((await pinnedIn(folder)).trim()).toBe((await readFile(lab.connection.caFile, 'utf8')).trim())
@@ -293,7 +293,7 @@ it("of a chain of somebody else's CA its top is pinned; of one without a CA the 
     expect(ended, ended.stderr).toMatchObject({ code: 0 })
     expect((await pinnedIn(folder)).trim()).toBe(expected.trim())
     expect(/neither presents nor tells of/.test(ended.stderr)).toBe(name === 'alone')
-    expect((await golden(folder, 'status')).document.error).toBeUndefined()
+    expect((await golden(folder, 'status')).document.errors?.[0]).toBeUndefined()
   }
 }, 120_000)
 
@@ -306,16 +306,20 @@ it('the datacenter firewall goes on only once what it closes was shown, and by a
   expect(refused).toMatchObject({
     code: 1,
     document: {
-      error: {
-        code: 'firewall-not-confirmed',
-        message: expect.stringMatching(/NFS, Ceph, a backup server.*\n[\s\S]*You come from 127\.0\.0\.1[\s\S]*into the IP set management/),
-        hint: expect.stringContaining('--yes'),
-      },
+      errors: [
+        {
+          code: 'firewall-not-confirmed',
+          message: expect.stringMatching(
+            /NFS, Ceph, a backup server.*\n[\s\S]*You come from 127\.0\.0\.1[\s\S]*into the IP set management/,
+          ),
+          hint: expect.stringContaining('--yes'),
+        },
+      ],
     },
   })
   expect(await firewall()).toEqual(before)
   const printed = await golden(folder, 'setup', '--print', '--enable-datacenter-firewall')
-  expect(printed).toMatchObject({ code: 1, document: { error: { code: 'firewall-not-confirmed' } } })
+  expect(printed).toMatchObject({ code: 1, document: { errors: [{ code: 'firewall-not-confirmed' }] } })
   expect((await golden(folder, 'setup', '--print', '--enable-datacenter-firewall', '--yes')).document.script).toContain(
     'pvesh set /cluster/firewall/options --enable 1',
   )

@@ -52,7 +52,8 @@ function expectFailure(ended: Ended, code: string): NonNullable<Ended['error']> 
   if (error === undefined || ended.code !== 1) throw new Error(`ended with ${ended.code}:\n${ended.stdout}\n${ended.stderr}`)
   expect(error.code).toBe(code)
   expect(error.hint.length).toBeGreaterThan(10)
-  expect(ended.stderr).toContain(`error ${code}: ${error.message}\n→ ${error.hint}`)
+  if (ended.errors.length === 1) expect(ended.stderr).toContain(`error ${code}: ${error.message}\n→ ${error.hint}`)
+  for (const { message, hint } of ended.errors) expect(ended.stderr.indexOf(hint)).toBeGreaterThan(ended.stderr.indexOf(message))
   expect(ended.stderr).not.toMatch(/^\s+at .*\.ts:\d+/m)
   return error
 }
@@ -71,17 +72,18 @@ describe('before the host is prepared', () => {
       Object.assign(draft.proxmox, { nodes: 'pve' })
     })
     for (const verb of ['setup', 'bake']) {
-      const { message } = expectFailure(await wrong.golden(verb), 'site-invalid')
-      expect(message).toContain('5 problems')
-      for (const path of [
+      const ended = await wrong.golden(verb)
+      expectFailure(ended, 'site-invalid')
+      expect(ended.stderr).toContain('5 problems')
+      const paths = [
         'groups.serena.slots.blue.address',
         'groups.serena.slots.green.vmid',
         'image.base.sha256',
         'serena.users',
         'proxmox.nodes',
-      ]) {
-        expect(message).toMatch(new RegExp(`^  ${path.replaceAll('.', '\\.')}: \\S`, 'm'))
-      }
+      ]
+      expect(ended.errors.map(({ path }) => path).sort()).toEqual(paths.sort())
+      for (const { path, message } of ended.errors) expect(ended.stderr).toContain(`\n  ${path}: ${message}`)
     }
     await expectNothingLeft()
   })

@@ -24,8 +24,17 @@ export interface Ended {
   readonly stderr: string
   /** Standard output as JSON. @throws when it is not */
   json<T = Record<string, unknown>>(): T
-  /** `error` of a verb's `--json` output. */
-  readonly error: { readonly code: string; readonly message: string; readonly hint: string } | undefined
+  /** The first of `errors` of a verb's `--json` output. */
+  readonly error: ToldError | undefined
+  /** All of them. */
+  readonly errors: readonly ToldError[]
+}
+
+export interface ToldError {
+  readonly code: string
+  readonly message: string
+  readonly hint: string
+  readonly path?: string
 }
 
 export interface Running {
@@ -224,7 +233,10 @@ function outcome(code: number, stdout: string, stderr: string): Ended {
     stderr,
     json,
     get error() {
-      return json<{ error?: Ended['error'] }>().error
+      return this.errors[0]
+    },
+    get errors() {
+      return json<{ errors?: ToldError[] }>().errors ?? []
     },
   }
 }

@@ -239,7 +239,7 @@ describe('deployment.json', () => {
     const data = JSON.parse(renderDeployment(deployment))
     break_(data)
     const parsed = parseDeployment(JSON.stringify(data))
-    expect(parsed.ok ? '' : parsed.problems.join('\n')).toMatch(message)
+    expect(parsed.ok ? '' : parsed.problems.map(({ path, message }) => `${path}: ${message}`).join('\n')).toMatch(message)
   })
 
   it("a release's digest changes with anything in it", () => {
