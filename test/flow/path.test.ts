@@ -73,7 +73,7 @@ describe('the path of a site', () => {
   it('has nothing to bake the second time', async () => {
     const before = await place.inventory()
     expect(await site.done('bake', '--plan')).toMatchObject({ preview: { plan: { kind: 'unchanged', image: { vmid: image.vmid } } } })
-    expect(await site.done('bake')).toEqual({ lockCompleted: false, outcome: 'unchanged', template: image })
+    expect(await site.done('bake')).toEqual({ lockCompleted: false, outcome: 'unchanged', template: image, next: ['npx golden deploy'] })
     expect(await place.inventory()).toEqual(before)
   })
 
