@@ -1,5 +1,5 @@
 /** undici's way out, by the caller's proxies (proxy.ts). A module of its own: most verbs talk to Proxmox alone, and never load undici. */
-import { Agent, Dispatcher, ProxyAgent } from 'undici'
+import { Agent, Dispatcher, Pool, ProxyAgent } from 'undici'
 import { proxyFor } from './proxy.ts'
 
 export interface WayOptions {
@@ -8,6 +8,24 @@ export interface WayOptions {
   readonly bodyTimeoutMs?: number
   /** PEM of all CAs to trust of the server, not of the proxy. @default the usual ones */
   readonly ca?: readonly string[]
+}
+
+/**
+ * The connection to a proxy. When that hangs up at a CONNECT, undici takes it for one that was idle for too long, and
+ * connects again without end; by another error it ends.
+ */
+class WayToProxy extends Pool {
+  override connect(options: Dispatcher.ConnectOptions): Promise<Dispatcher.ConnectData>
+  override connect(options: Dispatcher.ConnectOptions, callback: (error: Error | null, data: Dispatcher.ConnectData) => void): void
+  // The proxy agent calls it without a callback.
+  override async connect(options: Dispatcher.ConnectOptions): Promise<Dispatcher.ConnectData> {
+    try {
+      return await super.connect(options)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'UND_ERR_SOCKET') throw error
+      throw new Error(`the proxy ended the connection (${(error as Error).message})`, { cause: error })
+    }
+  }
 }
 
 /** undici's way out: for each server, redirected to or not, what the variables say of it. To be closed by whoever made it. */
@@ -26,21 +44,28 @@ export class WayOut extends Dispatcher {
     const origin = String(options.origin)
     let way = this.#ways.get(origin)
     if (way === undefined) this.#ways.set(origin, (way = this.#to(origin)))
-    return way.dispatch(options, handler)
-  }
-
-  #to(origin: string): Dispatcher {
-    const { connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs, ca } = this.#options
+    const { headersTimeoutMs, bodyTimeoutMs } = this.#options
     const timeouts = {
       ...(headersTimeoutMs === undefined ? {} : { headersTimeout: headersTimeoutMs }),
       ...(bodyTimeoutMs === undefined ? {} : { bodyTimeout: bodyTimeoutMs }),
     }
-    const connect = {
-      ...(connectTimeoutMs === undefined ? {} : { timeout: connectTimeoutMs }),
-      ...(ca === undefined ? {} : { ca: [...ca] }),
-    }
+    return way.dispatch({ ...timeouts, ...options }, handler)
+  }
+
+  #to(origin: string): Dispatcher {
+    const { connectTimeoutMs, ca } = this.#options
+    const timeout = connectTimeoutMs === undefined ? {} : { timeout: connectTimeoutMs }
+    const connect = { ...timeout, ...(ca === undefined ? {} : { ca: [...ca] }) }
     const proxy = proxyFor(origin, this.#env)
-    return proxy === undefined ? new Agent({ ...timeouts, connect }) : new ProxyAgent({ ...timeouts, uri: proxy, requestTls: connect })
+    if (proxy === undefined) return new Agent({ connect })
+    return new ProxyAgent({
+      uri: proxy,
+      // As all others do: what is not TLS is asked of the proxy itself, and many let nobody tunnel to port 80.
+      proxyTunnel: false,
+      requestTls: connect,
+      proxyTls: timeout,
+      clientFactory: (uri, options) => new WayToProxy(uri, options),
+    })
   }
 
   override async close(): Promise<void> {

@@ -148,7 +148,7 @@ async function withRegistry<T>(image: string, options: RegistryOptions, use: (ma
   try {
     return await use(manifest)
   } finally {
-    await dispatcher.close()
+    await dispatcher.destroy()
   }
 }
 

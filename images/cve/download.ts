@@ -33,7 +33,7 @@ export async function downloadOsv({ folder, ecosystems, from = osvDev, env, sign
       await fetchInto(target, `${from}/${encodeURIComponent(ecosystem)}/all.zip`, dispatcher, signal)
     }
   } finally {
-    await dispatcher.close()
+    await dispatcher.destroy()
   }
 }
 

@@ -1,10 +1,12 @@
 /** HTTPS_PROXY and NO_PROXY mean the same to us as to Go's programs (golang.org/x/net/http/httpproxy). */
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { request } from 'undici'
 import { expect, it, onTestFinished } from 'vitest'
 import { directTo, hostOf, proxyFor } from '../../core/proxy.ts'
+import { WayOut } from '../../core/way-out.ts'
 import { resolveDigest } from '../../images/registry.ts'
 
 const proxy = 'http://proxy.example.org:3128'
@@ -78,4 +80,52 @@ it('"golden lock" asks a registry by the proxy', async () => {
 it('what has to be reached directly is added to what the caller says, whichever name that has', () => {
   expect(directTo('pve', {})).toBe('pve')
   expect(directTo('fd00::5', { NO_PROXY: '', no_proxy: 'intern' })).toBe('intern,fd00::5')
+})
+
+/** A proxy that is none: it takes connections, and ends them or answers as an ordinary server. */
+async function proxyThat(does: (socket: Socket) => void): Promise<{ url: string; connections: () => number }> {
+  let connections = 0
+  const server = createTcpServer((socket) => {
+    connections += 1
+    socket.on('error', () => {})
+    does(socket)
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => void server.close())
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, connections: () => connections }
+}
+
+async function askedBy(proxy: string, url: string): Promise<number> {
+  const way = new WayOut({ HTTP_PROXY: proxy, HTTPS_PROXY: proxy })
+  try {
+    const { statusCode, body } = await request(url, { dispatcher: way })
+    await body.dump()
+    return statusCode
+  } finally {
+    await way.destroy()
+  }
+}
+
+it.each([
+  ['at once', (socket: Socket) => socket.end()],
+  ['when it is asked', (socket: Socket) => void socket.once('data', () => socket.end())],
+  ['with a reset', (socket: Socket) => void socket.once('data', () => socket.resetAndDestroy())],
+])('a proxy that hangs up %s is a failure, not something to try for ever', async (_, does) => {
+  for (const url of ['https://example.org/', 'http://example.org/']) {
+    const { url: proxy, connections } = await proxyThat(does)
+    await expect(askedBy(proxy, url)).rejects.toThrow(/closed|ended the connection|ECONNRESET/)
+    expect(connections()).toBe(1)
+  }
+})
+
+it('what is not TLS is asked of the proxy itself, without a tunnel', async () => {
+  let asked = ''
+  const { url: proxy } = await proxyThat((socket) => {
+    socket.once('data', (data) => {
+      asked = String(data).split('\r\n')[0] ?? ''
+      socket.end('HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')
+    })
+  })
+  expect(await askedBy(proxy, 'http://example.org/a?b')).toBe(200)
+  expect(asked).toBe('GET http://example.org/a?b HTTP/1.1')
 })
