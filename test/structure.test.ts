@@ -20,6 +20,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   rollout: ['core', 'proxmox', 'settings', 'images', 'releases'],
   verify: ['core', 'proxmox', 'settings', 'images', 'releases', 'packer', 'rollout'],
   nightly: ['core', 'settings'],
+  docs: ['core', 'settings', 'releases'],
   scripts: ['core', 'proxmox', 'tools', 'settings', 'images', 'releases', 'packer', 'stacks', 'rollout', 'verify', 'nightly', 'clients'],
   demo: [
     'core',
