@@ -1,6 +1,7 @@
-/** Every command that the documents and the program's own hints name exists, with those flags. */
+/** Every command that the documents and the program's own hints name exists, and the verb takes it word by word. */
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import type { Verb } from '../../scripts/verb.ts'
 import { project } from '../flow/computer.ts'
@@ -22,7 +23,7 @@ function codeOf(markdown: string): string[] {
 
 /** The parts of a line of shell that call this project's programs. */
 function commandsOf(line: string): string[] {
-  return [...line.matchAll(/(?:^|[\s("&;])((?:npx golden|golden|npx cdktn|npm (?:run|test|ci)|npm run)\b[^"|;&)]*)/g)].map(
+  return [...line.matchAll(/(?:^|[\s("&;])((?:npx golden|golden|npx cdktn|npm (?:run|test|ci))\b(?:"[^"]*"|'[^']*'|[^"'|;&)])*)/g)].map(
     ([, command = '']) => command.trim(),
   )
 }
@@ -42,7 +43,7 @@ const commands: Command[] = [
 
 /** @returns what is wrong with it, or nothing */
 async function problemOf(text: string): Promise<string | undefined> {
-  const [program, ...words] = text.replace(/^npx /, '').split(/\s+/)
+  const [program, ...words] = wordsOf(text.replace(/^npx /, ''))
   if (program === 'cdktn') return ['synth', 'diff', 'deploy', 'destroy'].includes(words[0] ?? '') ? undefined : 'cdktn has no such command'
   if (program === 'npm') {
     const [command, script = '', ...rest] = words
@@ -67,12 +68,22 @@ async function problemOfVerb(name: string, words: readonly string[]): Promise<st
   if (file === undefined) return `there is no verb ${name}`
   const { verb } = (await import(file)) as { verb?: Verb }
   if (verb === undefined) return `there is no verb ${name}`
-  const unknown = words
-    .filter((word) => word.startsWith('--') && word !== '--')
-    .map((word) => word.slice(2).split('=')[0] ?? '')
-    .filter((flag) => !['json', 'help'].includes(flag) && verb.options?.[flag] === undefined)
-  return unknown.length === 0 ? undefined : `${name} has no ${unknown.map((flag) => `--${flag}`).join(', ')}`
+  try {
+    const { positionals } = parseArgs({
+      args: words.filter((word) => word !== '--'),
+      allowPositionals: true,
+      options: { ...verb.options, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+    })
+    const most = verb.operands === undefined ? 0 : verb.operands.includes('…') ? Infinity : verb.operands.split(' ').length
+    return positionals.length > most ? `${name} takes no ${positionals.slice(most).join(' ')}` : undefined
+  } catch (error) {
+    return (error as Error).message
+  }
 }
+
+/** As a shell has them; what a template of a hint fills in is one. */
+const wordsOf = (text: string): string[] =>
+  [...text.replaceAll(/\$\{[^}]*\}/g, 'X').matchAll(/(?:"[^"]*"|'[^']*'|[^\s"'])+/g)].map(([word]) => word.replaceAll(/["']/g, ''))
 
 describe('commands that people are told to type', () => {
   it('are found at all', () => {
@@ -91,12 +102,18 @@ describe('commands that people are told to type', () => {
     expect(commands.filter(({ where }) => where.endsWith('.ts')).length).toBeGreaterThan(20)
   })
 
-  it.each(['npx golden bakee', 'golden bake --quick', 'npm run nothing', 'npm run demo -- --quick', 'npx cdktn apply'])(
-    '"%s" would be noticed',
-    async (text) => {
-      expect(await problemOf(text)).toBeDefined()
-    },
-  )
+  it.each([
+    'npx golden bakee',
+    'golden bake --quick',
+    'golden bake image',
+    'golden revoke IMAGE --reason',
+    'golden promote ONE TWO',
+    'npm run nothing',
+    'npm run demo -- --quick',
+    'npx cdktn apply',
+  ])('"%s" would be noticed', async (text) => {
+    expect(await problemOf(text)).toBeDefined()
+  })
 
   it('exist, with their flags', async () => {
     const problems: string[] = []
