@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import type { Verb } from '../../scripts/verb.ts'
+import { fencesOf, inlineCodeOf } from '../docs/markdown.ts'
 import { project } from '../flow/computer.ts'
 
 interface Command {
@@ -14,11 +15,12 @@ interface Command {
 const read = (file: string): string => readFileSync(join(project, file), 'utf8')
 const documents = globSync(['*.md', 'docs/**/*.md', 'lab/README.md', 'tools/README.md'], { cwd: project }).sort()
 
-/** Code of a document: fenced blocks and inline code, one command a line, comments taken off. */
+/** Code of a document, one command a line, comments taken off: what a shell is given, and the code within sentences. */
 function codeOf(markdown: string): string[] {
-  const fenced = [...markdown.matchAll(/```(?:sh|bash|console)?\n([\s\S]*?)```/g)].flatMap(([, block = '']) => block.split('\n'))
-  const inline = [...markdown.replaceAll(/```[\s\S]*?```/g, '').matchAll(/`([^`\n]+)`/g)].map(([, code = '']) => code)
-  return [...fenced, ...inline].map((line) => line.replace(/\s#.*$/, '').trim())
+  const typed = fencesOf(markdown)
+    .filter(({ language }) => ['', 'sh', 'bash', 'console'].includes(language))
+    .flatMap(({ lines }) => lines)
+  return [...typed, ...inlineCodeOf(markdown)].map((line) => line.replace(/\s#.*$/, '').trim())
 }
 
 /** The parts of a line of shell that call this project's programs. */
@@ -95,7 +97,7 @@ describe('commands that people are told to type', () => {
         'npm run demo -- --keep',
         'npx golden bake',
         'npx golden setup --print',
-        'npx golden client claude-code --show-password',
+        'npx golden client claude-code --write --show-password',
         "npx cdktn deploy '*'",
       ]),
     )
