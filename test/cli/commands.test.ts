@@ -1,9 +1,9 @@
 /** Every command that the documents and the program's own hints name exists, and the verb takes it word by word. */
-import { existsSync, globSync, readFileSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import type { Verb } from '../../scripts/verb.ts'
+import { parseWords } from '../../scripts/parse-words.ts'
+import { verbs } from '../../verbs.ts'
 import { fencesOf, inlineCodeOf } from '../docs/markdown.ts'
 import { project } from '../flow/computer.ts'
 
@@ -66,18 +66,15 @@ async function problemOf(text: string): Promise<string | undefined> {
 async function problemOfVerb(name: string, words: readonly string[]): Promise<string | undefined> {
   // Placeholders, in documents and in templates of hints.
   if (name === '' || name === 'help' || /^[A-Z…$[]/.test(name)) return undefined
-  const file = ['scripts', 'demo'].map((room) => join(project, room, `${name}.ts`)).find((path) => existsSync(path))
-  if (file === undefined) return `there is no verb ${name}`
-  const { verb } = (await import(file)) as { verb?: Verb }
-  if (verb === undefined) return `there is no verb ${name}`
+  const entry = verbs[name === '--version' ? 'version' : name]
+  if (entry === undefined) return `there is no verb ${name}`
   try {
-    const { positionals } = parseArgs({
-      args: words.filter((word) => word !== '--'),
-      allowPositionals: true,
-      options: { ...verb.options, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
-    })
-    const most = verb.operands === undefined ? 0 : verb.operands.includes('…') ? Infinity : verb.operands.split(' ').length
-    return positionals.length > most ? `${name} takes no ${positionals.slice(most).join(' ')}` : undefined
+    parseWords(
+      name,
+      (await entry.load()).verb,
+      words.filter((word) => word !== '--'),
+    )
+    return undefined
   } catch (error) {
     return (error as Error).message
   }
