@@ -94,6 +94,8 @@ export const failures = {
     'tfa-needed': failure('The login asks for a second factor.', "An administrator's API token."),
     'version-too-old': failure('Proxmox VE is older than what works.', 'Upgrade it.'),
     'version-mixed': failure('The cluster is between two versions.', 'End the upgrade of all nodes.'),
+    'no-disk-storage': failure("No storage of the node can have VMs' disks.", 'One of the kinds that the hint lists.'),
+    'no-free-addresses': failure('The network has too few free addresses for a site.', '`--one-vm`, or another network.'),
     'pool-shared': failure("A pool has what is not this project's.", 'Another pool in site.ts.'),
     'iso-storage-shared': failure('The ISO storage is for more than ISOs and imports.', 'Another storage in site.ts; setup makes it.'),
     'iso-path-taken': failure("The ISO storage's folder lies in another storage's, or around it.", inTheSite('proxmox.storage.isoPath')),

@@ -9,6 +9,8 @@ export interface Guest {
   readonly node: string
   readonly name?: string
   readonly pool?: string
+  /** `running`, `stopped`. */
+  readonly status?: string
 }
 
 /** Those that the token may see. */
@@ -24,3 +26,9 @@ export const replicationJobs = (proxmox: Proxmox): Promise<{ readonly id: string
 /** All vnets of SDN, and the zones that they are in. */
 export const listVnets = (proxmox: Proxmox): Promise<{ readonly vnet: string; readonly zone?: string }[]> =>
   proxmox.get('/cluster/sdn/vnets')
+
+/** The node that answers, of a cluster as well as of a node alone. It takes Sys.Audit on `/`. */
+export async function answeringNode(proxmox: Proxmox): Promise<string | undefined> {
+  const members = await proxmox.get<{ type: string; name: string; local?: number }[]>('/cluster/status')
+  return members.find(({ type, local }) => type === 'node' && local === 1)?.name
+}

@@ -36,6 +36,6 @@ export function identityProblem(url: string, certificate: X509Certificate): Fail
     `the certificate of ${url} is not for ${host}, so Packer and OpenTofu would refuse it`,
     urls.length === 0
       ? 'Give the node a certificate with that name: Proxmox, node, System, Certificates.'
-      : `Set proxmox.url in site.ts to one of: ${urls.join(', ')}; or give the node a certificate with that name (Proxmox, node, System, Certificates).`,
+      : `Take one of these as proxmox.url: ${urls.join(', ')}; or give the node a certificate with that name (Proxmox, node, System, Certificates).`,
   )
 }

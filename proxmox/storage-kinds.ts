@@ -66,16 +66,20 @@ export interface StorageNamed {
 
 export type StorageProblem = Pick<Failure, 'code' | 'message' | 'hint'>
 
-/** Why disks of VMs can't be on that storage as a site wants them to. Pure. */
-export function diskStorageProblem({ storage, type }: StorageNamed, others: readonly StorageNamed[] = []): StorageProblem | undefined {
-  const kind = kindOf(type)
-  const lacks = !kind.disks
+/** What keeps disks of VMs away from such storages, for people: it goes on after what the storage is called. Pure. */
+export const lackOf = (kind: StorageKind): string | undefined =>
+  !kind.disks
     ? 'where Proxmox can make no disks of VMs'
     : !kind.template
       ? 'where Proxmox makes no templates and no linked clones: an image would stay an ordinary disk that anything may write to'
       : !kind.reassign
         ? "where Proxmox can't give a disk to another VM, which is how data gets from a VM to the next one"
         : undefined
+
+/** Why disks of VMs can't be on that storage as a site wants them to. Pure. */
+export function diskStorageProblem({ storage, type }: StorageNamed, others: readonly StorageNamed[] = []): StorageProblem | undefined {
+  const kind = kindOf(type)
+  const lacks = lackOf(kind)
   if (lacks === undefined) return undefined
   const fit = others.filter((one) => one.storage !== storage && diskStorageProblem(one) === undefined).map((one) => one.storage)
   const here = fit.length === 0 ? '' : ` Here: ${fit.join(', ')}.`

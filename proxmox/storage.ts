@@ -86,3 +86,17 @@ export function storageAt(proxmox: Proxmox, node: string, storage: string): Stor
 export const storageOfVolume = (volid: string): string => volid.split(':')[0] ?? ''
 
 export const allStorages = (proxmox: Proxmox): Promise<StorageEntry[]> => proxmox.get('/storage')
+
+/** A storage as one node has it. */
+export interface StorageOnNode {
+  readonly storage: string
+  readonly type: string
+  readonly content: string
+  readonly active?: number
+  readonly enabled?: number
+  /** In bytes; of one that is not active nothing is known. */
+  readonly avail?: number
+}
+
+/** Those that are for this node. */
+export const storagesOf = (proxmox: Proxmox, node: string): Promise<StorageOnNode[]> => proxmox.get(`/nodes/${node}/storage`)

@@ -1,4 +1,5 @@
 /** Which verb is next, by the state that one leaves. Pure. */
+import { shellWord } from '../core/shell-word.ts'
 import { channels } from '../images/channels.ts'
 import type { Image } from '../images/catalog.ts'
 import type { Deployment } from '../releases/deployment.ts'
@@ -21,17 +22,20 @@ export interface SiteFolderState {
   readonly hasToken: boolean
   readonly hasLock: boolean
   readonly deployment: Deployment
+  /** Who has been asked for at the first time, if that was not the usual one. */
+  readonly administrator?: string
 }
 
 /** @param made whether anything was */
-export function afterInit({ folder, isExample, deployment, ...state }: SiteFolderState, made: boolean): NextStep[] {
+export function afterInit({ folder, isExample, deployment, administrator, ...state }: SiteFolderState, made: boolean): NextStep[] {
   if (isExample)
     return [
       { command: `$EDITOR ${folder}/site.ts`, why: 'addresses, storage, public name' },
       step('init', 'certificates for the names that you chose'),
     ]
   if (isDeployed(deployment)) return made ? [step('rollout --plan', 'a VM keeps what it was given; the next one gets this')] : []
-  return state.hasToken ? afterSetup({ ...state, deployment }) : [step('setup', "the administrator's part on the Proxmox host")]
+  const setup = administrator === undefined ? 'setup' : `setup --admin ${shellWord(administrator)}`
+  return state.hasToken ? afterSetup({ ...state, deployment }) : [step(setup, "the administrator's part on the Proxmox host")]
 }
 
 /** Once the host is prepared. */

@@ -18,23 +18,36 @@ import { requireHidden, writeSecret, writeSecretOnce } from '../settings/secrets
 import { generateSshKey } from '../settings/secrets/generate-ssh-key.ts'
 import { hostKeyFile, peerFiles, secretFiles, secretsFolder } from '../settings/secrets/places.ts'
 import { lockFile } from '../images/lock.ts'
+import { usualAdministrator } from './administrator.ts'
 import { afterInit } from './after.ts'
+import { asksForSite, firstFlags, firstFlagsHelp } from './first-flags.ts'
+import type { FirstSite } from './first-site.ts'
 import { pinsNow } from './pins-now.ts'
-import type { Verb } from './verb.ts'
+import type { Verb, VerbContext } from './verb.ts'
 
 export const verb: Verb = {
-  options: { 'new-ca': { type: 'boolean' } },
-  optionHelp: { 'new-ca': "make a new CA for the site's names; every client then has to trust it anew" },
+  options: { ...firstFlags, example: { type: 'boolean' }, 'new-ca': { type: 'boolean' } },
+  optionHelp: {
+    ...firstFlagsHelp,
+    example: 'ask nothing: the first site.ts is the example, to be edited, as it is without a terminal',
+    'new-ca': "make a new CA for the site's names; every client then has to trust it anew",
+  },
   changes:
-    'the site folder on this computer (GOLDEN_SITE, or site/): site.ts if there is none, and what is missing below secrets/; no password or key is ever replaced',
+    'the site folder on this computer (GOLDEN_SITE, or site/): site.ts if there is none, and what is missing below secrets/; no password or key is ever replaced. Of the host it only reads',
   examples: [
-    ['npx golden init', 'the first time, and after every change of names, groups or users in site.ts'],
+    ['npx golden init', 'the first time it asks; later, after every change of names, groups or users in site.ts'],
+    ['npx golden init --host 192.168.1.5 --public-host serena.example.org --one-vm', 'the same with answers given: the rest is proposed'],
     ['GOLDEN_SITE=~/homelab/serena npx golden init', 'a site folder of its own, e.g. another repository'],
     ['npx golden init --new-ca', 'the site has other names than its CA may sign for'],
   ],
-  async run({ env, flags, result }) {
+  async run(context) {
+    const { env, flags, progress, result } = context
     const folder = siteFolder(env)
-    const made = await initFolder(folder)
+    const isNew = !existsSync(join(folder, 'site.ts'))
+    const first = isNew ? await fromHost(folder, context) : undefined
+    if (!isNew && asksForSite(context))
+      progress.warn(`${join(folder, 'site.ts')} is there, and stays as it is: what the flags say of a new one does nothing`)
+    const made = [...(first?.made ?? []), ...(await initFolder(folder))]
     const site = await loadSite(folder)
     const file = join(folder, secretFiles.ca)
     const hadAuthority = existsSync(file)
@@ -52,6 +65,7 @@ export const verb: Verb = {
       hasToken: site.proxmox.token.kind !== 'file' || existsSync(resolve(folder, site.proxmox.token.path)),
       hasLock: existsSync(lockFile(folder)),
       deployment: await pinsNow(folder),
+      ...(first === undefined || first.admin === usualAdministrator ? {} : { administrator: first.admin }),
     }
     result(
       [text, ...notes].join('\n\n'),
@@ -63,6 +77,22 @@ export const verb: Verb = {
 }
 
 const exampleFile = resolve(import.meta.dirname, '../site.example.ts')
+
+/** With somebody to ask, or with flags; else the example is the first site. */
+async function fromHost(folder: string, context: VerbContext): Promise<FirstSite | undefined> {
+  const isTerminal = process.stdin.isTTY === true && process.stderr.isTTY === true
+  if (context.flags.example === true && asksForSite(context))
+    throw new Failure('usage', '--example excludes what a site is made of otherwise', 'Leave it out, or the others.')
+  if (context.flags.example === true || (!isTerminal && !asksForSite(context))) return undefined
+  const [{ firstSite }, { promptsOn }, { realLan }] = await Promise.all([
+    import('./first-site.ts'),
+    import('./prompts.ts'),
+    import('./ask-lan.ts'),
+  ])
+  const terminal = { input: process.stdin, output: process.stderr }
+  const prompts = isTerminal ? promptsOn(terminal, context.signal, 'Nothing was written. Run the same command again.') : undefined
+  return firstSite(folder, context, { prompts, lan: realLan })
+}
 
 /** What there is to know about the CA, besides that it is there. */
 function authorityNotes(file: string, certificate: string, replaced: boolean): string[] {

@@ -1,13 +1,14 @@
 /** `golden setup`: the administrator's one-time part on the Proxmox host, done or printed. */
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { connect, ProxmoxError, type Login, type Proxmox, type Token } from '../proxmox/client.ts'
+import { connect, ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { firewallQuestion, firewallWarning, observeExposure } from '../proxmox/datacenter-firewall.ts'
 import { Failure, together } from '../core/failure.ts'
 import { setupScript } from '../proxmox/setup-script.ts'
 import { applySetup, observeSetup, planSetup, type SetupPlan, type SetupWanted } from '../proxmox/setup.ts'
 import { depotVmName, type Site } from '../settings/site.ts'
 import { lockFile } from '../images/lock.ts'
+import { adminHelp, administrator, askSecret, ofAdministrator, usualAdministrator } from './administrator.ts'
 import { afterPlan, afterSetup, type SiteFolderState } from './after.ts'
 import { agreeToFirewall } from './firewall-consent.ts'
 import { openSite } from './open.ts'
@@ -30,8 +31,7 @@ export const verb: Verb = {
   optionHelp: {
     plan: 'log in, say what would be done, and do nothing',
     print: 'print a shell script for the node instead; needs no login',
-    admin:
-      "administrator for this one run: user@realm (password from a prompt or PROXMOX_ADMIN_PASSWORD), or a token's id user@realm!name (secret from PROXMOX_ADMIN_TOKEN); default root@pam",
+    admin: adminHelp,
     fingerprint: "SHA-256 fingerprint that the host's certificate must have, whatever else is trusted; for runs without a terminal",
     'new-token': 'make the token anew; whoever uses the old secret can do so no longer',
     'enable-datacenter-firewall': `turn Proxmox's datacenter firewall on, without which VM rules do nothing; shows first what that closes, and asks. ${firewallWarning}`,
@@ -65,9 +65,9 @@ export const verb: Verb = {
       return 0
     }
     if (secretMissing !== undefined || wanted.replaceToken) requireHidden(folder, tokenFile, "the token's secret (proxmox.token)")
-    const admitted = administrator(context)
+    const admitted = administrator(typeof context.flags.admin === 'string' ? context.flags.admin : usualAdministrator, context.env)
     const trust = await firstContact(site, folder, context)
-    const auth = typeof admitted === 'string' ? await askPassword(admitted, context) : admitted
+    const auth = typeof admitted === 'string' ? await askSecret(admitted, context) : admitted
     const admin = connect({
       url: site.proxmox.url,
       auth,
@@ -78,37 +78,11 @@ export const verb: Verb = {
     try {
       return await setup(admin, wanted, trust, site, folder, context)
     } catch (error) {
-      throw error instanceof ProxmoxError ? ofAdministrator(error, auth, site) : error
+      throw error instanceof ProxmoxError ? ofAdministrator(error, auth, site.proxmox.url, 'setup') : error
     } finally {
       admin.close()
     }
   },
-}
-
-/** What the site's own token would be told does not help an administrator. */
-function ofAdministrator(error: ProxmoxError, auth: Login | Token, site: Site): Failure {
-  const [who, what] = 'secret' in auth ? [auth.id, 'token'] : [auth.username, 'password']
-  if (error.code === 'not-authenticated' || error.code === 'login-refused') {
-    const hint =
-      'secret' in auth
-        ? "Check the token's id (user@realm!name) and the secret in PROXMOX_ADMIN_TOKEN."
-        : 'Check the user, with its realm (--admin root@pam, …@pve), and the password.'
-    return new Failure(
-      'admin-not-accepted',
-      `Proxmox at ${site.proxmox.url} does not accept the ${what} of the administrator ${who}`,
-      hint,
-      { cause: error },
-    )
-  }
-  if (error.code === 'permission-denied') {
-    return new Failure(
-      'admin-not-allowed',
-      `${who} is not allowed to prepare this Proxmox: ${error.message}`,
-      'Use root@pam, or a user, or a token without privilege separation, with the role Administrator on /: "npx golden setup --admin …". What was done before stays; the next run goes on there.',
-      { cause: error },
-    )
-  }
-  return error
 }
 
 export function wantedSetup(site: Site, choices: { enableFirewall: boolean; replaceToken: boolean }): SetupWanted {
@@ -209,60 +183,4 @@ async function keepToken(site: Site, folder: string, secret: string): Promise<st
   const file = tokenFileOf(site, folder)
   await writeSecret(file, `${secret}\n`)
   return file
-}
-
-/**
- * Before anything is asked of anybody.
- * @returns who comes with what; a string: a name whose password has to be asked for
- */
-function administrator({ flags, env }: VerbContext): Login | Token | string {
-  const username = typeof flags.admin === 'string' ? flags.admin : 'root@pam'
-  if (!/^[^@]+@[^@!]+(![^!]+)?$/.test(username))
-    throw new Failure(
-      'admin-malformed',
-      `--admin ${username} has no realm`,
-      "It is user@realm, e.g. root@pam, or a token's id in quotes, e.g. 'root@pam!setup'.",
-    )
-  if (username.includes('!')) {
-    const secret = env.PROXMOX_ADMIN_TOKEN
-    if (!secret)
-      throw new Failure('admin-secret-missing', `the secret of ${username} is not given`, 'Set PROXMOX_ADMIN_TOKEN for this one command.')
-    return { id: username, secret }
-  }
-  const password = env.PROXMOX_ADMIN_PASSWORD
-  if (password) return { username, password }
-  if (!process.stdin.isTTY)
-    throw new Failure(
-      'admin-secret-missing',
-      `there is no terminal to ask for the password of ${username}`,
-      'Set PROXMOX_ADMIN_PASSWORD for this one command, or use "npx golden setup --print".',
-    )
-  return username
-}
-
-async function askPassword(username: string, { progress, signal }: VerbContext): Promise<Login> {
-  progress.info(`Password of ${username} (used for this run only, never stored):`)
-  return { username, password: await askHidden(signal) }
-}
-
-async function askHidden(signal: AbortSignal): Promise<string> {
-  const { stdin } = process
-  const { promise, resolve: done, reject } = Promise.withResolvers<string>()
-  let typed = ''
-  const read = (chunk: Buffer): void => {
-    for (const char of chunk.toString()) {
-      if (char === '\r' || char === '\n') return done(typed)
-      if (char === '\u0003' || char === '\u0004') return reject(new Failure('cancelled', 'stopped by you', 'Run the same command again.'))
-      typed = char === '\u007f' ? typed.slice(0, -1) : typed + char
-    }
-  }
-  const end = (): void => done(typed)
-  stdin.setRawMode(true)
-  stdin.on('data', read).on('end', end).resume()
-  try {
-    return await orStopped(promise, signal)
-  } finally {
-    stdin.off('data', read).off('end', end).pause()
-    stdin.setRawMode(false)
-  }
 }

@@ -34,16 +34,35 @@ export interface Trust extends Presented {
 
 const pemOf = (chain: readonly X509Certificate[]): string => chain.map((certificate) => certificate.toString()).join('')
 
+/** As `meet`, with what the site has pinned. */
+export async function firstContact(site: Site, folder: string, context: VerbContext): Promise<Trust> {
+  const file = pinnedCa(site, folder)
+  const pem = file === undefined ? undefined : await readFile(file, 'utf8')
+  const question = { signal: context.signal, hint: 'Run the same command again.' }
+  const agree = async (): Promise<boolean> => (await ask('Is it the same? Type yes: ', question)).trim().toLowerCase() === 'yes'
+  return meet(site.proxmox.url, pem, context, { verb: 'setup', agree: process.stdin.isTTY ? agree : undefined })
+}
+
+export interface Meeting {
+  /** Which verb meets, for what is to be run again. */
+  readonly verb: 'init' | 'setup'
+  /** Whether the fingerprint that was shown is the host's. Undefined: nobody is there to say so. */
+  readonly agree: (() => Promise<boolean>) | undefined
+}
+
 /**
  * Shows the certificate's fingerprint when nothing is pinned, and goes on once somebody has agreed to it. A fingerprint that is
  * given has to fit also when a certificate is pinned already or the system trusts it; then it counts more than a pin that
  * does not verify the host any more. Nothing is written yet.
+ * @param pem what is pinned, if anything is
  */
-export async function firstContact(site: Site, folder: string, { flags, progress, signal }: VerbContext): Promise<Trust> {
-  const { url } = site.proxmox
+export async function meet(
+  url: string,
+  pem: string | undefined,
+  { flags, progress, signal }: Pick<VerbContext, 'flags' | 'progress' | 'signal'>,
+  { verb, agree }: Meeting,
+): Promise<Trust> {
   const given = typeof flags.fingerprint === 'string' ? flags.fingerprint.toUpperCase() : undefined
-  const file = pinnedCa(site, folder)
-  const pem = file === undefined ? undefined : await readFile(file, 'utf8')
   const presented = await progress.step(`look at the certificate of ${url}`, () => look(url, signal))
   const [certificate] = presented.chain
   const fingerprint = certificate.fingerprint256
@@ -65,14 +84,13 @@ export async function firstContact(site: Site, folder: string, { flags, progress
     progress.info(
       `The certificate of ${url} has this SHA-256 fingerprint:\n  ${fingerprint}\nCompare it with the node: Proxmox, node, System, Certificates.`,
     )
-    if (!process.stdin.isTTY)
+    if (agree === undefined)
       throw new Failure(
         'fingerprint-not-confirmed',
         'nobody is here to confirm it',
-        `Run "npx golden setup --fingerprint ${fingerprint}" once you have compared it.`,
+        `Run "npx golden ${verb} --fingerprint ${fingerprint}" once you have compared it.`,
       )
-    if ((await ask('Is it the same? Type yes: ', { signal, hint: 'Run the same command again.' })).trim().toLowerCase() !== 'yes')
-      throw new Failure('fingerprint-not-confirmed', 'the certificate was not confirmed', 'Nothing was changed.')
+    if (!(await agree())) throw new Failure('fingerprint-not-confirmed', 'the certificate was not confirmed', 'Nothing was changed.')
   }
   return { ...presented, caPem: pemOf(presented.chain), pinned: undefined }
 }
@@ -115,7 +133,7 @@ const unreachable = (url: string, cause: Error): Failure =>
   new Failure(
     'proxmox-unreachable',
     `Proxmox does not answer at ${url}: ${cause.message}`,
-    'Check proxmox.url in site.ts, the network, and that the host is up.',
+    'Check the address (proxmox.url in site.ts), the network, and that the host is up.',
     { cause },
   )
 
