@@ -28,7 +28,7 @@ function loki({ path }: GuestQuestion): GuestAnswer {
 }
 
 /** What its tools answer: what was written is found again. */
-const toolNames = ['activate_project', 'create_text_file', 'find_symbol', 'read_file']
+const toolNames = ['activate_project', 'create_text_file', 'find_symbol', 'initial_instructions', 'read_file']
 const writtenFile = `${run}/modelled-serena.json`
 
 function tool(name: string, args: Readonly<Record<string, string>>, files: GuestFiles): string | undefined {
@@ -46,15 +46,21 @@ function mcp(body: string, files: GuestFiles): GuestAnswer {
   } = JSON.parse(body) as {
     readonly id?: number
     readonly method?: string
-    readonly params?: { readonly name?: string; readonly arguments?: Readonly<Record<string, string>> }
+    readonly params?: { readonly name?: string; readonly arguments?: Readonly<Record<string, string>>; readonly protocolVersion?: string }
   }
   const answered = (result: object, headers: Record<string, string> = {}): GuestAnswer =>
-    says(200, `event: message\ndata: ${JSON.stringify({ jsonrpc: '2.0', id, result })}\n\n`, headers)
+    says(200, `event: message\ndata: ${JSON.stringify({ jsonrpc: '2.0', id, result })}\n\n`, {
+      'content-type': 'text/event-stream',
+      ...headers,
+    })
   switch (method) {
     case 'initialize':
-      return answered({ serverInfo: { name: 'Serena', version: '0' } }, { 'mcp-session-id': '1' })
+      return answered(
+        { protocolVersion: params.protocolVersion, capabilities: { tools: {} }, serverInfo: { name: 'Serena', version: '0' } },
+        { 'mcp-session-id': '1' },
+      )
     case 'tools/list':
-      return answered({ tools: toolNames.map((name) => ({ name })) })
+      return answered({ tools: toolNames.map((name) => ({ name, inputSchema: { type: 'object' } })) })
     case 'tools/call': {
       const text = tool(params.name ?? '', params.arguments ?? {}, files)
       return answered({ content: [{ type: 'text', text: text ?? 'no such tool, or nothing found' }], isError: text === undefined })
@@ -64,10 +70,12 @@ function mcp(body: string, files: GuestFiles): GuestAnswer {
   }
 }
 
-function serena({ method = 'GET', path, body = '' }: GuestQuestion, files: GuestFiles): GuestAnswer {
+function serena({ method = 'GET', path, headers, body = '' }: GuestQuestion, files: GuestFiles): GuestAnswer {
   if (path === '/sse') return says(200, 'event: endpoint\ndata: /messages/?session_id=1\n\n')
   if (path === '/mcp' && method === 'DELETE') return says(200)
   if (path === '/mcp' && method === 'POST') return mcp(body, files)
+  // Of a stream for what the server says by itself, which the specification leaves open, there is no model.
+  if (path === '/mcp' && method === 'GET' && headers?.accept?.includes('text/event-stream')) return says(405)
   return says(path === '/mcp' || path.startsWith('/messages/') ? 400 : 404)
 }
 

@@ -13,7 +13,7 @@ import { unit } from '../images/guest/unit.ts'
 import { watch } from '../images/guest/watch.ts'
 import type { GuestContents, GuestProgram } from '../lab/compute/fake/programs.ts'
 import { answer } from './guest-answers.ts'
-import { reach } from './guest-network.ts'
+import { reach, webServer } from './guest-network.ts'
 
 /** As Node finds them in the image. Who answers nginx's questions about passwords is among the answers. */
 const scripts: Readonly<Record<string, GuestProgram>> = {
@@ -41,4 +41,4 @@ const runNode: GuestProgram = async (args, system) => {
   return program(rest, system)
 }
 
-export const guestContents: GuestContents = { programs: { [node]: runNode }, answer }
+export const guestContents: GuestContents = { programs: { [node]: runNode }, answer, server: webServer }

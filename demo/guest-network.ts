@@ -3,7 +3,7 @@ import { run } from '../images/guest/places.ts'
 import { readSlot } from '../images/guest/slot.ts'
 import { seedFiles } from '../images/contract/files.ts'
 import { contains, parseNetwork } from '../settings/address.ts'
-import type { GuestInside, GuestProgram } from '../lab/compute/fake/programs.ts'
+import type { GuestInside, GuestProgram, GuestServer } from '../lab/compute/fake/programs.ts'
 
 const setIn = (text: string): string[] => text.split(',').map((part) => part.trim())
 
@@ -28,6 +28,16 @@ export function takes({ files, running }: GuestInside, from: string, to: string,
     ? [443, ...(roles.includes('serena') ? [80] : []), ...(roles.includes('logging') && logging ? [logging.port] : [])]
     : []
   return [22, ...web].includes(port) && admits(files.read(table), from, to, port)
+}
+
+/** nginx of a slot, for whoever comes from the LAN or the router. */
+export function webServer(inside: GuestInside, from: string, to: string, port: number): GuestServer | undefined {
+  if (port === 22 || !takes(inside, from, to, port)) return undefined
+  if (port === 80) return {}
+  const [cert = '', key = ''] = ['pem', 'key'].map((ending) =>
+    inside.files.read(`${run}/nginx/tls/${port === 443 ? 'public' : 'logging'}.${ending}`),
+  )
+  return { tls: { cert, key } }
 }
 
 /** `reach.js`. In a container's network it gets to itself alone: of that network there is no model. */

@@ -8,6 +8,7 @@ import { guestContents } from '../../demo/guest-contents.ts'
 import type { DriveSpec, Machine, MachineSpec } from '../../lab/compute/driver.ts'
 import type { BehaviourRule } from '../../lab/compute/fake/behaviour.ts'
 import { createFakeDriver, type FakeDriver } from '../../lab/compute/fake/driver.ts'
+import type { GuestContents } from '../../lab/compute/fake/programs.ts'
 
 export const key = ssh2.utils.generateKeyPairSync('ed25519')
 
@@ -39,9 +40,9 @@ export class Rig {
     this.driver = driver
   }
 
-  static async create(behaviours: readonly BehaviourRule[] = []): Promise<Rig> {
+  static async create(behaviours: readonly BehaviourRule[] = [], contents: GuestContents = guestContents): Promise<Rig> {
     const folder = await mkdtemp(join(tmpdir(), 'fake-guest-'))
-    const driver = await createFakeDriver({ stateDir: join(folder, 'state'), subnet: '10.77.0.0/24', behaviours, contents: guestContents })
+    const driver = await createFakeDriver({ stateDir: join(folder, 'state'), subnet: '10.77.0.0/24', behaviours, contents })
     // A real image as users import one: a qcow2 header is all that the fake looks at.
     const header = Buffer.alloc(4096)
     header.write('QFI\xfb', 0, 'latin1')
@@ -53,8 +54,8 @@ export class Rig {
   }
 
   /** A rig with one machine, started from the base. */
-  static async withMachine(vmid: number, address: string): Promise<{ rig: Rig; machine: Machine }> {
-    const rig = await Rig.create()
+  static async withMachine(vmid: number, address: string, contents?: GuestContents): Promise<{ rig: Rig; machine: Machine }> {
+    const rig = await Rig.create([], contents)
     await rig.driver.volumes.link(rig.path('base.qcow2'), rig.path('disk.qcow2'))
     return { rig, machine: await rig.start({ vmid, address, disk: 'disk.qcow2' }) }
   }

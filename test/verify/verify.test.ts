@@ -10,6 +10,7 @@ import type { Guest } from '../../lab/compute/fake/guest.ts'
 import { ROOT } from '../../lab/compute/fake/vfs.ts'
 import { jailedProjectsFolder } from '../../images/guest/places.ts'
 import { readSlot } from '../../images/guest/slot.ts'
+import type { Here } from '../../verify/outside.ts'
 import { checkNames, checks, type CheckName } from '../../verify/plan.ts'
 import { verify, type VerifyResult } from '../../verify/verify.ts'
 import { imageVmid, startVerifyLab, type VerifyLab } from './lab.ts'
@@ -61,9 +62,12 @@ describe('an image that is well', () => {
   it('passes in the next run, which takes away what the killed one left, and leaves nothing', async () => {
     const others: unknown[] = []
     const elsewhere = join(t.folder, '..', 'other-computer')
+    // A computer that does not get into the VMs' network.
+    const here: Here = { connect: () => Promise.reject(new Error('no way')), reached: async () => [] }
     const done = await verify(
-      t.verification(
-        t.watching((text) => {
+      t.verification({
+        here,
+        ...t.watching((text) => {
           // Another one meanwhile, from the same site folder and from another computer's.
           if (text !== `logging: ${checks.boots}`) return
           const second = async (folder: string): Promise<void> => {
@@ -72,7 +76,7 @@ describe('an image that is well', () => {
           }
           others.push(Promise.all([second(t.folder), second(elsewhere)]))
         }),
-      ),
+      }),
     )
     await others[0]
     expect(others.slice(1)).toEqual(

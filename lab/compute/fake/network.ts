@@ -4,6 +4,7 @@ import { routerPorts, type FirewallState, type LabNetwork, type RouterForwards }
 import type { Guest } from './guest.ts'
 import { pipe } from './pipe.ts'
 import { decide, type Packet } from './pve-firewall.ts'
+import { serveWeb } from './web.ts'
 
 /** Where connections from the internet seem to come from (RFC 5737). */
 const OUTSIDE = '192.0.2.1'
@@ -106,7 +107,7 @@ export class FakeNetwork implements LabNetwork {
     if (verdict === 'DROP') throw failure('ETIMEDOUT', host, port)
     if (verdict === 'REJECT') throw failure('ECONNREFUSED', host, port)
     const [near, far] = pipe()
-    if (!guest.accept(port, far)) {
+    if (!guest.accept(port, far) && !serveWeb(guest, far, { from: source, to: host, port })) {
       far.destroy()
       throw failure('ECONNREFUSED', host, port)
     }

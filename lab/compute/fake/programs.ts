@@ -99,6 +99,12 @@ export interface GuestSystem {
 /** Resolves to its exit code. What it throws is shown, and 1. */
 export type GuestProgram = (args: readonly string[], system: GuestSystem) => Promise<number>
 
+/** What a guest's server at a port speaks before HTTP. */
+export interface GuestServer {
+  /** Its key pair in PEM, the certificate with its chain; without, plain text. */
+  readonly tls?: { readonly key: string; readonly cert: string }
+}
+
 export interface GuestContents {
   /** By absolute path in the guest. */
   readonly programs?: Readonly<Record<string, GuestProgram>>
@@ -109,6 +115,8 @@ export interface GuestContents {
     running: ReadonlySet<string>,
     beyond: (address: string, port: number) => GuestInside | undefined,
   ) => GuestAnswer | undefined | Promise<GuestAnswer | undefined>
+  /** What takes a connection from beyond the guest; what it answers then is `answer`'s. */
+  readonly server?: (inside: GuestInside, from: string, to: string, port: number) => GuestServer | undefined
 }
 
 /** A program that was ended from outside. */
@@ -177,15 +185,7 @@ function systemOf(run: Run, output: { stdout: string; stderr: string }, locks: S
       const answer =
         'socket' in to && to.socket === '/run/docker.sock'
           ? docker.answer(question.method ?? 'GET', question.path)
-          : await guest.world.contents.answer?.(
-              question,
-              filesOf(run, () => as),
-              docker.well(),
-              (address, port) => {
-                const other = guest.world.neighbour(guest, address, port)
-                return other && { files: filesOf({ guest: other, signal }, () => root), running: other.docker.well() }
-              },
-            )
+          : await answerIn(guest, signal, question, () => as)
       if (answer) return answer
       const where = 'socket' in to ? to.socket : `${to.host}:${to.port}`
       throw Object.assign(new Error(`connect ECONNREFUSED ${where}`), { code: 'ECONNREFUSED' })
@@ -222,6 +222,25 @@ function systemOf(run: Run, output: { stdout: string; stderr: string }, locks: S
 }
 
 const root: Credentials = { uid: 0, gid: 0, groups: [0] }
+
+/** For as long as the signal lets it. */
+export const insideOf = (guest: Run['guest'], signal: AbortSignal): GuestInside => ({
+  files: filesOf({ guest, signal }, () => root),
+  running: guest.docker.well(),
+})
+
+/** What answers over HTTP in a guest, but Docker itself. @param as who asks, by the rights to files. @default root */
+export async function answerIn(
+  guest: Run['guest'],
+  signal: AbortSignal,
+  question: GuestQuestion,
+  as: () => Credentials = () => root,
+): Promise<GuestAnswer | undefined> {
+  return guest.world.contents.answer?.(question, filesOf({ guest, signal }, as), guest.docker.well(), (address, port) => {
+    const other = guest.world.neighbour(guest, address, port)
+    return other && insideOf(other, signal)
+  })
+}
 
 function filesOf({ guest, signal }: Pick<Run, 'guest' | 'signal'>, as: () => Credentials): GuestFiles {
   // The tree of a guest that is switched on again is another one.
