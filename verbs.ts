@@ -10,7 +10,8 @@ export interface Entry {
 
 export const verbs: Readonly<Record<string, Entry>> = {
   init: {
-    summary: 'make a site folder, its certificates, passwords and keys; run it again after a change of names or users',
+    summary:
+      'look at the host, ask, and write a first site.ts with certificates, passwords and keys; again after a change of names or users',
     load: () => import('./scripts/init.ts'),
   },
   setup: {

@@ -51,7 +51,7 @@ export const firstFlags: ParseArgsOptionsConfig = {
 }
 
 export const firstFlagsHelp: Readonly<Record<string, string>> = {
-  host: 'Proxmox, by name, address or https://HOST:8006: a first site.ts is made from what it tells. This flag and those below are for that alone',
+  host: 'Proxmox, by name, address or https://HOST:8006: a first site.ts is made from what it tells. This flag and those down to --set are for that alone',
   admin: `${adminHelp}. It only looks`,
   fingerprint: "SHA-256 fingerprint that the host's certificate must have; for runs without a terminal",
   node: 'node of the VMs; default the one that answers',

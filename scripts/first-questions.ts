@@ -1,5 +1,6 @@
 /** The questions of `golden init`, each of which has one answer go into what is given. */
 import { vmidNames, addressNames } from '../settings/first/answers.ts'
+import { vlansOn } from '../settings/first/place.ts'
 import type { Given, Known, Proposal, Question } from '../settings/first/propose.ts'
 import {
   oses,
@@ -61,7 +62,9 @@ const questions: Readonly<Record<Change, (asking: Asking) => Promise<void>>> = {
     delete given.vlan
     forgetNetwork(given)
   },
-  async vlan({ prompts, given, proposal: { bridge } }) {
+  async vlan({ prompts, given, known, proposal: { bridge }, say }) {
+    const there = vlansOn(bridge.name, known.node.interfaces)
+    if (there.length > 0) say(`The node is in these VLANs of ${bridge.name}: ${there.join(', ')}`)
     given.vlan = readVlan(
       await prompts.text(`VLAN of the VMs on ${bridge.name} (1 to 4094, or none)`, {
         usual: String(given.vlan ?? 'none'),

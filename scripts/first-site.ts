@@ -13,7 +13,8 @@ import { administrator, administratorProblem, ofAdministrator, secretName, usual
 import { readFirstFlags } from './first-flags.ts'
 import { Interview, missingFailure, type FirstTools } from './interview.ts'
 import type { Prompts } from './prompts.ts'
-import { meet, orStopped, pin, type Trust } from './trust.ts'
+import { meet, pin, type Trust } from './trust.ts'
+import { orStopped } from './or-stopped.ts'
 import type { VerbContext } from './verb.ts'
 
 export interface FirstSite {

@@ -13,6 +13,7 @@ import { choosePin, knownCertificates, pinsCas } from '../proxmox/pin.ts'
 import type { Site } from '../settings/site.ts'
 import { ask } from './confirm.ts'
 import { pinnedCa } from './open.ts'
+import { orStopped } from './or-stopped.ts'
 import { writeSecret } from '../settings/secrets/files.ts'
 import type { VerbContext } from './verb.ts'
 
@@ -203,18 +204,5 @@ async function verifiedOnce(url: string, pem: string, signal: AbortSignal): Prom
     return await orStopped(promise, signal)
   } finally {
     if (signal.aborted) socket.destroy()
-  }
-}
-
-/** Ends with the work, or at once when the verb is stopped: for what may be left in the middle. */
-export async function orStopped<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: stopped, reject } = Promise.withResolvers<never>()
-  const stop = (): void => reject(signal.reason)
-  signal.addEventListener('abort', stop)
-  if (signal.aborted) stop()
-  try {
-    return await Promise.race([work, stopped])
-  } finally {
-    signal.removeEventListener('abort', stop)
   }
 }

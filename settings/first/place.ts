@@ -82,6 +82,21 @@ export interface Lan {
   readonly gateway: string
 }
 
+/** VLANs on a bridge that the node has an interface in, and their networks where it has an address. For people. */
+export function vlansOn(bridge: string, interfaces: readonly NodeInterface[]): string[] {
+  const numbers = interfaces.flatMap((one) => {
+    const [, number] = one.iface.startsWith(`${bridge}.`) ? (/\.(\d+)$/.exec(one.iface) ?? []) : []
+    const said = one['vlan-raw-device'] === bridge ? one['vlan-id'] : undefined
+    return number ?? said ?? []
+  })
+  return [...new Set(numbers.map(Number))]
+    .sort((a, b) => a - b)
+    .map((vlan) => {
+      const network = lanOf(bridge, vlan, interfaces)
+      return network === undefined ? String(vlan) : `${vlan} (${network.subnet})`
+    })
+}
+
 /** The network of a bridge, or of a VLAN on it, by the address that the node has there; undefined: none, so that nobody can tell. */
 export function lanOf(bridge: string, vlan: number | undefined, interfaces: readonly NodeInterface[]): Lan | undefined {
   const found = interfaces.find((one) =>

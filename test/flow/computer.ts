@@ -48,6 +48,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
   readonly input?: string
+  /** Standard input stays open, for somebody who types. */
+  readonly typed?: boolean
 }
 
 export interface Computer {
@@ -169,12 +171,12 @@ async function furnish(folder: string, options: ComputerOptions): Promise<Comput
       ]
 
   const running = new Set<ChildProcess>()
-  const start: Computer['start'] = (program, args, { env: more = {}, cwd = clone, input } = {}) => {
+  const start: Computer['start'] = (program, args, { env: more = {}, cwd = clone, input, typed = false } = {}) => {
     const [file = program, ...rest] = [...enter, program, ...args]
     const child = spawn(file, rest, {
       cwd,
       env: { ...env, ...more },
-      stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+      stdio: [input === undefined && !typed ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       detached: true,
     })
     running.add(child)

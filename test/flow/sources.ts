@@ -14,12 +14,17 @@ import { CATALOGUE } from '../../lab/compute/fake/packages.ts'
 import { makeArchiveKey, writeSuite } from '../../lab/debian/archive.ts'
 import { serveFolder } from '../images/archive-server.ts'
 import { serveTls } from '../images/tls-server.ts'
+import type { SiteInput } from '../../settings/site.ts'
 import type { SiteFolder } from './place.ts'
 
 export interface Sources {
   /** `METHOD URL STATUS`, since it was emptied last. 304: what was asked has not changed since it was last asked for. */
   readonly asked: () => readonly string[]
   forget(): void
+  /** A lock that names the containers, of which `golden lock` finds the digests. */
+  lock(): Lock
+  /** What a site says under `image` to take everything from here. @param folder where its files are written */
+  settings(folder: string): Promise<Pick<SiteInput['image'], 'base' | 'archives' | 'registries'>>
   /** Has the site take everything from here. */
   give(site: SiteFolder): Promise<void>
   /** Serena's tag means another image from now on. */
@@ -85,25 +90,36 @@ export async function openSources(): Promise<Sources> {
     if (manifest === undefined) response.writeHead(404).end()
     else response.writeHead(200, { 'docker-content-digest': digest }).end(method === 'GET' ? manifest : undefined)
   })
-  return {
+  const lock = (): Lock => {
+    const entries = Object.entries(services).map(([name, repository]) => [
+      name,
+      { image: `${registry.host}/${repository}`, tag: '1', digest: tags.get(repository) },
+    ])
+    return { schema: 2, services: Object.fromEntries(entries) as Lock['services'] }
+  }
+  const sources: Sources = {
     asked: () => [...archive.asked.map((line) => line.replace(' ', ' http://files')), ...seen],
     forget: () => {
       archive.asked.length = 0
       seen.length = 0
     },
+    lock,
+    settings: async (folder) => {
+      const [keyFile, caFile] = [join(folder, 'archive.asc'), join(folder, 'registry-ca.pem')]
+      await mkdir(folder, { recursive: true })
+      await writeFile(keyFile, key.publicKey)
+      await writeFile(caFile, registry.caPem)
+      return {
+        base: { os: 'debian-13', builds: `${archive.url}/builds` },
+        archives: [{ url: `${archive.url}/debian`, suites: ['stable'], components: ['main'], keyFile }],
+        registries: [{ host: registry.host, caFile }],
+      }
+    },
     give: async (site) => {
-      await writeFile(join(site.folder, 'archive.asc'), key.publicKey)
-      await writeFile(join(site.folder, 'registry-ca.pem'), registry.caPem)
-      const entries = Object.entries(services).map(([name, repository]) => [
-        name,
-        { image: `${registry.host}/${repository}`, tag: '1', digest: tags.get(repository) },
-      ])
-      const lock = { schema: 2, services: Object.fromEntries(entries) as Lock['services'] } satisfies Lock
-      await writeFile(join(site.folder, 'images.lock.json'), JSON.stringify(lock))
+      await writeFile(join(site.folder, 'images.lock.json'), JSON.stringify(lock()))
+      const settings = await sources.settings(site.folder)
       await site.edit((draft) => {
-        draft.image.base = { os: 'debian-13', builds: `${archive.url}/builds` }
-        draft.image.archives = [{ url: `${archive.url}/debian`, suites: ['stable'], components: ['main'], keyFile: 'archive.asc' }]
-        draft.image.registries = [{ host: registry.host, caFile: 'registry-ca.pem' }]
+        Object.assign(draft.image, settings)
       })
     },
     renew: () => {
@@ -135,4 +151,5 @@ export async function openSources(): Promise<Sources> {
       await rm(folder, { recursive: true, force: true })
     },
   }
+  return sources
 }

@@ -9,7 +9,7 @@ import type { StorageOnNode } from '../../proxmox/storage.ts'
 import { contains, parseNetwork } from '../../settings/address.ts'
 import { siteOf } from '../../settings/first/answers.ts'
 import { dotted, freeAddresses, freeTemplates, freeVmids } from '../../settings/first/free.ts'
-import { lanOf, nameserversFor, sortBridges, sortStorages } from '../../settings/first/place.ts'
+import { lanOf, nameserversFor, sortBridges, sortStorages, vlansOn } from '../../settings/first/place.ts'
 import { openQuestion, propose, type Given, type Known } from '../../settings/first/propose.ts'
 import { parseSetting, withSettings } from '../../settings/first/set.ts'
 import { siteText, withoutDefaults } from '../../settings/first/site-text.ts'
@@ -143,6 +143,11 @@ describe('bridges and their networks', () => {
     expect(lanOf('vmbr0', 40, [aware, vlan20, named])).toBeUndefined()
     expect(lanOf('vmbr0', undefined, [{ iface: 'vmbr0', type: 'bridge' }])).toBeUndefined()
     expect(lanOf('vmbr0', undefined, [{ ...vmbr0, cidr: '192.0.2.7/32' }])).toBeUndefined()
+  })
+  it('VLANs are those that the node is in, with their networks', () => {
+    expect(
+      vlansOn('vmbr0', [aware, named, vlan20, { iface: 'vmbr0.7', type: 'vlan' }, { ...named, iface: 'x', 'vlan-raw-device': 'vmbr1' }]),
+    ).toEqual(['7', '20 (10.20.0.0/22)', '30 (10.30.0.0/24)'])
   })
   it('name servers are those of the node that others can ask, too', () => {
     expect(nameserversFor(['192.168.1.1', '9.9.9.9', '9.9.9.9'], '192.168.1.1')).toEqual(['192.168.1.1', '9.9.9.9'])
