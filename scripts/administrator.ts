@@ -1,7 +1,7 @@
 /** The administrator of a Proxmox host: who comes, with which secret, for one run, and what to tell them when they are turned away. */
 import type { ProxmoxError, Login, Token } from '../proxmox/client.ts'
 import { Failure } from '../core/failure.ts'
-import { orStopped } from './or-stopped.ts'
+import { orStopped } from '../core/or-stopped.ts'
 import type { VerbContext } from './verb.ts'
 
 export const usualAdministrator = 'root@pam'

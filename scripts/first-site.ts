@@ -14,7 +14,7 @@ import { readFirstFlags } from './first-flags.ts'
 import { Interview, missingFailure, type FirstTools } from './interview.ts'
 import type { Prompts } from './prompts.ts'
 import { meet, pin, type Trust } from './trust.ts'
-import { orStopped } from './or-stopped.ts'
+import { orStopped } from '../core/or-stopped.ts'
 import type { VerbContext } from './verb.ts'
 
 export interface FirstSite {

@@ -16,7 +16,7 @@ import type { Lan } from './ask-lan.ts'
 import { askFor, askNode, askReview } from './first-questions.ts'
 import type { Prompts } from './prompts.ts'
 import { wantedSetup } from './setup.ts'
-import { orStopped } from './or-stopped.ts'
+import { orStopped } from '../core/or-stopped.ts'
 import type { VerbContext } from './verb.ts'
 
 export interface FirstTools {

@@ -1,30 +1,17 @@
 /** First contact with a Proxmox host, and what is trusted from then on. */
-import { X509Certificate } from 'node:crypto'
+import type { X509Certificate } from 'node:crypto'
 import { readFile, rm } from 'node:fs/promises'
-import { isIP } from 'node:net'
 import { resolve } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
-import { connect as tlsConnect, type ConnectionOptions } from 'node:tls'
-import { hostOf } from '../core/proxy.ts'
 import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../core/failure.ts'
+import { presentedBy, verifiedBy, type Presented } from '../proxmox/handshake.ts'
 import { identityProblem, isCertificate } from '../proxmox/identity.ts'
 import { choosePin, knownCertificates, pinsCas } from '../proxmox/pin.ts'
 import type { Site } from '../settings/site.ts'
 import { ask } from './confirm.ts'
 import { pinnedCa } from './open.ts'
-import { orStopped } from './or-stopped.ts'
 import { writeSecret } from '../settings/secrets/files.ts'
 import type { VerbContext } from './verb.ts'
-
-interface Presented {
-  /** Its own certificate first. */
-  readonly chain: readonly [X509Certificate, ...X509Certificate[]]
-  /** By the system's CAs. */
-  readonly trusted: boolean
-  /** This computer's address in that connection. */
-  readonly from: string
-}
 
 export interface Trust extends Presented {
   /** What the host is verified with until there is a better pin; undefined: the system's CAs. */
@@ -64,7 +51,7 @@ export async function meet(
   { verb, agree }: Meeting,
 ): Promise<Trust> {
   const given = typeof flags.fingerprint === 'string' ? flags.fingerprint.toUpperCase() : undefined
-  const presented = await progress.step(`look at the certificate of ${url}`, () => look(url, signal))
+  const presented = await progress.step(`look at the certificate of ${url}`, () => presentedBy(url, signal))
   const [certificate] = presented.chain
   const fingerprint = certificate.fingerprint256
   if (given !== undefined && given.replace(/:/g, '') !== fingerprint.replace(/:/g, '')) {
@@ -75,7 +62,7 @@ export async function meet(
     )
   }
   if (pem !== undefined) {
-    const stands = isCertificate(pem) && (await verifies(url, pem, signal))
+    const stands = isCertificate(pem) && (await verifiedBy(url, pem, signal))
     if (stands || given === undefined) return { ...presented, caPem: pem, pinned: stands ? pem : undefined }
   }
   if (presented.trusted) return { ...presented, caPem: undefined, pinned: undefined }
@@ -111,7 +98,7 @@ export async function pin(admin: Proxmox, site: Site, folder: string, trust: Tru
       .split('\n')
       .find((line) => line.startsWith('CN='))
       ?.slice(3) ?? 'without a name'
-  if (chosen.kind === 'ca' && (await verifies(url, chosen.pem, signal))) {
+  if (chosen.kind === 'ca' && (await verifiedBy(url, chosen.pem, signal))) {
     await writeSecret(file, chosen.pem)
     progress.info(`pinned in ${file}: ${name}, the CA of the certificate of ${url}, which may be renewed from now on`)
     return
@@ -123,86 +110,4 @@ export async function pin(admin: Proxmox, site: Site, folder: string, trust: Tru
   progress.warn(
     `the certificate of ${url} ${why}, so that it is pinned itself: once it is another one, nothing is trusted until "npx golden setup --fingerprint …" is run again. ${why === 'has signed itself' ? "Proxmox's own certificates do not have that drawback." : `Give the node the whole chain (Proxmox, ${node}, System, Certificates), or put that CA into ${file}.`}`,
   )
-}
-
-const secureTo = (url: string): ConnectionOptions => {
-  const host = hostOf(url)
-  return { host, port: Number(new URL(url).port || 443), servername: isIP(host) === 0 ? host : '', timeout: 15_000 }
-}
-
-const unreachable = (url: string, cause: Error): Failure =>
-  new Failure(
-    'proxmox-unreachable',
-    `Proxmox does not answer at ${url}: ${cause.message}`,
-    'Check the address (proxmox.url in site.ts), the network, and that the host is up.',
-    { cause },
-  )
-
-/** Nothing is sent over this connection. */
-async function look(url: string, signal: AbortSignal): Promise<Presented> {
-  const { promise, resolve: done, reject } = Promise.withResolvers<Presented>()
-  const socket = tlsConnect({ ...secureTo(url), rejectUnauthorized: false }, () => {
-    const chain: Buffer[] = []
-    for (
-      let peer = socket.getPeerCertificate(true);
-      peer.raw && !chain.some((raw) => raw.equals(peer.raw));
-      peer = peer.issuerCertificate ?? peer
-    )
-      chain.push(peer.raw)
-    const [first, ...rest] = chain.map((raw) => new X509Certificate(raw))
-    if (first === undefined) reject(new Failure('proxmox-unreachable', `${url} presents no certificate`, 'Check proxmox.url in site.ts.'))
-    else done({ chain: [first, ...rest], trusted: socket.authorized, from: socket.localAddress ?? '' })
-    socket.end()
-  })
-  socket.on('error', (cause) => reject(unreachable(url, cause)))
-  socket.on('timeout', () => socket.destroy(new Error('no answer in time')))
-  try {
-    return await orStopped(promise, signal)
-  } finally {
-    if (signal.aborted) socket.destroy()
-  }
-}
-
-const verifyTries = 3
-const verifyPauseMs = 500
-
-/**
- * Whether the host's certificate is verified by these alone: for its name, now. A connection that breaks says nothing of
- * that, and a pin may hang on the answer.
- * @throws Failure `proxmox-unreachable`
- */
-async function verifies(url: string, pem: string, signal: AbortSignal): Promise<boolean> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await verifiedOnce(url, pem, signal)
-    } catch (error) {
-      if (!(error instanceof Failure) || tries === verifyTries) throw error
-      await orStopped(delay(verifyPauseMs), signal)
-    }
-  }
-}
-
-async function verifiedOnce(url: string, pem: string, signal: AbortSignal): Promise<boolean> {
-  const { promise, resolve: done, reject } = Promise.withResolvers<boolean>()
-  // Not rejected by the connection itself, so that each error of it is one of the line.
-  const socket = tlsConnect(
-    {
-      ...secureTo(url),
-      ca: pem,
-      rejectUnauthorized: false,
-      allowPartialTrustChain: true,
-      checkServerIdentity: (_host, certificate) => identityProblem(url, new X509Certificate(certificate.raw)),
-    },
-    () => {
-      done(socket.authorized)
-      socket.end()
-    },
-  )
-  socket.on('error', (cause) => reject(unreachable(url, cause)))
-  socket.on('timeout', () => socket.destroy(new Error('no answer in time')))
-  try {
-    return await orStopped(promise, signal)
-  } finally {
-    if (signal.aborted) socket.destroy()
-  }
 }
