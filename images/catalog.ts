@@ -1,4 +1,5 @@
 /** Reads what is in the site's pool on the Proxmox host: images and bases. */
+import { sideBySide } from '../core/side-by-side.ts'
 import type { Proxmox } from '../proxmox/client.ts'
 import { listGuests } from '../proxmox/cluster.ts'
 import { isVmMissing } from '../proxmox/conditions.ts'
@@ -97,18 +98,17 @@ export async function listRange(proxmox: Proxmox, site: Site): Promise<RangeVm[]
   const inRange = resources.filter(
     (one) => one.type === 'qemu' && one.pool === pool && one.vmid >= templates.first && one.vmid <= templates.last,
   )
-  const found: RangeVm[] = []
   // What is on a node that is down is of no use to this site's node.
-  for (const one of await onOnlineNodes(proxmox, site.proxmox.node, inRange)) {
+  const found = await sideBySide(await onOnlineNodes(proxmox, site.proxmox.node, inRange), 4, async ({ vmid, node }) => {
     try {
-      const config = await vmAt(proxmox, one.node, one.vmid).config()
-      found.push({ vmid: one.vmid, node: one.node, config })
+      return { vmid, node, config: await vmAt(proxmox, node, vmid).config() }
     } catch (error) {
       // It was there a moment ago (a clone that failed, a template that somebody removes).
-      if (!isVmMissing(error)) throw error
+      if (isVmMissing(error)) return undefined
+      throw error
     }
-  }
-  return found.sort((a, b) => a.vmid - b.vmid)
+  })
+  return found.filter((one) => one !== undefined).sort((a, b) => a.vmid - b.vmid)
 }
 
 export interface Sorted {

@@ -1,12 +1,11 @@
 /** The few things that a bake does to VMs and files of the Proxmox host, each careful about whose they are. */
-import { Failure } from '../core/failure.ts'
 import type { Proxmox } from '../proxmox/client.ts'
 import { isVmMissing } from '../proxmox/conditions.ts'
 import { removeVm, type VmToRemove } from '../proxmox/remove-vm.ts'
 import { storageAt } from '../proxmox/storage.ts'
 import { activeTasks } from '../proxmox/tasks.ts'
 import { readConfig, vmAt, type VmConfig } from '../proxmox/vm.ts'
-import { isFree } from '../proxmox/vmid.ts'
+import { firstFree, isFree, rangeFull } from '../proxmox/vmid.ts'
 import type { Site } from '../settings/site.ts'
 
 /**
@@ -14,17 +13,8 @@ import type { Site } from '../settings/site.ts'
  * @throws Failure `template-range-full`
  */
 export async function freeVmids(proxmox: Proxmox, site: Site, count: number): Promise<number[]> {
-  const { first, last } = site.proxmox.templates
-  const free: number[] = []
-  for (let vmid = first; vmid <= last && free.length < count; vmid++) {
-    if (await isFree(proxmox, vmid)) free.push(vmid)
-  }
-  if (free.length < count)
-    throw new Failure(
-      'template-range-full',
-      `the VMIDs ${first} to ${last} are all in use`,
-      'Remove images that are no longer needed, or widen proxmox.templates in site.ts. Nothing was touched.',
-    )
+  const free = await firstFree(proxmox, site.proxmox.templates, count)
+  if (free.length < count) throw rangeFull(site.proxmox.templates)
   return free
 }
 

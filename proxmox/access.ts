@@ -1,4 +1,4 @@
-/** Who may do what: for an administrator. */
+/** Who may do what: for an administrator, but for the last. */
 import type { Proxmox } from './client.ts'
 
 export interface Grant {
@@ -20,3 +20,9 @@ export async function tokenNames(admin: Proxmox, user: string): Promise<string[]
 }
 
 export const listGrants = (admin: Proxmox): Promise<Grant[]> => admin.get('/access/acl')
+
+/** By path of Proxmox's tree, privileges; 1: also on what is below. Of paths on which nobody was granted anything it says nothing. */
+export type Permissions = Readonly<Record<string, Readonly<Record<string, number>>>>
+
+/** What whoever asks may do. */
+export const ownPermissions = (proxmox: Proxmox): Promise<Permissions> => proxmox.get('/access/permissions')

@@ -38,6 +38,8 @@ export interface Endpoint {
   readonly timeoutMs?: number
   /** How long a connection may take to come about, in milliseconds. @default 15000 */
   readonly connectTimeoutMs?: number
+  /** Connections at once, for looks. @default 4 */
+  readonly connections?: number
   /** How long an API that has answered before is waited for when it is away, in milliseconds. @default 120000 */
   readonly waitMs?: number
   /** It is known that this API answers, so that it is waited for from the first request on. @default false */
@@ -113,7 +115,12 @@ class Client implements Proxmox, Wire {
         `what is pinned for ${this.url} is no certificate in PEM`,
         'Remove the file that proxmox.caFile names (secrets/proxmox-ca.pem by default), and run "npx golden setup" to see and pin the right one.',
       )
-    this.#transport = openTransport({ url: this.url, caPem: endpoint.caPem, connectTimeoutMs: endpoint.connectTimeoutMs ?? 15_000 })
+    this.#transport = openTransport({
+      url: this.url,
+      caPem: endpoint.caPem,
+      connectTimeoutMs: endpoint.connectTimeoutMs ?? 15_000,
+      connections: endpoint.connections ?? 4,
+    })
     this.#patience = new Patience({
       url: this.url,
       say: endpoint.say,

@@ -2,6 +2,7 @@
 import { ProxmoxError, type Proxmox } from './client.ts'
 import { Failure, together } from '../core/failure.ts'
 import { bridgesOf, listNodes } from './nodes.ts'
+import { lowSpace } from './space.ts'
 import { storageAt, type StorageStatus } from './storage.ts'
 import { diskStorageNote, diskStorageProblem, fileStorageProblem, kindOf } from './storage-kinds.ts'
 
@@ -21,62 +22,76 @@ export interface PlaceSeen {
   readonly imports?: Failure | undefined
   /** Whether clones can share the image's disk. */
   readonly linkedClones: boolean
+  /** What is left on the storage of disks, in bytes; undefined: it does not say. */
+  readonly free?: number | undefined
+}
+
+/** Which of the site's storages, by its setting: proxmox.storage.disks or .iso. */
+export type StorageSetting = 'disks' | 'iso'
+
+export interface StorageSeen {
+  /** Undefined: it is not there, or the token may not use it. */
+  readonly status?: StorageStatus
+  /** Why the site can't use it. */
+  readonly problem?: Failure | undefined
+  /** Of the ISO storage: why no disk can be imported from it. */
+  readonly imports?: Failure | undefined
+  /** What works, and is worth knowing. */
+  readonly note?: string | undefined
 }
 
 /** With the site's own token. */
 export async function lookAtPlace(proxmox: Proxmox, wanted: PlaceWanted): Promise<PlaceSeen> {
-  const nodes = await listNodes(proxmox)
-  const node = nodeProblem(wanted.node, nodes)
+  const node = nodeProblem(wanted.node, await listNodes(proxmox))
   // On a node that is not there, nothing is.
   if (node !== undefined) return { problems: [node], notes: [], linkedClones: true }
-  const problems: Failure[] = []
-  const notes: string[] = []
-  let linkedClones = true
-  let imports: Failure | undefined
-  for (const [setting, storage, content] of [
-    ['disks', wanted.disks, 'images'],
-    ['iso', wanted.iso, 'iso'],
-  ] as const) {
-    const status = await statusOf(proxmox, wanted.node, storage, setting)
-    if (status instanceof Failure) {
-      problems.push(status)
-      continue
-    }
-    const named = { storage, type: status.type }
-    const kind = setting === 'disks' ? diskStorageProblem(named) : fileStorageProblem(named)
-    if (kind !== undefined) problems.push(new Failure(kind.code, kind.message, kind.hint))
-    else if (status.active !== 1 || status.enabled === 0)
-      problems.push(
-        new Failure(
-          'storage-inactive',
-          `storage ${storage} (proxmox.storage.${setting}) is not active on node ${wanted.node}`,
-          'Enable it in Proxmox.',
-        ),
-      )
-    else {
-      const lacks = (wantedContent: string): Failure | undefined =>
-        status.content.split(',').includes(wantedContent)
-          ? undefined
-          : new Failure(
-              'storage-content',
-              `storage ${storage} (proxmox.storage.${setting}) is not enabled for ${wantedContent}`,
-              'Run "npx golden setup", or choose another storage in site.ts.',
-            )
-      const problem = lacks(content)
-      if (problem !== undefined) problems.push(problem)
-      if (setting === 'iso') imports = lacks('import')
-    }
-    if (setting === 'iso') continue
-    linkedClones = kindOf(status.type).linkedClone
-    const note = diskStorageNote(named)
-    if (note !== undefined) notes.push(note)
-    if (status.avail < lowSpace) notes.push(`storage ${storage} has only ${Math.round(status.avail / 2 ** 20)} MiB left`)
-  }
+  const disks = await lookAtStorage(proxmox, wanted, 'disks')
+  const iso = await lookAtStorage(proxmox, wanted, 'iso')
   const bridge = await bridgeProblem(proxmox, wanted)
-  return { problems: bridge === undefined ? problems : [...problems, bridge], notes, imports, linkedClones }
+  return {
+    problems: [disks.problem, iso.problem, bridge].filter((problem) => problem !== undefined),
+    notes: [
+      disks.note,
+      disks.status !== undefined && disks.status.avail < lowSpace
+        ? `storage ${wanted.disks} has only ${Math.round(disks.status.avail / 2 ** 20)} MiB left`
+        : undefined,
+    ].filter((note) => note !== undefined),
+    imports: iso.imports,
+    linkedClones: disks.status === undefined || kindOf(disks.status.type).linkedClone,
+    free: disks.status?.avail,
+  }
 }
 
-const lowSpace = 2 * 2 ** 30
+/** One of the site's storages: whether it is there, of a kind that will do, active, and enabled for what it holds. */
+export async function lookAtStorage(proxmox: Proxmox, wanted: PlaceWanted, setting: StorageSetting): Promise<StorageSeen> {
+  const storage = wanted[setting]
+  const status = await statusOf(proxmox, wanted.node, storage, setting)
+  if (status instanceof Failure) return { problem: status }
+  const named = { storage, type: status.type }
+  const note = setting === 'disks' ? diskStorageNote(named) : undefined
+  const kind = setting === 'disks' ? diskStorageProblem(named) : fileStorageProblem(named)
+  if (kind !== undefined) return { status, note, problem: new Failure(kind.code, kind.message, kind.hint) }
+  if (status.active !== 1 || status.enabled === 0)
+    return {
+      status,
+      note,
+      problem: new Failure(
+        'storage-inactive',
+        `storage ${storage} (proxmox.storage.${setting}) is not active on node ${wanted.node}`,
+        'Enable it in Proxmox.',
+      ),
+    }
+  const lacks = (content: string): Failure | undefined =>
+    status.content.split(',').includes(content)
+      ? undefined
+      : new Failure(
+          'storage-content',
+          `storage ${storage} (proxmox.storage.${setting}) is not enabled for ${content}`,
+          'Run "npx golden setup", or choose another storage in site.ts.',
+        )
+  if (setting === 'disks') return { status, note, problem: lacks('images') }
+  return { status, problem: lacks('iso'), imports: lacks('import') }
+}
 
 /**
  * The same for whoever can't go on with a problem: the first one is thrown, the others are warned of.
@@ -108,7 +123,7 @@ export function nodeProblem(wanted: string, nodes: readonly { readonly node: str
 }
 
 /** Of bridges and vnets Proxmox lists those that the token may use. */
-async function bridgeProblem(proxmox: Proxmox, { node, bridge }: PlaceWanted): Promise<Failure | undefined> {
+export async function bridgeProblem(proxmox: Proxmox, { node, bridge }: PlaceWanted): Promise<Failure | undefined> {
   const usable = await bridgesOf(proxmox, node)
   if (usable.includes(bridge)) return undefined
   const others = usable.length === 0 ? 'none' : usable.join(', ')

@@ -8,7 +8,8 @@ import { Failure, isLost, type FailureFacts } from '../core/failure.ts'
 import { managementSet, missingSources } from './datacenter-firewall.ts'
 import { nodeProblem } from './place.ts'
 import { isSameKind, privilegeTable } from './privileges.ts'
-import { isOnline, isVmHere, poolOf, type SetupObserved, type SetupVm, type SetupWanted } from './setup-host.ts'
+import { isOnline, isVmHere, sharedPool, strangersIn } from './pool-members.ts'
+import type { SetupObserved, SetupWanted } from './setup-host.ts'
 import { settleTasks } from './tasks.ts'
 import { shellWord } from '../core/shell-word.ts'
 import { diskStorageNote, diskStorageProblem, fileStorageProblem } from './storage-kinds.ts'
@@ -109,13 +110,9 @@ function poolSteps(wanted: SetupWanted, observed: SetupObserved, problems: Setup
       ['depotPool', wanted.depotPool],
     ] as const
   ).flatMap(([setting, pool]): SetupStep[] => {
-    const others = strangers(wanted, observed, pool)
+    const others = strangersIn(wanted, observed.nodes, observed, pool)
     if (others.length > 0) {
-      problems.push({
-        code: 'pool-shared',
-        message: `pool ${pool} has what is not this project's, and the token would get rights over it: ${others.join(', ')}`,
-        hint: `Set proxmox.${setting} in site.ts to a pool of its own (setup makes it), or take these out of ${pool} (Proxmox: Datacenter, Permissions, Pools). Nothing was touched.`,
-      })
+      problems.push(sharedPool(setting, pool, others))
     }
     if (observed.pools.includes(pool)) return []
     return [
@@ -127,22 +124,6 @@ function poolSteps(wanted: SetupWanted, observed: SetupObserved, problems: Setup
     ]
   })
 }
-
-/** Members of a pool that no site of this project made. */
-function strangers(wanted: SetupWanted, observed: SetupObserved, pool: string): string[] {
-  const within = (name: string | undefined): boolean => poolOf(wanted, name) === pool
-  const vms = observed.vms.filter((vm) => within(vm.pool) && vm.ours !== true && !wanted.depots.some((depot) => depot.vmid === vm.vmid))
-  return [
-    ...vms.map(
-      (vm) =>
-        `${nameOf(vm)}${isOnline(observed.nodes, vm.node) ? '' : ` of node ${vm.node}, which is off, so that nothing more can be told of it`}`,
-    ),
-    ...(observed.pooledStorages ?? []).filter((entry) => within(entry.pool)).map(({ storage }) => `storage ${storage}`),
-  ]
-}
-
-const nameOf = ({ type, vmid, name }: SetupVm): string =>
-  `${type === 'qemu' ? 'VM' : 'container'} ${vmid}${name === undefined ? '' : ` (${name})`}`
 
 function storageSteps(wanted: SetupWanted, observed: SetupObserved, problems: SetupProblem[]): SetupStep[] {
   const on = (entry: { nodes?: string }): boolean => entry.nodes === undefined || entry.nodes.split(',').includes(wanted.node)

@@ -56,6 +56,8 @@ export interface TransportOptions {
   readonly url: string
   readonly caPem?: string | undefined
   readonly connectTimeoutMs: number
+  /** At once, for looks. */
+  readonly connections: number
 }
 
 /** A time-out of ours, as opposed to what the system says. */
@@ -79,9 +81,9 @@ class KeepingAgent extends Agent {
   }
 }
 
-export function openTransport({ url, caPem, connectTimeoutMs }: TransportOptions): Transport {
+export function openTransport({ url, caPem, connectTimeoutMs, connections }: TransportOptions): Transport {
   const options = {
-    maxSockets: 4,
+    maxSockets: connections,
     // A server that sends no chain, as Proxmox does, leaves its own certificate to be pinned: OpenSSL takes that only when asked to.
     ...(caPem === undefined ? {} : { ca: caPem, allowPartialTrustChain: true }),
     checkServerIdentity: (_host: string, certificate: { raw: Buffer }) => identityProblem(url, new X509Certificate(certificate.raw)),

@@ -332,8 +332,13 @@ it('storages of other types are looked at by what they can do, and a host of the
     bridge,
     storage: { iso },
   } = t.site.proxmox
-  expect(await lookAtPlace(t.proxmox, { node, bridge, iso, disks: 'local-lvm' })).toEqual({ problems: [], notes: [], linkedClones: true })
-  expect(await lookAtPlace(t.proxmox, { node, bridge, iso, disks: 'tank' })).toEqual({ problems: [], notes: [], linkedClones: true })
+  for (const disks of ['local-lvm', 'tank'])
+    expect(await lookAtPlace(t.proxmox, { node, bridge, iso, disks })).toEqual({
+      problems: [],
+      notes: [],
+      linkedClones: true,
+      free: expect.any(Number),
+    })
   const other: Proxmox = new Proxy(t.proxmox, {
     get: (target, key) =>
       key !== 'get'
