@@ -352,6 +352,7 @@ it('storages of other types are looked at by what they can do, and a host of the
     problems: [],
     notes: [expect.stringContaining('full copies')],
     linkedClones: false,
+    free: expect.any(Number),
   })
 })
 
