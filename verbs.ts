@@ -18,6 +18,10 @@ export const verbs: Readonly<Record<string, Entry>> = {
     summary: 'prepare the Proxmox host once: roles, token, pools, ISO storage, depots (or --print a script for it)',
     load: () => import('./scripts/setup.ts'),
   },
+  doctor: {
+    summary: 'look at all that the other verbs need, before anything is touched: each line is fine, or says what mends it',
+    load: () => import('./scripts/doctor.ts'),
+  },
   lock: {
     summary: 'find out what goes into the image by now (base, packages, containers), and write images.lock.json',
     load: () => import('./scripts/lock.ts'),

@@ -1,7 +1,11 @@
 /** Whether a client that trusts these CAs would take the server's certificate, and for how long. */
 import { connect, getCACertificates, type PeerCertificate } from 'node:tls'
 import { isIP } from 'node:net'
+import { join } from 'node:path'
 import { warnBeforeDays } from '../releases/given.ts'
+import { readHandedIn } from '../settings/resolve.ts'
+import { secretFiles } from '../settings/secrets/places.ts'
+import type { Access } from './deployed.ts'
 import { failed, ok, warned, wordsOf, type Outcome } from './step.ts'
 
 /** Who may have signed it. */
@@ -15,6 +19,14 @@ export type Trust =
     }
   /** A certificate of the user's own: whoever this computer trusts. */
   | { readonly by: 'computer' }
+
+/** By what the VM was given. @throws Failure `secret-unavailable`, `secret-unfit` */
+export async function trustOf(folder: string, { ownCertificate }: Access): Promise<Trust> {
+  if (ownCertificate) return { by: 'computer' }
+  const file = join(folder, secretFiles.ca)
+  const before = await readHandedIn(join(folder, secretFiles.caBefore), 'pem').catch(() => undefined)
+  return { by: 'site', pem: await readHandedIn(file, 'pem'), file, ...(before === undefined ? {} : { before }) }
+}
 
 export const trustedPems = (trust: Trust): readonly string[] =>
   trust.by === 'site' ? [trust.pem] : [...new Set([...getCACertificates('default'), ...getCACertificates('system')])]

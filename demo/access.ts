@@ -10,7 +10,8 @@ import { secretFiles, secretsFolder } from '../settings/secrets/places.ts'
 import { expectEqual, expectThat, type Checks } from './checks.ts'
 import { publicUrl } from '../clients/url.ts'
 import { readPins } from '../releases/pins.ts'
-import { renderSteps, trustOf } from '../scripts/check-client.ts'
+import { trustOf } from '../clients/look-at-certificate.ts'
+import { renderSteps } from '../scripts/check-client.ts'
 import { workOnProject } from './work-on-project.ts'
 
 /** An emulated guest takes its time for a first session. */

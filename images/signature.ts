@@ -107,17 +107,22 @@ export type SignatureState =
   /** @property key its fingerprint, as `ssh-keygen -l` shows it */
   | { readonly is: 'unknown-signer'; readonly key: string }
 
+/** @returns the file that says whose signatures count. @throws Failure `signing-failed` when it is not there */
+export function requireSigners(folder: string): string {
+  const allowed = join(folder, allowedSigners)
+  if (existsSync(allowed)) return allowed
+  throw new Failure(
+    'signing-failed',
+    `${allowed}, which says whose signatures count, is not there`,
+    '"npx golden init" makes it; or set image.signed in site.ts to false.',
+  )
+}
+
 /** @throws Failure `ssh-keygen-missing`, `signing-failed` when there is no `allowed-signers` */
 export async function signatureOf(folder: string, record: TemplateRecord): Promise<SignatureState> {
   const { signature } = record
   if (signature === undefined) return { is: 'none' }
-  const allowed = join(folder, allowedSigners)
-  if (!existsSync(allowed))
-    throw new Failure(
-      'signing-failed',
-      `${allowed}, which says whose signatures count, is not there`,
-      '"npx golden init" makes it; or set image.signed in site.ts to false.',
-    )
+  const allowed = requireSigners(folder)
   return inScratch(async (scratch): Promise<SignatureState> => {
     const file = join(scratch, 'record.sig')
     const body = signature.match(/.{1,70}/g)?.join('\n') ?? ''

@@ -238,3 +238,8 @@ export function pinnedSlots(deployment: Deployment): { readonly group: string; r
     }),
   )
 }
+
+/** Of each group the release that owns, or is about to own, its data. */
+export function activeReleases(deployment: Deployment): { readonly group: string; readonly slot: SlotName; readonly release: Release }[] {
+  return pinnedSlots(deployment).filter(({ group, slot }) => deployment.groups[group]?.active === slot)
+}

@@ -136,19 +136,28 @@ export async function readSeedSecrets(
  * Whether all is there that these groups' first seeds need: asked before anything is made for the first of them.
  * @throws Failure as `readSeedSecrets`
  */
-export async function checkSeedSecrets(
+export const checkSeedSecrets = async (
   site: Site,
   folder: string,
   groups: readonly string[],
   env: NodeJS.ProcessEnv = process.env,
-): Promise<void> {
+): Promise<void> => refuseHandedIn(await seedProblems(site, folder, groups, env))
+
+/** What these groups' first seeds lack. @param askPrograms as `lookAtHandedIn` has it */
+export async function seedProblems(
+  site: Site,
+  folder: string,
+  groups: readonly string[],
+  env: NodeJS.ProcessEnv,
+  askPrograms = true,
+): Promise<HandedInProblem[]> {
   const problems = new Map<string, HandedInProblem>()
   const nothing = { id: '', created: new Date(), image: { vmid: 0, name: '', fingerprint: '' } }
   for (const group of groups) {
-    for (const problem of (await gather(site, folder, newRelease(site, group, 'blue', nothing).seed, env)).problems)
+    for (const problem of (await gather(site, folder, newRelease(site, group, 'blue', nothing).seed, env, askPrograms)).problems)
       problems.set(`${problem.path} ${problem.message}`, problem)
   }
-  refuseHandedIn([...problems.values()])
+  return [...problems.values()]
 }
 
 async function gather(
@@ -156,6 +165,7 @@ async function gather(
   folder: string,
   seed: Release['seed'],
   env: NodeJS.ProcessEnv,
+  askPrograms = true,
 ): Promise<{ readonly secrets: SeedSecrets; readonly problems: readonly HandedInProblem[] }> {
   const problems: HandedInProblem[] = []
   const read = async (kind: 'line' | 'pem', path: string): Promise<string> => {
@@ -173,7 +183,7 @@ async function gather(
   })
   const serena = seed.roles.includes('serena')
   const logging = seed.roles.includes('logging')
-  const handedIn = serena ? await lookAtHandedIn({ site, folder, env }) : undefined
+  const handedIn = serena ? await lookAtHandedIn({ site, folder, env, askPrograms }) : undefined
   problems.push(...(handedIn?.problems ?? []))
   const secrets: SeedSecrets = {
     siteCa: await read('pem', secretFiles.ca),

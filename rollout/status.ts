@@ -132,10 +132,10 @@ export async function readStatus({
   // Of groups that are not deployed nothing can be looked up on a node that is not there.
   if (node !== undefined && unpinned) throw node
   const history = await readHistory(folder)
-  const looks = new Map<string, Look>()
+  const looks = new Map<string, GroupLook>()
   // Data may be all that is left of a group.
   for (const group of new Set([...groupOrder(site, deployment), ...Object.keys(deployment.groups)]))
-    looks.set(group, await look(site, proxmox, group, deployment.groups[group]))
+    looks.set(group, await lookAtGroup(site, proxmox, group, deployment.groups[group]))
   const isDeployed = Object.values(deployment.groups).some(({ active }) => active !== undefined)
   // A node that is away would be waited for.
   const canList = isDeployed && node === undefined && [...looks.values()].every(({ away }) => away !== true)
@@ -174,12 +174,13 @@ export async function readStatus({
   return { schema: 1, site: site.name, healthy, problems, warnings, proxmoxFirewall: await firewallState(proxmox), groups }
 }
 
-type Look = Pick<GroupFacts, 'seen' | 'away' | 'wrong' | 'missing' | 'obstacles'>
+/** What Proxmox says of a group, and what would be refused because of it. */
+export type GroupLook = Pick<GroupFacts, 'seen' | 'away' | 'wrong' | 'missing' | 'obstacles'>
 
 const nothing: GroupSeen = { depot: { there: false }, slots: { blue: { there: false }, green: { there: false } } }
 
 /** What there is, and what `deploy` and `destroy` would refuse because of it. */
-async function look(site: Site, proxmox: Proxmox, group: string, pins: GroupPins | undefined): Promise<Look> {
+export async function lookAtGroup(site: Site, proxmox: Proxmox, group: string, pins: GroupPins | undefined): Promise<GroupLook> {
   if (site.groups[group] === undefined && pins !== undefined) {
     const verb = pins.active === undefined ? 'delete-data' : 'destroy'
     return {
@@ -277,6 +278,7 @@ export function describeGroup({
   const warnings = [
     ...(obstacles ?? []).map((obstacle) => `the data can't be handed over: ${obstacle}`),
     ...certificateWarnings(group, site.public.certificate?.chainFile, certificates),
+    ...rolloutWarnings(group, pins),
   ]
   if ('disk' in place && place.disk.gone === true)
     problems.push(`the data disk ${place.disk.volume} is not on its storage. ${missing ?? ''}`)
@@ -287,12 +289,6 @@ export function describeGroup({
         ? `there is no data disk${missing === undefined ? '' : `. ${missing}`}`
         : 'the slot does not own the data disk: run "npx golden deploy"',
     )
-  if (pins?.rollout !== undefined && pins.rollout.phase !== 'failed')
-    warnings.push(
-      `a rollout to slot ${pins.rollout.to} is under way since ${pins.rollout.since}, or was interrupted: "npx golden rollout ${group}" goes on with it, "npx golden rollback ${group}" goes back`,
-    )
-  if (pins?.rollout?.phase === 'failed')
-    warnings.push(`the rollout to slot ${pins.rollout.to} failed, and the data went back: ${pins.rollout.reason ?? ''}`)
   const revoked = running?.revoked === true ? `image ${running.name} ${isRevokedText(running)}` : null
   if (revoked !== null)
     problems.push(`${revoked}. ${newer === undefined ? 'Bake a new one' : `Take ${newer.name}`}: "npx golden rollout ${group}"`)
@@ -351,6 +347,17 @@ export function describeGroup({
     siteDiffers: changed.length > 0,
     differences: changed,
   }
+}
+
+/** Of a rollout that has not come to a good end. */
+export function rolloutWarnings(group: string, pins: GroupPins | undefined): string[] {
+  const note = pins?.rollout
+  if (note === undefined) return []
+  return [
+    note.phase === 'failed'
+      ? `the rollout to slot ${note.to} failed, and the data went back: ${note.reason ?? ''}`
+      : `a rollout to slot ${note.to} is under way since ${note.since}, or was interrupted: "npx golden rollout ${group}" goes on with it, "npx golden rollback ${group}" goes back`,
+  ]
 }
 
 function slotStatus(slot: SlotName, pins: GroupPins | undefined, seen: GroupSeen): [[SlotName, SlotStatus]] | undefined {

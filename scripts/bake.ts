@@ -1,4 +1,5 @@
 /** `golden bake`: an image of the pinned inputs, or nothing to do. */
+import { lookFirst } from '../doctor/first.ts'
 import { cacheFolder } from '../core/folders.ts'
 import { bake, planBaking } from '../packer/bake.ts'
 import { bakeLines } from '../packer/preview.ts'
@@ -20,6 +21,7 @@ export const verb: Verb = {
   async run({ flags, env, progress, signal, result }) {
     const { proxmox, ...open } = await openProxmox(env, { progress, signal })
     try {
+      await lookFirst('bake', { ...open, proxmox, env, progress, signal })
       if (flags.plan === true) {
         const preview = await planBaking({ ...open, proxmox, cacheDir: cacheFolder(env), progress })
         const { kind } = preview.plan

@@ -1,13 +1,11 @@
 /** `golden client --check`: what a client on this computer would see. */
-import { join } from 'node:path'
 import { checkClient, getsIn } from '../clients/check.ts'
-import { accessOf, differsFromSite, notGiven, type Access } from '../clients/deployed.ts'
-import type { Trust } from '../clients/look-at-certificate.ts'
+import { accessOf, differsFromSite, notGiven } from '../clients/deployed.ts'
+import { trustOf } from '../clients/look-at-certificate.ts'
 import type { Step } from '../clients/step.ts'
 import { publicUrl } from '../clients/url.ts'
 import { readPins } from '../releases/pins.ts'
-import { readHandedIn, resolveSecret } from '../settings/resolve.ts'
-import { secretFiles } from '../settings/secrets/places.ts'
+import { resolveSecret } from '../settings/resolve.ts'
 import type { OpenSite } from './open.ts'
 import { step } from './next-step.ts'
 import { findUser } from './find-user.ts'
@@ -34,14 +32,6 @@ export async function checkFromHere({ site, folder }: OpenSite, { flags, env, pr
     : [access.deployed === undefined ? step('deploy', 'there is nothing to connect to yet') : step('status', 'what runs, and how it is')]
   result(renderSteps(steps), { schema: 1, url, user: user.name, deployed: access.deployed !== undefined, ok: isIn, steps, notes }, next)
   return isIn ? 0 : 1
-}
-
-/** By what the VM was given. */
-export async function trustOf(folder: string, { ownCertificate }: Access): Promise<Trust> {
-  if (ownCertificate) return { by: 'computer' }
-  const file = join(folder, secretFiles.ca)
-  const before = await readHandedIn(join(folder, secretFiles.caBefore), 'pem').catch(() => undefined)
-  return { by: 'site', pem: await readHandedIn(file, 'pem'), file, ...(before === undefined ? {} : { before }) }
 }
 
 /** One line a step, and what mends it below. */

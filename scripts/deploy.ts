@@ -1,4 +1,5 @@
 /** `golden deploy`: pins the newest image for a first slot, then applies the stacks. */
+import { lookFirst } from '../doctor/first.ts'
 import { deploy, planDeployment } from '../rollout/deploy.ts'
 import { deploymentLines } from '../rollout/plan-deploy.ts'
 import { afterDeploy, afterPlan } from './after.ts'
@@ -18,6 +19,7 @@ export const verb: Verb = {
   async run({ flags, env, progress, signal, result }) {
     const { proxmox, ...open } = await openProxmox(env, { progress, signal })
     try {
+      await lookFirst('deploy', { ...open, proxmox, env, progress, signal })
       if (flags.plan === true) {
         const plan = await planDeployment({ ...open, proxmox, progress })
         const isMade = plan.groups.some(({ vm, seed, data }) => vm.do === 'make' || seed.do === 'upload' || data.do !== 'keep')

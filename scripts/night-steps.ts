@@ -3,6 +3,7 @@ import type { FailureFacts } from '../core/failure.ts'
 import type { Progress } from '../core/progress.ts'
 import { who } from '../core/who.ts'
 import { isPinned, withLockedBase } from '../images/base-image.ts'
+import { lookFirst } from '../doctor/first.ts'
 import { elsewhere, listImages, templateNamed, type Image } from '../images/catalog.ts'
 import { seedForm } from '../images/contract/seed.ts'
 import type { ImageDiff } from '../images/diff.ts'
@@ -58,8 +59,9 @@ export function nightSteps(place: NightPlace): NightSteps {
   const stage = (dir: string): Promise<Rootfs> => (rootfs ??= collect(dir))
   /** The base may be another one since the lock was written. */
   const opened = async (): Promise<OpenProxmox> => ({ ...(await place.open()), site: await siteNow(place) })
-  const deployOptions = async () => {
+  const deployOptions = async (verb: 'bake' | 'rollout') => {
     const open = await opened()
+    await lookFirst(verb, { ...open, env, progress, signal })
     return { ...open, environment: await programEnvironment(open.site.engine, progress, signal), progress, signal }
   }
   const imageAt = async (open: OpenProxmox, { vmid }: ImageName): Promise<Image> =>
@@ -74,12 +76,13 @@ export function nightSteps(place: NightPlace): NightSteps {
     },
     look: async () => look(await opened(), await planBaking({ ...(await opened()), progress, cacheDir, stage })),
     async bake() {
-      const options = await deployOptions()
+      const options = await deployOptions('bake')
       const { template } = await bake({ ...options, cacheDir, stage })
       return { vmid: template.vmid, name: template.name }
     },
     async verify({ vmid }) {
       const { site, proxmox } = await opened()
+      await lookFirst('verify', { site, folder, proxmox, env, progress, signal })
       const { passed, checks: results } = await verify({ site, folder, proxmox, progress, signal, image: String(vmid) })
       return {
         passed,
@@ -96,7 +99,7 @@ export function nightSteps(place: NightPlace): NightSteps {
     },
     async rollout(image, groups) {
       const before = await readPins(folder)
-      const options = await deployOptions()
+      const options = await deployOptions('rollout')
       const done = await rollout({ ...options, only: groups, image: String(image.vmid) })
       return done
         .filter(({ outcome }) => outcome !== 'nothing')

@@ -1,12 +1,9 @@
 /** What most verbs begin with: the site, and a connection to its Proxmox with the project's own token. */
-import { existsSync } from 'node:fs'
-import { resolve } from 'node:path'
 import { isPinned, withLockedBase } from '../images/base-image.ts'
 import { findLock } from '../images/lock.ts'
-import { connect, type Proxmox } from '../proxmox/client.ts'
 import type { Progress } from '../core/progress.ts'
+import { connectSite, type Connected } from '../settings/connect.ts'
 import { loadSite, siteFolder } from '../settings/load.ts'
-import { readHandedIn, resolveSecret } from '../settings/resolve.ts'
 import type { Site } from '../settings/site.ts'
 
 export interface OpenSite {
@@ -15,12 +12,7 @@ export interface OpenSite {
   readonly folder: string
 }
 
-export interface OpenProxmox extends OpenSite {
-  readonly proxmox: Proxmox
-  readonly token: { readonly id: string; readonly secret: string }
-  /** Absolute path of the pinned CA, if there is one. */
-  readonly caFile: string | undefined
-}
+export interface OpenProxmox extends OpenSite, Connected {}
 
 export async function openSite(env: NodeJS.ProcessEnv): Promise<OpenSite> {
   const folder = siteFolder(env)
@@ -45,31 +37,6 @@ export async function openProxmox(env: NodeJS.ProcessEnv, { progress, signal }: 
     hook && env.PROXMOX_VE_API_TOKEN?.startsWith(`${site.proxmox.tokenId}=`)
       ? env.PROXMOX_VE_API_TOKEN.slice(site.proxmox.tokenId.length + 1)
       : undefined
-  const secret = handed ?? (await resolveSecret(site.proxmox.token, 'proxmox.token', folder, env))
-  const token = { id: site.proxmox.tokenId, secret }
-  const caFile = pinnedCa(site, folder)
-  const caPem =
-    caFile === undefined
-      ? undefined
-      : await readHandedIn(caFile, 'pem-file', 'proxmox.caFile', 'Run "npx golden setup": it fetches it again.')
-  return {
-    site,
-    folder,
-    token,
-    caFile,
-    proxmox: connect({
-      url: site.proxmox.url,
-      auth: token,
-      known: hook,
-      say: progress.info,
-      signal,
-      ...(caPem === undefined ? {} : { caPem }),
-    }),
-  }
-}
-
-/** Without a pinned CA the system's are used: right for hosts with a public certificate. */
-export function pinnedCa(site: Site, folder: string): string | undefined {
-  const path = resolve(folder, site.proxmox.caFile)
-  return existsSync(path) ? path : undefined
+  const connected = await connectSite(site, folder, env, { secret: handed, known: hook, say: progress.info, signal })
+  return { site, folder, ...connected }
 }

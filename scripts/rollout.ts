@@ -1,4 +1,5 @@
 /** `golden rollout`: what site.ts says by now, and the newest image, take over from what runs. */
+import { lookFirst } from '../doctor/first.ts'
 import { rolloutLines } from '../rollout/plan-rollout.ts'
 import { planRollouts, rollout, type RolledOutGroup } from '../rollout/rollout.ts'
 import { afterPlan, afterRollout } from './after.ts'
@@ -21,6 +22,7 @@ export const verb: Verb = {
   async run({ arguments: names, flags, env, progress, signal, result }) {
     const { proxmox, ...open } = await openProxmox(env, { progress, signal })
     try {
+      await lookFirst('rollout', { ...open, proxmox, env, progress, signal })
       const what = { ...(names.length === 0 ? {} : { only: names }), ...(typeof flags.image === 'string' ? { image: flags.image } : {}) }
       if (flags.plan === true) {
         const plan = await planRollouts({ ...open, ...what, proxmox, progress, signal })

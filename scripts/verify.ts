@@ -1,4 +1,5 @@
 /** `golden verify`: whether an image does all that a slot has to do. */
+import { lookFirst } from '../doctor/first.ts'
 import { duration } from './render.ts'
 import { failedChecks, resultLines } from '../verify/report.ts'
 import { planLines } from '../verify/plan.ts'
@@ -23,6 +24,7 @@ export const verb: Verb = {
     const [image] = names
     const { site, folder, proxmox } = await openProxmox(env, { progress, signal })
     try {
+      await lookFirst('verify', { site, folder, proxmox, env, progress, signal })
       const what = { site, proxmox, ...(image === undefined ? {} : { image }) }
       if (flags.plan === true) {
         const plan = await planVerification(what)

@@ -23,6 +23,8 @@ export interface Look {
   readonly env: NodeJS.ProcessEnv
   /** What runs programs (fromCommand) or is not here (a variable, a file) is left for whoever needs it. @default false */
   readonly onlyWhatIsHere?: boolean
+  /** Run the programs that secrets come from. @default true, unless only what is here counts */
+  readonly askPrograms?: boolean
   readonly now?: Date
 }
 
@@ -32,11 +34,12 @@ export async function lookAtHandedIn({
   folder,
   env,
   onlyWhatIsHere = false,
+  askPrograms = !onlyWhatIsHere,
   now = new Date(),
 }: Look): Promise<{ readonly found: HandedIn; readonly problems: readonly HandedInProblem[] }> {
   const problems: HandedInProblem[] = []
   const attempt = async (path: string, ref: SecretRef | undefined, read: () => Promise<string>): Promise<string | undefined> => {
-    if (onlyWhatIsHere && ref?.kind === 'command') return undefined
+    if (!askPrograms && ref?.kind === 'command') return undefined
     try {
       return await read()
     } catch (failure) {

@@ -93,6 +93,11 @@ const server = z
   .refine((text) => !/^[a-z]+:\/\/[^/]*@/i.test(text), 'must have no credentials in it')
   .transform((text) => text.replace(/\/+$/, ''))
 
+/** @see outside.ts of doctor/, which asks it. */
+export const outsideHelper = z
+  .url({ protocol: /^https$/, error: 'must be an https:// address' })
+  .refine((text) => !/^[a-z]+:\/\/[^/]*@/i.test(text) && !text.includes('#'), 'must have no credentials and no # in it')
+
 const base = z
   .strictObject({
     os: z.enum(['ubuntu-24.04', 'debian-13']),
@@ -194,6 +199,11 @@ const schema = z.strictObject({
     /** Ports as seen from outside, if the router does not forward 443 and 80 as they are. */
     httpsPort: port.default(443),
     httpPort: port.default(80),
+    /**
+     * A program of your own somewhere on the internet that tells `golden doctor` whether a connection from there comes
+     * through your router: an https:// address that is asked with `?host=…&port=…` added (docs/doctor.md). @default nobody asks
+     */
+    lookFromOutside: outsideHelper.optional(),
     /** Own certificate instead of the one that `golden init` makes. */
     certificate: z.strictObject({ chainFile: z.string().min(1), key: secret }).optional(),
   }),

@@ -107,7 +107,8 @@ export function cliConfiguration(mirrorFolder: string): string {
 `
 }
 
-async function findTerraform(path: string, cache: string): Promise<{ path: string; version: string }> {
+/** @throws Failure `terraform-missing` */
+export async function findTerraform(path: string, cache: string): Promise<{ path: string; version: string }> {
   const ask = { args: ['version'], pattern: /^Terraform v(\S+)/m }
   const refused: string[] = []
   for (const file of await executables('terraform', path, cache)) {

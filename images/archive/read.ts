@@ -9,6 +9,7 @@ import type { LockedArchive } from '../lock.ts'
 import { addressOf, type Archive } from './archives.ts'
 import type { Fetcher } from './fetch.ts'
 import type { Keeper } from './kept.ts'
+import { noXz } from './programs.ts'
 import { parsePackages, parseRelease, type Release } from './release.ts'
 import { signatureProblem, splitCleartext } from './signature.ts'
 import { compareVersions } from './version-order.ts'
@@ -185,12 +186,7 @@ async function unxz(body: Buffer): Promise<Buffer> {
     encoding: 'buffer',
     maxBuffer: 1 << 30,
   })
-  if (ended.code === 'ENOENT')
-    throw new Failure(
-      'archive-program-missing',
-      'there is no xz on PATH, by which indexes of packages are compressed',
-      'Install it: "apt-get install xz-utils", or "brew install xz".',
-    )
+  if (ended.code === 'ENOENT') throw noXz()
   if (ended.failed) throw failureOf('xz', ended)
   return Buffer.from(ended.stdout)
 }

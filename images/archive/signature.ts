@@ -8,6 +8,7 @@ import { childEnvironment } from '../../core/environment.ts'
 import { starter } from '../../core/child.ts'
 import { Failure } from '../../core/failure.ts'
 import { inScratch } from '../../core/scratch.ts'
+import { noVerifier } from './programs.ts'
 
 /** What holds the signed bytes and the signature; undefined: it is no such file, or has more in it than that. */
 export function splitCleartext(file: string): { readonly text: string; readonly signature: string } | undefined {
@@ -71,10 +72,6 @@ export async function signatureProblem({ data, signature }: Signed, keys: string
       if (status.includes('BADSIG')) return 'the content is not what was signed'
       return status.includes('GOODSIG') && status.includes('VALIDSIG') ? undefined : said || 'no signature of a known key'
     }
-    throw new Failure(
-      'archive-program-missing',
-      'there is neither gpgv nor sqv on PATH, which check signatures',
-      'Install one of them: "apt-get install gpgv" or "apt-get install sqv"; GnuPG brings gpgv elsewhere ("brew install gnupg").',
-    )
+    throw noVerifier()
   })
 }

@@ -16,6 +16,7 @@ const golden = (...args: string[]) => computer.run(join(computer.clone, 'scripts
 const verbs = [
   'init',
   'setup',
+  'doctor',
   'lock',
   'bake',
   'images',

@@ -3,7 +3,7 @@ import { homedir, tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { cacheFolder, makeFolder, stateFolder } from '../../core/folders.ts'
-import { systemFailure } from '../../scripts/system-failure.ts'
+import { systemFailure } from '../../core/system-failure.ts'
 
 let place: string
 beforeEach(async () => {

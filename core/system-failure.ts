@@ -1,4 +1,4 @@
-import { Failure } from '../core/failure.ts'
+import { Failure } from './failure.ts'
 
 /** Where such a file may be instead. */
 const elsewhere =
