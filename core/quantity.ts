@@ -6,3 +6,6 @@ export const sizeText = (bytes: number): string =>
 
 export const ageText = (minutes: number): string =>
   minutes < 120 ? `${minutes} min` : minutes < 2880 ? `${Math.floor(minutes / 60)} h` : `${Math.floor(minutes / 1440)} days`
+
+/** `1 image`, `3 images`. */
+export const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`

@@ -19,7 +19,8 @@ export const usualPace: Pace = { apiMs: 2600, atOnce: 16 }
  * @throws the facts' signal's reason, once it is aborted
  */
 export async function examine(checks: readonly Check[], facts: Facts, { apiMs, atOnce }: Pace = usualPace): Promise<Line[]> {
-  const began = performance.now()
+  /** When the first of those at the API begins: whatever comes before takes its own time. */
+  let until: number | undefined
   const turn = turns(atOnce)
   const results = new Map<string, Promise<Line[]>>()
   // A check that is not among these has nothing against it.
@@ -33,8 +34,10 @@ export async function examine(checks: readonly Check[], facts: Facts, { apiMs, a
     const line = (outcome: Outcome): Line => ({ section: check.section, id: check.id, ...outcome })
     if (waits.length > 0) return [{ ...line(unknown(`not looked at: needs ${waits.join(', ')}`)), waits }]
     const outcomes = await turn(() => {
-      const ms = check.limit === 'api' ? began + apiMs - performance.now() : check.limit
-      return inTime(check.run(facts), ms, facts.signal)
+      facts.signal.throwIfAborted()
+      if (check.limit !== 'api') return inTime(check.run(facts), check.limit, facts.signal)
+      until ??= performance.now() + apiMs
+      return inTime(check.run(facts), until - performance.now(), facts.signal)
     })
     return [outcomes].flat().map(line)
   }
@@ -62,6 +65,7 @@ async function inTime(work: Promise<Outcome | readonly Outcome[]>, ms: number, s
     )
   const timer = Number.isFinite(ms) ? setTimeout(tooLong, Math.max(ms, 0)) : undefined
   signal.addEventListener('abort', stop)
+  if (signal.aborted) stop()
   try {
     return await Promise.race([work.catch((error: unknown) => (signal.aborted ? Promise.reject(signal.reason) : ofError(error))), promise])
   } finally {

@@ -1,6 +1,7 @@
 /** What the site folder has besides `site.ts`: secrets, the lock, pins, Terraform's state, and how long certificates last. */
 import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { counted } from '../core/quantity.ts'
 import { findLock } from '../images/lock.ts'
 import { groundOf } from '../images/lock-ground.ts'
 import { requireCurrent } from '../images/lock-outdated.ts'
@@ -35,7 +36,7 @@ export const folderChecks: readonly Check[] = [
         ...(site.public.certificate ? [site.public.certificate.key] : []),
       ]
       const programs = asked.filter(({ kind }) => kind === 'command').length
-      return fine(`all there${programs === 0 ? '' : `; ${programs} come from programs, which "npx golden deploy" asks`}`)
+      return fine(`all there${programs === 0 ? '' : `; ${programs} more come from programs, which "npx golden deploy" asks`}`)
     },
   },
   {
@@ -51,7 +52,7 @@ export const folderChecks: readonly Check[] = [
       if (lock === undefined) return warn('there is no images.lock.json yet', 'Run "npx golden lock".')
       requireCurrent(lock, await groundOf(site, folder))
       return fine(
-        `base ${site.image.base.os} ${site.image.base.sha256.slice(0, 12)}, ${Object.keys(lock.services).length} containers${lock.packages === undefined ? '' : `, ${Object.keys(lock.packages.versions).length} packages`}`,
+        `base ${site.image.base.os} ${site.image.base.sha256.slice(0, 12)}, ${counted(Object.keys(lock.services).length, 'container')}${lock.packages === undefined ? '' : `, ${counted(Object.keys(lock.packages.versions).length, 'package')}`}`,
       )
     },
   },
@@ -157,7 +158,7 @@ async function stateOf(folder: string, stack: string, group: string): Promise<Ou
       ...bad(`${file} is no state that an engine has written`, 'Put it back from your backup, or move it away.', group),
       code: 'state-unreadable',
     }
-  return fine(`${resources} resources`, group)
+  return fine(counted(resources, 'resource'), group)
 }
 
 function resourcesIn(text: string): number | undefined {

@@ -110,8 +110,7 @@ export const hostChecks: readonly Check[] = [
       const proxmox = await facts.proxmox()
       await requireAnswer(proxmox)
       const seconds = Math.round((facts.now().getTime() - proxmox.now().getTime()) / 1000)
-      if (Math.abs(seconds) <= clockSeconds)
-        return fine(`differs from this computer's by ${Math.abs(seconds) <= 2 ? 'nothing that can be told' : `${Math.abs(seconds)} s`}`)
+      if (Math.abs(seconds) <= clockSeconds) return fine(`to ${Math.max(2, Math.abs(seconds))} s as this computer's`)
       return warn(
         `this computer's clock is ${Math.abs(seconds)} s ${seconds < 0 ? 'behind' : 'ahead of'} the host's`,
         'Set the one that is wrong: "timedatectl set-ntp true" here, or on the node, where chrony keeps it.',

@@ -4,6 +4,7 @@ import { checkImages, chooseImage, pinnedImage, refuseRevoked } from '../rollout
 import { pinnedSlots } from '../releases/deployment.ts'
 import { slotNames } from '../settings/site.ts'
 import type { Check } from './check.ts'
+import { counted } from '../core/quantity.ts'
 import { failureIn, fine, warn, warnOf } from './line.ts'
 
 /** What is only not done yet. */
@@ -21,7 +22,7 @@ export const imageChecks: readonly Check[] = [
       const { images, bases, ignored } = await facts.images()
       const others =
         ignored.length === 0 ? '' : `, and ${ignored.map(({ vmid, name, reason }) => `${name} (${vmid}), which ${reason}`).join('; ')}`
-      return fine(`${images.length} images, ${bases.length} bases${others}`)
+      return fine(`${counted(images.length, 'image')}, ${counted(bases.length, 'base')}${others}`)
     },
   },
   {

@@ -2,6 +2,7 @@
 import { observePoolMembers, sharedPool, strangersIn } from '../proxmox/pool-members.ts'
 import { firstFree, rangeFull } from '../proxmox/vmid.ts'
 import { Failure } from '../core/failure.ts'
+import { counted } from '../core/quantity.ts'
 import { checkDepot, checkSlot, placesOf } from '../rollout/observe.ts'
 import { checkPins } from '../rollout/outdated.ts'
 import { slotNames } from '../settings/site.ts'
@@ -29,7 +30,7 @@ export const vmChecks: readonly Check[] = [
         const { code, message, hint } = sharedPool(setting, wanted[setting], others)
         if (others.length > 0) return ofError(new Failure(code, message, hint))
       }
-      return fine(`${pool} and ${depotPool} have ${count} VMs, all of this project`)
+      return fine(`${pool} and ${depotPool} have ${counted(count, 'VM')}, all of this project`)
     },
   },
   {

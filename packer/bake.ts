@@ -22,6 +22,7 @@ import { diskOf } from '../images/trust.ts'
 import { ProxmoxError, type Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../core/failure.ts'
 import { requirePlace } from '../proxmox/place.ts'
+import { gib, shortOfSpace } from '../proxmox/space.ts'
 import type { Progress } from '../core/progress.ts'
 import { macOf, placeOf, type Site } from '../settings/site.ts'
 import { makeBase } from './base.ts'
@@ -179,6 +180,10 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
       `In Proxmox, ${bringHere(site, away)}; or remove it: the bake makes a new one.`,
     )
   if (plan.base.vmid === undefined && place.imports !== undefined) throw place.imports
+  const disk = { bytes: site.image.build.diskGiB * gib }
+  const needs = [...(plan.base.vmid === undefined ? [{ what: 'the base', ...disk }] : []), { what: 'the image', ...disk }]
+  const short = shortOfSpace(site.proxmox.storage.disks, place.free, needs)
+  if (short !== undefined) progress.warn(short)
   for (const image of plan.elsewhere ?? [])
     progress.info(
       `image ${image.name} (${image.vmid}) of the same inputs is ${elsewhere(site, image) ?? ''}: another one is baked. To use that one instead, ${bringHere(site, image)}.`,

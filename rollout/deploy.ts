@@ -3,6 +3,7 @@ import { listImages, type Image } from '../images/catalog.ts'
 import { requireTrusted } from '../images/trust.ts'
 import { Failure } from '../core/failure.ts'
 import { requirePlace } from '../proxmox/place.ts'
+import { shortOfSpace } from '../proxmox/space.ts'
 import type { Deployment, Release } from '../releases/deployment.ts'
 import { placeOf, slotNames, type SlotName } from '../settings/site.ts'
 import { groupOrder, stackName } from '../releases/order.ts'
@@ -22,7 +23,7 @@ import { requireGroupNode } from './node.ts'
 import { checkIdentity, diskPlace, observeGroup, placesOf, isAstray } from './observe.ts'
 import { findObstacles } from './obstacles.ts'
 import type { DeployOptions } from './options.ts'
-import { firstSlot, planDeploy, type DeployPlan, type DeploySeen, type GroupForDeploy } from './plan-deploy.ts'
+import { firstSlot, planDeploy, spaceNeeds, type DeployPlan, type DeploySeen, type GroupForDeploy } from './plan-deploy.ts'
 import { readPins, updatePins, withFirstRelease } from '../releases/pins.ts'
 import { resume } from './resume.ts'
 import { checkSeedSecrets, secretDifferences, seedIsThere } from '../releases/seed.ts'
@@ -238,6 +239,8 @@ export async function planDeployment(options: Observing): Promise<DeployPlan> {
   return options.progress.step('check the host', async () => {
     const seen = await observeForDeploy(options)
     const plan = planDeploy(options.site, seen)
+    const short = shortOfSpace(options.site.proxmox.storage.disks, seen.place.free, spaceNeeds(options.site, plan))
+    if (short !== undefined) options.progress.warn(short)
     // Nothing is begun with an image that would be refused when its VM is made.
     if (plan.image !== undefined) await requireTrusted(options, plan.image)
     for (const { group, slot, vm } of plan.groups) {

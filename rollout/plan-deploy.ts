@@ -2,6 +2,7 @@
 import { Failure } from '../core/failure.ts'
 import type { Image } from '../images/catalog.ts'
 import type { PlaceSeen } from '../proxmox/place.ts'
+import { gib, type SpaceNeed } from '../proxmox/space.ts'
 import { newRelease, type Deployment, type GroupPins, type Release } from '../releases/deployment.ts'
 import { groupOrder, stackName } from '../releases/order.ts'
 import { otherSlot, type Site, type SlotName } from '../settings/site.ts'
@@ -172,6 +173,15 @@ function dataStep({ storage, dataGiB, depot }: GroupPlaces, slot: SlotName, seen
   if (!('disk' in place)) return { do: 'make', storage, gib: dataGiB, depot: depot.vmid }
   return place.at === slot ? { do: 'keep', volume: place.disk.volume } : { do: 'hand-over', volume: place.disk.volume, depot: depot.vmid }
 }
+
+/** What it makes on the storage of disks, at the most. Pure. */
+export const spaceNeeds = (site: Site, { groups }: DeployPlan): SpaceNeed[] =>
+  groups.flatMap(({ group, vm, data }) => [
+    ...(vm.do === 'make' && vm.clone === 'full'
+      ? [{ what: `a full copy of the image for ${group}`, bytes: site.image.build.diskGiB * gib }]
+      : []),
+    ...(data.do === 'make' ? [{ what: `the data disk of ${group}`, bytes: data.gib * gib }] : []),
+  ])
 
 /** For people: a line each. */
 export function deploymentLines(plan: DeployPlan): string[] {
