@@ -6,7 +6,7 @@ import { Failure } from '../../core/failure.ts'
 import { exitCodeOf, failures, failuresDocument, isFailureCode, type FailureCode } from '../../core/failures.ts'
 
 const root = resolve(import.meta.dirname, '../..')
-const rooms = '{core,proxmox,tools,settings,images,releases,packer,stacks,rollout,verify,nightly,clients,scripts,demo}'
+const rooms = '{core,proxmox,tools,settings,images,releases,packer,stacks,rollout,verify,nightly,clients,doctor,scripts,demo}'
 const sources = [...globSync(`${rooms}/**/*.ts`, { cwd: root, exclude: ['stacks/bindings/**'] }), 'golden.ts', 'main.ts']
 /** Written as `new …Failure('code'`, `refuse('code'`, or `code: 'code'` of something that becomes one. */
 const written = /(?:\bnew (?:\w*Failure|ProxmoxError)\(|\brefuse\(|\bcode: )\s*'([a-z][a-z0-9]*(?:-[a-z0-9]+)*)'/g
