@@ -23,11 +23,11 @@ export async function examine(checks: readonly Check[], facts: Facts, { apiMs, a
   let until: number | undefined
   const turn = turns(atOnce)
   const results = new Map<string, Promise<Line[]>>()
-  // A check that is not among these has nothing against it.
-  const waitsOf = async (check: Check): Promise<string[]> => {
-    const needs = check.needs ?? []
-    const lines = await Promise.all(needs.map((id) => results.get(id) ?? []))
-    return needs.filter((_, index) => lines[index]?.some(({ state }) => state === 'bad' || state === 'unknown'))
+  /** The first that were not fine: what waits for one that waits, waits for the same. A check that is not among these has nothing against it. */
+  const waitsOf = async ({ needs = [] }: Check): Promise<string[]> => {
+    const lines = (await Promise.all(needs.map((id) => results.get(id) ?? []))).flat()
+    const wrong = lines.filter(({ state }) => state === 'bad' || state === 'unknown')
+    return [...new Set(wrong.flatMap(({ id, waits }) => waits ?? [id]))]
   }
   const look = async (check: Check): Promise<Line[]> => {
     const waits = await waitsOf(check)

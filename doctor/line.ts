@@ -26,7 +26,7 @@ export type Section = (typeof sections)[number]
 export interface Line extends Outcome {
   readonly section: Section
   readonly id: string
-  /** Which lines would have to be fine first: it was not looked at because of them. */
+  /** Which lines have to be mended first: it was not looked at because of them. */
   readonly waits?: readonly string[] | undefined
 }
 

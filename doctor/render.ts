@@ -34,7 +34,7 @@ function waiting(lines: readonly Line[]): string[] {
     const key = line.waits.join(', ')
     by.set(key, [...(by.get(key) ?? []), nameOf(line)])
   }
-  return [...by].map(([waits, names]) => `  ${marks.unknown} not looked at, because ${waits} has to be fine first: ${names.join(', ')}`)
+  return [...by].map(([waits, names]) => `  ${marks.unknown} not looked at before ${waits} is fine: ${names.join(', ')}`)
 }
 
 function summary(lines: readonly Line[]): string {

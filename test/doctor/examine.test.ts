@@ -56,7 +56,7 @@ it('what needs a line that is not fine is not looked at, nor what needs that; wa
   expect(lines.map(({ id, state, waits }) => [id, state, waits])).toEqual([
     ['wrong', 'bad', undefined],
     ['after', 'unknown', ['wrong']],
-    ['later', 'unknown', ['after']],
+    ['later', 'unknown', ['wrong']],
     ['warned', 'warn', undefined],
     ['goes-on', 'fine', undefined],
   ])
@@ -139,7 +139,7 @@ it('the table: a section after another, what mends below, and what waits for the
       '  ✗ token         it is refused',
       '                  by Proxmox',
       '                  → Run "npx golden setup --new-token".',
-      '  – not looked at, because token has to be fine first: disks, iso',
+      '  – not looked at before token is fine: disks, iso',
       'outside:',
       '  ✓ depots serena VM 9010',
       '',

@@ -55,7 +55,7 @@ it('without a site: this computer is looked at, and the rest waits for "golden i
   expect(lines.filter(({ state }) => state === 'bad').map(({ id }) => id)).toEqual(['site'])
   expect(stateOf(lines, 'archive-programs')).not.toBe('unknown')
   expect(text).toContain('npx golden init')
-  expect(text).toMatch(/^ {2}– not looked at, because api has to be fine first: certificate$/m)
+  expect(text).toMatch(/^ {2}– not looked at before site is fine: api, certificate, token, /m)
 })
 
 it('before a bake: what comes next is no fault', async () => {
