@@ -5,7 +5,7 @@ import { seedForm } from '../../images/contract/seed.ts'
 import { newRelease, type Deployment, type GroupPins } from '../../releases/deployment.ts'
 import { placesOf, type GroupSeen, type VmThere } from '../../rollout/observe.ts'
 import { checkImages } from '../../rollout/choose-image.ts'
-import { deploymentLines, planDeploy, type DeploySeen } from '../../rollout/plan-deploy.ts'
+import { deploymentLines, planDeploy, spaceNeeds, type DeploySeen } from '../../rollout/plan-deploy.ts'
 import type { Site } from '../../settings/site.ts'
 import { exampleSite, hash } from '../images/example.ts'
 
@@ -82,6 +82,16 @@ it('a first deployment: everything is made', () => {
     '  make a data disk of 32 GiB on local-lvm, whose home is depot 9200, and format it',
   ])
   expect(lines(look(undefined, bare, { place: { problems: [], notes: [], linkedClones: false } }))[3]).toContain(': full clone of')
+})
+
+it('what it takes on the storage of disks is what it makes there: data, and full copies of the image', () => {
+  const needs = (of: GroupPins | undefined, seen: GroupSeen, linkedClones: boolean) =>
+    spaceNeeds(site, planDeploy(site, look(of, seen, { place: { problems: [], notes: [], linkedClones } }))).map(
+      ({ bytes }) => bytes / 2 ** 30,
+    )
+  expect(needs(undefined, bare, true)).toEqual([32])
+  expect(needs(undefined, bare, false)).toEqual([site.image.build.diskGiB, 32])
+  expect(needs(pins, deployed, false)).toEqual([])
 })
 
 it('after a destroy: a new VM gets the data of before', () => {
