@@ -16,6 +16,12 @@ export const verb: Verb = {
   optionHelp: {
     'from-outside': 'for this run, the address of a helper on the internet that tries the way through your router (public.lookFromOutside)',
   },
+  changes: 'nothing: neither the site folder, nor Proxmox, nor a VM',
+  examples: [
+    ['npx golden doctor', 'at any stage: before the first setup, before a bake, when something is wrong'],
+    ['npx golden doctor --json', 'the lines for a program; exit code 1 when one of them is bad'],
+    ['npx golden doctor --from-outside https://look.example.org/port', 'the way through your router, too'],
+  ],
   async run({ flags, env, progress, signal, result }) {
     const outside = flags['from-outside']
     const parsed = outsideHelper.optional().safeParse(outside)
