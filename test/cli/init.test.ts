@@ -225,11 +225,11 @@ it('what is missing without a terminal is told at once, and nothing is begun', a
   const ended = await alone(folder, ['init', '--one-vm', '--json'])
   expect(ended.code).toBe(2)
   expect(JSON.parse(ended.stdout)).toMatchObject({
-    error: { code: 'usage', message: expect.stringContaining('--host, PROXMOX_ADMIN_PASSWORD') },
+    errors: [{ code: 'usage', message: expect.stringContaining('--host, PROXMOX_ADMIN_PASSWORD') }],
   })
   const wrong = await alone(folder, ['init', '--host', 'a b', '--vlan', '5000', '--subnet', '10.0.0.1/24', '--json'])
   expect(JSON.parse(wrong.stdout)).toMatchObject({
-    error: { code: 'usage', message: expect.stringMatching(/--vlan[\s\S]*--subnet|--subnet[\s\S]*--vlan/) },
+    errors: [{ code: 'usage', message: expect.stringMatching(/--vlan[\s\S]*--subnet|--subnet[\s\S]*--vlan/) }],
   })
   expect(wrong.stdout).toContain('--host')
   expect(existsSync(folder)).toBe(false)
@@ -251,7 +251,7 @@ it.each([
   const common = ['init', '--host', lab.connection.apiUrl, '--admin', 'admin@pve', '--fingerprint', await fingerprint(), '--json']
   const ended = await alone(folder, [...common, ...flags], { PROXMOX_ADMIN_PASSWORD: lab.connection.admin.password })
   expect(ended.code).not.toBe(0)
-  expect((JSON.parse(ended.stdout) as { error: { message: string } }).error.message).toMatch(message)
+  expect((JSON.parse(ended.stdout) as { errors: { message: string }[] }).errors[0]?.message).toMatch(message)
   expect(existsSync(folder)).toBe(false)
 })
 
