@@ -32,7 +32,7 @@ export function buildArguments(go: GoBuild, target: string): readonly string[] {
 }
 
 /** The key of a build: another module, sum, flag, platform or Go family is another binary. */
-export async function buildKey(go: GoBuild, platform: Platform, compiler: Go, modules = MODULES): Promise<string> {
+export async function buildKey(go: GoBuild, platform: Platform, compiler: Pick<Go, 'family'>, modules = MODULES): Promise<string> {
   const read = (file: string): Promise<string> => readFile(join(modules, go.module, file), 'utf8')
   // A program of our own: what little there is of it stands beside go.mod.
   const sources = (await readdir(join(modules, go.module))).filter((file) => file.endsWith('.go')).sort()

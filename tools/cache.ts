@@ -36,6 +36,21 @@ export async function lookUp(entry: Entry): Promise<Readonly<Record<string, stri
   }
 }
 
+/** All entries of that name which are complete, with what was noted about each. */
+export async function entriesOf(
+  root: string,
+  name: string,
+): Promise<readonly { readonly entry: Entry; readonly notes: Readonly<Record<string, string>> }[]> {
+  const keys = await readdir(join(root, name)).catch(() => [])
+  const found = await Promise.all(
+    keys.sort().map(async (key) => {
+      const entry = { root, name, key }
+      return { entry, notes: await lookUp(entry) }
+    }),
+  )
+  return found.flatMap(({ entry, notes }) => (notes === undefined ? [] : [{ entry, notes }]))
+}
+
 /**
  * Returns the entry's notes; makes it first if it is missing. `make` fills the folder it is given, which is renamed
  * into place when it is complete and removed when `make` fails. Of two processes one makes it, the other waits.

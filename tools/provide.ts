@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { build, buildKey, MODULES } from './build.ts'
-import { entryFolder, keyOf, lookUp, obtain, type Entry } from './cache.ts'
+import { entriesOf, entryFolder, keyOf, lookUp, obtain, type Entry } from './cache.ts'
 import { withProgress, type Report } from './events.ts'
 import { Failure } from '../core/failure.ts'
 import { findGo, type Go } from './go.ts'
@@ -32,12 +32,18 @@ export async function provideFromHere(name: ToolName, pin: Pin, around: Surround
   const released = releaseEntryOf(name, pin, around)
   if (released !== undefined && (await lookUp(released)) !== undefined) return inCache(name, pin, released, 'release')
 
-  const built = await findGo(join(MODULES, pin.go.module)).then(
-    (go) => buildEntry(name, pin, go, around),
-    () => undefined,
-  )
-  if (built !== undefined && (await lookUp(built)) !== undefined) return inCache(name, pin, built, 'built')
-  return undefined
+  const built = await builtBefore(name, pin, around)
+  return built === undefined ? undefined : inCache(name, pin, built, 'built')
+}
+
+/** What was built here from the same inputs, by whichever Go that was: it takes a compiler to build, none to find. */
+async function builtBefore(name: ToolName, pin: Pin, around: Surroundings): Promise<Entry | undefined> {
+  const found: { readonly entry: Entry; readonly family: string }[] = []
+  for (const { entry, notes } of await entriesOf(around.cache, name)) {
+    if (notes.origin !== 'built' || notes.go === undefined) continue
+    if (entry.key === (await buildKey(pin.go, around.platform, { family: notes.go }))) found.push({ entry, family: notes.go })
+  }
+  return found.sort((a, b) => b.family.localeCompare(a.family, 'en', { numeric: true }))[0]?.entry
 }
 
 /** The ways that cost no compiling: what is there already, or the official release. Undefined if none leads there. */

@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process'
-import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { cp, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { buildArguments, buildKey, followBuild, MODULES } from '../../tools/build.ts'
-import { ensureTool, ensureTools, PINS, type ToolEvent } from '../../tools/index.ts'
+import { ensureTool, ensureTools, haveTools, PINS, type ToolEvent } from '../../tools/index.ts'
 import { executable, filesBelow, temporaryFolder } from './folder.ts'
 
 const compiler = { family: 'go1.26', compiler: 'gcc' }
@@ -46,7 +46,8 @@ describe('the key of a build', () => {
   })
 
   it('does not change with a patch release of Go or the name of the C compiler', async () => {
-    expect(await buildKey(go, 'linux_amd64', { family: 'go1.26', compiler: 'clang' })).toBe(await buildKey(go, 'linux_amd64', compiler))
+    const other = { ...compiler, compiler: 'clang' }
+    expect(await buildKey(go, 'linux_amd64', other)).toBe(await buildKey(go, 'linux_amd64', compiler))
   })
 })
 
@@ -127,6 +128,24 @@ ${binary} >"$2"; /bin/chmod 755 "$2"`,
     expect(events.map((event) => event.type)).toEqual(['skipped', 'began', 'ready'])
     expect(await ensureTool('terraform-provider-proxmox', { cacheDir: cache })).toEqual(tool)
     expect(await readFile(join(bin, 'builds'), 'utf8')).toMatch(/^0 off build .*\n$/)
+  })
+
+  it('what was built before needs no Go, nor the same one', async () => {
+    await fakeGo('echo provider')
+    const tool = await ensureTool('terraform-provider-proxmox', { cacheDir: cache })
+    await rm(join(bin, 'go'))
+    expect(await ensureTool('terraform-provider-proxmox', { cacheDir: cache })).toEqual(tool)
+    expect(await haveTools(['terraform-provider-proxmox'], { cacheDir: cache })).toBe(true)
+    await executable(bin, 'go', `printf 'go1.31.0\\ngcc\\n'; exit 1`)
+    expect(await ensureTool('terraform-provider-proxmox', { cacheDir: cache })).toEqual(tool)
+  })
+
+  it('what was built of other inputs is not taken for it', async () => {
+    await fakeGo('echo provider')
+    const { path } = await ensureTool('terraform-provider-proxmox', { cacheDir: cache })
+    const entry = dirname(dirname(path))
+    await rename(entry, join(dirname(entry), '0'.repeat(24)))
+    expect(await haveTools(['terraform-provider-proxmox'], { cacheDir: cache })).toBe(false)
   })
 
   it('a build that makes another version than the pinned one is refused', async () => {
