@@ -1,6 +1,7 @@
 /** This computer: the site folder, and the programs that verbs run. */
 import { isOnPath } from '../core/on-path.ts'
-import { noVerifier, noXz, verifiers } from '../images/archive/programs.ts'
+import { noVerifier, verifiers } from '../core/openpgp.ts'
+import { noXz } from '../images/archive/programs.ts'
 import { requireSigners, requireSigningKey } from '../images/signature.ts'
 import type { Check } from './check.ts'
 import { failureIn, fine, ofError, warn, warnOf } from './line.ts'

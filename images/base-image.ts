@@ -8,7 +8,7 @@ import { Failure } from '../core/failure.ts'
 import type { Site } from '../settings/site.ts'
 import { readKeys } from './archive/archives.ts'
 import type { Fetcher } from './archive/fetch.ts'
-import { signatureProblem } from './archive/signature.ts'
+import { signatureProblem } from '../core/openpgp.ts'
 import { compareVersions } from './archive/version-order.ts'
 import type { Lock, LockedBase } from './lock.ts'
 

@@ -1,14 +1,5 @@
-/** The programs by which archives of packages are read and checked, and what to say where they are not on PATH. */
+/** The program by which indexes of packages are unpacked, and what to say where it is not on PATH. */
 import { Failure } from '../../core/failure.ts'
-
-export const verifiers = ['gpgv', 'sqv'] as const
-
-export const noVerifier = (): Failure =>
-  new Failure(
-    'archive-program-missing',
-    'there is neither gpgv nor sqv on PATH, which check signatures',
-    'Install one of them: "apt-get install gpgv" or "apt-get install sqv"; GnuPG brings gpgv elsewhere ("brew install gnupg").',
-  )
 
 export const noXz = (): Failure =>
   new Failure(

@@ -11,7 +11,8 @@ import type { Fetcher } from './fetch.ts'
 import type { Keeper } from './kept.ts'
 import { noXz } from './programs.ts'
 import { parsePackages, parseRelease, type Release } from './release.ts'
-import { signatureProblem, splitCleartext } from './signature.ts'
+import { splitCleartext } from './cleartext.ts'
+import { signatureProblem } from '../../core/openpgp.ts'
 import { compareVersions } from './version-order.ts'
 
 /** What archives had at one time. */

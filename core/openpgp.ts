@@ -1,31 +1,20 @@
-/**
- * Signatures of archives and checksum files, checked by a program of their own (gpgv or sqv): no OpenPGP in here but the
- * frame of a cleartext-signed file, which is taken apart so that what is read is exactly what was checked.
- */
+/** OpenPGP signatures, checked by a program of their own (gpgv or sqv): no OpenPGP in here but the frame of its text form. */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { childEnvironment } from '../../core/environment.ts'
-import { starter } from '../../core/child.ts'
-import { Failure } from '../../core/failure.ts'
-import { inScratch } from '../../core/scratch.ts'
-import { noVerifier } from './programs.ts'
+import { starter } from './child.ts'
+import { childEnvironment } from './environment.ts'
+import { Failure } from './failure.ts'
+import { inScratch } from './scratch.ts'
 
-/** What holds the signed bytes and the signature; undefined: it is no such file, or has more in it than that. */
-export function splitCleartext(file: string): { readonly text: string; readonly signature: string } | undefined {
-  const lines = file.split('\n')
-  if (lines.shift() !== '-----BEGIN PGP SIGNED MESSAGE-----') return undefined
-  while (/^Hash: [A-Za-z0-9, ]+$/.test(lines[0] ?? '')) lines.shift()
-  if (lines.shift() !== '') return undefined
-  const end = lines.indexOf('-----BEGIN PGP SIGNATURE-----')
-  if (end < 0) return undefined
-  const signature = lines.slice(end)
-  while (signature.at(-1) === '') signature.pop()
-  if (signature.indexOf('-----END PGP SIGNATURE-----') !== signature.length - 1) return undefined
-  const text = lines.slice(0, end)
-  // A line that begins with a hyphen stands behind "- ", or it would be a frame of its own.
-  if (text.some((line) => line.startsWith('-') && !line.startsWith('- '))) return undefined
-  return { text: text.map((line) => line.replace(/^- /, '').replace(/[ \t\r]+$/, '')).join('\n'), signature: `${signature.join('\n')}\n` }
-}
+/** Programs that check signatures; one is enough. */
+export const verifiers = ['gpgv', 'sqv'] as const
+
+export const noVerifier = (): Failure =>
+  new Failure(
+    'archive-program-missing',
+    'there is neither gpgv nor sqv on PATH, which check signatures',
+    'Install one of them: "apt-get install gpgv" or "apt-get install sqv"; GnuPG brings gpgv elsewhere ("brew install gnupg").',
+  )
 
 /** The bytes of OpenPGP's text form (RFC 9580, 6.2), one after another; undefined: there is none. */
 export function dearmor(armored: string): Buffer | undefined {
