@@ -339,13 +339,28 @@ export const failures = {
   },
   'Programs that are fetched or built': {
     'unsupported-platform': failure('This system or processor is not supported.', 'Linux or macOS on x86-64 or ARM64.'),
-    'go-missing': failure('Go is not installed.', 'Install it: a program has no release that could be verified.'),
-    'go-too-old': failure('Go is too old.', 'A newer one.'),
+    'go-missing': failure(
+      'A program can be had in no other way than by a build, and Go is not installed.',
+      'Any of the ways that the hint names.',
+    ),
+    'go-too-old': failure(
+      'A program can be had in no other way than by a build, and Go is too old.',
+      'Any of the ways that the hint names.',
+    ),
     'build-needs-package': failure('A C compiler or header is missing.', 'The package that the hint names.'),
     'build-failed': failure('Building a program, or something for the lab, failed.', 'What its last lines say.'),
-    'release-unreachable': failure('A download does not come.', 'The way to the internet, HTTPS_PROXY.'),
+    'release-unreachable': failure(
+      'A download does not come.',
+      'The way there: `HTTPS_PROXY`, `GOLDEN_TOOLS_MIRROR`, `GOLDEN_TOOLS_FOLDER`.',
+    ),
     'release-unreadable': failure('A download is no archive as expected.', 'The pins in tools/pins.ts.'),
-    'release-digest-mismatch': failure('A download has another checksum than is pinned, and is refused.', 'Find out why first.'),
+    'release-digest-mismatch': failure('A download has another checksum than is pinned or signed, and is refused.', 'Find out why first.'),
+    'release-signature-wrong': failure(
+      "A release's list of checksums is not signed by its publisher, and is refused.",
+      'Find out why first.',
+    ),
+    'release-unverified': failure('Nothing vouches for a download, and it is refused.', 'gpgv or sqv; the signed list beside it.'),
+    'tools-source-unusable': failure('A setting of where programs come from is unusable.', '`GOLDEN_TOOLS_MIRROR`, `GOLDEN_TOOLS_FOLDER`.'),
     'wrong-version': failure('A program says another version than is pinned.', 'The pins in tools/.'),
     'plugin-not-installable': failure('Packer refuses its plugin.', 'Other programs of these names off PATH.'),
     'terraform-missing': failure('The site asks for Terraform, and there is none that suits.', 'Install it, or use OpenTofu.'),

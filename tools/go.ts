@@ -3,7 +3,7 @@ import { childEnvironment } from '../core/environment.ts'
 import { Failure } from '../core/failure.ts'
 
 /** The oldest Go that knows every module of tools/go. With its default settings an older one, from 1.21, fetches it by itself. */
-const OLDEST_GO = '1.26.6'
+export const oldestGo = '1.26.6'
 
 /** Which Go compiles the module in that folder. */
 export interface Go {
@@ -14,7 +14,7 @@ export interface Go {
 
 /** @throws Failure `go-missing` or `go-too-old` */
 export async function findGo(folder: string): Promise<Go> {
-  const hint = `Install Go ${OLDEST_GO} or newer (https://go.dev/doc/install) and put its bin folder on PATH.`
+  const hint = `Install Go ${oldestGo} or newer (https://go.dev/doc/install) and put its bin folder on PATH.`
   try {
     // In the module's folder, because Go may switch to another toolchain there.
     const { stdout } = await run('go', ['env', 'GOVERSION', 'CC'], { cwd: folder, timeoutMs: 300_000, env: goEnvironment() })

@@ -48,7 +48,8 @@ export async function executables(command: string, path: string, ownCache: strin
   return found
 }
 
-function wanted(version: string, accept: 'minor' | 'major' | 'name'): string {
+/** In words: which versions suit. */
+export function wanted(version: string, accept: 'minor' | 'major' | 'name'): string {
   const [major, minor] = version.split('.')
   if (accept === 'minor') return `${version} or a later ${major}.${minor}`
   return accept === 'major' ? `${version} or a later ${major}` : version

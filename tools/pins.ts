@@ -35,10 +35,23 @@ export interface Tool {
 /** Go's names: `linux_amd64`, `linux_arm64`, `darwin_amd64`, `darwin_arm64`. */
 export type Platform = 'linux_amd64' | 'linux_arm64' | 'darwin_amd64' | 'darwin_arm64'
 
+/** Who signs releases with a key of tools/keys. */
+export type Signer = 'hashicorp' | 'opentofu'
+
+/** The list of the digests of a release, and the signature beside it. */
+export interface SignedSums {
+  readonly sums: string
+  readonly signature: string
+  readonly by: Signer
+}
+
 export interface Release {
+  /** The newest may be newer than what can be built here. @default the pin's */
+  readonly version?: string
   readonly url: string
-  /** SHA-256 of the zip file, hex. */
-  readonly sha256: string
+  /** SHA-256 of the zip file, hex. Without it the signature has to be checked. */
+  readonly sha256?: string
+  readonly signed?: SignedSums
   /** Name of the executable within the zip file. */
   readonly entry: string
 }
@@ -74,17 +87,41 @@ export interface Pin {
   readonly go: GoBuild
 }
 
-const packerRelease = (platform: Platform, sha256: string): Release => ({
-  url: `https://releases.hashicorp.com/packer/1.16.0/packer_1.16.0_${platform}.zip`,
-  sha256,
-  entry: 'packer',
-})
+const packerRelease = (platform: Platform, sha256: string): Release => {
+  const files = 'https://releases.hashicorp.com/packer/1.16.0/packer_1.16.0_'
+  return {
+    url: `${files}${platform}.zip`,
+    sha256,
+    signed: { sums: `${files}SHA256SUMS`, signature: `${files}SHA256SUMS.sig`, by: 'hashicorp' },
+    entry: 'packer',
+  }
+}
 
-const tofuRelease = (platform: Platform, sha256: string): Release => ({
-  url: `https://github.com/opentofu/opentofu/releases/download/v1.12.6/tofu_1.12.6_${platform}.zip`,
-  sha256,
-  entry: 'tofu',
-})
+/**
+ * Packer's own "plugins install" takes it from there, too, and checks no signature. Who signs this list is not known for
+ * certain: where a digest is pinned it has to do, elsewhere it is HashiCorp's key or no release.
+ */
+const pluginRelease = (version: string, platform: Platform, sha256?: string): Release => {
+  const files = `https://github.com/hashicorp/packer-plugin-proxmox/releases/download/v${version}/packer-plugin-proxmox_v${version}_`
+  return {
+    version,
+    url: `${files}x5.0_${platform}.zip`,
+    ...(sha256 === undefined
+      ? { signed: { sums: `${files}SHA256SUMS`, signature: `${files}SHA256SUMS.sig`, by: 'hashicorp' } as const }
+      : { sha256 }),
+    entry: `packer-plugin-proxmox_v${version}_x5.0_${platform}`,
+  }
+}
+
+const tofuRelease = (platform: Platform, sha256: string): Release => {
+  const files = 'https://github.com/opentofu/opentofu/releases/download/v1.12.6/tofu_1.12.6_'
+  return {
+    url: `${files}${platform}.zip`,
+    sha256,
+    signed: { sums: `${files}SHA256SUMS`, signature: `${files}SHA256SUMS.gpgsig`, by: 'opentofu' },
+    entry: 'tofu',
+  }
+}
 
 const lokiVersion = 'github.com/grafana/loki/v3/pkg/util/build.Version'
 
@@ -105,7 +142,13 @@ export const PINS: Readonly<Record<ToolName, Pin>> = {
     version: '1.1.1',
     ask: { args: ['describe'], pattern: /"version":\s*"([^"]+)"/ },
     path: { command: 'packer-plugin-proxmox', accept: 'major' },
-    releases: {},
+    // The newest. What is built is the newest that the Go proxy has; the template keeps to what both know.
+    releases: {
+      linux_amd64: pluginRelease('1.2.4', 'linux_amd64', '84a50e8204180756708671809df0f4ec7bcdde9d702c74c7c4e005d3ce9d89e5'),
+      linux_arm64: pluginRelease('1.2.4', 'linux_arm64', 'f416e2332a2e75cd3d03e99efbf75b7d0f8de0e85420dac39ac4cad0b7547bf4'),
+      darwin_amd64: pluginRelease('1.2.4', 'darwin_amd64'),
+      darwin_arm64: pluginRelease('1.2.4', 'darwin_arm64'),
+    },
     // In Packer's module, so that the packages both use are compiled once.
     go: { module: 'packer', package: 'github.com/hashicorp/packer-plugin-proxmox' },
   },

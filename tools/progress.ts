@@ -14,13 +14,18 @@ export function describe(event: ToolEvent): string {
     case 'progress':
       return `tools: ${event.tool}: ${seconds(event.elapsedMs)}: ${event.text}`
     case 'skipped':
-      return `tools: ${event.tool}: ${event.origin === 'path' ? 'not from PATH' : 'not the release'}: ${event.text}`
+      return `tools: ${event.tool}: ${whyNot(event)}`
     case 'ready': {
       const time = event.elapsedMs < 2000 ? '' : `, ${seconds(event.elapsedMs)}`
       return `tools: ${event.tool.name} ${event.tool.version} ready (${ORIGINS[event.tool.origin]}${time})`
     }
   }
 }
+
+const ways: Readonly<Record<Origin, string>> = { path: 'not from PATH', release: 'not the release', built: 'not built' }
+
+/** Why a way to a tool was not taken. */
+export const whyNot = ({ origin, text }: Extract<ToolEvent, { type: 'skipped' }>): string => `${ways[origin]}: ${text}`
 
 /** For logs and CI: every event but progress is a line, progress one every 15 s for each tool. */
 export function plainLines(write: (line: string) => void): Report {

@@ -8,6 +8,9 @@ import { findGo, type Go } from './go.ts'
 import { searchPath } from './path.ts'
 import type { Origin, Pin, Platform, Tool, ToolName } from './pins.ts'
 import { downloadRelease } from './release.ts'
+import type { Keys } from './signed-sums.ts'
+import { addressOf, fileNameOf, inFolder, type Sources } from './sources.ts'
+import { unavailable } from './unavailable.ts'
 import { askVersion } from './version.ts'
 
 /** Where tools come from and go to. */
@@ -16,6 +19,9 @@ export interface Surroundings {
   /** A PATH variable. */
   readonly path: string
   readonly platform: Platform
+  readonly sources: Sources
+  /** Of those who sign releases. */
+  readonly keys: Keys
   readonly report: Report
   readonly signal?: AbortSignal | undefined
 }
@@ -30,10 +36,10 @@ export async function provideFromHere(name: ToolName, pin: Pin, around: Surround
   if (found !== undefined) return { name, version: found.version, path: found.path, origin: 'path' }
 
   const released = releaseEntryOf(name, pin, around)
-  if (released !== undefined && (await lookUp(released)) !== undefined) return inCache(name, pin, released, 'release')
+  if (released !== undefined && (await lookUp(released)) !== undefined) return inCache(name, pin, released, 'release', around)
 
   const built = await builtBefore(name, pin, around)
-  return built === undefined ? undefined : inCache(name, pin, built, 'built')
+  return built === undefined ? undefined : inCache(name, pin, built, 'built', around)
 }
 
 /** What was built here from the same inputs, by whichever Go that was: it takes a compiler to build, none to find. */
@@ -55,7 +61,7 @@ export async function provideWithoutBuild(name: ToolName, pin: Pin, around: Surr
   const release = pin.releases[around.platform]
   const releaseEntry = releaseEntryOf(name, pin, around)
   if (release === undefined || releaseEntry === undefined) {
-    skipped('release', `no SHA-256 is pinned for an official release of ${pin.version} for ${around.platform}`)
+    skipped('release', `neither a SHA-256 nor a signing key is pinned for an official release of ${pin.version} for ${around.platform}`)
     return undefined
   }
   let arrived = 'connecting'
@@ -63,23 +69,27 @@ export async function provideWithoutBuild(name: ToolName, pin: Pin, around: Surr
     await obtain(
       releaseEntry,
       async (folder) => {
-        around.report({ type: 'began', tool: name, action: 'download', text: `downloading ${release.url}` })
+        const brought = await inFolder(fileNameOf(release.url), around.sources)
+        const text = brought === undefined ? `downloading ${addressOf(release.url, around.sources)}` : `taking ${brought}`
+        around.report({ type: 'began', tool: name, action: 'download', text })
         const target = await binary(folder, name, pin)
         const onBytes = (received: number, total?: number): void => {
           arrived = `${megabytes(received)}${total === undefined ? '' : ` of ${megabytes(total)}`} MB downloaded`
         }
-        await withProgress(
+        const { sources, keys, signal } = around
+        const vouched = await withProgress(
           around.report,
           name,
           () => arrived,
-          () => downloadRelease(release, folder, target, { onBytes, signal: around.signal }),
+          () => downloadRelease(release, folder, target, keys, { sources, onBytes, signal }),
         )
-        await verify(name, pin, target)
-        return { version: pin.version, origin: 'release', from: release.url, sha256: release.sha256 }
+        const version = release.version ?? pin.version
+        await verify(name, pin, version, target)
+        return { version, origin: 'release', from: release.url, sha256: vouched.sha256, vouched: vouched.by }
       },
       waiting(name, around),
     )
-    return inCache(name, pin, releaseEntry, 'release')
+    return inCache(name, pin, releaseEntry, 'release', around)
   } catch (error) {
     // Whoever stops it may give a Failure as the reason.
     if (around.signal?.aborted || !(error instanceof Failure)) throw error
@@ -89,10 +99,14 @@ export async function provideWithoutBuild(name: ToolName, pin: Pin, around: Surr
   }
 }
 
-/** The last way: compile it. @throws Failure */
-export async function provideByBuild(name: ToolName, pin: Pin, around: Surroundings): Promise<Tool> {
+/**
+ * The last way: compile it.
+ * @param passedOver why the others did not lead there, for whoever has no Go either
+ * @throws Failure
+ */
+export async function provideByBuild(name: ToolName, pin: Pin, passedOver: readonly string[], around: Surroundings): Promise<Tool> {
   const go = await findGo(join(MODULES, pin.go.module)).catch((error: Failure) => {
-    throw new Failure(error.code, `${name} ${pin.version} has to be built here, but ${error.message}`, error.hint, { cause: error })
+    throw unavailable(name, pin, around.platform, passedOver, error)
   })
   const entry = await buildEntry(name, pin, go, around)
   await obtain(
@@ -110,17 +124,18 @@ export async function provideByBuild(name: ToolName, pin: Pin, around: Surroundi
         () => step,
         () => build(pin.go, go, target, join(folder, 'work'), { onStep, signal: around.signal }),
       )
-      await verify(name, pin, target)
+      await verify(name, pin, pin.version, target)
       return { version: pin.version, origin: 'built', from: pin.go.package, go: go.family }
     },
     waiting(name, around),
   )
-  return inCache(name, pin, entry, 'built')
+  return inCache(name, pin, entry, 'built', around)
 }
 
 function releaseEntryOf(name: ToolName, pin: Pin, around: Surroundings): Entry | undefined {
   const release = pin.releases[around.platform]
-  return release && { root: around.cache, name, key: keyOf({ sha256: release.sha256, entry: release.entry }) }
+  // Without a pinned digest it is whatever its publisher has signed by that name.
+  return release && { root: around.cache, name, key: keyOf({ sha256: release.sha256 ?? release.url, entry: release.entry }) }
 }
 
 async function buildEntry(name: ToolName, pin: Pin, go: Go, around: Surroundings): Promise<Entry> {
@@ -132,22 +147,22 @@ async function binary(folder: string, name: ToolName, pin: Pin): Promise<string>
   return join(folder, 'bin', fileName(name, pin))
 }
 
-const inCache = (name: ToolName, pin: Pin, entry: Entry, origin: Origin): Tool => ({
+const inCache = (name: ToolName, pin: Pin, entry: Entry, origin: Origin, { platform }: Surroundings): Tool => ({
   name,
-  version: pin.version,
+  version: (origin === 'release' ? pin.releases[platform]?.version : undefined) ?? pin.version,
   path: join(entryFolder(entry), 'bin', fileName(name, pin)),
   origin,
 })
 
 /** A program that doesn't start, or is another version than its file name said, is better found out now. */
-async function verify(name: ToolName, pin: Pin, path: string): Promise<void> {
+async function verify(name: ToolName, pin: Pin, wanted: string, path: string): Promise<void> {
   if (pin.ask === undefined) return
   // Ours, and perhaps still cold: it gets all the time it needs.
   const version = await askVersion(path, pin.ask, 60_000)
-  if (version !== pin.version) {
+  if (version !== wanted) {
     throw new Failure(
       'wrong-version',
-      `${name} should be ${pin.version}, but says ${version ?? 'nothing'}`,
+      `${name} should be ${wanted}, but says ${version ?? 'nothing'}`,
       'Correct the pins in tools/pins.ts and tools/go.',
     )
   }

@@ -1,74 +1,76 @@
-import { createHash } from 'node:crypto'
-import { createWriteStream } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Readable, Transform } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
-import { fetch } from 'undici'
-import { WayOut } from '../core/way-out.ts'
 import { Failure } from '../core/failure.ts'
-import type { Release } from './pins.ts'
 import { unzipOne } from '../core/formats/unzip.ts'
+import { download, type DownloadOptions } from './download.ts'
+import type { Release } from './pins.ts'
+import { signedDigest, type Keys, type SignedDigest } from './signed-sums.ts'
+import { fileNameOf } from './sources.ts'
 
-/** No release is near this size. */
-const MOST_BYTES = 500 * 1024 * 1024
-
-export interface DownloadOptions {
-  /** Called with the bytes that have arrived and, if the server said so, with how many there will be. */
-  readonly onBytes?: (received: number, total: number | undefined) => void
-  readonly signal?: AbortSignal | undefined
+/** What was accepted, and by whose word. */
+export interface Vouched {
+  readonly sha256: string
+  /** `pinned`, `signed by hashicorp`, or both. */
+  readonly by: string
 }
 
 /**
- * Downloads a release, checks its SHA-256 while it arrives, and puts the executable to `target`. Nothing of the archive is
- * unpacked before the digest is right, and the archive is removed in any case. HTTPS_PROXY and NO_PROXY are respected.
- * @throws Failure `release-unreachable`, `release-digest-mismatch` or `release-unreadable`
+ * Downloads a release, checks it, and puts the executable to `target`. It has to be what is pinned, and what its publisher
+ * has signed: as far as the one is known and the other can be checked, but one of them at least. Nothing of the archive is
+ * unpacked before that, and it is removed in any case.
+ * @throws Failure `release-unreachable`, `release-digest-mismatch`, `release-signature-wrong`, `release-unverified` or
+ * `release-unreadable`
  */
-export async function downloadRelease(release: Release, folder: string, target: string, options: DownloadOptions = {}): Promise<void> {
+export async function downloadRelease(
+  release: Release,
+  folder: string,
+  target: string,
+  keys: Keys,
+  options: DownloadOptions = {},
+): Promise<Vouched> {
   const archive = join(folder, 'release.zip')
+  const stop = new AbortController()
+  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal])
+  const file = fileNameOf(release.url)
+  const aside = { signal, ...(options.sources === undefined ? {} : { sources: options.sources }) }
+  const both = [
+    download(release.url, archive, { ...options, signal }),
+    release.signed === undefined
+      ? Promise.resolve<SignedDigest>({ unknown: 'its publisher signs no list of digests' })
+      : signedDigest(file, release.signed, folder, keys, aside),
+  ] as const
   try {
-    const digest = await download(release.url, archive, options)
-    if (digest !== release.sha256) {
-      throw new Failure(
-        'release-digest-mismatch',
-        `${release.url} has SHA-256 ${digest}, but ${release.sha256} is pinned: the download is refused`,
-        'Find out why before you use that file: a proxy may have changed it. Nothing was installed.',
-      )
-    }
+    const [digest, signed] = await Promise.all(both)
+    const vouched = vouch(release, digest, signed)
     await unzipOne(archive, release.entry, target).catch((error: Error) => {
-      throw new Failure('release-unreadable', `${release.url}: ${error.message}`, 'Correct `entry` in tools/pins.ts.', { cause: error })
+      throw new Failure('release-unreadable', `${file}: ${error.message}`, 'Correct `entry` in tools/pins.ts.', { cause: error })
     })
+    return vouched
   } finally {
-    await rm(archive, { force: true })
+    // Whichever failed first ends the other, which must not write any more.
+    stop.abort()
+    await Promise.allSettled(both)
+    for (const name of ['release.zip', 'sums', 'signature']) await rm(join(folder, name), { force: true })
   }
 }
 
-async function download(url: string, target: string, options: DownloadOptions): Promise<string> {
-  const dispatcher = new WayOut(process.env, { connectTimeoutMs: 10_000, headersTimeoutMs: 30_000, bodyTimeoutMs: 60_000 })
-  try {
-    const response = await fetch(url, { dispatcher, signal: options.signal ?? null })
-    if (!response.ok || response.body === null) throw new Error(`HTTP ${response.status}`)
-    const length = Number(response.headers.get('content-length') ?? Number.NaN)
-    const hash = createHash('sha256')
-    let received = 0
-    const meter = new Transform({
-      transform(chunk: Buffer, _encoding, done) {
-        received += chunk.length
-        hash.update(chunk)
-        options.onBytes?.(received, Number.isNaN(length) ? undefined : length)
-        done(received > MOST_BYTES ? new Error('the file is far too large') : null, chunk)
-      },
-    })
-    await pipeline(Readable.fromWeb(response.body), meter, createWriteStream(target))
-    return hash.digest('hex')
-  } catch (error) {
-    options.signal?.throwIfAborted()
-    const { message, cause } = error as Error
-    const why = cause instanceof Error && cause.message !== '' ? cause.message : message
-    throw new Failure('release-unreachable', `${url}: ${why}`, "Check this computer's way to the internet, or HTTPS_PROXY.", {
-      cause: error,
-    })
-  } finally {
-    await dispatcher.destroy()
-  }
+/** Pure. @throws Failure when it is another file, or nobody's word is known */
+export function vouch({ url, sha256, signed: sums }: Release, digest: string, signed: SignedDigest): Vouched {
+  const file = fileNameOf(url)
+  const other = (what: string): Failure =>
+    new Failure(
+      'release-digest-mismatch',
+      `${file} has SHA-256 ${digest}, but ${what}: the download is refused`,
+      'Find out why before you use that file: a proxy or a mirror may have changed it. Nothing was installed.',
+    )
+  if (sha256 !== undefined && digest !== sha256) throw other(`${sha256} is pinned`)
+  if ('sha256' in signed && digest !== signed.sha256) throw other(`${sums?.by} has signed ${signed.sha256}`)
+  if (sha256 === undefined && 'unknown' in signed)
+    throw new Failure(
+      'release-unverified',
+      `nothing vouches for ${file}: no SHA-256 is pinned for it, and ${signed.unknown}`,
+      'Install gpgv or sqv ("apt-get install gpgv"), which check signatures, and let this computer reach the signed list beside the file.',
+    )
+  const words = [...(sha256 === undefined ? [] : ['pinned']), ...('sha256' in signed ? [`signed by ${sums?.by}`] : [])]
+  return { sha256: digest, by: words.join(' and ') }
 }

@@ -1,10 +1,12 @@
 /** Starts to provide the tools that somebody needs, those that have to be built one after another. */
 import { toolCache } from './cache.ts'
 import type { Report } from './events.ts'
-import { PINS, TOOL_NAMES, type Tool, type ToolName } from './pins.ts'
+import { PINS, TOOL_NAMES, type Pin, type Tool, type ToolName } from './pins.ts'
 import { currentPlatform } from './platform.ts'
-import { plainLines } from './progress.ts'
+import { plainLines, whyNot } from './progress.ts'
 import { provideByBuild, provideFromHere, provideWithoutBuild, type Surroundings } from './provide.ts'
+import { ownKeys, type Keys } from './signed-sums.ts'
+import { sourcesOf, type Sources } from './sources.ts'
 
 export interface ToolOptions {
   /** Gets plain lines, at least every 15 s while something goes on. @default nothing is shown */
@@ -17,6 +19,12 @@ export interface ToolOptions {
   readonly cacheDir?: string | undefined
   /** Where to look for installed programs. @default this process's PATH */
   readonly searchPath?: string | undefined
+  /** Where releases come from. @default what this process's GOLDEN_TOOLS_MIRROR and GOLDEN_TOOLS_FOLDER say */
+  readonly sources?: Sources | undefined
+  /** @default PINS */
+  readonly pins?: Readonly<Record<ToolName, Pin>> | undefined
+  /** @default those of tools/keys */
+  readonly keys?: Keys | undefined
 }
 
 /**
@@ -26,19 +34,23 @@ export interface ToolOptions {
  */
 export function startTools<Name extends ToolName>(names: readonly Name[], options: ToolOptions = {}): Record<Name, Promise<Tool>> {
   const around = surroundings(options)
+  const { pins = PINS } = options
   const results: Partial<Record<ToolName, Promise<Tool>>> = {}
   let turn: Promise<unknown> = Promise.resolve()
   for (const name of TOOL_NAMES) {
     if (!(names as readonly ToolName[]).includes(name)) continue
     let began = performance.now()
-    const easy = provideWithoutBuild(name, PINS[name], around)
+    const pin = pins[name]
+    const passedOver: string[] = []
+    const noting = { ...around, report: noted(around.report, passedOver) }
+    const easy = provideWithoutBuild(name, pin, noting)
     const previous = turn
     const own = easy.then(async (tool) => {
       if (tool !== undefined) return tool
       await previous
       began = performance.now()
       around.signal?.throwIfAborted()
-      return provideByBuild(name, PINS[name], around)
+      return provideByBuild(name, pin, passedOver, around)
     })
     results[name] = own.then((tool) => {
       around.report({ type: 'ready', tool, elapsedMs: performance.now() - began })
@@ -73,8 +85,17 @@ export async function ensureTool(name: ToolName, options: ToolOptions = {}): Pro
 /** Whether these tools are on PATH or in the cache, so that providing them costs nothing. */
 export async function haveTools(names: readonly ToolName[], options: ToolOptions = {}): Promise<boolean> {
   const around = surroundings(options)
-  const found = await Promise.all(names.map((name) => provideFromHere(name, PINS[name], around)))
+  const { pins = PINS } = options
+  const found = await Promise.all(names.map((name) => provideFromHere(name, pins[name], around)))
   return found.every((tool) => tool !== undefined)
+}
+
+/** For whom nothing is left in the end: each way that was passed over, and why. */
+function noted(report: Report, passedOver: string[]): Report {
+  return (event) => {
+    if (event.type === 'skipped') passedOver.push(whyNot(event))
+    report(event)
+  }
 }
 
 function surroundings(options: ToolOptions): Surroundings {
@@ -83,6 +104,8 @@ function surroundings(options: ToolOptions): Surroundings {
     cache: options.cacheDir ?? toolCache(),
     path: options.searchPath ?? process.env.PATH ?? '',
     platform: currentPlatform(),
+    sources: options.sources ?? sourcesOf(process.env),
+    keys: options.keys ?? ownKeys,
     report: (event) => {
       options.report?.(event)
       lines?.(event)

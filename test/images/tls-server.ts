@@ -15,7 +15,8 @@ export interface TlsServer {
   readonly host: string
 }
 
-export async function serveTls(handle: Answer): Promise<TlsServer> {
+/** @param names that the certificate has besides this computer's address */
+export async function serveTls(handle: Answer, names: readonly string[] = []): Promise<TlsServer> {
   cryptoProvider.set(webcrypto as typeof globalThis.crypto)
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
@@ -25,7 +26,10 @@ export async function serveTls(handle: Answer): Promise<TlsServer> {
     signingAlgorithm: algorithm,
     notBefore: new Date(Date.now() - 60_000),
     notAfter: new Date(Date.now() + 24 * 3_600_000),
-    extensions: [new SubjectAlternativeNameExtension([{ type: 'ip', value: '127.0.0.1' }])],
+    extensions: [new SubjectAlternativeNameExtension([
+        { type: 'ip', value: '127.0.0.1' },
+        ...names.map((value) => ({ type: 'dns', value }) as const),
+      ])],
   })
   const cert = certificate.toString('pem')
   const key = PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey), 'PRIVATE KEY')
