@@ -362,6 +362,12 @@ export const failures = {
     'release-unverified': failure('Nothing vouches for a download, and it is refused.', 'gpgv or sqv; the signed list beside it.'),
     'tools-source-unusable': failure('A setting of where programs come from is unusable.', '`GOLDEN_TOOLS_MIRROR`, `GOLDEN_TOOLS_FOLDER`.'),
     'wrong-version': failure('A program says another version than is pinned.', 'The pins in tools/.'),
+    'provider-changed': failure(
+      "A provider is not the one that the site's `.terraform.lock.hcl` has recorded, and is refused.",
+      'Find out why first.',
+    ),
+    'provider-unreachable': failure('The engine does not get the provider.', 'The way to its registry, or a mirror of it.'),
+    'provider-unsigned': failure('A registry has a provider without a signature, and it is refused.', 'A mirror of your own, or a lock.'),
     'plugin-not-installable': failure('Packer refuses its plugin.', 'Other programs of these names off PATH.'),
     'terraform-missing': failure('The site asks for Terraform, and there is none that suits.', 'Install it, or use OpenTofu.'),
   },

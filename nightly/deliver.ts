@@ -16,7 +16,7 @@ import { gitIn, type Git } from './git.ts'
 import type { Delivered } from './night.ts'
 
 /** What of the site folder a night changes and people review. */
-export const deliveredPaths = ['images.lock.json', 'records', 'deployment.json', 'rollouts.jsonl'] as const
+export const deliveredPaths = ['images.lock.json', 'records', 'deployment.json', 'rollouts.jsonl', '.terraform.lock.hcl'] as const
 const lockPath = deliveredPaths[0]
 
 /** A commit that was made and has not come where it should. */

@@ -105,14 +105,14 @@ export function openEngine(options: EngineOptions): Engine {
     async init(stack) {
       // What an initialisation depends on. It takes as long as a plan, and nearly always nothing has changed.
       const { terraform } = JSON.parse(await readFile(join(stackFolder(stack), 'cdk.tf.json'), 'utf8')) as { terraform: unknown }
+      const locked = env.GOLDEN_PROVIDER_LOCK === undefined ? '' : await readFile(env.GOLDEN_PROVIDER_LOCK, 'utf8')
       const now = createHash('sha256')
-        .update(JSON.stringify([terraform, site.engine, env.TF_CLI_CONFIG_FILE]))
+        .update(JSON.stringify([terraform, site.engine, env.TF_CLI_CONFIG_FILE, locked]))
         .digest('hex')
       const stamp = join(stackFolder(stack), '.terraform', 'golden-init')
       if ((await readFile(stamp, 'utf8').catch(() => '')) === now) return
       await rm(stamp, { force: true })
-      // It would hold on to the provider of an earlier installation. Which one it has to be is said by tools/ alone.
-      await rm(join(stackFolder(stack), dependencyLock), { force: true })
+      await lockProvider(stackFolder(stack), env)
       const lines: string[] = []
       const ended = await run(stack, ['init', '-input=false', '-no-color', '-reconfigure'], (line) => lines.push(line))
       signal.throwIfAborted()
@@ -181,8 +181,15 @@ export function openEngine(options: EngineOptions): Engine {
   }
 }
 
-/** The engine's own note of which provider it had, by its checksums. */
-export const dependencyLock = '.terraform.lock.hcl'
+/**
+ * The engine's own note of which provider it has to be, by its checksums. What it has there would hold on to the provider
+ * of an earlier installation: which one it is now is said by tools/ alone.
+ */
+export async function lockProvider(stackFolder: string, { GOLDEN_PROVIDER_LOCK: lock }: NodeJS.ProcessEnv): Promise<void> {
+  const file = join(stackFolder, '.terraform.lock.hcl')
+  await rm(file, { force: true })
+  if (lock !== undefined) await writeFile(file, await readFile(lock))
+}
 
 function stateFailure(stack: string, lines: readonly string[]): Failure {
   const text = lines.join('\n')

@@ -28,7 +28,7 @@ export const verb: Verb = {
         result(bakeLines(open.site, preview).join('\n'), { preview }, afterPlan('bake', kind === 'bake' || kind === 'finish'))
         return 0
       }
-      const environment = await programEnvironment(open.site.engine, progress, signal)
+      const environment = await programEnvironment(open, ['packer'], progress, signal)
       const { outcome, template, state, completed } = await bake({
         ...open,
         proxmox,

@@ -26,7 +26,7 @@ export const verb: Verb = {
         result(deploymentLines(plan).join('\n'), { plan }, afterPlan('deploy', isMade))
         return 0
       }
-      const environment = await programEnvironment(open.site.engine, progress, signal)
+      const environment = await programEnvironment(open, ['engine'], progress, signal)
       const groups = await deploy({ ...open, proxmox, environment, progress, signal })
       const changed = groups.some((group) => group.outcome === 'deployed')
       const lines = groups.map(

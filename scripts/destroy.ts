@@ -42,7 +42,7 @@ export const verb: Verb = {
         progress.info(lines.join('\n'))
         await confirm(`This removes ${what}; the data disks stay. Type yes: `, 'yes', 'Say --yes to go ahead without a question.')
       }
-      const environment = await programEnvironment(open.site.engine, progress, signal)
+      const environment = await programEnvironment(open, ['engine'], progress, signal)
       const groups = await destroy({ ...open, proxmox, environment, progress, signal }, only)
       const ended = groups.map(
         (group) => `${group.group}: ${group.outcome === 'absent' ? 'there was no VM' : 'destroyed'}; ${aboutData(group)}`,

@@ -13,7 +13,7 @@ export const verb: Verb = {
   ],
   async run({ env, progress, signal, result }) {
     const { site, folder } = await openSite(env)
-    const { PATH = '', ...others } = await programEnvironment(site.engine, progress, signal)
+    const { PATH = '', ...others } = await programEnvironment({ site, folder }, ['packer', 'engine'], progress, signal)
     const variables = {
       ...others,
       GOLDEN_SITE: folder,
@@ -21,7 +21,7 @@ export const verb: Verb = {
       TERRAFORM_BINARY_NAME: resolve(import.meta.dirname, 'golden-tofu'),
     }
     // In front of what that shell has: npx, which calls this, has put folders of its own into PATH.
-    const [programs = ''] = PATH.split(delimiter)
+    const programs = PATH.split(delimiter).slice(0, 2).join(delimiter)
     result(
       [
         `export PATH=${shellWord(programs)}"\${PATH:+:$PATH}"`,

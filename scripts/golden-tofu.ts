@@ -3,13 +3,12 @@
  * and Proxmox's CA in its environment, and nowhere else.
  */
 import { existsSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { failureOf, starter } from '../core/child.ts'
 import { childEnvironment, dropSteering } from '../core/environment.ts'
 import { Failure } from '../core/failure.ts'
 import { silent } from '../core/progress.ts'
-import { dependencyLock, engineEnvironment } from '../rollout/engine.ts'
+import { engineEnvironment, lockProvider } from '../rollout/engine.ts'
 import { loadSite, siteFolder } from '../settings/load.ts'
 import { openProxmox } from './open.ts'
 import { programEnvironment } from './programs.ts'
@@ -36,42 +35,43 @@ async function environmentFor(args: readonly string[]): Promise<{ engine: string
   const command = args.find((word) => !word.startsWith('-chdir')) ?? 'version'
   const never = new AbortController().signal
   if (offline.has(command)) {
-    const site = await loadSite(siteFolder(process.env)).catch(() => undefined)
+    const folder = siteFolder(process.env)
+    const site = await loadSite(folder).catch(() => undefined)
     const engine = site?.engine ?? 'tofu'
     return {
       engine,
       env: {
         ...childEnvironment(process.env, (name) => /^(TF_(IN_AUTOMATION|INPUT|HTTP_.*)|AWS_.*|PG.*)$/.test(name)),
-        ...(await programEnvironment(engine, silent, never)),
+        ...(await programEnvironment({ site: { engine }, folder: site === undefined ? undefined : folder }, ['engine'], silent, never)),
         TF_WORKSPACE: 'default',
       },
     }
   }
   const { proxmox, ...open } = await openProxmox(process.env, { progress: silent, signal: never })
   proxmox.close()
-  const environment = await programEnvironment(open.site.engine, silent, never)
+  const environment = await programEnvironment(open, ['engine'], silent, never)
   return { engine: open.site.engine, env: engineEnvironment({ ...open, environment }, process.env) }
 }
 
 /** `providers lock`, which cdktn calls, looks past the CLI configuration for providers, onto the internet. */
 function withMirror(args: readonly string[], env: NodeJS.ProcessEnv): string[] {
   const [command, what, ...rest] = args
-  const config = env.TF_CLI_CONFIG_FILE
-  return command === 'providers' && what === 'lock' && config !== undefined
-    ? [command, what, `-fs-mirror=${join(dirname(config), 'providers')}`, ...rest]
+  const lock = env.GOLDEN_PROVIDER_LOCK
+  return command === 'providers' && what === 'lock' && lock !== undefined
+    ? [command, what, `-fs-mirror=${join(dirname(lock), 'providers')}`, ...rest]
     : [...args]
 }
 
-/** As `golden deploy` does: in a stack's own folder, which provider it has to be is said by tools/ alone. */
-async function forgetProvider(args: readonly string[]): Promise<void> {
-  if (args[0] === 'init' && existsSync('cdk.tf.json')) await rm(dependencyLock, { force: true })
+/** As `golden deploy` does, in a stack's own folder. */
+async function sayWhichProvider(args: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
+  if (args[0] === 'init' && existsSync('cdk.tf.json')) await lockProvider('.', env)
 }
 
 dropSteering(process.env)
 const args = process.argv.slice(2)
 try {
   const { engine, env } = await environmentFor(args)
-  await forgetProvider(args)
+  await sayWhichProvider(args, env)
   const child = (await starter())(engine, withMirror(args, env), { env, stdio: 'inherit' })
   process.on('SIGINT', () => {})
   for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))

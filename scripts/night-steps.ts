@@ -31,6 +31,7 @@ import type { PruneOptions } from '../rollout/plan-prune.ts'
 import { planPruning, prune } from '../rollout/prune.ts'
 import { rollout } from '../rollout/rollout.ts'
 import { otherSlot, type Site } from '../settings/site.ts'
+import type { Program } from '../tools/index.ts'
 import { checks } from '../verify/plan.ts'
 import { verify } from '../verify/verify.ts'
 import { toolVersions } from './lock.ts'
@@ -59,10 +60,10 @@ export function nightSteps(place: NightPlace): NightSteps {
   const stage = (dir: string): Promise<Rootfs> => (rootfs ??= collect(dir))
   /** The base may be another one since the lock was written. */
   const opened = async (): Promise<OpenProxmox> => ({ ...(await place.open()), site: await siteNow(place) })
-  const deployOptions = async (verb: 'bake' | 'rollout') => {
+  const openedFor = async (verb: 'bake' | 'rollout', program: Program) => {
     const open = await opened()
     await lookFirst(verb, { ...open, env, progress, signal })
-    return { ...open, environment: await programEnvironment(open.site.engine, progress, signal), progress, signal }
+    return { ...open, environment: await programEnvironment(open, [program], progress, signal), progress, signal }
   }
   const imageAt = async (open: OpenProxmox, { vmid }: ImageName): Promise<Image> =>
     templateNamed(open.site, (await listImages(open.proxmox, open.site)).images, String(vmid))
@@ -76,7 +77,7 @@ export function nightSteps(place: NightPlace): NightSteps {
     },
     look: async () => look(await opened(), await planBaking({ ...(await opened()), progress, cacheDir, stage })),
     async bake() {
-      const options = await deployOptions('bake')
+      const options = await openedFor('bake', 'packer')
       const { template } = await bake({ ...options, cacheDir, stage })
       return { vmid: template.vmid, name: template.name }
     },
@@ -99,7 +100,7 @@ export function nightSteps(place: NightPlace): NightSteps {
     },
     async rollout(image, groups) {
       const before = await readPins(folder)
-      const options = await deployOptions('rollout')
+      const options = await openedFor('rollout', 'engine')
       const done = await rollout({ ...options, only: groups, image: String(image.vmid) })
       return done
         .filter(({ outcome }) => outcome !== 'nothing')

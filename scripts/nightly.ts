@@ -180,9 +180,10 @@ async function install({ env, flags, result }: VerbContext, site: Site, folder: 
     at: site.nightly.at,
     timeZone: site.nightly.timeZone,
     variables: Object.fromEntries(
-      Object.entries(childEnvironment(env)).flatMap(([name, value]) =>
-        // Of a terminal or a login, and nothing to a service.
-        value === undefined || /^(TERM|SHELL|USER|LOGNAME|XDG_RUNTIME_DIR|CI|NO_COLOR|TMPDIR)$/.test(name) ? [] : [[name, value]],
+      Object.entries(childEnvironment(env, (name) => /^(GOLDEN_TOOLS_(MIRROR|FOLDER)|TF_CLI_CONFIG_FILE)$/.test(name))).flatMap(
+        ([name, value]) =>
+          // Of a terminal or a login, and nothing to a service.
+          value === undefined || /^(TERM|SHELL|USER|LOGNAME|XDG_RUNTIME_DIR|CI|NO_COLOR|TMPDIR)$/.test(name) ? [] : [[name, value]],
       ),
     ),
   }

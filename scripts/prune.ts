@@ -45,7 +45,7 @@ export const verb: Verb = {
         progress.info(lines)
         await confirm('This removes them for good. Type yes: ', 'yes', 'Say --yes to go ahead without a question.')
       }
-      const environment = plan.oldSlots.length === 0 ? {} : await programEnvironment(open.site.engine, progress, signal)
+      const environment = plan.oldSlots.length === 0 ? {} : await programEnvironment(open, ['engine'], progress, signal)
       const { plan: done, left } = await prune({ ...open, proxmox, environment, progress, signal }, how, plan)
       const count = (number: number, one: string): string => `${number} ${one}${number === 1 ? '' : 's'}`
       const gone = [

@@ -39,7 +39,7 @@ export const verb: Verb = {
         )
         return 0
       }
-      const environment = await programEnvironment(open.site.engine, progress, signal)
+      const environment = await programEnvironment(open, ['engine'], progress, signal)
       const groups = await rollback({ ...open, proxmox, environment, progress, signal }, names, how)
       result(
         groups.map(describeRollout).join('\n'),

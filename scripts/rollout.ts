@@ -37,7 +37,7 @@ export const verb: Verb = {
         )
         return 0
       }
-      const environment = await programEnvironment(open.site.engine, progress, signal)
+      const environment = await programEnvironment(open, ['engine'], progress, signal)
       const groups = await rollout({ ...open, ...what, proxmox, environment, progress, signal })
       const changed = groups.some(({ outcome }) => outcome !== 'nothing')
       result(groups.map(describeRollout).join('\n'), { changed, groups }, afterRollout(groups))

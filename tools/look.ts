@@ -2,13 +2,13 @@
 import { join } from 'node:path'
 import { Failure } from '../core/failure.ts'
 import { MODULES } from './build.ts'
-import { toolCache } from './cache.ts'
-import { findTerraform, type Engine } from './environment.ts'
 import { findGo } from './go.ts'
 import { PINS, type ToolName } from './pins.ts'
-import { currentPlatform } from './platform.ts'
-import { provideFromHere, type Surroundings } from './provide.ts'
-import type { ToolOptions } from './start.ts'
+import { provideFromHere } from './provide.ts'
+import type { EngineName } from './registry.ts'
+import { nothingFetched, surroundings, type ToolOptions } from './start.ts'
+import type { Surroundings } from './surroundings.ts'
+import { findTerraform } from './terraform.ts'
 
 export type ProgramSeen =
   | { readonly name: string; readonly is: 'there'; readonly version: string }
@@ -20,14 +20,8 @@ export type ProgramSeen =
  * Of all that bake and deploy run.
  * @throws Failure `unsupported-platform`
  */
-export async function lookForPrograms(engine: Engine, options: ToolOptions = {}): Promise<ProgramSeen[]> {
-  const around: Surroundings = {
-    cache: options.cacheDir ?? toolCache(),
-    path: options.searchPath ?? process.env.PATH ?? '',
-    platform: currentPlatform(),
-    report: () => {},
-    signal: options.signal,
-  }
+export async function lookForPrograms(engine: EngineName, options: ToolOptions = {}): Promise<ProgramSeen[]> {
+  const around = surroundings(options, nothingFetched)
   const names = ['packer', 'packer-plugin-proxmox', 'terraform-provider-proxmox'] as const
   return Promise.all([
     ...names.map((name) => lookFor(name, around)),
@@ -39,6 +33,7 @@ async function lookFor(name: ToolName, around: Surroundings): Promise<ProgramSee
   const pin = PINS[name]
   const here = await provideFromHere(name, pin, around)
   if (here !== undefined) return { name, is: 'there', version: here.version }
+  if (pin.registry !== undefined) return { name, is: 'to-come', how: `${pin.version} comes out of its registry` }
   if (pin.releases[around.platform] !== undefined) return { name, is: 'to-come', how: `${pin.version} is downloaded` }
   try {
     const { family } = await findGo(join(MODULES, pin.go.module))

@@ -19,8 +19,8 @@ export const TOOL_NAMES = [
 /** In the order in which they are best provided: what tests need first, what only container images need last. */
 export type ToolName = (typeof TOOL_NAMES)[number]
 
-/** found on PATH · the official release, verified · built here from its Go module */
-export type Origin = 'path' | 'release' | 'built'
+/** found on PATH · the official release, verified · fetched by the engine from its registry, verified · built here from its Go module */
+export type Origin = 'path' | 'release' | 'registry' | 'built'
 
 /** A program that is ready to run. */
 export interface Tool {
@@ -30,6 +30,8 @@ export interface Tool {
   /** Absolute path of the executable. */
   readonly path: string
   readonly origin: Origin
+  /** Of what a registry has: the lock file that the engine wrote when it fetched it. */
+  readonly lock?: string
 }
 
 /** Go's names: `linux_amd64`, `linux_arm64`, `darwin_amd64`, `darwin_arm64`. */
@@ -84,6 +86,8 @@ export interface Pin {
   /** Without it a program on PATH is never used. */
   readonly path?: PathRule
   readonly releases: Partial<Record<Platform, Release>>
+  /** A provider's name in the engine's registry, which has it instead of releases. */
+  readonly registry?: string
   readonly go: GoBuild
 }
 
@@ -173,6 +177,7 @@ export const PINS: Readonly<Record<ToolName, Pin>> = {
     version: '0.112.0',
     path: { command: 'terraform-provider-proxmox_v0.112.0', accept: 'name' },
     releases: {},
+    registry: 'bpg/proxmox',
     go: { module: 'terraform-provider-proxmox', package: 'github.com/bpg/terraform-provider-proxmox' },
   },
   // For a test: it reads .github/workflows.

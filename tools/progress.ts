@@ -4,7 +4,12 @@ import type { Origin } from './pins.ts'
 /** Without a terminal one line in this time is enough to see that it goes on. */
 const HEARTBEAT_MS = 15_000
 
-const ORIGINS: Readonly<Record<Origin, string>> = { path: 'found on PATH', release: 'official release', built: 'built from source' }
+const ORIGINS: Readonly<Record<Origin, string>> = {
+  path: 'found on PATH',
+  release: 'official release',
+  registry: 'from its registry',
+  built: 'built from source',
+}
 
 /** One line, without its end. */
 export function describe(event: ToolEvent): string {
@@ -22,7 +27,12 @@ export function describe(event: ToolEvent): string {
   }
 }
 
-const ways: Readonly<Record<Origin, string>> = { path: 'not from PATH', release: 'not the release', built: 'not built' }
+const ways: Readonly<Record<Origin, string>> = {
+  path: 'not from PATH',
+  release: 'not the release',
+  registry: 'not from its registry',
+  built: 'not built',
+}
 
 /** Why a way to a tool was not taken. */
 export const whyNot = ({ origin, text }: Extract<ToolEvent, { type: 'skipped' }>): string => `${ways[origin]}: ${text}`

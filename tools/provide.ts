@@ -2,29 +2,17 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { build, buildKey, MODULES } from './build.ts'
 import { entriesOf, entryFolder, keyOf, lookUp, obtain, type Entry } from './cache.ts'
-import { withProgress, type Report } from './events.ts'
+import { withProgress } from './events.ts'
 import { Failure } from '../core/failure.ts'
 import { findGo, type Go } from './go.ts'
 import { searchPath } from './path.ts'
-import type { Origin, Pin, Platform, Tool, ToolName } from './pins.ts'
+import type { Origin, Pin, Tool, ToolName } from './pins.ts'
 import { downloadRelease } from './release.ts'
-import type { Keys } from './signed-sums.ts'
-import { addressOf, fileNameOf, inFolder, type Sources } from './sources.ts'
+import { cachedProvider, provideFromRegistry, recorded } from './provider.ts'
+import { addressOf, fileNameOf, inFolder } from './sources.ts'
+import { waiting, type Surroundings } from './surroundings.ts'
 import { unavailable } from './unavailable.ts'
 import { askVersion } from './version.ts'
-
-/** Where tools come from and go to. */
-export interface Surroundings {
-  readonly cache: string
-  /** A PATH variable. */
-  readonly path: string
-  readonly platform: Platform
-  readonly sources: Sources
-  /** Of those who sign releases. */
-  readonly keys: Keys
-  readonly report: Report
-  readonly signal?: AbortSignal | undefined
-}
 
 /** The name of the executable in the cache; OpenTofu and Terraform want a provider's version in it. */
 const fileName = (name: ToolName, pin: Pin): string => pin.path?.command ?? name
@@ -38,18 +26,21 @@ export async function provideFromHere(name: ToolName, pin: Pin, around: Surround
   const released = releaseEntryOf(name, pin, around)
   if (released !== undefined && (await lookUp(released)) !== undefined) return inCache(name, pin, released, 'release', around)
 
-  const built = await builtBefore(name, pin, around)
-  return built === undefined ? undefined : inCache(name, pin, built, 'built', around)
+  const fetched = await cachedProvider(name, pin, around)
+  if (fetched !== undefined) return fetched
+  // Of a site that has recorded what its registry had, that is wanted, and a build only when there is no way to it.
+  return recorded(pin, around) === undefined ? builtBefore(name, pin, around) : undefined
 }
 
 /** What was built here from the same inputs, by whichever Go that was: it takes a compiler to build, none to find. */
-async function builtBefore(name: ToolName, pin: Pin, around: Surroundings): Promise<Entry | undefined> {
+async function builtBefore(name: ToolName, pin: Pin, around: Surroundings): Promise<Tool | undefined> {
   const found: { readonly entry: Entry; readonly family: string }[] = []
   for (const { entry, notes } of await entriesOf(around.cache, name)) {
     if (notes.origin !== 'built' || notes.go === undefined) continue
     if (entry.key === (await buildKey(pin.go, around.platform, { family: notes.go }))) found.push({ entry, family: notes.go })
   }
-  return found.sort((a, b) => b.family.localeCompare(a.family, 'en', { numeric: true }))[0]?.entry
+  const [newest] = found.sort((a, b) => b.family.localeCompare(a.family, 'en', { numeric: true }))
+  return newest && inCache(name, pin, newest.entry, 'built', around)
 }
 
 /** The ways that cost no compiling: what is there already, or the official release. Undefined if none leads there. */
@@ -57,6 +48,7 @@ export async function provideWithoutBuild(name: ToolName, pin: Pin, around: Surr
   const here = await provideFromHere(name, pin, around)
   if (here !== undefined) return here
 
+  if (pin.registry !== undefined) return (await provideFromRegistry(name, pin, around)) ?? builtBefore(name, pin, around)
   const skipped = (origin: Origin, text: string): void => around.report({ type: 'skipped', tool: name, origin, text })
   const release = pin.releases[around.platform]
   const releaseEntry = releaseEntryOf(name, pin, around)
@@ -165,21 +157,6 @@ async function verify(name: ToolName, pin: Pin, wanted: string, path: string): P
       `${name} should be ${wanted}, but says ${version ?? 'nothing'}`,
       'Correct the pins in tools/pins.ts and tools/go.',
     )
-  }
-}
-
-function waiting(name: ToolName, around: Surroundings): { onWait(pid: number): void; signal: AbortSignal | undefined } {
-  let since: number | undefined
-  return {
-    signal: around.signal,
-    onWait(pid) {
-      if (since === undefined) {
-        since = performance.now()
-        around.report({ type: 'began', tool: name, action: 'wait', text: `process ${pid} is providing it already, waiting for that` })
-      } else {
-        around.report({ type: 'progress', tool: name, text: `waiting for process ${pid}`, elapsedMs: performance.now() - since })
-      }
-    },
   }
 }
 

@@ -4,9 +4,10 @@ import type { Report } from './events.ts'
 import { PINS, TOOL_NAMES, type Pin, type Tool, type ToolName } from './pins.ts'
 import { currentPlatform } from './platform.ts'
 import { plainLines, whyNot } from './progress.ts'
-import { provideByBuild, provideFromHere, provideWithoutBuild, type Surroundings } from './provide.ts'
+import { provideByBuild, provideFromHere, provideWithoutBuild } from './provide.ts'
 import { ownKeys, type Keys } from './signed-sums.ts'
 import { sourcesOf, type Sources } from './sources.ts'
+import type { EngineAt, Surroundings } from './surroundings.ts'
 
 export interface ToolOptions {
   /** Gets plain lines, at least every 15 s while something goes on. @default nothing is shown */
@@ -25,6 +26,10 @@ export interface ToolOptions {
   readonly pins?: Readonly<Record<ToolName, Pin>> | undefined
   /** @default those of tools/keys */
   readonly keys?: Keys | undefined
+  /** Who fetches providers. @default the OpenTofu that is provided */
+  readonly engineAt?: EngineAt | undefined
+  /** The site's lock of providers, as it stands. @default none */
+  readonly lock?: string | undefined
 }
 
 /**
@@ -33,9 +38,10 @@ export interface ToolOptions {
  * A promise rejects with Failure.
  */
 export function startTools<Name extends ToolName>(names: readonly Name[], options: ToolOptions = {}): Record<Name, Promise<Tool>> {
-  const around = surroundings(options)
-  const { pins = PINS } = options
+  const { pins = PINS, engineAt } = options
   const results: Partial<Record<ToolName, Promise<Tool>>> = {}
+  const tofu = async (): Promise<EngineAt> => ({ name: 'tofu', path: (await (results.tofu ?? ensureTool('tofu', options))).path })
+  const around = surroundings(options, () => (engineAt === undefined ? tofu() : Promise.resolve(engineAt)))
   let turn: Promise<unknown> = Promise.resolve()
   for (const name of TOOL_NAMES) {
     if (!(names as readonly ToolName[]).includes(name)) continue
@@ -82,9 +88,12 @@ export async function ensureTool(name: ToolName, options: ToolOptions = {}): Pro
   return (await ensureTools([name], options))[name]
 }
 
+/** For whoever only looks. */
+export const nothingFetched = (): Promise<never> => Promise.reject(new Error('nothing is fetched'))
+
 /** Whether these tools are on PATH or in the cache, so that providing them costs nothing. */
 export async function haveTools(names: readonly ToolName[], options: ToolOptions = {}): Promise<boolean> {
-  const around = surroundings(options)
+  const around = surroundings(options, nothingFetched)
   const { pins = PINS } = options
   const found = await Promise.all(names.map((name) => provideFromHere(name, pins[name], around)))
   return found.every((tool) => tool !== undefined)
@@ -98,7 +107,8 @@ function noted(report: Report, passedOver: string[]): Report {
   }
 }
 
-function surroundings(options: ToolOptions): Surroundings {
+/** @param engine gives the engine that fetches providers, once it is there */
+export function surroundings(options: ToolOptions, engine: Surroundings['engine']): Surroundings {
   const lines = options.log === undefined ? undefined : plainLines(options.log)
   return {
     cache: options.cacheDir ?? toolCache(),
@@ -106,6 +116,9 @@ function surroundings(options: ToolOptions): Surroundings {
     platform: currentPlatform(),
     sources: options.sources ?? sourcesOf(process.env),
     keys: options.keys ?? ownKeys,
+    engineName: options.engineAt?.name ?? 'tofu',
+    engine,
+    lock: options.lock,
     report: (event) => {
       options.report?.(event)
       lines?.(event)

@@ -27,6 +27,12 @@ export function unavailable(name: ToolName, pin: Pin, platform: Platform, passed
           `let this computer reach ${new URL(release.url).origin}, through HTTPS_PROXY if need be, or a mirror of it that GOLDEN_TOOLS_MIRROR names`,
           `put ${fileNameOf(release.url)} into a folder that GOLDEN_TOOLS_FOLDER names`,
         ]),
+    ...(pin.registry === undefined
+      ? []
+      : [
+          `let this computer reach registry.opentofu.org and github.com, through HTTPS_PROXY if need be, or a mirror of the registry that TF_CLI_CONFIG_FILE or GOLDEN_TOOLS_MIRROR leads to`,
+          `put ${name}_${pin.version}_${platform}.zip into a folder that GOLDEN_TOOLS_FOLDER names`,
+        ]),
     `install Go ${oldestGo} or newer (https://go.dev/doc/install)`,
   ]
   return new Failure(

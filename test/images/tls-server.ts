@@ -26,10 +26,9 @@ export async function serveTls(handle: Answer, names: readonly string[] = []): P
     signingAlgorithm: algorithm,
     notBefore: new Date(Date.now() - 60_000),
     notAfter: new Date(Date.now() + 24 * 3_600_000),
-    extensions: [new SubjectAlternativeNameExtension([
-        { type: 'ip', value: '127.0.0.1' },
-        ...names.map((value) => ({ type: 'dns', value }) as const),
-      ])],
+    extensions: [
+      new SubjectAlternativeNameExtension([{ type: 'ip', value: '127.0.0.1' }, ...names.map((value) => ({ type: 'dns', value }) as const)]),
+    ],
   })
   const cert = certificate.toString('pem')
   const key = PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey), 'PRIVATE KEY')

@@ -12,8 +12,9 @@ import { diskPlace, observeGroup, placesOf } from '../../rollout/observe.ts'
 import { deploymentFile, readPins } from '../../releases/pins.ts'
 import { readStatus } from '../../rollout/status.ts'
 import { placeOf, type Site } from '../../settings/site.ts'
-import { toolEnvironment } from '../../tools/index.ts'
-import { cliConfiguration } from '../../tools/environment.ts'
+import { PINS, toolEnvironment } from '../../tools/index.ts'
+import { cliConfiguration } from '../../tools/engine-environment.ts'
+import { packageHash, renderLock } from '../../tools/provider-lock.ts'
 import { startRolloutLab, type RolloutLab } from './lab.ts'
 import { planFiles, writeSite } from './one-vm.ts'
 
@@ -204,11 +205,26 @@ describe('a site with a VM for each role', () => {
 
   it('another build of the provider is as good', async () => {
     const { environment } = t.options()
-    const { config, remove } = await otherProvider(t, environment.TF_CLI_CONFIG_FILE ?? '')
-    expect(await deploy(t.options({ environment: { ...environment, TF_CLI_CONFIG_FILE: config } }))).toMatchObject([
+    const { changed, remove } = await otherProvider(t, environment.GOLDEN_PROVIDER_LOCK ?? '')
+    expect(await deploy(t.options({ environment: { ...environment, ...changed } }))).toMatchObject([
       { outcome: 'unchanged' },
       { outcome: 'unchanged' },
     ])
+    expect(await deploy(t.options())).toMatchObject([{ outcome: 'unchanged' }, { outcome: 'unchanged' }])
+    await remove()
+  })
+
+  it('a provider that is not the one of the lock is refused, before anything is planned', async () => {
+    const { environment } = t.options()
+    const { changed, remove } = await otherProvider(t, environment.GOLDEN_PROVIDER_LOCK ?? '')
+    const { TF_CLI_CONFIG_FILE } = changed
+    const stacks = join(t.folder, 'state', 'cdktf.out', 'stacks')
+    // Where it was installed before, nobody looks for it.
+    for (const stack of await readdir(stacks)) await rm(join(stacks, stack, '.terraform'), { recursive: true })
+    await expect(deploy(t.options({ environment: { ...environment, TF_CLI_CONFIG_FILE } }))).rejects.toMatchObject({
+      code: 'engine-init-failed',
+      message: expect.stringMatching(/checksums/),
+    })
     expect(await deploy(t.options())).toMatchObject([{ outcome: 'unchanged' }, { outcome: 'unchanged' }])
     await remove()
   })
@@ -301,14 +317,20 @@ describe('a site with a VM for each role', () => {
   })
 })
 
-/** The same program with another checksum, in a mirror of its own, as after a new build. */
-async function otherProvider(t: RolloutLab, config: string): Promise<{ config: string; remove(): Promise<void> }> {
+/** The same program with another checksum, in a mirror of its own and with a lock of its own, as after a new build. */
+async function otherProvider(t: RolloutLab, lock: string) {
   const folder = join(t.folder, '..', 'other-provider')
-  await cp(join(dirname(config), 'providers'), join(folder, 'providers'), { recursive: true })
+  await cp(join(dirname(lock), 'providers'), join(folder, 'providers'), { recursive: true })
   const files = await readdir(folder, { recursive: true, withFileTypes: true })
-  for (const file of files) if (file.isFile()) await appendFile(join(file.parentPath, file.name), 'x')
-  await writeFile(join(folder, 'cli.tfrc'), cliConfiguration(join(folder, 'providers')))
-  return { config: join(folder, 'cli.tfrc'), remove: () => rm(folder, { recursive: true }) }
+  const [program] = files.filter((file) => file.isFile())
+  if (program === undefined) throw new Error('there is no provider')
+  await appendFile(join(program.parentPath, program.name), 'x')
+  const address = 'registry.opentofu.org/bpg/proxmox'
+  const hashes = [await packageHash(program.parentPath)]
+  await writeFile(join(folder, 'lock.hcl'), renderLock(address, { version: PINS['terraform-provider-proxmox'].version, hashes }))
+  await writeFile(join(folder, 'cli.tfrc'), cliConfiguration(join(folder, 'providers'), address))
+  const changed = { TF_CLI_CONFIG_FILE: join(folder, 'cli.tfrc'), GOLDEN_PROVIDER_LOCK: join(folder, 'lock.hcl') }
+  return { changed, remove: () => rm(folder, { recursive: true }) }
 }
 
 async function run(program: string, args: readonly string[], env: Record<string, string>): Promise<string> {

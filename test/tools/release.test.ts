@@ -261,6 +261,8 @@ async function attemptWith(
     platform: 'linux_amd64',
     sources,
     keys: async () => key.publicKey,
+    engineName: 'tofu',
+    engine: () => Promise.reject(new Error('no engine is needed')),
     report: (event: ToolEvent) => void events.push(event),
     signal,
   } as const

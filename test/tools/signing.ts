@@ -13,13 +13,19 @@ export const sumsOf = (files: Readonly<Record<string, Buffer>>): string =>
     .map(([name, content]) => `${sha256(content)}  ${name}\n`)
     .join('')
 
+/** A signature as publishers put it beside their lists: without its text form. */
+export async function signatureOf(key: ArchiveKey, text: string): Promise<Buffer> {
+  const [, body = ''] = /\n\n([\s\S]*?)\n(?:=.*\n)?-----END/.exec(await key.detach(text)) ?? []
+  return Buffer.from(body, 'base64')
+}
+
 /** Puts the archive where the release is, and beside it the signed list, if it has one. */
 export async function publish(net: Internet, release: Release, archive: Buffer, key: ArchiveKey): Promise<void> {
   await net.put(release.url, archive)
   if (release.signed === undefined) return
   const sums = sumsOf({ 'other.zip': Buffer.from('other'), [fileNameOf(release.url)]: archive })
   await net.put(release.signed.sums, sums)
-  await net.put(release.signed.signature, await key.detach(sums))
+  await net.put(release.signed.signature, await signatureOf(key, sums))
 }
 
 /** The pin with this one release of it, changed, for the platform that the tests are run on in their minds. */
