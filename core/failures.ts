@@ -347,6 +347,10 @@ export const failures = {
       'A program can be had in no other way than by a build, and Go is too old.',
       'Any of the ways that the hint names.',
     ),
+    'program-unavailable': failure(
+      'A program of the version that site.ts names can be had in no way.',
+      'Any of the ways that the hint names.',
+    ),
     'build-needs-package': failure('A C compiler or header is missing.', 'The package that the hint names.'),
     'build-failed': failure('Building a program, or something for the lab, failed.', 'What its last lines say.'),
     'release-unreachable': failure(

@@ -42,7 +42,12 @@ async function environmentFor(args: readonly string[]): Promise<{ engine: string
       engine,
       env: {
         ...childEnvironment(process.env, (name) => /^(TF_(IN_AUTOMATION|INPUT|HTTP_.*)|AWS_.*|PG.*)$/.test(name)),
-        ...(await programEnvironment({ site: { engine }, folder: site === undefined ? undefined : folder }, ['engine'], silent, never)),
+        ...(await programEnvironment(
+          { site: { engine, programs: site?.programs ?? {} }, folder: site === undefined ? undefined : folder },
+          ['engine'],
+          silent,
+          never,
+        )),
         TF_WORKSPACE: 'default',
       },
     }

@@ -4,8 +4,9 @@ import { lockFile } from '../images/lock.ts'
 import { changeLines, type LockChange } from '../images/lock-changes.ts'
 import { updateLock, type LockUpdate } from '../images/resolve.ts'
 import { loadSite, siteFolder } from '../settings/load.ts'
-import { PINS } from '../tools/pins.ts'
 import { afterLock } from './after.ts'
+import type { Site } from '../settings/site.ts'
+import { newestOf, wantedPins } from '../tools/wanted.ts'
 import type { Verb } from './verb.ts'
 
 export const verb: Verb = {
@@ -24,11 +25,12 @@ export const verb: Verb = {
   async run({ flags, env, progress, signal, result }) {
     const folder = siteFolder(env)
     const check = flags.check === true
+    const site = await loadSite(folder)
     const update = await updateLock({
-      site: await loadSite(folder),
+      site,
       folder,
       cacheDir: cacheFolder(env),
-      tools: toolVersions,
+      tools: toolVersions(site),
       progress,
       signal,
       check,
@@ -45,9 +47,11 @@ export const verb: Verb = {
 }
 
 /** What bakes and what deploys. */
-export const toolVersions = Object.fromEntries(
-  (['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox'] as const).map((name) => [name, PINS[name].version]),
-)
+export function toolVersions({ programs }: Pick<Site, 'programs'>): Record<string, string> {
+  const pins = wantedPins(programs)
+  const names = ['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox'] as const
+  return Object.fromEntries(names.map((name) => [name, newestOf(pins[name])]))
+}
 
 /** So many packages are told one by one; the file has all. */
 const most = 20

@@ -72,7 +72,15 @@ export function nightSteps(place: NightPlace): NightSteps {
     async lock() {
       await takeUp({ folder, settings: place.site.nightly.git, env, progress })
       const newBase = place.site.nightly.newBase && !isPinned(place.site)
-      const { changes } = await updateLock({ site: place.site, folder, cacheDir, tools: toolVersions, progress, signal, newBase })
+      const { changes } = await updateLock({
+        site: place.site,
+        folder,
+        cacheDir,
+        tools: toolVersions(place.site),
+        progress,
+        signal,
+        newBase,
+      })
       return changes.map(newsOf)
     },
     look: async () => look(await opened(), await planBaking({ ...(await opened()), progress, cacheDir, stage })),

@@ -130,7 +130,7 @@ async function planNight(context: VerbContext, site: Site, folder: string): Prom
   try {
     const newBase = site.nightly.newBase && !isPinned(site)
     const cacheDir = cacheFolder(env)
-    const update = await updateLock({ site, folder, cacheDir, tools: toolVersions, progress, signal, newBase, check: true })
+    const update = await updateLock({ site, folder, cacheDir, tools: toolVersions(site), progress, signal, newBase, check: true })
     const open = await connection.open()
     // Whatever a bake would make of a lock that is not written yet, it would make something.
     const step: NightStep = update.different

@@ -3,10 +3,11 @@ import type { Progress } from '../core/progress.ts'
 import type { Site } from '../settings/site.ts'
 import { toolEnvironment, type Program } from '../tools/index.ts'
 import { plainLines } from '../tools/progress.ts'
+import { wantedPins } from '../tools/wanted.ts'
 
-/** For whom: the engine that the site asks for, and the folder that keeps which provider it has had. */
+/** For whom: the engine and the versions that the site asks for, and the folder that keeps which provider it has had. */
 export interface ForSite {
-  readonly site: Pick<Site, 'engine'>
+  readonly site: Pick<Site, 'engine' | 'programs'>
   readonly folder: string | undefined
 }
 
@@ -29,6 +30,7 @@ export async function programEnvironment(
   // What is there already is not news.
   return toolEnvironment({
     engine: site.engine,
+    pins: wantedPins(site.programs),
     site: folder,
     programs,
     signal,

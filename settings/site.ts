@@ -318,6 +318,21 @@ const schema = z.strictObject({
     .default({ type: 'local' }),
   /** The program behind CDKTF. @default 'tofu', pinned by tools/ */
   engine: z.enum(['tofu', 'terraform']).default('tofu'),
+  /** Other versions than those that this project has been run with (tools/README.md), e.g. a newer one that mends something. */
+  programs: z
+    .strictObject({
+      /** bpg/proxmox, the engine's provider. */
+      provider: z
+        .string()
+        .regex(/^0\.\d+\.\d+$/, 'must be a version of bpg/proxmox before 1.0, such as 0.112.0')
+        .optional(),
+      /** Packer's plugin for Proxmox. */
+      packerPlugin: z
+        .string()
+        .regex(/^1\.\d+\.\d+$/, 'must be a version of hashicorp/proxmox, such as 1.2.4')
+        .optional(),
+    })
+    .default({}),
 })
 
 /** A checked site with all defaults filled in. */

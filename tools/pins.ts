@@ -89,6 +89,8 @@ export interface Pin {
   /** A provider's name in the engine's registry, which has it instead of releases. */
   readonly registry?: string
   readonly go: GoBuild
+  /** Whether that builds this version. @default true */
+  readonly canBuild?: boolean
 }
 
 const packerRelease = (platform: Platform, sha256: string): Release => {
@@ -105,7 +107,7 @@ const packerRelease = (platform: Platform, sha256: string): Release => {
  * Packer's own "plugins install" takes it from there, too, and checks no signature. Who signs this list is not known for
  * certain: where a digest is pinned it has to do, elsewhere it is HashiCorp's key or no release.
  */
-const pluginRelease = (version: string, platform: Platform, sha256?: string): Release => {
+export const pluginRelease = (version: string, platform: Platform, sha256?: string): Release => {
   const files = `https://github.com/hashicorp/packer-plugin-proxmox/releases/download/v${version}/packer-plugin-proxmox_v${version}_`
   return {
     version,

@@ -34,6 +34,7 @@ export async function provideFromHere(name: ToolName, pin: Pin, around: Surround
 
 /** What was built here from the same inputs, by whichever Go that was: it takes a compiler to build, none to find. */
 async function builtBefore(name: ToolName, pin: Pin, around: Surroundings): Promise<Tool | undefined> {
+  if (pin.canBuild === false) return undefined
   const found: { readonly entry: Entry; readonly family: string }[] = []
   for (const { entry, notes } of await entriesOf(around.cache, name)) {
     if (notes.origin !== 'built' || notes.go === undefined) continue
@@ -97,6 +98,7 @@ export async function provideWithoutBuild(name: ToolName, pin: Pin, around: Surr
  * @throws Failure
  */
 export async function provideByBuild(name: ToolName, pin: Pin, passedOver: readonly string[], around: Surroundings): Promise<Tool> {
+  if (pin.canBuild === false) throw unavailable(name, pin, around.platform, passedOver, undefined)
   const go = await findGo(join(MODULES, pin.go.module)).catch((error: Failure) => {
     throw unavailable(name, pin, around.platform, passedOver, error)
   })

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
+import { mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { SiteStatus } from '../../rollout/status.ts'
@@ -26,7 +27,10 @@ it('pins and deploys a site with both roles on one VM; plain cdktn applies the s
   expect(await site.done('deploy', '--plan')).toMatchObject({
     plan: { groups: [{ group: 'all', slot: 'blue', vm: { do: 'make' }, data: { do: 'make', depot: 9110 } }], unknown: [] },
   })
-  await site.done('deploy')
+  await withoutPacker(async () => {
+    await site.done('deploy')
+    expect((await site.done<SiteStatus>('status')).groups.all).toMatchObject({ health: 'healthy' })
+  })
   const engine = { cwd: join(site.folder, 'state/cdktf.out/stacks/solo-all'), env: { GOLDEN_SITE: site.folder } }
   const ended = await place.computer.run(
     join(place.computer.clone, 'scripts/golden-tofu'),
@@ -105,8 +109,24 @@ it('pins and deploys a site with both roles on one VM; plain cdktn applies the s
     plan: [{ group: 'all', exists: true, vms: [{ slot: 'blue' }, { slot: 'green' }], data: { at: 'blue', depot: 9110 } }],
   })
   expect(await site.done('deploy')).toMatchObject({ changed: false })
-  expect(await site.done('destroy', '--yes')).toMatchObject({ groups: [{ group: 'all', outcome: 'destroyed', data: { depot: 9110 } }] })
+  await withoutPacker(async () => {
+    expect(await site.done('destroy', '--yes')).toMatchObject({ groups: [{ group: 'all', outcome: 'destroyed', data: { depot: 9110 } }] })
+  })
 }, 600_000)
+
+/** On a computer that has neither Packer nor a compiler for it, and reaches no release of it. */
+async function withoutPacker(work: () => Promise<void>): Promise<void> {
+  const { folder } = place.computer
+  const moved = ['packer', 'packer-plugin-proxmox']
+  await mkdir(join(folder, 'aside'))
+  for (const name of moved) await rename(join(folder, 'tools', name), join(folder, 'aside', name))
+  try {
+    await work()
+  } finally {
+    for (const name of moved) await rename(join(folder, 'aside', name), join(folder, 'tools', name))
+    await rm(join(folder, 'aside'), { recursive: true })
+  }
+}
 
 /** A Terraform that can be used, where users have theirs. */
 const terraform = ['/usr/local/bin/terraform', '/usr/bin/terraform']

@@ -17,6 +17,7 @@ import { bake, type BakeOptions } from '../../packer/bake.ts'
 import { buildName } from '../../packer/names.ts'
 import { checkImage } from '../../scripts/images-cve.ts'
 import { testLock, watched } from '../set-up.ts'
+import { ensureTool } from '../../tools/index.ts'
 import { startTestLab, type TestLab } from './lab.ts'
 
 let test: TestLab
@@ -380,8 +381,11 @@ describe('golden bake', () => {
     'finishes a template that an earlier run had baked but not tagged',
     async () => {
       const stage = stageWith(entry('etc/golden/marker', 'tidying fails'))
+      // Newer plugins send the clone's settings so, too; the one that is built here sends them with POST.
+      const { version } = await ensureTool('packer-plugin-proxmox')
       const fault = test.lab.faults.order({
         request: { method: 'PUT', path: '^/nodes/pve/qemu/[0-9]+/config$' },
+        skip: version.startsWith('1.1.') ? 0 : 1,
         status: 500,
         reason: 'ordered by the test',
         times: 20,
