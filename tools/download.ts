@@ -16,6 +16,8 @@ export interface DownloadOptions {
   /** Called with the bytes that have arrived and, if the server said so, with how many there will be. */
   readonly onBytes?: (received: number, total: number | undefined) => void
   readonly signal?: AbortSignal | undefined
+  /** How long a server has to begin its answer, proxies and redirects included. @default 30 s */
+  readonly patienceMs?: number
 }
 
 /**
@@ -29,15 +31,22 @@ export async function download(url: string, target: string, options: DownloadOpt
   const brought = await inFolder(fileNameOf(url), sources)
   if (brought !== undefined) return receive(brought, createReadStream(brought), target, undefined, options)
   const address = addressOf(url, sources)
-  const dispatcher = new WayOut(process.env, { connectTimeoutMs: 10_000, headersTimeoutMs: 30_000, bodyTimeoutMs: 60_000 })
+  const dispatcher = new WayOut(process.env, { connectTimeoutMs: 10_000, bodyTimeoutMs: 60_000 })
+  const { patienceMs = 30_000 } = options
+  // A clock of its own: undici waits for ever for a proxy that takes a connection and says nothing.
+  const silent = new AbortController()
+  const clock = setTimeout(() => silent.abort(new Error(`no answer in ${patienceMs / 1000} s`)), patienceMs)
+  const signals = [silent.signal, ...(options.signal === undefined ? [] : [options.signal])]
   try {
-    const response = await fetch(address, { dispatcher, signal: options.signal ?? null })
+    const response = await fetch(address, { dispatcher, signal: AbortSignal.any(signals) })
+    clearTimeout(clock)
     if (!response.ok || response.body === null) throw new Error(`HTTP ${response.status}`)
     const length = Number(response.headers.get('content-length') ?? Number.NaN)
     return await receive(address, Readable.fromWeb(response.body), target, Number.isNaN(length) ? undefined : length, options)
   } catch (error) {
     throw unreachable(address, error, options.signal)
   } finally {
+    clearTimeout(clock)
     await dispatcher.destroy()
   }
 }

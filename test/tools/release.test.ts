@@ -1,13 +1,16 @@
 /** Releases from servers on this computer that answer to the real names, with real signatures. */
+import { once } from 'node:events'
 import { access, constants, readFile, writeFile } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { dearmor } from '../../core/openpgp.ts'
 import { Failure } from '../../core/failure.ts'
 import { makeArchiveKey, type ArchiveKey } from '../../lab/debian/archive.ts'
 import type { ToolEvent } from '../../tools/index.ts'
 import { PINS, type Pin, type Release } from '../../tools/pins.ts'
 import { provideWithoutBuild } from '../../tools/provide.ts'
+import { download } from '../../tools/download.ts'
 import { vouch } from '../../tools/release.ts'
 import { fingerprints, ownKeys } from '../../tools/signed-sums.ts'
 import { addressOf, sourcesOf, type Sources } from '../../tools/sources.ts'
@@ -170,6 +173,18 @@ describe.skipIf(missing.length > 0)(`a release ${missing.length > 0 ? `(not here
     expect(await attempt.run()).toBeUndefined()
     expect(performance.now() - began).toBeLessThan(5000)
     expect(attempt.skipped()).toContain('ECONNREFUSED')
+  })
+
+  it('is given up where a server, or a proxy, takes the connection and says nothing', async () => {
+    const mute = createServer().listen(0, '127.0.0.1')
+    await once(mute, 'listening')
+    onTestFinished(() => void mute.close())
+    const silent = `http://127.0.0.1:${(mute.address() as AddressInfo).port}`
+    const target = join(await temporaryFolder(), 'x')
+    const given = { code: 'release-unreachable', message: expect.stringContaining('no answer in 0.2 s') }
+    await expect(download(release.url, target, { sources: { mirror: silent }, patienceMs: 200 })).rejects.toMatchObject(given)
+    vi.stubEnv('HTTPS_PROXY', silent)
+    await expect(download(release.url, target, { patienceMs: 200 })).rejects.toMatchObject(given)
   })
 
   it('that is stopped while it comes is no release to do without', async () => {
