@@ -58,7 +58,7 @@ export async function prepareEngine(options: EngineOptions): Promise<PreparedEnv
     { signal: options.signal },
   )
   if (options.site !== undefined && provider.lock !== undefined) await keepLock(options.site, locked, provider.lock, address)
-  const own = await ownConfiguration(process.env)
+  const own = await ownConfiguration(process.env, cache)
   return {
     binDir: join(folder, 'bin'),
     variables: {

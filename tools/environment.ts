@@ -21,7 +21,10 @@ export interface PreparedEnvironment {
 /** @throws Failure */
 export async function prepareEnvironment(options: EnvironmentOptions = {}): Promise<readonly PreparedEnvironment[]> {
   const { programs = ['packer', 'engine'] } = options
-  return Promise.all(programs.map((program) => (program === 'packer' ? preparePacker(options) : prepareEngine(options))))
+  const prepared: PreparedEnvironment[] = []
+  // One after another, as each may have to be built, which takes all cores.
+  for (const program of programs) prepared.push(await (program === 'packer' ? preparePacker(options) : prepareEngine(options)))
+  return prepared
 }
 
 /**

@@ -6,7 +6,7 @@ import { entriesOf, entryFolder, keyOf, obtain, type Entry } from './cache.ts'
 import { withProgress } from './events.ts'
 import type { Pin, Tool, ToolName } from './pins.ts'
 import { lockedProvider, type LockedProvider } from './provider-lock.ts'
-import { fetchProvider, registries } from './registry.ts'
+import { fetchProvider, ownConfiguration, registries } from './registry.ts'
 import { waiting, type Surroundings } from './surroundings.ts'
 
 /** In an entry: the package as it was unpacked. */
@@ -50,11 +50,13 @@ export async function provideFromRegistry(name: ToolName, pin: Pin, around: Surr
         const text = `${engine.name} fetches ${source} ${version}, as ${host} has it`
         around.report({ type: 'began', tool: name, action: 'download', text })
         const work = join(folder, 'work')
+        const configuration = await ownConfiguration(process.env, around.cache)
         const got = await withProgress(
           around.report,
           name,
           () => text,
-          () => fetchProvider({ engine, source, version, platform, lock, sources, signal }, work, join(folder, packageFolder)),
+          () =>
+            fetchProvider({ engine, source, version, platform, lock, sources, configuration, signal }, work, join(folder, packageFolder)),
         )
         await rm(work, { recursive: true })
         return { version, origin: 'registry', host, platform, hash: got.hash, vouched: got.vouched, lock: got.lock }

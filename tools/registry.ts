@@ -24,6 +24,8 @@ export interface ProviderRequest {
   /** What the site has locked: it has to be that. */
   readonly lock: string | undefined
   readonly sources: Sources
+  /** The user's own CLI configuration. */
+  readonly configuration: string | undefined
   readonly signal: AbortSignal | undefined
 }
 
@@ -39,10 +41,10 @@ export interface FetchedProvider {
 /** More than any download takes; a registry that does not answer is given up by the engine itself within half a minute. */
 const longestMs = 15 * 60_000
 
-/** The user's own CLI configuration, if TF_CLI_CONFIG_FILE names one that is there. */
-export async function ownConfiguration(env: NodeJS.ProcessEnv): Promise<string | undefined> {
+/** The user's own CLI configuration, if TF_CLI_CONFIG_FILE names one that is there, and not ours: as after `golden env`. */
+export async function ownConfiguration(env: NodeJS.ProcessEnv, cache: string): Promise<string | undefined> {
   const { TF_CLI_CONFIG_FILE: file = '' } = env
-  return file !== '' && (await isThere(file)) ? file : undefined
+  return file !== '' && !file.startsWith(`${cache}/`) && (await isThere(file)) ? file : undefined
 }
 
 /**
@@ -78,7 +80,7 @@ const hint = "Check this computer's way to the registry: HTTPS_PROXY, TF_CLI_CON
 
 /** Which CLI configuration the engine gets; none: the user's usual one (`~/.tofurc`, `~/.terraformrc`), if any. */
 async function configure(
-  { engine, source, version, platform, sources }: ProviderRequest,
+  { engine, source, version, platform, sources, configuration: own }: ProviderRequest,
   address: string,
   work: string,
 ): Promise<{ readonly config: string | undefined; readonly isOwn: boolean }> {
@@ -95,7 +97,6 @@ async function configure(
     await symlink(brought, join(mirror, address, file))
     return generated(`  filesystem_mirror {\n    path = ${JSON.stringify(mirror)}\n  }\n`)
   }
-  const own = await ownConfiguration(process.env)
   if (own !== undefined) return { config: own, isOwn: true }
   if (sources.mirror !== undefined)
     return generated(`  network_mirror {\n    url = ${JSON.stringify(`${sources.mirror.replace(/\/+$/, '')}/`)}\n  }\n`)
