@@ -9,7 +9,10 @@ import { ensureTool, ensureTools, haveTools, PINS, type ToolEvent } from '../../
 import { currentPlatform } from '../../tools/platform.ts'
 import { executable, filesBelow, temporaryFolder } from './folder.ts'
 
-const unreleased = Object.fromEntries(Object.entries(PINS).map(([name, pin]) => [name, { ...pin, releases: {} }])) as unknown as typeof PINS
+/** Programs that have no releases, and are in no registry. */
+const unreleased = Object.fromEntries(
+  Object.entries(PINS).map(([name, { registry: _, ...pin }]) => [name, { ...pin, releases: {} }]),
+) as unknown as typeof PINS
 
 const compiler = { family: 'go1.26', compiler: 'gcc' }
 
