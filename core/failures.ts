@@ -103,6 +103,10 @@ export const failures = {
     'token-exists': failure('There is a token already, and its secret is not here.', '`--new-token`, or put the secret there.'),
     'token-secret-lost': failure('The token may have been made, but its secret did not arrive.', '`--new-token`.'),
     'caller-outside-admin': failure('Turning the datacenter firewall on may lock you out.', 'Your network into `network.admin`.'),
+    'setup-in-use': failure(
+      'What setup has made is needed: VMs, data, images or seeds of this site are there.',
+      'What the message names for each; then `npx golden setup --remove` again.',
+    ),
     'firewall-not-confirmed': failure('Nobody has agreed to what turning the firewall on closes.', '`--yes`, once read.'),
   },
   Proxmox: {

@@ -11,8 +11,10 @@ export interface Grant {
 
 export const listRoles = (admin: Proxmox): Promise<{ readonly roleid: string; readonly privs?: string }[]> => admin.get('/access/roles')
 
+export const listUsers = (admin: Proxmox): Promise<{ readonly userid: string; readonly comment?: string }[]> => admin.get('/access/users')
+
 export async function userNames(admin: Proxmox): Promise<string[]> {
-  return (await admin.get<{ userid: string }[]>('/access/users')).map(({ userid }) => userid)
+  return (await listUsers(admin)).map(({ userid }) => userid)
 }
 
 export async function tokenNames(admin: Proxmox, user: string): Promise<string[]> {

@@ -14,6 +14,7 @@ export interface FirewallRule {
 export interface IpSetEntry {
   readonly cidr: string
   readonly nomatch?: number
+  readonly comment?: string
 }
 
 export interface DatacenterFirewall {

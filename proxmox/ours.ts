@@ -1,5 +1,8 @@
 /** Which VMs are this project's: told by their configuration, never by a VMID alone, nor by a tag that anybody may give. */
 
+/** Of users, tokens and pools that setup has made. */
+export const comment = 'serena-golden'
+
 /** What Packer writes into the description of a VM while it builds. */
 export const packersMark = 'Packer ephemeral build VM'
 

@@ -25,6 +25,8 @@ export interface ListedVm {
   readonly pool?: string
   /** Its configuration says that this project made it. */
   readonly ours?: boolean
+  /** Of those whose configuration was read. */
+  readonly config?: VmConfig
 }
 
 export interface PoolMembers {
@@ -78,7 +80,7 @@ async function lookAt(
   const config = await readConfig(proxmox, node, vmid)
   if (config === undefined) return undefined
   return {
-    vm: { ...listed, ...(config.name === undefined ? {} : { name: config.name }), ours: isOurs(config) },
+    vm: { ...listed, ...(config.name === undefined ? {} : { name: config.name }), ours: isOurs(config), config },
     isProtected: isDepot && config.protection === 1,
   }
 }

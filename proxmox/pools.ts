@@ -1,8 +1,10 @@
 /** Pools, on which the token's rights hang. */
 import type { Proxmox } from './client.ts'
 
+export const listPools = (proxmox: Proxmox): Promise<{ readonly poolid: string; readonly comment?: string }[]> => proxmox.get('/pools')
+
 export async function poolNames(proxmox: Proxmox): Promise<string[]> {
-  return (await proxmox.get<{ poolid: string }[]>('/pools')).map(({ poolid }) => poolid)
+  return (await listPools(proxmox)).map(({ poolid }) => poolid)
 }
 
 /** Storages that are members of a pool. */

@@ -3,18 +3,19 @@
  * commands that do the same on the node. Pure; `golden setup` prints or applies it. Running it again repairs.
  */
 import { posix } from 'node:path'
-import type { Parameters, Proxmox } from './client.ts'
-import { Failure, isLost, type FailureFacts } from '../core/failure.ts'
+import type { Parameters } from './client.ts'
+import type { FailureFacts } from '../core/failure.ts'
 import { managementSet, missingSources } from './datacenter-firewall.ts'
+import { comment } from './ours.ts'
 import { nodeProblem } from './place.ts'
 import { isSameKind, privilegeTable } from './privileges.ts'
 import { isOnline, isVmHere, sharedPool, strangersIn } from './pool-members.ts'
-import type { SetupObserved, SetupWanted } from './setup-host.ts'
-import { settleTasks } from './tasks.ts'
+import type { DepotWanted, SetupObserved, SetupWanted } from './setup-host.ts'
 import { shellWord } from '../core/shell-word.ts'
 import { diskStorageNote, diskStorageProblem, fileStorageProblem } from './storage-kinds.ts'
 
 export type { FirewallRule } from './firewall.ts'
+export { applySetup } from './apply-setup.ts'
 export { observeSetup, type DepotWanted, type SetupObserved, type SetupWanted } from './setup-host.ts'
 
 export interface SetupStep {
@@ -26,6 +27,12 @@ export interface SetupStep {
   readonly yieldsSecret?: true
   /** The answer is a task to wait for. */
   readonly task?: true
+  /** The VM that this removes, if it is still the one that was seen, and owns nothing (remove-depot.ts). */
+  readonly depot?: SeenDepot
+}
+
+export interface SeenDepot extends DepotWanted {
+  readonly node: string
 }
 
 export type SetupProblem = FailureFacts
@@ -37,8 +44,6 @@ export interface SetupPlan {
   /** What works, and is worth knowing before anything is made. */
   readonly notes?: readonly string[]
 }
-
-const comment = 'serena-golden'
 
 /** Succeeds in the script (setup-script.ts) if the list at this path of the API has an entry with this key and value. */
 const has = (path: string, key: string, value: string | number): string => `has ${shellWord(path)} ${key} ${shellWord(value)}`
@@ -385,58 +390,4 @@ function firewallSteps(wanted: SetupWanted, { firewall }: SetupObserved): SetupS
       call: { method: 'PUT', path: '/cluster/firewall/options', form: { enable: 1 } },
     },
   ]
-}
-
-/**
- * Carries a plan out.
- * @param onSecret is given the new token's secret, if one is made, and awaited before the next step: Proxmox tells
- * it this once, and a later step may fail
- * @param look plans anew by what is there, for when the answer to a step was lost. @default that is a failure
- * @throws ProxmoxError of the step that failed; what was done before it stays, and the next run goes on there.
- * `token-secret-lost` when the token may have been made, and its secret was told to nobody
- */
-export async function applySetup(
-  admin: Proxmox,
-  plan: SetupPlan,
-  onStep: (step: SetupStep) => void,
-  onSecret: (secret: string) => Promise<void>,
-  signal?: AbortSignal,
-  look?: () => Promise<SetupPlan>,
-): Promise<void> {
-  let steps = plan.steps
-  for (let lost = 0; steps[0] !== undefined; ) {
-    const [step] = steps
-    // Only between steps: one that is under way may be the token's, whose secret is told once.
-    signal?.throwIfAborted()
-    onStep(step)
-    try {
-      await carryOut(admin, step, onSecret)
-      steps = steps.slice(1)
-    } catch (error) {
-      if (!isLost(error)) throw error
-      if (step.yieldsSecret)
-        throw new Failure(
-          'token-secret-lost',
-          `${step.title}: Proxmox may have made it, but its secret, which is told once, has not arrived: ${error.message}`,
-          'Run "npx golden setup --new-token": it makes it anew.',
-          { cause: error },
-        )
-      if (look === undefined || ++lost > lostSteps) throw error
-      if (step.task) await settleTasks(admin, step.call.path.split('/')[2] ?? '', ({ type }) => type === 'qmcreate', signal)
-      const now = await look()
-      if (now.problems.length > 0) throw error
-      steps = now.steps
-    }
-  }
-}
-
-/** So many steps may be in doubt in one run. */
-const lostSteps = 5
-
-async function carryOut(admin: Proxmox, step: SetupStep, onSecret: (secret: string) => Promise<void>): Promise<void> {
-  const { method, path, form } = step.call
-  const answer =
-    method === 'POST' ? await admin.post(path, form) : method === 'PUT' ? await admin.put(path, form) : await admin.del(path, form)
-  if (step.task && typeof answer === 'string') await admin.task(answer)
-  if (step.yieldsSecret) await onSecret((answer as { value: string }).value)
 }

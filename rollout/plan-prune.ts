@@ -32,6 +32,8 @@ export interface PruneOptions {
   readonly mayBeBaking: (built: string) => boolean
   /** Slots that rest go, too, and with them the way back. */
   readonly oldSlots: boolean
+  /** What a site keeps for itself goes, too, because the site is to go: whatever somebody uses stays all the same. @default false */
+  readonly all?: boolean
 }
 
 export interface Removal {
@@ -110,7 +112,7 @@ function keepReasons(
   site: Site,
   { images, doomed }: PruneSeen,
   users: Users,
-  { wantedBase, mayBeBaking }: PruneOptions,
+  { wantedBase, mayBeBaking, all = false }: PruneOptions,
 ): (template: Image | Base | Doomed) => string[] {
   const own = images.filter(({ record }) => record.site === site.name)
   const sound = own.filter((image) => !image.revoked && image.verification !== 'failed')
@@ -144,7 +146,7 @@ function keepReasons(
       ...(users.away.length === 0 ? [] : [`nobody can tell what was made from it on ${users.away.join(', ')}, which is down`]),
       ...usesOf(template, users).map((use) => `used by ${useText(use)}`),
       ...('protected' in template && template.protected ? ['it is protected in Proxmox'] : []),
-      ...(isDoomed ? [] : template.record.kind === 'image' ? ofImage(template as Image) : ofBase(template as Base)),
+      ...(isDoomed || all ? [] : template.record.kind === 'image' ? ofImage(template as Image) : ofBase(template as Base)),
     ]
   }
 }

@@ -185,5 +185,16 @@ export function afterDestroy(groups: readonly Pick<DestroyedGroup, 'group' | 'da
 
 /** @param deployment of after */
 export function afterDeleteData(deployment: Deployment): NextStep[] {
-  return [step('deploy', 'makes it anew, empty'), ...(isDeployed(deployment) ? [] : [step('prune', 'images that nobody needs')])]
+  return [
+    step('deploy', 'makes it anew, empty'),
+    ...(Object.keys(deployment.groups).length === 0 ? [step('prune --all', 'if the site is to go: no image is needed any more')] : []),
+  ]
+}
+
+/** @param left what was to go and is there still. @param all nothing was to stay */
+export function afterPrune(words: string, left: number, all: boolean, deployment: Deployment): NextStep[] {
+  if (left > 0) return [step(words, 'once that is mended: it goes on')]
+  return all && Object.keys(deployment.groups).length === 0
+    ? [step('setup --remove', 'if the site is to go: the host as it was before')]
+    : []
 }

@@ -23,6 +23,7 @@ export const verb: Verb = {
   options: {
     plan: { type: 'boolean' },
     print: { type: 'boolean' },
+    remove: { type: 'boolean' },
     admin: { type: 'string' },
     fingerprint: { type: 'string' },
     'new-token': { type: 'boolean' },
@@ -33,20 +34,24 @@ export const verb: Verb = {
     plan: 'log in, say what would be done, and do nothing',
     print: 'print a shell script for the node instead; needs no login',
     admin: adminHelp,
+    remove: 'take away what setup has made, but for what others use; refuses while VMs, data, images or seeds of the site are there',
     fingerprint: "SHA-256 fingerprint that the host's certificate must have, whatever else is trusted; for runs without a terminal",
     'new-token': 'make the token anew; whoever uses the old secret can do so no longer',
     'enable-datacenter-firewall': `turn Proxmox's datacenter firewall on, without which VM rules do nothing; shows first what that closes, and asks. ${firewallWarning}`,
-    yes: 'agree to what --enable-datacenter-firewall does without being asked',
+    yes: 'do not ask: agree to what --enable-datacenter-firewall does, or to what --remove removes',
   },
   changes:
-    "the Proxmox host: roles, a user with a token, two pools, the ISO storage, a depot VM for each group; in the site folder the token's secret and the pinned CA. With --plan or --print nothing",
+    "the Proxmox host: roles, a user with a token, two pools, the ISO storage, a depot VM for each group; in the site folder the token's secret and the pinned CA. With --remove all of that goes again; with --plan or --print nothing",
   examples: [
     ['npx golden setup', "asks for the password of root@pam, and for a look at the host's fingerprint"],
     ['npx golden setup --plan', 'only say what would be done'],
+    ['npx golden setup --remove', 'the site is to go: shows what goes and what stays, and asks'],
     ["PROXMOX_ADMIN_TOKEN=SECRET npx golden setup --admin 'root@pam!setup'", 'without a terminal, or with a second factor'],
     ['npx golden setup --print > setup.sh', 'the same as a script, to read and run on the node'],
   ],
   async run(context) {
+    const isRemoval = context.flags.remove === true
+    if (isRemoval) refuseWithRemove(context)
     const { site, folder } = await openSite(context.env)
     const tokenFile = tokenFileOf(site, folder)
     const secretMissing = site.proxmox.token.kind !== 'file' || existsSync(tokenFile) ? undefined : tokenFile
@@ -65,7 +70,8 @@ export const verb: Verb = {
       context.result(script.trimEnd(), { script, ...places })
       return 0
     }
-    if (secretMissing !== undefined || wanted.replaceToken) requireHidden(folder, tokenFile, "the token's secret (proxmox.token)")
+    if (!isRemoval && (secretMissing !== undefined || wanted.replaceToken))
+      requireHidden(folder, tokenFile, "the token's secret (proxmox.token)")
     const admitted = administrator(typeof context.flags.admin === 'string' ? context.flags.admin : usualAdministrator, context.env)
     const trust = await firstContact(site, folder, context)
     const auth = typeof admitted === 'string' ? await askSecret(admitted, context) : admitted
@@ -77,13 +83,29 @@ export const verb: Verb = {
       ...(trust.caPem === undefined ? {} : { caPem: trust.caPem }),
     })
     try {
-      return await setup(admin, wanted, trust, site, folder, context)
+      if (!isRemoval) return await setup(admin, wanted, trust, site, folder, context)
+      const { removeSetup } = await import('./remove-setup.ts')
+      const own = site.proxmox.token.kind === 'file' ? tokenFile : undefined
+      return await removeSetup(admin, wanted, { site, folder, tokenFile: own }, context)
     } catch (error) {
       throw error instanceof ProxmoxError ? ofAdministrator(error, auth, site.proxmox.url, 'setup') : error
     } finally {
       admin.close()
     }
   },
+}
+
+/** What goes has to be looked up first, so that there is no script for it; and it is the opposite of the others. @throws Failure `usage` */
+function refuseWithRemove({ flags }: VerbContext): void {
+  const other = ['print', 'new-token', 'enable-datacenter-firewall'].find((flag) => flags[flag] === true)
+  if (other === undefined) return
+  throw new Failure(
+    'usage',
+    `--remove does not go with --${other}`,
+    other === 'print'
+      ? 'Run "npx golden setup --remove --plan --json": it logs in, changes nothing, and has each step as a command for the node.'
+      : 'Run "npx golden setup --help".',
+  )
 }
 
 export function wantedSetup(site: Site, choices: { enableFirewall: boolean; replaceToken: boolean }): SetupWanted {

@@ -400,6 +400,27 @@ describe('the path of a site', () => {
     expect(await site.golden('bake')).toMatchObject({ ...refused, error: { ...refused.error, code: 'image-revoked' } })
     expect(await site.golden('promote', image.name, '--channel', 'candidate')).toMatchObject(refused)
   })
+
+  it('leaves the host as it was before, once somebody wants that', async () => {
+    const needed = await site.golden('setup', '--remove', '--yes', '--admin', 'admin@pve')
+    expect(needed, needed.stderr).toMatchObject({ code: 1, error: { code: 'setup-in-use' } })
+    expect(needed.errors.map(({ hint }) => hint)).toEqual([
+      expect.stringContaining('golden delete-data serena'),
+      expect.stringContaining('golden prune --all'),
+    ])
+    expect(await site.done('delete-data', 'serena', '--confirm', 'serena')).toMatchObject({
+      next: expect.arrayContaining(['npx golden prune --all']),
+    })
+    expect(await site.done('prune', '--all', '--yes')).toMatchObject({ left: [], next: ['npx golden setup --remove'] })
+    await site.done('setup', '--remove', '--yes', '--admin', 'admin@pve')
+    // But for the VM of somebody else.
+    expect(await place.inventory()).toMatchObject({ vms: [{ vmid: 7000 }], temporary: [], processes: [] })
+    expect((await place.root.get<{ poolid: string }[]>('/pools')).map(({ poolid }) => poolid)).toEqual([])
+    expect((await place.root.get<{ userid: string }[]>('/access/users')).map(({ userid }) => userid).sort()).toEqual([
+      'admin@pve',
+      'root@pam',
+    ])
+  })
 })
 
 const configOf = (vmid: number): Promise<Record<string, unknown>> => place.root.get(`/nodes/pve/qemu/${vmid}/config`)

@@ -206,6 +206,21 @@ it('of bases only those go that no bake begins with, nobody has used, and that a
   ])
 })
 
+it('of a site that is to go all goes, but for what somebody uses, what is of another site, and what is protected', () => {
+  const images = [
+    anImage(9010, { channel: 'stable' }),
+    anImage(9011, { protected: true }),
+    anImage(9012, { record: { site: 'office' } }),
+    anImage(9013),
+  ]
+  const users = { ...nobody, vms: [vm(700, { scsi0: `${images[3]!.volume}/vm-700-disk-0` })] }
+  const seen = seenOf({ images: newestFirst(images), bases: [aBase(9000)], users })
+  const all = { ...options, mayBeBaking: () => true, all: true }
+  expect(planPrune(site, seen, all).remove.map(({ vmid }) => vmid)).toEqual([9010, 9000])
+  expect(planPrune(site, seenOf({ ...seen, users: { ...users, away: ['pve2'] } }), all).remove).toEqual([])
+  expect(planPrune(site, seen, { ...all, all: false }).remove).toEqual([])
+})
+
 it('what an earlier run had begun to remove is removed, unless somebody uses it after all', () => {
   const { vmid, name, node, volume, record } = anImage(9010)
   const doomed = [{ vmid, name, node, volume, record }]

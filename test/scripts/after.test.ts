@@ -10,6 +10,7 @@ import {
   afterInit,
   afterLock,
   afterPlan,
+  afterPrune,
   afterRevoke,
   afterRollback,
   afterRollout,
@@ -184,8 +185,15 @@ describe('of what runs', () => {
     ).toEqual(['deploy', `delete-data ${first}`])
     expect(await said(afterDestroy([{ group: first, dataDisk: 'none' }]))).toEqual(['deploy'])
     expect(await said(afterDeleteData(deployed('a')))).toEqual(['deploy'])
-    expect(await said(afterDeleteData(noDeployment))).toEqual(['deploy', 'prune'])
+    expect(await said(afterDeleteData(noDeployment))).toEqual(['deploy', 'prune --all'])
   })
+})
+
+it('prune: of a site that is to go, what setup made is next', async () => {
+  expect(await said(afterPrune('prune --all', 0, true, noDeployment))).toEqual(['setup --remove'])
+  expect(afterPrune('prune --all', 0, true, deployed('a'))).toEqual([])
+  expect(afterPrune('prune', 0, false, noDeployment)).toEqual([])
+  expect(await said(afterPrune('prune --old-slots', 1, false, deployed('a')))).toEqual(['prune --old-slots'])
 })
 
 it('is told in lines, what it is for in a column', () => {
