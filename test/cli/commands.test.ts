@@ -89,6 +89,7 @@ describe('commands that people are told to type', () => {
     expect(documents).toEqual(expect.arrayContaining(['README.md', 'README.ja.md', 'docs/operations.md']))
     expect(commands.filter(({ where }) => where === 'README.md').map(({ text }) => text)).toEqual(
       expect.arrayContaining([
+        'npm run tour',
         'npm run demo',
         'npm test',
         'npm run demo -- --keep',
