@@ -194,6 +194,7 @@ export function newRelease(site: Site, groupName: string, slot: SlotName, origin
       nameservers: [...network.nameservers],
       ntp: [...network.ntp],
       containers: network.containers,
+      admin: [...network.admin],
       public: { host: site.public.host, httpsPort: site.public.httpsPort, httpPort: site.public.httpPort },
       ...(group.roles.includes('serena')
         ? {

@@ -45,6 +45,15 @@ function rolloutText({ verb, from, to, who, began, ended, outcome, reason }: Rol
   return `${verb} from ${from.slot} to ${to.slot}, ${day(began)}, ${seconds} s, by ${who}: ${how}${reason === undefined ? '' : ` (${reason.split('\n')[0]})`}`
 }
 
+/** The fingerprint is what people compare the page at /ca with, where the guest has one. */
+const caLines = ({ caFile, caFingerprint, roles, serviceAddress }: GroupStatus): string[] =>
+  caFile === null
+    ? []
+    : [
+        `  ca       ${caFile}${roles.includes('serena') ? `, from the admin network http://${serviceAddress}/ca` : ''}`,
+        ...(caFingerprint === null ? [] : [`           SHA-256 ${caFingerprint}`]),
+      ]
+
 /** Before anything else: whoever looks for something else has to see it, too. */
 const revokedLines = (groups: readonly GroupStatus[]): string[] =>
   groups.flatMap(({ group, revoked }) => (revoked === null ? [] : [`REVOKED   ${group} runs it: ${revoked}`]))
@@ -58,7 +67,7 @@ export function renderStatus(status: SiteStatus): string {
     ...(one.lastRollout === null ? [] : [`  last     ${rolloutText(one.lastRollout)}`]),
     `  address  ${one.serviceAddress}`,
     ...Object.entries(one.urls).map(([name, url]) => `  ${name.padEnd(8)} ${url}`),
-    ...(one.caFile === null ? [] : [`  ca       ${one.caFile}`]),
+    ...caLines(one),
     ...Object.entries(one.credentialFiles).map(([user, file]) => `  password ${user}: ${file}`),
     `  data     ${one.dataDisk.volume ?? 'none'} (${one.dataDisk.at})`,
     ...restoreLines(one),

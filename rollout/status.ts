@@ -1,5 +1,7 @@
 /** `status`: what runs where, whether it is well, and how to reach it. Only looks. */
+import { X509Certificate } from 'node:crypto'
 import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Proxmox } from '../proxmox/client.ts'
 import { Failure } from '../core/failure.ts'
@@ -53,6 +55,8 @@ export interface GroupStatus {
   readonly urls: Readonly<Record<string, string>>
   /** The CA to trust; null with a certificate of one's own. */
   readonly caFile: string | null
+  /** Its SHA-256, to compare with what the page at http://SERVICE/ca shows; null: there is no such file. */
+  readonly caFingerprint: string | null
   /** Files with passwords, by user. */
   readonly credentialFiles: Readonly<Record<string, string>>
   /** `absent`: not deployed. */
@@ -140,6 +144,7 @@ export async function readStatus({
   // A node that is away would be waited for.
   const canList = isDeployed && node === undefined && [...looks.values()].every(({ away }) => away !== true)
   const images = canList ? (await listImages(proxmox, site)).images : []
+  const ca = await readFile(join(folder, secretFiles.ca), 'utf8').catch(() => undefined)
   const groups: Record<string, GroupStatus> = {}
   for (const [group, { seen, ...more }] of looks) {
     const pins = deployment.groups[group]
@@ -163,6 +168,7 @@ export async function readStatus({
       handedIn,
       now: proxmox.now(),
       changed: await changedIn(site, folder, group, release),
+      ca,
     })
   }
   const problems = place.problems.map(({ message, hint }) => `${message}. ${hint}`)
@@ -244,6 +250,17 @@ interface GroupFacts {
   readonly changed?: readonly string[]
   /** By Proxmox's clock. */
   readonly now?: Date
+  /** The site's CA, if it is here. */
+  readonly ca?: string | undefined
+}
+
+function fingerprintOf(pem: string | undefined): string | null {
+  try {
+    return pem === undefined ? null : new X509Certificate(pem).fingerprint256
+  } catch {
+    // What is no certificate is init's to say.
+    return null
+  }
 }
 
 /** Pure, but for a look at which files exist. */
@@ -263,6 +280,7 @@ export function describeGroup({
   handedIn = [],
   changed: secrets = [],
   now = new Date(),
+  ca,
 }: GroupFacts): GroupStatus {
   const slot = pins?.active
   const release = slot === undefined ? undefined : pins?.slots[slot]
@@ -333,6 +351,7 @@ export function describeGroup({
     serviceAddress: service,
     urls: urlsOf(site, roles, service, release, withGrafana),
     caFile: roles.includes('serena') && site.public.certificate !== undefined ? null : join(folder, secretFiles.ca),
+    caFingerprint: fingerprintOf(ca),
     credentialFiles: credentialFiles(site, folder, roles, withGrafana),
     health,
     problems,

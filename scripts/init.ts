@@ -1,5 +1,5 @@
 /** `golden init`: a first site folder and every secret that the site needs and that can be made here. */
-import { randomBytes } from 'node:crypto'
+import { randomBytes, X509Certificate } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import { join, relative, resolve } from 'node:path'
@@ -53,7 +53,8 @@ export const verb: Verb = {
     const hadAuthority = existsSync(file)
     made.push(...(await initSecrets(site, folder, new Date(), { newAuthority: flags['new-ca'] === true })))
     refuseHandedIn((await lookAtHandedIn({ site, folder, env, onlyWhatIsHere: true })).problems)
-    const notes = authorityNotes(file, await readFile(file, 'utf8'), hadAuthority && made.includes(file))
+    const before = !made.includes(file) ? 'same' : hadAuthority ? 'replaced' : 'none'
+    const notes = authorityNotes(file, await readFile(file, 'utf8'), before)
     const list = made.map((file) => relative(folder, file))
     const text =
       list.length === 0
@@ -95,10 +96,12 @@ async function fromHost(folder: string, context: VerbContext): Promise<FirstSite
 }
 
 /** What there is to know about the CA, besides that it is there. */
-function authorityNotes(file: string, certificate: string, replaced: boolean): string[] {
-  if (replaced)
+function authorityNotes(file: string, certificate: string, before: 'none' | 'replaced' | 'same'): string[] {
+  const fingerprint = `Its SHA-256 fingerprint, to compare with what http://SERVICE/ca shows: ${new X509Certificate(certificate).fingerprint256}`
+  if (before === 'none') return [`Clients are to trust ${file}. ${fingerprint}`]
+  if (before === 'replaced')
     return [
-      `The CA is a new one, because one signs for the names that it was made for alone. Let every client trust ${file} instead of the one before (kept as ca-before.pem). VMs show their new certificates after "npx golden rollout"; logs wait until all are made anew.`,
+      `The CA is a new one, because one signs for the names that it was made for alone. Let every client trust ${file} instead of the one before (kept as ca-before.pem). VMs show their new certificates after "npx golden rollout"; logs wait until all are made anew. ${fingerprint}`,
     ]
   if (permittedNames(certificate) === undefined)
     return [

@@ -36,6 +36,8 @@ export const seedSchema = z.strictObject({
   ntp: z.array(z.ipv4()),
   /** What the containers have inside of the VM. @default `defaultContainers` of settings/containers.ts */
   containers: text.exactOptional(),
+  /** Who may use SSH, Grafana and the page with the site's CA; older seeds do not say, and have no such page. */
+  admin: z.array(text).exactOptional(),
   /** As seen from outside. */
   public: z.strictObject({ host: text, httpsPort: port, httpPort: port }),
   /** Present with the role `serena`. */

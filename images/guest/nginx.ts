@@ -138,7 +138,7 @@ function serenaServers(seed: Seed, hasPeerKey: boolean): string {
   server {
     listen 80;
     server_name ${name};
-${refusalLocations}    location / { return 301 https://${name}${portSuffix}$request_uri; }
+${refusalLocations}${caLocations(seed)}    location / { return 301 https://${name}${portSuffix}$request_uri; }
   }`
   return `
 ${upstreams.join('\n')}
@@ -163,6 +163,31 @@ ${locations.join('\n')}
 ${authLocation('serena')}
 ${refusalLocations}${comeAgain('@starting', startingBody)}  }
 `
+}
+
+/**
+ * The site's CA, with what to do with it, for the admin network. To everybody else there is nothing. Phones and Windows know
+ * a CA by the type and the end of the name, and take PEM.
+ */
+function caLocations({ admin }: Seed): string {
+  if (admin === undefined) return ''
+  const location = (path: string, file: string, type: string, more = ''): string => `    location ${path} {
+${admin.map((network) => `      allow ${network};\n`).join('')}      deny all;
+      error_page 403 404 =404 @refusal;
+      error_page 405 413 @refusal;
+      root ${folder}/ca;
+      types {}
+      default_type ${type};
+${more}      add_header X-Content-Type-Options nosniff always;
+      try_files /${file} =404;
+    }
+`
+  const page = `      add_header Content-Security-Policy "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'" always;\n`
+  return (
+    location('~ ^/ca/?$', 'index.html', '"text/html; charset=utf-8"', page) +
+    location('= /ca.crt', 'ca.pem', 'application/x-x509-ca-cert') +
+    location('= /ca.pem', 'ca.pem', 'application/x-pem-file')
+  )
 }
 
 /** Who asks for no name gets a certificate and no answer; who asks for a wrong one not even that. */

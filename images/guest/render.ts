@@ -2,6 +2,7 @@
 import { seedFiles } from '../contract/files.ts'
 import type { ImageRecord } from '../contract/record.ts'
 import type { Seed } from '../contract/seed.ts'
+import { caPage, isSignedBy } from './ca-page.ts'
 import { timesyncdConfiguration } from './clock.ts'
 import { grafanaProvisioning } from './grafana.ts'
 import { lokiConfiguration } from './loki.ts'
@@ -65,6 +66,12 @@ export function renderFiles(seed: Seed, image: ImageRecord, contents: SeedConten
     add('nginx/tls/public.pem', secret(seedFiles.publicCertificate), owner.nginx, 0o400)
     add('nginx/tls/public.key', secret(seedFiles.publicKey), owner.nginx, 0o400)
     add('auth/serena', secret(seedFiles.serenaUsers), owner.root, 0o400)
+    const ca = contents[seedFiles.siteCa] ?? ''
+    const page = caPage({ ca, host: seed.public.host, signsHost: isSignedBy(secret(seedFiles.publicCertificate), ca) })
+    if (seed.admin !== undefined && page !== undefined) {
+      add('nginx/ca/index.html', page, owner.nginx, 0o400)
+      add('nginx/ca/ca.pem', ca, owner.nginx, 0o400)
+    }
     const wanted = (seed.serena?.projects ?? []).filter((project) => project.git !== undefined)
     // A URL may hold a token.
     if (wanted.length > 0) files.push({ path: wantedProjects, content: JSON.stringify(wanted), owner: owner.serena, mode: 0o400 })

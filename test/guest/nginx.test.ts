@@ -1,5 +1,6 @@
 /** Real nginx with a slot's configuration, without rights, in a network namespace; Serena and Loki are stand-ins. */
 import { spawnSync } from 'node:child_process'
+import { X509Certificate } from 'node:crypto'
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -104,6 +105,70 @@ describe.skipIf(noRoot)("nginx (needs root and the lab's Debian root in the cach
     expect(Number(answers.idle?.body)).toBeGreaterThanOrEqual(2)
     expect(answers.idle?.statuses[0]).toBeLessThan(4000)
   })
+
+  it("shows the site's CA, with its fingerprint, to the admin network and to nobody else", async () => {
+    const authority = await makeAuthority('home serena-golden CA', new Date(), [host, seeds.serena.service])
+    const own = await makeServerCertificate(authority, [host, seeds.serena.service], new Date())
+    const { fingerprint256 } = new X509Certificate(authority.certificate)
+    const get = (name: string, path: string, more: Partial<Call> = {}): Call => ({ name, port: 80, host, path, from: '127.0.0.9', ...more })
+    const byAddress = { host: seeds.serena.service }
+    const look = (seed: Seed, more: Record<string, string>): Record<string, Answer> =>
+      ask(
+        seed,
+        image,
+        [],
+        [
+          get('page', '/ca'),
+          get('by its address', '/ca/', byAddress),
+          get('for phones', '/ca.crt', byAddress),
+          get('for Node', '/ca.pem', byAddress),
+          get('posted', '/ca', { method: 'POST', body: 'x' }),
+          get('stranger', '/ca', { from: '127.0.0.1' }),
+          get('stranger, the file', '/ca.crt', { from: '127.0.0.1' }),
+          get('another name', '/ca', { host: 'other.example.org' }),
+          get('beside', '/ca.key'),
+          get('elsewhere', '/mcp'),
+        ],
+        { files: { 'tls/site-ca.pem': authority.certificate, ...more } },
+      ).answers
+    const seed: Seed = { ...seeds.serena, admin: ['10.0.0.0/8', '127.0.0.8/29'] }
+    const seen = look(seed, { 'tls/public.pem': own.certificate, 'tls/public.key': own.key })
+    const statuses = Object.fromEntries(
+      Object.entries(seen).map(
+        ([
+          name,
+          {
+            statuses: [status],
+          },
+        ]) => [name, status],
+      ),
+    )
+    expect(statuses).toEqual({
+      page: 200,
+      'by its address': 200,
+      'for phones': 200,
+      'for Node': 200,
+      posted: 405,
+      stranger: 404,
+      'stranger, the file': 404,
+      'another name': 'ECONNRESET',
+      beside: 301,
+      elsewhere: 301,
+    })
+    expect(seen.page?.headers['content-type']).toBe('text/html; charset=utf-8')
+    expect(seen.page?.body.replaceAll('<wbr>', '')).toContain(fingerprint256)
+    expect(seen.page?.body).toContain("by a CA of this site's own")
+    expect(seen.page?.body).not.toMatch(/<script|https?:/)
+    expect(seen['by its address']?.body).toBe(seen.page?.body)
+    expect(seen['for phones']?.headers['content-type']).toBe('application/x-x509-ca-cert')
+    expect(new X509Certificate(seen['for phones']?.body ?? '').fingerprint256).toBe(fingerprint256)
+    expect(seen['for Node']?.body).toBe(authority.certificate)
+    expect(JSON.parse(seen.stranger?.body ?? '')).toMatchObject({ error: 'not_found' })
+    // With a certificate of somebody else's it is Grafana's alone.
+    expect(look(seed, {}).page?.body).toContain('only who opens Grafana needs it')
+    // A seed of before does not say who the admin network is.
+    expect(look(seeds.serena, {}).page?.statuses).toEqual([301])
+  }, 90_000)
 
   it('says every refusal of its own as JSON that MCP clients read out', () => {
     const name = (path: string): string => `GET ${path}`
