@@ -1,7 +1,7 @@
 /** What people's clients find: by the release that runs, not by what the site says by now. */
 import type { Deployment, Release } from '../releases/deployment.ts'
 import { digestOf, isComparable, passwordOf, readGivenKey } from '../releases/given.ts'
-import { groupWithRole, type Site } from '../settings/site.ts'
+import { acmeOf, groupWithRole, ownCertificateOf, type Site } from '../settings/site.ts'
 import type { Transport } from './url.ts'
 
 export interface Access {
@@ -12,6 +12,8 @@ export interface Access {
   readonly users: readonly string[]
   /** The user's own, which the site's CA has not signed. */
   readonly ownCertificate: boolean
+  /** The certificate is an ACME server's, which the slots renew by themselves. */
+  readonly acme?: { /** In the site folder: whom clients are to trust, where no system does. */ readonly rootFile?: string }
   /** The service address in the LAN. */
   readonly service: string | undefined
 }
@@ -27,16 +29,19 @@ export function accessOf(site: Site, deployment: Deployment): Access {
       public: seed.public,
       transports: seed.serena?.transports ?? [],
       users: access?.users ?? site.serena.users.map(({ name }) => name),
-      ownCertificate: access === undefined ? site.public.certificate !== undefined : access.certificate !== undefined,
+      ...(seed.acme === undefined ? {} : { acme: access?.rootFile === undefined ? {} : { rootFile: access.rootFile } }),
+      ownCertificate: access === undefined ? ownCertificateOf(site.public) !== undefined : access.certificate !== undefined,
       service: seed.service,
     }
   }
+  const acme = acmeOf(site.public)
   return {
     deployed: undefined,
     public: site.public,
     transports: site.serena.transports,
     users: site.serena.users.map(({ name }) => name),
-    ownCertificate: site.public.certificate !== undefined,
+    ...(acme === undefined ? {} : { acme: acme.rootFile === undefined ? {} : { rootFile: acme.rootFile } }),
+    ownCertificate: ownCertificateOf(site.public) !== undefined,
     service: groupWithRole(site, 'serena')?.group.service,
   }
 }
@@ -68,10 +73,11 @@ export async function notGiven(folder: string, { deployed }: Access, user: strin
 }
 
 /** For a LAN whose router does not lead people inside to its public address. Pure. */
-export function lanNotes({ public: { host, httpsPort }, service, ownCertificate }: Access): string[] {
+export function lanNotes({ public: { host, httpsPort }, service, ownCertificate, acme }: Access): string[] {
   if (service === undefined || service === host) return []
-  const how = ownCertificate
-    ? `let its DNS, or the hosts file, lead ${host} to ${service}`
-    : `put ${service} in the place of ${host}${httpsPort === 443 ? '' : `:${httpsPort}`}`
+  const how =
+    ownCertificate || acme !== undefined
+      ? `let its DNS, or the hosts file, lead ${host} to ${service}`
+      : `put ${service} in the place of ${host}${httpsPort === 443 ? '' : `:${httpsPort}`}`
   return [`In the site's own LAN, if the public name does not lead anywhere there: ${how}.`]
 }

@@ -1,7 +1,8 @@
 /** Whether a client that trusts these CAs would take the server's certificate, and for how long. */
 import { connect, getCACertificates, type PeerCertificate } from 'node:tls'
 import { isIP } from 'node:net'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
+import { isOverdue } from '../images/guest/certificate-age.ts'
 import { warnBeforeDays } from '../releases/given.ts'
 import { readHandedIn } from '../settings/resolve.ts'
 import { secretFiles } from '../settings/secrets/places.ts'
@@ -17,11 +18,18 @@ export type Trust =
       readonly before?: string
       readonly file: string
     }
-  /** A certificate of the user's own: whoever this computer trusts. */
-  | { readonly by: 'computer' }
+  /** A certificate of the user's own, or an ACME server's (`acme`): whoever this computer trusts. */
+  | { readonly by: 'computer'; readonly acme?: true }
+  /** An ACME server's, whose CA the site names because no system knows it. */
+  | { readonly by: 'root'; readonly pem: string; readonly file: string }
 
 /** By what the VM was given. @throws Failure `secret-unavailable`, `secret-unfit` */
-export async function trustOf(folder: string, { ownCertificate }: Access): Promise<Trust> {
+export async function trustOf(folder: string, { ownCertificate, acme }: Access): Promise<Trust> {
+  if (acme?.rootFile !== undefined) {
+    const file = resolve(folder, acme.rootFile)
+    return { by: 'root', pem: await readHandedIn(file, 'pem'), file }
+  }
+  if (acme !== undefined) return { by: 'computer', acme: true }
   if (ownCertificate) return { by: 'computer' }
   const file = join(folder, secretFiles.ca)
   const before = await readHandedIn(join(folder, secretFiles.caBefore), 'pem').catch(() => undefined)
@@ -29,7 +37,7 @@ export async function trustOf(folder: string, { ownCertificate }: Access): Promi
 }
 
 export const trustedPems = (trust: Trust): readonly string[] =>
-  trust.by === 'site' ? [trust.pem] : [...new Set([...getCACertificates('default'), ...getCACertificates('system')])]
+  trust.by !== 'computer' ? [trust.pem] : [...new Set([...getCACertificates('default'), ...getCACertificates('system')])]
 
 interface Seen {
   /** Node's code for what is wrong with it. */
@@ -38,6 +46,11 @@ interface Seen {
 }
 
 const day = 86_400_000
+const signers: Readonly<Record<Trust['by'], string>> = {
+  site: "signed by the site's CA",
+  computer: 'signed by a CA that this computer trusts',
+  root: 'signed by the CA that public.certificate.rootFile names',
+}
 
 export interface CertificateQuestion {
   readonly host: string
@@ -49,8 +62,11 @@ export interface CertificateQuestion {
 }
 
 export async function lookAtCertificate({ host, port, trust, group, timeoutMs }: CertificateQuestion): Promise<Outcome> {
-  const anew = trust.by === 'site' ? '"npx golden init" renews it' : 'put a new one where public.certificate says'
+  const isAcme = trust.by === 'root' || (trust.by === 'computer' && trust.acme === true)
   const rollout = `then "npx golden rollout ${group}"`
+  const anew = isAcme
+    ? 'The slot renews it by itself; why it has not is in "npx golden status"'
+    : `${trust.by === 'site' ? '"npx golden init" renews it' : 'put a new one where public.certificate says'}, ${rollout}`
   let seen: Seen
   try {
     seen = await shake(host, port, trustedPems(trust), timeoutMs)
@@ -66,18 +82,20 @@ export async function lookAtCertificate({ host, port, trust, group, timeoutMs }:
   const until = `${ends.toISOString().slice(0, 10)}, ${daysLeft} days left`
   switch (wrong) {
     case undefined:
-      return daysLeft <= warnBeforeDays
-        ? warned(`it ends soon: ${until}`, `${anew}, ${rollout}.`)
-        : ok(`${trust.by === 'site' ? "signed by the site's CA" : 'signed by a CA that this computer trusts'}, until ${until}`)
+      return (isAcme ? isOverdue(new Date(certificate.valid_from), ends, new Date()) : daysLeft <= warnBeforeDays)
+        ? warned(`it ends soon: ${until}`, `${anew}.`)
+        : ok(`${signers[trust.by]}, until ${until}`)
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
       return failed(
         `the certificate is not for ${host}, but for ${namesOf(certificate)}`,
         trust.by === 'site'
           ? `"npx golden init" makes one for public.host, ${rollout}; or another server answers there.`
-          : `Give one for public.host at public.certificate, ${rollout}; or another server answers there.`,
+          : isAcme
+            ? `"npx golden rollout ${group}" has a slot get one for the public.host of now; or another server answers there.`
+            : `Give one for public.host at public.certificate, ${rollout}; or another server answers there.`,
       )
     case 'CERT_HAS_EXPIRED':
-      return failed(`the certificate, or one that has signed it, has ended (${ends.toISOString().slice(0, 10)})`, `${anew}, ${rollout}.`)
+      return failed(`the certificate, or one that has signed it, has ended (${ends.toISOString().slice(0, 10)})`, `${anew}.`)
     case 'CERT_NOT_YET_VALID':
       return failed(`the certificate begins only at ${certificate.valid_from}`, "Set this computer's clock.")
     default:
@@ -92,6 +110,12 @@ async function foreign(
   wrong: string,
 ): Promise<[string, string]> {
   const by = [issuer?.CN ?? issuer?.O ?? 'somebody unknown'].flat().join(', ')
+  // Until there is one of the ACME server, the slot shows the one by the site's CA.
+  if (trust.by === 'root' || (trust.by === 'computer' && trust.acme === true))
+    return [
+      `${trust.by === 'root' ? `${trust.file} has not signed the certificate` : 'this computer trusts nobody who has signed the certificate'} (${wrong}); it is by "${by}"`,
+      `If that is the site's own CA, the slot has got none from the ACME server yet: "npx golden status" says why. A server whose CA no system knows is named by public.certificate.rootFile.`,
+    ]
   if (trust.by === 'computer')
     return [
       `this computer trusts nobody who has signed the certificate (${wrong}); it is by "${by}"`,

@@ -5,9 +5,9 @@
 
 /**
  * `line`: one line that stands for itself, such as a password or a token. `pem`: lines of printable text with PEM in them.
- * `pem-file`: the same in a file that other programs read as it is.
+ * `pem-file`: the same in a file that other programs read as it is. `script`: a program in text, whose first line names what runs it.
  */
-export type TextKind = 'line' | 'pem' | 'pem-file'
+export type TextKind = 'line' | 'pem' | 'pem-file' | 'script'
 
 export type PlainText =
   | { readonly ok: true; readonly text: string }
@@ -20,7 +20,7 @@ const asUtf8 = 'save it as UTF-8 (in PowerShell: Set-Content -Encoding utf8)'
 export function plainText(found: Uint8Array | string, kind: TextKind): PlainText {
   const bytes = typeof found === 'string' ? Buffer.from(found, 'utf8') : found
   if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff)) return bad(`is UTF-16: ${asUtf8}`)
-  if (kind !== 'line' && bytes[0] === 0x30 && (bytes[1] ?? 0) >= 0x80)
+  if (kind !== 'line' && kind !== 'script' && bytes[0] === 0x30 && (bytes[1] ?? 0) >= 0x80)
     return bad('is DER or PKCS#12, a binary form: convert it to PEM with openssl')
   if (bytes.includes(0)) return bad(`holds NUL bytes, so it is binary or UTF-16: ${asUtf8}`)
   let text: string
@@ -35,7 +35,7 @@ export function plainText(found: Uint8Array | string, kind: TextKind): PlainText
     if (kind === 'pem-file') return bad('begins with a byte order mark, which OpenSSL and Go do not read over: save it without one')
     text = text.slice(1)
   }
-  return kind === 'line' ? line(text) : pem(text)
+  return kind === 'line' ? line(text) : kind === 'script' ? script(text) : pem(text)
 }
 
 const bad = (problem: string): PlainText => ({ ok: false, problem })
@@ -56,4 +56,10 @@ function pem(text: string): PlainText {
   if (/[^\P{Cc}\n\t]/u.test(whole)) return bad('holds control characters: it is no text in PEM')
   if (!whole.includes('-----BEGIN ')) return bad('is no PEM: there is no line with -----BEGIN')
   return { ok: true, text: `${whole.trimEnd()}\n` }
+}
+
+function script(text: string): PlainText {
+  const whole = text.replace(/\r\n/g, '\n')
+  if (!/^#![ \t]*\//.test(whole)) return bad('is no script: its first line must be like #!/bin/sh')
+  return { ok: true, text: whole }
 }

@@ -14,7 +14,7 @@ import { checkEdits } from '../rollout/edits.ts'
 import { rolloutWarnings } from '../rollout/status.ts'
 import { refuseHandedIn } from '../settings/handed-in.ts'
 import { secretFiles } from '../settings/secrets/places.ts'
-import type { Site } from '../settings/site.ts'
+import { ownCertificateOf, type Site } from '../settings/site.ts'
 import type { Check } from './check.ts'
 import { bad, fine, unknown, warn, type Outcome } from './line.ts'
 
@@ -31,10 +31,8 @@ export const folderChecks: readonly Check[] = [
     async run({ site: read, env }) {
       const { site, folder } = await read()
       refuseHandedIn(await seedProblems(site, folder, Object.keys(site.groups), env, false))
-      const asked = [
-        ...site.serena.users.map(({ password }) => password),
-        ...(site.public.certificate ? [site.public.certificate.key] : []),
-      ]
+      const own = ownCertificateOf(site.public)
+      const asked = [...site.serena.users.map(({ password }) => password), ...(own === undefined ? [] : [own.key])]
       const programs = asked.filter(({ kind }) => kind === 'command').length
       return fine(`all there${programs === 0 ? '' : `; ${programs} more come from programs, which "npx golden deploy" asks`}`)
     },
@@ -122,7 +120,7 @@ export const folderChecks: readonly Check[] = [
           first === undefined ? 'none yet' : `the first that ends is ${first.name}, in ${first.daysLeft} days (${first.ends.slice(0, 10)})`,
         )
       }
-      const file = site.public.certificate?.chainFile
+      const file = ownCertificateOf(site.public)?.chainFile
       const mend = [
         ...given.flatMap((one) => certificateWarnings(one.group, file, [one])),
         ...own
@@ -176,7 +174,7 @@ const day = 86_400_000
 async function inFolder(site: Site, folder: string, now: Date): Promise<CertificateStatus[]> {
   const files = [
     ["the site's CA", join(folder, secretFiles.ca)],
-    ['the public certificate', resolve(folder, site.public.certificate?.chainFile ?? secretFiles.publicCertificate)],
+    ['the public certificate', resolve(folder, ownCertificateOf(site.public)?.chainFile ?? secretFiles.publicCertificate)],
     ['the logging certificate', join(folder, secretFiles.loggingCertificate)],
   ] as const
   const found = await Promise.all(

@@ -16,8 +16,19 @@ import { canonical, sha256, type Plain } from '../core/canonical.ts'
 import type { DeepReadonly } from '../core/deep-readonly.ts'
 import { seedSchema } from '../images/contract/seed.ts'
 import { Failure } from '../core/failure.ts'
+import { directoryOf } from '../settings/acme.ts'
 import { vmFlows, vmFlowsSchema } from './flows.ts'
-import { groupWithRole, macOf, otherSlot, slotNames, slotVmName, type Site, type SlotName } from '../settings/site.ts'
+import {
+  acmeOf,
+  groupWithRole,
+  macOf,
+  otherSlot,
+  ownCertificateOf,
+  slotNames,
+  slotVmName,
+  type Site,
+  type SlotName,
+} from '../settings/site.ts'
 
 const vmid = z.int().min(100)
 const text = z.string().min(1)
@@ -45,7 +56,13 @@ const release = z.strictObject({
   }),
   flows: vmFlowsSchema,
   /** Of what the seed holds beside its settings, the names: by them an edit of the site is seen. */
-  access: z.strictObject({ users: z.array(text), certificate: text.exactOptional() }).exactOptional(),
+  access: z
+    .strictObject({
+      users: z.array(text),
+      certificate: text.exactOptional(),
+      /** Whom clients are to trust, where no system does. */ rootFile: text.exactOptional(),
+    })
+    .exactOptional(),
   /** What the seed holds of secrets, as keyed digests by name (releases/given.ts), and when its certificates end. */
   given: z
     .strictObject({
@@ -208,6 +225,7 @@ export function newRelease(site: Site, groupName: string, slot: SlotName, origin
             },
           }
         : {}),
+      ...(group.roles.includes('serena') ? acmeSeed(site) : {}),
       ...(group.roles.includes('logging') ? { logging: { retentionDays: site.logging.retentionDays, port: site.logging.port } } : {}),
       ...(logging === undefined
         ? {}
@@ -217,9 +235,32 @@ export function newRelease(site: Site, groupName: string, slot: SlotName, origin
   }
 }
 
+/** What the slot's ACME client is told; what is secret of it comes in files. */
+function acmeSeed({ public: settings }: Site): Pick<Release['seed'], 'acme'> {
+  const acme = acmeOf(settings)
+  if (acme === undefined) return {}
+  const { email, profile, externalAccount, dns } = acme
+  return {
+    acme: {
+      server: directoryOf(acme),
+      ...(email === undefined ? {} : { email }),
+      ...(profile === undefined ? {} : { profile }),
+      ...(externalAccount === undefined ? {} : { externalAccount: externalAccount.id }),
+      ...(dns === undefined
+        ? {}
+        : { dns: { provider: dns.provider, ...(dns.waitSeconds === undefined ? {} : { waitSeconds: dns.waitSeconds }) } }),
+    },
+  }
+}
+
 /** Names only: a digest of a password is a way to guess it. */
-function accessOf({ serena, public: { certificate } }: Site): NonNullable<Release['access']> {
-  return { users: serena.users.map((user) => user.name), ...(certificate === undefined ? {} : { certificate: certificate.chainFile }) }
+function accessOf(site: Site): NonNullable<Release['access']> {
+  const [own, acme] = [ownCertificateOf(site.public), acmeOf(site.public)]
+  return {
+    users: site.serena.users.map((user) => user.name),
+    ...(own === undefined ? {} : { certificate: own.chainFile }),
+    ...(acme?.rootFile === undefined ? {} : { rootFile: acme.rootFile }),
+  }
 }
 
 /** What a slot's VM says about itself in Proxmox. */

@@ -4,7 +4,8 @@
  */
 import { z } from 'zod'
 import type { DeepReadonly } from '../core/deep-readonly.ts'
-import { otherSlot, slotNames, type Group, type Site, type SlotName } from '../settings/site.ts'
+import { acmeWays } from '../settings/acme.ts'
+import { acmeOf, otherSlot, slotNames, type Group, type Site, type SlotName } from '../settings/site.ts'
 
 const address = z.string().min(1)
 
@@ -18,6 +19,8 @@ const flowSchema = z.strictObject({
   local: z.array(z.ipv4()).min(1).exactOptional(),
   /** For the VM itself only: Proxmox can't tell its containers apart, the guest's own firewall can. @default for both */
   hostOnly: z.literal(true).exactOptional(),
+  /** For one of the VM's programs only, as which the guest's own firewall knows it by its user. @default for all */
+  only: z.literal('acme').exactOptional(),
   /**
    * Not of the VM's own: segments from `remote` to the service address, which is `local`, that belong to a connection of the
    * peer slot; they go out again, to that slot at `via` (images/guest/steer.ts). @default the VM's own
@@ -82,6 +85,7 @@ export function vmFlows(site: Site, groupName: string, slotName: SlotName): VmFl
     ...(ntp.length === 0
       ? []
       : [{ direction: 'out', remote: unique(ntp), protocol: 'udp', ports: [123], hostOnly: true, purpose: 'NTP' } as const]),
+    ...(group.roles.includes('serena') ? acmeFlows(site) : []),
     ...outgoing.map(
       ({ to, port, protocol }): Flow => ({
         direction: 'out',
@@ -93,4 +97,18 @@ export function vmFlows(site: Site, groupName: string, slotName: SlotName): VmFl
     ),
   )
   return { local: [own, group.service], flows, containers: site.network.containers }
+}
+
+/** Its server may be anywhere; nobody else in the VM goes there by that. */
+const acmeFlows = ({ public: settings }: Site): Flow[] => {
+  const acme = acmeOf(settings)
+  return (acme === undefined ? [] : acmeWays(acme)).map(({ to, port, protocol }) => ({
+    direction: 'out',
+    remote: to === '0.0.0.0/0' ? [] : [to],
+    protocol,
+    ports: [port],
+    hostOnly: true,
+    only: 'acme',
+    purpose: 'the ACME client',
+  }))
 }

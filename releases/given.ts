@@ -58,6 +58,7 @@ function partsOf(secrets: SeedSecrets): Map<string, string> {
     [slotsKey, JSON.stringify([secrets.peer.certificate, secrets.peer.key])],
   ])
   if (secrets.publicTls) parts.set('the public certificate', JSON.stringify([secrets.publicTls.certificate, secrets.publicTls.key]))
+  if (secrets.acme) parts.set("the ACME client's secrets", JSON.stringify(secrets.acme))
   for (const { name, password } of secrets.users ?? []) parts.set(passwordOf(name), password)
   if (secrets.loggingTls) parts.set('the logging certificate', JSON.stringify([secrets.loggingTls.certificate, secrets.loggingTls.key]))
   if (secrets.lokiPushPassword !== undefined) parts.set("Loki's push password", secrets.lokiPushPassword)

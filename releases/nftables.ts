@@ -23,7 +23,8 @@ const setOf = (items: readonly (string | number)[]): string => `{ ${items.join('
 export function nftables({ local, flows, containers }: VmFlows): string {
   const inside = containerNetworks(containers).all
   const remote = (flow: Flow, side: 'saddr' | 'daddr'): string => (flow.remote.length === 0 ? '' : `ip ${side} ${setOf(flow.remote)} `)
-  const service = (flow: Flow): string => `${flow.protocol} dport ${setOf(flow.ports)} accept comment "${flow.purpose}"`
+  const service = (flow: Flow): string =>
+    `${flow.only === undefined ? '' : `meta skuid ${owner[flow.only]} `}${flow.protocol} dport ${setOf(flow.ports)} accept comment "${flow.purpose}"`
   const inward = flows.filter((flow) => flow.direction === 'in')
   const outward = flows.filter((flow) => flow.direction === 'out' && flow.steered === undefined)
   // From another machine, so it is steered; and the kernel sends it to the peer slot. That it does not track (images/guest/steer.ts).

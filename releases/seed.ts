@@ -12,7 +12,8 @@ import { Failure } from '../core/failure.ts'
 import { newRelease, type Release } from './deployment.ts'
 import { nftables } from './nftables.ts'
 import { readHandedIn } from '../settings/resolve.ts'
-import type { Site } from '../settings/site.ts'
+import type { AcmeFiles } from '../settings/handed-in-acme.ts'
+import { ownCertificateOf, type Site } from '../settings/site.ts'
 import { lookAtHandedIn, refuseHandedIn, type HandedInProblem } from '../settings/handed-in.ts'
 import { hostKeyFile, peerFiles, secretFiles } from '../settings/secrets/places.ts'
 import { changedSentence, changedSince, readGivenKey, seedTag } from './given.ts'
@@ -25,6 +26,8 @@ export interface SeedSecrets {
   readonly peer: { readonly certificate: string; readonly key: string }
   /** Role serena. */
   readonly publicTls?: { readonly certificate: string; readonly key: string }
+  /** Role serena, with an ACME server. */
+  readonly acme?: AcmeFiles
   readonly users?: readonly { readonly name: string; readonly password: string }[]
   /** Role logging. */
   readonly loggingTls?: { readonly certificate: string; readonly key: string }
@@ -98,6 +101,11 @@ export async function seedContents(release: Release, secrets: SeedSecrets): Prom
     add(seedFiles.publicCertificate, secrets.publicTls.certificate)
     add(seedFiles.publicKey, secrets.publicTls.key)
   }
+  const { environment, hook, externalKey, serverCa } = secrets.acme ?? {}
+  if (environment !== undefined) add(seedFiles.acmeEnvironment, environment)
+  if (hook !== undefined) add(seedFiles.acmeHook, hook)
+  if (externalKey !== undefined) add(seedFiles.acmeExternalKey, `${externalKey}\n`)
+  if (serverCa !== undefined) add(seedFiles.acmeServerCa, serverCa)
   if (secrets.users) add(seedFiles.serenaUsers, await htpasswd(secrets.users))
   if (secrets.loggingTls) {
     add(seedFiles.loggingCertificate, secrets.loggingTls.certificate)
@@ -198,9 +206,11 @@ async function gather(
           users: handedIn.found.users,
           publicTls:
             handedIn.found.publicTls ??
-            (site.public.certificate === undefined
+            // Until an ACME server has given one, and where it gives none, people see the site's own.
+            (ownCertificateOf(site.public) === undefined
               ? await tls(secretFiles.publicCertificate, secretFiles.publicKey)
               : { certificate: '', key: '' }),
+          ...(handedIn.found.acme === undefined ? {} : { acme: handedIn.found.acme }),
         }),
     ...(seed.loki === undefined ? {} : { lokiPushPassword: await read('line', secretFiles.lokiPushPassword) }),
     ...(logging

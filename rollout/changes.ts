@@ -50,7 +50,13 @@ function rows(group: string, slot: SlotName): Row[] {
     ['public.host', ({ seed }) => seed.public.host],
     ['public.httpsPort', ({ seed }) => seed.public.httpsPort],
     ['public.httpPort', ({ seed }) => seed.public.httpPort],
-    ['public.certificate', ({ access }) => access?.certificate],
+    ['public.certificate', ({ access, seed }) => (seed.acme === undefined ? access?.certificate : acmeText(seed.acme))],
+    ['public.certificate.rootFile', ({ access }) => access?.rootFile],
+    [
+      'public.certificate.outgoing',
+      (release) =>
+        flowsOf(release, 'the ACME client').map(({ remote, ports, protocol }) => `${remote.join(',')}:${ports.join(',')}/${protocol}`),
+    ],
     ['serena.transports', ({ seed }) => seed.serena?.transports],
     ['serena.interface', ({ seed }) => seed.serena?.interface],
     ['serena.shell', ({ seed }) => seed.serena?.shell],
@@ -67,6 +73,13 @@ function rows(group: string, slot: SlotName): Row[] {
     ['ssh.projectKeys', ({ seed }) => seed.ssh.projectKeys, keyNames],
     ['ssh.adminKeys', ({ seed }) => seed.ssh.adminKeys, keyNames],
   ]
+}
+
+const acmeText = ({ server, email, profile, externalAccount, dns }: NonNullable<Release['seed']['acme']>): string => {
+  const by =
+    dns === undefined ? 'HTTP-01' : `DNS-01 by ${dns.provider}${dns.waitSeconds === undefined ? '' : `, waiting ${dns.waitSeconds} s`}`
+  const more = [email, profile && `profile ${profile}`, externalAccount && `account ${externalAccount}`].filter((one) => one !== undefined)
+  return [`acme of ${server}`, by, ...more].join(', ')
 }
 
 const shown = (value: Plain | undefined): string =>

@@ -5,7 +5,7 @@ import { Failure } from '../core/failure.ts'
 import { requirePlace } from '../proxmox/place.ts'
 import { shortOfSpace } from '../proxmox/space.ts'
 import type { Deployment, Release } from '../releases/deployment.ts'
-import { placeOf, slotNames, type SlotName } from '../settings/site.ts'
+import { ownCertificateOf, placeOf, slotNames, type SlotName } from '../settings/site.ts'
 import { groupOrder, stackName } from '../releases/order.ts'
 import { applyGroup, type Turn } from './apply-group.ts'
 import { requireTrustedPins } from './choose-image.ts'
@@ -193,7 +193,7 @@ async function deployGroup(
   const outcome = await applyGroup(options, engine, group, pins, turn)
   if (outcome === 'unchanged') progress.info(`${stack}: nothing to do`)
   const list = [...differences(site, group, pins, seen), ...(await secretDifferences(site, options.folder, group, release))]
-  for (const warning of certificateWarnings(group, site.public.certificate?.chainFile, certificatesOf(release.given, new Date())))
+  for (const warning of certificateWarnings(group, ownCertificateOf(site.public)?.chainFile, certificatesOf(release.given, new Date())))
     progress.warn(`${stack}: ${warning}`)
   for (const difference of list) progress.info(`${stack}: ${difference}`)
   return {

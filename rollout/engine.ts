@@ -11,6 +11,7 @@ import type { Progress } from '../core/progress.ts'
 import { runGuarded } from '../core/guarded.ts'
 import { saysFull, saysProtected, storageFullHint } from '../proxmox/conditions.ts'
 import { variablesOfSites } from '../settings/load.ts'
+import { handedInSecrets } from '../settings/handed-in.ts'
 import type { Site } from '../settings/site.ts'
 import { claimHeld, type SiteClaim } from './claim.ts'
 
@@ -218,8 +219,8 @@ function lockFailure(stack: string, what: string, text: string): Failure | undef
 const backendVariables: Readonly<Record<Site['backend']['type'], RegExp>> = { local: /^$/, http: /^TF_HTTP_/, s3: /^AWS_/, pg: /^PG/ }
 
 /** Those that the site itself reads: the hooks, which the engine starts, read it again. */
-function siteVariables({ proxmox, public: { certificate }, serena }: Site): (name: string) => boolean {
-  const secrets = [proxmox.token, ...serena.users.map((user) => user.password), ...(certificate === undefined ? [] : [certificate.key])]
+function siteVariables(site: Site): (name: string) => boolean {
+  const secrets = [site.proxmox.token, ...handedInSecrets(site)]
   const named = secrets.flatMap((ref) => (ref.kind === 'env' ? [ref.name] : []))
   const names = new Set([...named, ...variablesOfSites()])
   return (name) => names.has(name)

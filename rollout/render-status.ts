@@ -50,7 +50,7 @@ const caLines = ({ caFile, caFingerprint, roles, serviceAddress }: GroupStatus):
   caFile === null
     ? []
     : [
-        `  ca       ${caFile}${roles.includes('serena') ? `, from the admin network http://${serviceAddress}/ca` : ''}`,
+        `  ca       ${caFile}${roles.includes('serena') && caFingerprint !== null ? `, from the admin network http://${serviceAddress}/ca` : ''}`,
         ...(caFingerprint === null ? [] : [`           SHA-256 ${caFingerprint}`]),
       ]
 

@@ -12,12 +12,12 @@ import { isRevokedText, listImages, type Image } from '../images/catalog.ts'
 import { newestFit } from '../images/channels.ts'
 import { pinnedImage } from './choose-image.ts'
 import { readHistory, type RolloutEntry } from './history.ts'
-import { placeOf, slotNames, type Role, type Site, type SiteProblem, type SlotName } from '../settings/site.ts'
+import { acmeOf, ownCertificateOf, placeOf, slotNames, type Role, type Site, type SiteProblem, type SlotName } from '../settings/site.ts'
 import { differences } from './edits.ts'
 import { firewallState, type FirewallState } from './firewall.ts'
 import { isStale, type GroupClaim } from './group-claim.ts'
 import { statusIn, type GuestStatus } from './guest.ts'
-import { lookAtHandedIn } from '../settings/handed-in.ts'
+import { handedInSecrets, lookAtHandedIn } from '../settings/handed-in.ts'
 import { secretFiles } from '../settings/secrets/places.ts'
 import { checkIdentity, diskPlace, observeGroup, observePinned, placesOf, type GroupSeen, isAstray } from './observe.ts'
 import { certificatesOf, certificateWarnings, type CertificateStatus } from '../releases/given.ts'
@@ -219,10 +219,7 @@ export async function lookAtGroup(site: Site, proxmox: Proxmox, group: string, p
 
 /** A password manager is not asked each time somebody wants to see how things are: `deploy` is the one that asks it. */
 async function changedIn(site: Site, folder: string, group: string, release: Release | undefined): Promise<string[]> {
-  const asks = [
-    ...site.serena.users.map(({ password }) => password),
-    ...(site.public.certificate === undefined ? [] : [site.public.certificate.key]),
-  ].some(({ kind }) => kind === 'command')
+  const asks = handedInSecrets(site).some(({ kind }) => kind === 'command')
   return asks && release?.seed.roles.includes('serena') === true ? [] : secretDifferences(site, folder, group, release)
 }
 
@@ -252,6 +249,12 @@ interface GroupFacts {
   readonly now?: Date
   /** The site's CA, if it is here. */
   readonly ca?: string | undefined
+}
+
+/** Whom clients are to trust besides, with an ACME server whose CA no system knows. */
+function rootOf(site: Site, folder: string): string | undefined {
+  const file = acmeOf(site.public)?.rootFile
+  return file === undefined ? undefined : resolve(folder, file)
 }
 
 function fingerprintOf(pem: string | undefined): string | null {
@@ -295,7 +298,7 @@ export function describeGroup({
   const certificates = certificatesOf(release?.given, new Date())
   const warnings = [
     ...(obstacles ?? []).map((obstacle) => `the data can't be handed over: ${obstacle}`),
-    ...certificateWarnings(group, site.public.certificate?.chainFile, certificates),
+    ...certificateWarnings(group, ownCertificateOf(site.public)?.chainFile, certificates),
     ...rolloutWarnings(group, pins),
   ]
   if ('disk' in place && place.disk.gone === true)
@@ -350,8 +353,9 @@ export function describeGroup({
     lastRollout: history.at(-1) ?? null,
     serviceAddress: service,
     urls: urlsOf(site, roles, service, release, withGrafana),
-    caFile: roles.includes('serena') && site.public.certificate !== undefined ? null : join(folder, secretFiles.ca),
-    caFingerprint: fingerprintOf(ca),
+    caFile:
+      roles.includes('serena') && site.public.certificate !== undefined ? (rootOf(site, folder) ?? null) : join(folder, secretFiles.ca),
+    caFingerprint: roles.includes('serena') && site.public.certificate !== undefined ? null : fingerprintOf(ca),
     credentialFiles: credentialFiles(site, folder, roles, withGrafana),
     health,
     problems,

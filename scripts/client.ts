@@ -58,7 +58,9 @@ export const verb: Verb = {
     const user = findUser(site, flags.user)
     const password = flags['show-password'] === true ? await resolveSecret(user.password, 'serena.users', folder, env) : undefined
     const stale = password === undefined ? undefined : await notGiven(folder, access, user.name, password)
-    const caFile = access.ownCertificate ? undefined : resolve(folder, secretFiles.ca)
+    const isOther = access.ownCertificate || access.acme !== undefined
+    const root = isOther ? access.acme?.rootFile : secretFiles.ca
+    const caFile = root === undefined ? undefined : resolve(folder, root)
     const wanted: Wanted = {
       ...wayIn(name, access),
       ...(password === undefined ? {} : { credential: basic(user.name, password) }),
@@ -81,7 +83,9 @@ export const verb: Verb = {
             ...(user.password.kind === 'file' ? [] : [`The password of ${user.name} is in ${nameSecret(user.password)}.`]),
           ]
         : []),
-      ...(caFile === undefined ? [] : [`The certificate is by the site's own CA. ${client.trust(caFile)}.`]),
+      ...(caFile === undefined
+        ? []
+        : [`The certificate is by ${isOther ? 'a CA that systems do not know' : "the site's own CA"}. ${client.trust(caFile)}.`]),
       ...lanNotes(access),
     ]
     const say = (): void => {

@@ -11,7 +11,7 @@ import { isCertificate } from '../proxmox/identity.ts'
 import { lookAtHandedIn, refuseHandedIn } from '../settings/handed-in.ts'
 import { readPins } from '../releases/pins.ts'
 import { loadSite, siteFolder } from '../settings/load.ts'
-import { groupWithRole, slotNames, type Site } from '../settings/site.ts'
+import { groupWithRole, ownCertificateOf, slotNames, type Site } from '../settings/site.ts'
 import { isKeyOf, makeAuthority, makeSelfSigned, makeServerCertificate, stillServes } from '../settings/secrets/certificates.ts'
 import { namesOutside, permittedNames } from '../settings/secrets/name-constraints.ts'
 import { requireHidden, writeSecret, writeSecretOnce } from '../settings/secrets/files.ts'
@@ -244,7 +244,7 @@ function certificateNames(site: Site): { readonly public?: Names; readonly loggi
   const serena = groupWithRole(site, 'serena')
   const logging = groupWithRole(site, 'logging')
   return {
-    ...(serena && !site.public.certificate ? { public: [site.public.host, serena.group.service] } : {}),
+    ...(serena && ownCertificateOf(site.public) === undefined ? { public: [site.public.host, serena.group.service] } : {}),
     ...(logging ? { logging: [logging.group.service, ...slotNames.map((slot) => logging.group.slots[slot].address)] } : {}),
   }
 }

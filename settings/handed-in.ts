@@ -1,15 +1,18 @@
 /** What a person hands in beside the site file, passwords and a certificate of their own, checked before anything begins. */
 import { resolve } from 'node:path'
 import { Failure } from '../core/failure.ts'
+import { acmeSecrets, readAcmeFiles, type AcmeFiles } from './handed-in-acme.ts'
 import { checkOwnCertificate, type CertifiedKey } from './own-certificate.ts'
 import { readHandedIn, resolveSecret } from './resolve.ts'
 import type { SecretRef } from './secret.ts'
-import type { Site, SiteProblem } from './site.ts'
+import { acmeOf, ownCertificateOf, type Site, type SiteProblem } from './site.ts'
 
 export interface HandedIn {
   readonly users: readonly { readonly name: string; readonly password: string }[]
-  /** With `public.certificate`. */
+  /** With a `public.certificate` of one's own. */
   readonly publicTls?: CertifiedKey
+  /** With an ACME server's. */
+  readonly acme?: AcmeFiles
 }
 
 /** A problem that is a Failure of its own keeps it: alone it is told as that. */
@@ -55,7 +58,13 @@ export async function lookAtHandedIn({
     const password = await attempt(path, ref, () => resolveSecret(ref, path, folder, env))
     if (password !== undefined) users.push({ name, password })
   }
-  const own = site.public.certificate
+  const wanted = acmeOf(site.public)
+  if (wanted !== undefined) {
+    const problem = (path: string, message: string): void => void problems.push({ path, message })
+    const acme = await readAcmeFiles(wanted, { folder, env, attempt, problem })
+    return { found: { users, acme }, problems }
+  }
+  const own = ownCertificateOf(site.public)
   if (own === undefined) return { found: { users }, problems }
   const chainPath = 'public.certificate.chainFile'
   const chain = await attempt(chainPath, undefined, () =>
@@ -87,4 +96,14 @@ export function refuseHandedIn(problems: readonly HandedInProblem[]): void {
   const list = problems.map(({ path, message }) => `  ${path}: ${message}`).join('\n')
   const alike = problems.every(({ failure }) => failure !== undefined && failure.code === first.failure?.code) ? first.failure : undefined
   throw new Failure(alike?.code ?? 'handed-in-unfit', `what site.ts names can't be used as it is:\n${list}`, alike?.hint ?? hint, { parts })
+}
+
+/** Where the secrets of the role `serena` come from: whoever reads them needs what they need. */
+export function handedInSecrets(site: Site): SecretRef[] {
+  const [acme, own] = [acmeOf(site.public), ownCertificateOf(site.public)]
+  return [
+    ...site.serena.users.map(({ password }) => password),
+    ...(own === undefined ? [] : [own.key]),
+    ...(acme === undefined ? [] : acmeSecrets(acme)),
+  ]
 }

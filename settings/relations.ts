@@ -1,5 +1,6 @@
 /** What the schema of a site can't say: how its settings fit each other. */
 import { isIP } from 'node:net'
+import { acmeProblems } from './acme.ts'
 import { defaultContainers } from './containers.ts'
 import { addressNumber, contains, overlap, parseNetwork } from './address.ts'
 import { gitHost } from './git-source.ts'
@@ -35,6 +36,7 @@ export function relationProblems(site: Loose): SiteProblem[] {
     ...nameProblems(site),
     ...settingProblems(site),
     ...gitProblems(site),
+    ...acmeProblems(part(site, 'public')),
   ]
 }
 

@@ -3,6 +3,7 @@
  * `defineSite` gives editors completion, `parseSite` checks everything at once.
  */
 import { z } from 'zod'
+import { acmeSchema, type Acme } from './acme.ts'
 import { defaultContainers } from './containers.ts'
 import type { PlaceWanted } from '../proxmox/place.ts'
 import { isOneMachine, isPrivate, parseNetwork } from './address.ts'
@@ -132,6 +133,13 @@ const archive = z.strictObject({
   snapshots: server.optional(),
 })
 
+const ownCertificate = z.strictObject({
+  kind: z.literal('own').optional(),
+  /** The certificate with its issuers, in PEM. */
+  chainFile: z.string().min(1),
+  key: secret,
+})
+
 const schema = z.strictObject({
   /** Names this installation in VM names, tags and Terraform state. */
   name,
@@ -204,8 +212,8 @@ const schema = z.strictObject({
      * through your router: an https:// address that is asked with `?host=…&port=…` added (docs/doctor.md). @default nobody asks
      */
     lookFromOutside: outsideHelper.optional(),
-    /** Own certificate instead of the one that `golden init` makes. */
-    certificate: z.strictObject({ chainFile: z.string().min(1), key: secret }).optional(),
+    /** A certificate of one's own, or an ACME server's (`acme({…})`), instead of the one that `golden init` makes. */
+    certificate: z.discriminatedUnion('kind', [ownCertificate, acmeSchema], 'must be { chainFile, key } or acme({…})').optional(),
   }),
   image: z.strictObject({
     base,
@@ -378,6 +386,14 @@ export function groupWithRole(site: Site, role: Role): { name: string; group: Gr
   }
   return undefined
 }
+
+/** Where the public certificate is an ACME server's. */
+export const acmeOf = ({ certificate }: Pick<Site['public'], 'certificate'>): Acme | undefined =>
+  certificate?.kind === 'acme' ? certificate : undefined
+
+/** Where it is one that somebody has handed in. */
+export const ownCertificateOf = ({ certificate }: Pick<Site['public'], 'certificate'>): z.output<typeof ownCertificate> | undefined =>
+  certificate?.kind === 'acme' ? undefined : certificate
 
 /** What of the Proxmox host the site makes use of. */
 export const placeOf = ({ proxmox }: Site): PlaceWanted => ({

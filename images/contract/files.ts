@@ -18,6 +18,13 @@ export const seedFiles = {
   peerKey: 'tls/peer.key',
   /** The site's own CA; the log agent trusts it. */
   siteCa: 'tls/site-ca.pem',
+  /** With an ACME server, as far as the site has them: what its client's DNS provider is told, and the hook. */
+  acmeEnvironment: 'acme/environment',
+  acmeHook: 'acme/hook',
+  /** Key of an account that is there already. */
+  acmeExternalKey: 'acme/external-key',
+  /** CA of the server's own certificate. */
+  acmeServerCa: 'acme/server-ca.pem',
   /** Role serena. */
   serenaUsers: 'htpasswd/serena',
   /** Role logging: who may push. */

@@ -54,6 +54,19 @@ export const seedSchema = z.strictObject({
       parking: z.strictObject({ calls: z.int().min(1), mebibytes: z.int().min(1), seconds: z.int().min(1) }).exactOptional(),
     })
     .exactOptional(),
+  /** Present with the role `serena` where the public certificate is an ACME server's, which the slot gets by itself. */
+  acme: z
+    .strictObject({
+      /** Its directory. */
+      server: z.url(),
+      email: text.exactOptional(),
+      profile: text.exactOptional(),
+      /** Id of an account that is there already; its key is a file of the seed. */
+      externalAccount: text.exactOptional(),
+      /** DNS-01 by this provider. @default HTTP-01 */
+      dns: z.strictObject({ provider: text, waitSeconds: z.int().exactOptional() }).exactOptional(),
+    })
+    .exactOptional(),
   /** Present with the role `logging`. */
   logging: z.strictObject({ retentionDays: z.int(), port }).exactOptional(),
   /** Where log lines are pushed to, and by which agent; absent when the site has no logging. */

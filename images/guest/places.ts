@@ -66,7 +66,7 @@ export const journalFolder = '/var/lib/golden/journal'
  * and to its first users (sysusers.d/golden.conf): one that somebody else has would be a key to that one's files. What can't
  * import this list repeats it: test/images/written-once.test.ts has those files.
  */
-export const owner = { root: 0, projects: 9901, admin: 9902, serena: 9903, nginx: 9904, grafana: 472, loki: 10_001 } as const
+export const owner = { root: 0, projects: 9901, admin: 9902, serena: 9903, nginx: 9904, acme: 9905, grafana: 472, loki: 10_001 } as const
 /** Whom the projects belong to on the data disk, in every image; mounts show them as `projects` and as `serena`. */
 export const projectsOnDisk = 1000
 

@@ -30,7 +30,13 @@ it("users' numbers are those of images/guest/places.ts", () => {
   const users = Object.fromEntries(
     [...read('usr/lib/sysusers.d/golden.conf').matchAll(/^u (\S+) (\d+) /gm)].map(([, name, uid]) => [name, Number(uid)]),
   )
-  expect(users).toEqual({ projects: owner.projects, admin: owner.admin, serena: owner.serena, 'golden-nginx': owner.nginx })
+  expect(users).toEqual({
+    projects: owner.projects,
+    admin: owner.admin,
+    serena: owner.serena,
+    'golden-nginx': owner.nginx,
+    'golden-acme': owner.acme,
+  })
   expect(read('opt/golden/jail/etc/passwd')).toContain(`\nprojects:x:${owner.projects}:${owner.projects}:`)
   expect(read('opt/golden/jail/etc/group')).toContain(`\nprojects:x:${owner.projects}:\n`)
   const mountOf = (unit: string): string => /^Options=(.*)$/m.exec(read(`usr/lib/systemd/system/${unit}.mount`))?.[1] ?? ''

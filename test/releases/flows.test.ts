@@ -1,6 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { acme } from '../../settings/acme.ts'
 import { containerNetworks } from '../../settings/containers.ts'
 import { contains, parseNetwork } from '../../settings/address.ts'
 import { vmFlows } from '../../releases/flows.ts'
@@ -135,6 +136,32 @@ it('containers get DNS and what the site lists, and nothing else of what the VM 
       expect(fromContainer).toBe(dns || listed)
     }),
     { numRuns: 3000 },
+  )
+})
+
+const withAcme = exampleSite((input) => {
+  input.public.certificate = acme({ dns: { provider: 'rfc2136', environment: { DNSUPDATE_NAMESERVER: '192.168.1.3' } } })
+})
+
+it('with an ACME server its client gets out, and nobody else of the VM; to Proxmox the VM does', () => {
+  const ways = (one: Packet): boolean =>
+    (one.protocol === 'tcp' && one.port === 443) || (one.protocol !== 'icmp' && one.port === 53 && one.dest === '192.168.1.3')
+  fc.assert(
+    fc.property(fc.constantFrom(...slotNames), packet, fc.constantFrom(0, owner.acme, owner.nginx), (slot, one, uid) => {
+      const [flows, plain] = [withAcme, exampleSite(() => {})].map((site) => vmFlows(site, 'serena', slot))
+      const sent = { ...one, direction: 'out' as const, source: flows!.local[0] }
+      const before = nftAdmits(nftables(plain!), { ...onNic(sent), uid })
+      expect(nftAdmits(nftables(flows!), { ...onNic(sent), uid })).toBe(before || (uid === owner.acme && ways(sent)))
+      const fromContainer = {
+        ...onNic(sent),
+        chain: 'forward' as const,
+        iifname: 'golden-serena',
+        source: containersOf(withAcme).serenaMcp,
+      }
+      expect(nftAdmits(nftables(flows!), fromContainer)).toBe(nftAdmits(nftables(plain!), fromContainer))
+      expect(proxmoxAdmits(proxmoxRules(flows!), sent)).toBe(proxmoxAdmits(proxmoxRules(plain!), sent) || ways(sent))
+    }),
+    { numRuns: 1000 },
   )
 })
 
@@ -302,7 +329,7 @@ it("the guest's table is replaced as a whole, and no other table is named", () =
 /** A network namespace to try it in, and nft. */
 const canLoad = spawnSync('unshare', ['-n', 'nft', 'list', 'tables']).status === 0
 it.skipIf(!canLoad)("nft takes it, twice in a row, and leaves Docker's tables alone (needs nft and root)", () => {
-  const text = nftables(vmFlows(twoVms, 'logging', 'green'))
+  const text = nftables(vmFlows(withAcme, 'serena', 'green'))
   const listed = execFileSync(
     'unshare',
     [
