@@ -232,6 +232,10 @@ export const failures = {
     'image-elsewhere': failure('The image is on another node or storage.', '`npx golden bake`, or migrate it.'),
     'image-changed': failure('The pinned template is another one by now.', 'Put it back, or destroy and deploy.'),
     'image-of-other-version': failure('The newest image reads another form of seed.', '`npx golden bake`.'),
+    'image-without-lego': failure(
+      "The site's certificate is an ACME server's, and the image has no lego, which gets it.",
+      '`npx golden lock`, then `npx golden bake`.',
+    ),
     'deploy-in-progress': failure('Another run changes what this site has deployed.', 'Wait for it.'),
     'group-claimed': failure(
       'A run on another computer, or from another copy of the site folder, is at that group.',

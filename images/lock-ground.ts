@@ -1,5 +1,5 @@
 /** What a lock of this site would stand on now: from site.ts and from this version of the project. */
-import type { Site } from '../settings/site.ts'
+import { acmeOf, type Site } from '../settings/site.ts'
 import { archivesOf } from './archive/archives.ts'
 import { baseOf } from './base-image.ts'
 import { languageServerVersions } from './language-servers/stage.ts'
@@ -10,5 +10,5 @@ import { askedOf, readPackages } from './packages.ts'
 export async function groundOf(site: Site, folder: string): Promise<LockGround> {
   const base = baseOf(site)
   const [archives, packages, languageServers] = await Promise.all([archivesOf(site, folder), readPackages(), languageServerVersions()])
-  return { base, archives, asked: askedOf(packages, base.os), languageServers }
+  return { base, archives, asked: askedOf(packages, base.os), languageServers, acme: acmeOf(site.public) !== undefined }
 }

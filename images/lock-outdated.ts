@@ -11,11 +11,15 @@ export interface LockGround {
   /** What is installed on this base (images/packages.json). */
   readonly asked: readonly string[]
   readonly languageServers: Readonly<Record<string, string>>
+  /** The site's certificate is an ACME server's. @default it is not */
+  readonly acme?: boolean
 }
 
 /** What is otherwise by now. A part that the lock does not have (one of an earlier version) is not compared. */
-export function outdated(lock: Lock, { base, archives, asked, languageServers }: LockGround): string[] {
+export function outdated(lock: Lock, { base, archives, asked, languageServers, acme }: LockGround): string[] {
   const found: string[] = []
+  if (acme === true && lock.services.lego === undefined)
+    found.push("public.certificate in site.ts is an ACME server's, and there is no image of lego, which asks it")
   if (lock.base !== undefined && (lock.base.os !== base.os || lock.base.sha256 !== base.sha256))
     found.push(
       `site.ts has another base image (${base.os} ${base.sha256.slice(0, 12)}…, not ${lock.base.os} ${lock.base.sha256.slice(0, 12)}…)`,

@@ -39,6 +39,8 @@ const servicesSchema = z.strictObject({
   promtail: entry.optional(),
   loki: entry.optional(),
   grafana: entry.optional(),
+  /** Of sites whose certificate is an ACME server's. */
+  lego: entry.optional(),
 })
 
 const word = z.string().regex(/^[^\s]{1,256}$/, 'must be one word')
@@ -103,6 +105,7 @@ export const defaultImages: Readonly<Record<Service, { readonly image: string; r
   promtail: { image: 'docker.io/grafana/promtail', tag: '3.6.15' },
   loki: { image: 'docker.io/grafana/loki', tag: '3.7.8' },
   grafana: { image: 'docker.io/grafana/grafana', tag: '13.0.0' },
+  lego: { image: 'docker.io/goacme/lego', tag: 'v5.6.0' },
 }
 
 export const lockFile = (folder: string): string => join(folder, 'images.lock.json')

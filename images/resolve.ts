@@ -4,7 +4,7 @@ import { basename, join, resolve } from 'node:path'
 import { Failure } from '../core/failure.ts'
 import { plainText } from '../core/plain-text.ts'
 import type { Progress } from '../core/progress.ts'
-import type { Site } from '../settings/site.ts'
+import { acmeOf, type Site } from '../settings/site.ts'
 import { archivesOf } from './archive/archives.ts'
 import { openFetcher, type Fetcher } from './archive/fetch.ts'
 import { keeperIn } from './archive/kept.ts'
@@ -127,8 +127,11 @@ async function resolveServices({ site, folder, signal, registry }: LockOptions, 
       // Of the log agents only the site's goes into the image; one that the site has changed to comes from the list.
       const agent = service === 'otelcol' || service === 'promtail'
       if (agent && service !== site.logging.agent) return undefined
+      // lego only goes into the image where an ACME server is asked; a site that has come to ask one gets it from the list.
+      const isLego = service === 'lego'
+      if (isLego && acmeOf(site.public) === undefined) return undefined
       const changed = agent && before?.services[service === 'otelcol' ? 'promtail' : 'otelcol'] !== undefined
-      const wanted = before === undefined || changed ? (known ?? defaultImages[service]) : known
+      const wanted = before === undefined || changed || isLego ? (known ?? defaultImages[service]) : known
       if (wanted === undefined) return undefined
       if (wanted.tag === undefined) return known === undefined ? undefined : [service, known]
       const { image, tag } = wanted

@@ -39,7 +39,7 @@ const shared: Readonly<Record<string, string>> = {
 }
 
 /** What nginx runs (images/nginx). */
-export const nginxScripts = ['keeper', 'gate'] as const
+export const nginxScripts = ['keeper', 'gate', 'certificate'] as const
 
 /** A file is a program by where it is; sudo insists on the mode of its own files. */
 function modeOf(path: string): number {

@@ -5,16 +5,24 @@ import { newestFit, unfitFor, type Unfit } from '../images/channels.ts'
 import { seedForm } from '../images/contract/seed.ts'
 import { requireTrusted, type Trusting } from '../images/trust.ts'
 import { pinnedSlots, type Deployment, type GroupPins, type Release } from '../releases/deployment.ts'
-import type { Site, SlotName } from '../settings/site.ts'
+import { acmeOf, type Site, type SlotName } from '../settings/site.ts'
 
-/** @throws Failure `image-of-other-version`, `image-elsewhere`, `image-not-promoted`, `image-not-verified`, `no-image` */
+/** @throws Failure `image-of-other-version`, `image-elsewhere`, `image-without-lego`, `image-not-promoted`, `image-not-verified`, `no-image` */
 export function chooseImage(site: Site, listed: readonly Image[]): Image {
   const images = listed.filter((one) => (one.record.seed ?? 1) === seedForm)
   const image = newestFit(
     site.image,
     images.filter((one) => elsewhere(site, one) === undefined),
   )
-  if (image !== undefined) return image
+  if (image !== undefined) {
+    if (acmeOf(site.public) !== undefined && image.record.services.lego === undefined)
+      throw new Failure(
+        'image-without-lego',
+        `image ${image.name} (${image.vmid}) was baked without lego, which gets a certificate from an ACME server, as public.certificate in site.ts asks for`,
+        'Run "npx golden lock", then "npx golden bake".',
+      )
+    return image
+  }
   const old = newestFit(site.image, listed)
   if (old !== undefined && !images.includes(old))
     throw new Failure(
@@ -66,7 +74,7 @@ function noneFits(site: Site, images: readonly Image[]): Failure {
 
 /**
  * The image that somebody has named, by its name, the end of it, or its VMID, whatever channel it is in.
- * @throws Failure `image-unknown`, `image-of-other-version`, `image-elsewhere`, `image-revoked`, `image-not-verified`
+ * @throws Failure `image-unknown`, `image-of-other-version`, `image-elsewhere`, `image-without-lego`, `image-revoked`, `image-not-verified`
  */
 export function imageNamed(site: Site, images: readonly Image[], name: string): Image {
   const found = templateNamed(site, images, name)

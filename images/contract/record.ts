@@ -6,7 +6,7 @@ import { z } from 'zod'
 import type { DeepReadonly } from '../../core/deep-readonly.ts'
 
 /** What there can be a container image for. */
-export const services = ['serena', 'nginx', 'otelcol', 'promtail', 'loki', 'grafana'] as const
+export const services = ['serena', 'nginx', 'otelcol', 'promtail', 'loki', 'grafana', 'lego'] as const
 export type Service = (typeof services)[number]
 
 export const hash = z.string().regex(/^[0-9a-f]{64}$/)

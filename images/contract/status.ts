@@ -33,6 +33,17 @@ export const statusSchema = z.object({
   full: z.array(z.enum(['root', 'data'])).exactOptional(),
   /** Clients over SSE that are connected. Absent: the slot serves none, nginx does not say, or it is of an image that does not count them. */
   sseClients: z.int().min(0).exactOptional(),
+  /** With an ACME server: its certificate that is shown, and how the last try ended. Absent: none is asked, or the image can't. */
+  certificate: z
+    .object({
+      /** Absent: people see the one by the site's own CA. */
+      shown: z.object({ issuer: z.string(), from: z.string(), until: z.string() }).exactOptional(),
+      /** ISO 8601; of the slot that has the data. */
+      lastTry: z.string().exactOptional(),
+      lastError: z.string().exactOptional(),
+      nextTry: z.string().exactOptional(),
+    })
+    .exactOptional(),
   /** What the slot takes the services' state as when the data disk comes. Absent: of an image that can only take it as it is. */
   state: z.enum(['now', 'before']).exactOptional(),
   /**

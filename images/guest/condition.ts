@@ -82,6 +82,8 @@ const secretFiles = [
   seedFiles.lokiPushPassword,
   seedFiles.grafanaAdminPassword,
   seedFiles.sshHostKey,
+  seedFiles.acmeEnvironment,
+  seedFiles.acmeExternalKey,
 ]
 
 /** Of a key one line of its middle is enough: keys of one kind begin alike. */

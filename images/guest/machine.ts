@@ -108,8 +108,13 @@ export interface LockOptions {
 /** An HTTP request to one place. Over TLS whatever certificate is taken, and is in the reply. */
 export interface Question {
   readonly to: { readonly host: string; readonly port: number } | { readonly socket: string }
-  /** Present: over TLS. The name that is asked for, if any. */
-  readonly tls?: { readonly name?: string }
+  /** Of this machine, from which it is asked. @default the kernel's choice */
+  readonly from?: string
+  /**
+   * Present: over TLS. The name that is asked for, if any. With an identity both sides have that one pair, and nobody else is
+   * talked to.
+   */
+  readonly tls?: { readonly name?: string; readonly identity?: { readonly certificate: string; readonly key: string } }
   readonly method?: string
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
@@ -236,7 +241,7 @@ function flock(file: number, how: readonly string[]): Promise<boolean> {
   })
 }
 
-async function ask({ to, tls, method, path, headers, body, timeoutMs, until }: Question): Promise<Reply> {
+async function ask({ to, from, tls, method, path, headers, body, timeoutMs, until }: Question): Promise<Reply> {
   // Loaded only where something is asked: a program on a slow machine is there sooner.
   const { request } = tls ? await import('node:https') : await import('node:http')
   return new Promise((resolve, reject) => {
@@ -246,7 +251,8 @@ async function ask({ to, tls, method, path, headers, body, timeoutMs, until }: Q
       method: method ?? 'GET',
       agent: false,
       timeout: timeoutMs,
-      ...(tls ? { rejectUnauthorized: false, ...(tls.name === undefined ? {} : { servername: tls.name }) } : {}),
+      ...(from === undefined ? {} : { localAddress: from }),
+      ...(tls ? tlsOptions(tls) : {}),
       headers: { ...headers, ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }) },
     })
     sent.on('response', (response) => {
@@ -270,6 +276,13 @@ async function ask({ to, tls, method, path, headers, body, timeoutMs, until }: Q
     sent.end(body)
   })
 }
+
+const tlsOptions = ({ name, identity }: NonNullable<Question['tls']>) => ({
+  ...(identity === undefined
+    ? { rejectUnauthorized: false }
+    : { cert: identity.certificate, key: identity.key, ca: identity.certificate, minVersion: 'TLSv1.3' as const }),
+  ...(name === undefined ? {} : { servername: name }),
+})
 
 /** The machine that this program runs on. */
 export const thisMachine: Machine = {

@@ -1,4 +1,5 @@
 /** nginx.conf of a slot. TLS follows Mozilla's intermediate recommendation (version 5.7). */
+import { isIP } from 'node:net'
 import type { ImageRecord } from '../contract/record.ts'
 import type { Seed } from '../contract/seed.ts'
 import { peerName } from '../contract/files.ts'
@@ -116,8 +117,9 @@ function serenaServers(seed: Seed, hasPeerKey: boolean): string {
   const { host, httpsPort } = seed.public
   const transports = seed.serena?.transports ?? []
   const at = containerNetworks(seed.containers)
-  const tls = `ssl_certificate ${folder}/tls/public.pem;
-    ssl_certificate_key ${folder}/tls/public.key;`
+  const pair = `${folder}/tls/${seed.acme === undefined ? 'public' : '$golden_certificate'}`
+  const tls = `ssl_certificate ${pair}.pem;
+    ssl_certificate_key ${pair}.key;`
   const locations: string[] = []
   const upstreams: string[] = []
   if (transports.includes('streamable-http')) {
@@ -131,6 +133,7 @@ function serenaServers(seed: Seed, hasPeerKey: boolean): string {
     locations.push(...['= /sse', '= /sse/', '/messages/', '= /messages'].map(sseLocation), sseLocations)
   }
   const port = httpsPort === 443 ? '' : `:${httpsPort}`
+  // An ACME server knows the site by its one public name. Who comes by an address gets the site's own certificate, as ever.
   // By its own address too: not every router leads people in the LAN to the public one. Who asks for no name, because an
   // address is none to TLS, gets the certificate; who asks for another one gets nothing.
   const names = [...new Set([host, seed.service])]
@@ -138,7 +141,7 @@ function serenaServers(seed: Seed, hasPeerKey: boolean): string {
   server {
     listen 80;
     server_name ${name};
-${refusalLocations}${caLocations(seed)}    location / { return 301 https://${name}${portSuffix}$request_uri; }
+${refusalLocations}${caLocations(seed)}${name === host ? challengeLocation(seed) : ''}    location / { return 301 https://${name}${portSuffix}$request_uri; }
   }`
   return `
 ${upstreams.join('\n')}
@@ -147,7 +150,7 @@ ${upstreams.join('\n')}
     listen 80 default_server;
 ${refusalLocations}    location / { return 444; }
   }${names.map((name) => toHttps(name, name === host ? port : '')).join('')}
-${closedTls(`${folder}/tls/public`)}
+${closedTls(isIP(host) === 0 ? `${folder}/tls/public` : pair)}
   server {
     listen 443 ssl;
     server_name ${names.join(' ')};
@@ -189,6 +192,18 @@ ${more}      add_header X-Content-Type-Options nosniff always;
     location('= /ca.pem', 'ca.pem', 'application/x-pem-file')
   )
 }
+
+/** What an ACME server looks for (HTTP-01). It is lego's folder, and lego's alone: nginx follows no link out of it. */
+const challengeLocation = ({ acme }: Seed): string =>
+  acme === undefined || acme.dns !== undefined
+    ? ''
+    : `    location ^~ /.well-known/acme-challenge/ {
+      root ${folder}/acme;
+      disable_symlinks on from=${folder}/acme;
+      types {}
+      default_type text/plain;
+    }
+`
 
 /** Who asks for no name gets a certificate and no answer; who asks for a wrong one not even that. */
 const closedTls = (pair: string): string => `  server {
@@ -246,10 +261,19 @@ function peerServer(seed: Seed): string {
       default_type application/json;
       return 200 "{}\\n";
     }
-    location / { return 404; }
+${seed.acme === undefined ? '' : pairLocation}    location / { return 404; }
 ${hasMcp ? `${keptLocations(seed, '')}${keeperLocations(seed)}${comeAgain('@starting', startingBody)}` : ''}${refusalLocations}  }
 `
 }
+
+/** The certificate of an ACME server with its key: the slot that has it gives it to the one that is to take over. */
+const pairLocation = `    location = /golden/certificate {
+      access_log off;
+      default_type application/json;
+      root ${folder};
+      try_files /pair.json =404;
+    }
+`
 
 /** The other end of `peerServer`: by the slot's own address, which is all that the peer lets in. */
 const toPeer = (seed: Seed): string => `      proxy_bind ${seed.address};
@@ -337,7 +361,13 @@ const parkingOf = (seed: Seed): NonNullable<NonNullable<Seed['serena']>['parking
 /** For the `http` block: images/nginx/keeper.ts and gate.ts, and what they remember. */
 const scripts = (seed: Seed): string => `  js_import keeper from /opt/golden/nginx/keeper.js;
   js_import gate from /opt/golden/nginx/gate.js;
-  js_shared_dict_zone zone=golden_sessions:8m timeout=48h evict;
+${
+  seed.acme === undefined
+    ? ''
+    : `  js_import certificate from /opt/golden/nginx/certificate.js;
+  js_set $golden_certificate certificate.name;
+`
+}  js_shared_dict_zone zone=golden_sessions:8m timeout=48h evict;
   # Serena forgets sessions after half an hour.
   js_shared_dict_zone zone=golden_seen:2m type=number timeout=30m evict;
   js_shared_dict_zone zone=golden_handover:32k;

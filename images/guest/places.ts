@@ -47,6 +47,20 @@ export const authFolder = `${run}/auth`
 export const probeFile = `${authFolder}/probe`
 /** Whose data disk this is, for the peer slot, which nginx tells it: JSON, readable for `owner.nginx`, replaced in one step. */
 export const ownerFile = `${run}/nginx/owner.json`
+/** Certificates and keys that nginx shows. */
+export const tlsFolder = `${run}/nginx/tls`
+/** The pair of an ACME server, for the peer slot. */
+export const peerPairFile = `${run}/nginx/pair.json`
+/** What an ACME server looks for (HTTP-01), in the one folder that nginx sees; lego's own. */
+export const acmeWebroot = `${run}/nginx/acme`
+/** The one place for a secret on the data disk: account, key and certificate of an ACME server; root's. */
+export const acmeFolder = `${dataFolder}/acme`
+/** In there, what is lego's. */
+export const legoFolder = `${acmeFolder}/lego`
+/** lego's settings. */
+export const acmeSettings = `${run}/acme`
+/** There once the peer slot has been asked for its certificate. */
+export const peerAsked = `${run}/peer-asked`
 /** What the session keeper seals clients' ids with (images/nginx/keeper.ts): the same in both slots. */
 export const sessionKeyFile = `${run}/nginx/session.key`
 /** Made by golden-auth.socket in the one folder that nginx sees; the folder is closed to others. */

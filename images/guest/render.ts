@@ -5,6 +5,7 @@ import type { Seed } from '../contract/seed.ts'
 import { caPage, isSignedBy } from './ca-page.ts'
 import { timesyncdConfiguration } from './clock.ts'
 import { grafanaProvisioning } from './grafana.ts'
+import { legoConfiguration, legoFiles, serverCaPath } from './lego.ts'
 import { lokiConfiguration } from './loki.ts'
 import { containerNetworks } from '../../settings/containers.ts'
 import { nginxConfiguration } from './nginx.ts'
@@ -53,7 +54,7 @@ export function renderFiles(seed: Seed, image: ImageRecord, contents: SeedConten
   const add = (path: string, content: string, of: number, mode: number): void => {
     files.push({ path: `${run}/${path}`, content, owner: of, mode })
   }
-  add('compose.env', composeEnvironment(seed, image), owner.root, 0o600)
+  add('compose.env', composeEnvironment(seed, image, contents), owner.root, 0o600)
   add('address.env', `SERVICE_ADDRESS=${seed.service}\n`, owner.root, 0o644)
   for (const role of seed.roles) add(`role/${role}`, '', owner.root, 0o644)
   const hasPeerKey = contents[seedFiles.peerCertificate] !== undefined
@@ -75,6 +76,11 @@ export function renderFiles(seed: Seed, image: ImageRecord, contents: SeedConten
     const wanted = (seed.serena?.projects ?? []).filter((project) => project.git !== undefined)
     // A URL may hold a token.
     if (wanted.length > 0) files.push({ path: wantedProjects, content: JSON.stringify(wanted), owner: owner.serena, mode: 0o400 })
+  }
+  if (seed.acme !== undefined) {
+    const externalKey = seed.acme.externalAccount === undefined ? undefined : secret(seedFiles.acmeExternalKey).trimEnd()
+    add('acme/lego.yaml', legoConfiguration({ ...seed, acme: seed.acme }, externalKey), owner.acme, 0o400)
+    for (const { name, content, mode } of legoFiles(seed, contents)) add(`acme/${name}`, content, owner.acme, mode)
   }
   if (seed.roles.includes('logging')) {
     add('nginx/tls/logging.pem', secret(seedFiles.loggingCertificate), owner.nginx, 0o400)
@@ -137,13 +143,15 @@ export function dockerSettings(found: string, seed: Pick<Seed, 'containers'>): s
 }
 
 /** For compose.yaml: images by digest, addresses and limits. */
-export function composeEnvironment(seed: Seed, image: ImageRecord): string {
+export function composeEnvironment(seed: Seed, image: ImageRecord, contents: SeedContents = {}): string {
   const values: Record<string, string> = { ...networkVariables(seed.containers) }
   Object.assign(values, imageVariables(image.services))
   if (seed.serena) {
     values.SERENA_MEMORY = `${seed.serena.memoryMiB}m`
     values.SERENA_INTERFACE = seed.serena.interface
   }
+  const serverCa = seed.acme === undefined ? undefined : serverCaPath(contents)
+  if (serverCa !== undefined) values.ACME_SERVER_CA = serverCa
   if (seed.logging) values.GRAFANA_URL = `https://${seed.service}:${seed.logging.port}/`
   // Quoted so that systemd's and Compose's readers both take the value as it is.
   return Object.entries(values)

@@ -1,4 +1,5 @@
 /** `slotctl VERB`: JSON on stdout, exit code 0, 1 (refused, failed or not healthy) or 2 (usage). */
+import { showStored } from './certificate.ts'
 import { dataDisk, format, isHeld, isMounted, type DataDisk } from './disk.ts'
 import { listContainers } from './docker.ts'
 import { thisMachine, type Machine } from './machine.ts'
@@ -68,7 +69,7 @@ async function arrivedDisk(machine: Machine): Promise<DataDisk> {
 
 /** @param seconds how long to wait until it serves, in nobody's way; then clients may come in */
 async function activate(machine: Machine, slot: Slot, seconds: number): Promise<object> {
-  await alone(machine, 'activate', () => begin(machine, seconds))
+  await alone(machine, 'activate', () => begin(machine, slot, seconds))
   if (seconds > 0 && (await untilServing(machine, slot, seconds)))
     // golden-watch does it as soon as nginx answers; that it does not is in the status.
     await alone(machine, 'activate', () =>
@@ -77,7 +78,7 @@ async function activate(machine: Machine, slot: Slot, seconds: number): Promise<
   return status(machine, slot)
 }
 
-async function begin(machine: Machine, seconds: number): Promise<void> {
+async function begin(machine: Machine, slot: Slot, seconds: number): Promise<void> {
   const disk = await (seconds > 0 ? arrivedDisk(machine) : dataDisk(machine))
   if (disk !== 'ready' && disk !== 'mounted') throw new Refusal(`disk-${disk}`, `the data disk is ${disk}: there is nothing to activate`)
   await systemctl(machine, 'reset-failed', 'srv-golden.mount', 'golden-*')
@@ -85,6 +86,8 @@ async function begin(machine: Machine, seconds: number): Promise<void> {
   if (!mounted.ok) throw new Refusal('mount-failed', mounted.reason)
   // Of a handover that did not come about: with the data here, clients are this slot's again.
   if (readHandover(machine.files) !== undefined) await endHandover(machine)
+  // Before anybody is let in: it may be newer than what the peer slot had to give.
+  if (slot.seed.acme !== undefined) showStored(machine, slot.seed)
   await systemctl(machine, 'start', '--no-block', 'golden-active.target')
 }
 
@@ -135,6 +138,7 @@ async function stopUsers(machine: Machine): Promise<void> {
     'golden-logging.service',
     'golden-projects.service',
     'golden-restore-point.service',
+    'golden-acme.service',
   )
   if (!stopped.ok) throw new Refusal('stop-failed', stopped.reason)
   for (let attempt = 1; isHeld(files); attempt++) {

@@ -1,5 +1,6 @@
 /** What a slot says about itself. */
 import type { Status } from '../contract/status.ts'
+import { certificateStatus, certificateWarnings } from './certificate-status.ts'
 import { deliveryProblems } from './delivery.ts'
 import { dataDisk, type DataDisk } from './disk.ts'
 import { listContainers, type DockerContainer } from './docker.ts'
@@ -12,6 +13,7 @@ import type { Files, Machine } from './machine.ts'
 import {
   addressReport,
   cloneReport,
+  peerAsked,
   presentContainers,
   restartReport,
   sessionReport,
@@ -52,6 +54,8 @@ export interface Observation {
   readonly state?: 'now' | 'before'
   /** Undefined without the data disk. */
   readonly restorePoints?: Status['restorePoints']
+  /** Undefined where no ACME server is asked. */
+  readonly certificate?: Status['certificate']
   /** What keeps the service address away. */
   readonly addressProblems: readonly string[]
   /** What clients would find wrong with nginx and what they reach through it. @default none */
@@ -80,7 +84,8 @@ export function describe(slot: Slot, seen: Observation): Status {
   const services = Object.fromEntries(present.map((container) => [container.name, { state: stateOf(container, seen) }]))
   const missing = wantedContainers(seed)
     .filter((container) => image.services[container.service] === undefined)
-    .map((container) => container.name)
+    .map((container): string => container.name)
+    .concat(seed.acme !== undefined && image.services.lego === undefined ? ['lego'] : [])
   const expected = present.filter((container) => active || container.unit === 'edge')
   const full = { data: seen.full?.includes('data') === true, forLoki: seen.fullForLoki === true }
   const silent = expected.filter((container) => services[container.name]?.state !== 'running')
@@ -118,6 +123,7 @@ export function describe(slot: Slot, seen: Observation): Status {
     problems,
     ...(seen.full === undefined ? {} : { full: seen.full }),
     ...(seen.sseClients === undefined ? {} : { sseClients: seen.sseClients }),
+    ...(seen.certificate === undefined ? {} : { certificate: seen.certificate }),
     state: seen.state ?? 'now',
     ...(seen.restorePoints === undefined ? {} : { restorePoints: seen.restorePoints }),
   }
@@ -142,6 +148,7 @@ export async function observe(machine: Machine, slot: Slot): Promise<Observation
   const figures = agent && (await fetchText(machine, agent.probe, 5000).catch(() => undefined))
   const disk = await dataDisk(machine)
   const isActive = disk === 'mounted'
+  const certificate = certificateStatus(files, slot.seed, isActive)
   return {
     disk,
     containers,
@@ -152,7 +159,9 @@ export async function observe(machine: Machine, slot: Slot): Promise<Observation
       ...readList(files, shareReport),
       ...(isActive ? restorePointProblems(files, slot.image.fingerprint) : []),
       ...(figures === undefined ? [] : deliveryProblems(figures)),
+      ...(certificate === undefined || !isActive ? [] : certificateWarnings(certificate, new Date(machine.now()))),
     ],
+    ...(certificate === undefined ? {} : { certificate }),
     state: readWish(files),
     ...(isActive ? { restorePoints: restorePointsStatus(files) } : {}),
     full: rooms(files)
@@ -164,10 +173,14 @@ export async function observe(machine: Machine, slot: Slot): Promise<Observation
     sseClients,
     cloneProblems: readList(files, cloneReport),
     addressProblems: readList(files, addressReport),
-    frontProblems: [...front, ...readList(files, sessionReport)],
+    frontProblems: [...front, ...readList(files, sessionReport), ...(certificate === undefined || isActive ? [] : peerProblems(files))],
     restarted: new Set(readList(files, restartReport)),
   }
 }
+
+/** Whether the peer slot's certificate is here, before the data comes. */
+const peerProblems = (files: Files): string[] =>
+  files.exists(peerAsked) ? [] : ['the peer slot has not been asked for its certificate yet']
 
 /** As nginx counts them, of which an image of before may say nothing. */
 const countSse = (machine: Machine): Promise<number | undefined> =>

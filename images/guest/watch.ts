@@ -1,7 +1,7 @@
 /**
  * golden-watch.service: every few seconds it looks at the containers, restarts what stopped answering, goes in as a
  * client does, holds the service address while this slot may and what it is for answers, keeps the firewall's rules, golden-auth,
- * the guest agent and, without NTP servers, the clock, and copies the journal for the log agent.
+ * the guest agent, an ACME server's certificate and, without NTP servers, the clock, and copies the journal for the log agent.
  * Compose does not restart what is merely unhealthy.
  */
 import { join } from 'node:path'
@@ -12,6 +12,7 @@ import { listContainers, restartContainer } from './docker.ts'
 import { letsIn, lookAtFronts, readProbe, sessionProblems, type FrontSeen } from './front.ts'
 import { thriftily } from './health.ts'
 import { readHandover } from './handover.ts'
+import { keepCertificate, newKeeping, type Keeping } from './keep-certificate.ts'
 import { JournalCopy } from './journal.ts'
 import { inTurn } from './in-turn.ts'
 import { handoverState, setHandoverState } from './keeper-control.ts'
@@ -58,6 +59,7 @@ interface Memory {
   readonly front: Fronts
   readonly trouble: ReturnType<typeof thriftily>
   readonly succession: Succession
+  readonly keeping: Keeping
 }
 
 /** @returns whether the service address is on its way, so that the next round is to be soon */
@@ -204,6 +206,7 @@ export async function watch(
     front: { seen: [], due: 0, sessionDue: 0 },
     trouble: thriftily(machine),
     succession: newSuccession(),
+    keeping: newKeeping(),
   }
   const journal = seed.loki?.agent === 'otelcol' ? copyJournal?.(journalFolder) : undefined
   const share = seed.logging && seed.roles.includes('logging') ? new Share(machine, { ...seed, logging: seed.logging }) : undefined
@@ -215,6 +218,7 @@ export async function watch(
     await keepFirewall(machine)
     const slowness = slownessOf(uptime() - looked, usualMs)
     if (seed.ntp.length === 0) await keepClock(machine)
+    await keepCertificate(machine, slot, memory.keeping).catch((error: Error) => machine.complain(`the certificate: ${error.message}`))
     const hurried = await round(machine, slot, memory, slowness, tell)
     if (share && isMounted(files))
       await share.keep().catch((error: Error) => machine.complain(`Loki's share of the data disk: ${error.message}`))

@@ -52,6 +52,7 @@ it('containers run as the owners of what they are given', () => {
     nginx_proxy: pair(owner.nginx),
     otelcol: pair(owner.root),
     promtail: pair(owner.root),
+    acme: pair(owner.acme),
     serena_mcp: pair(owner.serena),
     serena_mcp_sse: pair(owner.serena),
     loki: pair(owner.loki),
