@@ -48,7 +48,9 @@ export async function readAcmeFiles(acme: Acme, { folder, env, attempt, problem 
   for (const [name, value] of Object.entries(dns?.environment ?? {})) {
     const path = `${at}.dns.environment.${name}`
     const text = typeof value === 'string' ? value : await attempt(path, value, () => resolveSecret(value, path, folder, env))
-    if (text !== undefined) lines.push(`${name}=${quoted(text)}\n`)
+    // The client's reader takes the end of its quotes for a quoted one.
+    if (text?.endsWith('\\') === true) problem(path, 'ends with a backslash, which lego does not take')
+    else if (text !== undefined) lines.push(`${name}=${quoted(text)}\n`)
   }
   const hook = dns?.hook === undefined ? undefined : await file(`${at}.dns.hook`, dns.hook, 'script')
   const key = externalAccount?.key

@@ -11,6 +11,8 @@ export const TOOL_NAMES = [
   'tofu',
   'terraform-provider-proxmox',
   'actionlint',
+  'pebble',
+  'lego',
   'otelcol',
   'promtail',
   'loki',
@@ -194,6 +196,27 @@ export const PINS: Readonly<Record<ToolName, Pin>> = {
       variables: { 'github.com/rhysd/actionlint.version': '1.7.12' },
     },
   },
+  // Let's Encrypt's own small ACME server: for a test, and for the demo.
+  pebble: {
+    version: '2.10.3',
+    ask: { args: ['-version'], pattern: /^Pebble version: (\S+)/m },
+    path: { command: 'pebble', accept: 'minor' },
+    releases: {},
+    go: { module: 'pebble', package: 'github.com/letsencrypt/pebble/v2/cmd/pebble', variables: { 'main.version': '2.10.3' } },
+  },
+  // The ACME client, with upstream's own choice of tags: of its DNS providers those that ask nobody in particular. The official
+  // image has them all; some of their libraries can't be had from every Go proxy.
+  lego: {
+    version: '5.6.0',
+    ask: { args: ['--version'], pattern: /^lego version v?(\S+)/m },
+    releases: {},
+    go: {
+      module: 'lego',
+      package: 'github.com/go-acme/lego/v5',
+      variables: { 'main.version': 'v5.6.0' },
+      tags: ['lego_dnslight', 'lego_dns_acmedns', 'lego_dns_dnsupdate', 'lego_dns_exec', 'lego_dns_httpreq'],
+    },
+  },
   // The collector, Promtail and Loki do not run on this computer: they go into the lab's container images, which must not
   // depend on what somebody happens to have on PATH.
   otelcol: {
@@ -230,7 +253,7 @@ export const PINS: Readonly<Record<ToolName, Pin>> = {
 
 /** What each job needs, in the order in which it is provided. */
 export const TOOL_SETS: Readonly<Record<'test' | 'demo' | 'all', readonly ToolName[]>> = {
-  test: ['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox', 'actionlint'],
+  test: ['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox', 'actionlint', 'pebble', 'lego'],
   demo: TOOL_NAMES.filter((name) => name !== 'actionlint'),
   all: TOOL_NAMES,
 }

@@ -68,7 +68,9 @@ function describe({ certificate }: Pair): string {
 
 /** Folders of its own, and nothing that an earlier run has left for nginx to show. */
 function prepare({ files }: Machine): void {
-  files.mkdir(acmeFolder, 0o700)
+  files.mkdir(acmeFolder, 0o711)
+  // lego's user comes through to its own.
+  files.chmod(acmeFolder, 0o711)
   for (const path of [legoFolder, acmeWebroot]) {
     if (path === acmeWebroot) files.remove(path)
     files.mkdir(path)
@@ -97,6 +99,11 @@ export function readLog(output: string): { readonly lines: readonly string[]; re
   let error: string | undefined
   for (const text of output.split('\n')) {
     if (text.trim() === '') continue
+    // It would quote the file, with secrets.
+    if (/environment variable/i.test(text)) {
+      error = "lego can't read what public.certificate.dns.environment says"
+      continue
+    }
     const { msg, level, time: _time, ...more } = entryOf(text)
     const line = [
       msg,

@@ -200,6 +200,7 @@ const challengeLocation = ({ acme }: Seed): string =>
     : `    location ^~ /.well-known/acme-challenge/ {
       root ${folder}/acme;
       disable_symlinks on from=${folder}/acme;
+      error_page 403 404 =404 @refusal;
       types {}
       default_type text/plain;
     }

@@ -327,6 +327,10 @@ describe('what is said', () => {
       lines: ['Registering; accountID: golden', 'Error response from daemon: no such image', 'Error; error: one two'],
       error: 'one two',
     })
+    expect(readLog('{"level":"ERROR","msg":"Error","error":"load environment variables: unexpected near s3cret"}')).toEqual({
+      lines: [],
+      error: "lego can't read what public.certificate.dns.environment says",
+    })
     expect(readLog('Error response from daemon: gone\n').error).toBe('Error response from daemon: gone')
   })
 })

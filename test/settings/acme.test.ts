@@ -124,13 +124,21 @@ it('gathers what the client is given, and says all that is wrong with it at once
     caFile: 'ca.pem',
     rootFile: 'password',
     externalAccount: { id: 'me', key: fromEnv('EAB') },
-    dns: { provider: 'exec', hook: 'hook', environment: { PLAIN: 'as $it "is"\\', TSIG: fromFile('tsig'), MISSING: fromFile('nowhere') } },
+    dns: {
+      provider: 'exec',
+      hook: 'hook',
+      environment: { PLAIN: 'as $it "is" \\ here', END: 'x\\', TSIG: fromFile('tsig'), MISSING: fromFile('nowhere') },
+    },
   })
   site.serena.users[0]!.password = fromFile('password')
   const { found, problems } = await lookAtHandedIn({ site, folder, env: { EAB: 'external' } })
-  expect(problems.map(({ path }) => path)).toEqual(['public.certificate.dns.environment.MISSING', 'public.certificate.rootFile'])
+  expect(problems.map(({ path }) => path)).toEqual([
+    'public.certificate.dns.environment.END',
+    'public.certificate.dns.environment.MISSING',
+    'public.certificate.rootFile',
+  ])
   expect(found.acme).toEqual({
-    environment: 'PLAIN="as \\$it \\"is\\"\\\\"\nTSIG="c2VjcmV0"\n',
+    environment: 'PLAIN="as \\$it \\"is\\" \\\\ here"\nTSIG="c2VjcmV0"\n',
     hook: '#!/bin/sh\nexit 0\n',
     externalKey: 'external',
     serverCa: expect.stringContaining('BEGIN CERTIFICATE'),
