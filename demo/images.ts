@@ -18,6 +18,8 @@ export interface LabImages {
   readonly base: { readonly file: string; readonly sha256: string }
   /** For the lab: starts the registry inside of its LAN. */
   readonly startRegistry: NonNullable<LabOptions['startRegistry']>
+  /** An ACME server for the LAN. */
+  readonly pebble: string
   /** Of packages, as the base was made from. */
   readonly archives: NonNullable<SiteInput['image']['archives']>
   /**
@@ -42,7 +44,7 @@ export async function prepareImages(progress: Progress, signal: AbortSignal, sha
   const stop = new AbortController()
   const both = AbortSignal.any([signal, stop.signal])
   let heard = ''
-  const tools = startTools(['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox', 'otelcol', 'loki'], {
+  const tools = startTools(['packer', 'packer-plugin-proxmox', 'tofu', 'terraform-provider-proxmox', 'otelcol', 'loki', 'pebble', 'lego'], {
     signal: both,
     report: (event) => {
       if (event.type !== 'ready') heard = describe(event)
@@ -76,7 +78,7 @@ export async function prepareImages(progress: Progress, signal: AbortSignal, sha
 
   const base = await step('base image (Debian 13, from packages)', () => buildBase({ ...build, shape }))
   await step("the lab's own Debian root (registry, nginx, …)", () => buildRoot(build))
-  await step('programs: Packer, its plugin, OpenTofu, the Proxmox provider, the log agent, Loki', async () => {
+  await step('programs: Packer, its plugin, OpenTofu, the Proxmox provider, the log agent, Loki, ACME', async () => {
     const beat = setInterval(() => note(heard), 1000)
     try {
       for (const tool of await Promise.all(Object.values(tools) as Promise<Tool>[]))
@@ -85,13 +87,14 @@ export async function prepareImages(progress: Progress, signal: AbortSignal, sha
       clearInterval(beat)
     }
   })
-  const programs = { loki: (await tools.loki).path, otelcol: (await tools.otelcol).path }
-  const containers = await step('container images (Serena, nginx, the log agent, Loki)', () =>
+  const programs = { loki: (await tools.loki).path, otelcol: (await tools.otelcol).path, lego: (await tools.lego).path }
+  const containers = await step('container images (Serena, nginx, the log agent, Loki, the ACME client)', () =>
     buildContainers({ ...build, tools: programs }),
   )
   return {
     base,
     archives: debianArchives(),
+    pebble: (await tools.pebble).path,
     async startRegistry({ driver, stateDir }) {
       // Only a LAN of network namespaces has a place for it; fake guests model their pulls.
       const { enter, layout } = (driver as QemuDriver).network

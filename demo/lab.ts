@@ -12,6 +12,7 @@ import { applySetup, observeSetup, planSetup } from '../proxmox/setup.ts'
 import { loadSite } from '../settings/load.ts'
 import { groupWithRole } from '../settings/site.ts'
 import { initSecrets } from '../scripts/init.ts'
+import { startAcmeServer } from './acme-server.ts'
 import { guestContents } from './guest-contents.ts'
 import { emptyBase, labSite, writeLabSite } from './lab-site.ts'
 import { servePackages, type PackageServer } from './package-server.ts'
@@ -77,6 +78,7 @@ export const verb: Verb = {
       ),
     )
     let packages: (PackageServer & { readonly host: string }) | undefined
+    let acme: Awaited<ReturnType<typeof startAcmeServer>> | undefined
     const ended = new Promise<string>((done) => {
       if (signal.aborted) done('stopped')
       signal.addEventListener('abort', () => done('stopped by a signal'))
@@ -95,11 +97,18 @@ export const verb: Verb = {
       }
       // What a person does on their router.
       const site = await loadSite(join(stateDir, 'site'))
-      await lab.network.setForwards({ target: groupWithRole(site, 'serena')?.group.service ?? null })
+      const service = groupWithRole(site, 'serena')?.group.service
+      await lab.network.setForwards({ target: service ?? null })
+      if (images !== undefined && lab.driver.kind === 'qemu') {
+        const { enter, layout } = (lab.driver as QemuDriver).network
+        const hosts = service === undefined ? {} : { [site.public.host]: service }
+        acme = await startAcmeServer({ pebble: images.pebble, enter, address: layout.registry, stateDir, hosts, log: progress.info })
+      }
       const connection = {
         ...lab.connection,
         token,
         site: join(stateDir, 'site'),
+        ...(acme === undefined ? {} : { acme: { directory: acme.directory, management: acme.management, caFile: acme.caFile } }),
         // What somebody puts into the folder is an archive of packages, for guests by its address, for this computer by the proxy.
         ...(packages === undefined
           ? {}
@@ -115,6 +124,7 @@ export const verb: Verb = {
       result(describe(connection, join(stateDir, 'connection.json')), connection)
       progress.info(`the lab is ${await ended}`)
     } finally {
+      await acme?.close()
       await packages?.close()
       await progress.step('stop the lab', () => lab.close())
     }

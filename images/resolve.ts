@@ -129,7 +129,8 @@ async function resolveServices({ site, folder, signal, registry }: LockOptions, 
       if (agent && service !== site.logging.agent) return undefined
       // lego only goes into the image where an ACME server is asked; a site that has come to ask one gets it from the list.
       const isLego = service === 'lego'
-      if (isLego && acmeOf(site.public) === undefined) return undefined
+      // One that somebody has put there without a tag stays.
+      if (isLego && acmeOf(site.public) === undefined && (known === undefined || known.tag !== undefined)) return undefined
       const changed = agent && before?.services[service === 'otelcol' ? 'promtail' : 'otelcol'] !== undefined
       const wanted = before === undefined || changed || isLego ? (known ?? defaultImages[service]) : known
       if (wanted === undefined) return undefined

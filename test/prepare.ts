@@ -54,6 +54,8 @@ try {
       'tofu',
       'terraform-provider-proxmox',
       'actionlint',
+      'pebble',
+      'lego',
       ...(withJournal ? (['otelcol', 'promtail', 'loki'] as const) : []),
     ],
     { signal: abort.signal, report: plainLines(say) },

@@ -68,6 +68,9 @@ export function dueAt(state: AcmeState | undefined, release: string): number {
   return state.release === release ? state.nextTry : Math.min(state.nextTry, allowedAt(state.failures, 0))
 }
 
+/** When somebody who asks for a try at once may have one, whatever `nextTry` says. */
+export const freeAt = (state: AcmeState | undefined): number => allowedAt(state?.failures ?? [], 0)
+
 const stateFile = join(acmeFolder, 'state.json')
 
 /** Undefined: there was no try, or nobody can tell. */

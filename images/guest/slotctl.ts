@@ -1,4 +1,7 @@
 /** `slotctl VERB`: JSON on stdout, exit code 0, 1 (refused, failed or not healthy) or 2 (usage). */
+import type { Status } from '../contract/status.ts'
+import { freeAt, readAcmeState } from './acme-state.ts'
+import { certificateStatus } from './certificate-status.ts'
 import { showStored } from './certificate.ts'
 import { dataDisk, format, isHeld, isMounted, type DataDisk } from './disk.ts'
 import { listContainers } from './docker.ts'
@@ -21,7 +24,7 @@ import { transfers } from './transfers.ts'
 import { work } from './work.ts'
 
 const usage =
-  'usage: slotctl status | format | activate [SECONDS] | drain [SECONDS] | yield | let-go [SECONDS] | state now|before | forward | take-over | selftest | work USER PASSWORD PROJECT | reach [--in CONTAINER] HOST:PORT … | logs QUERY [MINUTES [LIMIT]]'
+  'usage: slotctl status | format | activate [SECONDS] | drain [SECONDS] | yield | let-go [SECONDS] | state now|before | forward | take-over | certificate | selftest | work USER PASSWORD PROJECT | reach [--in CONTAINER] HOST:PORT … | logs QUERY [MINUTES [LIMIT]]'
 
 class Refusal extends Error {
   readonly code: string
@@ -187,6 +190,19 @@ async function takeOver(machine: Machine, slot: Slot): Promise<object> {
   return { schema: 1, held: true }
 }
 
+/** Has the ACME server asked now, by who has mended what was in the way; within its limits (acme-state.ts). */
+async function tryCertificate(machine: Machine, { seed }: Slot): Promise<Status['certificate']> {
+  const { files } = machine
+  if (seed.acme === undefined) throw new Refusal('no-acme', "the public certificate of this site is no ACME server's")
+  if (!isMounted(files)) throw new Refusal('not-active', 'the data disk is not here: the slot that has it asks the ACME server')
+  const free = freeAt(readAcmeState(files))
+  if (free > machine.now())
+    throw new Refusal('too-soon', `too many tries have failed within an hour: the next may be at ${new Date(free).toISOString()}`)
+  const tried = await systemctl(machine, 'start', 'golden-acme.service')
+  if (!tried.ok) throw new Refusal('try-failed', tried.reason)
+  return certificateStatus(files, seed, true)
+}
+
 /** What this slot takes the services' state as, when the data disk comes: as it is, or as its own image had left it. */
 async function takeState(machine: Machine, slot: Slot, wish: string | undefined): Promise<object> {
   if (wish !== 'now' && wish !== 'before') throw new Refusal('usage', usage)
@@ -251,6 +267,10 @@ async function perform(machine: Machine, args: readonly string[]): Promise<{ ans
       return changed(() => forward(machine, slot))
     case 'take-over':
       return changed(() => takeOver(machine, slot))
+    case 'certificate': {
+      const certificate = await tryCertificate(machine, slot)
+      return { answer: { schema: 1, certificate }, ok: certificate?.lastError === undefined }
+    }
     case 'selftest': {
       const checks = await selftest(machine, slot)
       const ok = checks.every((check) => check.ok)

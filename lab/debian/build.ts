@@ -1,7 +1,7 @@
 /**
- * `node lab/debian/build.ts [base|ubuntu|root|browser|containers|all] [--loki FILE --otelcol FILE --promtail FILE]`: fills the
+ * `node lab/debian/build.ts [base|ubuntu|root|browser|containers|all] [--loki FILE --otelcol FILE --promtail FILE --lego FILE]`: fills the
  * cache ahead of time and prints where things are. `ubuntu` and `browser` are for one test each, and no part of `all`. The
- * container images need the three programs, by default those on PATH.
+ * container images need the four programs, by default those on PATH.
  */
 import { parseArgs } from 'node:util'
 import { buildBase } from './base.ts'
@@ -13,7 +13,7 @@ import { buildRoot } from './root.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { loki: { type: 'string' }, otelcol: { type: 'string' }, promtail: { type: 'string' } },
+  options: { loki: { type: 'string' }, otelcol: { type: 'string' }, promtail: { type: 'string' }, lego: { type: 'string' } },
 })
 const what = positionals[0] ?? 'all'
 const abort = new AbortController()
@@ -28,11 +28,16 @@ const builders: Readonly<Record<string, () => Promise<unknown>>> = {
   containers: async () =>
     buildContainers({
       ...options,
-      tools: { loki: await program('loki'), otelcol: await program('otelcol'), promtail: await program('promtail') },
+      tools: {
+        loki: await program('loki'),
+        otelcol: await program('otelcol'),
+        promtail: await program('promtail'),
+        lego: await program('lego'),
+      },
     }),
 }
 
-async function program(name: 'loki' | 'otelcol' | 'promtail'): Promise<string> {
+async function program(name: 'loki' | 'otelcol' | 'promtail' | 'lego'): Promise<string> {
   const given = values[name]
   if (given !== undefined) return given
   const { code, stdout } = await command(['sh', '-c', 'command -v "$1"', 'sh', name], { accept: [1, 127] })
@@ -46,7 +51,7 @@ async function program(name: 'loki' | 'otelcol' | 'promtail'): Promise<string> {
 
 if (what !== 'all' && !Object.hasOwn(builders, what)) {
   console.error(
-    `usage: node lab/debian/build.ts [${[...Object.keys(builders), 'all'].join('|')}] [--loki FILE --otelcol FILE --promtail FILE]`,
+    `usage: node lab/debian/build.ts [${[...Object.keys(builders), 'all'].join('|')}] [--loki FILE --otelcol FILE --promtail FILE --lego FILE]`,
   )
   process.exitCode = 2
 } else {

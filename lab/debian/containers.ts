@@ -10,7 +10,7 @@ import { writeImage, readLayout, type ImageConfig } from './oci.ts'
 import { buildRoot, inRoot, type Bind } from './root.ts'
 import { defaultCacheDir, EPOCH, mirrorOf, STAMP, SUITE, type BuildOptions } from './settings.ts'
 
-export const CONTAINERS = ['serena', 'nginx', 'otelcol', 'promtail', 'loki'] as const
+export const CONTAINERS = ['serena', 'nginx', 'otelcol', 'promtail', 'loki', 'lego'] as const
 export type ContainerName = (typeof CONTAINERS)[number]
 
 export interface ContainerImage {
@@ -24,15 +24,18 @@ export interface ContainerImage {
 export interface Containers {
   /** One OCI image layout per image, in a folder named after its repository. */
   readonly layoutDir: string
-  readonly images: Readonly<Record<Exclude<ContainerName, 'promtail'>, ContainerImage>> & { readonly promtail?: ContainerImage }
+  readonly images: Readonly<Record<Exclude<ContainerName, 'promtail' | 'lego'>, ContainerImage>> & {
+    readonly promtail?: ContainerImage
+    readonly lego?: ContainerImage
+  }
 }
 
 export interface ContainersOptions extends BuildOptions {
   /**
    * The programs that go into their images: Promtail linked with libsystemd, the others without libraries. It takes
-   * minutes to compile, and only a site that asks for it needs it: without the program there is no such image.
+   * minutes to compile, and only a site that asks for it needs it: without the program there is no such image. So with lego.
    */
-  readonly tools: { readonly loki: string; readonly otelcol: string; readonly promtail?: string }
+  readonly tools: { readonly loki: string; readonly otelcol: string; readonly promtail?: string; readonly lego?: string }
 }
 
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
@@ -124,6 +127,13 @@ const recipes: Readonly<Record<ContainerName, Recipe>> = {
       await writeFile(join(tree, 'etc/passwd'), 'root:x:0:0:root:/root:/sbin/nologin\nloki:x:10001:10001:Loki:/tmp:/sbin/nologin\n')
       await writeFile(join(tree, 'etc/group'), 'root:x:0:\nloki:x:10001:\n')
     },
+  },
+  // Without the shell of the official one, so without hooks.
+  lego: {
+    tag: 'v5.6.0',
+    config: { Env: [`PATH=${PATH}`], Entrypoint: ['/lego'], ExposedPorts: { '80/tcp': {} } },
+    program: { from: 'lego', to: 'lego' },
+    finish: withTemporaryFolder,
   },
 }
 
