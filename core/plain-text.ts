@@ -5,7 +5,7 @@
 
 /**
  * `line`: one line that stands for itself, such as a password or a token. `pem`: lines of printable text with PEM in them.
- * `pem-file`: the same in a file that other programs read as it is. `script`: a program in text, whose first line names what runs it.
+ * `pem-file`: the same in a file that other programs read as it is. `script`: a shell script, with its first line.
  */
 export type TextKind = 'line' | 'pem' | 'pem-file' | 'script'
 
@@ -60,6 +60,6 @@ function pem(text: string): PlainText {
 
 function script(text: string): PlainText {
   const whole = text.replace(/\r\n/g, '\n')
-  if (!/^#![ \t]*\//.test(whole)) return bad('is no script: its first line must be like #!/bin/sh')
+  if (!/^#![ \t]*\/\S*\/sh[ \t]*\n/.test(whole)) return bad('is no shell script: its first line must be #!/bin/sh')
   return { ok: true, text: whole }
 }

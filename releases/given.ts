@@ -48,6 +48,8 @@ export const seedTag = (key: Buffer, site: string, vmid: number, release: string
 
 export const passwordOf = (user: string): string => `the password of ${user}`
 
+export const publicCertificate = 'the public certificate'
+
 /** A seed of an earlier version has none: that is no difference. */
 const slotsKey = "the slots' own key"
 
@@ -57,7 +59,7 @@ function partsOf(secrets: SeedSecrets): Map<string, string> {
     ['the SSH host key', secrets.hostKey.privateKey],
     [slotsKey, JSON.stringify([secrets.peer.certificate, secrets.peer.key])],
   ])
-  if (secrets.publicTls) parts.set('the public certificate', JSON.stringify([secrets.publicTls.certificate, secrets.publicTls.key]))
+  if (secrets.publicTls) parts.set(publicCertificate, JSON.stringify([secrets.publicTls.certificate, secrets.publicTls.key]))
   if (secrets.acme) parts.set("the ACME client's secrets", JSON.stringify(secrets.acme))
   for (const { name, password } of secrets.users ?? []) parts.set(passwordOf(name), password)
   if (secrets.loggingTls) parts.set('the logging certificate', JSON.stringify([secrets.loggingTls.certificate, secrets.loggingTls.key]))
@@ -111,7 +113,7 @@ export async function refuseOtherSeed(folder: string, group: string, release: Re
 function endsOf({ siteCa, publicTls, loggingTls }: SeedSecrets): Record<string, string> {
   const list = [
     ["the site's CA", siteCa],
-    ['the public certificate', publicTls?.certificate],
+    [publicCertificate, publicTls?.certificate],
     ['the logging certificate', loggingTls?.certificate],
   ] as const
   return Object.fromEntries(
@@ -146,7 +148,7 @@ export function certificateWarnings(group: string, ownFile: string | undefined, 
       const anew = `then "npx golden rollout ${group}"`
       if (name === "the site's CA")
         return `${what}: remove ${secretFiles.ca} and ${secretFiles.caKey}, "npx golden init" makes another one, which every client has to trust anew; ${anew}`
-      return `${what}: ${name === 'the public certificate' && ownFile !== undefined ? `put a new one at ${ownFile}` : '"npx golden init" makes a new one'}, ${anew}`
+      return `${what}: ${name === publicCertificate && ownFile !== undefined ? `put a new one at ${ownFile}` : '"npx golden init" makes a new one'}, ${anew}`
     })
 }
 

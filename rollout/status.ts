@@ -20,6 +20,7 @@ import { statusIn, type GuestStatus } from './guest.ts'
 import { handedInSecrets, lookAtHandedIn } from '../settings/handed-in.ts'
 import { secretFiles } from '../settings/secrets/places.ts'
 import { checkIdentity, diskPlace, observeGroup, observePinned, placesOf, type GroupSeen, isAstray } from './observe.ts'
+import { certificatesShown } from './acme-status.ts'
 import { certificatesOf, certificateWarnings, type CertificateStatus } from '../releases/given.ts'
 import { missingHint, strayVolumes } from './missing.ts'
 import { groupNodeProblem } from './node.ts'
@@ -295,10 +296,11 @@ export function describeGroup({
   const newer = newest !== undefined && newest.record.fingerprint !== release?.image.fingerprint ? newest : undefined
   const problems = [...wrong, ...(guest?.problems ?? []), ...handedIn.map(({ path, message }) => `${path}: ${message}`)]
   const changed = [...differences(site, group, pins, seen), ...secrets]
-  const certificates = certificatesOf(release?.given, new Date())
+  const given = certificatesOf(release?.given, new Date())
+  const certificates = release?.seed.acme === undefined ? given : certificatesShown(given, guest?.certificate, new Date())
   const warnings = [
     ...(obstacles ?? []).map((obstacle) => `the data can't be handed over: ${obstacle}`),
-    ...certificateWarnings(group, ownCertificateOf(site.public)?.chainFile, certificates),
+    ...certificateWarnings(group, ownCertificateOf(site.public)?.chainFile, given),
     ...rolloutWarnings(group, pins),
   ]
   if ('disk' in place && place.disk.gone === true)

@@ -11,7 +11,7 @@ export const letsEncrypt = 'https://acme-v02.api.letsencrypt.org/directory'
 const letsEncryptStaging = 'https://acme-staging-v02.api.letsencrypt.org/directory'
 
 /** What the client's own settings are called in its environment; those come from elsewhere. */
-const reserved = /^(LEGO_|EXEC_PATH$|PATH$)/
+const reserved = /^(LEGO_|GOLDEN_|EXEC_PATH$|PATH$)/
 
 const way = z.strictObject({
   to: z.string().refine((text) => parseNetwork(text) !== undefined, 'must be an IPv4 network like 192.168.1.0/24, without host bits'),
@@ -59,7 +59,7 @@ export const acmeSchema = z.strictObject({
           ),
         )
         .default({}),
-      /** With `exec`: a program's file, called with present|cleanup, the record's name and its value. It runs in lego's container. */
+      /** With `exec`: the file of a shell script, called with present|cleanup, the record's name and its value. It runs in lego's container. */
       hook: z.string().min(1).optional(),
       /** So long the client waits for the record to be everywhere, instead of looking for it with `network.nameservers`. */
       waitSeconds: z.int().min(1).max(3600).optional(),

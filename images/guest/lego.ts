@@ -8,6 +8,8 @@ type Acme = NonNullable<Seed['acme']>
 /** Where things are in its container (compose.yaml). */
 const inside = { settings: '/etc/golden/acme', storage: '/var/lib/lego', webroot: '/var/lib/webroot' } as const
 const id = 'golden'
+/** What lego runs, of the image, and what that runs, of the seed. */
+const hookVariables = `EXEC_PATH="/opt/golden/acme/bin/hook"\nGOLDEN_HOOK="${inside.settings}/hook"\n`
 
 /** What lego calls the certificate: with another server, name or profile it is another one, and not the next of the same. */
 export function certificateId({ server, profile = '' }: Acme, host: string): string {
@@ -81,10 +83,10 @@ export function legoFiles({ acme }: Seed, contents: Readonly<Record<string, stri
   if (acme === undefined) return []
   const hook = contents[seedFiles.acmeHook]
   const serverCa = contents[seedFiles.acmeServerCa]
-  const environment = `${contents[seedFiles.acmeEnvironment] ?? ''}${hook === undefined ? '' : `EXEC_PATH="${inside.settings}/hook"\n`}`
+  const environment = `${contents[seedFiles.acmeEnvironment] ?? ''}${hook === undefined ? '' : hookVariables}`
   return [
     ...(acme.dns === undefined ? [] : [{ name: 'environment', content: environment, mode: 0o400 }]),
-    ...(hook === undefined ? [] : [{ name: 'hook', content: hook, mode: 0o500 }]),
+    ...(hook === undefined ? [] : [{ name: 'hook', content: hook, mode: 0o400 }]),
     ...(serverCa === undefined ? [] : [{ name: 'server-ca.pem', content: serverCa, mode: 0o400 }]),
   ]
 }

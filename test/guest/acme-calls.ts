@@ -129,6 +129,7 @@ function slotOf(name: keyof Order['seeds'], disk?: string): AcmeSlot {
   const inside = (text: string): string =>
     text
       .replaceAll('/etc/golden/acme', slot.at(acmeSettings))
+      .replaceAll('/opt/golden/acme', order.folder)
       .replaceAll('/var/lib/lego', slot.at(legoFolder))
       .replaceAll('/var/lib/webroot', slot.at(acmeWebroot))
   for (const file of ['lego.yaml', 'environment']) {

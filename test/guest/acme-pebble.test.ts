@@ -29,6 +29,9 @@ describe.skipIf(noRoot)("with an ACME server (needs root, Go and the lab's Debia
     const { lego, pebble } = await ensureTools(['lego', 'pebble'])
     copyFileSync(lego.path, join(folder, 'lego'))
     chmodSync(join(folder, 'lego'), 0o755)
+    mkdirSync(join(folder, 'bin'))
+    copyFileSync(join(import.meta.dirname, '../../images/rootfs/opt/golden/acme/bin/hook'), join(folder, 'bin/hook'))
+    chmodSync(join(folder, 'bin/hook'), 0o755)
     const now = new Date()
     const [authority, ofPebble, peer] = await Promise.all([
       makeAuthority('home serena-golden CA', now, [host, acmeSeed.service]),
