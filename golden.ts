@@ -58,6 +58,11 @@ async function main(argv: readonly string[]): Promise<number> {
     } else if (performance.now() - asked > onePressMs) process.exit(130)
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(signal))
+  // A terminal that was closed says so of every line: what is under way is to be cleaned up all the same.
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EIO') throw error
+    })
   const progress = renderer({
     isTTY: process.stderr.isTTY === true && process.env.CI === undefined,
     columns: () => process.stderr.columns,

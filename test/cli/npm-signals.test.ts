@@ -1,5 +1,5 @@
 /** A signal for npm, from a terminal or a service manager, ends what it runs. */
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -73,6 +73,26 @@ it.skipIf(!canSee)(
     await vi.waitUntil(() => processes().length === 0, { timeout: minute, interval: 100 })
     expect(existsSync(join(state, 'connection.json')), said()).toBe(false)
     expect(said().match(/stopping and cleaning up/g), said()).toHaveLength(1)
+  },
+  2 * minute,
+)
+
+const hasTerminals = canSee && spawnSync('script', ['--version']).status === 0
+
+it.skipIf(!hasTerminals)(
+  'a terminal that is closed, so that nothing can be said any more, ends it in good order as well (needs Linux, and script of util-linux)',
+  async () => {
+    const command = `'${process.execPath}' '${join(project, 'golden.ts')}' lab --driver fake --state '${state}'`
+    const terminal = spawn('script', ['-qec', command, '/dev/null'], { cwd: project, stdio: ['pipe', 'pipe', 'pipe'] })
+    let said = ''
+    terminal.stdout.on('data', (data: Buffer) => {
+      said += String(data)
+    })
+    const file = join(state, 'connection.json')
+    await vi.waitUntil(() => existsSync(file) && readFileSync(file, 'utf8').includes('"token"'), { timeout: minute, interval: 100 })
+    terminal.kill('SIGKILL')
+    await vi.waitUntil(() => processes().length === 0, { timeout: minute, interval: 100 })
+    expect(existsSync(file), said).toBe(false)
   },
   2 * minute,
 )
