@@ -93,6 +93,10 @@ export const verbs: Readonly<Record<string, Entry>> = {
     summary: 'show the whole thing on this computer: lab, setup, bake, deploy, checks; needs no Proxmox',
     load: () => import('./demo/demo.ts'),
   },
+  tour: {
+    summary: 'tell the whole story in two minutes, with models of guests: no root, no QEMU, no Proxmox; leaves nothing',
+    load: () => import('./demo/tour.ts'),
+  },
   lab: {
     summary: 'start a Proxmox-compatible API over local QEMU (or fake) guests and keep it running until Ctrl-C',
     load: () => import('./demo/lab.ts'),

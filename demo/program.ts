@@ -10,23 +10,28 @@ const project = resolve(import.meta.dirname, '..')
 // As scripts/golden starts it.
 const cli = ['--disable-warning=ExperimentalWarning', join(project, 'golden.ts')]
 
-export interface VerbRun {
+export interface Typed {
   readonly code: number
-  /** The verb's `--json` document. */
-  readonly document: any
+  readonly stdout: string
   readonly stderr: string
 }
 
-/**
- * `golden VERB … --json` in a process of its own.
- * @param onLine every line of its progress
- */
-export async function runVerb(
-  verb: readonly string[],
-  options: { env: NodeJS.ProcessEnv; signal: AbortSignal; onLine?: (line: string) => void },
-): Promise<VerbRun> {
+export interface VerbRun extends Typed {
+  /** The verb's `--json` document. */
+  readonly document: any
+}
+
+export interface TypingOptions {
+  readonly env: NodeJS.ProcessEnv
+  readonly signal: AbortSignal
+  /** Hears every line of its progress. */
+  readonly onLine?: (line: string) => void
+}
+
+/** `golden VERB …` in a process of its own, as it says it to people. */
+export async function typeVerb(verb: readonly string[], options: TypingOptions): Promise<Typed> {
   options.signal.throwIfAborted()
-  const child = (await starter())(process.execPath, [...cli, ...verb, '--json'], {
+  const child = (await starter())(process.execPath, [...cli, ...verb], {
     cwd: project,
     env: options.env,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -43,20 +48,23 @@ export async function runVerb(
   options.signal.throwIfAborted()
   const { exitCode: code = 128, stdout, stderr } = ended
   if (ended.exitCode === undefined && ended.signal === undefined) throw failureOf(`golden ${verb.join(' ')}`, ended)
+  return { code, stdout, stderr }
+}
+
+/** The same with `--json`. */
+export async function runVerb(verb: readonly string[], options: TypingOptions): Promise<VerbRun> {
+  const typed = await typeVerb([...verb, '--json'], options)
   let document: unknown
   try {
-    document = JSON.parse(stdout)
+    document = JSON.parse(typed.stdout)
   } catch {
     document = undefined
   }
-  return { code, document, stderr }
+  return { ...typed, document }
 }
 
 /** The same, for a verb that has to succeed. @returns its document */
-export async function verb(
-  words: readonly string[],
-  options: { env: NodeJS.ProcessEnv; signal: AbortSignal; onLine?: (line: string) => void },
-): Promise<any> {
+export async function verb(words: readonly string[], options: TypingOptions): Promise<any> {
   const run = await runVerb(words, options)
   if (run.code === 0) return run.document
   const [error] = (run.document?.errors ?? []) as readonly FailureFacts[]

@@ -5,7 +5,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { readdirSync } from 'node:fs'
 import { cp, mkdir, readFile, rename, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { ChildFailure, run } from '../../core/child.ts'
 import { childEnvironment } from '../../core/environment.ts'
 import { Failure } from '../../core/failure.ts'
@@ -23,6 +23,9 @@ export interface StagedLanguageServers {
   /** Of everything that determines the content. */
   readonly sha256: string
 }
+
+/** Where they are kept. @param sha256 of everything that determines the content */
+export const languageServersFolder = (cacheDir: string, sha256: string): string => join(cacheDir, 'language-servers', sha256.slice(0, 24))
 
 /** SHA-256 of everything that determines the content: known without having it. */
 export async function languageServersDigest(): Promise<string> {
@@ -56,8 +59,8 @@ export async function stageLanguageServers(options: {
   progress?: (line: string) => void
 }): Promise<StagedLanguageServers> {
   const sha256 = await languageServersDigest()
-  const root = join(options.cacheDir, 'language-servers')
-  const dir = join(root, sha256.slice(0, 24))
+  const dir = languageServersFolder(options.cacheDir, sha256)
+  const root = dirname(dir)
   if (await exists(dir)) return { dir, sha256 }
   options.progress?.('fetching the language servers for Python and TypeScript and their Node')
   const partial = join(root, `.partial-${process.pid}-${randomUUID()}`)

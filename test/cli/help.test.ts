@@ -35,6 +35,7 @@ const verbs = [
   'delete-data',
   'env',
   'demo',
+  'tour',
   'lab',
   'completion',
   'version',
