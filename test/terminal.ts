@@ -2,6 +2,11 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { shellWord } from '../core/shell-word.ts'
+import { missingPrograms } from './images/programs.ts'
+
+/** What a terminal takes that is not here, for the name of a test that is skipped; others than util-linux have another `script`. */
+export const missingForTerminal = (...more: string[]): string[] =>
+  process.platform === 'linux' ? missingPrograms(['script', 'stty', ...more]) : ['Linux']
 
 export const enter = '\r'
 export const down = '\x1b[B'

@@ -106,7 +106,9 @@ export function readVlan(text: string): number | null {
 }
 
 export function readVmid(text: string): number {
-  if (!/^\d{3,9}$/.test(text) || Number(text) < 100) throw new WordProblem('wanted is a VMID from 100 on')
+  // Some have to be left after it, up to Proxmox's last.
+  if (!/^\d{3,9}$/.test(text) || Number(text) < 100 || Number(text) > 999_000_000)
+    throw new WordProblem('wanted is a VMID from 100 to 999000000')
   return Number(text)
 }
 

@@ -9,11 +9,10 @@ import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { startLab, type Lab } from '../../lab/index.ts'
 import { loadSite } from '../../settings/load.ts'
-import { missingPrograms } from '../images/programs.ts'
-import { ctrlC, ctrlD, down, enter, onTerminal, type Terminal } from '../terminal.ts'
+import { ctrlC, ctrlD, down, enter, missingForTerminal, onTerminal, type Terminal } from '../terminal.ts'
 
 const project = resolve(import.meta.dirname, '../..')
-const missing = missingPrograms(['script', 'stty'])
+const missing = missingForTerminal()
 const atTerminal = it.skipIf(missing.length > 0)
 const needs = missing.length > 0 ? ` (not here: ${missing.join(', ')})` : ''
 

@@ -7,12 +7,11 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Step } from '../../clients/step.ts'
 import { loadSite } from '../../settings/load.ts'
-import { missingPrograms } from '../images/programs.ts'
-import { down, enter, onTerminal, type Terminal } from '../terminal.ts'
+import { down, enter, missingForTerminal, onTerminal, type Terminal } from '../terminal.ts'
 import { openPlace, type Place } from './place.ts'
 import { openSources, type Sources } from './sources.ts'
 
-const missing = missingPrograms(['script', 'stty', 'gpg', 'gpgv', 'dpkg-deb'])
+const missing = missingForTerminal('gpg', 'gpgv', 'dpkg-deb')
 const minute = 60_000
 
 let place: Place

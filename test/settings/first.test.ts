@@ -14,7 +14,7 @@ import { openQuestion, propose, type Given, type Known } from '../../settings/fi
 import { parseSetting, withSettings } from '../../settings/first/set.ts'
 import { siteText, withoutDefaults } from '../../settings/first/site-text.ts'
 import { summary } from '../../settings/first/summary.ts'
-import { problemWith, readLan, readProxmox, readProxy, readPublicHost, readVlan } from '../../settings/first/words.ts'
+import { problemWith, readLan, readProxmox, readProxy, readPublicHost, readVlan, readVmid } from '../../settings/first/words.ts'
 import { loadSiteFile } from '../../settings/load.ts'
 import { parseSite, type SiteInput } from '../../settings/site.ts'
 
@@ -301,6 +301,7 @@ describe('answers as people write them', () => {
       { host: 'jump', port: 1080 },
     ])
     for (const text of ['0', '4095', 'x']) expect(problemWith(readVlan, text), text).toBeDefined()
+    for (const text of ['', '99', '999999999', '1e3']) expect(problemWith(readVmid, text), text).toBeDefined()
   })
 })
 
