@@ -364,7 +364,7 @@ const given = fc.record({
   vmidsFrom: some(fc.integer({ min: 100, max: 10_000 })),
 })
 
-it('whatever is answered and whatever is taken, the file loads and says just that, with nobody else’s address or VMID', async () => {
+it("whatever is answered and whatever is taken, the file loads and says just that, with nobody else's address or VMID", async () => {
   await fc.assert(
     fc.asyncProperty(
       lan,
