@@ -29,7 +29,9 @@ export const verb: Verb = {
     if (flags.step === true && !process.stdin.isTTY)
       throw new Failure('usage', '--step waits for Enter, and there is no terminal', 'Run it without.')
     // Not the tour's own time: they are for every verb from then on.
-    await progress.step('Packer, OpenTofu and their plugins', () => programEnvironment('tofu', progress, signal))
+    await progress.step('Packer, OpenTofu and their plugins', () =>
+      programEnvironment({ site: { engine: 'tofu', programs: {} }, folder: undefined }, ['packer', 'engine'], progress, signal),
+    )
     const began = performance.now()
     const commands = await inScratch((folder) => tour(folder, context))
     const seconds = Math.round((performance.now() - began) / 1000)
