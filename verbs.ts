@@ -59,6 +59,7 @@ export const verbs: Readonly<Record<string, Entry>> = {
     load: () => import('./scripts/deploy.ts'),
   },
   status: { summary: 'tell what runs where: slot, image, addresses, credentials, health', load: () => import('./scripts/status.ts') },
+  certificate: { summary: 'have the slot ask its ACME server for a certificate at once', load: () => import('./scripts/certificate.ts') },
   client: {
     summary: "print an AI coding client's MCP settings, --write them into its file, or --check what a client sees from here",
     load: () => import('./scripts/client.ts'),

@@ -310,6 +310,10 @@ export const failures = {
   'In a VM, by slotctl (the rollout tells them through slot-refused)': {
     'no-seed': failure('The VM was not deployed.', '`npx golden deploy`.'),
     'bad-seed': failure("This image can't use its seed.", '`npx golden bake`, then destroy and deploy.'),
+    'no-acme': failure("The public certificate is no ACME server's.", 'Set `public.certificate: acme({…})`.'),
+    'not-active': failure('The slot has no data, and asks no ACME server.', 'Ask the other one.'),
+    'too-soon': failure('Too many tries for a certificate have failed within an hour.', 'Wait for the time that the message names.'),
+    'try-failed': failure('The try for a certificate could not be started.', 'What systemd says.'),
     'disk-absent': failure('There is no data disk.', '`npx golden deploy`.'),
     'disk-blank': failure('The data disk has no file system.', '`npx golden deploy`.'),
     'disk-foreign': failure('The data disk holds something else.', 'Look at it from another VM.'),

@@ -106,7 +106,7 @@ export async function peerPair(machine: Machine, seed: Seed): Promise<Pair | und
     tls: { name: peerName, identity },
     path: '/golden/certificate',
     headers: { host: peerName },
-    timeoutMs: 10_000,
+    timeoutMs: 5000,
   })
   const pair = reply.status === 200 ? pairIn(reply.body) : undefined
   return pair === undefined || pairProblem(pair, seed.public.host, new Date(machine.now())) !== undefined ? undefined : pair

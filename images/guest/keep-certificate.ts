@@ -41,7 +41,8 @@ export async function keepCertificate(machine: Machine, { seed, image }: Slot, m
     await machine.run('systemctl', ['start', '--no-block', 'golden-acme.service'], { shown: true })
     return
   }
-  if (!memory.wasActive && uptime < memory.peerDue) return
+  // While the service address is on its way, nothing is waited for.
+  if (readHandover(files) !== undefined || (!memory.wasActive && uptime < memory.peerDue)) return
   memory.wasActive = false
   memory.peerDue = uptime + peerMs
   try {

@@ -28,6 +28,7 @@ const verbs = [
   'deploy',
   'status',
   'client',
+  'certificate',
   'rollout',
   'rollback',
   'nightly',

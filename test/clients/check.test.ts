@@ -198,3 +198,19 @@ it('SSE is tried where it is deployed, and its absence is told', async () => {
   const steps = await check({ access: access({}, ['streamable-http', 'sse']) })
   expect(steps.at(-1)).toMatchObject({ name: 'sse', state: 'failed', mend: expect.stringContaining('serena.transports') })
 })
+
+it("an ACME server's certificate: by the CA that the site names, or by nobody yet", async () => {
+  const steps = await check({ trust: { by: 'root', pem: server.caPem, file: '/site/root.pem' } })
+  expect(getsIn(steps)).toBe(true)
+  expect(steps[2]).toMatchObject({ name: 'certificate', state: 'ok', detail: expect.stringContaining('public.certificate.rootFile') })
+  const other = await makeAuthority('other', new Date(), ['localhost'])
+  for (const trust of [
+    { by: 'root', pem: other.certificate, file: '/site/root.pem' },
+    { by: 'computer', acme: true },
+  ] as const)
+    expect(await endsAt({ trust })).toMatchObject({
+      name: 'certificate',
+      detail: expect.stringContaining('it is by "test"'),
+      mend: expect.stringContaining('"npx golden status" says why'),
+    })
+})

@@ -11,8 +11,10 @@ import { pairProblem, showPair, shownCertificate, storedPair, type Pair } from '
 import { certificateStatus, certificateWarnings } from '../../images/guest/certificate-status.ts'
 import { keepCertificate, newKeeping } from '../../images/guest/keep-certificate.ts'
 import { certificateId, legoConfiguration } from '../../images/guest/lego.ts'
+import { slotctl } from '../../images/guest/slotctl.ts'
 import { acmeFolder, claimFile, handoverFile, legoFolder, tlsFolder } from '../../images/guest/places.ts'
 import { makeAuthority, makeServerCertificate } from '../../settings/secrets/certificates.ts'
+import { seeds } from './seed.ts'
 import { acmeImage, acmeSeed, acmeSlot, leave, nothing, type AcmeSlot } from './acme-rig.ts'
 
 const host = acmeSeed.public.host
@@ -178,6 +180,11 @@ describe('the idle slot', () => {
     slot.now += 5000
     await keepCertificate(slot.machine, slotOf, memory)
     expect(asked).toHaveLength(1)
+    slot.now += 30_000
+    slot.machine.files.write(handoverFile, '{"state":"left","since":0}')
+    await keepCertificate(slot.machine, slotOf, memory)
+    expect(asked).toHaveLength(1)
+    slot.machine.files.remove(handoverFile)
     slot.peer = answers(200, JSON.stringify(pairs[1]))
     slot.now += 30_000
     await keepCertificate(slot.machine, slotOf, memory)
@@ -354,6 +361,36 @@ it("lego's certificate is another one with another server, name or profile, and 
   })
   expect(JSON.parse(legoConfiguration({ ...acmeSeed, acme: acmeSeed.acme! }, undefined))).toMatchObject({
     challenges: { golden: { http: { webroot: '/var/lib/webroot' } } },
+  })
+})
+
+describe('slotctl certificate', () => {
+  const ask = async (): Promise<{ code: number; said: any }> => {
+    slot.said.length = 0
+    const code = await slotctl(slot.machine, ['certificate'])
+    return { code, said: JSON.parse(slot.said.at(-1) ?? '') }
+  }
+
+  it('has the server asked at once, and says how that ended', async () => {
+    expect(await ask()).toEqual({ code: 0, said: { schema: 1, certificate: {} } })
+    expect(slot.ran).toEqual(['systemctl start golden-acme.service'])
+    slot.lego = refuses('no')
+    await acme(slot.machine)
+    expect(await ask()).toMatchObject({ code: 1, said: { certificate: { lastError: 'no' } } })
+  })
+
+  it('is refused without the data, and when too many tries have failed', async () => {
+    slot.lego = refuses('no')
+    for (let round = 0; round < 4; round++) await acme(slot.machine)
+    expect((await ask()).said.error).toEqual({
+      code: 'too-soon',
+      message: 'too many tries have failed within an hour: the next may be at 2026-11-30T13:00:00.000Z',
+    })
+    slot.mounted = false
+    expect((await ask()).said.error.code).toBe('not-active')
+    const plain = acmeSlot(mkdtempSync(join(folder, 'slot-')), undefined, seeds.serena)
+    expect(await slotctl(plain.machine, ['certificate'])).toBe(1)
+    expect(plain.said.at(-1)).toContain('no-acme')
   })
 })
 

@@ -82,6 +82,13 @@ export const anySite = fc
     ),
     keys: fc.array(sshKey, { maxLength: 6 }),
     days: fc.integer({ min: 1, max: 3650 }),
+    certificate: fc.constantFrom(
+      undefined,
+      undefined,
+      { kind: 'acme', server: 'https://ca.example.org/directory' },
+      { kind: 'acme', server: 'https://192.0.2.9:14000/dir', email: 'me@example.org', dns: { provider: 'exec', hook: 'hook' } },
+      { kind: 'acme', server: 'https://ca.example.org/dir', externalAccount: { id: 'x', key: { kind: 'env', name: 'X' } }, caFile: 'ca' },
+    ),
   })
   .map((any) => {
     const [gateway, build, service, blue, green, service2, blue2, green2] = any.lan.hosts
@@ -105,7 +112,12 @@ export const anySite = fc
         outgoing: [...any.outgoing, ...[80, 443, 8443, 9418].map((out) => ({ to: '0.0.0.0/0', port: out }))],
         ...(any.containers === undefined ? {} : { containers: any.containers }),
       },
-      public: { host: any.host, httpsPort: any.ports[0], httpPort: any.ports[1] },
+      public: {
+        host: any.host,
+        httpsPort: any.ports[0],
+        httpPort: any.ports[1],
+        ...(any.certificate === undefined ? {} : { certificate: any.certificate }),
+      },
       image: { base: { os: 'debian-13', file: 'x', sha256: 'a'.repeat(64) }, build: { address: build } },
       serena: {
         transports: any.transports,

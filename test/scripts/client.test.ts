@@ -4,12 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 import { basic } from '../../clients/credential.ts'
-import { accessOf, differsFromSite, lanNotes } from '../../clients/deployed.ts'
+import { accessOf, differsFromSite, lanNotes, type Access } from '../../clients/deployed.ts'
 import { silent } from '../../core/progress.ts'
 import { newRelease, noDeployment } from '../../releases/deployment.ts'
 import { writePins } from '../../releases/pins.ts'
+import { trustOf } from '../../scripts/check-client.ts'
 import { verb } from '../../scripts/client.ts'
 import { initFolder, initSecrets } from '../../scripts/init.ts'
+import { acme, type AcmeInput } from '../../settings/acme.ts'
 import { loadSite } from '../../settings/load.ts'
 import { secretFiles } from '../../settings/secrets/places.ts'
 import type { Site } from '../../settings/site.ts'
@@ -196,4 +198,25 @@ it('--check asks where the pin says, with the password and the CA of the site fo
     await writePins(folder, noDeployment)
     await server.close()
   }
+})
+
+it('with an ACME server clients trust whom systems trust, or the CA that the site names', async () => {
+  const origin = { id: '0123456789ab', created: new Date(), image: { vmid: 9000, name: 'golden', fingerprint: 'f' } }
+  const deployedWith = (settings: AcmeInput): Access => {
+    const wanted = exampleSite((input) => {
+      input.public.certificate = acme(settings)
+    })
+    const release = newRelease(wanted, 'serena', 'blue', origin)
+    // What runs counts, not what the site says by now.
+    return accessOf(exampleSite(), { schema: 1, groups: { serena: { active: 'blue', slots: { blue: release } } } })
+  }
+  const [plain, named] = [deployedWith({}), deployedWith({ server: 'https://ca.lan/dir', rootFile: 'root.pem' })]
+  expect([plain.acme, plain.ownCertificate]).toEqual([{}, false])
+  expect(named.acme).toEqual({ rootFile: 'root.pem' })
+  expect(await trustOf(folder, plain)).toEqual({ by: 'computer', acme: true })
+  writeFileSync(join(folder, 'root.pem'), readFileSync(join(folder, secretFiles.ca)))
+  expect(await trustOf(folder, named)).toMatchObject({ by: 'root', file: join(folder, 'root.pem') })
+  // Its certificate has the name alone.
+  expect(lanNotes(plain)[0]).toContain('hosts file')
+  expect(accessOf(exampleSite(), noDeployment).acme).toBeUndefined()
 })
