@@ -96,7 +96,9 @@ async function readPair(machine: Machine, id: string): Promise<Pair | undefined>
 /** What lego says, as JSON, for people; and of what went wrong the last. Others may have said something, too. Pure. */
 export function readLog(output: string): { readonly lines: readonly string[]; readonly error: string | undefined } {
   const lines: string[] = []
+  // lego's own word for it, else the last of whoever did not let it run.
   let error: string | undefined
+  let other: string | undefined
   for (const text of output.split('\n')) {
     if (text.trim() === '') continue
     // It would quote the file, with secrets.
@@ -112,9 +114,10 @@ export function readLog(output: string): { readonly lines: readonly string[]; re
       .join('; ')
       .replaceAll(/\s+/g, ' ')
     lines.push(line)
-    if (level === 'ERROR' || level === undefined) error = typeof more.error === 'string' ? more.error.replaceAll(/\s+/g, ' ') : line
+    if (level === 'ERROR') error = typeof more.error === 'string' ? more.error.replaceAll(/\s+/g, ' ') : line
+    else if (level === undefined) other = line
   }
-  return { lines, error }
+  return { lines, error: error ?? other }
 }
 
 function entryOf(text: string): Record<string, unknown> {

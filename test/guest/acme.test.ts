@@ -328,10 +328,16 @@ describe('what is said', () => {
       JSON.stringify({ time: 'x', level: 'INFO', msg: 'Registering', accountID: 'golden' }),
       'Error response from daemon: no such image',
       JSON.stringify({ time: 'x', level: 'ERROR', msg: 'Error', error: 'one\n\ttwo' }),
+      ' Network golden-serena Created',
       '',
     ].join('\n')
     expect(readLog(output)).toEqual({
-      lines: ['Registering; accountID: golden', 'Error response from daemon: no such image', 'Error; error: one two'],
+      lines: [
+        'Registering; accountID: golden',
+        'Error response from daemon: no such image',
+        'Error; error: one two',
+        'Network golden-serena Created',
+      ],
       error: 'one two',
     })
     expect(readLog('{"level":"ERROR","msg":"Error","error":"load environment variables: unexpected near s3cret"}')).toEqual({
