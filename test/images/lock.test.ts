@@ -191,6 +191,7 @@ describe('a lock of another site or project', () => {
     ['archives', { archives: [] }, /other image\.archives/],
     ['packages', { asked: ['git', 'jq'] }, /other packages \(\+jq -docker\.io\)/],
     ['language servers', { languageServers: { pyright: '1.2' } }, /pyright 1\.2, not 1\.1\.403/],
+    ['certificates', { acme: true }, /no image of lego/],
   ])('is refused for other %s, which are named', (_what, change, message) => {
     expect(() => requireCurrent(whole, { ...ground, ...change })).toThrow(
       expect.objectContaining({ code: 'lock-outdated', message: expect.stringMatching(message) }),

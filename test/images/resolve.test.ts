@@ -105,6 +105,23 @@ describe.skipIf(missing.length > 0)(`golden lock ${missing.length > 0 ? `(not he
     lookedUp.length = 0
   })
 
+  it('has lego where the site asks an ACME server, and not where it does not, but for one that somebody has put there', async () => {
+    const acme = site((input) => {
+      input.public.certificate = { kind: 'acme' }
+    })
+    await lock()
+    expect((await readLock(folder)).services.lego).toBeUndefined()
+    await lock({ site: acme })
+    expect((await readLock(folder)).services.lego).toMatchObject(defaultImages.lego)
+    await lock()
+    expect((await readLock(folder)).services.lego).toBeUndefined()
+    const own = { image: 'registry.lan/lego', digest: `sha256:${hash('3')}` }
+    const { services, ...rest } = await readLock(folder)
+    await writeLock(folder, { ...rest, services: { ...services, lego: own } })
+    await lock()
+    expect((await readLock(folder)).services.lego).toEqual(own)
+  })
+
   it("begins with the project's own images, what is asked of apt, the language servers and the tools", async () => {
     const { changes } = await lock()
     const made = await readLock(folder)

@@ -89,3 +89,14 @@ it('no VM is made of a pinned image that nobody has signed, whatever was looked 
   await expect(requireTrustedPins(trusting, [candidate], pins, ['blue'])).rejects.toMatchObject({ code: 'image-unsigned' })
   await expect(requireTrustedPins(trusting, [candidate], pins, ['green'])).resolves.toBeUndefined()
 })
+
+it('a site that asks an ACME server takes an image with lego alone', () => {
+  const site = exampleSite((input) => {
+    input.public.certificate = { kind: 'acme' }
+  })
+  expect(() => chooseImage(site, [stable])).toThrow(expect.objectContaining({ code: 'image-without-lego' }))
+  const services = { ...stable.record.services, lego: `docker.io/goacme/lego@sha256:${hash('1')}` }
+  const withLego = { ...stable, record: { ...stable.record, services } }
+  expect(chooseImage(site, [withLego])).toBe(withLego)
+  expect(chooseImage(exampleSite(), [withLego])).toBe(withLego)
+})
