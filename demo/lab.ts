@@ -23,6 +23,9 @@ import { writeSecret } from '../settings/secrets/files.ts'
 import { secretFiles } from '../settings/secrets/places.ts'
 import type { Verb } from '../scripts/verb.ts'
 
+/** In the lab's folder: what its guests were asked (lab/record.ts). */
+export const askedFile = 'asked.jsonl'
+
 export const verb: Verb = {
   options: {
     state: { type: 'string' },
@@ -30,6 +33,7 @@ export const verb: Verb = {
     driver: { type: 'string', default: 'qemu' },
     bare: { type: 'boolean' },
     'for-replay': { type: 'boolean' },
+    record: { type: 'boolean' },
   },
   optionHelp: {
     state: `folder that keeps everything; default ${labFolder(process.env)}`,
@@ -37,6 +41,7 @@ export const verb: Verb = {
     driver: 'qemu (real guests; root) or fake (models of guests)',
     bare: 'without base image, container images and registry: starts in seconds',
     'for-replay': 'set up what the recorded answers of a real Proxmox are compared with',
+    record: `note in ${askedFile} there what guests are asked and answer, without secrets`,
   },
   changes:
     'this computer: the folder of the lab, and with real guests VMs, a network namespace and its firewall, which are gone at the end',
@@ -73,6 +78,7 @@ export const verb: Verb = {
           claim,
           contents: guestContents,
           log: note,
+          ...(flags.record === true ? { record: join(stateDir, askedFile) } : {}),
           ...(images ? { startRegistry: images.startRegistry } : {}),
         }),
       ),

@@ -25,6 +25,7 @@ import { startControl } from './entrance/control.ts'
 import { startRouterPort } from './entrance/router-port.ts'
 import { startSocksProxy } from './entrance/socks.ts'
 import { LabFailure } from './failure.ts'
+import { createRecorder, recordTo, type Recorded, type Recorder } from './record.ts'
 import { claimFolder, connectionFileOf, controlSocketOf, type Claim } from './state/claim.ts'
 import { openDocument, writeAtomically } from './state/document.ts'
 import { openState, type State } from './state/state.ts'
@@ -49,7 +50,14 @@ export interface LabOptions {
   /** For `fake`: what runs in the guests besides the modelled Debian. @default nothing */
   readonly contents?: GuestContents
   /** Instead of one of the two drivers: for tests of the lab itself. */
-  readonly createDriver?: (options: { stateDir: string; subnet: string; log: (line: string) => void }) => Promise<ComputeDriver>
+  readonly createDriver?: (options: {
+    stateDir: string
+    subnet: string
+    log: (line: string) => void
+    recorder?: Recorder
+  }) => Promise<ComputeDriver>
+  /** Gets what guests are asked and answer, or the file that it is noted in; see record.ts. @default nobody */
+  readonly record?: string | ((recorded: Recorded) => unknown)
   /** How long a failed authentication waits. @default 3000, as PVE */
   readonly authDelayMs?: number
   /** How long a request waits for a VM that another one changes. @default 10000, as PVE */
@@ -186,8 +194,9 @@ function makeRunFolder(secrets: Secrets): string {
   return mkdtempSync(join(tmpdir(), 'lab-'))
 }
 
-async function createDriver(options: LabOptions, stateDir: string, subnet: string, log: (line: string) => void): Promise<ComputeDriver> {
-  const given = { stateDir, subnet, log }
+async function createDriver(options: LabOptions, frame: Frame, recorder: Recorder | undefined): Promise<ComputeDriver> {
+  const { stateDir, log } = frame
+  const given = { stateDir, subnet: options.subnet ?? '10.77.0.0/24', log, ...(recorder && { recorder }) }
   if (options.createDriver !== undefined) return options.createDriver(given)
   if (options.driver === 'fake')
     return (await import('./compute/fake/driver.ts')).createFakeDriver({
@@ -251,7 +260,10 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
   secrets.value.runFolder = runFolder
   secrets.save()
 
-  const driver = await createDriver(options, stateDir, options.subnet ?? '10.77.0.0/24', log)
+  const { record } = options
+  const recorder = record === undefined ? undefined : createRecorder(typeof record === 'string' ? recordTo(record) : record)
+  endings.push(async () => recorder?.close())
+  const driver = await createDriver(options, frame, recorder)
   endings.push(() => driver.close())
   const faults = createFaults()
   const gate = async (type: string, id: string, signal: AbortSignal): Promise<void> => {
@@ -276,6 +288,7 @@ async function start(options: LabOptions, frame: Frame): Promise<Lab> {
     uploadFolder: join(stateDir, 'uploads'),
     tlsFolder: join(stateDir, 'tls'),
     version: options.version ?? '9.1.1',
+    recorder,
   }
   endings.push(() => context.tasks.close())
   endings.push(async () => context.listing.close())

@@ -1,5 +1,6 @@
 /** What every handler works with. */
 import type { ComputeDriver, Machine } from '../compute/driver.ts'
+import type { Recorder } from '../record.ts'
 import type { State } from '../state/state.ts'
 import type { Caller } from './caller.ts'
 import type { Faults } from './faults.ts'
@@ -36,6 +37,8 @@ export interface Context {
   readonly tlsFolder: string
   /** Of Proxmox VE, e.g. `9.1.1`. */
   readonly version: string
+  /** Gets what guest agents are asked. */
+  readonly recorder: Recorder | undefined
   log(line: string): void
 }
 

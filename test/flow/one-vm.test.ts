@@ -6,6 +6,7 @@ import { mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { SiteStatus } from '../../rollout/status.ts'
+import { unrecorded } from '../lab/recording.ts'
 import { openPlace, type Place } from './place.ts'
 
 let place: Place
@@ -164,3 +165,8 @@ it.skipIf(terraform === undefined)(
   },
   240_000,
 )
+
+it('has asked guests nothing that is not in the recording', () => {
+  expect(place.recorded.length).toBeGreaterThan(100)
+  expect(unrecorded(place.recorded), '"npm run record" makes it anew').toEqual([])
+})

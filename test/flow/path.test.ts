@@ -7,6 +7,7 @@ import type { ImageList } from '../../rollout/list-images.ts'
 import type { PrunePlan } from '../../rollout/plan-prune.ts'
 import type { SiteStatus } from '../../rollout/status.ts'
 import { searchFiles, searchFolder } from '../../demo/search.ts'
+import { unrecorded } from '../lab/recording.ts'
 import { openPlace, type Place, type SiteFolder } from './place.ts'
 
 let place: Place
@@ -399,6 +400,22 @@ describe('the path of a site', () => {
     })
     expect(await site.golden('bake')).toMatchObject({ ...refused, error: { ...refused.error, code: 'image-revoked' } })
     expect(await site.golden('promote', image.name, '--channel', 'candidate')).toMatchObject(refused)
+  })
+
+  it('has asked guests nothing that is not in the recording, and told nobody a secret of it', async () => {
+    expect(place.recorded.length).toBeGreaterThan(100)
+    expect(unrecorded(place.recorded), '"npm run record" makes it anew').toEqual([])
+    // The password of a verification's own user.
+    expect(place.recorded.filter((each) => each.by === 'exec' && each.argv[1] === 'work').map(({ argv }: any) => argv.slice(1))).toEqual([
+      ['work', 'golden-check', '…', 'golden-check'],
+    ])
+    const secrets = [...(await secretsOf(site.folder)), place.lab.connection.admin.password]
+    const told = join(place.computer.folder, 'told')
+    await writeFile(told, JSON.stringify(place.recorded))
+    expect(await filesWith([told], secrets)).toEqual([])
+    await writeFile(told, JSON.stringify([...place.recorded, secrets[0]]))
+    expect(await filesWith([told], secrets)).toEqual([told])
+    await rm(told)
   })
 
   it('leaves the host as it was before, once somebody wants that', async () => {

@@ -4,6 +4,7 @@ import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createFakeDriver, type FakeDriver } from '../../lab/compute/fake/driver.ts'
 import { startLab, type Lab } from '../../lab/index.ts'
+import type { Recorded } from '../../lab/record.ts'
 import { connect, type Proxmox } from '../../proxmox/client.ts'
 import { guestContents } from '../../demo/guest-contents.ts'
 import { emptyBase, labSite, type LabSiteOptions } from '../../demo/lab-site.ts'
@@ -37,6 +38,8 @@ export interface Place {
   readonly computer: Computer
   readonly lab: Lab
   readonly driver: FakeDriver
+  /** What guests were asked. */
+  readonly recorded: readonly Recorded[]
   /** With the lab's root token: for looking around, and for playing somebody else. */
   readonly root: Proxmox
   /** A site folder as it is after `golden init`, with a lock. */
@@ -68,12 +71,14 @@ export async function openPlace(): Promise<Place> {
   const hostFolder = join(computer.folder, 'host')
   await mkdir(hostFolder, { mode: 0o700 })
   let driver: FakeDriver | undefined
+  const recorded: Recorded[] = []
   const open = async (): Promise<Lab> =>
     startLab({
       stateDir: join(hostFolder, 'lab'),
       driver: 'fake',
       authDelayMs: 100,
       listingLagMs,
+      record: (each) => recorded.push(each),
       createDriver: async (options) => (driver = await createFakeDriver({ ...options, contents: guestContents })),
     })
   let lab: Lab
@@ -99,6 +104,7 @@ export async function openPlace(): Promise<Place> {
     get root() {
       return root
     },
+    recorded,
     site: async (options = {}) => {
       const name = options.name ?? 'test'
       const input = labSite(lab.connection, { layout: 'two-vms', base, isoPath: join(hostFolder, `${name}-iso`), ...options, name })

@@ -9,6 +9,7 @@ import type { DriveSpec, Machine, MachineSpec } from '../../lab/compute/driver.t
 import type { BehaviourRule } from '../../lab/compute/fake/behaviour.ts'
 import { createFakeDriver, type FakeDriver } from '../../lab/compute/fake/driver.ts'
 import type { GuestContents } from '../../lab/compute/fake/programs.ts'
+import type { Recorder } from '../../lab/record.ts'
 
 export const key = ssh2.utils.generateKeyPairSync('ed25519')
 
@@ -40,9 +41,19 @@ export class Rig {
     this.driver = driver
   }
 
-  static async create(behaviours: readonly BehaviourRule[] = [], contents: GuestContents = guestContents): Promise<Rig> {
+  static async create(
+    behaviours: readonly BehaviourRule[] = [],
+    contents: GuestContents = guestContents,
+    recorder?: Recorder,
+  ): Promise<Rig> {
     const folder = await mkdtemp(join(tmpdir(), 'fake-guest-'))
-    const driver = await createFakeDriver({ stateDir: join(folder, 'state'), subnet: '10.77.0.0/24', behaviours, contents })
+    const driver = await createFakeDriver({
+      stateDir: join(folder, 'state'),
+      subnet: '10.77.0.0/24',
+      behaviours,
+      contents,
+      ...(recorder && { recorder }),
+    })
     // A real image as users import one: a qcow2 header is all that the fake looks at.
     const header = Buffer.alloc(4096)
     header.write('QFI\xfb', 0, 'latin1')

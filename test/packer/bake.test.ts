@@ -16,6 +16,7 @@ import { guestFiles, rootfsOf, type SmallFile } from '../../images/stage.ts'
 import { bake, type BakeOptions } from '../../packer/bake.ts'
 import { buildName } from '../../packer/names.ts'
 import { checkImage } from '../../scripts/images-cve.ts'
+import { unrecorded } from '../lab/recording.ts'
 import { testLock, watched } from '../set-up.ts'
 import { ensureTool } from '../../tools/index.ts'
 import { startTestLab, type TestLab } from './lab.ts'
@@ -427,4 +428,9 @@ describe('golden bake', () => {
     },
     limitMs,
   )
+
+  it('has asked guests nothing that is not in the recording', () => {
+    expect(test.recorded.length).toBeGreaterThan(100)
+    expect(unrecorded(test.recorded), '"npm run record" makes it anew').toEqual([])
+  })
 })

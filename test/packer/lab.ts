@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { vi } from 'vitest'
 import { guestFiles, rootfsOf } from '../../images/stage.ts'
 import { startLab, type Lab } from '../../lab/index.ts'
+import type { Recorded } from '../../lab/record.ts'
 import type { BakeOptions } from '../../packer/bake.ts'
 import type { Proxmox } from '../../proxmox/client.ts'
 import { guestContents } from '../../demo/guest-contents.ts'
@@ -27,6 +28,8 @@ export interface TestLab {
   readonly root: Proxmox
   /** Everything that was shown, in order. */
   readonly shown: string[]
+  /** What guests were asked. */
+  readonly recorded: Recorded[]
   bakeOptions(change?: Partial<BakeOptions>): BakeOptions
   /** The same site with something changed. */
   siteWith(change: (input: Site) => void): Site
@@ -35,7 +38,9 @@ export interface TestLab {
 
 export async function startTestLab(): Promise<TestLab> {
   const work = await mkdtemp(join(tmpdir(), 'gl-'))
-  const lab = await startLab({ stateDir: join(work, 'lab'), driver: 'fake', contents: guestContents })
+  const recorded: Recorded[] = []
+  const record = (each: Recorded): unknown => recorded.push(each)
+  const lab = await startLab({ stateDir: join(work, 'lab'), driver: 'fake', contents: guestContents, record })
   const folder = join(work, 'site')
   const base = await emptyBase(join(work, 'base.qcow2'))
   const input: SiteInput = labSite(lab.connection, { name: 'test', layout: 'two-vms', base, isoPath: join(work, 'iso') })
@@ -56,6 +61,7 @@ export async function startTestLab(): Promise<TestLab> {
     proxmox,
     root,
     shown,
+    recorded,
     bakeOptions: (change = {}) => ({
       site,
       folder,

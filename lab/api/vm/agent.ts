@@ -12,9 +12,15 @@ async function command(call: Call, name: string, args?: Record<string, unknown>,
   if (vm.value.config.agent === undefined) fail('No QEMU guest agent configured')
   const running = call.context.running.get(vmid) ?? fail(`VM ${vmid} is not running`)
   if (!agentEnabled(vm.value.config)) fail('QEMU guest agent is not running')
+  const note = (answer: { result: unknown } | { error: string }): void =>
+    call.context.recorder?.agent({ vmid, asker: call.caller.authId }, name, args ?? {}, answer)
   try {
-    return await running.machine.agent(name, args, timeoutMs)
+    const result = await running.machine.agent(name, args, timeoutMs)
+    note({ result })
+    return result
   } catch (error) {
+    // An agent that does not answer has not been asked anything.
+    if (error instanceof AgentError) note({ error: error.message })
     if (error instanceof AgentUnavailable) throw new ApiError(500, 'QEMU guest agent is not running')
     if (error instanceof AgentError) throw new ApiError(500, `Agent error: ${error.message}`)
     throw error

@@ -2,6 +2,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ComputeDriver, MachineSpec } from '../driver.ts'
+import type { Recorder } from '../../record.ts'
 import { behaviourOf, type BehaviourRule } from './behaviour.ts'
 import type { Guest, World } from './guest.ts'
 import { startMachine, type FakeMachine } from './machine.ts'
@@ -23,6 +24,8 @@ export interface FakeDriverOptions {
   readonly packages?: readonly string[]
   /** What is in the guests besides the modelled Debian. @default nothing */
   readonly contents?: GuestContents
+  /** Gets what is asked of guests over SSH, and the programs that run in them. @default nobody */
+  readonly recorder?: Recorder
 }
 
 export interface FakeDriver extends ComputeDriver {
@@ -53,6 +56,7 @@ export async function createFakeDriver(options: FakeDriverOptions): Promise<Fake
     neighbour: (from, address, port) => network.neighbour(from, address, port),
     behaviour: (spec) => behaviourOf([...(options.behaviours ?? []), ...rules], spec),
     log: options.log ?? (() => {}),
+    recorder: options.recorder,
   }
   return {
     kind: 'fake',

@@ -2,6 +2,7 @@
 import { appendFileSync } from 'node:fs'
 import type { Duplex } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Recorder } from '../../record.ts'
 import type { MachineSpec, NicSpec } from '../driver.ts'
 import type { Behaviour } from './behaviour.ts'
 import { finalStage, localStage, networkStage, type CloudInitResult } from './cloudinit.ts'
@@ -38,6 +39,7 @@ export interface World {
   readonly neighbour: (from: Guest, address: string, port: number) => Guest | undefined
   readonly behaviour: (spec: MachineSpec) => Behaviour
   readonly log: (line: string) => void
+  readonly recorder: Recorder | undefined
 }
 
 export interface ServiceHook {
@@ -51,6 +53,23 @@ export type PowerEvent = 'powerdown' | 'reboot'
 const programNames: ReadonlySet<string> = new Set(Object.keys(programs))
 const NIL = new Filesystem('tmpfs')
 
+/** The same, each telling of itself. */
+function recorded(all: Readonly<Record<string, Program>>, vmid: number, recorder: Recorder): Readonly<Record<string, Program>> {
+  const watched =
+    (name: string, program: Program): Program =>
+    async (args, run) => {
+      try {
+        const answer = await program(args, run)
+        recorder.program(vmid, [name, ...args], answer)
+        return answer
+      } catch (error) {
+        recorder.program(vmid, [name, ...args], { error: error instanceof Error ? error.message : String(error) })
+        throw error
+      }
+    }
+  return Object.fromEntries(Object.entries(all).map(([name, program]) => [name, watched(name, program)]))
+}
+
 export class Guest {
   readonly spec: MachineSpec
   readonly world: World
@@ -58,7 +77,7 @@ export class Guest {
   readonly interfaces: Interface[] = []
   /** What `lo` has besides its own. */
   loopback: Address[] = []
-  readonly programs: Readonly<Record<string, Program>> = programs
+  readonly programs: Readonly<Record<string, Program>>
   readonly programNames: ReadonlySet<string> = programNames
   readonly programFiles: Readonly<Record<string, Program>>
   vfs = new Vfs(NIL, 'none')
@@ -89,6 +108,7 @@ export class Guest {
     this.spec = spec
     this.world = world
     this.programFiles = world.programFiles
+    this.programs = world.recorder === undefined ? programs : recorded(programs, spec.vmid, world.recorder)
     this.devices = new Devices(world)
     for (const nic of spec.nics) this.addNic(nic)
     this.serviceHooks['ssh.service'] = {

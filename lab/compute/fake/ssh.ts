@@ -124,6 +124,7 @@ async function execute(
   if (scp) {
     const root = /^sudo\s/.test(command ?? '')
     const exitCode = await runScp(guest, channel, root ? { ...context, as: ROOT } : context, scp[1] ?? '')
+    guest.world.recorder?.ssh(guest.spec.vmid, command, '', { exitCode, stdout: '', stderr: '' })
     return finish(channel, exitCode)
   }
   const input = await readInput(channel, command === undefined)
@@ -131,6 +132,7 @@ async function execute(
     command === undefined
       ? await runShell(input.toString('utf8'), context)
       : await runShell(command, { ...context, stdin: input.toString('latin1') })
+  guest.world.recorder?.ssh(guest.spec.vmid, command, input.toString('utf8'), result)
   if (result.stdout) channel.write(result.stdout)
   if (result.stderr) channel.stderr.write(result.stderr)
   finish(channel, result.exitCode)
