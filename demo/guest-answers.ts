@@ -12,18 +12,16 @@ import type { GuestAnswer, GuestContents, GuestFiles, GuestInside, GuestQuestion
 
 const says = (status: number, body = '', headers: Record<string, string> = {}): GuestAnswer => ({ status, headers, body })
 
-/** Loki finds what the health check has pushed, and a line of each stream that is asked for by its whole name. */
+/** Loki finds the line that it is asked for, as if an agent had brought it, and a line of each stream that is asked for by its whole name. */
 function loki({ path }: GuestQuestion): GuestAnswer {
   const { pathname, searchParams } = new URL(path, 'http://loki')
   if (pathname === '/ready') return says(200, 'ready\n')
   if (pathname === '/loki/api/v1/push') return says(204)
   const query = searchParams.get('query') ?? ''
-  const line = new RegExp(`^\\{job="${probeLabels.job}"\\} \\|= "(.*)"$`).exec(query)?.[1]
-  const named = /^\{([^{}]*)\}$/.exec(query)?.[1]
-  const stream =
-    named === undefined ? undefined : Object.fromEntries([...named.matchAll(/(\w+)="([^"]*)"/g)].map(([, key, value]) => [key, value]))
-  const found = line !== undefined ? { stream: probeLabels, line } : stream !== undefined ? { stream, line: 'a line' } : undefined
-  const result = found === undefined ? [] : [{ stream: found.stream, values: [[searchParams.get('start'), found.line]] }]
+  const [, named, line = 'a line'] = /^\{([^{}]*)\}(?: \|= "(.*)")?$/.exec(query) ?? []
+  const labels = Object.fromEntries([...(named ?? '').matchAll(/(\w+)="([^"]*)"/g)].map(([, key, value]) => [key, value]))
+  const stream = labels.job === probeLabels.job ? probeLabels : labels
+  const result = named === undefined ? [] : [{ stream, values: [[searchParams.get('start'), line]] }]
   return says(200, JSON.stringify({ status: 'success', data: { resultType: 'streams', result } }))
 }
 

@@ -2,16 +2,12 @@ import ssh2 from 'ssh2'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { DriveSpec, Machine } from '../../lab/compute/driver.ts'
 import { selftestSchema } from '../../images/contract/selftest.ts'
-import { makeAuthority, makeServerCertificate } from '../../settings/secrets/certificates.ts'
 import type { Guest } from '../../lab/compute/fake/guest.ts'
 import { ROOT } from '../../lab/compute/fake/vfs.ts'
-import { startBuildVm } from './build-vm.ts'
-import { key, Rig, type Ran } from './fake-rig.ts'
+import { Rig, type Ran } from './fake-rig.ts'
+import { bakeImage, certificate, deploySlot, hostKey } from './slot-vm.ts'
 
-const hostKey = ssh2.utils.generateKeyPairSync('ed25519')
-const certificate = await makeServerCertificate(await makeAuthority('test', new Date()), ['x'], new Date())
-
-const output: string[] = []
+let output = ''
 
 describe('the life of a slot on fake guests', () => {
   let rig: Rig
@@ -25,64 +21,11 @@ describe('the life of a slot on fake guests', () => {
 
   beforeAll(async () => {
     rig = await Rig.create()
-    const { machine, script } = await startBuildVm(rig)
-    // In the order in which packer/golden.pkr.hcl runs them.
-    for (const name of ['packages.sh', 'files.sh', 'images.sh', 'trial.sh', 'finish.sh']) {
-      const ran = await script(name)
-      output.push(ran.stdout + ran.stderr)
-      if (ran.exitCode !== 0) throw new Error(`${name} exited with ${ran.exitCode}\n${output.at(-1)}`)
-    }
-    await machine.shutdown()
-    expect(await machine.exited).toEqual({ reason: 'powerdown' })
+    output = await bakeImage(rig)
     await rig.driver.volumes.create(rig.path('data.qcow2'), { format: 'qcow2', bytes: 8 * 2 ** 30 })
   })
   afterAll(() => rig.close())
 
-  async function deploy(vmid: number, slot: string, address: string, peer: string): Promise<Machine> {
-    await rig.driver.volumes.link(rig.path('image.qcow2'), rig.path(`slot-${vmid}.qcow2`))
-    const seed = {
-      schema: 1,
-      release: `r-${slot}`,
-      site: 'test',
-      group: 'main',
-      slot,
-      roles: ['serena'],
-      hostname: `main-${slot}`,
-      image: { fingerprint: 'f00', vmid: 110 },
-      address,
-      prefix: 24,
-      service: '10.77.0.50',
-      peer,
-      gateway: '10.77.0.1',
-      nameservers: [],
-      ntp: [],
-      public: { host: 'x', httpsPort: 443, httpPort: 80 },
-      serena: { transports: ['streamable-http'], interface: 'tools', shell: false, memoryMiB: 512, projects: [{ name: 'demo' }] },
-      ssh: { projectKeys: [], adminKeys: [key.public.trim()] },
-    }
-    const files = {
-      'golden/seed.json': JSON.stringify(seed),
-      'golden/nftables.nft':
-        'table inet golden\ndelete table inet golden\ntable inet golden {\n  chain input { type filter hook input priority filter; policy drop; }\n}\n',
-      'golden/tls/public.pem': certificate.certificate,
-      'golden/tls/public.key': certificate.key,
-      'golden/tls/peer.pem': certificate.certificate,
-      'golden/tls/peer.key': certificate.key,
-      'golden/htpasswd/serena': 'a:b',
-      'golden/ssh/ssh_host_ed25519_key': hostKey.private,
-      'golden/ssh/ssh_host_ed25519_key.pub': hostKey.public,
-    }
-    const machine = await rig.start({
-      vmid,
-      address,
-      disk: `slot-${vmid}.qcow2`,
-      files,
-      userData: '#cloud-config\nusers: []\nssh_deletekeys: false\nssh_genkeytypes: []\n',
-      instance: `iid-r-${slot}`,
-    })
-    await rig.agentUp(machine)
-    return machine
-  }
   const slotctl = async (machine: Machine, ...words: string[]): Promise<any> => {
     const ran: Ran = await rig.agentExec(machine, '/usr/local/sbin/slotctl', ...words)
     return { exitCode: ran.exitCode, ...JSON.parse(ran.stdout || JSON.stringify({ stderr: ran.stderr })) }
@@ -140,12 +83,12 @@ describe('the life of a slot on fake guests', () => {
   }
 
   it('passes the checks of the bake', () => {
-    expect(output.join('')).toContain('golden: the image is clean')
-    expect(output.join('')).not.toContain('FAILED')
+    expect(output).toContain('golden: the image is clean')
+    expect(output).not.toContain('FAILED')
   })
 
   it('hands the data disk over, with its content, and the service address follows', async () => {
-    const blue = await deploy(111, 'blue', '10.77.0.21', '10.77.0.22')
+    const blue = await deploySlot(rig, 111, 'blue', '10.77.0.21', '10.77.0.22')
     expect(await slotctl(blue, 'status')).toMatchObject({
       exitCode: 0,
       slot: 'blue',
@@ -172,7 +115,7 @@ describe('the life of a slot on fake guests', () => {
     expect(selftest.exitCode).toBe(0)
     await rig.agentExec(blue, '/bin/sh', '-c', 'echo precious > /srv/golden/projects/demo/file')
 
-    const green = await deploy(112, 'green', '10.77.0.22', '10.77.0.21')
+    const green = await deploySlot(rig, 112, 'green', '10.77.0.22', '10.77.0.21')
     await slotctl(blue, 'drain', '1')
     expect(await slotctl(blue, 'yield')).toMatchObject({
       exitCode: 0,

@@ -7,7 +7,10 @@ import { renderIso } from '../../core/formats/iso.ts'
 import type { Machine } from '../../lab/compute/driver.ts'
 import { createQemuDriver, type QemuDriver } from '../../lab/compute/qemu/driver.ts'
 import { buildBase } from '../../lab/debian/base.ts'
-import { runTranscript, transcript, type Answer } from './transcript.ts'
+import { runBatch } from '../../lab/transcript/batch.ts'
+import { transcript } from '../../lab/transcript/debian.ts'
+import { ofRoot } from '../../lab/transcript/root.ts'
+import { execByAgent, runTranscript, type Answer } from '../../lab/transcript/run.ts'
 
 const wanted = process.env.GOLDEN_TEST_GUEST === '1'
 const minutes = 60_000
@@ -152,8 +155,17 @@ describe.skipIf(!wanted)('a real Debian guest (needs GOLDEN_TEST_GUEST=1, root a
     `answers as the transcript says, which fake guests are held against (${transcript.length} steps)`,
     async () => {
       expect(
-        await runTranscript({ ssh: execute, upload, agent: (command, args) => machine.agent(command, args, 60_000), address }),
+        await runTranscript({ ssh: execute, upload, agent: (command, args) => machine.agent(command, args, 60_000), address }, transcript),
       ).toEqual([])
+    },
+    15 * minutes,
+  )
+
+  it(
+    `answers root's shell as the transcript says (${ofRoot.length} scripts in one go)`,
+    async () => {
+      const agent = (command: string, args?: Record<string, unknown>): Promise<unknown> => machine.agent(command, args, 60_000)
+      expect(await runBatch((script) => execByAgent({ agent }, ['/bin/sh'], script), ofRoot)).toEqual([])
     },
     15 * minutes,
   )

@@ -177,9 +177,9 @@ export function installPackage(vfs: Vfs, name: string): PackageModel {
 /** Follows `WantedBy=`, `RequiredBy=` and `Alias=` of an installed unit file. Returns the links made, or undefined without any. */
 export function enableUnit(vfs: Vfs, unit: string): string[] | undefined {
   const template = unit.replace(/@[^.]*\./, '@.')
-  const source =
-    ['/etc/systemd/system', '/usr/lib/systemd/system'].map((folder) => `${folder}/${template}`).find((path) => vfs.exists(path)) ??
-    ['/etc/systemd/system', '/usr/lib/systemd/system'].map((folder) => `${folder}/${unit}`).find((path) => vfs.exists(path))
+  const source = [template, unit]
+    .flatMap((name) => ['/etc/systemd/system', '/run/systemd/system', '/usr/lib/systemd/system'].map((folder) => `${folder}/${name}`))
+    .find((path) => vfs.exists(path))
   if (source === undefined) return undefined
   const install = /\[Install\]([\s\S]*)/.exec(vfs.readText(source))?.[1] ?? ''
   const links: string[] = []

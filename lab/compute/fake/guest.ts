@@ -321,10 +321,16 @@ export class Guest {
     if (source.kind !== 'directory') return `mount: ${where}: mount point is not a directory.`
     const from = this.vfs.mountOf(what)
     const [, on, as] = /X-mount\.idmap=(\d+):(\d+):1(?:,|$)/.exec(options)?.map(Number) ?? []
+    const swapped = (key: string | symbol, value: unknown): unknown =>
+      key !== 'uid' && key !== 'gid' ? value : value === on ? as : value === as ? on : value
+    // Whatever becomes of the folder's owner at either place is seen at the other.
     const root =
-      on !== undefined && as !== undefined
-        ? { ...source, uid: source.uid === on ? as : source.uid, gid: source.gid === on ? as : source.gid }
-        : source
+      on === undefined
+        ? source
+        : new Proxy(source, {
+            get: (node, key) => swapped(key, Reflect.get(node, key)),
+            set: (node, key, value) => Reflect.set(node, key, swapped(key, value)),
+          })
     this.vfs.mount(
       where,
       new Filesystem(from.filesystem.type, { root, uuid: from.filesystem.uuid, label: from.filesystem.label, origin: from.filesystem }),

@@ -32,8 +32,7 @@ export class Firewall {
       if (!/table/.test(statement.split(/\s+/).slice(0, 2).join(' '))) continue
       const key = `${family} ${name}`
       if (/^(delete|destroy)/.test(statement)) {
-        if (!next.delete(key) && statement.startsWith('delete'))
-          return `Error: No such file or directory; did you mean table ‘${name}’ in family ${family}?`
+        if (!next.delete(key) && statement.startsWith('delete')) return 'Error: Could not process rule: No such file or directory'
         continue
       }
       if (/^flush/.test(statement)) {
@@ -63,7 +62,7 @@ export class Firewall {
   list(only?: string): string {
     return [...this.tables]
       .filter(([key]) => only === undefined || key === only)
-      .map(([key, body]) => `table ${key} {${body.trimEnd()}\n}\n`)
+      .map(([key, body]) => `table ${key} {${body.trimEnd().replaceAll(/(\bcounter \w+ \{)\s*\}/g, '$1 packets 0 bytes 0 }')}\n}\n`)
       .join('')
   }
 }

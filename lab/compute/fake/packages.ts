@@ -20,7 +20,7 @@ const service = (description: string, exec: string, extra = '', wantedBy = 'mult
 const COREUTILS = `
   awk base64 basename cat chmod chown clear comm cp cut date diff dirname du egrep env expand expr false fgrep find fold getent
   grep gunzip gzip head hostname id install join ln ls md5sum mkdir mktemp mv nl od paste printenv readlink rev rm rmdir sed seq
-  sha1sum sha256sum sleep sort split stat sync tac tail tar tee timeout touch tr true truncate unexpand uniq uptime wc which
+  sha1sum sha256sum sleep sort split stat sync tac tail tar tee test timeout touch tr true truncate unexpand uniq uptime wc which
   whoami xargs zcat column strings time sh bash dash free ps
 `
   .trim()
@@ -33,6 +33,7 @@ export const CATALOGUE: Readonly<Record<string, PackageModel>> = {
     version: '2.41-5',
     programs: [
       'findmnt',
+      'logger',
       'lsblk',
       'mount',
       'mountpoint',

@@ -31,11 +31,13 @@ export function toBuffer(content: FileContent, encoding?: Encoding): Buffer {
 
 /** @param seen called with the name of a program in /usr/bin, before just-bash looks for a command of that name */
 export function createSessionFs(vfs: Vfs, as: Credentials, umask: () => number, seen: (name: string) => void): IFileSystem {
-  // Running a program by its path is the one case in which just-bash asks exists, stat and readFile of a path in a row.
+  // Running a program by its path is the one case in which just-bash asks exists, stat and readFile of a path in a row; where
+  // it has found one by its name before, it does not ask exists again.
   let step = ''
+  const ran = new Set<string>()
   const mark = (operation: string, path: string): void => {
-    const next = operation === 'exists' ? `exists ${path}` : operation === 'stat' && step === `exists ${path}` ? `stat ${path}` : ''
-    step = next
+    const isFound = step === `exists ${path}` || ran.has(path)
+    step = operation === 'exists' ? `exists ${path}` : operation === 'stat' && isFound ? `stat ${path}` : ''
   }
   const builtin = (path: string): boolean => path.startsWith('/usr/bin/') && BUILTIN_COMMANDS.has(path.slice(9))
   const stat = (path: string, follow: boolean) => {
@@ -70,7 +72,10 @@ export function createSessionFs(vfs: Vfs, as: Credentials, umask: () => number, 
     async readFile(path, options) {
       const run = options === undefined && step === `stat ${path}`
       mark('readFile', path)
-      if (run) return `#!/bin/sh\n${RUN_PROGRAM} "$0" "$@"\n`
+      if (run) {
+        ran.add(path)
+        return `#!/bin/sh\n${RUN_PROGRAM} "$0" "$@"\n`
+      }
       const encoding = typeof options === 'string' ? options : options?.encoding
       return vfs
         .read(path, as)

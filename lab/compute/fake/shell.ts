@@ -276,8 +276,9 @@ export async function runArgv(argv: readonly string[], context: ProcessContext):
   const { guest, as, cwd, env } = context
   const path = findProgram(guest, as, env.PATH ?? PATH, cwd, file)
   const byShell = (words: readonly string[]): Promise<Result> => runShell(`exec ${words.map(quote).join(' ')}`, context)
-  // What just-bash has itself, and what is nowhere.
-  if (path === undefined || bashCommands.has(posix.basename(path)) || bashCommands.has(posix.basename(file))) return byShell(argv)
+  // What just-bash has itself, and what is nowhere. `test` in a shell is the shell's own; by itself it is a program.
+  const names = [posix.basename(path ?? ''), posix.basename(file)].filter((name) => name !== 'test')
+  if (path === undefined || names.some((name) => bashCommands.has(name))) return byShell(argv)
   const run: Run = {
     ...context,
     name: posix.basename(file),

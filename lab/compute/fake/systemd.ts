@@ -289,10 +289,8 @@ export class Systemd {
 
   async stop(unit: string): Promise<void> {
     const name = unitName(unit)
-    if (this.state(name) !== 'active') {
-      if (this.#states.get(name) === 'failed') this.set(name, 'inactive')
-      return
-    }
+    // What has failed stays so until somebody resets it.
+    if (this.state(name) !== 'active') return
     const file = this.file(name)
     this.set(name, 'inactive')
     for (const other of this.#states.keys()) {

@@ -87,10 +87,11 @@ const mount: Program = (args, run) => {
   const choice = flags.get('-o')
   const target = run.path(where)
   if (where === '' || !run.guest.vfs.exists(target)) return fail(`mount: ${target}: mount point does not exist.`, 32)
-  const problem =
-    flags.has('--bind') || choice?.includes('bind')
-      ? run.guest.bindFolder(run.path(what), target, choice)
-      : run.guest.mountDevice(/^(LABEL|UUID)=/.test(what) || what === 'tmpfs' ? what : run.path(what), target, flags.get('-t'), choice)
+  const isBind = flags.has('--bind') || choice?.includes('bind') === true
+  if (isBind && !run.guest.vfs.exists(run.path(what))) return fail(`mount: ${target}: special device ${run.path(what)} does not exist.`, 32)
+  const problem = isBind
+    ? run.guest.bindFolder(run.path(what), target, choice)
+    : run.guest.mountDevice(/^(LABEL|UUID)=/.test(what) || what === 'tmpfs' ? what : run.path(what), target, flags.get('-t'), choice)
   return problem === undefined ? ok() : fail(problem, 32)
 }
 
@@ -102,7 +103,7 @@ const umount: Program = async (args, run) => {
     const device = run.guest.deviceAt(path)
     const target = device ? run.guest.vfs.mounts.findLast((each) => each.source === `/dev/${device.name}`)?.target : path
     if (target === undefined || !run.guest.vfs.mounts.some((each) => each.target === target))
-      return fail(`umount: ${word}: not mounted.`, 32)
+      return fail(`umount: ${word}: ${run.guest.vfs.exists(path) ? 'not mounted' : 'no mount point specified'}.`, 32)
     run.guest.vfs.unmount(target)
   }
   await run.guest.devices.flush()
@@ -140,6 +141,6 @@ export const diskPrograms: Readonly<Record<string, Program>> = {
     }
   },
   // Nobody fills a disk here: what is reserved of it makes no difference.
-  tune2fs: () => ok(),
+  tune2fs: (args) => ok(`tune2fs 1.47.2 (1-Jan-2025)\nSetting reserved blocks count to ${args[args.indexOf('-r') + 1]}\n`),
   udevadm: () => ok(),
 }

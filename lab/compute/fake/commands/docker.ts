@@ -1,4 +1,5 @@
 /** The `docker` program and Compose's plugin. */
+import { createHash } from 'node:crypto'
 import { readCompose, type ComposeFile, type Container, type Image } from '../docker.ts'
 import { fail, ok, type Program, type Result, type Run } from '../shell.ts'
 import { options } from './files.ts'
@@ -33,11 +34,14 @@ function image([command = '', ...args]: readonly string[], run: Run): Result {
   const found = rest.map((name) => docker.findImage(name))
   const missing = rest.filter((_, at) => found[at] === undefined)
   return {
-    stdout: found.map((each) => (each ? shown(each) : '')).join(''),
-    stderr: missing.map((name) => `Error response from daemon: No such image: ${name}\n`).join(''),
+    stdout: found.map((each) => (each ? shown(each) : '')).join('') || '\n',
+    stderr: missing.map((name) => `Error response from daemon: No such image: ${named(name)}\n`).join(''),
     exitCode: missing.length > 0 ? 1 : 0,
   }
 }
+
+/** As Docker says it: with the tag that goes without saying. */
+const named = (name: string): string => (/@|:[^/]*$/.test(name) ? name : `${name}:latest`)
 
 /** `docker inspect --format … CONTAINER …`. */
 function inspect(args: readonly string[], run: Run): Result {
@@ -55,7 +59,7 @@ function inspect(args: readonly string[], run: Run): Result {
     return ok(`${renderTemplate(flags.get('--format') ?? '{{json .}}', view)}\n`)
   })
   const text = (of: 'stdout' | 'stderr'): string => shown.map((each) => each[of]).join('')
-  return { stdout: text('stdout'), stderr: text('stderr'), exitCode: shown.some(({ exitCode }) => exitCode !== 0) ? 1 : 0 }
+  return { stdout: text('stdout') || '\n', stderr: text('stderr'), exitCode: shown.some(({ exitCode }) => exitCode !== 0) ? 1 : 0 }
 }
 
 function pull(args: readonly string[], run: Run): Result {
@@ -107,8 +111,9 @@ const compose: Program = (args, run) => {
   const [command = '', ...rest] = words
   const { vfs, docker } = run.guest
   if (files.length === 0) return fail('no configuration file provided: not found', 14)
-  const missing = [...files, ...envFiles].find((path) => !vfs.exists(path, run.as))
-  if (missing !== undefined) return fail(`open ${missing}: no such file or directory`, 14)
+  const missing = [...envFiles, ...files].find((path) => !vfs.exists(path, run.as))
+  if (missing !== undefined)
+    return envFiles.includes(missing) ? fail(`Couldn't find env file: ${missing}`) : fail(`open ${missing}: no such file or directory`, 14)
   const environment: Record<string, string> = {}
   for (const path of envFiles)
     for (const [, name = '', value = ''] of vfs.readText(path, run.as).matchAll(/^\s*(\w+)=(.*?)\s*$/gm))
@@ -199,6 +204,10 @@ function runOnce(args: readonly string[], run: Run, file: ComposeFile): Result {
   return run.guest.behaviour.broken?.includes(name) ? fail(`${name}: exec format error`, 1) : ok(`${name} as ordered\n`)
 }
 
+/** `--filter name=…` */
+const filteredName = (words: readonly string[]): string => words.find((word) => word.startsWith('name='))?.slice(5) ?? ''
+const idOf = (name: string): string => createHash('sha256').update(name).digest('hex').slice(0, 12)
+
 const docker: Program = ([command = '', ...rest], run) => {
   const stopped = daemonless(run)
   if (stopped) return stopped
@@ -216,10 +225,14 @@ const docker: Program = ([command = '', ...rest], run) => {
     case 'rm':
       return made(command, rest, run)
     case 'ps':
-      return listed(containers.filter(({ state }) => rest.includes('--all') || state === 'running').map(({ id }) => id.slice(0, 12)))
+      return listed(
+        containers
+          .filter(({ state, name }) => (rest.includes('--all') || state === 'running') && name.includes(filteredName(rest)))
+          .map(({ id }) => id.slice(0, 12)),
+      )
     case 'network':
     case 'volume':
-      if (rest[0] === 'ls') return listed(command === 'network' ? networks : [])
+      if (rest[0] === 'ls') return listed(command === 'network' ? networks.map(idOf) : [])
   }
   return fail(`docker ${command} ${rest[0] ?? ''}: not modelled by the fake guest`)
 }

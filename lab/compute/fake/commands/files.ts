@@ -225,6 +225,12 @@ const readChecked: Program = (args, run) => {
   return run.original(args)
 }
 
+/** The same; just-bash's does not complain with -q. */
+const grep: Program = async (args, run) => {
+  const result = await readChecked(args, run)
+  return result.exitCode === 2 && result.stderr === '' ? fail(`grep: ${args.at(-1)}: No such file or directory`, 2) : result
+}
+
 /** `cp -a -t FOLDER PATH …`: with owners and modes; links stay links. Nothing is shared with the copy, as on ext4. */
 const copyAll: Program = (args, run) => {
   const { flags, rest } = options(args, ['-t'])
@@ -250,7 +256,7 @@ export const filePrograms: Readonly<Record<string, Program>> = {
   tail: readChecked,
   wc: readChecked,
   sort: readChecked,
-  grep: readChecked,
+  grep,
   cut: readChecked,
   cp: (args, run) => (args.includes('-a') ? copyAll(args, run) : readChecked(args, run)),
   chown,
@@ -259,6 +265,15 @@ export const filePrograms: Readonly<Record<string, Program>> = {
   mktemp,
   stat,
   sha256sum,
+  /** `test -w PATH` as a program of its own, with the rights of its user: the shell's own goes by the mode alone. */
+  test: ([what = '', word = ''], run) => {
+    const path = run.path(word)
+    const bit = { '-r': 4, '-w': 2, '-x': 1 }[what]
+    if (bit === undefined) return fail(`test ${what}: not modelled by the fake guest`, 2)
+    return run.guest.vfs.exists(path, run.as) && run.guest.vfs.may(run.guest.vfs.lookup(path, run.as), bit as 1 | 2 | 4, run.as)
+      ? ok()
+      : fail('')
+  },
   truncate: (args, run) => {
     const { flags, rest } = options(args, ['-s', '--size'])
     const bytes = Number.parseInt(flags.get('-s') ?? flags.get('--size') ?? '0', 10)

@@ -4,10 +4,11 @@ import { networkOf } from '../programs.ts'
 import { fail, ok, type Program, type Result } from '../shell.ts'
 import { options } from './files.ts'
 
-/** `ip address add|del ADDRESS dev CARD`; and `ip route replace`, which changes nothing: in the fake LAN everybody reaches everybody. */
+/** `ip address add|del ADDRESS dev CARD`; and `ip route replace|del`, which changes nothing: in the fake LAN everybody reaches everybody. */
 const ip: Program = (args, run) => {
   const [object = '', verb = '', text = '', , device = ''] = args.filter((word) => !word.startsWith('-'))
-  if (object === 'route' && verb === 'replace') return run.as.uid === 0 ? ok() : fail('RTNETLINK answers: Operation not permitted', 2)
+  if (object === 'route' && ['replace', 'del'].includes(verb))
+    return run.as.uid === 0 ? ok() : fail('RTNETLINK answers: Operation not permitted', 2)
   if (object !== 'address' || !['add', 'del'].includes(verb)) return fail(`ip ${args.join(' ')}: not modelled by the fake guest`, 2)
   if (run.as.uid !== 0) return fail('RTNETLINK answers: Operation not permitted', 2)
   const { guest } = run
@@ -25,7 +26,7 @@ const ip: Program = (args, run) => {
   if (!address) return fail(`Error: any valid prefix is expected rather than "${text}".`)
   const others = card.addresses.filter((each) => each.address !== address.address)
   const there = others.length < card.addresses.length
-  if (there !== (verb === 'del')) return fail(`RTNETLINK answers: ${there ? 'File exists' : 'Cannot assign requested address'}`, 2)
+  if (there !== (verb === 'del')) return fail(`Error: ipv4: Address ${there ? 'already assigned' : 'not found'}.`, 2)
   card.addresses = verb === 'del' ? others : [...others, address]
   return ok()
 }
@@ -36,13 +37,13 @@ const nft: Program = (args, run) => {
   const file = flags.get('-f')
   const load = (ruleset: string): Result => {
     const problem = run.guest.firewall.load(ruleset, flags.has('-c'))
-    return problem === undefined ? ok() : fail(`${file ?? 'cmdline'}:1:1-1: ${problem}`)
+    return problem === undefined ? ok() : fail(file === undefined ? `${problem}\n${ruleset}` : `${file}:1:1-1: ${problem}`)
   }
   if (file === '-') return load(run.stdin)
   if (file !== undefined)
     return run.guest.vfs.exists(run.path(file))
       ? load(run.guest.vfs.readText(run.path(file)))
-      : fail(`${file}:0:0-0: Error: Could not open file "${file}": No such file or directory`)
+      : fail(`internal:0:0-0: Error: Could not open file "${file}": No such file or directory`)
   const text = rest.join(' ')
   if (text === 'list tables') return ok([...run.guest.firewall.tables.keys()].map((key) => `table ${key}\n`).join(''))
   const [, name] = /^list table (.+)$/.exec(text) ?? []

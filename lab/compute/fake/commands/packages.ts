@@ -2,6 +2,7 @@
 import { installedPackages, installPackage, missingPackages, writePackages } from '../debian.ts'
 import { CATALOGUE } from '../packages.ts'
 import { fail, ok, type Program, type Result, type Run } from '../shell.ts'
+import { compareVersions } from '../version.ts'
 import { ROOT } from '../vfs.ts'
 import { options } from './files.ts'
 
@@ -127,9 +128,8 @@ export const packagePrograms: Readonly<Record<string, Program>> = {
   'apt-get': quietly(apt),
   dpkg: (args) => {
     if (args.includes('--configure') || args.includes('--audit')) return ok()
-    // Not Debian's order to the letter, which has no tilde in a model's versions.
     const [command, a = '', relation, b = ''] = args
-    if (command === '--compare-versions' && relation === 'gt') return a.localeCompare(b, 'en', { numeric: true }) > 0 ? ok() : fail('')
+    if (command === '--compare-versions' && relation === 'gt') return compareVersions(a, b) > 0 ? ok() : fail('')
     return fail(`dpkg ${args.join(' ')}: not modelled by the fake guest`, 2)
   },
   'dpkg-query': dpkgQuery,

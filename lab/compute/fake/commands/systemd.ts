@@ -13,13 +13,30 @@ function power(run: Run, event: 'powerdown' | 'reboot'): Result {
   return ok()
 }
 
+/** The exit code is the first problem's: 5 where a unit is not there. */
 async function each(units: readonly string[], work: (unit: string) => string | undefined | Promise<string | undefined>): Promise<Result> {
   let stderr = ''
+  let exitCode = 0
   for (const unit of units) {
     const problem = await work(unitName(unit))
-    if (problem) stderr += `${problem}\n`
+    if (problem === undefined) continue
+    stderr += `${problem}\n`
+    exitCode ||= /Unit \S+ not (found|loaded)\.$/.test(problem) ? 5 : 1
   }
-  return { stdout: '', stderr, exitCode: stderr ? 1 : 0 }
+  return { stdout: '', stderr, exitCode }
+}
+
+/** In a file, in /proc by way of its mount, or because it has run. */
+const isThere = ({ guest: { systemd } }: Run, unit: string): boolean =>
+  systemd.enabled(unit) !== 'not-found' || systemd.state(unit) !== 'inactive' || unit.endsWith('.target')
+
+/** Starts one, in systemctl's words where that fails. */
+async function start(run: Run, unit: string, verb: string): Promise<string | undefined> {
+  const problem = await run.guest.systemd.start(unit)
+  if (problem === undefined || /^(A dependency|Timed out)/.test(problem)) return problem
+  return problem.startsWith('Failed to start ')
+    ? problem.replace('start', verb)
+    : `Job for ${unit} failed because the control process exited with error code.\nSee "systemctl status ${unit}" and "journalctl -xeu ${unit}" for details.`
 }
 
 const systemctl: Program = async (args, run) => {
@@ -37,34 +54,41 @@ const systemctl: Program = async (args, run) => {
         for (const unit of units) void systemd.start(unit)
         return ok()
       }
-      return each(units, (unit) => systemd.start(unit))
+      return each(units, (unit) => start(run, unit, command))
     case 'stop':
       return each(units, async (unit) => {
+        if (!isThere(run, unit)) return `Failed to stop ${unit}: Unit ${unit} not loaded.`
         await systemd.stop(unit)
         return undefined
       })
     case 'restart':
       return each(units, async (unit) => {
         await systemd.stop(unit)
-        return systemd.start(unit)
+        return start(run, unit, command)
       })
     case 'try-restart':
       return each(units, async (unit) => {
+        if (!isThere(run, unit)) return `Failed to ${command} ${unit}: Unit ${unit} not found.`
         if (systemd.state(unit) !== 'active') return undefined
         await systemd.stop(unit)
-        return systemd.start(unit)
+        return start(run, unit, command)
       })
     case 'reset-failed':
-      for (const unit of units.length > 0 ? units : [undefined]) systemd.resetFailed(unit)
-      return ok()
+      if (units.length === 0) systemd.resetFailed()
+      return each(units, (unit) => {
+        systemd.resetFailed(unit)
+        const isOne = !/[*?[]/.test(unit)
+        return isOne && !isThere(run, unit) ? `Failed to reset failed state of unit ${unit}: Unit ${unit} not loaded.` : undefined
+      }).then((result) => ({ ...result, exitCode: Math.min(result.exitCode, 1) }))
     case 'is-active':
     case 'is-failed': {
       const wanted = command === 'is-active' ? 'active' : 'failed'
       const states = units.map((unit) => systemd.state(unit))
+      const isUnknown = !units.some((unit) => isThere(run, unit))
       return {
         stdout: quiet ? '' : `${states.join('\n')}\n`,
         stderr: '',
-        exitCode: states.includes(wanted) ? 0 : command === 'is-active' ? 3 : 1,
+        exitCode: states.includes(wanted) ? 0 : isUnknown ? 4 : command === 'is-active' ? 3 : 1,
       }
     }
     case 'is-enabled': {
@@ -72,14 +96,19 @@ const systemctl: Program = async (args, run) => {
       return {
         stdout: quiet ? '' : `${states.join('\n')}\n`,
         stderr: '',
-        exitCode: states.every((state) => ['enabled', 'static', 'alias'].includes(state)) ? 0 : 1,
+        // One is enough.
+        exitCode: states.some((state) => ['enabled', 'static', 'alias'].includes(state))
+          ? 0
+          : states.every((state) => state === 'not-found')
+            ? 4
+            : 1,
       }
     }
     case 'enable':
       return each(units, async (unit) => {
-        if (systemd.enabled(unit) === 'masked') return `Failed to enable unit: Unit file /etc/systemd/system/${unit} is masked.`
-        if (enableUnit(vfs, unit) === undefined) return `Failed to enable unit: Unit file ${unit} does not exist.`
-        return flags.has('--now') ? systemd.start(unit) : undefined
+        if (systemd.enabled(unit) === 'masked') return `Failed to enable unit: Unit file /etc/systemd/system/${unit} is masked`
+        if (enableUnit(vfs, unit) === undefined) return `Failed to enable unit: Unit ${unit} does not exist`
+        return flags.has('--now') ? start(run, unit, 'start') : undefined
       })
     case 'disable':
       return each(units, async (unit) => {
@@ -88,14 +117,17 @@ const systemctl: Program = async (args, run) => {
         if (flags.has('--now')) await systemd.stop(unit)
         return undefined
       })
-    case 'mask':
-      return each(units, async (unit) => {
+    case 'mask': {
+      const strange = units.filter((unit) => systemd.enabled(unit) === 'not-found')
+      const masked = await each(units, async (unit) => {
         const own = `/etc/systemd/system/${unit}`
         vfs.remove(own, ROOT, { force: true })
         vfs.symlink('/dev/null', own)
         if (flags.has('--now')) await systemd.stop(unit)
         return undefined
       })
+      return { ...masked, stderr: strange.map((unit) => `Unit ${unit} does not exist, proceeding anyway.\n`).join('') + masked.stderr }
+    }
     case 'unmask':
       return each(units, (unit) => {
         if (systemd.enabled(unit) === 'masked') vfs.remove(`/etc/systemd/system/${unit}`)
@@ -147,5 +179,11 @@ export const systemdPrograms: Readonly<Record<string, Program>> = {
   systemctl,
   // What is in memory goes to the disk: nothing is in memory.
   journalctl: (args) => (args.includes('--relinquish-var') ? ok() : fail('journalctl: not modelled by the fake guest')),
+  /** `logger -t TAG TEXT` */
+  logger: (args, run) => {
+    const { flags, rest } = options(args, ['-t'])
+    run.guest.journal(flags.get('-t') ?? run.account.name, rest.join(' '))
+    return ok()
+  },
   reboot: (_args, run) => power(run, 'reboot'),
 }

@@ -1,43 +1,12 @@
 /**
  * What a Debian 13 guest answers over SSH and through its agent, as data. It runs on a fake guest and on a real one:
- * both have to give the answers written here, so the model stays true where this project relies on it.
+ * both have to give the answers written here, so the model stays true where whoever starts the lab relies on it.
  *
  * The guest: booted from the lab's base with a NoCloud seed whose user `tester` has the shell /bin/bash and may use
- * sudo without a password; a spare disk of 1 GiB with the serial `transcript` (scsi), blank.
+ * sudo without a password; a spare disk of 1 GiB with the serial `transcript` (scsi), blank; a way to Debian's archive.
  */
 import { isDeepStrictEqual } from 'node:util'
-
-export interface Answer {
-  readonly stdout: string
-  readonly stderr: string
-  readonly exitCode: number
-}
-
-/** How to reach a guest. */
-export interface TranscriptGuest {
-  /** A command over SSH as `tester`. */
-  ssh(command: string, input?: string): Promise<Answer>
-  /** A file by SFTP as `tester`. */
-  upload(path: string, content: string): Promise<void>
-  /** A guest agent command, its `return`; rejects with an error of the driver's. */
-  agent(command: string, args?: Record<string, unknown>): Promise<unknown>
-  /** The guest's own IPv4 address. */
-  readonly address: string
-}
-
-type Wanted = { readonly exitCode: number | 'not 0'; readonly stdout?: string | RegExp; readonly stderr?: string | RegExp }
-
-export type Step =
-  | { readonly name: string; readonly upload: string; readonly content: string }
-  | { readonly name: string; readonly ssh: string; readonly input?: string; readonly wanted: Wanted }
-  | { readonly name: string; readonly agentExec: readonly string[]; readonly wanted: Wanted }
-  | {
-      readonly name: string
-      readonly agent: string
-      readonly args?: Record<string, unknown>
-      readonly wanted: (result: unknown, address: string) => boolean
-    }
-  | { readonly name: string; readonly agent: string; readonly args?: Record<string, unknown>; readonly error: RegExp }
+import { good, type Step, type Wanted } from './run.ts'
 
 const exec = (name: string, ssh: string, wanted: Wanted, input?: string): Step => ({
   name,
@@ -45,7 +14,6 @@ const exec = (name: string, ssh: string, wanted: Wanted, input?: string): Step =
   wanted,
   ...(input !== undefined && { input }),
 })
-const good = (stdout: string | RegExp): Wanted => ({ exitCode: 0, stdout })
 const record = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
 
@@ -67,6 +35,12 @@ export const transcript: readonly Step[] = [
     exitCode: 1,
     stdout: 'b a r:2:two three\n',
   }),
+  // Its first line says -eu; who is told of the file alone does not read that.
+  exec('a mode', 'chmod 0755 /tmp/transcript.sh', good('')),
+  exec('a script of root', 'sudo -n sh /tmp/transcript.sh', good(':0:\nnot reached\n')),
+  exec('scp brings a file', 'scp -vt /tmp', { exitCode: 0, stdout: '\0\0\0' }, 'C0640 5 transcript.txt\nhello\0'),
+  exec('a mode for it', 'chmod 0644 /tmp/transcript.txt', good('')),
+  exec('scp fetches it', 'scp -vf /tmp/transcript.txt', good('C0644 5 transcript.txt\nhello\0'), '\0\0\0'),
   exec(
     'script with many arguments',
     'printf \'#!/bin/sh\\necho "$# ${11} ${12}"\\n\' > /tmp/many.sh; chmod 755 /tmp/many.sh; /tmp/many.sh 1 2 3 4 5 6 7 8 9 10 "e f" g',
@@ -119,11 +93,16 @@ export const transcript: readonly Step[] = [
     { exitCode: 1, stdout: '1\n', stderr: /No such file or directory/ },
   ),
   exec('a link by the serial', 'readlink -f /dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_transcript', good(/^\/dev\/sd[a-z]\n$/)),
-  exec('a blank disk', 'sudo -n blkid -p /dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_transcript', { exitCode: 2, stdout: '' }),
+  exec('a blank disk', 'sudo -n blkid -p -o export /dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_transcript', { exitCode: 2, stdout: '' }),
   exec(
     'a new file system',
-    'sudo -n mkfs.ext4 -q -L transcript /dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_transcript && sudo -n udevadm settle && sudo -n blkid -p -o export /dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_transcript | grep -E "^(LABEL|TYPE)="',
+    'sudo -n mkfs.ext4 -q -L transcript -m 1 /dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_transcript && sudo -n udevadm settle && sudo -n blkid -p -o export /dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_transcript | grep -E "^(LABEL|TYPE)="',
     good('LABEL=transcript\nTYPE=ext4\n'),
+  ),
+  exec(
+    'blocks that are kept back',
+    'sudo -n tune2fs -r 100 /dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_transcript',
+    good(/^tune2fs [\d.]+ \([^)]*\)\nSetting reserved blocks count to 100\n$/),
   ),
   exec(
     'mounted by its label',
@@ -139,6 +118,22 @@ export const transcript: readonly Step[] = [
     'sudo -n wipefs -qa /dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_transcript; sudo -n blkid -p /dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_transcript',
     { exitCode: 2, stdout: '' },
   ),
+  exec(
+    'lists of packages, of the archives that the machine has and of one that is named',
+    `export DEBIAN_FRONTEND=noninteractive
+how='-o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 -o Acquire::Languages=none -o APT::Update::Error-Mode=any'
+printf 'Types: deb\\nURIs: http://deb.debian.org/debian\\nSuites: trixie\\nComponents: main\\n' > /tmp/archive.sources
+sudo -n apt-get -qq $how update; echo $?; sudo -n apt-get -qq -o Dir::Etc::SourceList=/tmp/archive.sources -o Dir::Etc::SourceParts=/dev/null $how update; echo $?`,
+    good('0\n0\n'),
+  ),
+  exec(
+    'a package, and what apt has kept of it',
+    `how='-o APT::Get::Always-Include-Phased-Updates=true -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io -o Dpkg::Use-Pty=0'
+sudo -n env DEBIAN_FRONTEND=noninteractive apt-get -qq $how install --yes --no-install-recommends tini > /tmp/said 2>&1; echo $?; dpkg-query -W -f '\${db:Status-Status}\\n' tini; command -v tini
+sudo -n apt-get clean; echo $?; find /var/cache/apt/archives -name '*.deb'`,
+    good('0\ninstalled\n/usr/bin/tini\n0\n'),
+  ),
+  exec('the journal in memory', 'sudo -n journalctl --relinquish-var', good('')),
   { name: 'agent: ping', agent: 'guest-ping', wanted: (result) => isDeepStrictEqual(result, {}) },
   {
     name: 'agent: which system',
@@ -162,6 +157,17 @@ export const transcript: readonly Step[] = [
     wanted: { exitCode: 5, stdout: '0\n/\n', stderr: 'err\n' },
   },
   {
+    name: 'agent: which boot it is',
+    agentExec: ['/bin/cat', '/proc/sys/kernel/random/boot_id'],
+    wanted: good(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\n$/),
+  },
+  {
+    name: 'agent: a route',
+    agentExec: ['ip', '-4', 'route', 'replace', '192.0.2.78/32', 'dev', 'lo'],
+    wanted: { exitCode: 0, stdout: '', stderr: '' },
+  },
+  { name: 'agent: a line for the journal', agentExec: ['/usr/bin/logger', '-t', 'transcript', 'a line'], wanted: good('') },
+  {
     name: 'agent: a missing program',
     agent: 'guest-exec',
     args: { path: '/nowhere/frobnicate' },
@@ -171,65 +177,3 @@ export const transcript: readonly Step[] = [
   { name: 'agent: a missing file', agent: 'guest-file-open', args: { path: '/nowhere/file' }, error: /No such file or directory/ },
   { name: 'agent: an unknown command', agent: 'guest-frobnicate', error: /guest-frobnicate/ },
 ]
-
-export interface Difference {
-  readonly step: string
-  readonly wanted: string
-  readonly found: string
-}
-
-/** Runs every step; what differs from the transcript, nothing if all is as it says. Rejects only when the guest is gone. */
-export async function runTranscript(guest: TranscriptGuest, steps: readonly Step[] = transcript): Promise<Difference[]> {
-  const differences: Difference[] = []
-  for (const step of steps) {
-    if ('upload' in step) {
-      await guest.upload(step.upload, step.content)
-    } else if ('ssh' in step || 'agentExec' in step) {
-      const answer = 'ssh' in step ? await guest.ssh(step.ssh, step.input) : await execByAgent(guest, step.agentExec)
-      if (!matches(step.wanted, answer)) differences.push({ step: step.name, wanted: show(step.wanted), found: show(answer) })
-    } else if ('error' in step) {
-      const found = await guest.agent(step.agent, step.args).then(
-        (result) => `result ${JSON.stringify(result)}`,
-        (error: Error) => error.message,
-      )
-      if (!step.error.test(found)) differences.push({ step: step.name, wanted: String(step.error), found })
-    } else {
-      const result = await guest.agent(step.agent, step.args)
-      if (!step.wanted(result, guest.address))
-        differences.push({ step: step.name, wanted: String(step.wanted), found: JSON.stringify(result) })
-    }
-  }
-  return differences
-}
-
-async function execByAgent(guest: TranscriptGuest, [path, ...arg]: readonly string[]): Promise<Answer> {
-  const { pid } = (await guest.agent('guest-exec', { path, arg, 'capture-output': true })) as { pid: number }
-  for (;;) {
-    const status = (await guest.agent('guest-exec-status', { pid })) as {
-      exited: boolean
-      exitcode?: number
-      'out-data'?: string
-      'err-data'?: string
-    }
-    if (!status.exited) {
-      await new Promise((resolve) => setTimeout(resolve, 20))
-      continue
-    }
-    const text = (data: string | undefined): string => Buffer.from(data ?? '', 'base64').toString()
-    return { exitCode: status.exitcode ?? -1, stdout: text(status['out-data']), stderr: text(status['err-data']) }
-  }
-}
-
-function matches(wanted: Wanted, answer: Answer): boolean {
-  const fits = (want: string | RegExp | undefined, text: string): boolean =>
-    want === undefined || (typeof want === 'string' ? want === text : want.test(text))
-  return (
-    (wanted.exitCode === 'not 0' ? answer.exitCode !== 0 : answer.exitCode === wanted.exitCode) &&
-    fits(wanted.stdout, answer.stdout) &&
-    fits(wanted.stderr, answer.stderr)
-  )
-}
-
-function show(value: Wanted | Answer): string {
-  return JSON.stringify(value, (_, each: unknown) => (each instanceof RegExp ? String(each) : each))
-}
