@@ -32,6 +32,7 @@ describe('the shell of a fake guest', () => {
       'useradd --system --uid 777 --home-dir /srv/x --shell /bin/false --comment "a b" --no-create-home ten; id ten; getent passwd ten',
       'uid=777(ten) gid=777(ten) groups=777(ten)\nten:x:777:777::/srv/x:/bin/false\n',
     ],
+    ['a program is found by its name more than once', 'nft list tables; nft list tables; f() { nft "$@"; }; f list tables; echo $?', '0\n'],
     ["functions and variables stay the shell's", 'f() { echo "$# ${11}"; }; f 1 2 3 4 5 6 7 8 9 10 "a b"; g=f; $g x', '11 a b\n1 \n'],
     [
       'installed programs are found at once',
