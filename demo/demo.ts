@@ -29,7 +29,7 @@ export const verb: Verb = {
     keep: 'leave it running at the end, also when it failed, and say how to look at it',
     fresh: 'bake the image, even if an earlier demo has kept one of the same inputs',
     minutes: 'begin nothing that would take it past so many minutes, and say what was left out',
-    rollouts: 'of all checks only those of rollouts and what they need',
+    rollouts: 'of all checks only those of rollouts and what they need, and that fake guests are like these',
     night: 'instead of all that: a night with a new package, from the lock to the report, under the hands of clients',
     twice: 'instead of all that: bake the same lock twice from scratch, and compare both images file by file',
     stop: 'end a demo that was kept running, and remove all of it',
@@ -68,7 +68,7 @@ export interface DemoParts {
 export async function demo(
   folder: string,
   context: VerbContext,
-  parts: DemoParts = { prepare: prepareImages, lab: ['lab'], story: runDemo },
+  parts: DemoParts = { prepare: prepareImages, lab: ['lab', '--record'], story: runDemo },
 ): Promise<number> {
   const { progress, signal, env } = context
   const began = performance.now()

@@ -15,6 +15,7 @@ import { initSecrets } from '../scripts/init.ts'
 import { startAcmeServer } from './acme-server.ts'
 import { guestContents } from './guest-contents.ts'
 import { emptyBase, labSite, writeLabSite } from './lab-site.ts'
+import { askedFile } from './recording.ts'
 import { servePackages, type PackageServer } from './package-server.ts'
 import { prepareImages, type LabImages } from './images.ts'
 import { ofLab } from './lab-failure.ts'
@@ -22,9 +23,6 @@ import { wantedSetup } from '../scripts/setup.ts'
 import { writeSecret } from '../settings/secrets/files.ts'
 import { secretFiles } from '../settings/secrets/places.ts'
 import type { Verb } from '../scripts/verb.ts'
-
-/** In the lab's folder: what its guests were asked (lab/record.ts). */
-export const askedFile = 'asked.jsonl'
 
 export const verb: Verb = {
   options: {

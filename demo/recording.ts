@@ -13,6 +13,9 @@ export interface Recording {
   readonly demo: Shapes
 }
 
+/** In a lab's folder: what its guests were asked (lab/record.ts), if it was started with --record. */
+export const askedFile = 'asked.jsonl'
+
 export const recordingFile = join(import.meta.dirname, 'recording.json')
 
 export const readRecording = (): Recording => JSON.parse(readFileSync(recordingFile, 'utf8')) as Recording

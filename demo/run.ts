@@ -13,6 +13,7 @@ import { groupWithRole, type Site } from '../settings/site.ts'
 import { secretFiles } from '../settings/secrets/places.ts'
 import { duration } from '../scripts/render.ts'
 import { checkAccess, findMark, leaveMark, type OutsideAccess } from './access.ts'
+import { checkAsked, checkTranscript } from './compare.ts'
 import { eventually, expectEqual, expectThat, type Checks } from './checks.ts'
 import { control } from './control.ts'
 import { editSite } from './edit-site.ts'
@@ -65,6 +66,12 @@ export interface DemoResult {
 
 /** @returns undefined: nothing runs at the end that somebody could use */
 export async function runDemo(world: DemoWorld): Promise<DemoResult | undefined> {
+  const result = await story(world)
+  await checkAsked(world.checks, join(world.folder, 'lab'))
+  return result
+}
+
+async function story(world: DemoWorld): Promise<DemoResult | undefined> {
   const { connection, checks } = world
   const folder: string = connection.site
   const golden = at(folder, world)
@@ -166,6 +173,7 @@ async function twoVms(world: DemoWorld, site: Site, proxmox: Proxmox): Promise<{
   const { groups } = await golden('status')
   const status = groups[groupWithRole(site, 'serena')?.name ?? '']
   await checks.must('two VMs: an MCP client leaves a file by which the data is known later', () => leaveMark(access, mark))
+  await compareWithFakes(world, { site, guests, access }, 'two VMs')
   if (world.only !== 'rollouts') await checkTwoVms(world, { site, golden, access, guests, serena, mark })
   const rolloutsBegan = performance.now()
   await checkRollouts(checks, { site, access, golden, proxmox, mark, deployMs, leftMs: world.leftMs, signal, env: world.env })
@@ -177,6 +185,18 @@ async function twoVms(world: DemoWorld, site: Site, proxmox: Proxmox): Promise<{
   const found = isAcme ? (await golden('status')).groups[groupWithRole(site, 'serena')?.name ?? ''] : status
   if (!keep) await checkDestroy(checks, 'two VMs', golden)
   return { result: resultOf(site, folder, found), rolloutsMs }
+}
+
+/** In the VM that no client's calls go to, if there is one. */
+async function compareWithFakes(
+  { checks }: DemoWorld,
+  { site, guests, access: { folder } }: Pick<DeployedSite, 'site' | 'guests' | 'access'>,
+  label: string,
+): Promise<void> {
+  const { name, group } = groupWithRole(site, 'logging') ?? {}
+  const guest = guests[name ?? '']
+  if (guest === undefined || group === undefined) throw new Error('no group of the site has Loki')
+  await checkTranscript(checks, { guest, address: group.slots.blue.address, folder }, label)
 }
 
 function resultOf(site: Site, folder: string, status: any): DemoResult {
@@ -310,6 +330,7 @@ async function aNight(world: DemoWorld, first: Site, proxmox: Proxmox): Promise<
   })
   await checks.must('one VM: an MCP client leaves a file by which the data is known later', () => leaveMark(access, mark))
   const deployMs = performance.now() - began
+  await compareWithFakes(world, { site, guests: guestsOf(site, proxmox, signal), access }, 'one VM')
   const scene = await sceneOf(checks, { site, access, golden, proxmox, mark, deployMs, leftMs, signal, env }, 'one VM')
   await checkNight({
     scene,

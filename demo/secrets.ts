@@ -9,6 +9,7 @@ import type { Proxmox } from '../proxmox/client.ts'
 import type { Site } from '../settings/site.ts'
 import { secretFiles, secretsFolder } from '../settings/secrets/places.ts'
 import { expectEqual, expectThat, type Checks } from './checks.ts'
+import { askedFile } from './recording.ts'
 import { withDisk, type Disk } from './disk.ts'
 import { searchFiles, searchFolder } from './search.ts'
 import { templateDisk } from './template-disk.ts'
@@ -83,7 +84,10 @@ export async function checkSecrets(checks: Checks, place: { folder: string; labL
     const search = async (): Promise<string[]> => [
       ...(await searchFolder(place.folder, secrets, below(join(place.folder, secretsFolder)))),
       ...(await searchFolder(serial, secrets)),
-      ...(await searchFiles([place.labLog, join(place.labFolder, 'tasks.jsonl'), ...(existsSync(beside) ? [beside] : [])], secrets)),
+      ...(await searchFiles(
+        [place.labLog, ...['tasks.jsonl', askedFile].map((name) => join(place.labFolder, name)), ...(existsSync(beside) ? [beside] : [])],
+        secrets,
+      )),
     ]
     // One beside the pins, one in the state, one in what was synthesised, one with each kind of log; in turn in each form.
     const canaries = [

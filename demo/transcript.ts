@@ -25,7 +25,7 @@ const step = (name: string, script: string, wanted: Wanted | string): Script => 
 const project = `export HOME=/root COMPOSE_IGNORE_ORPHANS=true
 echo "services: {one: {image: '$IMAGE', container_name: transcript_one, pull_policy: never, network_mode: none, init: true, entrypoint: [nginx], command: [-g, daemon off;]}}" > compose.yaml; echo name: transcript >> compose.yaml; : > compose.env
 compose() { /usr/libexec/docker/cli-plugins/docker-compose --ansi never --progress plain --env-file "$PWD/compose.env" -f "$PWD/compose.yaml" "$@"; }
-trap 'compose down --volumes --timeout 1 2> /dev/null' EXIT
+trap 'docker rm --force transcript_one > /dev/null 2>&1' EXIT
 `
 
 export const ofSlot: readonly Script[] = [
@@ -75,7 +75,6 @@ docker rm --volumes "$id" > said; echo $?; test "$(cat said)" = "$id"; echo $?; 
     'a project of Compose from its making to its end',
     `${project}compose up --no-start --no-build one 2> said; echo $?; grep -o 'Container transcript_one  Created' said; docker inspect --format '{{.State.Status}}' transcript_one
 compose up --detach --no-build one 2> said; echo $?; grep -o 'Container transcript_one  Started' said; docker inspect --format '{{.State.Status}}' transcript_one
-compose up --detach --no-build one 2> said; echo $?; compose stop --timeout 1 2> said; echo $?; docker inspect --format '{{.State.Status}} {{.State.Pid}}' transcript_one
 compose down --volumes --timeout 5 2> said; echo $?; docker inspect --format '{{.State.Status}}' transcript_one; echo $?`,
     {
       exitCode: 0,
@@ -85,9 +84,6 @@ created
 0
 Container transcript_one  Started
 running
-0
-0
-exited 0
 0
 
 1
@@ -102,16 +98,9 @@ exited 0
   ),
   step(
     'what Compose refuses',
-    `${project}sed -i "s|@sha256:[0-9a-f]*|@sha256:$(printf '%064d' 0)|" compose.yaml; compose up --no-start --no-build one > /dev/null 2> said; echo $?; grep -c 'No such image' said; compose up --no-start --no-build two; echo $?
-rm compose.env; compose up --no-start --no-build one; echo $?; : > compose.env; rm compose.yaml; compose up --no-start --no-build one; echo $?`,
-    {
-      exitCode: 0,
-      stdout: '1\n1\n1\n1\n14\n',
-      stderr: `no such service: two
-Couldn't find env file: /run/transcript/compose.env
-open /run/transcript/compose.yaml: no such file or directory
-`,
-    },
+    `${project}sed -i "s|@sha256:[0-9a-f]*|@sha256:$(printf '%064d' 0)|" compose.yaml; compose up --no-start --no-build one > /dev/null 2> said; echo $?; grep -c 'No such image' said
+rm compose.env; compose up --no-start --no-build one; echo $?`,
+    { exitCode: 0, stdout: '1\n1\n1\n', stderr: "Couldn't find env file: /run/transcript/compose.env\n" },
   ),
   step(
     "the image's units",

@@ -106,7 +106,7 @@ function shapeOf(argv: readonly string[], withVerb = false): string {
   // Several of a kind are as good as one.
   const shape = [name, ...words.filter((word, at) => word !== words[at - 1] || word.startsWith('-'))].join(' ')
   // What a program in a container or in another network is told is nothing that the guest is asked.
-  return shape.replace(/^(docker-compose .* run .*-T NAME|nsenter .*--net PATH|setpriv .* --regid N NAME) .*$/, '$1')
+  return shape.replace(/^(docker-compose .* run .*-T NAME|nsenter .*--net \S+|setpriv .* --regid N NAME) .*$/, '$1')
 }
 
 const plain = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/

@@ -130,7 +130,7 @@ sudo -n apt-get -qq $how update; echo $?; sudo -n apt-get -qq -o Dir::Etc::Sourc
     'a package, and what apt has kept of it',
     `how='-o APT::Get::Always-Include-Phased-Updates=true -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io -o Dpkg::Use-Pty=0'
 sudo -n env DEBIAN_FRONTEND=noninteractive apt-get -qq $how install --yes --no-install-recommends tini > /tmp/said 2>&1; echo $?; dpkg-query -W -f '\${db:Status-Status}\\n' tini; command -v tini
-sudo -n apt-get clean; echo $?; find /var/cache/apt/archives -name '*.deb'`,
+sudo -n apt-get clean; echo $?; sudo -n find /var/cache/apt/archives -name '*.deb'`,
     good('0\ninstalled\n/usr/bin/tini\n0\n'),
   ),
   exec('the journal in memory', 'sudo -n journalctl --relinquish-var', good('')),

@@ -142,7 +142,7 @@ const declared = (program: string): string =>
 systemctl daemon-reload`
 const undeclared = `undeclare() {
   systemctl stop transcript.service; systemctl disable --quiet transcript.service; systemctl unmask --quiet transcript.service transcript-too.service
-  rm -f /run/systemd/system/transcript.service; systemctl daemon-reload; systemctl reset-failed
+  rm -f /run/systemd/system/transcript.service; systemctl daemon-reload; systemctl reset-failed transcript.service
 } 2> /dev/null
 trap undeclare EXIT
 `
@@ -261,7 +261,7 @@ echo x 2> /dev/null > cd/file; test -e cd/file; echo $?; umount "$PWD/cd"; echo 
       exitCode: 0,
       stdout: '32\n32\n32\n',
       stderr:
-        /^mount: \/run\/transcript\/at: special device \/dev\/disk\/by-label\/frobnicate does not exist\.[\s\S]*umount: \/run\/transcript\/at: not mounted\.\n$/,
+        /^mount: \/run\/transcript\/at: fsconfig\(\) failed: \/dev\/disk\/by-label\/frobnicate: Can't lookup blockdev\.\n[\s\S]*mount: \/run\/transcript\/at: special device \/run\/transcript\/nowhere does not exist\.[\s\S]*umount: \/run\/transcript\/at: not mounted\.\n$/,
     },
   ),
   step(

@@ -6,6 +6,9 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { ImageList } from '../../rollout/list-images.ts'
 import type { PrunePlan } from '../../rollout/plan-prune.ts'
 import type { SiteStatus } from '../../rollout/status.ts'
+import { silent } from '../../core/progress.ts'
+import { newChecks } from '../../demo/checks.ts'
+import { checkTranscript } from '../../demo/compare.ts'
 import { searchFiles, searchFolder } from '../../demo/search.ts'
 import { unrecorded } from '../lab/recording.ts'
 import { openPlace, type Place, type SiteFolder } from './place.ts'
@@ -232,6 +235,18 @@ describe('the path of a site', () => {
     expect(await filesWith(places, secrets)).toEqual([canary])
     await rm(canary)
     expect(await filesWith(places, secrets)).toEqual([])
+  })
+
+  it('answers as the transcript says, by the check that the demo makes of real guests', async () => {
+    const { signal } = new AbortController()
+    const checks = newChecks(silent, signal, async () => {})
+    const before = place.recorded.length
+    const { address } = site.site.groups.logging!.slots.blue
+    await checkTranscript(checks, { guest: { proxmox: place.root, node: 'pve', vmid: 9021, signal }, address, folder: site.folder }, 'fake')
+    expect(checks.results).toMatchObject([{ ok: true }, { ok: true, found: [expect.stringMatching(/^(\d+) of \1 steps/)] }])
+    // It is no part of what a deployment asks.
+    place.recorded.splice(before)
+    expect((await site.golden('status')).code).toBe(0)
   })
 
   it('has nothing to deploy the second time, and none either after an edit of the site', async () => {

@@ -39,7 +39,7 @@ export interface Place {
   readonly lab: Lab
   readonly driver: FakeDriver
   /** What guests were asked. */
-  readonly recorded: readonly Recorded[]
+  readonly recorded: Recorded[]
   /** With the lab's root token: for looking around, and for playing somebody else. */
   readonly root: Proxmox
   /** A site folder as it is after `golden init`, with a lock. */

@@ -299,7 +299,11 @@ export class Guest {
                 content.kind === 'filesystem' && (tag === 'LABEL' ? content.filesystem.label : content.filesystem.uuid) === value,
             )
     if (!device)
-      return tag === undefined ? `mount: ${where}: special device ${what} does not exist.` : `mount: ${where}: can't find ${what}.`
+      return tag !== undefined
+        ? `mount: ${where}: can't find ${what}.`
+        : type === undefined
+          ? `mount: ${where}: special device ${what} does not exist.`
+          : `mount: ${where}: fsconfig() failed: ${what}: Can't lookup blockdev.`
     if (device.content.kind !== 'filesystem')
       return `mount: ${where}: wrong fs type, bad option, bad superblock on ${what}, missing codepage or helper program, or other error.`
     if (type !== undefined && type !== 'auto' && type !== device.content.filesystem.type)

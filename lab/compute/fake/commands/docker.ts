@@ -91,10 +91,10 @@ function made(command: string, args: readonly string[], run: Run): Result {
     const problem = docker.run({ name: container, image: name, restart: 'no', state: 'created' })
     return problem === undefined ? ok(`${docker.store().containers.find((each) => each.name === container)?.id ?? ''}\n`) : fail(problem)
   }
-  const there = docker.store().containers.find(({ id }) => id === name)
+  const there = docker.store().containers.find((each) => each.id === name || each.name === name)
   if (there === undefined) return fail(`Error response from daemon: No such container: ${name}`)
   if (command === 'export') return run.guest.behaviour.exportFails ? fail('unexpected EOF') : ok(tarOf(contents))
-  docker.removeContainers(({ id }) => id === name)
+  docker.removeContainers(({ id }) => id === there.id)
   return ok(`${name}\n`)
 }
 
