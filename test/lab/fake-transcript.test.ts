@@ -1,6 +1,7 @@
 /** Fake guests answer as the transcripts say, which real ones are held against; and there is nothing that guests are asked without one. */
 import type { SFTPWrapper } from 'ssh2'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { guestContents } from '../../demo/guest-contents.ts'
 import { readRecording } from '../../demo/recording.ts'
 import { notCompared } from '../../demo/not-compared.ts'
 import { ofSlot } from '../../demo/transcript.ts'
@@ -42,7 +43,7 @@ describe('the transcript of a Debian guest', () => {
   let machine: Machine
 
   beforeAll(async () => {
-    rig = await Rig.create([], recorder)
+    rig = await Rig.create([], guestContents, recorder)
     const { volumes } = rig.driver
     await volumes.link(rig.path('base.qcow2'), rig.path('disk.qcow2'))
     await volumes.create(rig.path('spare.qcow2'), { format: 'qcow2', bytes: 2 ** 30 })
@@ -116,7 +117,7 @@ describe('the transcript of a slot', () => {
   let rig: Rig
   let machine: Machine
   beforeAll(async () => {
-    rig = await Rig.create([], recorder)
+    rig = await Rig.create([], guestContents, recorder)
     const before = asked.length
     await bakeImage(rig)
     machine = await deploySlot(rig, 111, 'blue', '10.77.0.21', '10.77.0.22')

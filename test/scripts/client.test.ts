@@ -8,7 +8,6 @@ import { accessOf, differsFromSite, lanNotes, type Access } from '../../clients/
 import { silent } from '../../core/progress.ts'
 import { newRelease, noDeployment } from '../../releases/deployment.ts'
 import { writePins } from '../../releases/pins.ts'
-import { renderSteps } from '../../scripts/check-client.ts'
 import { trustOf } from '../../clients/look-at-certificate.ts'
 import { verb } from '../../scripts/client.ts'
 import { initFolder, initSecrets } from '../../scripts/init.ts'
