@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdirSync, mkdtempSync, rmSync, readFileSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { compareTrees } from '../../demo/tree/compare.ts'
 import type { Entry, Tree } from '../../demo/tree/entry.ts'
 import { readTree } from '../../demo/tree/read.ts'
+import { reasons } from '../../demo/tree/reasons.ts'
 
 const isRoot = process.getuid?.() === 0
 
@@ -104,5 +105,34 @@ describe('comparing', () => {
         expect(compareTrees(one, other, [{ paths: /./, why: '' }]).unexplained).toEqual([])
       }),
     )
+  })
+})
+
+describe('the reasons why two bakes differ', () => {
+  const explains = (path: string): boolean => reasons.some(({ paths }) => paths.test(path))
+  const id = 'a1'.repeat(32)
+
+  it.each([
+    '/etc/golden/image.json',
+    '/var/lib/docker/overlay2/l/ABCDEFGHIJKLMNOPQRSTUVWXY2',
+    '/var/lib/docker/overlay2/{0123456789ab}/link',
+    `/var/lib/docker/image/overlay2/layerdb/sha256/${id}/cache-id`,
+    `/var/lib/docker/overlay2/${id}-init/diff/etc/hosts`,
+    `/var/lib/docker/image/overlay2/layerdb/mounts/${id}/mount-id`,
+  ])('%s', (path) => expect(explains(path)).toBe(true))
+
+  it.each([
+    '/etc/golden/images.json',
+    '/usr/bin/sensible-editor',
+    '/var/lib/docker/overlay2/{0123456789ab}/diff/usr/bin/node',
+    `/var/lib/docker/image/overlay2/layerdb/sha256/${id}/diff`,
+    '/var/lib/docker/containers',
+    '/var/lib/dpkg/status',
+  ])('are none for %s', (path) => expect(explains(path)).toBe(false))
+
+  it('are those of docs/reproducible.md', () => {
+    const page = readFileSync(new URL('../../docs/reproducible.md', import.meta.url), 'utf8')
+    const rows = page.split('\n').filter((line) => line.startsWith('| `'))
+    expect(rows.map((row) => row.split(' | ').at(-1)?.replace(/ \|$/, ''))).toEqual(reasons.map(({ why }) => why))
   })
 })
