@@ -88,7 +88,11 @@ chmod 0711 to; tar --no-overwrite-dir --no-same-owner -C "$PWD/to" -xpf "$PWD/ma
 chmod 0755 .; setpriv --reuid 1 --clear-groups --regid 1 test -w "$PWD/mine"; echo $?`,
     '1\n0\n',
   ),
-  step('processes that are not there', 'pkill -KILL -u games; echo $?; pkill -KILL -x frobnicate; echo $?', '1\n1\n'),
+  step(
+    'processes that are not there',
+    String.raw`pkill -KILL -u games; echo $?; pkill -KILL -x frobnicate; echo $?; pgrep -a -u games; echo $?; pgrep -f '^sshd: .*\[listener\] [1-9][0-9]* of '; echo $?`,
+    '1\n1\n1\n1\n',
+  ),
   step('what is in memory on the disk', 'sync; fstrim --all --quiet-unsupported; echo $?', '0\n'),
   step(
     'a script by its name',

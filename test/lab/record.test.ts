@@ -32,6 +32,7 @@ describe('a recorder', () => {
     told.length = 0
     await rig.run(client, 'sudo -n sh -s', 'systemctl is-active ssh.service; cat /nowhere')
     await rig.run(client, 'tail -n 1', 'not for a shell')
+    await rig.run(client, 'sudo -n frobnicate x')
     expect(told).toMatchObject([
       { vmid: 131, by: 'program', argv: ['systemctl', 'is-active', 'ssh.service'], answer: { exitCode: 0, stdout: 'active\n' } },
       { by: 'program', argv: ['cat', '/nowhere'], answer: { exitCode: 1, stderr: 'cat: /nowhere: No such file or directory\n' } },
@@ -40,8 +41,11 @@ describe('a recorder', () => {
       { by: 'ssh', command: 'sudo -n sh -s', input: 'systemctl is-active ssh.service; cat /nowhere', answer: { exitCode: 1 } },
       { by: 'program', argv: ['tail', '-n', '1'] },
       { by: 'ssh', command: 'tail -n 1', answer: { stdout: 'not for a shell' } },
+      { by: 'program', argv: ['frobnicate', 'x'], answer: { exitCode: 127 } },
+      { by: 'program', argv: ['sudo', '-n', 'frobnicate', 'x'] },
+      { by: 'ssh', command: 'sudo -n frobnicate x' },
     ])
-    expect(told.at(-1)).not.toHaveProperty('input')
+    expect(told.find((each) => each.by === 'ssh' && each.command.startsWith('tail'))).not.toHaveProperty('input')
   })
 
   it("tells of a program that an agent runs once it has ended, of others at the lab's end", () => {

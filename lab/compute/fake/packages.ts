@@ -89,7 +89,7 @@ export const CATALOGUE: Readonly<Record<string, PackageModel>> = {
     units: { 'systemd-udevd.service': service('Rule-based Manager for Device Events and Files', '/usr/lib/systemd/systemd-udevd') },
     enable: ['systemd-udevd.service'],
   },
-  procps: { version: '2:4.0.4-9', programs: ['free', 'pkill', 'ps'] },
+  procps: { version: '2:4.0.4-9', programs: ['free', 'pgrep', 'pkill', 'ps'] },
   iproute2: { version: '6.15.0-1', programs: ['ip', 'ss'] },
   'iputils-arping': { version: '3:20240905-3', programs: ['arping'] },
   'iputils-ping': { version: '3:20240905-3', programs: ['ping'] },

@@ -278,7 +278,12 @@ export async function runArgv(argv: readonly string[], context: ProcessContext):
   const byShell = (words: readonly string[]): Promise<Result> => runShell(`exec ${words.map(quote).join(' ')}`, context)
   // What just-bash has itself, and what is nowhere. `test` in a shell is the shell's own; by itself it is a program.
   const names = [posix.basename(path ?? ''), posix.basename(file)].filter((name) => name !== 'test')
-  if (path === undefined || names.some((name) => bashCommands.has(name))) return byShell(argv)
+  if (path === undefined || names.some((name) => bashCommands.has(name))) {
+    const result = await byShell(argv)
+    // What is not there was asked for as well.
+    if (result.exitCode === 127) guest.world.recorder?.program(guest.spec.vmid, argv, result)
+    return result
+  }
   const run: Run = {
     ...context,
     name: posix.basename(file),

@@ -26,7 +26,7 @@ async function each(units: readonly string[], work: (unit: string) => string | u
   return { stdout: '', stderr, exitCode }
 }
 
-/** In a file, in /proc by way of its mount, or because it has run. */
+/** Whether systemd knows of it: by a file, or because it runs or has failed. Targets need no file here. */
 const isThere = ({ guest: { systemd } }: Run, unit: string): boolean =>
   systemd.enabled(unit) !== 'not-found' || systemd.state(unit) !== 'inactive' || unit.endsWith('.target')
 
