@@ -15,7 +15,7 @@ import type { Guest } from './survive.ts'
 import { ofSlot, type SlotVariables } from './transcript.ts'
 
 /** Many times what an emulated guest takes. */
-const timeoutMs = 900_000
+const timeoutMs = 1_800_000
 
 export interface ComparedSlot {
   readonly guest: Guest
