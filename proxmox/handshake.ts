@@ -2,7 +2,7 @@
 import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
-import { connect as tlsConnect, type ConnectionOptions } from 'node:tls'
+import { connect as tlsConnect, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { Failure } from '../core/failure.ts'
 import { orStopped } from '../core/or-stopped.ts'
 import { hostOf } from '../core/proxy.ts'
@@ -30,20 +30,16 @@ const unreachable = (url: string, cause: Error): Failure =>
     { cause },
   )
 
-/** Nothing is sent over this connection. @throws Failure `proxmox-unreachable` */
-export async function presentedBy(url: string, signal: AbortSignal): Promise<Presented> {
-  const { promise, resolve: done, reject } = Promise.withResolvers<Presented>()
-  const socket = tlsConnect({ ...secureTo(url), rejectUnauthorized: false }, () => {
-    const chain: Buffer[] = []
-    for (
-      let peer = socket.getPeerCertificate(true);
-      peer.raw && !chain.some((raw) => raw.equals(peer.raw));
-      peer = peer.issuerCertificate ?? peer
-    )
-      chain.push(peer.raw)
-    const [first, ...rest] = chain.map((raw) => new X509Certificate(raw))
-    if (first === undefined) reject(new Failure('proxmox-unreachable', `${url} presents no certificate`, 'Check proxmox.url in site.ts.'))
-    else done({ chain: [first, ...rest], trusted: socket.authorized, from: socket.localAddress ?? '' })
+/** Nothing is sent over this connection. @param seen what is to be known of it, once TLS stands @throws Failure `proxmox-unreachable` */
+async function shakeHands<T>(url: string, options: ConnectionOptions, signal: AbortSignal, seen: (socket: TLSSocket) => T): Promise<T> {
+  const { promise, resolve: done, reject } = Promise.withResolvers<T>()
+  // Not rejected by the connection itself, so that each error of it is one of the line.
+  const socket = tlsConnect({ ...secureTo(url), ...options, rejectUnauthorized: false }, () => {
+    try {
+      done(seen(socket))
+    } catch (error) {
+      reject(error)
+    }
     socket.end()
   })
   socket.on('error', (cause) => reject(unreachable(url, cause)))
@@ -54,6 +50,21 @@ export async function presentedBy(url: string, signal: AbortSignal): Promise<Pre
     if (signal.aborted) socket.destroy()
   }
 }
+
+/** @throws Failure `proxmox-unreachable` */
+export const presentedBy = (url: string, signal: AbortSignal): Promise<Presented> =>
+  shakeHands(url, {}, signal, (socket) => {
+    const chain: Buffer[] = []
+    for (
+      let peer = socket.getPeerCertificate(true);
+      peer.raw && !chain.some((raw) => raw.equals(peer.raw));
+      peer = peer.issuerCertificate ?? peer
+    )
+      chain.push(peer.raw)
+    const [first, ...rest] = chain.map((raw) => new X509Certificate(raw))
+    if (first === undefined) throw new Failure('proxmox-unreachable', `${url} presents no certificate`, 'Check proxmox.url in site.ts.')
+    return { chain: [first, ...rest], trusted: socket.authorized, from: socket.localAddress ?? '' }
+  })
 
 const verifyTries = 3
 const verifyPauseMs = 500
@@ -74,27 +85,14 @@ export async function verifiedBy(url: string, pem: string, signal: AbortSignal):
   }
 }
 
-async function verifiedOnce(url: string, pem: string, signal: AbortSignal): Promise<boolean> {
-  const { promise, resolve: done, reject } = Promise.withResolvers<boolean>()
-  // Not rejected by the connection itself, so that each error of it is one of the line.
-  const socket = tlsConnect(
+const verifiedOnce = (url: string, pem: string, signal: AbortSignal): Promise<boolean> =>
+  shakeHands(
+    url,
     {
-      ...secureTo(url),
       ca: pem,
-      rejectUnauthorized: false,
       allowPartialTrustChain: true,
       checkServerIdentity: (_host, certificate) => identityProblem(url, new X509Certificate(certificate.raw)),
     },
-    () => {
-      done(socket.authorized)
-      socket.end()
-    },
+    signal,
+    (socket) => socket.authorized,
   )
-  socket.on('error', (cause) => reject(unreachable(url, cause)))
-  socket.on('timeout', () => socket.destroy(new Error('no answer in time')))
-  try {
-    return await orStopped(promise, signal)
-  } finally {
-    if (signal.aborted) socket.destroy()
-  }
-}
