@@ -10,18 +10,33 @@ export interface WayOptions {
   readonly ca?: readonly string[]
 }
 
+/** How long a proxy has for its answer to a CONNECT, where nobody says how long a server has for its own. */
+const proxyMs = 60_000
+
 /**
  * The connection to a proxy. When that hangs up at a CONNECT, undici takes it for one that was idle for too long, and
- * connects again without end; by another error it ends.
+ * connects again without end; by another error it ends. And it waits for ever for one that says nothing.
  */
 class WayToProxy extends Pool {
+  readonly #answerMs: number
+
+  constructor(uri: URL, options: object, answerMs: number) {
+    super(uri, options)
+    this.#answerMs = answerMs
+  }
+
   override connect(options: Dispatcher.ConnectOptions): Promise<Dispatcher.ConnectData>
   override connect(options: Dispatcher.ConnectOptions, callback: (error: Error | null, data: Dispatcher.ConnectData) => void): void
   // The proxy agent calls it without a callback.
   override async connect(options: Dispatcher.ConnectOptions): Promise<Dispatcher.ConnectData> {
+    const silent = AbortSignal.timeout(this.#answerMs)
     try {
-      return await super.connect(options)
+      return await super.connect({
+        ...options,
+        signal: options.signal instanceof AbortSignal ? AbortSignal.any([options.signal, silent]) : silent,
+      })
     } catch (error) {
+      if (silent.aborted) throw new Error(`the proxy does not answer in ${this.#answerMs / 1000} s`, { cause: error })
       if ((error as NodeJS.ErrnoException).code !== 'UND_ERR_SOCKET') throw error
       throw new Error(`the proxy ended the connection (${(error as Error).message})`, { cause: error })
     }
@@ -53,7 +68,7 @@ export class WayOut extends Dispatcher {
   }
 
   #to(origin: string): Dispatcher {
-    const { connectTimeoutMs, ca } = this.#options
+    const { connectTimeoutMs, headersTimeoutMs = proxyMs, ca } = this.#options
     const timeout = connectTimeoutMs === undefined ? {} : { timeout: connectTimeoutMs }
     const connect = { ...timeout, ...(ca === undefined ? {} : { ca: [...ca] }) }
     const proxy = proxyFor(origin, this.#env)
@@ -64,7 +79,7 @@ export class WayOut extends Dispatcher {
       proxyTunnel: false,
       requestTls: connect,
       proxyTls: timeout,
-      clientFactory: (uri, options) => new WayToProxy(uri, options),
+      clientFactory: (uri, options) => new WayToProxy(uri, options, headersTimeoutMs),
     })
   }
 

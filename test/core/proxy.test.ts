@@ -129,3 +129,15 @@ it('what is not TLS is asked of the proxy itself, without a tunnel', async () =>
   expect(await askedBy(proxy, 'http://example.org/a?b')).toBe(200)
   expect(asked).toBe('GET http://example.org/a?b HTTP/1.1')
 })
+
+it('a proxy that takes a connection and says nothing is given up', async () => {
+  for (const url of ['https://example.org/', 'http://example.org/']) {
+    const { url: proxy } = await proxyThat(() => {})
+    const way = new WayOut({ HTTP_PROXY: proxy, HTTPS_PROXY: proxy }, { headersTimeoutMs: 300 })
+    try {
+      await expect(request(url, { dispatcher: way })).rejects.toThrow(/does not answer in 0\.3 s|Headers Timeout/)
+    } finally {
+      await way.destroy()
+    }
+  }
+}, 20_000)
