@@ -34,7 +34,8 @@ async function lookFor(name: ToolName, around: Surroundings): Promise<ProgramSee
   const here = await provideFromHere(name, pin, around)
   if (here !== undefined) return { name, is: 'there', version: here.version }
   if (pin.registry !== undefined) return { name, is: 'to-come', how: `${pin.version} comes out of its registry` }
-  if (pin.releases[around.platform] !== undefined) return { name, is: 'to-come', how: `${pin.version} is downloaded` }
+  const release = pin.releases[around.platform]
+  if (release !== undefined) return { name, is: 'to-come', how: `${release.version ?? pin.version} is downloaded` }
   try {
     const { family } = await findGo(join(MODULES, pin.go.module))
     return { name, is: 'to-come', how: `${pin.version} is built with ${family}` }
