@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { isRunning } from './claim.ts'
+import { isRunning } from './process-identity.ts'
 
 const prefix = 'golden-scratch-'
 

@@ -1,6 +1,9 @@
 /** Files that others read while they are written. */
-import { randomUUID } from 'node:crypto'
-import { open, rename, rm } from 'node:fs/promises'
+import { createHash, randomUUID } from 'node:crypto'
+import { open, readdir, rename, rm } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { basename, dirname, join } from 'node:path'
+import { identityOf } from './process-identity.ts'
 
 export interface WriteWholeOptions {
   /** Of a file that is made anew, before the umask: 0o600 for what is secret. */
@@ -13,7 +16,8 @@ export interface WriteWholeOptions {
 
 /**
  * Whoever reads sees the old file or the new one, whole, after a power cut too. Several processes may write at once: the
- * last one stays. A process that is killed leaves `PATH.….tmp`, which is in nobody's way.
+ * last one stays. A process that is killed leaves `PATH.….tmp`, which is in nobody's way: whoever writes PATH next on that
+ * computer removes it.
  * @throws the system's error; the old file is as it was then, and nothing else is left
  */
 export async function writeWhole(
@@ -21,8 +25,9 @@ export async function writeWhole(
   content: string | Uint8Array,
   { mode = 0o666, exactly = false, beforeReplacing }: WriteWholeOptions = {},
 ): Promise<void> {
-  // Not by the process's id: in containers it is the same each time, and one that was killed may have left its file.
-  const temporary = `${path}.${randomUUID()}.tmp`
+  await removeHalves(path)
+  // Not by the process's number alone: in containers it is the same each time.
+  const temporary = `${path}.${await writerOf(process.pid)}.${randomUUID().slice(0, 8)}.tmp`
   try {
     const handle = await open(temporary, 'wx', mode)
     try {
@@ -37,5 +42,25 @@ export async function writeWhole(
   } catch (error) {
     await rm(temporary, { force: true })
     throw error
+  }
+}
+
+/** `COMPUTER-PID-BEGIN`, the first and the last as digests. */
+async function writerOf(pid: number): Promise<string> {
+  const { host, started } = await identityOf(pid)
+  return `${short(host)}-${pid}-${short(started)}`
+}
+
+const short = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 8)
+
+/** Of processes of this computer that are gone. A folder that can't be read is the writing's own failure. */
+async function removeHalves(path: string): Promise<void> {
+  const folder = dirname(path)
+  const begin = `${basename(path)}.`
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (!name.startsWith(begin)) continue
+    const [, writer, host, pid] = /^((\w{8})-(\d+)-\w{8})\.\w{8}\.tmp$/.exec(name.slice(begin.length)) ?? []
+    if (host !== short(hostname()) || writer === (await writerOf(Number(pid)))) continue
+    await rm(join(folder, name), { force: true })
   }
 }

@@ -4,7 +4,8 @@
  * left; against a copy of the folder on another computer there are the claims on the host (claim-groups.ts).
  */
 import { join } from 'node:path'
-import { claimFile, identityOf, isRunning, type ProcessIdentity } from '../core/claim.ts'
+import { claimFile } from '../core/claim.ts'
+import { identityOf, isRunning, type ProcessIdentity } from '../core/process-identity.ts'
 import { Failure } from '../core/failure.ts'
 
 /** The engine gets this variable, and the hooks with it: the run that started them holds the claim. */

@@ -9,7 +9,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { identityOf, isRunning, type ProcessIdentity } from '../core/claim.ts'
+import { identityOf, isRunning, type ProcessIdentity } from '../core/process-identity.ts'
 import { Failure, isLost } from '../core/failure.ts'
 import type { Progress } from '../core/progress.ts'
 import { who } from '../core/who.ts'

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -54,6 +56,22 @@ it('takes the mode that it is given, and exactly that one where the umask has no
   } finally {
     process.umask(before)
   }
+})
+
+it('removes what a killed process has left of it, and nothing of one that is still writing, or of another file', async () => {
+  const others = ['file.tmp', 'file2.00000000-1-00000000.00000000.tmp', 'file.00000000-1-00000000.00000000.tmp']
+  for (const name of others) await writeFile(join(folder, name), '')
+  const module = join(import.meta.dirname, '../../core/write-whole.ts')
+  const script = `const { writeWhole } = await import(${JSON.stringify(module)})
+    await writeWhole(${JSON.stringify(file)}, 'half', { beforeReplacing: () => { console.log('written'); return new Promise(() => setInterval(() => {}, 1000)) } })`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  await once(child.stdout, 'data')
+  await writeWhole(file, 'meanwhile')
+  expect(await readdir(folder)).toHaveLength(others.length + 2)
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  await writeWhole(file, 'new')
+  expect((await readdir(folder)).toSorted()).toEqual(['file', ...others].toSorted())
 })
 
 it('a secret is written although a killed process of the same id has left its half', async () => {
