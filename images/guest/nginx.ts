@@ -425,6 +425,25 @@ ${toSerena}
       # 504: a container that is stopped leaves nobody who would refuse the connection.
       error_page 502 504 = @away;
     }
+    location @ready {
+      set $golden_serena ${url};
+      js_content keeper.ready;
+    }
+    location = /golden-ping {
+      internal;
+      rewrite ^ /mcp break;
+      proxy_pass http://serena_mcp;
+      proxy_pass_request_headers off;
+      proxy_set_header Host $golden_host;
+      proxy_set_header Connection "";
+      proxy_set_header Content-Type application/json;
+      proxy_set_header Accept "application/json, text/event-stream";
+      proxy_set_header Mcp-Session-Id $golden_upstream_session;
+      proxy_set_body '{"jsonrpc":"2.0","id":0,"method":"ping"}';
+      # A container that is stopped leaves nobody who would refuse the connection.
+      proxy_connect_timeout 1s;
+      proxy_read_timeout 10s;
+    }
     location @resume {
       set $golden_serena ${url};
       js_content keeper.resume;

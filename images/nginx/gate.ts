@@ -18,7 +18,7 @@ const longestPauseMs = 50
 /** Serena starts in seconds, and clients give up after a minute. */
 const longestAwayMs = 30000
 const lookEveryMs = 250
-/** Of one call: each wait costs two internal redirects, of which nginx allows ten. */
+/** Of one call: each wait costs three internal redirects, of which nginx allows ten. */
 const mostWaits = 2
 /** Of a body whose size nobody has said, this much is in memory. */
 const unsaidBytes = 1048576
@@ -129,7 +129,7 @@ async function enter(r: Request): Promise<void> {
 function go(r: Request, current: string): void {
   const v = r.variables
   v.golden_tried = current
-  if (current === 'open') return r.internalRedirect('@serena')
+  if (current === 'open') return r.internalRedirect(v.golden_session ? '@serena' : '@ready')
   end(r)
   // From the peer: two that forward would send it to and fro.
   if (v.ssl_client_verify === 'SUCCESS') return refuse(r)

@@ -4,7 +4,9 @@
  * minutes, and most MCP clients do not get over that. The id that a client holds is therefore not Serena's: it carries
  * what opens a session anew, sealed. When Serena says that it does not know a session, it is opened again and the refused
  * call repeated, once. Both slots of a group have the same seal: a session goes on in the one that takes over. Calls that
- * meet no Serena wait for her (gate.ts).
+ * meet no Serena wait for her (gate.ts). Clients without sessions (MCP 2026-07-28) have nothing that she could miss, and
+ * rely on the project that was active: before a call of theirs she is asked for a session of our own, by which one that
+ * was started again is known.
  *
  * A GET, by which a client asks for messages that Serena never sends (it announces `listChanged: false`), is answered
  * with 405, as the specification has it for servers without such a stream (MCP 2025-06-18, Streamable HTTP).
@@ -30,6 +32,14 @@ const keyFile = '/etc/golden/nginx/session.key'
 const longestOpeningMs = 30000
 /** An id is a header: what a client says about itself beyond this is left out. */
 const longestCapabilities = 2000
+
+/** By whose id a Serena that is new is known: she has forgotten it. */
+const ours: Sealed = {
+  id: 'ours',
+  opening: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'golden', version: '1' } },
+}
+/** A Serena that ends is not there again within this. */
+const shortestRestartMs = 1000
 
 const mcp = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' }
 
@@ -123,7 +133,7 @@ function pass(r: Request): void {
     if (sealed === undefined || sessions.get(`ended ${sealed.id}`)) return gone(r)
     ngx.shared.golden_seen.set(sealed.id, Date.now())
     r.variables.golden_session = sealed.id
-    r.variables.golden_upstream_session = sessions.get(`now ${sealed.id}`) || sealed.id
+    r.variables.golden_upstream_session = idNow(sealed.id)
   }
   r.internalRedirect('@gate')
 }
@@ -164,21 +174,31 @@ function noteProject(text: string): void {
 /** error_page 404 of @serena: the session is opened again, and the call repeated. */
 async function resume(r: Request): Promise<void> {
   const v = r.variables
-  const sessions = ngx.shared.golden_sessions
   const session = v.golden_session
   const sealed = session && !v.golden_resumed ? unseal(userOf(r), r.headersIn['Mcp-Session-Id'] || '') : undefined
   if (!session || sealed === undefined) return gone(r)
   if (r.method === 'DELETE') {
-    sessions.set(`ended ${session}`, '1')
+    ngx.shared.golden_sessions.set(`ended ${session}`, '1')
     return r.return(200)
   }
   v.golden_resumed = '1'
-  const before = v.golden_upstream_session
-  const isNew = (): boolean => (sessions.get(`now ${session}`) || session) !== before
+  await openAgain(v.golden_serena || '', sealed, v.golden_upstream_session)
+  v.golden_upstream_session = idNow(session)
+  r.internalRedirect('@serena')
+}
+
+/** Serena's id for it by now. */
+const idNow = (session: string): string => ngx.shared.golden_sessions.get(`now ${session}`) || session
+
+/** One call of a session opens it, and the others of it wait for that. @param before Serena's id that she did not know */
+async function openAgain(url: string, sealed: Sealed, before: string | undefined): Promise<void> {
+  const sessions = ngx.shared.golden_sessions
+  const session = sealed.id
+  const isNew = (): boolean => idNow(session) !== before
   if (sessions.add(`opening ${session}`, '1', longestOpeningMs)) {
     try {
       if (!isNew()) {
-        const id = await open(v.golden_serena || '', sealed)
+        const id = await open(url, sealed)
         if (id) sessions.set(`now ${session}`, id)
       }
     } catch (_error) {
@@ -190,9 +210,27 @@ async function resume(r: Request): Promise<void> {
     // Another call of this session is at it.
     for (const end = Date.now() + longestOpeningMs; !isNew() && sessions.get(`opening ${session}`) && Date.now() < end; ) await sleep(10)
   }
-  v.golden_upstream_session = sessions.get(`now ${session}`) || session
+}
+
+/** js_content of @ready, for what comes without a session: the project that was active is so again. */
+async function ready(r: Request): Promise<void> {
+  const v = r.variables
+  const waiting = ngx.shared.golden_waiting
+  const asks = r.method === 'POST' && usesProject(bodyOf(r)) && ngx.shared.golden_sessions.get('project')
+  if (asks && Date.now() - (waiting.get('asked') || 0) >= shortestRestartMs) {
+    const began = Date.now()
+    const before = idNow(ours.id)
+    v.golden_upstream_session = before
+    const pinged = await r.subrequest('/golden-ping', { method: 'POST' })
+    if (pinged.status === 404) await openAgain(v.golden_serena || '', ours, before)
+    if (pinged.status === 200) waiting.set('asked', began)
+    v.golden_upstream_session = ''
+  }
   r.internalRedirect('@serena')
 }
+
+/** Large bodies, which are not in memory, are calls. */
+const usesProject = (text: string): boolean => text === '' || (text.indexOf('"tools/call"') >= 0 && text.indexOf('"activate_project"') < 0)
 
 /** @returns Serena's id of the new session */
 async function open(url: string, sealed: Sealed): Promise<string | undefined> {
@@ -210,4 +248,4 @@ async function open(url: string, sealed: Sealed): Promise<string | undefined> {
   return id
 }
 
-export default { pass, seen, resume, refuse }
+export default { pass, seen, resume, ready, refuse }

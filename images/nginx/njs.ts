@@ -37,7 +37,7 @@ export interface Ngx {
     readonly golden_handover: Dict<string>
     /** `refused`. */
     readonly golden_counts: Numbers
-    /** `calls` and `bytes` of those that wait, and who looks for what they wait for. */
+    /** `calls` and `bytes` of those that wait, who looks for what they wait for, and when Serena was `asked` whether she is new. */
     readonly golden_waiting: Numbers
     /** When it began, by kind and request: what is going on. */
     readonly golden_running: Dict<number>

@@ -69,7 +69,12 @@ async function forgets(serena: StandIn): Promise<unknown> {
   const openings = serena.heard.filter((line) => line.startsWith('initialize')).length
   const ended = await ask('DELETE', undefined, id)
   const afterEnd = await ask('POST', call('look'), id)
-  return { opened, before, ...others, forged, after, heard, together, openings, ended, afterEnd }
+  await serena.stop()
+  serena.heard.length = 0
+  await serena.start()
+  const withoutSession = await Promise.all(Array.from({ length: 5 }, (_, index) => ask('POST', call('stateless', {}, index))))
+  const told = [...serena.heard]
+  return { opened, before, ...others, forged, after, heard, together, openings, ended, afterEnd, withoutSession, told }
 }
 
 async function away(serena: StandIn): Promise<unknown> {
@@ -126,7 +131,7 @@ async function withClients({ serena, clients }: Required<Pick<Order, 'serena' | 
   const hosts = `${answersFile}.hosts`
   writeFileSync(hosts, `127.0.0.1 localhost ${order.host}\n`)
   execFileSync('mount', ['--bind', hosts, '/etc/hosts'])
-  const child = await startSerena(serena, at)
+  let child = await startSerena(serena, at)
   const target = {
     url: `https://${order.host}/mcp`,
     user: 'me',
@@ -141,6 +146,9 @@ async function withClients({ serena, clients }: Required<Pick<Order, 'serena' | 
   const kept = numberedConnection(target, 'test', 200)
   const traffic = startTraffic([...toolClients(target, 1000), kept], new AbortController().signal)
   try {
+    for (let round = 0; round < 3; round++) await traffic.round()
+    await killSerena(child)
+    child = await startSerena(serena, at)
     for (let round = 0; round < 3; round++) await traffic.round()
   } finally {
     await traffic.stop()

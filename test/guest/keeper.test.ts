@@ -91,6 +91,15 @@ describe.skipIf(noRoot)("the session keeper (needs root and the lab's Debian roo
     expect(said.openings).toBe(1)
     expect(said.ended.status).toBe(200)
     expect(said.afterEnd.status).toBe(404)
+    // Who has no session relies on the project that was active: it is so again before anything else is asked of a new Serena.
+    expect(new Set(said.withoutSession.map(({ status }: { status: number }) => status))).toEqual(new Set([200]))
+    const told = said.told.filter((line: string) => !line.startsWith('ping'))
+    expect(told.slice(0, 3)).toEqual([
+      expect.stringMatching(/^initialize -/),
+      expect.stringMatching(/^notifications/),
+      expect.stringMatching(/^activate_project/),
+    ])
+    expect(told.slice(3)).toEqual(Array.from({ length: 5 }, () => 'stateless -'))
   })
 
   it('lets calls wait for a Serena that is away, within bounds, and repeats none that may have arrived', () => {
@@ -121,7 +130,7 @@ describe.skipIf(noRoot)("the session keeper (needs root and the lab's Debian roo
   )
 
   it.skipIf(interpreter === undefined)(
-    "the demo's clients, one of each kind, call Serena without a failure (needs Python 3.11 to 3.14 with venv)",
+    "the demo's clients, one of each kind, call Serena without a failure, also while she is killed and started (needs Python 3.11 to 3.14 with venv)",
     async () => {
       const { serena: program, python } = await ensureSerena(interpreter ?? '', process.env)
       const said = run({
