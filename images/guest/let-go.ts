@@ -1,8 +1,7 @@
 /** Before a slot's services stop for a handover: what is running comes to its end, what comes is kept waiting. */
 import type { Seed } from '../contract/seed.ts'
-import { handoverState, readCarry, setHandoverState, type Handover } from './keeper-control.ts'
+import { handoverState, setHandoverState, type Handover } from './keeper-control.ts'
 import type { Machine } from './machine.ts'
-import { carryFile } from './places.ts'
 import { holdSsh } from './ssh-hold.ts'
 import { transfers } from './transfers.ts'
 
@@ -72,14 +71,3 @@ const ifThere =
     if (error.code !== 'ECONNREFUSED') throw error
     return instead
   }
-
-/** What the other slot has to know goes with the data. Nothing depends on it but that clients need not say it again. */
-export async function leaveCarry(machine: Machine): Promise<void> {
-  try {
-    machine.files.write(carryFile, JSON.stringify(await readCarry(machine)), 0o600)
-  } catch (error) {
-    machine.complain(`what nginx knows of its sessions is not handed on: ${(error as Error).message}`)
-    // A full disk has taken a part of it.
-    machine.files.remove(carryFile)
-  }
-}

@@ -1,10 +1,13 @@
 /** A slot that has got the data begins to serve: what clients had before is there again, and the gate is opened. */
 import { trouble } from './health.ts'
-import { handoverState, setHandoverState, writeCarry, type Carry } from './keeper-control.ts'
+import { compareCarry, leaveCarry, takeCarry } from './carry.ts'
+import { inTurn } from './in-turn.ts'
+import { handoverState, setHandoverState } from './keeper-control.ts'
 import type { Machine } from './machine.ts'
-import { carryFile, claimFile, isEssential, presentContainers } from './places.ts'
+import { claimFile, isEssential, presentContainers } from './places.ts'
 import { openProject } from './active-project.ts'
 import type { Slot } from './slot.ts'
+import { fullOf } from './space.ts'
 
 const lookMs = 200
 
@@ -17,21 +20,6 @@ export async function untilServing(machine: Machine, { seed, image }: Slot, seco
     if (silent.every((reason) => reason === undefined)) return true
     if (machine.uptime() >= until) return false
     await machine.pause(lookMs)
-  }
-}
-
-/** What was with the data, if an earlier owner has left anything. */
-async function takeCarry(machine: Machine): Promise<Carry | undefined> {
-  if (!machine.files.exists(carryFile)) return undefined
-  try {
-    const carry = JSON.parse(machine.files.read(carryFile)) as Carry
-    await writeCarry(machine, carry)
-    return carry
-  } catch (error) {
-    machine.complain(`what the slot before knew of its sessions can't be used: ${(error as Error).message}`)
-    return undefined
-  } finally {
-    machine.files.remove(carryFile)
   }
 }
 
@@ -48,4 +36,26 @@ export async function letIn(machine: Machine, { seed }: Pick<Slot, 'seed'>): Pro
   const { state } = await handoverState(machine)
   // In this order: a slot that lets go loses the claim before clients are kept waiting (handover.ts).
   if (state !== 'open' && machine.files.exists(claimFile)) await setHandoverState(machine, 'open')
+}
+
+/**
+ * golden-watch's part, round after round while the slot has the data and answers: clients that were kept waiting or sent away
+ * come in, and find what they had before.
+ */
+export async function takeIn(machine: Machine, slot: Pick<Slot, 'seed'>): Promise<void> {
+  if ((await missing(machine, slot)) === 'nothing') return
+  await inTurn(machine, 'golden-watch', async () => {
+    // Whoever had the turn may have changed it.
+    const now = await missing(machine, slot)
+    if (now === 'clients' || now === 'project') await letIn(machine, slot)
+    if (now === 'note of the project') await leaveCarry(machine)
+  })
+}
+
+async function missing(machine: Machine, { seed }: Pick<Slot, 'seed'>): Promise<'clients' | 'project' | 'note of the project' | 'nothing'> {
+  if ((await handoverState(machine)).state !== 'open') return 'clients'
+  if (!seed.roles.includes('serena')) return 'nothing'
+  const carry = await compareCarry(machine)
+  if (carry === 'forgotten') return 'project'
+  return carry === 'new' && !fullOf(machine.files).data ? 'note of the project' : 'nothing'
 }

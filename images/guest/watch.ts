@@ -15,11 +15,10 @@ import { readHandover } from './handover.ts'
 import { keepCertificate, newKeeping, type Keeping } from './keep-certificate.ts'
 import { JournalCopy } from './journal.ts'
 import { inTurn } from './in-turn.ts'
-import { handoverState, setHandoverState } from './keeper-control.ts'
+import { setHandoverState } from './keeper-control.ts'
 import { thisMachine, type Machine } from './machine.ts'
 import {
   authSocket,
-  carryFile,
   claimFile,
   isEssential,
   journalFolder,
@@ -33,7 +32,7 @@ import {
 import { pauseAfter } from './pace.ts'
 import { answers } from './probe.ts'
 import { decide, forget, hold, slownessOf, type Patience } from './patience.ts'
-import { letIn } from './serving.ts'
+import { takeIn } from './serving.ts'
 import { Share } from './share.ts'
 import { readSlot, type Slot } from './slot.ts'
 import { fullOf, lacksOnlyRoom } from './space.ts'
@@ -105,16 +104,10 @@ async function round(
   await keepAuthenticator(machine, patience, slowness)
   // With the claim a slot may serve. Who sent clients away, or kept them waiting, takes them in again.
   if (active && good && files.exists(claimFile))
-    await takeIn(machine, seed).catch((error: Error) => machine.complain(`nginx does not let clients in: ${error.message}`))
+    await takeIn(machine, { seed }).catch((error: Error) => machine.complain(`nginx does not let clients in: ${error.message}`))
   if (!(await use(machine, seed, active && good, front))) good = false
   files.write(restartReport, JSON.stringify([...patience].filter(([, entry]) => entry.restarts > 0).map(([name]) => name)))
   return succeed(machine, seed, active && good, succession, tell)
-}
-
-/** Nothing to do where they may come in already. */
-async function takeIn(machine: Machine, seed: Seed): Promise<void> {
-  if (!machine.files.exists(carryFile) && (await handoverState(machine)).state === 'open') return
-  await inTurn(machine, 'golden-watch', () => letIn(machine, { seed }))
 }
 
 async function restart(machine: Machine, container: Container, state: string): Promise<void> {

@@ -1,0 +1,56 @@
+/**
+ * What nginx knows of its clients' work (images/nginx/keeper.ts) is kept with the data: for the other slot, and for an nginx that
+ * is started again with its VM, as it remembers nothing itself. Nothing depends on it but that clients need not say it again.
+ */
+import { readCarry, writeCarry, type Carry } from './keeper-control.ts'
+import type { Machine } from './machine.ts'
+import { carryFile } from './places.ts'
+
+/** For a slot that lets go. */
+export async function leaveCarry(machine: Machine): Promise<void> {
+  try {
+    write(machine, await readCarry(machine))
+  } catch (error) {
+    machine.complain(`what nginx knows of its sessions is not handed on: ${(error as Error).message}`)
+  }
+}
+
+/** What is with the data is nginx's. */
+export async function takeCarry(machine: Machine): Promise<Carry | undefined> {
+  if (!machine.files.exists(carryFile)) return undefined
+  try {
+    const carry = JSON.parse(machine.files.read(carryFile)) as Carry
+    await writeCarry(machine, carry)
+    return carry
+  } catch (error) {
+    machine.complain(`what the slot before knew of its sessions can't be used: ${(error as Error).message}`)
+    // A power cut has left a part of it.
+    machine.files.remove(carryFile)
+    return undefined
+  }
+}
+
+/**
+ * Only for a slot that lets clients in: to another one, what is with the data is news.
+ * @returns `new`: nginx knows what is not with the data · `forgotten`: it knows nothing of what is
+ */
+export async function compareCarry(machine: Machine): Promise<'same' | 'new' | 'forgotten'> {
+  const { files } = machine
+  const carry = await readCarry(machine)
+  const kept = files.exists(carryFile) ? files.read(carryFile) : undefined
+  if (carry.project === undefined) return kept === undefined || kept === render(carry) ? 'same' : 'forgotten'
+  return kept === render(carry) ? 'same' : 'new'
+}
+
+const render = (carry: Carry): string => JSON.stringify(carry)
+
+/** @throws the system's error */
+function write({ files }: Machine, carry: Carry): void {
+  try {
+    files.write(carryFile, render(carry), 0o600)
+  } catch (error) {
+    // A full disk has taken a part of it.
+    files.remove(carryFile)
+    throw error
+  }
+}
