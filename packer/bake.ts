@@ -79,7 +79,7 @@ export async function bake(options: BakeOptions): Promise<BakeResult> {
   const run = newRun(new Date())
   // Nothing is made, not even this folder, before the claim says whose it is: the next run removes what is left of it.
   const work = join(tmpdir(), `golden-bake-${randomBytes(8).toString('hex')}`)
-  const claim = await claimBake(folder, work, run)
+  const claim = await claimBake(folder, work, run, options)
   const left: string[] = []
   try {
     await mkdir(work, { mode: 0o700 })
@@ -345,6 +345,7 @@ async function build(
           caFile: bake.caFile,
           signal,
           note,
+          started: (pid) => bake.claim.packerBegins(pid),
         })
         if (outcome.exitCode !== 0) throw explainBuild(site, outcome)
         await writeManifest(folder, plan.name, manifestOf(inputs, rootfs, now, outcome))

@@ -50,6 +50,8 @@ export interface PackerRun {
   readonly caFile: string | undefined
   readonly signal: AbortSignal
   readonly note: (text: string) => void
+  /** It is about to run, as this process. */
+  readonly started?: (pid: number) => Promise<void>
 }
 
 /**
@@ -65,6 +67,7 @@ export async function runPacker(run: PackerRun): Promise<BuildOutcome> {
     env: environmentOf(run),
     signal: run.signal,
     heard: (line) => heard.line(line),
+    ...(run.started === undefined ? {} : { started: run.started }),
   })
   const outcome = heard.outcome(exitCode)
   if (exitCode === 127 && outcome.errors.length === 0)

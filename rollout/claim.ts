@@ -5,8 +5,9 @@
  */
 import { join } from 'node:path'
 import { claimFile } from '../core/claim.ts'
-import { identityOf, isRunning, type ProcessIdentity } from '../core/process-identity.ts'
 import { Failure } from '../core/failure.ts'
+import { identitiesOf, untilGone, type Patience } from '../core/left-behind.ts'
+import { identityOf, type ProcessIdentity } from '../core/process-identity.ts'
 
 /** The engine gets this variable, and the hooks with it: the run that started them holds the claim. */
 export const claimHeld = { GOLDEN_CLAIM: 'held' } as const
@@ -23,12 +24,24 @@ interface Note {
 
 const claimOf = (folder: string): string => join(folder, 'state', 'deploy.json')
 
+export interface ClaimSiteOptions extends Patience {
+  /** The site folder. */
+  readonly folder: string
+}
+
 /**
+ * Engines that a killed run has left are waited for: they are stopping.
  * @param what for whoever comes second, such as `deploy`
  * @param wait until the other run has ended, or this is aborted. @default refuse at once
  * @throws Failure `deploy-in-progress`
  */
-export async function claimSite<T>(folder: string, what: string, work: (claim: SiteClaim) => Promise<T>, wait?: AbortSignal): Promise<T> {
+export async function claimSite<T>(
+  options: ClaimSiteOptions,
+  what: string,
+  work: (claim: SiteClaim) => Promise<T>,
+  wait?: AbortSignal,
+): Promise<T> {
+  const { folder } = options
   const file = claimOf(folder)
   let left: Note = { engines: [] }
   const claim = await claimFile(file, {
@@ -39,7 +52,7 @@ export async function claimSite<T>(folder: string, what: string, work: (claim: S
     busy: { code: 'deploy-in-progress', message: `"golden ${what}" has to wait: another run is changing what this site has deployed` },
     ...(wait === undefined ? {} : { wait }),
   })
-  let keep = false
+  let keep = true
   const engines = new Map<number, ProcessIdentity>()
   // One note after another: an earlier one that is written later would forget an engine.
   let written: Promise<void> = Promise.resolve()
@@ -48,15 +61,14 @@ export async function claimSite<T>(folder: string, what: string, work: (claim: S
     return written
   }
   try {
-    for (const engine of left.engines) {
-      if (!(await isRunning(engine))) continue
-      keep = true
+    const engine = await untilGone(left.engines, 'the engine', options)
+    if (engine !== undefined)
       throw new Failure(
         'deploy-in-progress',
         `"golden ${what}" has to wait: a run that was killed left its engine at work (process ${engine.pid} on ${engine.host})`,
         `Wait for that process to end: it is stopping. If that computer certainly is not at it any more, delete ${file}.`,
       )
-    }
+    keep = false
     return await work({
       async engineBegins(pid) {
         engines.set(pid, await identityOf(pid))
@@ -73,13 +85,8 @@ export async function claimSite<T>(folder: string, what: string, work: (claim: S
 }
 
 /** For a hook: within the run that started it, or, when people run the engine themselves, after whichever run is at it. */
-export async function claimSiteForHook<T>(folder: string, env: NodeJS.ProcessEnv, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
-  return env.GOLDEN_CLAIM === claimHeld.GOLDEN_CLAIM ? work() : claimSite(folder, 'hook', work, signal)
+export async function claimSiteForHook<T>(options: ClaimSiteOptions, env: NodeJS.ProcessEnv, work: () => Promise<T>): Promise<T> {
+  return env.GOLDEN_CLAIM === claimHeld.GOLDEN_CLAIM ? work() : claimSite(options, 'hook', work, options.signal)
 }
 
-function noteOf(left: unknown): Note {
-  const { engines } = (left ?? {}) as { engines?: readonly Partial<ProcessIdentity>[] }
-  const isWhole = (one: Partial<ProcessIdentity>): one is ProcessIdentity =>
-    typeof one.pid === 'number' && typeof one.host === 'string' && typeof one.started === 'string'
-  return { engines: Array.isArray(engines) ? engines.filter(isWhole) : [] }
-}
+const noteOf = (left: unknown): Note => ({ engines: identitiesOf((left as Partial<Note> | null | undefined)?.engines) })

@@ -103,9 +103,7 @@ async function putInPlace(proxmox: Proxmox, node: string, { volume }: Disk, vmid
  * @throws Failure `data-in-use` while a slot of the group exists, `deploy-in-progress` or `group-claimed` while another run is at it
  */
 export async function deleteData(options: DeleteDataOptions, group: string): Promise<string | undefined> {
-  return claimSite(options.folder, 'delete-data', () =>
-    claimGroups(options, 'delete-data', [group], (held) => deleteGroupData(held, group)),
-  )
+  return claimSite(options, 'delete-data', () => claimGroups(options, 'delete-data', [group], (held) => deleteGroupData(held, group)))
 }
 
 /**

@@ -48,7 +48,7 @@ export interface DeployedGroup {
  * another run changes this site or one of its groups
  */
 export async function deploy(options: DeployOptions): Promise<readonly DeployedGroup[]> {
-  return claimSite(options.folder, 'deploy', async (claim) =>
+  return claimSite(options, 'deploy', async (claim) =>
     claimGroups(options, 'deploy', groupOrder(options.site, await readPins(options.folder)), async (held, lost) => {
       const begun: Begun = new Map()
       try {

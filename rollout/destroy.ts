@@ -54,7 +54,7 @@ export async function groupsToDestroy(
  * @throws Failure; run again, it goes on from there. `deploy-in-progress` or `group-claimed` while another run is at it
  */
 export async function destroy(options: DeployOptions, only?: readonly string[]): Promise<readonly DestroyedGroup[]> {
-  return claimSite(options.folder, 'destroy', async (claim) =>
+  return claimSite(options, 'destroy', async (claim) =>
     claimGroups(options, 'destroy', await groupsToDestroy(options, only), (held) => destroyGroups(held, claim, only)),
   )
 }

@@ -56,7 +56,7 @@ export interface Pruned {
  */
 export async function prune(options: DeployOptions, how: PruneOptions, agreed: PrunePlan): Promise<Pruned> {
   const { site, folder, progress } = options
-  return claimSite(folder, 'prune', async (claim) =>
+  return claimSite(options, 'prune', async (claim) =>
     claimGroups(options, 'prune', groupOrder(site, await readPins(folder)), async (held) => {
       const plan = narrowed(await planPruning(held, how), agreed)
       const left: { vmid: number; name: string; why: string }[] = []

@@ -190,7 +190,7 @@ export async function rollback(
   only: readonly string[],
   how: RollbackOptions = {},
 ): Promise<readonly RolledOutGroup[]> {
-  return claimSite(options.folder, 'rollback', async (claim) =>
+  return claimSite(options, 'rollback', async (claim) =>
     claimGroups(options, 'rollback', await groupsToRollBack(options, only), async (held) => {
       const plans = await held.progress.step('look what there is', () => planRollbacks(held, only, how))
       const results: RolledOutGroup[] = []

@@ -69,7 +69,7 @@ export async function planRollouts(options: Looking): Promise<readonly GroupRoll
  * touched. Run again, it goes on from there. `deploy-in-progress` or `group-claimed` while another run is at it
  */
 export async function rollout(options: RolloutOptions): Promise<readonly RolledOutGroup[]> {
-  return claimSite(options.folder, 'rollout', async (claim) =>
+  return claimSite(options, 'rollout', async (claim) =>
     claimGroups(options, 'rollout', await groupsToRoll(options), async (held) => {
       const results: RolledOutGroup[] = []
       // What is in the way of one is said before another is touched.

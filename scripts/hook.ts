@@ -24,14 +24,10 @@ export const verb: Verb = {
     const { proxmox, site, folder } = await openProxmox(context.env, context, true)
     const options = { site, folder, proxmox, progress: context.progress, signal: context.signal }
     try {
-      await claimSiteForHook(
-        folder,
-        context.env,
-        () =>
-          claimGroupForHook(options, hook, group, context.env, (held) =>
-            hook === 'activate' ? activateHook(held, group, name, release) : releaseHook(held, group, name),
-          ),
-        context.signal,
+      await claimSiteForHook(options, context.env, () =>
+        claimGroupForHook(options, hook, group, context.env, (held) =>
+          hook === 'activate' ? activateHook(held, group, name, release) : releaseHook(held, group, name),
+        ),
       )
       return 0
     } finally {

@@ -52,7 +52,7 @@ export async function removeSetup(
   }
   let done = plan
   if (plan.steps.length > 0)
-    await claimSite(folder, 'setup --remove', async () => {
+    await claimSite({ folder, progress, signal }, 'setup --remove', async () => {
       // Somebody may have deployed while the question stood there.
       const now = await look(admin, wanted, open)
       refuseRemains(site.name, now.remains)

@@ -62,7 +62,7 @@ export async function planVerification({ site, proxmox, image }: Pick<VerifyOpti
 export async function verify(options: VerifyOptions): Promise<VerifyResult> {
   const { folder, signal } = options
   const run = newRun(new Date())
-  const claim = await claimBake(folder, '', run)
+  const claim = await claimBake(folder, '', run, options)
   const left: string[] = []
   try {
     return await carryOut({ ...options, run, claim, left })

@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { readIso } from '../../lab/iso/read.ts'
+import type { Patience } from '../../core/left-behind.ts'
+import { silent } from '../../core/progress.ts'
 import { claimBake } from '../../packer/claim.ts'
 import { explainBuild } from '../../packer/explain.ts'
 import { makeBuildKey } from '../../packer/key.ts'
@@ -246,28 +248,30 @@ describe("the build VM's seed", () => {
 })
 
 describe('one bake at a time', () => {
+  const patient: Patience = { progress: silent, signal: new AbortController().signal, longestMs: 60_000 }
+
   it('refuses while another one is going on, even one that began at the same moment', async () => {
     const outcomes = await Promise.allSettled(
-      ['golden-bake-1', 'golden-bake-2'].map((name) => claimBake(work, join(work, name), '6925a0000001')),
+      ['golden-bake-1', 'golden-bake-2'].map((name) => claimBake(work, join(work, name), '6925a0000001', patient)),
     )
     expect(outcomes.map((one) => one.status).sort()).toEqual(['fulfilled', 'rejected'])
     for (const one of outcomes) {
       if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'bake-in-progress' })
       else await one.value.release()
     }
-    expect((await claimBake(work, join(work, 'golden-bake-3'), '6925a0000002')).abandoned).toEqual([])
+    expect((await claimBake(work, join(work, 'golden-bake-3'), '6925a0000002', patient)).abandoned).toEqual([])
   })
 
   it('tells of runs that could not clean up until nothing of them is left, and removes their temporary folders', async () => {
     await mkdir(join(work, 'golden-bake-1'))
-    const claim = await claimBake(work, join(work, 'golden-bake-1'), '6925a0000001')
+    const claim = await claimBake(work, join(work, 'golden-bake-1'), '6925a0000001', patient)
     claim.abandon()
     await claim.release()
-    const second = await claimBake(work, join(work, 'golden-bake-2'), '6925a0000002')
+    const second = await claimBake(work, join(work, 'golden-bake-2'), '6925a0000002', patient)
     expect(second.abandoned).toEqual(['6925a0000001'])
     expect(existsSync(join(work, 'golden-bake-1'))).toBe(false)
     await second.release()
-    const third = await claimBake(work, join(work, 'golden-bake-3'), '6925a0000003')
+    const third = await claimBake(work, join(work, 'golden-bake-3'), '6925a0000003', patient)
     expect(third.abandoned).toEqual(['6925a0000001'])
     await third.forget()
     await third.release()
@@ -277,11 +281,41 @@ describe('one bake at a time', () => {
   it('knows the temporary folder of a run that was killed at any moment', async () => {
     const program = `
       import { claimBake } from ${JSON.stringify(join(import.meta.dirname, '../../packer/claim.ts'))}
-      await claimBake(${JSON.stringify(work)}, ${JSON.stringify(join(work, 'golden-bake-1'))}, '6925a0000001')
+      await claimBake(${JSON.stringify(work)}, ${JSON.stringify(join(work, 'golden-bake-1'))}, '6925a0000001', {})
       process.kill(process.pid, 'SIGKILL')`
     await once(spawn(process.execPath, ['--input-type=module-typescript', '-e', program], { stdio: 'inherit' }), 'exit')
     await mkdir(join(work, 'golden-bake-1'))
-    expect((await claimBake(work, join(work, 'golden-bake-2'), '6925a0000002')).abandoned).toEqual(['6925a0000001'])
+    expect((await claimBake(work, join(work, 'golden-bake-2'), '6925a0000002', patient)).abandoned).toEqual(['6925a0000001'])
     expect(existsSync(join(work, 'golden-bake-1'))).toBe(false)
+  }, 30_000)
+
+  it('waits for Packer of a run that was killed, which removes a VM, before anything is made or removed', async () => {
+    const packer = spawn('sleep', ['600'])
+    try {
+      await mkdir(join(work, 'golden-bake-1'))
+      const program = `
+        import { claimBake } from ${JSON.stringify(join(import.meta.dirname, '../../packer/claim.ts'))}
+        const claim = await claimBake(${JSON.stringify(work)}, ${JSON.stringify(join(work, 'golden-bake-1'))}, '6925a0000001', {})
+        await claim.packerBegins(${packer.pid})
+        process.kill(process.pid, 'SIGKILL')`
+      await once(spawn(process.execPath, ['--input-type=module-typescript', '-e', program], { stdio: 'inherit' }), 'exit')
+      const claim = (how: Partial<Patience>): ReturnType<typeof claimBake> =>
+        claimBake(work, join(work, 'golden-bake-2'), '6925a0000002', { ...patient, ...how })
+      for (let times = 0; times < 2; times++)
+        await expect(claim({ longestMs: 0 })).rejects.toMatchObject({
+          code: 'bake-in-progress',
+          message: expect.stringContaining(`process ${packer.pid}`),
+        })
+      await expect(claim({ signal: AbortSignal.abort(new Error('stopped')) })).rejects.toThrow()
+      expect(existsSync(join(work, 'golden-bake-1'))).toBe(true)
+      const waits = Promise.withResolvers<void>()
+      const later = claim({ progress: { ...silent, step: (_title, wait) => (waits.resolve(), wait(() => {})) } })
+      await waits.promise
+      packer.kill('SIGKILL')
+      expect((await later).abandoned).toEqual(['6925a0000001'])
+      expect(existsSync(join(work, 'golden-bake-1'))).toBe(false)
+    } finally {
+      packer.kill('SIGKILL')
+    }
   }, 30_000)
 })

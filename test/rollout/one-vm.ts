@@ -52,7 +52,7 @@ export async function startOneVm(): Promise<OneVm> {
       }
     },
     place,
-    withEngine: (work, change = {}) => claimSite(t.folder, 'test', (claim) => work(openEngine({ ...t.options(change), claim }))),
+    withEngine: (work, change = {}) => claimSite(t.options(), 'test', (claim) => work(openEngine({ ...t.options(change), claim }))),
     async removeSlot() {
       const data = await place()
       await t.root.task(await t.root.post<string>('/nodes/pve/qemu/9011/status/stop'))

@@ -66,7 +66,7 @@ it('with deployment.json of before a rollout nothing of what runs is touched, an
   const { id } = (await readPins(t.folder)).groups.logging!.slots.green!
   await writeFile(deploymentFile(t.folder), before)
   // Plain Terraform, as somebody may run it in an older checkout.
-  await claimSite(t.folder, 'test', async (claim) => {
+  await claimSite(t.options(), 'test', async (claim) => {
     const engine = openEngine({ ...t.options({ site }), claim })
     await engine.synth()
     const changes = await engine.plan('home-logging', () => {})
