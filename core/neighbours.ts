@@ -1,38 +1,75 @@
 /**
- * Whether anybody in this computer's own networks has an IPv4 address. A connection is tried, which makes the system ask
- * by ARP; the answer to that is in the system's table of neighbours, whether or not anything listens there.
+ * Who has an IPv4 address in this computer's own networks: by ARP, which whoever is there answers, whatever their firewall says
+ * (RFC 826). It takes no root: a packet to an address has the system ask for it, and its table of neighbours tells what
+ * came back.
  */
-import { BlockList, connect, isIPv4 } from 'node:net'
+import { createSocket } from 'node:dgram'
+import { readFile } from 'node:fs/promises'
+import { BlockList, isIPv4 } from 'node:net'
 import { networkInterfaces, type NetworkInterfaceInfo } from 'node:os'
-import { ChildFailure, run } from './child.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import { run } from './child.ts'
 import { childEnvironment } from './environment.ts'
 
 export type Presence =
-  /** @property mac where the system tells, in upper case */
-  | { readonly is: 'there'; readonly mac?: string }
+  /** @property mac in upper case */
+  | { readonly is: 'there'; readonly mac: string }
   | { readonly is: 'silent' }
   /** @property why nobody here can tell, after "could not be asked: " */
   | { readonly is: 'unasked'; readonly why: string }
 
-/** Takes a second where nobody answers. */
+export interface Asking {
+  readonly signal: AbortSignal
+  /** How long nobody's answer is waited for, in milliseconds. @default the system's three questions, a second apart (neigh/default/mcast_solicit, retrans_time_ms) */
+  readonly patienceMs?: number
+  /** What the system knows of its neighbours. Replaced by tests. @throws Error where it does not tell */
+  readonly read?: () => Promise<string>
+}
+
+/** Of one address, within about a second. */
 export type WhoHas = (address: string, signal: AbortSignal) => Promise<Presence>
 
-/** What a neighbour that is there and drops what it does not know never answers. */
-const knockMs = 1000
-/** Any will do: that there is an answer counts, not which. */
-const knockPort = 443
+const pauseMs = 100
+/** Discard (RFC 863): nobody listens there, and nobody minds. */
+const port = 9
 
 export const whoHas: WhoHas = async (address, signal) => {
+  const found = await askNeighbours([address], { signal, patienceMs: 1200 })
+  return found.get(address) as Presence
+}
+
+/** All at once. @returns of each address what was found */
+export async function askNeighbours(addresses: readonly string[], asking: Asking): Promise<Map<string, Presence>> {
+  const { signal, patienceMs = 3300, read = process.platform === 'darwin' ? ofMac : ofLinux } = asking
   const interfaces = Object.values(networkInterfaces()).flatMap((list) => list ?? [])
-  const own = interfaces.find((one) => one.address === address)
-  if (own !== undefined) return { is: 'there', mac: own.mac.toUpperCase() }
-  if (!isNeighbour(address, interfaces)) return { is: 'unasked', why: 'this computer is not in its network' }
-  const answer = await knock(address, signal)
-  const neighbour = await inTable(address)
-  if (neighbour?.mac !== undefined) return { is: 'there', mac: neighbour.mac }
-  if (answer === 'answers') return { is: 'there' }
-  if (answer === 'unreachable' || neighbour !== undefined) return { is: 'silent' }
-  return { is: 'unasked', why: "it answers no connection, and this system's table of neighbours can't be read" }
+  const found = new Map<string, Presence>()
+  const others: string[] = []
+  for (const address of addresses) {
+    const own = interfaces.find((one) => one.address === address)
+    if (own !== undefined) found.set(address, { is: 'there', mac: own.mac.toUpperCase() })
+    else if (isNeighbour(address, interfaces)) others.push(address)
+    else found.set(address, { is: 'unasked', why: 'this computer is not in its network' })
+  }
+  const neighbours = (): Promise<Map<string, string> | undefined> => read().then(neighboursIn, () => undefined)
+  if (others.length > 0 && (await neighbours()) !== undefined) await poke(others)
+  const until = performance.now() + patienceMs
+  for (let open = others; open.length > 0; ) {
+    const known = await neighbours()
+    for (const address of open) {
+      const mac = known?.get(address)
+      if (mac !== undefined) found.set(address, { is: 'there', mac })
+    }
+    open = open.filter((address) => !found.has(address))
+    if (known !== undefined && open.length > 0 && performance.now() < until) {
+      await delay(pauseMs, undefined, { signal })
+      continue
+    }
+    const rest: Presence =
+      known === undefined ? { is: 'unasked', why: "this system's table of neighbours can't be read" } : { is: 'silent' }
+    for (const address of open) found.set(address, rest)
+    break
+  }
+  return found
 }
 
 /** Pure. */
@@ -46,64 +83,36 @@ export function isNeighbour(address: string, interfaces: readonly Pick<NetworkIn
   })
 }
 
-async function knock(address: string, signal: AbortSignal): Promise<'answers' | 'unreachable' | 'quiet'> {
-  const { promise, resolve } = Promise.withResolvers<'answers' | 'unreachable' | 'quiet'>()
-  const socket = connect({ host: address, port: knockPort, signal: AbortSignal.any([signal, AbortSignal.timeout(knockMs)]) })
-  socket.once('connect', () => resolve('answers'))
-  socket.once('error', ({ code }: NodeJS.ErrnoException) =>
-    resolve(
-      code === 'ECONNREFUSED' || code === 'ECONNRESET'
-        ? 'answers'
-        : code === 'EHOSTUNREACH' || code === 'EHOSTDOWN' || code === 'ENETUNREACH'
-          ? 'unreachable'
-          : 'quiet',
-    ),
-  )
-  try {
-    return await promise
-  } finally {
-    socket.destroy()
-  }
+async function poke(addresses: readonly string[]): Promise<void> {
+  const socket = createSocket('udp4')
+  // That nobody is there is what is to be found out.
+  socket.on('error', () => {})
+  await Promise.all(addresses.map((address) => new Promise<void>((done) => socket.send('', port, address, () => done()))))
+  socket.close()
 }
 
-interface Neighbour {
-  /** Undefined: it was asked for, and nobody has it. */
-  readonly mac: string | undefined
+/** proc_net_arp(5). One that nobody has answered for has no flag. */
+const ofLinux = (): Promise<string> => readFile('/proc/net/arp', 'utf8')
+
+/** arp(8) of macOS; what it does not know is `(incomplete)`. */
+const ofMac = async (): Promise<string> =>
+  (await run('/usr/sbin/arp', ['-an'], { env: childEnvironment(process.env), timeoutMs: 2000 })).stdout
+
+/** @returns the hardware address of each address that has one, by either of the two lists. Pure. */
+export function neighboursIn(text: string): Map<string, string> {
+  const found = text.split('\n').flatMap((line): [string, string][] => {
+    const [, mac, itsMac] = /^\S+ \((\d+(?:\.\d+){3})\) at ((?:[0-9a-f]{1,2}:){5}[0-9a-f]{1,2}) /i.exec(line) ?? []
+    if (mac !== undefined && itsMac !== undefined) return [[mac, itsMac]]
+    const [, linux, flags, itsHardware] = /^(\d+(?:\.\d+){3})\s+0x\w+\s+(0x\w+)\s+((?:[0-9a-f]{2}:){5}[0-9a-f]{2})\s/i.exec(line) ?? []
+    // ATF_COM (if_arp.h): the entry is complete.
+    return linux === undefined || itsHardware === undefined || (Number(flags) & 2) === 0 ? [] : [[linux, itsHardware]]
+  })
+  return new Map(found.map(([address, mac]) => [address, upper(mac)]))
 }
 
-/** @returns undefined: the table can't be read */
-async function inTable(address: string): Promise<Neighbour | undefined> {
-  const env = { ...childEnvironment(process.env), PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin` }
-  const [program, args, read] =
-    process.platform === 'darwin'
-      ? (['arp', ['-n', address], fromArp] as const)
-      : (['ip', ['-json', 'neigh', 'show', 'to', address], fromIp] as const)
-  try {
-    return read((await run(program, args, { env, timeoutMs: 2000 })).stdout)
-  } catch (error) {
-    if (error instanceof ChildFailure) return undefined
-    throw error
-  }
-}
-
-/** Of `ip -json neigh show to ADDRESS` (iproute2). Pure. */
-export function fromIp(text: string): Neighbour | undefined {
-  try {
-    const list = JSON.parse(text.trim() === '' ? '[]' : text) as { lladdr?: string; state?: string[] }[]
-    const found = list.find(({ lladdr, state = [] }) => lladdr !== undefined && !state.some((one) => /^(FAILED|INCOMPLETE)$/.test(one)))
-    return { mac: found?.lladdr?.toUpperCase() }
-  } catch {
-    return undefined
-  }
-}
-
-/** Of `arp -n ADDRESS` (BSD's). Pure. */
-export function fromArp(text: string): Neighbour {
-  const mac = / at ([0-9a-f]{1,2}(?::[0-9a-f]{1,2}){5})\b/i.exec(text)?.[1]
-  return {
-    mac: mac
-      ?.split(':')
-      .map((part) => part.padStart(2, '0').toUpperCase())
-      .join(':'),
-  }
-}
+/** macOS leaves out zeros. */
+const upper = (mac: string): string =>
+  mac
+    .split(':')
+    .map((part) => part.padStart(2, '0').toUpperCase())
+    .join(':')

@@ -120,16 +120,14 @@ export function slotAddresses(site: Site, deployment: Deployment, looks: Readonl
 
 /** Pure. @param presence undefined: it was not asked for, being ours */
 export function addressOutcome(asked: readonly (SiteAddress & { readonly presence: Presence | undefined })[], subnet: string): Outcome {
-  const ours = asked.filter(
-    ({ ours, presence, macs }) => ours !== undefined || (presence?.is === 'there' && macs.includes(presence.mac ?? '')),
-  )
+  const ours = asked.filter(({ ours, presence, macs }) => ours !== undefined || (presence?.is === 'there' && macs.includes(presence.mac)))
   const taken = asked.filter((one) => one.presence?.is === 'there' && !ours.includes(one))
   if (taken.length > 0)
     return bad(
       taken
         .map(
           ({ setting, address, presence }) =>
-            `${address} (${setting}) is somebody else's${presence?.is === 'there' && presence.mac !== undefined ? `, with the MAC address ${presence.mac}` : ''}`,
+            `${address} (${setting}) is somebody else's${presence?.is === 'there' ? `, with the MAC address ${presence.mac}` : ''}`,
         )
         .join('; '),
       'Choose another address in site.ts, outside of what the router gives away by DHCP; or take it from the machine that has it.',

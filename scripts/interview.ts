@@ -137,7 +137,7 @@ export class Interview {
     if (!this.#known.own.some((cidr) => lan !== undefined && contains(lan, cidr.split('/')[0] ?? ''))) this.#away.add(subnet)
     const open = addresses.filter((address) => !this.#asked.has(address))
     if (open.length === 0 || this.#away.has(subnet)) return false
-    const found = await this.#step(`ask the LAN for ${open.join(', ')}`, () => tools.lan.ask(subnet, open, context.signal))
+    const found = await this.#step(`ask the LAN for ${open.join(', ')}`, () => tools.lan.ask(open, context.signal))
     if (found === undefined) {
       this.#away.add(subnet)
       return false

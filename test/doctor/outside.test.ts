@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, expect, it } from 'vitest'
-import { fromArp, fromIp, isNeighbour, whoHas } from '../../core/neighbours.ts'
+import { isNeighbour, whoHas } from '../../core/neighbours.ts'
 import { askOutside, outsideUrl, readAnswer } from '../../doctor/ask-outside.ts'
 import { leadsHere } from '../../doctor/outside.ts'
 import { outsideHelper } from '../../settings/site.ts'
@@ -62,19 +62,6 @@ it('a neighbour is in a network of one of this computer’s own interfaces', () 
   expect(isNeighbour('192.168.2.50', [lan])).toBe(false)
   expect(isNeighbour('127.0.0.2', [{ family: 'IPv4', internal: true, cidr: '127.0.0.1/8' }])).toBe(false)
   expect(isNeighbour('192.168.1.50', [{ family: 'IPv6', internal: false, cidr: 'fd00::1/64' }])).toBe(false)
-})
-
-it("the system's table of neighbours is read as iproute2 and BSD write it", () => {
-  const entry = (state: string, lladdr?: string) =>
-    JSON.stringify([{ dst: '192.168.1.50', dev: 'eth0', ...(lladdr === undefined ? {} : { lladdr }), state: [state] }])
-  expect(fromIp(entry('REACHABLE', 'bc:24:11:0a:0b:0c'))).toEqual({ mac: 'BC:24:11:0A:0B:0C' })
-  expect(fromIp(entry('STALE', 'bc:24:11:0a:0b:0c'))).toEqual({ mac: 'BC:24:11:0A:0B:0C' })
-  expect(fromIp(entry('FAILED'))).toEqual({ mac: undefined })
-  expect(fromIp(entry('INCOMPLETE'))).toEqual({ mac: undefined })
-  expect(fromIp('')).toEqual({ mac: undefined })
-  expect(fromIp('Object "-json" is unknown')).toBeUndefined()
-  expect(fromArp('? (192.168.1.50) at bc:24:11:a:b:c on en0 ifscope [ethernet]')).toEqual({ mac: 'BC:24:11:0A:0B:0C' })
-  expect(fromArp('? (192.168.1.50) at (incomplete) on en0 ifscope [ethernet]')).toEqual({ mac: undefined })
 })
 
 it('of an address of this computer, and of one that is in none of its networks', async () => {

@@ -80,7 +80,7 @@ async function hold(script: readonly (readonly [RegExp, unknown])[], given: Give
       prompts,
       lan: {
         own: () => ['10.1.0.9/24', '10.2.0.9/24'],
-        ask: async (_subnet, addresses) => {
+        ask: async (addresses) => {
           asked.push([...addresses])
           return new Set(addresses.filter((address) => there.includes(address)))
         },
