@@ -17,6 +17,7 @@ const pages = globSync('{*.md,*/*.md,docs/**/*.md,images/guest/*.md}', {
 const inJapanese = [
   'README.md',
   'docs/clients.md',
+  'docs/certificates.md',
   'docs/how-to/add-a-project.md',
   'docs/how-to/add-a-person.md',
   'docs/how-to/inside-the-lan.md',
