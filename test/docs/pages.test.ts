@@ -84,6 +84,14 @@ describe('pages in both languages', () => {
     expect(globSync('{README.ja.md,docs/ja/**/*.md}', { cwd: root }).sort()).toEqual(inJapanese.map(japaneseOf).sort())
   })
 
+  it.each(inJapanese)('%s and its Japanese page lead to each other, and that one to no English page that there is in Japanese', (page) => {
+    const japanese = japaneseOf(page)
+    const filesOf = (file: string): string[] => linksOf(read(file)).map((link) => normalize(join(dirname(file), link.split('#')[0] ?? '')))
+    expect(filesOf(page)).toContain(japanese)
+    expect(filesOf(japanese)).toContain(page)
+    expect(filesOf(japanese).filter((file) => file !== page && inJapanese.includes(file))).toEqual([])
+  })
+
   it.each(inJapanese)('%s has the same code in both languages, in the same order', (page) => {
     const codeOf = (file: string) => fencesOf(told(file)).map(({ language, lines }) => ({ language, lines: lines.map(withoutComment) }))
     expect(codeOf(japaneseOf(page))).toEqual(codeOf(page))
