@@ -102,7 +102,7 @@ it('a copy that was stopped anywhere goes on behind its last line: nothing twice
   for (const known of [2, 4, 6]) {
     const copy = new JournalCopy(place, [journalctl(all.slice(0, known))])
     copy.start()
-    await vi.waitUntil(() => !copy.running)
+    await vi.waitUntil(() => !copy.running, { timeout: 60_000 })
     // As if it had been killed in the middle of the next line.
     if (known < 6) appendFileSync(file, recordOf(entry(known)).slice(0, 20))
   }
@@ -134,7 +134,7 @@ it("a record that can't be read is left out, and those behind it are not", async
     journalctl([entry(0), 'secret}', { ...entry(1), __REALTIME_TIMESTAMP: 'never' }, entry(2)]),
   ])
   copy.start()
-  await vi.waitUntil(() => !copy.running)
+  await vi.waitUntil(() => !copy.running, { timeout: 60_000 })
   expect(readFileSync(join(folder, 'copy/journal.log'), 'utf8')).toBe(recordOf(entry(0)) + recordOf(entry(2)))
   expect(said.mock.calls).toEqual([["the copy of the journal: a record can't be read and is left out"]])
 })
@@ -148,6 +148,6 @@ it("a file that can't be opened is said, and tried again", async () => {
   expect([copy.running, said.mock.calls.length]).toEqual([false, 1])
   rmdirSync(join(place, 'journal.log'))
   copy.start()
-  await vi.waitUntil(() => !copy.running)
+  await vi.waitUntil(() => !copy.running, { timeout: 60_000 })
   expect(readFileSync(join(place, 'journal.log'), 'utf8')).toBe(recordOf(entry(0)))
 })

@@ -89,7 +89,7 @@ it('after a run was killed, the next one waits for the engines that it left at w
     const said: string[] = []
     const progress = { ...silent, step: <T>(title: string, work: (note: () => void) => Promise<T>) => (said.push(title), work(() => {})) }
     const later = claimSite({ ...options(never, 60_000), progress }, 'deploy', async () => 'done')
-    await expect.poll(() => said).toEqual([expect.stringContaining(`process ${engine.pid}`)])
+    await expect.poll(() => said, { timeout: 60_000 }).toEqual([expect.stringContaining(`process ${engine.pid}`)])
     engine.kill('SIGKILL')
     expect(await later).toBe('done')
   } finally {

@@ -209,7 +209,7 @@ wait`,
     await expect(stopped).rejects.toThrow(/abort/i)
     expect(await filesBelow(cache)).toEqual([])
     const pid = Number(await readFile(join(bin, 'pids'), 'utf8'))
-    await vi.waitFor(() => expect(isAlive(pid)).toBe(false))
+    await vi.waitFor(() => expect(isAlive(pid)).toBe(false), { timeout: 60_000 })
   })
 
   it('without Go the error says what is missing and what to do', async () => {

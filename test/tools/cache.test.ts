@@ -91,9 +91,12 @@ describe('an entry', () => {
     await obtain(entry, async () => {
       await utimes(lock, 0, 0)
       vi.advanceTimersByTime(30_000)
-      await vi.waitFor(async () => {
-        expect((await stat(lock)).mtimeMs).toBeGreaterThan(Date.now() - 60_000)
-      })
+      await vi.waitFor(
+        async () => {
+          expect((await stat(lock)).mtimeMs).toBeGreaterThan(Date.now() - 60_000)
+        },
+        { timeout: 60_000 },
+      )
       return { by: 'us' }
     })
   })
