@@ -18,8 +18,9 @@ const longestPauseMs = 50
 /** Serena starts in seconds, and clients give up after a minute. */
 const longestAwayMs = 30000
 const lookEveryMs = 250
-/** Of one call: each wait costs three internal redirects, of which nginx allows ten. */
+/** Of one call, with a session and without: each wait costs two internal redirects, or three, of which nginx allows ten. */
 const mostWaits = 2
+const mostWaitsWithout = 1
 /** Of a body whose size nobody has said, this much is in memory. */
 const unsaidBytes = 1048576
 /** No call takes so long: its process of nginx was ended while it ran. */
@@ -144,7 +145,7 @@ async function away(r: Request): Promise<void> {
   // The time of the last connection that came about; `-`: none. What may have arrived is never repeated.
   if (/[0-9]\s*$/.test(v.upstream_connect_time || '')) return r.internalRedirect('@starting')
   const waits = Number(v.golden_waits) || 0
-  if (waits >= mostWaits) return refuse(r)
+  if (waits >= (v.golden_session ? mostWaits : mostWaitsWithout)) return refuse(r)
   v.golden_waits = String(waits + 1)
   if (!v.golden_missed) v.golden_missed = String(Date.now())
   await enter(r)

@@ -90,12 +90,15 @@ async function away(serena: StandIn): Promise<unknown> {
   // Each address is known by its password once.
   for (const from of [1, 2, 3, 4]) await ask('POST', call('look'), id, 'me', from)
   await serena.stop()
+  // Serena is there for the look at her, and gone again when the call comes: as often as it is tried.
+  const flickering = await flicker(serena, () => ask('POST', call('stateless')))
   const crowd = (
     await Promise.all(Array.from({ length: 260 }, (_, index) => ask('POST', call('look', {}, index), id, 'me', (index % 4) + 1)))
   ).sort((a, b) => a.ms - b.ms)
   return {
     broken,
     times,
+    flickering,
     waited,
     crowd: {
       statuses: [...new Set(crowd.map(({ status }) => status))],
@@ -103,6 +106,20 @@ async function away(serena: StandIn): Promise<unknown> {
       last: crowd.at(-1)?.ms,
     },
   }
+}
+
+/** @param serena stopped, and again at the end */
+async function flicker(serena: StandIn, work: () => Promise<Reply>): Promise<Reply> {
+  let over = false
+  const reply = work().finally(() => (over = true))
+  while (!over) {
+    await pause(500)
+    const before = serena.heard.length
+    await serena.start()
+    while (!over && serena.heard.length === before) await pause(1)
+    await serena.stop()
+  }
+  return reply
 }
 
 /** The official client, with a call before and after Serena was killed; the second one while there is none. */

@@ -105,6 +105,8 @@ describe.skipIf(noRoot)("the session keeper (needs root and the lab's Debian roo
   it('lets calls wait for a Serena that is away, within bounds, and repeats none that may have arrived', () => {
     const said = run({ scenario: 'away' })
     expect(said.broken.status).toBe(503)
+    // Not nginx's 500 about too many redirects.
+    expect([200, 503]).toContain(said.flickering.status)
     expect(said.times).toBe(1)
     for (const one of said.waited) {
       expect(one.status).toBe(200)
