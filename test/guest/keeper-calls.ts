@@ -142,6 +142,12 @@ async function withSerena(serena: SerenaOrder): Promise<unknown> {
   }
 }
 
+/** What becomes of calls, as the slot's own programs say it and are told. */
+async function gate(state?: 'park' | 'open'): Promise<{ readonly busy: number }> {
+  const body = state === undefined ? {} : { method: 'PUT', body: JSON.stringify({ state }) }
+  return (await (await fetch('http://127.0.0.1:8099/handover', body)).json()) as { busy: number }
+}
+
 /** The demo's traffic, a few rounds of it. */
 async function withClients({ serena, clients }: Required<Pick<Order, 'serena' | 'clients'>>): Promise<unknown> {
   // The demo's clients go by the name alone.
@@ -164,8 +170,12 @@ async function withClients({ serena, clients }: Required<Pick<Order, 'serena' | 
   const traffic = startTraffic([...toolClients(target, 1000), kept], new AbortController().signal)
   try {
     for (let round = 0; round < 3; round++) await traffic.round()
+    // Whose call she is at when she ends has to be told so: nobody's.
+    await gate('park')
+    while ((await gate()).busy > 0) await pause(20)
     await killSerena(child)
     child = await startSerena(serena, at)
+    await gate('open')
     for (let round = 0; round < 3; round++) await traffic.round()
   } finally {
     await traffic.stop()

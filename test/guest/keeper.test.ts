@@ -132,7 +132,7 @@ describe.skipIf(noRoot)("the session keeper (needs root and the lab's Debian roo
   )
 
   it.skipIf(interpreter === undefined)(
-    "the demo's clients, one of each kind, call Serena without a failure, also while she is killed and started (needs Python 3.11 to 3.14 with venv)",
+    "the demo's clients, one of each kind, call Serena without a failure, also when she was started again meanwhile (needs Python 3.11 to 3.14 with venv)",
     async () => {
       const { serena: program, python } = await ensureSerena(interpreter ?? '', process.env)
       const said = run({
