@@ -20,14 +20,16 @@ const slowMs = 300_000
 export interface OutsideAccess {
   readonly site: Site
   readonly folder: string
+  /** Whom clients trust. @default the site's own CA */
+  readonly caPem?: string
 }
 
-export async function credentials({ site, folder }: OutsideAccess): Promise<{ user: string; password: string; caPem: string }> {
+export async function credentials({ site, folder, caPem }: OutsideAccess): Promise<{ user: string; password: string; caPem: string }> {
   const user = site.serena.users[0]?.name ?? ''
   return {
     user,
     password: (await readFile(join(folder, secretsFolder, 'users', user), 'utf8')).trim(),
-    caPem: await readFile(join(folder, secretFiles.ca), 'utf8'),
+    caPem: caPem ?? (await readFile(join(folder, secretFiles.ca), 'utf8')),
   }
 }
 

@@ -55,21 +55,33 @@ export async function checkCertificates(checks: Checks, place: CertificatesPlace
 }
 
 async function throughTwoRollouts(checks: Checks, place: CertificatesPlace): Promise<boolean> {
-  const { access, golden, signal, proxy } = place
+  const { access, proxy } = place
   const { folder } = access
   const own = await sceneOf(checks, place, 'two VMs')
   const rootPem = await askAcmeServer(place.acme, proxy, '/roots/0')
   await writeFile(join(folder, root), rootPem)
   await writeFile(join(folder, both), own.target.caPem + rootPem)
   await copyFile(place.acme.caFile, join(folder, serverCa))
-  const trusting = (caFile: string, caPem: string): Scene => ({ ...own, target: { ...own.target, caPem, caFile: join(folder, caFile) } })
-  const { serena } = own
   // Until the first certificate is there clients see the one by the site's own CA.
-  const before = trusting(both, own.target.caPem + rootPem)
-  const after = trusting(root, rootPem)
+  const before = trusting(own, both, own.target.caPem + rootPem)
+  const after = trusting(own, root, rootPem)
+  return (await issued(before, after, place)) && (await kept(after, place))
+}
+
+/** The same place for clients that trust somebody else. */
+const trusting = (scene: Scene, caFile: string, caPem: string): Scene => ({
+  ...scene,
+  access: { ...scene.access, caPem },
+  target: { ...scene.target, caPem, caFile: join(scene.access.folder, caFile) },
+})
+
+/** With slot blue at work: green is the first to ask the ACME server. */
+async function issued(before: Scene, after: Scene, place: CertificatesPlace): Promise<boolean> {
+  const { checks, serena, signal } = before
+  const { access, golden } = place
   try {
     const named = await checks.check('two VMs: public.certificate: acme({…}): golden status names it', async () => {
-      await editSite(folder, (site) => ({
+      await editSite(access.folder, (site) => ({
         ...site,
         public: { ...site.public, certificate: acme({ server: place.acme.directory, caFile: serverCa, rootFile: root }) },
         rollout: { ...site.rollout, soakMinutes: 0, old: 'running' },
@@ -78,34 +90,37 @@ async function throughTwoRollouts(checks: Checks, place: CertificatesPlace): Pro
       expectThat(told.includes('public.certificate: nothing → acme of'), `status says: ${told || 'nothing'}`)
     })
     if (!named || !(await startLoad(before)) || !(await move(before, 'rollout', serena, 'green'))) return false
-    const issued = await checks.check(
-      'two VMs: the slot has a certificate of the ACME server, and golden status says until when',
-      async () => {
-        await eventually(async () => expectThat((await shown(after)).issuer.includes('Pebble'), await why(after, 'green')), {
-          timeoutMs: 1_800_000,
-          everyMs: 5000,
-          signal,
-        })
-        const { certificates } = (await golden('status')).groups[serena]
-        expectThat(
-          (certificates as { name: string }[]).some(({ name }) => name.includes('Pebble')),
-          `status has ${JSON.stringify(certificates)}`,
-        )
-      },
-    )
-    await endLoad(before)
-    if (!issued || !(await enters(after, place)) || !(await startLoad(after))) return false
-    if (!(await renewed(after, place))) return false
-    await editSite(folder, (site) => ({ ...site, serena: { ...site.serena, parking: { ...site.serena.parking, calls: 199 } } }))
-    if (!(await move(after, 'rollout', serena, 'blue'))) return false
-    const known = await checks.check('two VMs: the new slot had the certificate before it got the data', async () => {
-      const log = await inGuest(guestAt(after, serena, 'blue'), 'journalctl --boot --unit golden-watch.service --output=cat')
-      expectThat(log.includes('the certificate of the peer slot is shown here'), 'golden-watch does not say so')
+    return await checks.check('two VMs: the slot has a certificate of the ACME server, and golden status says until when', async () => {
+      await eventually(async () => expectThat((await shown(after)).issuer.includes('Pebble'), await why(after, 'green')), {
+        timeoutMs: 1_800_000,
+        everyMs: 5000,
+        signal,
+      })
+      const { certificates } = (await golden('status')).groups[serena]
+      expectThat(
+        (certificates as { name: string }[]).some(({ name }) => name.includes('Pebble')),
+        `status has ${JSON.stringify(certificates)}`,
+      )
     })
-    return (await away(after)) && known
   } finally {
     await endLoad(before)
-    await endLoad(after)
+  }
+}
+
+/** Through a renewal, the next rollout and an outage, with slot green at work. */
+async function kept(scene: Scene, place: CertificatesPlace): Promise<boolean> {
+  const { checks, serena, access } = scene
+  try {
+    if (!(await enters(scene, place)) || !(await startLoad(scene)) || !(await renewed(scene, place))) return false
+    await editSite(access.folder, (site) => ({ ...site, serena: { ...site.serena, parking: { ...site.serena.parking, calls: 199 } } }))
+    if (!(await move(scene, 'rollout', serena, 'blue'))) return false
+    const known = await checks.check('two VMs: the new slot had the certificate before it got the data', async () => {
+      const log = await inGuest(guestAt(scene, serena, 'blue'), 'journalctl --boot --unit golden-watch.service --output=cat')
+      expectThat(log.includes('the certificate of the peer slot is shown here'), 'golden-watch does not say so')
+    })
+    return (await away(scene)) && known
+  } finally {
+    await endLoad(scene)
   }
 }
 
