@@ -12,6 +12,7 @@ import { numberedConnection, toolClients } from '../../demo/traffic/clients.ts'
 import { countNumbers } from '../../demo/traffic/numbers.ts'
 import { summarize } from '../../demo/traffic/summary.ts'
 import { startTraffic } from '../../demo/traffic/traffic.ts'
+import type { Handover } from '../../images/guest/keeper-control.ts'
 import { startAuth } from './golden-auth.ts'
 import { askAt, call, initialize, type Reply } from './mcp-ask.ts'
 import { connectClient, killSerena, startSerena, type SerenaOrder } from './serena-process.ts'
@@ -92,9 +93,14 @@ async function away(serena: StandIn): Promise<unknown> {
   await serena.stop()
   // Serena is there for the look at her, and gone again when the call comes: as often as it is tried.
   const flickering = await flicker(serena, () => ask('POST', call('stateless')))
-  const crowd = (
-    await Promise.all(Array.from({ length: 260 }, (_, index) => ask('POST', call('look', {}, index), id, 'me', (index % 4) + 1)))
-  ).sort((a, b) => a.ms - b.ms)
+  // Not all at once: on a busy machine this process would take longer for their handshakes than nginx waits for a request.
+  const before = await gate()
+  const calls: Promise<Reply>[] = []
+  while (calls.length < 260) {
+    for (let index = 0; index < 20; index++) calls.push(ask('POST', call('look', {}, calls.length), id, 'me', (index % 4) + 1))
+    for (let seen = before; seen.parked + seen.refused - before.refused < calls.length; seen = await gate()) await pause(20)
+  }
+  const crowd = (await Promise.all(calls)).sort((a, b) => a.ms - b.ms)
   return {
     broken,
     times,
@@ -143,9 +149,9 @@ async function withSerena(serena: SerenaOrder): Promise<unknown> {
 }
 
 /** What becomes of calls, as the slot's own programs say it and are told. */
-async function gate(state?: 'park' | 'open'): Promise<{ readonly busy: number }> {
+async function gate(state?: 'park' | 'open'): Promise<Handover> {
   const body = state === undefined ? {} : { method: 'PUT', body: JSON.stringify({ state }) }
-  return (await (await fetch('http://127.0.0.1:8099/handover', body)).json()) as { busy: number }
+  return (await (await fetch('http://127.0.0.1:8099/handover', body)).json()) as Handover
 }
 
 /** The demo's traffic, a few rounds of it. */

@@ -155,6 +155,6 @@ describe.skipIf(noRoot)("the session keeper (needs root and the lab's Debian roo
       expect(said.connection).toMatchObject({ opened: 1, closedByAnswer: 0, closedIdle: 0 })
       expect(said.connection.logged).toEqual(said.connection.answered)
     },
-    120_000,
+    300_000,
   )
 })
