@@ -17,15 +17,26 @@ export async function leaveCarry(machine: Machine): Promise<void> {
 
 /** What is with the data is nginx's. */
 export async function takeCarry(machine: Machine): Promise<Carry | undefined> {
-  if (!machine.files.exists(carryFile)) return undefined
+  const carry = kept(machine)
+  if (carry === undefined) return undefined
   try {
-    const carry = JSON.parse(machine.files.read(carryFile)) as Carry
     await writeCarry(machine, carry)
     return carry
   } catch (error) {
-    machine.complain(`what the slot before knew of its sessions can't be used: ${(error as Error).message}`)
+    // It stays where it is: golden-watch tries again.
+    machine.complain(`nginx is not told what the slot before knew of its sessions: ${(error as Error).message}`)
+    return undefined
+  }
+}
+
+function kept({ files, complain }: Machine): Carry | undefined {
+  if (!files.exists(carryFile)) return undefined
+  try {
+    return JSON.parse(files.read(carryFile)) as Carry
+  } catch (error) {
+    complain(`what the slot before knew of its sessions can't be read: ${(error as Error).message}`)
     // A power cut has left a part of it.
-    machine.files.remove(carryFile)
+    files.remove(carryFile)
     return undefined
   }
 }

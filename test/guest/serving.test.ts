@@ -77,6 +77,20 @@ it('a note of which a power cut has left a part is told of once, and written ane
   expect(it.kept()).toBe(JSON.stringify(known))
 })
 
+it('an nginx that can not be told now is told later', async () => {
+  const it = slot({ state: 'open', carry: { schema: 1 } }, JSON.stringify(known))
+  const { ask } = it.machine
+  const refusing = {
+    ...it.machine,
+    ask: (question: Question) => ask(question).then((reply) => (question.method === 'PUT' ? { ...reply, status: 502 } : reply)),
+  }
+  await takeIn(refusing, { seed })
+  expect([it.complaints.length, it.kept()]).toEqual([1, JSON.stringify(known)])
+  it.nginx.carry = { schema: 1 }
+  await takeIn(it.machine, { seed })
+  expect(it.nginx.carry).toEqual(known)
+})
+
 it('on a full disk nothing is written, and nothing said again and again', async () => {
   const it = slot({ state: 'open', carry: known }, undefined, 1)
   for (let round = 0; round < 3; round++) await takeIn(it.machine, { seed })
