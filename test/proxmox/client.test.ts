@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer as createHttpsServer, type Server } from 'node:https'
 import type { RequestListener } from 'node:http'
 import { createServer, type AddressInfo } from 'node:net'
-import { afterEach, expect, it } from 'vitest'
+import { afterEach, expect, it, vi } from 'vitest'
 import { connect, type Endpoint } from '../../proxmox/client.ts'
 import { makeAuthority, makeServerCertificate, type PemPair } from '../../settings/secrets/certificates.ts'
 
@@ -144,5 +144,7 @@ it("tells Proxmox's own time, however wrong this computer's is", async () => {
   // Answers that do not say it leave what is known, which goes on.
   silent = true
   await proxmox.get('/version')
-  expect(proxmox.now().getTime()).toBeGreaterThan(told)
+  // A quick machine is back in the same millisecond.
+  await vi.waitUntil(() => proxmox.now().getTime() > told, { timeout: 60_000 })
+  expect(proxmox.now().getTime()).toBeLessThan(theirs + 120_000)
 })
