@@ -129,8 +129,8 @@ const lifeOf = ({ channel, verify, refused }: TemplateRecord): string =>
   (channel === undefined ? '' : `; ${channel.name} since ${minute(channel.at)} UTC`) +
   (refused === undefined ? '' : `; its rollout was taken back ${minute(refused.at)} UTC`)
 
-/** The record as `renderRecord` writes it, with its line for people if that is still there. */
-const block = /(?:^(?:Golden image|Base of golden images)\b.*\n\n)?^```json\n[\s\S]*?\n```$/m
+/** The record as `renderRecord` writes it, with its line for people if that is still there: to Unicode some others end lines, too. */
+const block = /(?:^(?:Golden image|Base of golden images)\b[^\n]*\n\n)?^```json\n[\s\S]*?\n```$/m
 
 /**
  * Puts a record in the place of the one in a description; what people have written around it stays.

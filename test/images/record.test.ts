@@ -106,6 +106,13 @@ describe("a template's record", () => {
     )
   })
 
+  it('takes its place also when a reason has a line separator in it', () => {
+    const reason = 'two\u2028lines\u2029of it'
+    const revoked = { at: example.built, by: 'me', reason }
+    const before = renderRecord({ ...example, revoked } as AnyRecord)
+    expect(replaceRecord(`${before}\n\nnotes`, example)).toBe(`${renderRecord(example)}\n\nnotes`)
+  })
+
   it('says so when the notes of people leave no room for it', () => {
     const notes = `${'x'.repeat(descriptionLimit - renderRecord(example).length - 1)}\n${renderRecord(example)}`
     expect(replaceRecord(notes, example)).toBe(notes)
