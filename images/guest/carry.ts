@@ -17,7 +17,7 @@ export async function leaveCarry(machine: Machine): Promise<void> {
 
 /** What is with the data is nginx's. */
 export async function takeCarry(machine: Machine): Promise<Carry | undefined> {
-  const carry = kept(machine)
+  const carry = readKept(machine)
   if (carry === undefined) return undefined
   try {
     await writeCarry(machine, carry)
@@ -29,7 +29,7 @@ export async function takeCarry(machine: Machine): Promise<Carry | undefined> {
   }
 }
 
-function kept({ files, complain }: Machine): Carry | undefined {
+function readKept({ files, complain }: Machine): Carry | undefined {
   if (!files.exists(carryFile)) return undefined
   try {
     return JSON.parse(files.read(carryFile)) as Carry
@@ -49,8 +49,9 @@ export async function compareCarry(machine: Machine): Promise<'same' | 'new' | '
   const { files } = machine
   const carry = await readCarry(machine)
   const kept = files.exists(carryFile) ? files.read(carryFile) : undefined
-  if (carry.project === undefined) return kept === undefined || kept === render(carry) ? 'same' : 'forgotten'
-  return kept === render(carry) ? 'same' : 'new'
+  if (kept === render(carry)) return 'same'
+  if (carry.project !== undefined) return 'new'
+  return kept === undefined ? 'same' : 'forgotten'
 }
 
 const render = (carry: Carry): string => JSON.stringify(carry)

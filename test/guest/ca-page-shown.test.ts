@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { caPage } from '../../images/guest/ca-page.ts'
 import { browserPath } from '../../lab/debian/browser.ts'
 import { makeAuthority } from '../../settings/secrets/certificates.ts'
-import { openBrowser, type Screen } from '../nightly/browser.ts'
+import { openBrowser, type Browser, type Screen } from '../nightly/browser.ts'
 
 const root = { folder: await browserPath() }
 const noBrowser = process.getuid?.() !== 0 || !existsSync(root.folder)
@@ -15,15 +15,18 @@ const noBrowser = process.getuid?.() !== 0 || !existsSync(root.folder)
 /** Where pictures go and stay, for somebody to look at. @default a temporary folder, which goes */
 const kept = process.env.GOLDEN_TEST_PICTURES
 let folder: string
-let page: string
+let browser: Browser
 beforeAll(async () => {
+  if (noBrowser) return
   folder = kept ?? (await mkdtemp(join(tmpdir(), 'golden-ca-page-')))
-  page = join(folder, 'ca.html')
+  const page = join(folder, 'ca.html')
   const { certificate } = await makeAuthority('home CA', new Date(), ['serena.example.org'])
   await writeFile(page, caPage({ ca: certificate, host: 'serena.a-rather-long-name-of-a-house.example.org', signsHost: true }) ?? '')
+  browser = await openBrowser(root, page)
 })
 afterAll(async () => {
-  if (kept === undefined) await rm(folder, { recursive: true, force: true })
+  await browser?.close()
+  if (kept === undefined && folder !== undefined) await rm(folder, { recursive: true, force: true })
 })
 
 const screens: Readonly<Record<string, Screen>> = {
@@ -49,18 +52,13 @@ const wrong = `[
 it.skipIf(noBrowser).each(Object.entries(screens))(
   `is whole on a %s (needs root and the lab's browser in the cache: node lab/debian/build.ts browser)`,
   async (name, screen) => {
-    const browser = await openBrowser(root, page)
-    try {
-      const shown = await browser.show(screen)
-      await writeFile(join(folder, `ca-${name}.png`), await shown.picture())
-      await shown.evaluate(openAll)
-      await writeFile(join(folder, `ca-${name}-open.png`), await shown.picture())
-      expect(await shown.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(screen.width)
-      expect(await shown.evaluate(wrong)).toEqual([])
-      expect((await shown.evaluate<number>(luminance)) < 80).toBe(screen.isDark === true)
-      expect([shown.requests.filter((url) => !url.startsWith('data:')), shown.words]).toEqual([[], []])
-    } finally {
-      await browser.close()
-    }
+    const shown = await browser.show(screen)
+    await writeFile(join(folder, `ca-${name}.png`), await shown.picture())
+    await shown.evaluate(openAll)
+    await writeFile(join(folder, `ca-${name}-open.png`), await shown.picture())
+    expect(await shown.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(screen.width)
+    expect(await shown.evaluate(wrong)).toEqual([])
+    expect((await shown.evaluate<number>(luminance)) < 80).toBe(screen.isDark === true)
+    expect([shown.requests.filter((url) => !url.startsWith('data:')), shown.words]).toEqual([[], []])
   },
 )
