@@ -38,10 +38,10 @@ docker image ls --digests --format '{{.Digest}}' > all; grep -cxF "\${IMAGE##*@}
   step(
     'images and containers that are not there',
     `docker image inspect --format '{{.Size}}' frobnicate; echo $?; docker inspect --format '{{.State.Pid}}' frobnicate; echo $?; docker rm --volumes frobnicate; echo $?
-docker export frobnicate; echo $?; docker create --pull never --network none "\${IMAGE%@*}@sha256:$(printf '%064d' 0)" true > said 2> wrong; echo $?; cut -d @ -f 1 wrong`,
+docker cp frobnicate:/. - > out; echo $?; test -s out; echo $?; docker create --pull never --network none "\${IMAGE%@*}@sha256:$(printf '%064d' 0)" true > said 2> wrong; echo $?; cut -d @ -f 1 wrong`,
     {
       exitCode: 0,
-      stdout: /^\n1\n\n1\n1\n1\n1\nError response from daemon: No such image: [^@]+\n$/,
+      stdout: /^\n1\n\n1\n1\n1\n1\n1\nError response from daemon: No such image: [^@]+\n$/,
       stderr: `Error response from daemon: No such image: frobnicate:latest
 Error: No such object: frobnicate
 Error response from daemon: No such container: frobnicate
@@ -58,12 +58,12 @@ docker network ls --quiet --filter type=custom > networks; echo $?; grep -vxE '[
   step(
     'a container that nobody starts, and what is in it',
     `id=$(docker create --pull never --network none "$IMAGE" true); echo "$id" | grep -cxE '[0-9a-f]{64}'; docker inspect --format '{{.State.Status}} {{.State.Pid}}' "$id"
-install -d in; docker export "$id" | tar -x -C "$PWD/in" --no-same-owner --no-same-permissions --wildcards 'etc/os-release' 'frobnicate/*'; echo $?; test -e in/etc/os-release -o -L in/etc/os-release; echo $?; ls in
+install -d in; docker cp "$id:/." - | tar -x -C "$PWD/in" --no-same-owner --no-same-permissions --wildcards './etc/os-release' './frobnicate/*'; echo $?; test -e in/etc/os-release -o -L in/etc/os-release; echo $?; ls in
 docker rm --volumes "$id" > said; echo $?; test "$(cat said)" = "$id"; echo $?; docker rm --volumes "$id" 2> /dev/null; echo $?`,
     {
       exitCode: 0,
       stdout: '1\ncreated 0\n2\n0\netc\n0\n0\n1\n',
-      stderr: 'tar: frobnicate/*: Not found in archive\ntar: Exiting with failure status due to previous errors\n',
+      stderr: 'tar: ./frobnicate/*: Not found in archive\ntar: Exiting with failure status due to previous errors\n',
     },
   ),
   step(

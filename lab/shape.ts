@@ -90,7 +90,7 @@ const ofTheShell = new Set(
 
 /** Words that are the programs' own. What else is a plain word is somebody's name. */
 const ownWords = new Set(
-  `add address always autoremove bind cat chain clean clear clone config counter create custom daemon-reload del delete destroy dev dhcp
+  `add address always autoremove bind cat chain clean clear clone config counter cp create custom daemon-reload del delete destroy dev dhcp
   disable dist-upgrade down element enable export flush format get image inet init inspect install ip ip6 is-active is-enabled is-failed
   iso9660 kill link list list-jobs list-unit-files list-units load logs ls map mask network never none nodev noexec nosuid plain prune
   ps pull reload reload-or-restart replace reset-failed restart rm route rule ruleset run set settle sh show start status stop table tables
@@ -134,7 +134,7 @@ function listShape(word: string): string {
 function oneShape(word: string): string {
   if (ownWords.has(word)) return word
   if (/@sha256:/.test(word)) return word.startsWith('@') ? 'TEXT' : 'IMAGE'
-  if (word === '…') return 'ID'
+  if (/^…(:|$)/.test(word)) return word === '…' ? 'ID' : 'ID:PATH'
   if (/^--?[a-z]/.test(word)) return word
   if (/^\d+(:\d+)*$/.test(word)) return word.replace(/\d+/g, 'N')
   if (/^\d+(\.\d+){3}(\/\d+)?(:\d+)?$/.test(word)) return word.replace(/^\d+(\.\d+){3}/, 'ADDRESS').replace(/(?<=[:/])\d+/g, 'N')

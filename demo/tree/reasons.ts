@@ -21,12 +21,4 @@ export const reasons: readonly Reason[] = [
     ),
     why: 'random names that Docker gives to the folders of layers; what is in them is the same',
   },
-  {
-    paths: new RegExp(`^/var/lib/docker/(overlay2/${id}(-init)?|image/overlay2/layerdb/mounts/${id})(/|$)`),
-    why: 'what Docker has kept of the containers by which the bake looks into the images: random names, no content',
-  },
-  {
-    paths: /^\/var\/lib\/docker\/tmp\/moby-detect-rro\d+$/,
-    why: 'an empty folder that dockerd leaves of a look at the kernel: a random name',
-  },
 ]

@@ -115,6 +115,7 @@ done
 check other-images 'no other container image' "$extra"
 there=$(docker ps --all --quiet) || there='no answer from Docker'
 check containers 'no containers' "$there"
+check layers 'no layers of containers that are gone' "$(find /var/lib/docker/image -mindepth 4 -maxdepth 4 -path '*/layerdb/mounts/*' 2> /dev/null)"
 there=$(docker network ls --quiet --filter type=custom && docker volume ls --quiet) || there='no answer from Docker'
 check networks 'no networks and volumes of containers' "$there"
 

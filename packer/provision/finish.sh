@@ -8,9 +8,11 @@ cd /run/golden-bake
 sh clean.sh
 sh check.sh
 
-# Docker is needed by the checks. What it says about this one installation goes after it has ended.
+# Docker is needed by the checks. What it says about this one installation goes after it has ended, and so does what it has
+# left of its own work: a folder with a random name for each look at the kernel.
 systemctl stop docker.socket docker.service containerd.service
 rm -f /var/lib/docker/engine-id /etc/docker/key.json
+rm -rf /var/lib/docker/tmp
 if systemctl is-active --quiet docker.service || [ -e /var/lib/docker/engine-id ]; then
   echo 'golden-check FAILED engine-id: no Docker engine with an id of its own, but it is up again'
   exit 1

@@ -8,7 +8,7 @@ set -eu
 export LC_ALL=C
 cd /run/golden-bake
 found=/var/tmp/golden-bake/inventory
-rm -f export-failed
+rm -f copy-failed
 tidy() { rm -rf /var/tmp/golden-bake/inventory; }
 trap tidy EXIT
 
@@ -23,17 +23,19 @@ while read -r service ref; do
   # A command of its own, which nobody runs: some images have none.
   id=$(docker create --pull never --network none "$ref" true < /dev/null)
   install -d "$found/container-$service"
+  # Not `docker export`: of what that has read, Docker keeps the container's layer when the container is removed, for good
+  # (26.1.5: it takes hold of the layer and never lets go).
   {
-    { docker export "$id" || echo failed > export-failed; } | tar -x -C "$found/container-$service" --no-same-owner --no-same-permissions --wildcards \
-      'var/lib/dpkg/status' 'var/lib/dpkg/status.d/*' 'usr/share/doc/*/copyright' 'lib/apk/db/installed' 'usr/lib/apk/db/installed' \
-      'etc/os-release' 'usr/lib/os-release' '*.dist-info/METADATA' '*.egg-info/PKG-INFO' '*node_modules/*/package.json' || true
+    { docker cp "$id:/." - || echo failed > copy-failed; } | tar -x -C "$found/container-$service" --no-same-owner --no-same-permissions --wildcards \
+      './var/lib/dpkg/status' './var/lib/dpkg/status.d/*' './usr/share/doc/*/copyright' './lib/apk/db/installed' './usr/lib/apk/db/installed' \
+      './etc/os-release' './usr/lib/os-release' '*.dist-info/METADATA' '*.egg-info/PKG-INFO' '*node_modules/*/package.json' || true
   } > said 2>&1
   docker rm --volumes "$id" > /dev/null
   # Links to what is not taken: the SBOM says that these were not read.
   sed -n '/Cannot hard link to/p' said > "$found/container-$service/unread"
   # What an image does not have is no mistake, but to tar.
   sed -e '/Cannot hard link to/d' -e '/Not found in archive/d' -e '/Exiting with failure status/d' said > wrong
-  if [ -f export-failed ] || [ -s wrong ]; then
+  if [ -f copy-failed ] || [ -s wrong ]; then
     cat wrong
     echo "golden-failure inventory: what is in the image of $service can't be read: $(head -n 1 wrong)"
     exit 1

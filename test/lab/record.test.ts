@@ -153,11 +153,13 @@ describe('shapes', () => {
         ['ip', '-4', 'address', 'add', '10.77.0.20/32', 'dev', 'eth0'],
         ['ip', '-4', 'address', 'add', '198.18.0.164/32', 'dev', 'ens18'],
         ['docker', 'pull', '--quiet', 'docker.io/library/nginx@sha256:…'],
+        ['docker', 'cp', '…:/.', '-'],
         ['docker', 'rm', '--volumes', '…'],
         ['/usr/sbin/nft', '-f', '/run/x.nft'],
         ['mount', '-o', 'bind,X-mount.idmap=1000:9903:1', '/a', '/b'],
       ),
     ).toEqual([
+      'docker cp ID:PATH -',
       'docker pull --quiet IMAGE',
       'docker rm --volumes ID',
       'ip -4 address add ADDRESS/N dev NAME',

@@ -20,8 +20,8 @@ export interface Behaviour {
   readonly pullFails?: readonly string[]
   /** References whose content is not what the registry is asked for; parts of a reference. */
   readonly pullsAltered?: readonly string[]
-  /** `docker export` ends in the middle. */
-  readonly exportFails?: boolean
+  /** `docker cp` to standard output ends in the middle. */
+  readonly copyFails?: boolean
   /** What `apt-get update` fails with, in apt's words. */
   readonly updateFails?: string | undefined
   /** What the archive has in other versions than the model. */

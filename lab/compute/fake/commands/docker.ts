@@ -72,18 +72,19 @@ function pull(args: readonly string[], run: Run): Result {
 
 /** What is in every image, as far as somebody asks. */
 const contents: Readonly<Record<string, string>> = {
-  'etc/os-release': 'ID=alpine\nVERSION_ID=3.22.1\n',
-  'lib/apk/db/installed': 'P:musl\nV:1.2.5-r10\nA:x86_64\nL:MIT\no:musl\n\nP:libcrypto3\nV:3.5.1-r0\nA:x86_64\nL:Apache-2.0\no:openssl\n\n',
-  'usr/lib/python3.12/site-packages/PyYAML-6.0.2.dist-info/METADATA':
+  './etc/os-release': 'ID=alpine\nVERSION_ID=3.22.1\n',
+  './lib/apk/db/installed':
+    'P:musl\nV:1.2.5-r10\nA:x86_64\nL:MIT\no:musl\n\nP:libcrypto3\nV:3.5.1-r0\nA:x86_64\nL:Apache-2.0\no:openssl\n\n',
+  './usr/lib/python3.12/site-packages/PyYAML-6.0.2.dist-info/METADATA':
     'Metadata-Version: 2.1\nName: PyYAML\nVersion: 6.0.2\nLicense: MIT\n\nName: none\n',
-  'usr/bin/program': 'nobody asks for it',
+  './usr/bin/program': 'nobody asks for it',
 }
 
-/** `docker create|export|rm`: of a container that is never started. */
+/** `docker create|cp|rm`: of a container that is never started; copied is all that is in it, to standard output. */
 function made(command: string, args: readonly string[], run: Run): Result {
   const { docker } = run.guest
   const { rest } = options(args, ['--pull', '--network'])
-  const [name = ''] = rest
+  const [name = ''] = command === 'cp' ? (rest[0]?.split(':') ?? []) : rest
   if (command === 'create') {
     const image = docker.findImage(name)
     if (image === undefined) return fail(`Error response from daemon: No such image: ${name}`)
@@ -93,7 +94,7 @@ function made(command: string, args: readonly string[], run: Run): Result {
   }
   const there = docker.store().containers.find((each) => each.id === name || each.name === name)
   if (there === undefined) return fail(`Error response from daemon: No such container: ${name}`)
-  if (command === 'export') return run.guest.behaviour.exportFails ? fail('unexpected EOF') : ok(tarOf(contents))
+  if (command === 'cp') return run.guest.behaviour.copyFails ? fail('unexpected EOF') : ok(tarOf(contents))
   docker.removeContainers(({ id }) => id === there.id)
   return ok(`${name}\n`)
 }
@@ -221,7 +222,7 @@ const docker: Program = ([command = '', ...rest], run) => {
     case 'inspect':
       return inspect(rest, run)
     case 'create':
-    case 'export':
+    case 'cp':
     case 'rm':
       return made(command, rest, run)
     case 'ps':
