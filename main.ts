@@ -2,12 +2,10 @@
 import { enableCompileCache } from 'node:module'
 import { compileCacheFolder } from './core/compile-cache.ts'
 import { Failure } from './core/failure.ts'
-import { loadLeanZod } from './core/lean-zod.ts'
 
 // Before anything large is imported: most of a start is compiling.
 const compiled = compileCacheFolder(process.env)
 if (compiled !== undefined) enableCompileCache(compiled)
-await loadLeanZod()
 const { synth } = await import('./stacks/synth.ts')
 try {
   await synth(import.meta.dirname)

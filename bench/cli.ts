@@ -7,6 +7,9 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { cacheFolder } from '../core/folders.ts'
 import { run } from '../core/child.ts'
+import { noDeployment } from '../releases/deployment.ts'
+import { stackInputVariable, type StackInput } from '../releases/stack-input.ts'
+import { loadSite } from '../settings/load.ts'
 import { project } from '../test/flow/computer.ts'
 import { openPlace, type Place } from '../test/flow/place.ts'
 
@@ -54,6 +57,10 @@ export async function bench(): Promise<void> {
     const empty = join(folder, 'home', 'empty.mjs')
     await writeFile(empty, emptyApp(clone))
     await place.computer.give(empty)
+    const input = join(folder, 'home', 'stack-input.json')
+    const given: StackInput = { site: await loadSite(site.folder), deployment: noDeployment, folder: site.folder }
+    await writeFile(input, JSON.stringify(given))
+    await place.computer.give(input)
     const packing = join(folder, 'pack.mjs')
     await writeFile(packing, pack(project))
     // As scripts/golden starts it; what that takes itself is in the last of them.
@@ -66,8 +73,13 @@ export async function bench(): Promise<void> {
       // Nothing is deployed: 3 says that not everything is well.
       { name: 'golden status', command: golden('status', '--json'), env: cached, codes: [3], limit: { of: 'client', times: 1.3 } },
       { name: 'empty app', command: [...node, empty] },
-      { name: 'synth', command: [...node, join(clone, 'main.ts')], limit: { of: 'empty app', times: 1.5 } },
-      { name: 'synth, as deploy does', command: [...node, join(clone, 'main.ts')], env: cached, limit: { of: 'empty app', times: 1.5 } },
+      { name: 'synth, by hand', command: [...node, join(clone, 'main.ts')], limit: { of: 'empty app', times: 1.5 } },
+      {
+        name: 'synth, as deploy does',
+        command: [...node, join(clone, 'main.ts')],
+        env: { ...cached, [stackInputVariable]: input },
+        limit: { of: 'empty app', times: 1.5 },
+      },
       { name: 'pack', command: [process.execPath, packing], here: true },
       { name: 'golden bake, unchanged', command: golden('bake', '--json'), env: cached, limit: { of: 'pack', times: 1 / 3 } },
       { name: 'npx golden status', command: [join(clone, 'scripts/golden'), 'status', '--json'], codes: [3] },

@@ -12,10 +12,8 @@
  *           "slots": { "blue": { …release… } } } } }
  */
 import { z } from 'zod'
-import { canonical, sha256, type Plain } from '../core/canonical.ts'
 import type { DeepReadonly } from '../core/deep-readonly.ts'
 import { seedSchema } from '../images/contract/seed.ts'
-import { Failure } from '../core/failure.ts'
 import { directoryOf } from '../settings/acme.ts'
 import { vmFlows, vmFlowsSchema } from './flows.ts'
 import {
@@ -139,21 +137,7 @@ export function parseDeployment(content: string): ParsedDeployment {
   return problems.length === 0 ? { ok: true, deployment: parsed.data } : { ok: false, problems }
 }
 
-/** Stacks, VMs and depots have the site's name in theirs. @throws Failure `site-renamed` */
-export function checkSiteName(site: Site, group: string, pins: GroupPins | undefined): void {
-  const other = slotNames.flatMap((slot) => pins?.slots[slot] ?? []).find((release) => release.seed.site !== site.name)
-  if (other === undefined) return
-  throw new Failure(
-    'site-renamed',
-    `site.ts has the name "${site.name}", but group ${group} was deployed by the name "${other.seed.site}"`,
-    `Put name: '${other.seed.site}' back into site.ts: VMs, depots and state have it in their names.`,
-  )
-}
-
 export const renderDeployment = (deployment: Deployment): string => `${JSON.stringify(deployment, null, 2)}\n`
-
-/** Changes when anything of a release does. */
-export const releaseDigest = (one: Release): string => sha256(canonical(one as unknown as Plain))
 
 export interface ReleaseOrigin {
   readonly id: string
@@ -262,20 +246,6 @@ function accessOf(site: Site): NonNullable<Release['access']> {
     ...(acme?.rootFile === undefined ? {} : { rootFile: acme.rootFile }),
   }
 }
-
-/** What a slot's VM says about itself in Proxmox. */
-export const slotNotes = (site: string, group: string, slot: SlotName, { id, image }: Pick<Release, 'id' | 'image'>): string =>
-  `Slot ${slot} of group ${group} of ${site} (serena-golden): image ${image.name}, release ${id}. Made by golden deploy; change nothing by hand.`
-
-/** The group of this site that a VM is a slot of, by those notes. */
-export const groupInNotes = (site: string, notes: string): string | undefined => {
-  const [, group, of] = /^Slot \S+ of group (\S+) of (\S+) \(serena-golden\)/.exec(notes) ?? []
-  return of === site ? group : undefined
-}
-
-/** The name of the image that a VM was made of, by those notes. */
-export const imageInNotes = (notes: string): string | undefined =>
-  /^Slot \S+ of group \S+ of \S+ \(serena-golden\): image (\S+), release [0-9a-f]{12}\./.exec(notes)?.[1]
 
 /** Every pinned release with its place. */
 export function pinnedSlots(deployment: Deployment): { readonly group: string; readonly slot: SlotName; readonly release: Release }[] {

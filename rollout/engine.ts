@@ -8,9 +8,12 @@ import { directTo, hostOf } from '../core/proxy.ts'
 import { Failure } from '../core/failure.ts'
 import { isFailureCode } from '../core/failures.ts'
 import type { Progress } from '../core/progress.ts'
+import { writeWhole } from '../core/write-whole.ts'
 import { runGuarded } from '../core/guarded.ts'
 import { saysFull, saysProtected, storageFullHint } from '../proxmox/conditions.ts'
 import { variablesOfSites } from '../settings/load.ts'
+import { readPins } from '../releases/pins.ts'
+import { stackInputVariable, type StackInput } from '../releases/stack-input.ts'
 import { handedInSecrets } from '../settings/handed-in.ts'
 import type { Site } from '../settings/site.ts'
 import { claimHeld, type SiteClaim } from './claim.ts'
@@ -86,11 +89,14 @@ export function openEngine(options: EngineOptions): Engine {
       await mkdir(outdir, { recursive: true, mode: 0o700 })
       const lines: string[] = []
       const compiled = compileCacheFolder(process.env)
+      const input = join(folder, 'state', 'stack-input.json')
+      const deployment = await readPins(folder)
+      await writeWhole(input, JSON.stringify({ site, deployment, folder } satisfies StackInput), { mode: 0o600 })
       const ended = await runProgram(process.execPath, [join(project, 'main.ts')], {
         cwd: project,
         env: {
-          ...childEnvironment(process.env, siteVariables(site)),
-          GOLDEN_SITE: folder,
+          ...childEnvironment(process.env),
+          [stackInputVariable]: input,
           CDKTF_OUTDIR: outdir,
           CHECKPOINT_DISABLE: '1',
           ...(compiled === undefined ? {} : { NODE_COMPILE_CACHE: compiled }),

@@ -5,7 +5,8 @@ import type { Proxmox } from '../proxmox/client.ts'
 import { listGuests } from '../proxmox/cluster.ts'
 import { onOnlineNodes } from '../proxmox/online.ts'
 import { vmAt } from '../proxmox/vm.ts'
-import { imageInNotes, pinnedSlots, type Deployment } from '../releases/deployment.ts'
+import { pinnedSlots, type Deployment } from '../releases/deployment.ts'
+import { imageInNotes } from '../releases/slot-notes.ts'
 import type { Site, SlotName } from '../settings/site.ts'
 
 export type ImageUse =

@@ -7,10 +7,13 @@ import { ProxmoxProvider } from './bindings/providers/proxmox/provider/index.ts'
 import { VirtualEnvironmentFirewallOptions } from './bindings/providers/proxmox/virtual-environment-firewall-options/index.ts'
 import { VirtualEnvironmentFirewallRules } from './bindings/providers/proxmox/virtual-environment-firewall-rules/index.ts'
 import { VirtualEnvironmentVm } from './bindings/providers/proxmox/virtual-environment-vm/index.ts'
-import { releaseDigest, slotNotes, type GroupPins, type Release } from '../releases/deployment.ts'
+import type { GroupPins, Release } from '../releases/deployment.ts'
+import { releaseDigest } from '../releases/digest.ts'
+import { slotNotes } from '../releases/slot-notes.ts'
 import { stackName } from '../releases/order.ts'
 import { proxmoxFirewallOptions, proxmoxRules } from '../releases/proxmox-rules.ts'
-import { slotNames, type Site, type SlotName } from '../settings/site.ts'
+import { slotNames, type SlotName } from '../settings/names.ts'
+import type { Site } from '../settings/site.ts'
 
 export interface GroupStackProps {
   readonly site: Site

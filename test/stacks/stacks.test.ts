@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Testing } from 'cdktn'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { newRelease, parseDeployment, pinnedSlots, releaseDigest, renderDeployment, type Deployment } from '../../releases/deployment.ts'
+import { newRelease, noDeployment, parseDeployment, pinnedSlots, renderDeployment, type Deployment } from '../../releases/deployment.ts'
+import { releaseDigest } from '../../releases/digest.ts'
+import { stackInputVariable, type StackInput } from '../../releases/stack-input.ts'
 import { ensureBindings, filterSchema, readFilteredSchema } from '../../stacks/generate.ts'
 import { macOf, type Site } from '../../settings/site.ts'
 import { toolEnvironment } from '../../tools/index.ts'
@@ -34,15 +36,12 @@ describe('the stacks', () => {
     await ensureBindings()
     ;({ addStacks } = await import('../../stacks/app.ts'))
   })
-  const synth = (of: Site, pins?: Deployment): { order: string[]; dependencies: Record<string, string[]>; stacks: Record<string, any> } => {
+  const synth = (
+    of: Site,
+    pins: Deployment = noDeployment,
+  ): { order: string[]; dependencies: Record<string, string[]>; stacks: Record<string, any> } => {
     const app = Testing.app({ outdir })
-    const stacks = addStacks(app, {
-      site: of,
-      folder: '/home/me/site',
-      project: '/opt/golden',
-      node: "/opt/it's/node",
-      ...(pins ? { deployment: pins } : {}),
-    })
+    const stacks = addStacks(app, { site: of, folder: '/home/me/site', project: '/opt/golden', node: "/opt/it's/node", deployment: pins })
     return {
       order: stacks.map((stack) => stack.node.id),
       dependencies: Object.fromEntries(stacks.map((stack) => [stack.node.id, stack.dependencies.map((other) => other.node.id)])),
@@ -191,6 +190,29 @@ it.skipIf(existsSync(join(project, 'site/site.ts')))('without a site folder the 
     'home-serena',
   ])
   rmSync(outdir, { recursive: true, force: true })
+})
+
+it('are the same from what a verb hands in as from the site folder, which is not read then', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'handed-'))
+  const written = (outdir: string, env: Record<string, string>): Record<string, string> => {
+    const out = join(folder, outdir)
+    const { GOLDEN_SITE: _own, ...outer } = process.env
+    execFileSync(process.execPath, ['main.ts'], { cwd: project, env: { ...outer, ...env, CDKTF_OUTDIR: out } })
+    return Object.fromEntries(
+      ['manifest.json', 'stacks/home-serena/cdk.tf.json', 'stacks/home-logging/cdk.tf.json'].map((name) => [
+        name,
+        readFileSync(join(out, name), 'utf8').replaceAll(out, ''),
+      ]),
+    )
+  }
+  writeFileSync(join(folder, 'site.ts'), `export default ${JSON.stringify(site)}\n`)
+  writeFileSync(join(folder, 'deployment.json'), renderDeployment(deployment))
+  const read = written('read', { GOLDEN_SITE: folder })
+  const input = join(folder, 'input.json')
+  writeFileSync(input, JSON.stringify({ site, deployment, folder } satisfies StackInput))
+  writeFileSync(join(folder, 'site.ts'), 'not a site\n')
+  expect(written('handed-in', { [stackInputVariable]: input })).toEqual(read)
+  rmSync(folder, { recursive: true, force: true })
 })
 
 describe('deployment.json', () => {
