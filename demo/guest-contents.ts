@@ -5,6 +5,7 @@
 import { basename } from 'node:path'
 import { boot } from '../images/guest/boot.ts'
 import { clone } from '../images/guest/clone.ts'
+import { goPrograms } from '../images/guest/go-programs.ts'
 import { node, programsFolder } from '../images/guest/places.ts'
 import { prepare } from '../images/guest/prepare.ts'
 import { restorePoint } from '../images/guest/restore-point.ts'
@@ -20,6 +21,7 @@ const scripts: Readonly<Record<string, GuestProgram>> = {
   'boot.js': (_, machine) => boot(machine),
   'clone.js': (_, machine) => clone(machine),
   'reach.js': reach,
+  'go-programs.js': (_, machine) => goPrograms(machine),
   'prepare.js': (args, machine) => prepare(machine, args),
   'restore-point.js': (_, machine) => restorePoint(machine),
   'slotctl.js': (args, machine) => slotctl(machine, args),

@@ -45,7 +45,8 @@ function identify(name: string, version: string, purl: string | undefined): Pick
     case 'npm':
       return { ecosystems: ['npm'], name: namespace == null ? bare : `${namespace}/${bare}`, version }
     case 'golang':
-      return { ecosystems: ['Go'], name: namespace == null ? bare : `${namespace}/${bare}`, version }
+      // Package URLs have its name in lower case; the data as it is.
+      return { ecosystems: ['Go'], name, version: version.replace(/^v/, '') }
     default:
       return { ecosystems: undefined, name, version }
   }

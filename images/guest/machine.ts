@@ -152,6 +152,8 @@ export interface Machine {
   pause(ms: number): Promise<void>
   /** From here on this program has no more rights than that user and the group of that number. */
   become(user: number): void
+  /** What comes on standard input. */
+  input(): AsyncIterable<Buffer>
   /** A line on standard output. */
   say(line: string): void
   /** A line on standard error. */
@@ -302,6 +304,7 @@ export const thisMachine: Machine = {
     process.setgid?.(user)
     process.setuid?.(user)
   },
+  input: () => process.stdin,
   say: (line) => console.log(line),
   complain: (line) => console.error(line),
 }

@@ -21,8 +21,8 @@ export interface SbomFacts {
 }
 
 /** What is said of what nobody has looked at, so that nobody takes its absence for an answer. */
-const lookedInto = 'dpkg, apk, distributions of Python, packages of npm'
-const notLookedInto = 'what is compiled into programs, as modules of Go and crates of Rust are; files that no package manager knows'
+const lookedInto = 'dpkg, apk, distributions of Python, packages of npm, modules of Go in the programs of containers'
+const notLookedInto = 'what else is compiled into programs, as crates of Rust are; files that no package manager knows'
 
 export function renderSbom(facts: SbomFacts, inventory: Inventory): string {
   const { name, fingerprint, built, references, languageServers } = facts
@@ -81,7 +81,7 @@ function addPackages(
 
 /** Undefined: there is none for such a name. */
 export function purlOf({ type, name, version, architecture, source }: Package, distribution: Distribution | undefined): string | undefined {
-  const [scope, bare = name] = name.startsWith('@') ? name.split('/') : [null, name]
+  const [scope, bare = name] = scoped(type, name)
   const ofSystem = type === 'deb' || type === 'apk'
   const qualifiers = ofSystem
     ? {
@@ -97,6 +97,12 @@ export function purlOf({ type, name, version, architecture, source }: Package, d
   } catch {
     return undefined
   }
+}
+
+/** The namespace of a package URL, and the name in it. */
+function scoped(type: Package['type'], name: string): [string | null, string?] {
+  const slash = type === 'golang' || name.startsWith('@') ? name.lastIndexOf('/') : -1
+  return slash < 0 ? [null, name] : [name.slice(0, slash), name.slice(slash + 1)]
 }
 
 /** An expression stands alone; identifiers and other names may be many. */

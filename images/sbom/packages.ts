@@ -1,13 +1,14 @@
 /** Everything that is installed in one file system, by whatever its package managers keep there. Pure. */
 import { alpinePackages } from './alpine.ts'
 import { debianPackages } from './debian.ts'
+import { goPackages } from './go.ts'
 import type { FoundFiles } from './inventory.ts'
 import { nodePackages } from './node.ts'
 import { pythonPackages } from './python.ts'
 
 export interface Package {
   /** Types of package URLs. */
-  readonly type: 'deb' | 'apk' | 'pypi' | 'npm'
+  readonly type: 'deb' | 'apk' | 'pypi' | 'npm' | 'golang'
   readonly name: string
   readonly version: string
   /** As its author or packager writes them: SPDX, or Debian's short names; none where nothing says so to a machine. */
@@ -32,7 +33,13 @@ const byName = (a: Package, b: Package): number => {
 
 /** Each once, sorted: a package may be there twice, as in a cache. */
 export function packagesIn(files: FoundFiles): Package[] {
-  const all = [...debianPackages(files), ...alpinePackages(files), ...pythonPackages(files), ...nodePackages(files)].sort(byName)
+  const all = [
+    ...debianPackages(files),
+    ...alpinePackages(files),
+    ...pythonPackages(files),
+    ...nodePackages(files),
+    ...goPackages(files),
+  ].sort(byName)
   return all.filter((one, at) => at === 0 || byName(one, all[at - 1] ?? one) !== 0)
 }
 

@@ -2,13 +2,13 @@
 # For the SBOM: of this machine and of each container image (file `images`: service and reference a line) the files that say
 # what is installed there and under which licence, in one archive, which Packer brings to images/sbom. Nothing is run of an
 # image, and what is made for it goes again.
-# Uses: docker, tar, install, sed, cat, head, chmod, rm.
+# Uses: docker, node, tar, install, sed, cat, head, chmod, rm.
 set -eu
 # tar's own words are looked at.
 export LC_ALL=C
 cd /run/golden-bake
 found=/var/tmp/golden-bake/inventory
-rm -f copy-failed
+rm -f copy-failed look-failed
 tidy() { rm -rf /var/tmp/golden-bake/inventory; }
 trap tidy EXIT
 
@@ -30,12 +30,16 @@ while read -r service ref; do
       './var/lib/dpkg/status' './var/lib/dpkg/status.d/*' './usr/share/doc/*/copyright' './lib/apk/db/installed' './usr/lib/apk/db/installed' \
       './etc/os-release' './usr/lib/os-release' '*.dist-info/METADATA' '*.egg-info/PKG-INFO' '*node_modules/*/package.json' || true
   } > said 2>&1
+  # What Go's programs say of their modules is in the middle of them, so all of it is read once more.
+  docker cp "$id:/." - 2> /run/golden-bake/copied |
+    /opt/golden/node/bin/node /usr/local/lib/golden/go-programs.js > "$found/container-$service/go-programs" 2> looked || echo failed > look-failed
   docker rm --volumes "$id" > /dev/null
   # Links to what is not taken: the SBOM says that these were not read.
   sed -n '/Cannot hard link to/p' said > "$found/container-$service/unread"
   # What an image does not have is no mistake, but to tar.
   sed -e '/Cannot hard link to/d' -e '/Not found in archive/d' -e '/Exiting with failure status/d' said > wrong
-  if [ -f copy-failed ] || [ -s wrong ]; then
+  cat copied looked >> wrong
+  if [ -f copy-failed ] || [ -f look-failed ] || [ -s wrong ]; then
     cat wrong
     echo "golden-failure inventory: what is in the image of $service can't be read: $(head -n 1 wrong)"
     exit 1

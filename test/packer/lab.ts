@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { vi } from 'vitest'
-import { guestFiles, rootfsOf } from '../../images/stage.ts'
+import { guestFiles, rootfsOf, type SmallFile } from '../../images/stage.ts'
 import { startLab, type Lab } from '../../lab/index.ts'
 import type { Recorded } from '../../lab/record.ts'
 import type { BakeOptions } from '../../packer/bake.ts'
@@ -72,7 +72,7 @@ export async function startTestLab(): Promise<TestLab> {
       cacheDir: join(work, 'cache'),
       progress,
       signal: new AbortController().signal,
-      stage: stageWithoutServers,
+      stage: stageWith(),
       ...change,
     }),
     siteWith: (change) => {
@@ -92,5 +92,10 @@ export async function startTestLab(): Promise<TestLab> {
   }
 }
 
-/** The image's own files without the language servers, which are too much for a model of a guest. */
-const stageWithoutServers: NonNullable<BakeOptions['stage']> = async () => rootfsOf(await guestFiles())
+/** Of Node, by whose path the programs of the image are run. */
+const standIn: SmallFile = { path: 'opt/golden/node/bin/node', mode: 0o755, content: Buffer.from('\x7fELF stand-in') }
+/** The image's own files, and more, without the language servers, which are too much for a model of a guest. */
+export const stageWith =
+  (...extra: SmallFile[]): NonNullable<BakeOptions['stage']> =>
+  async () =>
+    rootfsOf([...(await guestFiles()), standIn, ...extra])

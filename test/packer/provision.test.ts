@@ -116,7 +116,14 @@ systemctl daemon-reload; systemctl enable --now ${name}.timer; systemctl enable 
     })
     expect(distributionOf(machine)).toEqual({ id: 'debian', version: '13' })
     expect([...containers.keys()].sort()).toEqual(Object.keys(services).sort())
-    expect(packagesIn(containers.get('loki') ?? new Map()).map(({ name }) => name)).toEqual(['libcrypto3', 'musl', 'pyyaml'])
+    expect(packagesIn(containers.get('loki') ?? new Map()).map(({ name }) => name)).toEqual([
+      'libcrypto3',
+      'musl',
+      'example.org/program',
+      'golang.org/x/net',
+      'stdlib',
+      'pyyaml',
+    ])
     expect([...(containers.get('loki')?.keys() ?? [])]).not.toContain('usr/bin/program')
     expect((await vm.run('docker ps --all --quiet; ls -d /var/tmp/golden-bake/inventory')).stdout).toBe('')
     rig.driver.behave({ match: 110, copyFails: true })

@@ -7,14 +7,13 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { VmConfig } from '../../proxmox/vm.ts'
 import { renderRecord } from '../../images/record.ts'
-import { guestFiles, rootfsOf } from '../../images/stage.ts'
 import type { FaultOrder } from '../../lab/api/faults.ts'
 import { bake, type BakeOptions } from '../../packer/bake.ts'
 import { makeBase } from '../../packer/base.ts'
 import { baseName, buildName, importName, newRun, seedName } from '../../packer/names.ts'
 import { baseFingerprint } from '../../packer/plan.ts'
 import type { Site } from '../../settings/site.ts'
-import { startTestLab, type TestLab } from './lab.ts'
+import { stageWith, startTestLab, type TestLab } from './lab.ts'
 
 const minute = 60_000
 /** Many times what the longest takes: how slow a machine is is no measure. */
@@ -55,10 +54,8 @@ const freshSite = (change: (input: Site) => void = () => {}): Site =>
     change(input)
   })
 
-const stageWith =
-  (text: string): NonNullable<BakeOptions['stage']> =>
-  async () =>
-    rootfsOf([...(await guestFiles()), { path: 'etc/golden/marker', mode: 0o644, content: Buffer.from(text) }])
+const stageMarked = (text: string): NonNullable<BakeOptions['stage']> =>
+  stageWith({ path: 'etc/golden/marker', mode: 0o644, content: Buffer.from(text) })
 
 /** Bakes with a fault, stops as soon as `moment` has come, and tells how the bake ended. */
 async function stopped(site: Site, fault: FaultOrder, moment: () => Promise<boolean>, change: Partial<BakeOptions> = {}): Promise<unknown> {
@@ -292,7 +289,7 @@ describe('a bake that fails', () => {
       const other = test.siteWith((input) => {
         ;(input.proxmox.storage as { iso: string }).iso = 'nowhere'
       })
-      await expect(bake(test.bakeOptions({ site: other, stage: stageWith('missing') }))).rejects.toMatchObject({
+      await expect(bake(test.bakeOptions({ site: other, stage: stageMarked('missing') }))).rejects.toMatchObject({
         code: 'storage-missing',
         message: expect.stringContaining('nowhere'),
         hint: expect.stringContaining('proxmox.storage.iso'),
@@ -302,7 +299,7 @@ describe('a bake that fails', () => {
         status: 500,
         reason: `storage '${iso}' is disabled`,
       })
-      await expect(bake(test.bakeOptions({ stage: stageWith('missing') }))).rejects.toMatchObject({
+      await expect(bake(test.bakeOptions({ stage: stageMarked('missing') }))).rejects.toMatchObject({
         code: 'storage-missing',
         message: expect.stringContaining('is disabled'),
       })
@@ -338,7 +335,7 @@ describe('a bake during which the API is away', () => {
     async () => {
       // Packer's own request: the VM starts, and nobody tells it.
       test.lab.faults.order({ request: { method: 'POST', path: '/status/start$' }, drop: 'after', awayMs: 1500 })
-      const { outcome, template } = await bake(test.bakeOptions({ stage: stageWith('away') }))
+      const { outcome, template } = await bake(test.bakeOptions({ stage: stageMarked('away') }))
       expect(outcome).toBe('baked')
       expect(test.shown.filter((line) => /warning: Proxmox did not answer Packer.*run once more/.test(line))).toHaveLength(1)
       expect(await config(template.vmid)).toMatchObject({ template: 1, tags: 'golden;golden-candidate' })
@@ -364,7 +361,7 @@ describe('a bake during which the API is away', () => {
         `#!/bin/sh\necho run >>"${count}"\n${action}\nsleep 0.5\necho '1795000000,,ui,error,==> proxmox-clone.golden: Error starting VM: 596 Connection timed out'\nexit 1\n`,
         { mode: 0o755 },
       )
-      const options = test.bakeOptions({ stage: stageWith('away for good'), signal: stop.signal })
+      const options = test.bakeOptions({ stage: stageMarked('away for good'), signal: stop.signal })
       const environment = { ...options.environment, PATH: `${test.folder}:${process.env.PATH}`, BAKE: String(process.pid) }
       await expect(bake({ ...options, environment })).rejects.toMatchObject({ code })
       expect((await readFile(count, 'utf8')).trim().split('\n')).toHaveLength(runs)
@@ -379,7 +376,7 @@ it(
   async () => {
     const name = baseName(test.site, baseFingerprint(test.site))
     await test.root.task(await test.root.post('/nodes/pve/qemu', { vmid: 9008, memory: 64, pool: test.site.proxmox.pool, name }))
-    const options = test.bakeOptions({ stage: stageWith('ambiguous') })
+    const options = test.bakeOptions({ stage: stageMarked('ambiguous') })
     const lagging = new Proxy(options.proxmox, {
       get: (target, key) => {
         const value = Reflect.get(target, key) as unknown
@@ -431,7 +428,7 @@ describe('a bake from another computer', () => {
     async (_what, form) => {
       await make(9008, form(newRun(new Date())))
       const before = await vms()
-      await expect(bake(test.bakeOptions({ stage: stageWith('two computers') }))).rejects.toMatchObject({
+      await expect(bake(test.bakeOptions({ stage: stageMarked('two computers') }))).rejects.toMatchObject({
         code: 'bake-in-progress',
         hint: expect.stringContaining('9008'),
       })
@@ -459,7 +456,7 @@ describe('a bake from another computer', () => {
       }
       await make(9008, { name: buildName(test.site, old), description: 'Packer ephemeral build VM' })
       test.lab.faults.order({ request: { method: 'POST', path: '/clone$' }, status: 500, reason: 'ordered by the test', times: 20 })
-      await expect(bake(test.bakeOptions({ stage: stageWith('files') }))).rejects.toMatchObject({ code: 'packer-failed' })
+      await expect(bake(test.bakeOptions({ stage: stageMarked('files') }))).rejects.toMatchObject({ code: 'packer-failed' })
       expect(await files('iso')).toEqual([seedName(test.site, theirs)])
       expect(await files('import')).toEqual([importName(test.site, theirs)])
       expect((await vms()).map((vm) => vm.vmid)).not.toContain(9008)
@@ -513,7 +510,7 @@ it(
     const vmid = image?.vmid ?? 0
     await test.root.put(`/nodes/pve/qemu/${vmid}/config`, { tags: 'mine' })
     test.lab.faults.order({ request: { method: 'POST', path: '/clone$' }, status: 500, reason: 'ordered by the test', times: 20 })
-    await expect(bake(test.bakeOptions({ stage: stageWith('edited tag') }))).rejects.toMatchObject({ code: 'packer-failed' })
+    await expect(bake(test.bakeOptions({ stage: stageMarked('edited tag') }))).rejects.toMatchObject({ code: 'packer-failed' })
     expect(await config(vmid)).toMatchObject({ tags: 'mine', template: 1 })
   },
   limitMs,
@@ -522,7 +519,7 @@ it(
 it(
   "finishes a killed run's image, and removes the files of that run",
   async () => {
-    const stage = stageWith('killed before tidying')
+    const stage = stageMarked('killed before tidying')
     test.lab.faults.order({
       request: { method: 'PUT', path: '^/nodes/pve/qemu/[0-9]+/config$' },
       status: 500,

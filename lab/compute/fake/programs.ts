@@ -92,6 +92,8 @@ export interface GuestSystem {
   uptime(): number
   pause(ms: number): Promise<void>
   become(user: number): void
+  /** What comes on standard input. */
+  input(): AsyncIterable<Buffer>
   say(line: string): void
   complain(line: string): void
 }
@@ -211,6 +213,10 @@ function systemOf(run: Run, output: { stdout: string; stderr: string }, locks: S
       }),
     become(uid) {
       ;({ as, account } = user(uid))
+    },
+    async *input() {
+      alive()
+      yield Buffer.from(run.stdin, 'latin1')
     },
     say(line) {
       output.stdout += `${line}\n`

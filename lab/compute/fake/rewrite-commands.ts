@@ -127,9 +127,17 @@ export function rewriteCommands(script: ScriptNode, modelled: ReadonlySet<string
         return text === undefined || !text.startsWith('/') || !writable(text)
       })
       if (files.length === 0) continue
+      const check = simple(CHECK_REDIRECTION, files)
+      // Behind a pipe: an `if` of just-bash gets nothing of what comes through it, a group does.
+      if (index > 0) {
+        const both = { ...statement(check), operators: ['&&' as const] }
+        both.pipelines = [...both.pipelines, ...statement(command).pipelines]
+        list[index] = { type: 'Group', body: [both], redirections: [] }
+        continue
+      }
       list[index] = {
         type: 'If',
-        clauses: [{ condition: [statement(simple(CHECK_REDIRECTION, files))], body: [statement(command)] }],
+        clauses: [{ condition: [statement(check)], body: [statement(command)] }],
         elseBody: [statement(simple('false', []))],
         redirections: [],
       }

@@ -23,6 +23,8 @@ import { ROOT, type Credentials } from './vfs.ts'
 
 export interface Result {
   readonly stdout: string
+  /** Its output is no text: a pipe hands it on one byte a character. @default text */
+  readonly stdoutKind?: 'bytes' | 'text'
   readonly stderr: string
   readonly exitCode: number
 }
@@ -134,7 +136,7 @@ export async function runShell(script: string, context: ProcessContext, options:
       })
       try {
         const result = await program(args, run)
-        return { stdout: result.stdout, stderr: result.stderr, exitCode: result.exitCode }
+        return { ...result }
       } catch (error) {
         if (error instanceof VfsError) return fail(`${name}: ${error.path}: ${error.reason}`)
         throw error

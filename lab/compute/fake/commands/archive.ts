@@ -94,7 +94,7 @@ function header(name: string, node: Node, type: string, size: number): Buffer {
   return block
 }
 
-/** An archive of files by path, of ASCII alone: so it can go through a pipe of the modelled shell. */
+/** An archive of files by path, one character a byte. */
 export function tarOf(files: Readonly<Record<string, string>>): string {
   const blocks = Object.entries(files).flatMap(([path, text]) => {
     const data = Buffer.from(text, 'latin1')

@@ -70,6 +70,10 @@ function pull(args: readonly string[], run: Run): Result {
   return ok(flags.has('-q') || flags.has('--quiet') ? `${reference}\n` : `Status: Downloaded newer image for ${reference}\n${reference}\n`)
 }
 
+/** As much of a program as has in it what Go writes down of its modules (debug/buildinfo): the texts after their lengths. */
+const goModules = 'path\texample.org/program\nmod\texample.org/program\t(devel)\t\ndep\tgolang.org/x/net\tv0.40.0\th1:x=\n'
+const goProgram = `${'code'.repeat(8)}\xff Go buildinf:\b\x02${'\0'.repeat(16)}\x06go1.25${String.fromCharCode(goModules.length + 32)}${'<'.repeat(16)}${goModules}${'>'.repeat(16)}code`
+
 /** What is in every image, as far as somebody asks. */
 const contents: Readonly<Record<string, string>> = {
   './etc/os-release': 'ID=alpine\nVERSION_ID=3.22.1\n',
@@ -78,6 +82,7 @@ const contents: Readonly<Record<string, string>> = {
   './usr/lib/python3.12/site-packages/PyYAML-6.0.2.dist-info/METADATA':
     'Metadata-Version: 2.1\nName: PyYAML\nVersion: 6.0.2\nLicense: MIT\n\nName: none\n',
   './usr/bin/program': 'nobody asks for it',
+  './usr/bin/go-program': goProgram,
 }
 
 /** `docker create|cp|rm`: of a container that is never started; copied is all that is in it, to standard output. */
@@ -94,7 +99,7 @@ function made(command: string, args: readonly string[], run: Run): Result {
   }
   const there = docker.store().containers.find((each) => each.id === name || each.name === name)
   if (there === undefined) return fail(`Error response from daemon: No such container: ${name}`)
-  if (command === 'cp') return run.guest.behaviour.copyFails ? fail('unexpected EOF') : ok(tarOf(contents))
+  if (command === 'cp') return run.guest.behaviour.copyFails ? fail('unexpected EOF') : { ...ok(tarOf(contents)), stdoutKind: 'bytes' }
   docker.removeContainers(({ id }) => id === there.id)
   return ok(`${name}\n`)
 }
