@@ -26,6 +26,9 @@ export async function isRunning({ pid, host, started }: ProcessIdentity): Promis
   return now !== ended && (started === '' || now === '' || started === now)
 }
 
+/** Of this computer, where only the number is known: it may be another process's by now. */
+export const isTaken = (pid: number): Promise<boolean> => isRunning({ pid, host: hostname(), started: '' })
+
 const ended = 'ended'
 
 /**

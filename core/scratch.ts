@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { isRunning } from './process-identity.ts'
+import { isTaken } from './process-identity.ts'
 
 const prefix = 'golden-scratch-'
 
@@ -36,7 +36,7 @@ async function sweep(parent: string, own: string): Promise<void> {
   for (const name of await readdir(parent).catch(() => [])) {
     if (!name.startsWith(own)) continue
     const pid = Number(/^\d+/.exec(name.slice(own.length))?.[0] ?? Number.NaN)
-    if (Number.isNaN(pid) || (await isRunning({ pid, host: hostname(), started: '' }))) continue
+    if (Number.isNaN(pid) || (await isTaken(pid))) continue
     // Somebody else's on this computer stays.
     await rm(join(parent, name), { recursive: true, force: true }).catch(() => {})
   }

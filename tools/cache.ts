@@ -2,7 +2,8 @@ import { createHash, randomUUID } from 'node:crypto'
 import { readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { cacheFolder, makeFolder } from '../core/folders.ts'
-import { isRunning, withLock, type LockOptions } from './lock.ts'
+import { isTaken } from '../core/process-identity.ts'
+import { withLock, type LockOptions } from './lock.ts'
 
 /** Written last into an entry; an entry without it does not count. */
 const MARK = 'made.json'
@@ -95,6 +96,6 @@ async function sweep(root: string): Promise<void> {
       (file) => Date.now() - file.mtimeMs,
       () => 0,
     )
-    if ((Number.isNaN(pid) || !isRunning(pid)) && age > 60_000) await rm(path, { recursive: true, force: true })
+    if ((Number.isNaN(pid) || !(await isTaken(pid))) && age > 60_000) await rm(path, { recursive: true, force: true })
   }
 }

@@ -4,13 +4,7 @@ import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { makeFolder } from '../core/folders.ts'
-
-/** Who holds a lock. `born` tells two processes with the same id apart (Linux: start time in clock ticks). */
-interface Holder {
-  readonly pid: number
-  readonly host: string
-  readonly born: string
-}
+import { identityOf, isRunning, type ProcessIdentity } from '../core/process-identity.ts'
 
 /** Whoever holds a lock touches it this often. */
 const BEAT_MS = 20_000
@@ -57,8 +51,7 @@ export async function withLock<T>(path: string, work: () => Promise<T>, options:
 /** `link` makes the file appear with its content, so nobody reads half a lock. */
 async function acquire(path: string): Promise<boolean> {
   const own = `${path}.${process.pid}.${randomUUID()}`
-  const holder: Holder = { pid: process.pid, host: hostname(), born: await birth(process.pid) }
-  await writeFile(own, JSON.stringify(holder))
+  await writeFile(own, JSON.stringify(await identityOf(process.pid)))
   try {
     await link(own, path)
     return true
@@ -70,17 +63,18 @@ async function acquire(path: string): Promise<boolean> {
   }
 }
 
-async function read(path: string): Promise<Holder | undefined> {
+async function read(path: string): Promise<ProcessIdentity | undefined> {
   try {
-    const value = JSON.parse(await readFile(path, 'utf8')) as Partial<Holder>
-    if (typeof value.pid === 'number' && typeof value.host === 'string' && typeof value.born === 'string') return value as Holder
+    const value = JSON.parse(await readFile(path, 'utf8')) as Partial<ProcessIdentity>
+    if (typeof value.pid === 'number' && typeof value.host === 'string' && typeof value.started === 'string')
+      return value as ProcessIdentity
   } catch {
     // Gone, or not a lock of ours: the caller tries again.
   }
   return undefined
 }
 
-async function isAlive(path: string, holder: Holder): Promise<boolean> {
+async function isAlive(path: string, holder: ProcessIdentity): Promise<boolean> {
   if (holder.host !== hostname()) {
     const age = await stat(path).then(
       (file) => Date.now() - file.mtimeMs,
@@ -88,17 +82,7 @@ async function isAlive(path: string, holder: Holder): Promise<boolean> {
     )
     return age < FOREIGN_LOCK_MS
   }
-  return isRunning(holder.pid) && (await birth(holder.pid)) === holder.born
-}
-
-/** Whether a process with this id exists (also if it belongs to somebody else). */
-export function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
+  return isRunning(holder)
 }
 
 /** Renaming first means that only one of several waiters removes a given file. */
@@ -106,10 +90,4 @@ async function discard(path: string): Promise<void> {
   const aside = `${path}.dead.${randomUUID()}`
   await rename(path, aside).catch(() => undefined)
   await rm(aside, { force: true })
-}
-
-/** Field 22 of /proc/PID/stat, counted after the command's closing parenthesis: see proc(5). Empty elsewhere. */
-async function birth(pid: number): Promise<string> {
-  const line = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
-  return line.slice(line.lastIndexOf(')') + 2).split(' ')[19] ?? ''
 }

@@ -64,8 +64,8 @@ describe('an entry', () => {
   it("is taken over if its lock names a process that is dead, or an id that is somebody else's now", async () => {
     const dead = spawnSync('true').pid
     for (const holder of [
-      { pid: dead, born: '1' },
-      { pid: process.pid, born: 'another time' },
+      { pid: dead, started: '1' },
+      { pid: process.pid, started: 'another time' },
     ]) {
       const entry = await freshEntry()
       await writeLock(entry, JSON.stringify({ host: hostname(), ...holder }))
@@ -76,7 +76,7 @@ describe('an entry', () => {
   it('is taken over from another computer that has not touched the lock for minutes, and waited for before that', async () => {
     const entry = await freshEntry()
     const stop = new AbortController()
-    await writeLock(entry, JSON.stringify({ host: 'a container that is gone', pid: 1, born: '1' }))
+    await writeLock(entry, JSON.stringify({ host: 'a container that is gone', pid: 1, started: '1' }))
     await expect(obtain(entry, async () => ({ by: 'us' }), { signal: stop.signal, onWait: () => stop.abort() })).rejects.toThrow(/abort/i)
     const before = new Date(Date.now() - 3 * 60_000)
     await utimes(`${entryFolder(entry)}.lock`, before, before)
