@@ -1,10 +1,9 @@
 /** `nights.jsonl` of the site folder: how the nights before went. A line each, the newest last. */
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { readJsonLines, writeJsonLines } from '../core/json-lines.ts'
 import type { DeepReadonly } from '../core/deep-readonly.ts'
 import { stepNames, type NightRecord } from './night.ts'
-import { writeWhole } from '../core/write-whole.ts'
 
 const image = z.string().nullable()
 
@@ -36,32 +35,13 @@ const kept = 400
 const fileOf = (folder: string): string => join(folder, 'nights.jsonl')
 
 /** All that can be read, the newest last; a line that somebody has cut is left out. */
-export async function readNights(folder: string): Promise<readonly NightEntry[]> {
-  const content = await readFile(fileOf(folder), 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return ''
-    throw error
-  })
-  return content.split('\n').flatMap((line) => {
-    try {
-      const parsed = entrySchema.safeParse(JSON.parse(line))
-      return parsed.success ? [parsed.data] : []
-    } catch {
-      return []
-    }
-  })
-}
+export const readNights = (folder: string): Promise<readonly NightEntry[]> => readJsonLines(fileOf(folder), entrySchema)
 
 /** Whoever calls holds the claim on the night. A night that is there already, by when it began, is not written twice. */
 export async function addNight(folder: string, entry: NightEntry): Promise<void> {
   const before = await readNights(folder)
   if (before.some(({ began, by }) => began === entry.began && by === entry.by)) return
-  await writeWhole(
-    fileOf(folder),
-    [...before, entry]
-      .slice(-kept)
-      .map((one) => `${JSON.stringify(one)}\n`)
-      .join(''),
-  )
+  await writeJsonLines(fileOf(folder), [...before, entry].slice(-kept))
 }
 
 /** What is kept of a night. */

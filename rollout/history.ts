@@ -1,16 +1,15 @@
 /** `rollouts.jsonl` of the site folder: who rolled out what, when, and how it went. A line each, the newest last. */
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { DeepReadonly } from '../core/deep-readonly.ts'
 import { Failure } from '../core/failure.ts'
+import { readJsonLines, writeJsonLines } from '../core/json-lines.ts'
 import { who } from '../core/who.ts'
 import { readPins } from '../releases/pins.ts'
 import { slotNames, type SlotName } from '../settings/site.ts'
 import type { Release } from '../releases/deployment.ts'
 import type { GroupWork } from './context.ts'
 import type { HandoverPart } from './handover.ts'
-import { writeWhole } from '../core/write-whole.ts'
 
 const side = z.object({ slot: z.enum(slotNames), release: z.string(), image: z.string() })
 
@@ -40,25 +39,11 @@ const fileOf = (folder: string): string => join(folder, 'rollouts.jsonl')
 const sideOf = (slot: SlotName, { id, image }: Release): RolloutEntry['from'] => ({ slot, release: id, image: image.name })
 
 /** All that can be read; a line that somebody has cut is left out. */
-export async function readHistory(folder: string): Promise<readonly RolloutEntry[]> {
-  const content = await readFile(fileOf(folder), 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return ''
-    throw error
-  })
-  return content.split('\n').flatMap((line) => {
-    try {
-      const parsed = entrySchema.safeParse(JSON.parse(line))
-      return parsed.success ? [parsed.data] : []
-    } catch {
-      return []
-    }
-  })
-}
+export const readHistory = (folder: string): Promise<readonly RolloutEntry[]> => readJsonLines(fileOf(folder), entrySchema)
 
 /** One run at a time writes: whoever calls holds the site's claim. */
 async function addToHistory(folder: string, entry: RolloutEntry): Promise<void> {
-  const entries = [...(await readHistory(folder)), entry].slice(-kept)
-  await writeWhole(fileOf(folder), entries.map((one) => `${JSON.stringify(one)}\n`).join(''))
+  await writeJsonLines(fileOf(folder), [...(await readHistory(folder)), entry].slice(-kept))
 }
 
 /** Does something, and writes down how it went. */

@@ -17,6 +17,7 @@ import {
   type MethodTable,
   type Param,
 } from './schema.ts'
+import { agentQueries } from './vm/agent-queries.ts'
 import { driveSlots, unusedSlots, vmOptions } from './vm/options.ts'
 
 const vm = { node: like('pve-node'), vmid: { ...integer({ min: 100, max: 999999999 }), format: 'pve-vmid' } as Param }
@@ -175,21 +176,7 @@ export const vmMethods = {
   }),
   [`POST ${q}/status/resume`]: method(power, { ...vm, skiplock, nocheck: optional(flag) }),
   [`GET ${q}/agent`]: method(everybody, vm),
-  ...Object.fromEntries(
-    [
-      'get-fsinfo',
-      'get-host-name',
-      'get-memory-block-info',
-      'get-memory-blocks',
-      'get-osinfo',
-      'get-time',
-      'get-timezone',
-      'get-users',
-      'get-vcpus',
-      'info',
-      'network-get-interfaces',
-    ].map((command) => [`GET ${q}/agent/${command}`, method(agentAudit, vm)]),
-  ),
+  ...Object.fromEntries(agentQueries.map((command) => [`GET ${q}/agent/${command}`, method(agentAudit, vm)])),
   [`POST ${q}/agent/ping`]: method(agentAudit, vm),
   [`POST ${q}/agent/exec`]: method(agentAll, { ...vm, command: { type: 'array' }, 'input-data': optional(text({ maxLength: 65536 })) }),
   [`GET ${q}/agent/exec-status`]: method(agentAll, { ...vm, pid: integer() }),

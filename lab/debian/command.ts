@@ -13,28 +13,18 @@ export interface CommandOptions extends Omit<ChildOptions, 'label' | 'onOutput'>
 
 export type CommandResult = ChildResult
 
+/** A prefix for a command: mounts and processes of its own, which end with it, and it with this process. */
+export const enclosed: readonly string[] = [
+  ...['setpriv', '--pdeathsig', 'KILL'],
+  ...['unshare', '--mount', '--propagation', 'private', '--pid', '--fork', '--kill-child'],
+]
+
 /**
  * A prefix for a command: it gets low priority and namespaces of its own for mounts and processes, and is killed
  * with all its descendants, its mounts gone with it, when this process ends in whatever way
  * (`PR_SET_PDEATHSIG`, prctl(2); the end of a pid namespace, pid_namespaces(7)).
  */
-export const confined: readonly string[] = [
-  'nice',
-  '-n',
-  '10',
-  'setpriv',
-  '--pdeathsig',
-  'KILL',
-  'unshare',
-  '--mount',
-  '--propagation',
-  'private',
-  '--pid',
-  '--fork',
-  '--kill-child',
-  '--mount-proc',
-  '--',
-]
+export const confined: readonly string[] = ['nice', '-n', '10', ...enclosed, '--mount-proc', '--']
 
 /** Resolves with the program's output; rejects with a DebianFailure that quotes the end of its errors. */
 export async function command(argv: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {

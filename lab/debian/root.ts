@@ -7,7 +7,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { bootstrap, DOCS, inputsOf, requireRoot, type RootSpec } from './bootstrap.ts'
 import { cached, cachePath } from './cache.ts'
-import { command, type CommandResult } from './command.ts'
+import { command, enclosed, type CommandResult } from './command.ts'
 import { defaultCacheDir, mirrorOf, STAMP, SUITE, type BuildOptions } from './settings.ts'
 
 const spec: RootSpec = {
@@ -143,16 +143,7 @@ export function enterRoot(
   requireRoot("a program of the lab's Debian root")
   return [
     ...enter,
-    'setpriv',
-    '--pdeathsig',
-    'KILL',
-    'unshare',
-    '--mount',
-    '--propagation',
-    'private',
-    '--pid',
-    '--fork',
-    '--kill-child',
+    ...enclosed,
     '--',
     'sh',
     '-c',

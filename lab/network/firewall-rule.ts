@@ -1,4 +1,5 @@
 /** One Proxmox firewall rule as nft matches. Pure. Spelling of rules: pve-firewall's documentation, "Firewall Rules". */
+import { macroServices, servicePorts } from './firewall-macros.ts'
 import type { FirewallRule, FirewallScope } from '../compute/driver.ts'
 import { formatRange, parseCidr, rangesOf, type AddressRange, type Family } from './addresses.ts'
 
@@ -8,33 +9,6 @@ export interface Names {
   readonly cluster: FirewallScope
 }
 
-interface Service {
-  readonly proto: string
-  readonly dport?: string
-  readonly icmp?: string
-}
-
-/** Proxmox's macros that are of use in the lab. A rule with another one is ignored, and said so. */
-const macros: Readonly<Record<string, readonly Service[]>> = {
-  SSH: [{ proto: 'tcp', dport: '22' }],
-  HTTP: [{ proto: 'tcp', dport: '80' }],
-  HTTPS: [{ proto: 'tcp', dport: '443' }],
-  Web: [
-    { proto: 'tcp', dport: '80' },
-    { proto: 'tcp', dport: '443' },
-  ],
-  DNS: [
-    { proto: 'udp', dport: '53' },
-    { proto: 'tcp', dport: '53' },
-  ],
-  NTP: [{ proto: 'udp', dport: '123' }],
-  Ping: [
-    { proto: 'icmp', icmp: 'echo-request' },
-    { proto: 'icmpv6', icmp: 'echo-request' },
-  ],
-}
-
-const serviceNames: Readonly<Record<string, number>> = { ssh: 22, domain: 53, http: 80, ntp: 123, https: 443 }
 const withPorts = ['tcp', 'udp', 'udplite', 'sctp', 'dccp']
 const otherProtocols: Readonly<Record<string, string>> = {
   icmp: 'icmp',
@@ -86,9 +60,10 @@ export function matchesOf(rule: FirewallRule, names: Names): string[] {
 
 function servicesOf(rule: FirewallRule): string[] {
   if (rule.macro !== undefined) {
-    const name = Object.keys(macros).find((known) => known.toLowerCase() === rule.macro!.toLowerCase())
-    if (name === undefined) throw new IgnoredRule(`the lab does not know the macro '${rule.macro}'`)
-    return macros[name]!.map((service) => serviceMatch(service.proto, service.dport, rule.sport, service.icmp))
+    const services = macroServices(rule.macro)
+    // Ignored, and said so.
+    if (services === undefined) throw new IgnoredRule(`the lab does not know the macro '${rule.macro}'`)
+    return services.map((service) => serviceMatch(service.proto, service.dport, rule.sport, service.icmp))
   }
   if (rule.proto === undefined) {
     if (rule.dport !== undefined || rule.sport !== undefined) throw new IgnoredRule('a port without a protocol')
@@ -119,7 +94,7 @@ function serviceMatch(proto: string, dport: string | undefined, sport: string | 
 /** `80,443,8000:8080` as an nft set. */
 function portSet(text: string): string {
   const number = (word: string) => {
-    const value = serviceNames[word] ?? (/^\d{1,5}$/.test(word) ? Number(word) : Number.NaN)
+    const value = servicePorts[word] ?? (/^\d{1,5}$/.test(word) ? Number(word) : Number.NaN)
     if (!(value <= 65535)) throw new IgnoredRule(`'${text}' is not a list of ports`)
     return value
   }

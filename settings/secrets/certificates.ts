@@ -24,24 +24,14 @@ export interface PemPair {
 /** @param permitted the host names and addresses that it may sign for; without them: all there are */
 export async function makeAuthority(name: string, now: Date, permitted?: readonly string[]): Promise<PemPair> {
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
-  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
-    name: `CN=${name}`,
-    keys,
-    signingAlgorithm: algorithm,
-    serialNumber: serial(),
-    notBefore: new Date(now.getTime() - day),
-    notAfter: new Date(now.getTime() + authorityDays * day),
-    extensions: [
-      new x509.BasicConstraintsExtension(true, 0, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
-      // Neither mail nor programs, whose names the constraints say nothing of.
-      ...(permitted === undefined
-        ? []
-        : [new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]), nameConstraints(permitted)]),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
-    ],
-  })
-  return { certificate: `${certificate.toString('pem')}\n`, key: await exportKey(keys.privateKey) }
+  return selfSigned(name, keys, validFor(authorityDays, now), [
+    new x509.BasicConstraintsExtension(true, 0, true),
+    new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+    // Neither mail nor programs, whose names the constraints say nothing of.
+    ...(permitted === undefined
+      ? []
+      : [new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]), nameConstraints(permitted)]),
+  ])
 }
 
 /** @param names host names and IP addresses */
@@ -56,9 +46,7 @@ export async function makeServerCertificate(authority: PemPair, names: readonly 
     publicKey: keys.publicKey,
     signingKey,
     signingAlgorithm: algorithm,
-    serialNumber: serial(),
-    notBefore: new Date(now.getTime() - day),
-    notAfter: new Date(now.getTime() + serverDays * day),
+    ...validFor(serverDays, now),
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
@@ -76,20 +64,33 @@ export async function makeServerCertificate(authority: PemPair, names: readonly 
 /** A pair that answers for itself: whoever has it knows the other one who has it by this very certificate, as server and as client. */
 export async function makeSelfSigned(name: string, now: Date): Promise<PemPair> {
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
+  return selfSigned(name, keys, validFor(selfSignedDays, now), [
+    new x509.BasicConstraintsExtension(false, undefined, true),
+    new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+    new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
+    new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: name }]),
+  ])
+}
+
+/** From yesterday, so that a clock that is behind takes it too. */
+const validFor = (days: number, now: Date): { readonly serialNumber: string; readonly notBefore: Date; readonly notAfter: Date } => ({
+  serialNumber: serial(),
+  notBefore: new Date(now.getTime() - day),
+  notAfter: new Date(now.getTime() + days * day),
+})
+
+async function selfSigned(
+  name: string,
+  keys: webcrypto.CryptoKeyPair,
+  valid: ReturnType<typeof validFor>,
+  extensions: readonly x509.Extension[],
+): Promise<PemPair> {
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     name: `CN=${name}`,
     keys,
     signingAlgorithm: algorithm,
-    serialNumber: serial(),
-    notBefore: new Date(now.getTime() - day),
-    notAfter: new Date(now.getTime() + selfSignedDays * day),
-    extensions: [
-      new x509.BasicConstraintsExtension(false, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
-      new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: name }]),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
-    ],
+    ...valid,
+    extensions: [...extensions, await x509.SubjectKeyIdentifierExtension.create(keys.publicKey)],
   })
   return { certificate: `${certificate.toString('pem')}\n`, key: await exportKey(keys.privateKey) }
 }

@@ -1,4 +1,5 @@
 /** agent/*: commands to the QEMU guest agent. */
+import { agentQueries } from './agent-queries.ts'
 import { AgentError, AgentUnavailable } from '../../compute/driver.ts'
 import { vmidOf, type Call, type Handlers } from '../context.ts'
 import { ApiError, fail } from '../errors.ts'
@@ -97,27 +98,14 @@ async function writeFile(call: Call): Promise<null> {
 }
 
 const at = '/nodes/{node}/qemu/{vmid}/agent'
-const queries = [
-  'get-fsinfo',
-  'get-host-name',
-  'get-memory-block-info',
-  'get-memory-blocks',
-  'get-osinfo',
-  'get-time',
-  'get-timezone',
-  'get-users',
-  'get-vcpus',
-  'info',
-  'network-get-interfaces',
-]
 const wrapped =
   (name: string) =>
   async (call: Call): Promise<unknown> => ({ result: await command(call, `guest-${name}`) })
 
 export const agentHandlers: Handlers = {
   [`GET ${at}`]: () =>
-    [...queries, 'ping', 'exec', 'exec-status', 'file-read', 'file-write', 'fstrim', 'shutdown'].sort().map((name) => ({ name })),
-  ...Object.fromEntries(queries.map((name) => [`GET ${at}/${name}`, wrapped(name)])),
+    [...agentQueries, 'ping', 'exec', 'exec-status', 'file-read', 'file-write', 'fstrim', 'shutdown'].sort().map((name) => ({ name })),
+  ...Object.fromEntries(agentQueries.map((name) => [`GET ${at}/${name}`, wrapped(name)])),
   [`POST ${at}/ping`]: wrapped('ping'),
   [`POST ${at}/exec`]: exec,
   [`GET ${at}/exec-status`]: execStatus,

@@ -3,6 +3,7 @@
  * the datacenter's firewall is on, the VM's is on and the card has `firewall=1`; the first rule that matches decides, else
  * the VM's policy (in: DROP, out: ACCEPT unless set).
  */
+import { macroServices, servicePorts } from '../../network/firewall-macros.ts'
 import { BlockList, isIPv4 } from 'node:net'
 import type { FirewallRule, FirewallScope, FirewallState } from '../driver.ts'
 
@@ -15,23 +16,6 @@ export interface Packet {
 }
 
 export type Verdict = 'ACCEPT' | 'DROP' | 'REJECT'
-
-/** Ports of PVE's macros that this project's rules use (PVE::Firewall's table of macros). */
-const MACROS: Readonly<Record<string, readonly { proto: string; dport?: string }[]>> = {
-  SSH: [{ proto: 'tcp', dport: '22' }],
-  HTTP: [{ proto: 'tcp', dport: '80' }],
-  HTTPS: [{ proto: 'tcp', dport: '443' }],
-  Web: [
-    { proto: 'tcp', dport: '80' },
-    { proto: 'tcp', dport: '443' },
-  ],
-  DNS: [
-    { proto: 'udp', dport: '53' },
-    { proto: 'tcp', dport: '53' },
-  ],
-  NTP: [{ proto: 'udp', dport: '123' }],
-  Ping: [{ proto: 'icmp' }],
-}
 
 /** The verdict for a packet at the card `iface` (`net0`) of a VM. */
 export function decide(state: FirewallState, vmid: number, iface: string, firewallOnCard: boolean, packet: Packet): Verdict {
@@ -50,7 +34,7 @@ function verdict(action: string): Verdict {
 }
 
 function matches(rule: FirewallRule, packet: Packet, vm: FirewallScope, state: FirewallState): boolean {
-  const alternatives = rule.macro === undefined ? [{ proto: rule.proto, dport: rule.dport }] : (MACROS[rule.macro] ?? [])
+  const alternatives = rule.macro === undefined ? [{ proto: rule.proto, dport: rule.dport }] : (macroServices(rule.macro) ?? [])
   return (
     alternatives.some(
       ({ proto, dport }) => (proto === undefined || proto === packet.proto) && (dport === undefined || portIn(dport, packet.dport)),
@@ -62,7 +46,7 @@ function matches(rule: FirewallRule, packet: Packet, vm: FirewallScope, state: F
 
 function portIn(list: string, port: number): boolean {
   return list.split(',').some((part) => {
-    const [from = 0, to = from] = part.split(':').map((each) => ({ ssh: 22, http: 80, https: 443 })[each] ?? Number(each))
+    const [from = 0, to = from] = part.split(':').map((each) => servicePorts[each] ?? Number(each))
     return port >= from && port <= to
   })
 }
