@@ -45,16 +45,19 @@ type Check = (fields: readonly Buffer[]) => string | undefined
 
 const notWhole = 'is not whole: its middle part is not what its type has'
 
+/** What a security key's key has besides: what it is for, a string of C (sshbuf_get_cstring: a zero only as its end). */
+const isApplication = (field: Buffer): boolean => !field.subarray(0, -1).includes(0)
+
 const ed25519 =
   (more: number): Check =>
-  (fields) =>
-    fields.length === 1 + more && fields[0]?.length === 32 ? undefined : notWhole
+  ([point, ...others]) =>
+    point?.length === 32 && others.length === more && others.every(isApplication) ? undefined : notWhole
 
 const ecdsa =
   (curve: string, more: number): Check =>
   ([name, point, ...others]) => {
     const known = nistCurves[curve]
-    if (known === undefined || name?.toString('latin1') !== curve || others.length !== more) return notWhole
+    if (known === undefined || name?.toString('latin1') !== curve || others.length !== more || !others.every(isApplication)) return notWhole
     if (point?.length !== 1 + 2 * known.bytes || point[0] !== 4) return notWhole
     const half = (at: number): string => point.subarray(1 + at * known.bytes, 1 + (at + 1) * known.bytes).toString('base64url')
     try {

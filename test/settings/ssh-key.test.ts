@@ -80,6 +80,18 @@ it.each<[string, string, RegExp]>([
   expect(sshKeyProblem(text)).toMatch(message)
 })
 
+it.each(['ssh:', '', 'ssh:\0', 's\0h:', '\0', '\0\0', 'ssh:\xff'])(
+  'what a security key is for is read as ssh-keygen reads it: %j',
+  (application) => {
+    const whatFor = field(Buffer.from(application, 'latin1'))
+    const lines = Object.values(tokens).map((key) => {
+      const [type = ''] = key.split(' ')
+      return line(type, Buffer.concat([blobOf(key).subarray(0, -field('ssh:').length), whatFor]))
+    })
+    expect(lines.map((text) => sshKeyProblem(text) === undefined)).toEqual(taken(lines))
+  },
+)
+
 it('what it takes ssh-keygen takes, and the other way round, however a key is bent', () => {
   const bent = fc
     .tuple(
