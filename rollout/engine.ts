@@ -8,8 +8,8 @@ import { directTo, hostOf } from '../core/proxy.ts'
 import { Failure } from '../core/failure.ts'
 import { isFailureCode } from '../core/failures.ts'
 import type { Progress } from '../core/progress.ts'
-import { writeWhole } from '../core/write-whole.ts'
 import { runGuarded } from '../core/guarded.ts'
+import { inScratch } from '../core/scratch.ts'
 import { saysFull, saysProtected, storageFullHint } from '../proxmox/conditions.ts'
 import { variablesOfSites } from '../settings/load.ts'
 import { readPins } from '../releases/pins.ts'
@@ -89,21 +89,24 @@ export function openEngine(options: EngineOptions): Engine {
       await mkdir(outdir, { recursive: true, mode: 0o700 })
       const lines: string[] = []
       const compiled = compileCacheFolder(process.env)
-      const input = join(folder, 'state', 'stack-input.json')
-      const deployment = await readPins(folder)
-      await writeWhole(input, JSON.stringify({ site, deployment, folder } satisfies StackInput), { mode: 0o600 })
-      const ended = await runProgram(process.execPath, [join(project, 'main.ts')], {
-        cwd: project,
-        env: {
-          ...childEnvironment(process.env),
-          [stackInputVariable]: input,
-          CDKTF_OUTDIR: outdir,
-          CHECKPOINT_DISABLE: '1',
-          ...(compiled === undefined ? {} : { NODE_COMPILE_CACHE: compiled }),
-        },
-        signal,
-        secrets,
-        heard: (line) => lines.push(line),
+      const given: StackInput = { site, deployment: await readPins(folder), folder }
+      const ended = await inScratch(async (scratch) => {
+        // Each run has its own: groups side by side may be at it, and the pins of one of them be newer.
+        const input = join(scratch, 'stack-input.json')
+        await writeFile(input, JSON.stringify(given), { mode: 0o600 })
+        return runProgram(process.execPath, [join(project, 'main.ts')], {
+          cwd: project,
+          env: {
+            ...childEnvironment(process.env),
+            [stackInputVariable]: input,
+            CDKTF_OUTDIR: outdir,
+            CHECKPOINT_DISABLE: '1',
+            ...(compiled === undefined ? {} : { NODE_COMPILE_CACHE: compiled }),
+          },
+          signal,
+          secrets,
+          heard: (line) => lines.push(line),
+        })
       })
       signal.throwIfAborted()
       if (ended.exitCode !== 0)
