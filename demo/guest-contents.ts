@@ -21,7 +21,7 @@ const scripts: Readonly<Record<string, GuestProgram>> = {
   'boot.js': (_, machine) => boot(machine),
   'clone.js': (_, machine) => clone(machine),
   'reach.js': reach,
-  'go-programs.js': (_, machine) => goPrograms(machine),
+  'go-programs.js': (args, machine) => goPrograms(machine, args),
   'prepare.js': (args, machine) => prepare(machine, args),
   'restore-point.js': (_, machine) => restorePoint(machine),
   'slotctl.js': (args, machine) => slotctl(machine, args),

@@ -1,6 +1,7 @@
 /**
  * What Go writes into every program that it builds (Go's debug/buildinfo): its own version and the modules, of all programs in
- * whatever comes on standard input, such as an archive that is not packed. Only the bake runs this, to see into containers.
+ * whatever goes through it, such as an archive that is not packed. Only the bake runs this, to see into containers, between
+ * Docker and tar.
  */
 import { thisMachine, type Machine } from './machine.ts'
 
@@ -75,9 +76,18 @@ function textAt(bytes: Buffer, from: number): Exclude<Read, object> | { readonly
   return at + length > bytes.length ? 'more' : { content: bytes.subarray(at, at + length), end: at + length }
 }
 
-export async function goPrograms(machine: Machine): Promise<number> {
-  for await (const text of buildInformation(machine.input())) machine.say(text.trimEnd().concat('\n'))
+/** @param file what was found; it is there when all has gone through */
+export async function goPrograms(machine: Machine, [file = '']: readonly string[]): Promise<number> {
+  async function* handedOn(): AsyncGenerator<Buffer> {
+    for await (const chunk of machine.input()) {
+      await machine.output(chunk)
+      yield chunk
+    }
+  }
+  const found: string[] = []
+  for await (const text of buildInformation(handedOn())) found.push(`${text.trimEnd()}\n\n`)
+  machine.files.write(file, found.join(''))
   return 0
 }
 
-if (import.meta.main) process.exitCode = await goPrograms(thisMachine)
+if (import.meta.main) process.exitCode = await goPrograms(thisMachine, process.argv.slice(2))

@@ -3,6 +3,7 @@
  * guests of the lab offer the same, so that they run these programs as they are (demo/guest-programs.ts).
  */
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import type { X509Certificate } from 'node:crypto'
 import {
   appendFileSync,
@@ -154,6 +155,8 @@ export interface Machine {
   become(user: number): void
   /** What comes on standard input. */
   input(): AsyncIterable<Buffer>
+  /** On standard output, which may be no text; resolves when there is room for more. */
+  output(bytes: Buffer): Promise<void>
   /** A line on standard output. */
   say(line: string): void
   /** A line on standard error. */
@@ -305,6 +308,9 @@ export const thisMachine: Machine = {
     process.setuid?.(user)
   },
   input: () => process.stdin,
+  output: async (bytes) => {
+    if (!process.stdout.write(bytes)) await once(process.stdout, 'drain')
+  },
   say: (line) => console.log(line),
   complain: (line) => console.error(line),
 }

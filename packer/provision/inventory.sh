@@ -8,7 +8,6 @@ set -eu
 export LC_ALL=C
 cd /run/golden-bake
 found=/var/tmp/golden-bake/inventory
-rm -f copy-failed look-failed
 tidy() { rm -rf /var/tmp/golden-bake/inventory; }
 trap tidy EXIT
 
@@ -25,21 +24,21 @@ while read -r service ref; do
   install -d "$found/container-$service"
   # Not `docker export`: of what that has read, Docker keeps the container's layer when the container is removed, for good
   # (26.1.5: it takes hold of the layer and never lets go).
-  {
-    { docker cp "$id:/." - || echo failed > copy-failed; } | tar -x -C "$found/container-$service" --no-same-owner --no-same-permissions --wildcards \
+  # On its way what Go's programs say of their modules is read, which is in the middle of them. Whoever fails says so, or
+  # leaves no file.
+  { docker cp "$id:/." - 2> /run/golden-bake/copied |
+    /opt/golden/node/bin/node /usr/local/lib/golden/go-programs.js "$found/container-$service/go-programs" 2> /run/golden-bake/looked |
+    tar -x -C "$found/container-$service" --no-same-owner --no-same-permissions --wildcards \
       './var/lib/dpkg/status' './var/lib/dpkg/status.d/*' './usr/share/doc/*/copyright' './lib/apk/db/installed' './usr/lib/apk/db/installed' \
-      './etc/os-release' './usr/lib/os-release' '*.dist-info/METADATA' '*.egg-info/PKG-INFO' '*node_modules/*/package.json' || true
-  } > said 2>&1
-  # What Go's programs say of their modules is in the middle of them, so all of it is read once more.
-  docker cp "$id:/." - 2> /run/golden-bake/copied |
-    /opt/golden/node/bin/node /usr/local/lib/golden/go-programs.js > "$found/container-$service/go-programs" 2> looked || echo failed > look-failed
+      './etc/os-release' './usr/lib/os-release' '*.dist-info/METADATA' '*.egg-info/PKG-INFO' '*node_modules/*/package.json' || true; } > said 2>&1
   docker rm --volumes "$id" > /dev/null
   # Links to what is not taken: the SBOM says that these were not read.
   sed -n '/Cannot hard link to/p' said > "$found/container-$service/unread"
   # What an image does not have is no mistake, but to tar.
   sed -e '/Cannot hard link to/d' -e '/Not found in archive/d' -e '/Exiting with failure status/d' said > wrong
   cat copied looked >> wrong
-  if [ -f copy-failed ] || [ -f look-failed ] || [ -s wrong ]; then
+  if [ ! -f "$found/container-$service/go-programs" ]; then echo 'Docker or Node ended before all of it was read' >> wrong; fi
+  if [ -s wrong ]; then
     cat wrong
     echo "golden-failure inventory: what is in the image of $service can't be read: $(head -n 1 wrong)"
     exit 1

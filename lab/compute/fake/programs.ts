@@ -94,6 +94,8 @@ export interface GuestSystem {
   become(user: number): void
   /** What comes on standard input. */
   input(): AsyncIterable<Buffer>
+  /** On standard output, which is no text then. */
+  output(bytes: Buffer): Promise<void>
   say(line: string): void
   complain(line: string): void
 }
@@ -121,6 +123,12 @@ export interface GuestContents {
   readonly server?: (inside: GuestInside, from: string, to: string, port: number) => GuestServer | undefined
 }
 
+interface Output {
+  stdout: string
+  stdoutKind?: 'bytes'
+  stderr: string
+}
+
 /** A program that was ended from outside. */
 class Killed extends Error {}
 
@@ -128,7 +136,7 @@ class Killed extends Error {}
 export const modelOf =
   (program: GuestProgram): Program =>
   async (args, run) => {
-    const output = { stdout: '', stderr: '' }
+    const output: Output = { stdout: '', stderr: '' }
     const locks = new Set<() => void>()
     try {
       return { exitCode: await program(args, systemOf(run, output, locks)), ...output }
@@ -141,7 +149,7 @@ export const modelOf =
   }
 
 /** @param locks what of them the program has */
-function systemOf(run: Run, output: { stdout: string; stderr: string }, locks: Set<() => void>): GuestSystem {
+function systemOf(run: Run, output: Output, locks: Set<() => void>): GuestSystem {
   const { guest, signal } = run
   let { as, account } = run
   const alive = (): void => {
@@ -217,6 +225,11 @@ function systemOf(run: Run, output: { stdout: string; stderr: string }, locks: S
     async *input() {
       alive()
       yield Buffer.from(run.stdin, 'latin1')
+    },
+    async output(bytes) {
+      alive()
+      output.stdoutKind = 'bytes'
+      output.stdout += bytes.toString('latin1')
     },
     say(line) {
       output.stdout += `${line}\n`
