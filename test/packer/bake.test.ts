@@ -149,14 +149,19 @@ describe('golden bake', () => {
   it('makes an image that is compared with known vulnerabilities, of the machine and inside of containers', async () => {
     const osv = join(test.folder, 'osv')
     await mkdir(osv)
-    const known = { 'Debian:13': 'git', 'Alpine:v3.22': 'openssl' }
+    const known = { 'Debian:13': 'git', 'Alpine:v3.22': 'openssl', Go: 'golang.org/x/net' }
     for (const [ecosystem, name] of Object.entries(known))
       await writeFile(
-        join(osv, `${name}.json`),
+        join(osv, `${ecosystem}.json`),
         JSON.stringify({
-          id: `CVE-2026-${name}`,
+          id: `CVE-2026-${ecosystem}`,
           modified: '2026-11-20T00:00:00Z',
-          affected: [{ package: { ecosystem, name }, ranges: [{ type: 'ECOSYSTEM', events: [{ introduced: '0' }] }] }],
+          affected: [
+            {
+              package: { ecosystem, name },
+              ranges: [{ type: ecosystem === 'Go' ? 'SEMVER' : 'ECOSYSTEM', events: [{ introduced: '0' }] }],
+            },
+          ],
         }),
       )
     const { progress } = test.bakeOptions()
@@ -165,7 +170,10 @@ describe('golden bake', () => {
     expect(document).toMatchObject({ image: { vmid: made.vmid, fingerprint: made.fingerprint } })
     expect(isFound).toBe(true)
     expect(document.findings.map(({ place, package: name }) => `${place} ${name}`).sort()).toEqual(
-      ['machine git', ...['loki', 'nginx', 'otelcol', 'serena'].map((place) => `${place} openssl`)].sort(),
+      [
+        'machine git',
+        ...['loki', 'nginx', 'otelcol', 'serena'].flatMap((place) => [`${place} openssl`, `${place} golang.org/x/net`]),
+      ].sort(),
     )
     expect(document.unjudged).toEqual([{ ecosystem: 'PyPI', components: 4, why: 'no-data' }])
   })
