@@ -45,7 +45,7 @@ function identify(name: string, version: string, purl: string | undefined): Pick
     case 'npm':
       return { ecosystems: ['npm'], name: namespace == null ? bare : `${namespace}/${bare}`, version }
     case 'golang':
-      // Package URLs have its name in lower case; the data as it is.
+      // As it is in the data. The rules for package URLs want lower case, which would be another module to Go.
       return { ecosystems: ['Go'], name, version: version.replace(/^v/, '') }
     default:
       return { ecosystems: undefined, name, version }

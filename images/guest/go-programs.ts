@@ -1,7 +1,6 @@
 /**
  * What Go writes into every program that it builds (Go's debug/buildinfo): its own version and the modules, of all programs in
- * whatever goes through it, such as an archive that is not packed. Only the bake runs this, to see into containers, between
- * Docker and tar.
+ * an archive of tar that goes through. Only the bake runs this, to see into containers, between Docker and tar.
  */
 import { thisMachine, type Machine } from './machine.ts'
 
@@ -14,6 +13,8 @@ const inlineTexts = 0x02
 const alignment = 16
 /** More than any has: Kubernetes has some 30 kB. */
 const mostBytes = 2 * 1024 * 1024
+/** The same of the version. */
+const mostVersionBytes = 256
 /** What the linker puts before and behind the modules. */
 const sentinelBytes = 16
 
@@ -25,8 +26,7 @@ export async function* buildInformation(stream: AsyncIterable<Buffer>): AsyncGen
   let rest: Buffer = Buffer.alloc(0)
   /** Of the first byte of `rest` in the stream. */
   let position = 0
-  for await (const chunk of stream) {
-    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
+  function* inRest(isEnd: boolean): Generator<string> {
     let from = 0
     for (;;) {
       const at = rest.indexOf(magic, from)
@@ -35,7 +35,7 @@ export async function* buildInformation(stream: AsyncIterable<Buffer>): AsyncGen
         break
       }
       const read: Read = (position + at) % alignment === 0 ? readAt(rest.subarray(at)) : 'none'
-      if (read === 'more' && rest.length - at < mostBytes) {
+      if (read === 'more' && !isEnd && rest.length - at < mostBytes) {
         from = at
         break
       }
@@ -45,16 +45,22 @@ export async function* buildInformation(stream: AsyncIterable<Buffer>): AsyncGen
     position += from
     rest = rest.subarray(from)
   }
+  for await (const chunk of stream) {
+    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
+    yield* inRest(false)
+  }
+  // What might have gone on did not: there may be another one in it.
+  yield* inRest(true)
 }
 
 function readAt(bytes: Buffer): Read {
   if (bytes.length < headBytes) return 'more'
   if (((bytes[magic.length + 1] ?? 0) & inlineTexts) === 0) return 'none'
-  const version = textAt(bytes, headBytes)
+  const version = textAt(bytes, headBytes, mostVersionBytes)
   if (typeof version === 'string') return version
   const words = version.content.toString('utf8')
   if (!/^(go1|devel )[\x20-\x7e]*$/.test(words)) return 'none'
-  const modules = textAt(bytes, version.end)
+  const modules = textAt(bytes, version.end, mostBytes)
   if (typeof modules === 'string') return modules
   const { content } = modules
   // A program that was built outside of any module has none.
@@ -63,29 +69,38 @@ function readAt(bytes: Buffer): Read {
 }
 
 /** A text after its length, as encoding/binary's Uvarint has that. */
-function textAt(bytes: Buffer, from: number): Exclude<Read, object> | { readonly content: Buffer; readonly end: number } {
+function textAt(bytes: Buffer, from: number, most: number): Exclude<Read, object> | { readonly content: Buffer; readonly end: number } {
   let [length, at, factor] = [0, from, 1]
   for (;;) {
     const byte = bytes[at++]
     if (byte === undefined) return 'more'
     length += (byte & 0x7f) * factor
     factor *= 0x80
-    if (length > mostBytes || at - from > 4) return 'none'
+    if (length > most || at - from > 4) return 'none'
     if (byte < 0x80) break
   }
   return at + length > bytes.length ? 'more' : { content: bytes.subarray(at, at + length), end: at + length }
 }
 
-/** @param file what was found; it is there when all has gone through */
+/** What an archive of tar ends with, POSIX pax: two blocks of zeros, and more. */
+const endBytes = 1024
+
+/** @param file what was found; it is there only if the archive has come to its end */
 export async function goPrograms(machine: Machine, [file = '']: readonly string[]): Promise<number> {
+  let last: Buffer = Buffer.alloc(0)
   async function* handedOn(): AsyncGenerator<Buffer> {
     for await (const chunk of machine.input()) {
       await machine.output(chunk)
+      last = Buffer.concat([last, chunk.subarray(-endBytes)]).subarray(-endBytes)
       yield chunk
     }
   }
   const found: string[] = []
   for await (const text of buildInformation(handedOn())) found.push(`${text.trimEnd()}\n\n`)
+  if (last.length < endBytes || last.some((byte) => byte !== 0)) {
+    machine.complain('the archive ends in the middle')
+    return 1
+  }
   machine.files.write(file, found.join(''))
   return 0
 }

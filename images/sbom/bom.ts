@@ -22,7 +22,8 @@ export interface SbomFacts {
 
 /** What is said of what nobody has looked at, so that nobody takes its absence for an answer. */
 const lookedInto = 'dpkg, apk, distributions of Python, packages of npm, modules of Go in the programs of containers'
-const notLookedInto = 'what else is compiled into programs, as crates of Rust are; files that no package manager knows'
+const notLookedInto =
+  'what else is compiled into programs, as crates of Rust and modules of Go in the programs of the machine; files that no package manager knows'
 
 export function renderSbom(facts: SbomFacts, inventory: Inventory): string {
   const { name, fingerprint, built, references, languageServers } = facts

@@ -8,7 +8,8 @@ export const goProgramsFile = 'go-programs'
 const modulePackage = (name: string, version: string): Package => ({ type: 'golang', name, version, licences: [] })
 
 export function goPackages(files: FoundFiles): Package[] {
-  const programs = (files.get(goProgramsFile) ?? '').split(/\n{2,}/).filter((text) => text.trim() !== '')
+  // An empty line is no end: Go writes one behind each replacement, too (runtime/debug, BuildInfo.String).
+  const programs = (files.get(goProgramsFile) ?? '').split(/^(?=go1|devel )/m).filter((text) => text.trim() !== '')
   return programs.flatMap((text): Package[] => {
     const [go = '', ...lines] = text.trim().split('\n')
     return [modulePackage('stdlib', standardVersion(go)), ...modulesOf(lines)]
@@ -21,10 +22,11 @@ function modulesOf(lines: readonly string[]): Package[] {
   for (const line of lines) {
     const [word = '', name = '', version = ''] = line.split('\t')
     if (word === 'mod' || word === 'dep') found.push(modulePackage(name, version))
-    // Built from this instead. From a folder, which has no version: nobody knows which the one before is now.
+    // Built from this instead; from a folder, where that is no published one: nobody knows which the one before is now.
     else if (word === '=>') {
       const before = found.pop()
-      if (before !== undefined) found.push(version === '' ? modulePackage(before.name, unpublished) : modulePackage(name, version))
+      if (before !== undefined)
+        found.push(version === '' || version === unpublished ? modulePackage(before.name, unpublished) : modulePackage(name, version))
     }
   }
   return found.filter(({ name }) => name !== '')

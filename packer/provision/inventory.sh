@@ -24,8 +24,8 @@ while read -r service ref; do
   install -d "$found/container-$service"
   # Not `docker export`: of what that has read, Docker keeps the container's layer when the container is removed, for good
   # (26.1.5: it takes hold of the layer and never lets go).
-  # On its way what Go's programs say of their modules is read, which is in the middle of them. Whoever fails says so, or
-  # leaves no file.
+  # On its way what Go's programs say of their modules is read, which is in the middle of them; and whether the archive comes to
+  # its end, or there is no file.
   { docker cp "$id:/." - 2> /run/golden-bake/copied |
     /opt/golden/node/bin/node /usr/local/lib/golden/go-programs.js "$found/container-$service/go-programs" 2> /run/golden-bake/looked |
     tar -x -C "$found/container-$service" --no-same-owner --no-same-permissions --wildcards \
@@ -37,7 +37,7 @@ while read -r service ref; do
   # What an image does not have is no mistake, but to tar.
   sed -e '/Cannot hard link to/d' -e '/Not found in archive/d' -e '/Exiting with failure status/d' said > wrong
   cat copied looked >> wrong
-  if [ ! -f "$found/container-$service/go-programs" ]; then echo 'Docker or Node ended before all of it was read' >> wrong; fi
+  if [ ! -f "$found/container-$service/go-programs" ]; then echo 'it ended in the middle' >> wrong; fi
   if [ -s wrong ]; then
     cat wrong
     echo "golden-failure inventory: what is in the image of $service can't be read: $(head -n 1 wrong)"

@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { buildInformation } from '../../images/guest/go-programs.ts'
+import { goPackages, goProgramsFile } from '../../images/sbom/go.ts'
 import { toolEnvironment } from '../../tools/index.ts'
 
 const magic = Buffer.from('\xff Go buildinf:', 'latin1')
@@ -63,6 +64,11 @@ it('are found wherever they are, and however the stream is cut', async () => {
   )
 })
 
+it('are found behind one that does not go on, at the end of the stream', async () => {
+  const cut = Buffer.concat([magic, Buffer.from([8, 2]), Buffer.alloc(16), Buffer.from([0x80, 0x01]), Buffer.alloc(14)])
+  expect(await found([placed([cut, written('go1.26.8', 'path\ta\n')])])).toEqual(['go1.26.8\npath\ta\n\n'])
+})
+
 it.each([
   ['from before Go 1.18, where it is elsewhere', placed([written('go1.17', 'path\ta\n', 0)])],
   ['at a place where no program has it', Buffer.concat([Buffer.alloc(5), written('go1.26.8', 'path\ta\n')])],
@@ -78,6 +84,11 @@ it('are found in a real program as Go wrote them', async () => {
   for await (const text of buildInformation(createReadStream(tofu))) all.push(text)
   expect(all).toHaveLength(1)
   const lines = all[0]?.split('\n') ?? []
+  const packages = goPackages(new Map([[goProgramsFile, all.join('\n')]]))
+  expect(packages.filter(({ name }) => name === 'stdlib')).toHaveLength(1)
+  expect(packages.every(({ name, version }) => !/\s/.test(`${name}${version}`) && version !== '')).toBe(true)
+  expect(packages).toHaveLength(1 + lines.filter((line) => /^(mod|dep)\t/.test(line)).length)
+  expect(lines.some((line) => line.startsWith('=>'))).toBe(true)
   expect(lines[0]).toMatch(/^go1\.\d+/)
   expect(lines).toContain('path\tgithub.com/opentofu/opentofu/cmd/tofu')
   expect(lines.filter((line) => /^dep\t\S+\tv\S+(\t\S+)?$/.test(line)).length).toBeGreaterThan(100)

@@ -120,7 +120,16 @@ it('finds the modules of Go in programs, those that replace others, and the libr
     files({
       'go-programs': [
         program('go1.24rc1 X:nocoverageredesign', 'path\ta/cmd', 'mod\ta\t(devel)\t', 'dep\tb\tv1.2.3\th1:x=', 'build\tCGO_ENABLED=0'),
-        program('go1.24', 'dep\tb\tv1.2.3', 'dep\tc\tv1.0.0', '=>\tfork.example/c\tv1.0.1\th1:y=', 'dep\td\tv2.0.0', '=>\t./d\t\t'),
+        // With an empty line behind each replacement, as Go has it.
+        program(
+          'go1.24',
+          'dep\tb\tv1.2.3\th1:x=',
+          'dep\tc\tv1.0.0',
+          '=>\tfork.example/c\tv1.0.1\th1:y=\n',
+          'dep\td\tv2.0.0',
+          '=>\t./d\t(devel)\t\n',
+          'dep\tf\tv0.1.0\th1:f=',
+        ),
         program('devel go1.27-0123abc Mon', 'dep\te\tv0.0.0-20260101000000-abcdefabcdef\th1:z='),
         program('go1.23.4'),
       ].join(''),
@@ -132,6 +141,7 @@ it('finds the modules of Go in programs, those that replace others, and the libr
     'b v1.2.3',
     'd (devel)',
     'e v0.0.0-20260101000000-abcdefabcdef',
+    'f v0.1.0',
     'fork.example/c v1.0.1',
     'stdlib 1.23.4',
     'stdlib 1.24.0',

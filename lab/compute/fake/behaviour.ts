@@ -20,8 +20,8 @@ export interface Behaviour {
   readonly pullFails?: readonly string[]
   /** References whose content is not what the registry is asked for; parts of a reference. */
   readonly pullsAltered?: readonly string[]
-  /** `docker cp` to standard output ends in the middle. */
-  readonly copyFails?: boolean
+  /** `docker cp` to standard output ends in the middle; without a word, as one that is killed: between two files. */
+  readonly copyFails?: 'with a word' | 'without a word' | undefined
   /** What `apt-get update` fails with, in apt's words. */
   readonly updateFails?: string | undefined
   /** What the archive has in other versions than the model. */

@@ -99,7 +99,12 @@ function made(command: string, args: readonly string[], run: Run): Result {
   }
   const there = docker.store().containers.find((each) => each.id === name || each.name === name)
   if (there === undefined) return fail(`Error response from daemon: No such container: ${name}`)
-  if (command === 'cp') return run.guest.behaviour.copyFails ? fail('unexpected EOF') : { ...ok(tarOf(contents)), stdoutKind: 'bytes' }
+  if (command === 'cp') {
+    const { copyFails } = run.guest.behaviour
+    if (copyFails === 'with a word') return fail('unexpected EOF')
+    const whole = tarOf(contents)
+    return { ...(copyFails === undefined ? ok(whole) : fail('', 137, whole.slice(0, -1024))), stdoutKind: 'bytes' }
+  }
   docker.removeContainers(({ id }) => id === there.id)
   return ok(`${name}\n`)
 }
