@@ -12,6 +12,8 @@ export interface NightImage {
   readonly built: string
   readonly verified: { readonly passed: boolean; readonly at: string } | undefined
   readonly channel: Channel | undefined
+  /** Somebody has taken it back to `candidate`: it is promoted by nobody but people. */
+  readonly demoted: boolean
   readonly revoked: boolean
   /** This site can make VMs of it: its base, its place, its form of seed. */
   readonly usable: boolean
@@ -67,13 +69,16 @@ export type NightStep =
       readonly groups: readonly string[]
       readonly finishes: boolean
     }
-  | { readonly do: 'wait'; readonly until: Date }
+  /** `ms`: no longer than that, then it looks again: clocks differ, and are changed; `opens`: when it is thought to be over. */
+  | { readonly do: 'wait'; readonly ms: number; readonly opens: Date }
   | { readonly do: 'prune' }
   /** Nothing is left to do. Complaints make it a failed night. */
   | { readonly do: 'end'; readonly notes: readonly NightNote[]; readonly complaints: readonly FailureFacts[] }
 
 /** So long a run waits for the window to open, which began too early for it. */
 export const longestWaitMs = 6 * 3_600_000
+/** In one go. An hour that a change to summer time leaves out is noticed in time. */
+const longestNapMs = 15 * 60_000
 
 /** By when they were baked, to the same moment by VMID. */
 const isNewer = (a: Pick<NightImage, 'built' | 'vmid'>, b: Pick<NightImage, 'built' | 'vmid'>): boolean =>
@@ -85,7 +90,7 @@ const newest = (images: readonly NightImage[]): NightImage | undefined =>
 /** May be given to people by itself. */
 const isSound = (image: NightImage): boolean => image.usable && !image.revoked && image.verified?.passed === true
 
-/** What of a step tells it from others: each is done once a night, whatever comes of it. */
+/** What of a step tells it from others: each is done once a night, whatever comes of it. A wait may come again. */
 export function keyOf(step: NightStep): string {
   switch (step.do) {
     case 'verify':
@@ -93,8 +98,6 @@ export function keyOf(step: NightStep): string {
       return `${step.do} ${step.image.vmid}`
     case 'rollout':
       return `${step.finishes ? 'finish' : 'rollout'} ${step.image.vmid}`
-    case 'wait':
-      return `wait ${step.until.toISOString()}`
     default:
       return step.do
   }
@@ -107,7 +110,7 @@ export function decideNight(rules: NightRules, seen: NightSeen, done: ReadonlySe
   if (finishing !== undefined && !done.has(keyOf(finishing))) return finishing
 
   const made = imageOfInputs(seen, done)
-  if ('do' in made) return made
+  if ('do' in made) return made.do === 'end' ? (awayFromRevoked(rules, seen, done) ?? made) : made
 
   const due = dueForPromotion(rules, seen)
   if (due !== undefined) {
@@ -116,11 +119,18 @@ export function decideNight(rules: NightRules, seen: NightSeen, done: ReadonlySe
   }
   const rollout = rolloutStep(rules, seen)
   if (rollout !== undefined && 'do' in rollout) {
-    if (!done.has(keyOf(rollout))) return rollout
+    if (rollout.do === 'wait' || !done.has(keyOf(rollout))) return rollout
     return end([], [noEffect('rollout', 'image' in rollout ? rollout.image.name : '')])
   }
   if (rules.prune && seen.prunable > 0 && !done.has('prune')) return { do: 'prune' }
   return end([...promotionNotes(rules, seen), ...(rollout === undefined ? [] : [rollout])], revokedThatRun(seen))
+}
+
+/** What runs and is revoked goes to the newest image that fits, though nothing can be made of today's inputs. */
+function awayFromRevoked(rules: NightRules, seen: NightSeen, done: ReadonlySet<string>): NightStep | undefined {
+  const groups = seen.groups.filter(({ image }) => runningOf(image, seen.images)?.revoked === true)
+  const step = rolloutStep(rules, { ...seen, groups })
+  return step !== undefined && 'do' in step && (step.do === 'wait' || !done.has(keyOf(step))) ? step : undefined
 }
 
 const end = (notes: readonly NightNote[], complaints: readonly FailureFacts[]): NightStep => ({ do: 'end', notes, complaints })
@@ -173,7 +183,12 @@ function dueForPromotion(rules: NightRules, seen: NightSeen): NightImage | undef
 function waitingForPromotion({ images }: NightSeen): NightImage[] {
   const best = newest(images.filter((image) => image.channel === 'stable' && isSound(image)))
   return images.filter(
-    (image) => isSound(image) && image.refused === undefined && image.channel !== 'stable' && (best === undefined || isNewer(image, best)),
+    (image) =>
+      isSound(image) &&
+      image.refused === undefined &&
+      image.channel === 'candidate' &&
+      !image.demoted &&
+      (best === undefined || isNewer(image, best)),
   )
 }
 
@@ -196,8 +211,9 @@ function rolloutStep(rules: NightRules, seen: NightSeen): NightStep | NightNote 
   }
   if (rules.rollout === 'by-hand') return { why: 'rollout-by-hand', image: target.name, groups }
   if (rules.rollout !== 'at-once' && !isWithin(rules.rollout, seen.now, rules.timeZone)) {
-    const opens = new Date(seen.now.getTime() + opensInMs(rules.rollout, seen.now, rules.timeZone))
-    if (opens.getTime() - seen.now.getTime() <= longestWaitMs) return { do: 'wait', until: opens }
+    const ms = opensInMs(rules.rollout, seen.now, rules.timeZone)
+    const opens = new Date(seen.now.getTime() + ms)
+    if (ms <= longestWaitMs) return { do: 'wait', ms: Math.min(ms, longestNapMs), opens }
     return { why: 'rollout-outside', image: target.name, opens: opens.toISOString() }
   }
   return { do: 'rollout', image: target, groups, finishes: false }

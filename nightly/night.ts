@@ -237,8 +237,9 @@ class Night {
         this.#promoted.push(nameOf(step.image))
         return
       case 'wait':
-        await this.#timedStep('wait', `wait for the window of rollouts, which opens at ${step.until.toISOString()}`, () =>
-          clock.until(step.until, signal),
+        await this.#timedStep('wait', `wait for the window of rollouts, which opens at ${step.opens.toISOString()}`, () =>
+          // By this computer's clock, which need not be that of Proxmox.
+          clock.until(new Date(clock.now().getTime() + step.ms), signal),
         )
         return
       case 'rollout':
@@ -293,7 +294,11 @@ class Night {
       ok = true
       return value
     } finally {
-      this.#timed.push({ step, ms: Math.round(clock.elapsed() - began), ok })
+      const ms = Math.round(clock.elapsed() - began)
+      const last = this.#timed.at(-1)
+      // A wait has many looks.
+      if (step === 'wait' && last?.step === 'wait') this.#timed.splice(-1, 1, { step, ms: last.ms + ms, ok })
+      else this.#timed.push({ step, ms, ok })
     }
   }
 

@@ -1,4 +1,5 @@
 /** Images that a site has gone back from, by its history. Pure. */
+import type { Deployment } from '../releases/deployment.ts'
 import type { RolloutEntry } from './history.ts'
 
 /**
@@ -19,3 +20,15 @@ export function goneBackFrom(history: readonly RolloutEntry[]): ReadonlyMap<stri
   }
   return reasons
 }
+
+/**
+ * The same of rollouts whose end is in the pins alone: the run that took one back was gone before it could write that down.
+ * @returns by the image's name
+ */
+export const takenBackIn = ({ groups }: Deployment): ReadonlyMap<string, string> =>
+  new Map(
+    Object.values(groups).flatMap(({ rollout: note, slots }) => {
+      const image = note?.phase === 'take-back' || note?.phase === 'failed' ? slots[note.to]?.image : undefined
+      return image === undefined ? [] : [[image.name, `its rollout was taken back: ${note?.reason ?? ''}`.trim()] as const]
+    }),
+  )

@@ -6,7 +6,7 @@ import { Failure } from '../core/failure.ts'
 import { readJsonLines, writeJsonLines } from '../core/json-lines.ts'
 import { who } from '../core/who.ts'
 import { readPins } from '../releases/pins.ts'
-import { slotNames, type SlotName } from '../settings/site.ts'
+import { otherSlot, slotNames, type SlotName } from '../settings/site.ts'
 import type { Release } from '../releases/deployment.ts'
 import type { GroupWork } from './context.ts'
 import type { HandoverPart } from './handover.ts'
@@ -87,4 +87,31 @@ export async function onRecord(
     await write(isBack ? 'taken-back' : 'failed', [], signal.aborted ? 'stopped' : error instanceof Error ? error.message : String(error))
     throw error
   }
+}
+
+/**
+ * A rollout that a run took back which was gone before it could write that down: it is known by the note in the pins, which
+ * the next rollout replaces. Twice is once.
+ */
+export async function writeDownTakenBack({ folder, progress }: Pick<GroupWork, 'folder' | 'progress'>, group: string): Promise<void> {
+  const { rollout: note, slots } = (await readPins(folder)).groups[group] ?? { slots: {} }
+  if (note === undefined || (note.phase !== 'take-back' && note.phase !== 'failed')) return
+  const [back, failed] = [slots[otherSlot(note.to)], slots[note.to]]
+  if (back === undefined || failed === undefined) return
+  const before = (await readHistory(folder)).filter((entry) => entry.group === group && entry.to.release === failed.id)
+  if (before.some(({ outcome }) => outcome === 'taken-back')) return
+  await addToHistory(folder, {
+    schema: 1,
+    group,
+    // Which it was only that run knew; one that was stopped has said so.
+    verb: before.at(-1)?.verb ?? 'rollout',
+    who: who(),
+    from: sideOf(otherSlot(note.to), back),
+    to: sideOf(note.to, failed),
+    began: note.since,
+    ended: new Date().toISOString(),
+    parts: [],
+    outcome: 'taken-back',
+    ...(note.reason === undefined ? {} : { reason: note.reason }),
+  }).catch((error: Error) => progress.warn(`rollouts.jsonl could not be written: ${error.message}`))
 }

@@ -125,9 +125,20 @@ function keepReasons(
       return image === undefined ? [] : [[image, channel] as const]
     }),
   )
+  // Of those that have to wait some nights; where people promote, the newest few do.
+  const stable = newestOf(sound.filter((image) => image.channel === 'stable' && image.verification === 'passed'))
+  const waits = (image: Image): boolean =>
+    typeof site.nightly.promote === 'object' &&
+    sound.includes(image) &&
+    image.verification === 'passed' &&
+    image.record.refused === undefined &&
+    image.channel === 'candidate' &&
+    image.record.channel === undefined &&
+    (stable === undefined || isNewer(image, stable))
   const ofImage = (image: Image): string[] => [
     ...(newest.has(image) ? [`one of the newest ${site.image.keep}`] : []),
     ...(image === chosen ? ['deployments take it'] : []),
+    ...(waits(image) ? ['it waits for its promotion'] : []),
     ...(last.has(image) ? [`the last that came into channel ${last.get(image)}`] : []),
     // It is what tells the next bake, of the same inputs, that they are not to be used.
     ...(own.includes(image) && !sound.includes(image) && !sound.some((one) => isNewer(one, image))
@@ -150,6 +161,9 @@ function keepReasons(
     ]
   }
 }
+
+const newestOf = (images: readonly Image[]): Image | undefined =>
+  images.reduce<Image | undefined>((best, image) => (best === undefined || isNewer(image, best) ? image : best), undefined)
 
 const lastPromoted = (images: readonly Image[]): Image | undefined =>
   images.reduce<Image | undefined>((last, image) => {

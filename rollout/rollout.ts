@@ -16,7 +16,7 @@ import { checkEdits } from './edits.ts'
 import { openEngine } from './engine.ts'
 import { statusIn } from './guest.ts'
 import { standBy, type HandoverPart } from './handover.ts'
-import { onRecord } from './history.ts'
+import { onRecord, writeDownTakenBack } from './history.ts'
 import { letBeRemoved, rest, wake } from './idle.ts'
 import { lastLineArrives } from './last-line.ts'
 import { makeRelease } from './make-release.ts'
@@ -134,6 +134,7 @@ async function look({ site, folder, proxmox, progress, signal, image: name }: Lo
 
 async function rolloutGroup(options: RolloutOptions, claim: SiteClaim, group: string): Promise<RolledOutGroup> {
   const { progress, signal } = options
+  await writeDownTakenBack(options, group)
   const { plan, image, linkedClones } = await look(options, group)
   const { from, to, changes } = plan
   const result = (outcome: RolledOutGroup['outcome'], slot: SlotName, parts: readonly HandoverPart[] = []): RolledOutGroup => ({

@@ -23,7 +23,7 @@ import { storageAt } from '../proxmox/storage.ts'
 import { certificatesOf } from '../releases/given.ts'
 import type { Deployment, GroupPins } from '../releases/deployment.ts'
 import { readPins } from '../releases/pins.ts'
-import { goneBackFrom } from '../rollout/gone-back.ts'
+import { goneBackFrom, takenBackIn } from '../rollout/gone-back.ts'
 import { readHistory } from '../rollout/history.ts'
 import { useText } from '../rollout/image-uses.ts'
 import { compareImages, readImages } from '../rollout/list-images.ts'
@@ -164,6 +164,7 @@ export async function look(open: OpenProxmox, preview: BakePreview): Promise<Nig
   const { images } = await listImages(proxmox, site)
   const deployment = await readPins(folder)
   const goneBack = goneBackFrom(await readHistory(folder))
+  const takenBack = takenBackIn(deployment)
   const { remove, seeds } = await planPruning(open, pruneOptions(open))
   return {
     now: proxmox.now(),
@@ -176,12 +177,13 @@ export async function look(open: OpenProxmox, preview: BakePreview): Promise<Nig
         built: image.record.built,
         verified: image.record.verify && { passed: image.record.verify.passed, at: image.record.verify.at },
         channel: image.channel,
+        demoted: image.record.channel?.name === 'candidate',
         revoked: image.revoked,
         usable:
           image.record.base.sha256 === site.image.base.sha256 &&
           elsewhere(site, image) === undefined &&
           (image.record.seed ?? 1) === seedForm,
-        refused: image.record.refused?.reason ?? goneBack.get(image.name),
+        refused: image.record.refused?.reason ?? goneBack.get(image.name) ?? takenBack.get(image.name),
       }),
     ),
     groups: groupsOf(site, deployment),

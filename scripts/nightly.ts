@@ -155,7 +155,7 @@ function stepLines(step: NightStep, { nightly: { timeZone, language } }: Site): 
     case 'rollout':
       return [`${step.finishes ? 'finish the rollout of' : 'roll out'} ${step.image.name}: ${step.groups.join(', ')}`]
     case 'wait':
-      return [`wait until ${localText(step.until, timeZone)} for the window of rollouts`]
+      return [`wait until ${localText(step.opens, timeZone)} for the window of rollouts`]
     case 'prune':
       return ['remove what nobody needs ("npx golden prune --plan" says what)']
     case 'end': {

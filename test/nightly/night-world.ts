@@ -9,7 +9,10 @@ import { runNight, type ImageName, type NightRecord, type NightSteps, type Surve
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
 
 export interface World {
+  /** By this computer's clock. */
   now: number
+  /** So many milliseconds Proxmox's is behind. */
+  behind: number
   /** Which version of the inputs there is in the world, and which one is locked. */
   upstream: number
   locked: number
@@ -40,6 +43,7 @@ export const imageOf = (version: number, change: Partial<NightImage> = {}): Muta
   built: builtOf(version),
   verified: undefined,
   channel: 'candidate',
+  demoted: false,
   revoked: false,
   usable: true,
   refused: undefined,
@@ -54,6 +58,7 @@ export const groupOf = (group: string, version: number): NightGroup => ({
 
 export const quiet: World = {
   now: Date.UTC(2026, 10, 29, 2, 30),
+  behind: 0,
   upstream: 1,
   locked: 1,
   halfBaked: undefined,
@@ -73,7 +78,7 @@ export function lookAt(world: World): NightSeen {
   const fingerprint = fingerprintOf(world.locked)
   const made = world.images.find((image) => image.usable && image.fingerprint === fingerprint)
   return {
-    now: new Date(world.now),
+    now: new Date(world.now - world.behind),
     inputs:
       made?.revoked === true
         ? { fingerprint, bake: 'refused', refusal: { code: 'image-revoked', message: 'it is revoked', hint: 'Change the inputs.' } }
@@ -182,7 +187,7 @@ export async function tryNight(
         mustBeSound(image, 'roll out')
         mustBe(image.refused === undefined, 'try an image again')
         mustBe(channels.indexOf(image.channel ?? 'candidate') >= channels.indexOf(rules.channel), 'roll out what is not promoted')
-        mustBe(typeof rules.rollout !== 'object' || isWithin(rules.rollout, new Date(world.now), rules.timeZone), 'roll out by day')
+        mustBe(typeof rules.rollout !== 'object' || isWithin(rules.rollout, lookAt(world).now, rules.timeZone), 'roll out by day')
       }
       const done = []
       for (const group of world.groups.filter((one) => names.includes(one.group))) {

@@ -75,6 +75,24 @@ describe('a night', () => {
     expect((await tryNight(world, rules)).record).toMatchObject({ outcome: 'new', complaints: [] })
   })
 
+  it('leaves a revoked image though nothing can be made of what goes in, and says so once it has', async () => {
+    const world = nothingNew()
+    world.images.push(imageOf(2, { verified: passed(21), channel: 'stable', revoked: true }))
+    Object.assign(world, { locked: 2, upstream: 2, groups: [groupOf('serena', 2), groupOf('logging', 1)] })
+    const first = await tryNight(world, rules)
+    expect(first.deeds).toEqual(['rollout image-1'])
+    expect(first.record).toMatchObject({
+      rolledOut: [{ group: 'serena', to: 'image-1' }],
+      complaints: [{ code: 'image-revoked', message: 'it is revoked' }],
+    })
+    expect(await tryNight(world, rules)).toMatchObject({
+      deeds: [],
+      record: { outcome: 'failed', complaints: [{ message: 'it is revoked' }] },
+    })
+    world.groups = [groupOf('serena', 2)]
+    expect((await tryNight(world, { ...rules, rollout: 'by-hand' })).record?.complaints).toHaveLength(2)
+  })
+
   it('is stopped by whoever stops it, and hands nothing on', async () => {
     const abort = new AbortController()
     abort.abort(new Failure('cancelled', 'stopped by you', 'Run it again.'))
@@ -103,6 +121,18 @@ describe('the rule of promotion', () => {
     expect(record?.notes.filter(({ why }) => why !== 'rollout-by-hand')).toEqual(notes)
   })
 
+  it.each<[string, Partial<ReturnType<typeof imageOf>>]>([
+    ['somebody has taken back', { demoted: true }],
+    ['has no channel', { channel: undefined }],
+  ])('does not hold for what %s', async (_, change) => {
+    const world = waiting()
+    Object.assign(world.images[1]!, change)
+    const { record, deeds } = await tryNight(world, rules)
+    expect(deeds).toEqual([])
+    expect(record).toMatchObject({ outcome: 'nothing', notes: [] })
+    expect((await tryNight(world, { ...rules, promote: { afterNights: 1 } })).record?.promoted).toEqual([])
+  })
+
   it('goes on while a newer image comes every night', async () => {
     const world = { ...nothingNew(), delivered: 0 }
     for (let day = 0; day < 4; day++) {
@@ -115,6 +145,10 @@ describe('the rule of promotion', () => {
   })
 })
 
+/** The second one is wanted, and waits. */
+const nightImages = () =>
+  [1, 2].map((version) => imageOf(version, { fingerprint: fingerprintOf(1), verified: passed(20 + version), channel: 'stable' }))
+
 describe('the window of rollouts', () => {
   const at = (clock: string): World => ({ ...nothingNew(), upstream: 2, now: Date.parse(`2026-11-29T${clock}:00Z`) })
   it.each<[string, string, readonly string[]]>([
@@ -123,8 +157,33 @@ describe('the window of rollouts', () => {
     ['05:00', 'has just closed', []],
   ])('at %s: %s', async (clock, _, deeds) => {
     const { record, deeds: done } = await tryNight(at(clock), { ...rules, rollout: { from: '02:00', to: '05:00' } })
-    expect(done.filter((deed) => /rollout|wait/.test(deed))).toEqual(deeds)
+    // It looks again while it waits, and tells of one wait.
+    expect(done.filter((deed, at) => /rollout|wait/.test(deed) && deed !== done[at - 1])).toEqual(deeds)
+    expect(record?.steps.filter(({ step }) => step === 'wait')).toHaveLength(deeds.length === 2 ? 1 : 0)
     if (deeds.length === 0) expect(record?.notes).toEqual([{ why: 'rollout-outside', image: 'image-2', opens: '2026-11-30T02:00:00.000Z' }])
+  })
+
+  it.each([3000, -3000, 59_000])('is waited for by Proxmox, whose clock is %d ms behind', async (behind) => {
+    const world = { ...at('01:00'), behind }
+    const { record } = await tryNight(world, { ...rules, rollout: { from: '02:00', to: '05:00' } })
+    expect(record).toMatchObject({ outcome: 'new', complaints: [], rolledOut: [{ to: 'image-2' }, { to: 'image-2' }] })
+    expect(world.now - behind).toBeGreaterThanOrEqual(Date.UTC(2026, 10, 29, 2))
+  })
+
+  it('is not missed in the night in which its first half hour is left out', async () => {
+    const berlin = { ...rules, timeZone: 'Europe/Berlin', rollout: { from: '02:30', to: '03:30' } }
+    const seen = { ...lookAt(nothingNew()), images: nightImages() }
+    // 01:30 in Berlin; half an hour later it is 03:00.
+    let now = Date.UTC(2026, 2, 29, 0, 30)
+    for (let looks = 0; looks < 10; looks++) {
+      const step = decideNight(berlin, { ...seen, now: new Date(now) }, new Set())
+      if (step.do !== 'wait') {
+        expect(step).toMatchObject({ do: 'rollout', image: { name: 'image-2' } })
+        return
+      }
+      now += step.ms
+    }
+    expect.fail('it waits for ever')
   })
 
   it('holds no one up who has to finish', async () => {

@@ -157,6 +157,34 @@ it('removes nothing that is in use, pinned, promoted last, newest, protected, of
   expect(removed).toBeGreaterThan(100)
 })
 
+it('what waits some nights for its promotion stays, however many are newer', () => {
+  const waiting = { ...site, image: { ...site.image, keep: 2 }, nightly: { ...site.nightly, promote: { afterNights: 5 } } }
+  const of = (night: number, change: Parameters<typeof anImage>[1] = {}) =>
+    anImage(9010 + night, {
+      channel: 'candidate',
+      verification: 'passed',
+      ...change,
+      record: { built: hour(24 * night), ...change.record },
+    })
+  const images = [
+    of(0),
+    of(1, { channel: 'stable', record: { channel: { name: 'stable', at: hour(30), by: 'ann@desk' } } }),
+    // Somebody has taken it back.
+    of(2, { record: { channel: { name: 'candidate', at: hour(60), by: 'ann@desk' } } }),
+    of(3),
+    of(4, { verification: 'none' }),
+    of(5),
+    of(6),
+    of(7),
+  ]
+  const gone = (of: typeof site): number[] =>
+    planPrune(of, seenOf({ images: newestFirst(images) }), options)
+      .remove.map(({ vmid }) => vmid - 9010)
+      .sort()
+  expect(gone(waiting)).toEqual([0, 2, 4])
+  expect(gone({ ...waiting, nightly: { ...waiting.nightly, promote: 'by-hand' } })).toEqual([0, 2, 3, 4, 5])
+})
+
 it('slots that rest go only if asked, not while a rollout is under way, and then their image may go with them', () => {
   const [old, now, spare] = [
     anImage(9010, { record: { built: hour(1) } }),
