@@ -3,6 +3,7 @@
  * fails ends the night: what runs stays as it is. Killed anywhere and run again it goes on from what there is.
  */
 import { Failure, type FailureFacts } from '../core/failure.ts'
+import type { FailureCode } from '../core/failures.ts'
 import type { Progress } from '../core/progress.ts'
 import { decideNight, keyOf, type NightImage, type NightNote, type NightRules, type NightSeen, type NightStep } from './decide-night.ts'
 
@@ -153,6 +154,12 @@ export interface NightOptions {
 /** More steps than any night has: whoever gets there goes in a circle. */
 const mostSteps = 50
 
+/** What failures say while the way to what goes in is not there. Whatever else they say is so in a minute, too. */
+const awayCodes: ReadonlySet<FailureCode> = new Set(['archive-unreachable', 'registry-unreachable'])
+/** How long they are asked again, as Proxmox is. */
+const awayMs = 120_000
+const pauseMs = 15_000
+
 /** Never throws for what goes wrong in a step: that is in the record. */
 export async function runNight(steps: NightSteps, options: NightOptions): Promise<NightRecord> {
   const night = new Night(steps, options)
@@ -201,7 +208,7 @@ class Night {
   async #untilDone(): Promise<boolean> {
     let isSound = false
     await this.#attempt(async () => {
-      this.#news = await this.#timedStep('lock', 'look up what goes in', () => this.#steps.lock())
+      this.#news = await this.#timedStep('lock', 'look up what goes in', (note) => this.#lock(note))
       const done = new Set<string>()
       for (let count = 0; ; count++) {
         if (count === mostSteps) throw new Error(`the night goes in a circle: ${[...done].join(', ')}`)
@@ -219,6 +226,22 @@ class Night {
       }
     })
     return isSound
+  }
+
+  /** A computer that has just woken up, and begins the night that it slept through, has no network yet. */
+  async #lock(note: (text: string) => void): Promise<readonly News[]> {
+    const { clock, signal } = this.#options
+    const began = clock.elapsed()
+    for (;;) {
+      try {
+        return await this.#steps.lock()
+      } catch (error) {
+        const passes = error instanceof Failure && awayCodes.has(error.code) && !signal.aborted
+        if (!passes || clock.elapsed() - began >= awayMs) throw error
+        note(`${error.message.split('\n')[0] ?? ''}; asked again every ${pauseMs / 1000} s, for two minutes`)
+        await clock.until(new Date(clock.now().getTime() + pauseMs), signal)
+      }
+    }
   }
 
   async #carryOut(step: Exclude<NightStep, { do: 'end' }>): Promise<void> {
@@ -284,7 +307,7 @@ class Night {
     }
   }
 
-  async #timedStep<T>(step: StepName, title: string, work: () => Promise<T>): Promise<T> {
+  async #timedStep<T>(step: StepName, title: string, work: (note: (text: string) => void) => Promise<T>): Promise<T> {
     const { at, clock, progress } = this.#options
     await at?.(step)
     const began = clock.elapsed()

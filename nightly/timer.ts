@@ -36,6 +36,7 @@ export function serviceUnit({ site, project, node, folder, variables }: TimerOpt
     text: [
       '[Unit]',
       `Description=The night of the golden images of ${plain(site)}`,
+      // Only the system's own systemd has it: for a user's the night waits itself (night.ts).
       'Wants=network-online.target',
       'After=network-online.target',
       '',

@@ -11,7 +11,7 @@ import { holdNight, type HeldNight, type HoldOptions } from '../../nightly/hold-
 import type { NightSteps } from '../../nightly/night.ts'
 import { addNight, entryOf, readNights } from '../../nightly/nights.ts'
 import { recorder } from '../recorder.ts'
-import { imageOf, lookAt, noSurvey, quiet } from './night-world.ts'
+import { noSurvey, uneventful as usual } from './night-world.ts'
 
 let folder = ''
 beforeEach(async () => {
@@ -23,16 +23,7 @@ const never = async (): Promise<never> => {
   throw new Error('never')
 }
 const uneventful: NightSteps = {
-  lock: async () => [],
-  look: async () =>
-    lookAt({ ...quiet, images: [imageOf(1, { verified: { passed: true, at: '2026-11-20T00:00:00Z' }, channel: 'stable' })] }),
-  bake: never,
-  verify: never,
-  promote: never,
-  rollout: never,
-  refuse: never,
-  prune: never,
-  deliver: async () => undefined,
+  ...usual,
   survey: async () => ({ ...noSurvey, storage: { name: 'local-lvm', usedBytes: 7, totalBytes: 9 } }),
 }
 const optionsFor = (change: Partial<HoldOptions> = {}): HoldOptions => ({
@@ -124,7 +115,7 @@ it('a report that can not be made is a warning, and a failed step no end of it',
     {
       ...uneventful,
       lock: async () => {
-        throw new Failure('registry-unreachable', 'ghcr.io does not answer', 'Check the network.')
+        throw new Failure('registry-denied', 'ghcr.io lets nobody read it', 'Make it public.')
       },
       survey: never,
     },
@@ -137,10 +128,10 @@ it('a report that can not be made is a warning, and a failed step no end of it',
   )
   expect(record).toMatchObject({
     outcome: 'failed',
-    failure: { code: 'registry-unreachable' },
+    failure: { code: 'registry-denied' },
     steps: [{ step: 'lock', ok: false }],
     warnings: [expect.stringContaining('could not be looked up')],
   })
   expect(shown).toContain('warning: the report could not be made: no room')
-  expect(await readNights(folder)).toMatchObject([{ code: 'registry-unreachable' }])
+  expect(await readNights(folder)).toMatchObject([{ code: 'registry-denied' }])
 })

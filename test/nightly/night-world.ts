@@ -74,6 +74,25 @@ export const quiet: World = {
 
 export const noSurvey: Survey = { differences: null, certificates: [], images: [], storage: null, warnings: [] }
 
+const never = async (): Promise<never> => {
+  throw new Error('never')
+}
+
+/** A night in which all is as it should be; whatever it would do is a mistake. */
+export const uneventful: NightSteps = {
+  lock: async () => [],
+  look: async () =>
+    lookAt({ ...quiet, images: [imageOf(1, { verified: { passed: true, at: '2026-11-20T00:00:00Z' }, channel: 'stable' })] }),
+  bake: never,
+  verify: never,
+  promote: never,
+  rollout: never,
+  refuse: never,
+  prune: never,
+  deliver: async () => undefined,
+  survey: async () => noSurvey,
+}
+
 export function lookAt(world: World): NightSeen {
   const fingerprint = fingerprintOf(world.locked)
   const made = world.images.find((image) => image.usable && image.fingerprint === fingerprint)
