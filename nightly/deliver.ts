@@ -41,7 +41,7 @@ type Settings<To extends GitSettings['to']> = GitSettings & { to: To }
 type OnBranch = Settings<'branch'> | Settings<'pull-request'>
 
 /**
- * Said before the night begins, and not after an hour.
+ * Whether it can be done at all.
  * @throws Failure `git-impossible`
  */
 export async function requireDelivery({ folder, settings, env }: Pick<DeliverOptions, 'folder' | 'settings' | 'env'>): Promise<void> {

@@ -84,6 +84,8 @@ export interface Survey {
 
 /** What a night is made of. Each may be asked again after it was stopped anywhere. */
 export interface NightSteps {
+  /** Looks, before anything is changed, whether the night could be ended as the site wants it. @throws Failure `git-impossible` */
+  ready(): Promise<void>
   /** Writes the lock. @returns what is new since it was last written */
   lock(): Promise<readonly News[]>
   look(): Promise<NightSeen>
@@ -208,6 +210,8 @@ class Night {
   async #untilDone(): Promise<boolean> {
     let isSound = false
     await this.#attempt(async () => {
+      // Told at once, and not after an hour; as everything that fails, so that people hear of it.
+      await this.#deliverStep(() => this.#steps.ready())
       this.#news = await this.#timedStep('lock', 'look up what goes in', (note) => this.#lock(note))
       const done = new Set<string>()
       for (let count = 0; ; count++) {
@@ -294,15 +298,21 @@ class Night {
   }
 
   async #deliver(): Promise<void> {
+    await this.#deliverStep(async () => {
+      this.#delivered = (await this.#steps.deliver()) ?? null
+    })
+  }
+
+  /** A night without anything to hand on has no such step, unless it fails. */
+  async #deliverStep(work: () => Promise<void>): Promise<void> {
     const { at, clock } = this.#options
     await at?.('deliver')
     const began = clock.elapsed()
     let ok = false
     try {
-      this.#delivered = (await this.#steps.deliver()) ?? null
+      await work()
       ok = true
     } finally {
-      // A night without anything to hand on has no such step.
       if (this.#delivered !== null || !ok) this.#timed.push({ step: 'deliver', ms: Math.round(clock.elapsed() - began), ok })
     }
   }

@@ -14,7 +14,7 @@ import { refuse } from '../images/refuse.ts'
 import { updateLock } from '../images/resolve.ts'
 import { collectRootfs, type Rootfs } from '../images/stage.ts'
 import type { NightGroup, NightImage, NightSeen } from '../nightly/decide-night.ts'
-import { deliver, takeUp, type Message } from '../nightly/deliver.ts'
+import { deliver, requireDelivery, takeUp, type Message } from '../nightly/deliver.ts'
 import type { ImageName, News, NightSteps, Survey } from '../nightly/night.ts'
 import { bake, planBaking } from '../packer/bake.ts'
 import { baseFingerprint, mayGoOn } from '../packer/plan.ts'
@@ -69,6 +69,7 @@ export function nightSteps(place: NightPlace): NightSteps {
     templateNamed(open.site, (await listImages(open.proxmox, open.site)).images, String(vmid))
 
   return {
+    ready: () => requireDelivery({ folder, settings: place.site.nightly.git, env }),
     async lock() {
       await takeUp({ folder, settings: place.site.nightly.git, env, progress })
       const newBase = place.site.nightly.newBase && !isPinned(place.site)

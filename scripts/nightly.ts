@@ -9,7 +9,6 @@ import { updateLock } from '../images/resolve.ts'
 import { changeLines } from '../images/lock-changes.ts'
 import { isPinned } from '../images/base-image.ts'
 import { decideNight, type NightRules, type NightStep } from '../nightly/decide-night.ts'
-import { requireDelivery } from '../nightly/deliver.ts'
 import { holdNight, type HeldNight } from '../nightly/hold-night.ts'
 import { installTimer, removeTimer } from '../nightly/install-timer.ts'
 import { localText } from '../nightly/local-time.ts'
@@ -95,7 +94,6 @@ async function night(context: VerbContext, site: Site, folder: string): Promise<
   const { env, flags, progress, signal, result } = context
   const { nightly } = site
   const reportFolder = typeof flags.report === 'string' ? resolve(flags.report) : join(folder, 'state', 'nightly')
-  await requireDelivery({ folder, settings: nightly.git, env })
   const connection = opening(context)
   const place: NightPlace = { site, folder, env, cacheDir: cacheFolder(env), progress, signal, open: connection.open }
   const report = async (held: HeldNight): Promise<void> => {

@@ -135,3 +135,25 @@ it('a report that can not be made is a warning, and a failed step no end of it',
   expect(shown).toContain('warning: the report could not be made: no room')
   expect(await readNights(folder)).toMatchObject([{ code: 'registry-denied' }])
 })
+
+it('what would not end well has failed before anything is changed, and people hear of it', async () => {
+  const reported: HeldNight[] = []
+  const steps: NightSteps = {
+    ...uneventful,
+    ready: async () => {
+      throw new Failure('git-impossible', 'no branch is checked out', 'Check one out.')
+    },
+    lock: never,
+  }
+  const { record } = await holdNight(
+    steps,
+    optionsFor({
+      report: async (night) => {
+        reported.push(night)
+      },
+    }),
+  )
+  expect(record).toMatchObject({ outcome: 'failed', failure: { code: 'git-impossible' }, steps: [{ step: 'deliver', ok: false }] })
+  expect(reported).toMatchObject([{ record: { outcome: 'failed' } }])
+  expect(await readNights(folder)).toMatchObject([{ outcome: 'failed', code: 'git-impossible', steps: [{ step: 'deliver' }] }])
+})

@@ -11,6 +11,7 @@ const hang = async (): Promise<never> => {
   return new Promise(() => {})
 }
 const steps: NightSteps = {
+  ready: async () => {},
   lock: async () => [],
   look: async () => lookAt(quiet),
   bake: hang,

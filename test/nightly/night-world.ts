@@ -80,6 +80,7 @@ const never = async (): Promise<never> => {
 
 /** A night in which all is as it should be; whatever it would do is a mistake. */
 export const uneventful: NightSteps = {
+  ready: async () => {},
   lock: async () => [],
   look: async () =>
     lookAt({ ...quiet, images: [imageOf(1, { verified: { passed: true, at: '2026-11-20T00:00:00Z' }, channel: 'stable' })] }),
@@ -156,6 +157,7 @@ export async function tryNight(
     mustBe(image.usable, `${verb} an image that is of no use here`)
   }
   const steps: NightSteps = {
+    ready: boundary,
     async lock() {
       await boundary()
       const from = world.locked
