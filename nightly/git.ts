@@ -2,6 +2,7 @@
 import { ChildFailure, run } from '../core/child.ts'
 import { childEnvironment } from '../core/environment.ts'
 import { Failure } from '../core/failure.ts'
+import { who } from '../core/who.ts'
 
 /** How git gets to a remote, and who commits. Where its files are is told by the folder alone. */
 const own =
@@ -63,4 +64,19 @@ function refused(cause: ChildFailure): Failure {
       : 'Run that git command by hand in the site folder. What it was about is still there; the next night tries again.',
     { cause },
   )
+}
+
+export const currentBranch = async (git: Git): Promise<string | undefined> =>
+  (await git.says('symbolic-ref', '--quiet', 'HEAD')) ? git('symbolic-ref', '--short', 'HEAD') : undefined
+
+export const commitOf = async (git: Git, name: string): Promise<string | undefined> =>
+  (await git.says('rev-parse', '--verify', '--quiet', `${name}^{commit}`)) ? git('rev-parse', `${name}^{commit}`) : undefined
+
+/** Whoever has told git nothing of themselves is not asked in the night. */
+export async function identity(git: Git): Promise<string[]> {
+  const isKnown = await git('var', 'GIT_COMMITTER_IDENT').then(
+    () => true,
+    () => false,
+  )
+  return isKnown ? [] : ['-c', 'user.name=golden nightly', '-c', `user.email=${who()}`]
 }
