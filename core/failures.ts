@@ -304,6 +304,10 @@ export const failures = {
     'night-in-progress': failure('Another nightly run of this site is going on.', 'Wait for it; the message names it.'),
     'git-impossible': failure('The site folder is not where `nightly.git` could put its files.', 'What the message names.'),
     'git-refused': failure('Git refuses, in its own words.', 'That command by hand; the next night tries again.'),
+    'git-diverged': failure(
+      "Others have pushed what the night's commit can't be put on by itself.",
+      '`git pull --rebase --autostash` in the site folder.',
+    ),
     'git-command-failed': failure('The command that asks for a merge failed.', inTheSite('nightly.git.command')),
     'timer-not-started': failure('systemd does not start the timer.', 'What it says; or cron, or CI: docs/nightly.md.'),
   },

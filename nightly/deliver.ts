@@ -50,7 +50,7 @@ async function isRepository(git: Git): Promise<boolean> {
 
 /**
  * @returns undefined: there is nothing to hand over, and nothing was left behind
- * @throws Failure `git-refused`, `git-command-failed`
+ * @throws Failure `git-diverged`, `git-refused`, `git-command-failed`
  */
 export async function deliver(options: DeliverOptions): Promise<Delivered | undefined> {
   const { folder, settings, env } = options

@@ -72,6 +72,19 @@ export const currentBranch = async (git: Git): Promise<string | undefined> =>
 export const commitOf = async (git: Git, name: string): Promise<string | undefined> =>
   (await git.says('rev-parse', '--verify', '--quiet', `${name}^{commit}`)) ? git('rev-parse', `${name}^{commit}`) : undefined
 
+export const linesOf = (text: string): string[] => text.split('\n').filter((line) => line !== '')
+
+/** What git remembers of a remote's branch. */
+export const knownAs = (remote: string, branch: string): string => `refs/remotes/${remote}/${branch}`
+
+/** @returns the branch's commit as the remote has it now; undefined: it has no such branch. @throws Failure `git-refused` */
+export async function fetched(git: Git, remote: string, branch: string): Promise<string | undefined> {
+  const ref = `refs/heads/${branch}`
+  if ((await git('ls-remote', '--', remote, ref)) === '') return undefined
+  await git('fetch', '--quiet', '--', remote, `+${ref}:${knownAs(remote, branch)}`)
+  return git('rev-parse', knownAs(remote, branch))
+}
+
 /** Whoever has told git nothing of themselves is not asked in the night. */
 export async function identity(git: Git): Promise<string[]> {
   const isKnown = await git('var', 'GIT_COMMITTER_IDENT').then(

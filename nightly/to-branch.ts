@@ -5,7 +5,9 @@ import { deliveredPaths, lockAt, treeOn, type DeliverOptions, type OnBranch } fr
 import { commitOf, gitIn, identity, type Git } from './git.ts'
 import type { Delivered } from './night.ts'
 import { propose } from './propose.ts'
-import { unsent } from './to-commit.ts'
+
+/** A commit that was made and has not come where it should. */
+const unsent = 'refs/golden/unsent'
 
 /**
  * Takes the files of a branch that is not merged yet, where nobody has changed them otherwise: what it says has been baked

@@ -54,6 +54,14 @@ const request = (): GitSettings => ({
   passes: ['TOKEN'],
 })
 const filesAt = (folder: string, ref: string): string[] => git(folder, 'show', '--name-only', '--format=', ref).split('\n')
+/** Somebody else changes a file, and pushes it to the branch that is checked out in the site folder. */
+async function colleague(file: string, text: string): Promise<void> {
+  git('.', 'clone', '--quiet', at('remote'), 'colleague')
+  await write('colleague', file, text)
+  git('colleague', 'add', file)
+  git('colleague', '-c', 'user.name=c', '-c', 'user.email=c@there', 'commit', '--quiet', '-m', `${file} of a colleague`)
+  git('colleague', 'push', '--quiet')
+}
 const failing = (): Promise<void> =>
   writeFile(at('remote', 'hooks', 'pre-receive'), '#!/bin/sh\necho no room >&2\nexit 1\n', { mode: 0o755 })
 
@@ -86,6 +94,118 @@ describe('a commit', () => {
     await rm(at('remote', 'hooks', 'pre-receive'))
     expect(await deliver(optionsFor(commit(true)))).toMatchObject({ to: 'commit', pushed: true })
     expect(git('remote', 'rev-parse', 'main')).toBe(git('site', 'rev-parse', 'HEAD'))
+    expect(await deliver(optionsFor(commit(true)))).toBe(undefined)
+  })
+
+  it('that was killed before its push is pushed by the next night, and a quiet one does not ask the remote', async () => {
+    await write('site', 'images.lock.json', 'lock 2\n')
+    // As far as the commit.
+    await deliver(optionsFor(commit(false)))
+    expect(await deliver(optionsFor(commit(true)))).toMatchObject({ commit: git('site', 'rev-parse', 'HEAD'), pushed: true })
+    expect(git('remote', 'rev-parse', 'main')).toBe(git('site', 'rev-parse', 'HEAD'))
+    git('site', 'remote', 'set-url', 'origin', at('nowhere'))
+    expect(await deliver(optionsFor(commit(true)))).toBe(undefined)
+  })
+
+  it("goes on top of what others have pushed, and what is somebody's own stays as it is", async () => {
+    await colleague('site.ts', 'export default { name: 1 }\n')
+    await write('site', 'images.lock.json', 'lock 2\n')
+    await write('site', 'notes', 'half a note\n')
+    await write('site', 'mine', 'staged\n')
+    git('site', 'add', 'mine')
+    const done = await deliver(optionsFor(commit(true)))
+    expect(done).toEqual({ to: 'commit', branch: 'main', commit: git('remote', 'rev-parse', 'main'), pushed: true })
+    expect(git('remote', 'log', '--format=%s', 'main').split('\n')).toEqual(['Lock: lock 1 and newer', 'site.ts of a colleague', 'first'])
+    expect(git('site', 'rev-parse', 'HEAD')).toBe(done?.commit)
+    expect(await read('site', 'site.ts')).toBe('export default { name: 1 }\n')
+    expect(git('site', 'status', '--porcelain').split('\n')).toEqual(['A  mine', '?? notes'])
+    expect(git('site', 'worktree', 'list').split('\n')).toHaveLength(1)
+    expect(await deliver(optionsFor(commit(true)))).toBe(undefined)
+  })
+
+  it('of several nights that were refused goes there with the others', async () => {
+    await failing()
+    for (const lock of [2, 3]) {
+      await write('site', 'images.lock.json', `lock ${lock}\n`)
+      await expect(deliver(optionsFor(commit(true)))).rejects.toMatchObject({ code: 'git-refused' })
+    }
+    await rm(at('remote', 'hooks', 'pre-receive'))
+    await colleague('site.ts', 'export default { name: 1 }\n')
+    expect(await deliver(optionsFor(commit(true)))).toMatchObject({ pushed: true })
+    expect(git('remote', 'log', '--format=%s', 'main').split('\n')).toEqual([
+      'Lock: lock 2 and newer',
+      'Lock: lock 1 and newer',
+      'site.ts of a colleague',
+      'first',
+    ])
+  })
+
+  it('that somebody pushed in the same moment is tried again', async () => {
+    await write('site', 'images.lock.json', 'lock 2\n')
+    git('.', 'clone', '--quiet', at('remote'), 'colleague')
+    // Between the look and the push; once.
+    const push = `cd ../colleague && echo more >>site.ts && git -c user.name=c -c user.email=c@there commit --quiet -am meanwhile && git push --quiet`
+    await writeFile(at('site', '.git', 'hooks', 'pre-push'), `#!/bin/sh\nrm .git/hooks/pre-push\nunset GIT_DIR\n${push}\n`, { mode: 0o755 })
+    expect(await deliver(optionsFor(commit(true)))).toMatchObject({ pushed: true })
+    expect(git('remote', 'log', '--format=%s', 'main').split('\n')).toEqual(['Lock: lock 1 and newer', 'meanwhile', 'first'])
+  })
+
+  it.each<[string, string, () => Promise<void>, string]>([
+    ['have changed the same', 'images.lock.json', async () => {}, 'both have changed images.lock.json'],
+    ['are in the way of an edit', 'site.ts', () => write('site', 'site.ts', 'half an edit\n'), 'changes that are not committed'],
+    ['are in the way of a new file', 'new', () => write('site', 'new', 'here, too\n'), 'changes that are not committed'],
+    [
+      "would have somebody's own commits rewritten",
+      'other',
+      async () => {
+        await write('site', 'site.ts', 'own\n')
+        git('site', '-c', 'user.name=me', '-c', 'user.email=me@here', 'commit', '--quiet', '-m', 'own', 'site.ts')
+      },
+      "commits of somebody's own",
+    ],
+  ])('is told of when others %s, and the folder stays as it is', async (_, file, change, why) => {
+    await colleague(file, 'of a colleague\n')
+    await change()
+    await write('site', 'images.lock.json', 'lock 2\n')
+    const before = git('site', 'status', '--porcelain', '--', ':/', ':(exclude)images.lock.json')
+    for (let night = 0; night < 2; night++)
+      await expect(deliver(optionsFor(commit(true)))).rejects.toMatchObject({
+        code: 'git-diverged',
+        message: expect.stringContaining(why),
+        hint: expect.stringContaining('git pull --rebase --autostash origin main'),
+      })
+    expect(git('site', 'status', '--porcelain')).toBe(before)
+    expect(git('site', 'branch', '--show-current')).toBe('main')
+    expect(await read('site', 'images.lock.json')).toBe('lock 2\n')
+    expect(git('site', 'log', '-1', '--format=%s')).toBe('Lock: lock 1 and newer')
+    expect(git('remote', 'log', '-1', '--format=%s', 'main')).toBe(`${file} of a colleague`)
+    expect(git('site', 'worktree', 'list').split('\n')).toHaveLength(1)
+  })
+
+  it("on top of which is somebody's own leaves that for them to push", async () => {
+    await write('site', 'images.lock.json', 'lock 2\n')
+    await deliver(optionsFor(commit(false)))
+    await write('site', 'site.ts', 'own\n')
+    git('site', '-c', 'user.name=me', '-c', 'user.email=me@here', 'commit', '--quiet', '-m', 'own', 'site.ts')
+    expect(await deliver(optionsFor(commit(true)))).toMatchObject({ commit: git('site', 'rev-parse', 'HEAD~1') })
+    expect(git('remote', 'rev-parse', 'main')).toBe(git('site', 'rev-parse', 'HEAD~1'))
+    expect(await deliver(optionsFor(commit(true)))).toBe(undefined)
+  })
+
+  it('makes good what a night has left that was killed while it put commits on others', async () => {
+    git('site', 'worktree', 'add', '--quiet', '--detach', '.git/golden-replay')
+    await colleague('site.ts', 'export default { name: 1 }\n')
+    await write('site', 'images.lock.json', 'lock 2\n')
+    expect(await deliver(optionsFor(commit(true)))).toMatchObject({ pushed: true })
+    expect(git('site', 'worktree', 'list').split('\n')).toHaveLength(1)
+  })
+
+  it('comes to a remote that does not have the branch yet', async () => {
+    git('site', 'switch', '--quiet', '-c', 'nights')
+    expect(await deliver(optionsFor(commit(true)))).toBe(undefined)
+    await write('site', 'images.lock.json', 'lock 2\n')
+    expect(await deliver(optionsFor(commit(true)))).toMatchObject({ branch: 'nights', pushed: true })
+    expect(git('remote', 'rev-parse', 'nights')).toBe(git('site', 'rev-parse', 'HEAD'))
     expect(await deliver(optionsFor(commit(true)))).toBe(undefined)
   })
 })
