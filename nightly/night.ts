@@ -54,6 +54,8 @@ export interface Delivered {
   readonly branch: string
   readonly commit: string
   readonly pushed: boolean
+  /** Of a pull request: whether it was asked for now. What is added to one that is open belongs to it. */
+  readonly asked?: boolean
 }
 
 /** What is told of the host besides what was done. */

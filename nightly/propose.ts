@@ -6,6 +6,9 @@ import { childEnvironment } from '../core/environment.ts'
 import { Failure } from '../core/failure.ts'
 import type { DeliverOptions, Message, Settings } from './delivery.ts'
 
+/** Is there while a branch that was begun has not come to the remote, or nobody has been asked to merge it. */
+export const begunRef = (branch: string): string => `refs/golden/begun/${branch}`
+
 /** @throws Failure `git-command-failed` */
 export async function propose(
   { folder, env }: DeliverOptions,
@@ -32,7 +35,7 @@ export async function propose(
     throw new Failure(
       'git-command-failed',
       `branch ${branch} is pushed, but the command that asks for it to be merged failed: ${error.message}`,
-      'Correct nightly.git.command in site.ts; the next night runs it again. Variables that it needs go into passes.',
+      `Correct nightly.git.command in site.ts; the next night runs it again. Variables that it needs go into passes. If the request is there all the same: "git update-ref -d ${begunRef(branch)}" in the site folder.`,
       { cause: error },
     )
   } finally {

@@ -2,7 +2,7 @@
 import { sizeText } from '../core/quantity.ts'
 import type { HeldNight } from './hold-night.ts'
 import { localText } from './local-time.ts'
-import type { News } from './night.ts'
+import type { Delivered, News } from './night.ts'
 import { nightsToPlot, type PlottedNight } from './plot.ts'
 import type { Words } from './words.ts'
 
@@ -160,6 +160,9 @@ function checks({ record: { verified } }: HeldNight, words: Words): Section {
   }
 }
 
+const deliveredText = ({ to, branch, commit, pushed, asked = false }: Delivered, { deed }: Words): string =>
+  deed.delivered[to](branch, commit.slice(0, 10), pushed, asked)
+
 function deeds({ record }: HeldNight, words: Words, zone: string | undefined): Section {
   const { baked, promoted, rolledOut, refused, removed, delivered, notes } = record
   const { deed } = words
@@ -169,7 +172,7 @@ function deeds({ record }: HeldNight, words: Words, zone: string | undefined): S
     ...rolledOut.map(({ group, from, to, ms }) => deed.rolledOut(group, from, to, words.duration(ms))),
     ...(refused === null ? [] : [deed.refused(refused.image.name, refused.reason)]),
     ...removed.map(({ what, name, bytes }) => deed.removed(words.kind[what] ?? what, name, bytes === null ? undefined : sizeText(bytes))),
-    ...(delivered === null ? [] : [deed.delivered[delivered.to](delivered.branch, delivered.commit.slice(0, 10), delivered.pushed)]),
+    ...(delivered === null ? [] : [deliveredText(delivered, words)]),
     ...notes.map((note) => words.note(note, zone)),
   ]
   return {

@@ -1,10 +1,11 @@
 /** A commit on the branch that is checked out, which goes on top of what others have pushed meanwhile. */
 import { ChildFailure } from '../core/child.ts'
 import { Failure } from '../core/failure.ts'
-import { deliveredPaths, lockAt, pathsOf, type DeliverOptions, type Settings } from './delivery.ts'
-import { commitOf, fetched, identity, knownAs, linesOf, type Git } from './git.ts'
+import { lockAt, pathsOf, type DeliverOptions, type Settings } from './delivery.ts'
+import { commitOf, fetched, identity, knownAs, type Git } from './git.ts'
 import type { Delivered } from './night.ts'
 import { replay } from './replay.ts'
+import { whose, type Whose } from './whose.ts'
 
 export async function toCommit(
   options: DeliverOptions,
@@ -69,35 +70,11 @@ async function send({ env }: DeliverOptions, way: Way): Promise<string | undefin
   }
 }
 
-interface Unsent {
-  /** Commits of nights: they have changed what nights hand over, and nothing else. The newest first. */
-  readonly own: readonly string[]
-  readonly others: readonly string[]
-}
-
-async function unsent({ git, remote }: Way, there: string | undefined): Promise<Unsent> {
-  const commits = async (...args: string[]): Promise<string[]> =>
-    linesOf(
-      await git(
-        'rev-list',
-        '--topo-order',
-        '--full-history',
-        'HEAD',
-        '--not',
-        ...(there === undefined ? [`--remotes=${remote}`] : [there]),
-        ...args,
-      ),
-    )
-  const all = await commits('--')
-  if (all.length === 0) return { own: [], others: [] }
-  const nightly = new Set(await commits('--no-merges', '--', ...deliveredPaths))
-  const more = new Set(await commits('--', ':/', ...deliveredPaths.map((path) => `:(exclude)${path}`)))
-  const isOwn = (commit: string): boolean => nightly.has(commit) && !more.has(commit)
-  return { own: all.filter(isOwn), others: all.filter((commit) => !isOwn(commit)) }
-}
+const unsent = ({ git, remote }: Way, there: string | undefined): Promise<Whose> =>
+  whose(git, 'HEAD', '--not', ...(there === undefined ? [`--remotes=${remote}`] : [there]))
 
 /** Takes in what the remote has, the nights' commits on top of it: all of it, or nothing. */
-async function putOnto({ git, remote, branch }: Way, env: NodeJS.ProcessEnv, there: string, { others }: Unsent): Promise<void> {
+async function putOnto({ git, remote, branch }: Way, env: NodeJS.ProcessEnv, there: string, { others }: Whose): Promise<void> {
   const diverged = (why: string, cause?: Failure): Failure =>
     new Failure(
       'git-diverged',

@@ -62,7 +62,9 @@ export interface Words {
     readonly rolledOut: (group: string, from: string, to: string, time: string) => string
     readonly refused: (image: string, reason: string) => string
     readonly removed: (what: string, name: string, size: string | undefined) => string
-    readonly delivered: Readonly<Record<'commit' | 'branch' | 'pull-request', (branch: string, commit: string, pushed: boolean) => string>>
+    readonly delivered: Readonly<
+      Record<'commit' | 'branch' | 'pull-request', (branch: string, commit: string, pushed: boolean, asked: boolean) => string>
+    >
     readonly none: string
   }
   readonly note: (note: NightNote, zone: string | undefined) => string
@@ -160,7 +162,8 @@ const en: Words = {
     delivered: {
       commit: (branch, commit, pushed) => `committed on ${branch} (${commit})${pushed ? ', and pushed' : ''}`,
       branch: (branch, commit, pushed) => `put on branch ${branch} (${commit})${pushed ? ', and pushed' : ''}`,
-      'pull-request': (branch, commit) => `pushed branch ${branch} (${commit}), and asked for it to be merged`,
+      'pull-request': (branch, commit, _pushed, asked) =>
+        `pushed branch ${branch} (${commit}), ${asked ? 'and asked for it to be merged' : 'which waits to be merged'}`,
     },
     none: 'Nothing.',
   },
@@ -285,7 +288,10 @@ const ja: Words = {
     delivered: {
       commit: (branch, commit, pushed) => `${branch} にコミットしました（${commit}）${pushed ? '。プッシュ済みです' : ''}`,
       branch: (branch, commit, pushed) => `ブランチ ${branch} に置きました（${commit}）${pushed ? '。プッシュ済みです' : ''}`,
-      'pull-request': (branch, commit) => `ブランチ ${branch} をプッシュし（${commit}）、マージを依頼しました`,
+      'pull-request': (branch, commit, _pushed, asked) =>
+        asked
+          ? `ブランチ ${branch} をプッシュし（${commit}）、マージを依頼しました`
+          : `ブランチ ${branch} をプッシュしました（${commit}）。マージ待ちです`,
     },
     none: '何もしていません。',
   },

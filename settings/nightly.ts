@@ -31,7 +31,7 @@ const git = z.discriminatedUnion('to', [
     push: z.boolean().default(true),
     remote: remote.default('origin'),
   }),
-  /** The same, pushed, and then this command, which asks for it to be merged: GOLDEN_BRANCH, GOLDEN_BASE, GOLDEN_TITLE and GOLDEN_BODY_FILE say what. */
+  /** The same, pushed, and when the branch begins this command, which asks for it to be merged: GOLDEN_BRANCH, GOLDEN_BASE, GOLDEN_TITLE and GOLDEN_BODY_FILE say what. */
   z.strictObject({
     to: z.literal('pull-request'),
     branch: branch.default('golden/nightly'),

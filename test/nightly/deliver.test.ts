@@ -9,6 +9,7 @@ import { deliver, requireDelivery } from '../../nightly/deliver.ts'
 import type { DeliverOptions } from '../../nightly/delivery.ts'
 import { takeUp } from '../../nightly/to-branch.ts'
 import type { GitSettings } from '../../settings/nightly.ts'
+import { recorder } from '../recorder.ts'
 
 let work = ''
 let env: NodeJS.ProcessEnv
@@ -319,6 +320,143 @@ describe('a pull request', () => {
     })
     expect(await deliver(optionsFor(request()))).toMatchObject({ to: 'pull-request' })
     expect((await read('.', 'asked')).split('\n')).toHaveLength(2)
+  })
+})
+
+describe('a pull request that is open', () => {
+  const lock = (number: number): Promise<void> => write('site', 'images.lock.json', `lock ${number}\n`)
+  const night = (settings = request()) => deliver(optionsFor(settings))
+  const asked = async (): Promise<number> => (await read('.', 'asked')).trim().split('\n').length
+  const subjects = (ref: string): string[] => git('remote', 'log', '--format=%s', ref).split('\n')
+  const as = (who: string): string[] => ['-c', `user.name=${who}`, '-c', `user.email=${who}@there`]
+  const reviewer = (): void => void git('.', 'clone', '--quiet', at('remote'), 'reviewer')
+  const remoteHas = (ref: string): boolean => git('remote', 'for-each-ref', `refs/heads/${ref}`) !== ''
+  beforeEach(async () => {
+    await lock(2)
+    await night()
+  })
+
+  it('gets what later nights bring, and is not asked for again', async () => {
+    await lock(3)
+    expect(await night()).toMatchObject({ to: 'pull-request', pushed: true, asked: false })
+    expect(subjects('golden/nightly')).toEqual(['Lock: lock 2 and newer', 'Lock: lock 1 and newer', 'first'])
+    expect(await night()).toBe(undefined)
+    expect(await asked()).toBe(1)
+  })
+
+  it('is not asked for because of what an older version has left', async () => {
+    git('site', 'update-ref', 'refs/golden/unsent', 'golden/nightly')
+    expect(await night()).toBe(undefined)
+    expect(await asked()).toBe(1)
+  })
+
+  it('stays one when the branch that it goes into has moved on, with what others have added', async () => {
+    reviewer()
+    git('reviewer', 'switch', '--quiet', 'golden/nightly')
+    git('reviewer', ...as('r'), 'commit', '--quiet', '--allow-empty', '-m', 'seen')
+    git('reviewer', 'push', '--quiet')
+    await colleague('site.ts', 'export default { name: 1 }\n')
+    git('site', 'pull', '--quiet', '--rebase', '--autostash', 'origin', 'main')
+    expect(await night()).toBe(undefined)
+    await lock(3)
+    expect(await night()).toMatchObject({ asked: false })
+    expect(subjects('golden/nightly')).toEqual(['Lock: lock 2 and newer', 'seen', 'Lock: lock 1 and newer', 'first'])
+    expect(await asked()).toBe(1)
+  })
+
+  it('is made anew in its place when it could not be merged any more', async () => {
+    await colleague('images.lock.json', 'by hand\n')
+    git('site', 'checkout', '--quiet', '--', 'images.lock.json')
+    git('site', 'pull', '--quiet', 'origin', 'main')
+    await lock(3)
+    expect(await night()).toMatchObject({ asked: false })
+    expect(subjects('golden/nightly')).toEqual(['Lock: by hand and newer', 'images.lock.json of a colleague', 'first'])
+    expect(await asked()).toBe(1)
+  })
+
+  it.each(['merge', 'squash', 'rebase'].flatMap((how) => [true, false].map((deleted) => ({ how, deleted }))))(
+    'and is merged by a $how (branch deleted: $deleted) begins anew on top, though nobody pulls into the site folder',
+    async ({ how, deleted }) => {
+      await lock(3)
+      await night()
+      await colleague('site.ts', 'export default { name: 1 }\n')
+      reviewer()
+      if (how === 'rebase') {
+        git('reviewer', ...as('r'), 'rebase', '--quiet', 'main', 'origin/golden/nightly')
+        git('reviewer', 'push', '--quiet', 'origin', 'HEAD:main')
+      } else {
+        git('reviewer', ...as('r'), 'merge', '--quiet', how === 'merge' ? '--no-ff' : '--squash', 'origin/golden/nightly')
+        if (how === 'squash') git('reviewer', ...as('r'), 'commit', '--quiet', '-m', 'squashed')
+        git('reviewer', 'push', '--quiet', 'origin', 'main')
+      }
+      if (deleted) git('reviewer', 'push', '--quiet', 'origin', '--delete', 'golden/nightly')
+      const main = git('remote', 'rev-parse', 'main')
+      expect(await night()).toBe(undefined)
+      expect(remoteHas('golden/nightly')).toBe(!deleted)
+      await lock(4)
+      expect(await night()).toMatchObject({ asked: true })
+      expect(git('remote', 'rev-parse', 'golden/nightly~1')).toBe(main)
+      expect(filesAt('remote', 'golden/nightly')).toEqual(['images.lock.json'])
+      expect((await read('.', 'asked')).split('\n')[1]).toContain('Lock: lock 3 and newer')
+      expect(await night()).toBe(undefined)
+      expect(await asked()).toBe(2)
+    },
+  )
+
+  it('and is merged leaves alone what others have changed since', async () => {
+    reviewer()
+    git('reviewer', ...as('r'), 'merge', '--quiet', '--squash', 'origin/golden/nightly')
+    git('reviewer', ...as('r'), 'commit', '--quiet', '-m', 'squashed')
+    git('reviewer', 'push', '--quiet', 'origin', 'main')
+    await colleague('deployment.json', '{}\n')
+    await lock(3)
+    expect(await night()).toMatchObject({ asked: true })
+    expect(subjects('golden/nightly')).toEqual(['Lock: lock 2 and newer', 'deployment.json of a colleague', 'squashed', 'first'])
+    expect(filesAt('remote', 'golden/nightly')).toEqual(['images.lock.json'])
+  })
+
+  it('and can not be put on what others have changed is theirs to decide', async () => {
+    await colleague('images.lock.json', 'by hand\n')
+    git('remote', 'branch', '--quiet', '-D', 'golden/nightly')
+    await lock(3)
+    const { shown, progress } = recorder()
+    expect(await deliver({ ...optionsFor(request()), progress })).toMatchObject({ asked: true })
+    expect(subjects('golden/nightly')).toEqual(['Lock: lock 1 and newer', 'first'])
+    expect(shown).toEqual([expect.stringContaining('others have changed images.lock.json, too')])
+  })
+
+  it('and is closed with its branch deleted is not brought again, but what is new is', async () => {
+    git('remote', 'branch', '--quiet', '-D', 'golden/nightly')
+    for (let count = 0; count < 2; count++) expect(await night()).toBe(undefined)
+    expect([remoteHas('golden/nightly'), await asked()]).toEqual([false, 1])
+    git('site', 'fetch', '--quiet', '--prune')
+    expect(await night()).toBe(undefined)
+    await lock(3)
+    expect(await night()).toMatchObject({ asked: true })
+    expect(subjects('golden/nightly')).toEqual(['Lock: lock 1 and newer', 'first'])
+    expect([await night(), await asked()]).toEqual([undefined, 2])
+  })
+
+  it('and was not asked for is asked for with what comes on top of it', async () => {
+    git('remote', 'branch', '--quiet', '-D', 'golden/nightly')
+    const broken = { ...request(), command: ['sh', '-c', 'exit 3'] } as GitSettings
+    await lock(3)
+    await expect(night(broken)).rejects.toMatchObject({
+      code: 'git-command-failed',
+      hint: expect.stringContaining('update-ref -d refs/golden/begun/golden/nightly'),
+    })
+    await lock(4)
+    await expect(night(broken)).rejects.toMatchObject({ code: 'git-command-failed' })
+    expect(await night()).toMatchObject({ asked: true })
+    expect([await night(), await asked()]).toEqual([undefined, 2])
+    expect(subjects('golden/nightly')).toHaveLength(3)
+  })
+
+  it('and whose branch was deleted is not taken up again', async () => {
+    git('remote', 'branch', '--quiet', '-D', 'golden/nightly')
+    git('site', 'checkout', '--quiet', '--', 'images.lock.json')
+    await takeUp(optionsFor(request()))
+    expect(await read('site', 'images.lock.json')).toBe('lock 1\n')
   })
 })
 

@@ -44,7 +44,7 @@ export const eventful: NightRecord = {
     { what: 'image', name: 'golden-home-77aa01be4410', bytes: 5_368_709_120 },
     { what: 'seed', name: 'seed-9011-0a1b2c3d4e5f.iso', bytes: null },
   ],
-  delivered: { to: 'pull-request', branch: 'golden/nightly', commit: '7d1f3c0b8a9e', pushed: true },
+  delivered: { to: 'pull-request', branch: 'golden/nightly', commit: '7d1f3c0b8a9e', pushed: true, asked: true },
   failure: null,
   complaints: [],
   notes: [],

@@ -371,3 +371,15 @@ it('the axis of the plot holds its highest bar, with few lines', () => {
     }),
   )
 })
+
+it('says of a request that was open already that it waits, and not that somebody was asked', () => {
+  const night: HeldNight = {
+    ...eventfulNight,
+    record: {
+      ...eventful,
+      delivered: { to: 'pull-request', branch: 'golden/nightly', commit: '7d1f3c0b8a9e', pushed: true, asked: false },
+    },
+  }
+  expect(markdownOf(reportOf(night, wordsOf.en))).toContain('pushed branch golden/nightly (7d1f3c0b8a), which waits to be merged')
+  expect(markdownOf(reportOf(night, wordsOf.ja))).toContain('マージ待ちです')
+})
