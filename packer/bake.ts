@@ -7,12 +7,12 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bringHere, elsewhere, isRevokedText, listRange, sortRange, volumeOf, type Image } from '../images/catalog.ts'
-import { completeLock } from '../images/complete-lock.ts'
+import { completeFromManifest, completeLock } from '../images/complete-lock.ts'
 import { readLock, type Lock } from '../images/lock.ts'
 import { groundOf } from '../images/lock-ground.ts'
 import { requireCurrent } from '../images/lock-outdated.ts'
 import { readManifest, writeManifest } from '../images/manifest.ts'
-import { renderRecord } from '../images/record.ts'
+import { renderRecord, type TemplateRecord } from '../images/record.ts'
 import { keepSbom, readSbom } from '../images/sbom/record.ts'
 import { registryCa } from '../images/resolve.ts'
 import { seedForm } from '../images/contract/seed.ts'
@@ -164,13 +164,15 @@ async function carryOut(bake: Bake): Promise<BakeResult> {
       outcome: 'unchanged',
       template: { vmid: plan.image.vmid, name: plan.image.name, fingerprint },
       state: plan.image,
-      completed: false,
+      completed: await completeFromManifest(folder, bake.lock, { ...plan.image.record, name: plan.image.name }, progress.warn),
     }
   // Whatever is made from here on is signed at its end.
   await requireSigningKey(bake)
   if (plan.kind === 'finish') {
-    await progress.step(`finish ${plan.name}, which an earlier run had baked`, () => settle(bake, plan.node, plan.vmid, plan.name))
-    return { outcome: 'baked', template: { vmid: plan.vmid, name: plan.name, fingerprint }, state: fresh, completed: false }
+    const title = `finish ${plan.name}, which an earlier run had baked`
+    const record = await progress.step(title, () => settle(bake, plan.node, plan.vmid, plan.name))
+    const completed = record !== undefined && (await completeFromManifest(folder, bake.lock, { ...record, name: plan.name }, progress.warn))
+    return { outcome: 'baked', template: { vmid: plan.vmid, name: plan.name, fingerprint }, state: fresh, completed }
   }
   const away = plan.base.elsewhere
   if (away !== undefined)
@@ -366,22 +368,25 @@ async function build(
   }
 }
 
-/** Tidies the template and tags it, with a record that names its manifest, SBOM and disk, and is signed. */
-async function settle(bake: Bake, node: string, vmid: number, name: string): Promise<void> {
+/** Tidies the template and tags it, with a record that names its manifest, SBOM and disk, and is signed. @returns that record */
+async function settle(bake: Bake, node: string, vmid: number, name: string): Promise<TemplateRecord | undefined> {
   const { folder, proxmox, claim, left } = bake
+  let sealed: TemplateRecord | undefined
   try {
     const seal = sealWith(bake)
     await tidyTemplate(proxmox, node, vmid, async (record, config) => {
       const disk = await diskOf(proxmox, { vmid, node, name, volume: volumeOf(config) })
       // Those of another bake of the same inputs, or none: a run on another computer may have baked what this one finishes.
       const [manifest, sbom] = await Promise.all([readManifest(folder, name), readSbom(folder, name)])
-      return seal({
+      sealed = await seal({
         ...record,
         ...(manifest.ok && manifest.manifest.built === record.built ? { manifest: manifest.digest } : {}),
         ...(sbom.ok && sbom.sbom.metadata.timestamp === record.built ? { sbom: sbom.digest } : {}),
         disk,
       })
+      return sealed
     })
+    return sealed
   } catch (error) {
     // The next run finishes it, or removes it if its inputs are others.
     claim.abandon()

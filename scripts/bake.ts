@@ -38,10 +38,9 @@ export const verb: Verb = {
         signal,
       })
       const what = `${template.name} (${template.vmid}, fingerprint ${template.fingerprint.slice(0, 12)})`
+      const first = outcome === 'unchanged' ? `Nothing to do: ${what} was baked from the same inputs.` : `Baked ${what}.`
       result(
-        outcome === 'unchanged'
-          ? `Nothing to do: ${what} was baked from the same inputs.`
-          : `Baked ${what}.${completed ? '\nimages.lock.json says by now what all of its packages are: keep it with site.ts.' : ''}`,
+        completed ? `${first}\nimages.lock.json says by now what all of its packages are: keep it with site.ts.` : first,
         { outcome, template, lockCompleted: completed },
         afterImage({ ...template, verification: state.verification, channel: state.channel }, open.site, await pinsNow(open.folder)),
       )

@@ -6,6 +6,7 @@ import { isPinned, withLockedBase } from '../images/base-image.ts'
 import { lookFirst } from '../doctor/first.ts'
 import { elsewhere, listImages, templateNamed, type Image } from '../images/catalog.ts'
 import { seedForm } from '../images/contract/seed.ts'
+import { completeFromManifest } from '../images/complete-lock.ts'
 import type { ImageDiff } from '../images/diff.ts'
 import { changeLines, lockChanges, type LockChange } from '../images/lock-changes.ts'
 import { findLock, parseLock, readLock, type Lock } from '../images/lock.ts'
@@ -67,6 +68,16 @@ export function nightSteps(place: NightPlace): NightSteps {
     await lookFirst(verb, { ...open, env, progress, signal })
     return { ...open, environment: await programEnvironment(open, [program], progress, signal), progress, signal }
   }
+  /** A night looks several times, and tells it once. */
+  const unfinished = new Set<string>()
+  /** Where there is nothing to bake, no bake completes the lock. */
+  const completeLock = async ({ plan }: BakePreview): Promise<void> => {
+    if (plan.kind !== 'unchanged') return
+    await completeFromManifest(folder, await readLock(folder), { ...plan.image.record, name: plan.image.name }, (text) => {
+      if (!unfinished.has(text)) progress.warn(text)
+      unfinished.add(text)
+    })
+  }
   const imageAt = async (open: OpenProxmox, { vmid }: ImageName): Promise<Image> =>
     templateNamed(open.site, (await listImages(open.proxmox, open.site)).images, String(vmid))
 
@@ -86,7 +97,12 @@ export function nightSteps(place: NightPlace): NightSteps {
       })
       return changes.map(newsOf)
     },
-    look: async () => look(await opened(), await planBaking({ ...(await opened()), progress, cacheDir, stage })),
+    async look() {
+      const open = await opened()
+      const preview = await planBaking({ ...open, progress, cacheDir, stage })
+      await completeLock(preview)
+      return look(open, preview)
+    },
     async bake() {
       const options = await openedFor('bake', 'packer')
       const { template } = await bake({ ...options, cacheDir, stage })
@@ -140,7 +156,10 @@ export function nightSteps(place: NightPlace): NightSteps {
       const after = await readLock(folder)
       return deliver({ folder, settings: place.site.nightly.git, env, progress, message: (before) => lockMessage(before, after) })
     },
-    survey: async (made) => survey(await opened(), made),
+    async survey(made) {
+      const found = await survey(await opened(), made)
+      return { ...found, warnings: [...found.warnings, ...unfinished] }
+    },
   }
 }
 

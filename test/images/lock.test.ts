@@ -3,11 +3,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { completeLock } from '../../images/complete-lock.ts'
+import { completeFromManifest, completeLock } from '../../images/complete-lock.ts'
 import { fingerprint, type ImageInputs } from '../../images/fingerprint.ts'
 import { changeLines, lockChanges } from '../../images/lock-changes.ts'
 import { outdated, requireCurrent, type LockGround } from '../../images/lock-outdated.ts'
 import { lockDigest, lockFile, parseLock, readLock, references, renderLock, writeLock, type Lock } from '../../images/lock.ts'
+import { writeManifest } from '../../images/manifest.ts'
 import { hash } from './example.ts'
 
 const one = (letter: string, tag?: string) => ({
@@ -225,6 +226,45 @@ describe('what a bake gives back', () => {
     expect(await complete(open)).toBe(false)
     expect(warned).toEqual([expect.stringContaining('changed while it was baked')])
     expect(await readFile(lockFile(folder), 'utf8')).toBe(renderLock(lock))
+  })
+
+  describe('of an image that is there already', () => {
+    const built = '2026-11-24T01:00:00Z'
+    const name = 'golden-home-f00'
+    const keep = (at = built): Promise<string> =>
+      writeManifest(folder, name, {
+        schema: 1,
+        fingerprint: hash('f'),
+        built: at,
+        base: { os: 'debian-13', sha256: hash('a') },
+        packages: versions,
+        packagesBytes: 0,
+        containers: {},
+        files: {},
+      })
+    const from = async (record: { manifest?: string }): Promise<boolean> =>
+      completeFromManifest(folder, await readLock(folder), { name, built, ...record }, (text) => void warned.push(text))
+    beforeEach(() => writeLock(folder, open))
+
+    it('is what its manifest has', async () => {
+      const manifest = await keep()
+      expect([await from({ manifest }), warned]).toEqual([true, []])
+      expect((await readLock(folder)).packages).toMatchObject({ complete: true, versions })
+      // Without a word of the manifest, once there is nothing to complete.
+      expect([await from({ manifest: hash('0') }), warned]).toEqual([false, []])
+    })
+
+    it('is nothing without that manifest, which is told with what mends it', async () => {
+      expect(await from({ manifest: hash('0') })).toBe(false)
+      await keep('2026-11-25T01:00:00Z')
+      expect([await from({ manifest: hash('0') }), await from({})]).toEqual([false, false])
+      expect(warned).toEqual([
+        expect.stringMatching(/its manifest is not in the site folder \(records\/golden-home-f00\.manifest\.json\)/),
+        expect.stringContaining('another one than its record names'),
+        expect.stringMatching(/another bake of the same inputs\. .*"npx golden bake" completes the lock; .*"npx golden lock --packages"/),
+      ])
+      expect(await readFile(lockFile(folder), 'utf8')).toBe(renderLock(open))
+    })
   })
 })
 

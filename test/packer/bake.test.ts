@@ -1,15 +1,13 @@
 /** The whole bake with real Packer against a lab with fake guests. */
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { archivesOf } from '../../images/archive/archives.ts'
 import { listImages } from '../../images/catalog.ts'
 import type { VmConfig } from '../../proxmox/vm.ts'
 import { newestFit } from '../../images/channels.ts'
-import { readManifest } from '../../images/manifest.ts'
+import { manifestFile, readManifest } from '../../images/manifest.ts'
 import { readLock, writeLock, type LockedPackages } from '../../images/lock.ts'
-import { askedOf, readPackages } from '../../images/packages.ts'
 import { parseRecord } from '../../images/record.ts'
 import { readSbom, type FoundSbom } from '../../images/sbom/record.ts'
 import type { SmallFile } from '../../images/stage.ts'
@@ -19,12 +17,12 @@ import { checkImage } from '../../scripts/images-cve.ts'
 import { unrecorded } from '../lab/recording.ts'
 import { testLock, watched } from '../set-up.ts'
 import { ensureTool } from '../../tools/index.ts'
-import { stageWith, startTestLab, type TestLab } from './lab.ts'
+import { openPackages, stageWith, startTestLab, type TestLab } from './lab.ts'
 
 let test: TestLab
 beforeAll(async () => {
   test = await startTestLab()
-  await writeLock(test.folder, { ...testLock, packages: await openPackages() })
+  await writeLock(test.folder, { ...testLock, packages: await openPackages(test) })
 }, 900_000)
 afterAll(() => test?.close())
 beforeEach(() => {
@@ -41,17 +39,6 @@ const vms = async (): Promise<{ vmid: number; name: string; template?: number }[
 const files = (content: string): Promise<unknown[]> =>
   test.root.get(`/nodes/pve/storage/${test.site.proxmox.storage.iso}/content`, { content })
 const config = (vmid: number): Promise<VmConfig> => test.root.get(`/nodes/pve/qemu/${vmid}/config`)
-
-/** As `golden lock` has it before the first bake: of apt's packages it knows those that it asks for. */
-async function openPackages(): Promise<LockedPackages> {
-  const archives = (await archivesOf(test.site, test.folder)).map(({ url, components, suites, snapshots = '' }) => ({
-    url,
-    components: [...components],
-    suites: Object.fromEntries(suites.map((suite) => [suite, '2026-11-20T08:00:00Z'])),
-    snapshot: { service: snapshots, at: '20261129T120000Z' },
-  }))
-  return { archives, asked: askedOf(await readPackages(), 'debian-13'), complete: false, versions: { 'docker.io': '26.1.5+dfsg1-9+b9' } }
-}
 
 /** What the bake makes by the way must be gone, whatever its end was. */
 async function expectNothingLeft(): Promise<void> {
@@ -208,6 +195,24 @@ describe('golden bake', () => {
       expect({ outcome, vmid: template.vmid }).toEqual({ outcome: 'unchanged', vmid: made.vmid })
       expect(test.shown.filter((line) => !line.startsWith(' '))).toEqual(["collect the image's files"])
       expect((await test.root.get<unknown[]>('/nodes/pve/tasks', { limit: 500 })).length).toBe(tasks)
+    },
+    limitMs,
+  )
+
+  it(
+    'completes a lock that was made again since, by the manifest of the image that is there',
+    async () => {
+      const whole = await readLock(test.folder)
+      await writeLock(test.folder, { ...whole, packages: await openPackages(test) })
+      const manifest = join(test.folder, manifestFile(made.name))
+      const kept = await readFile(manifest)
+      await rm(manifest)
+      expect(await bake(test.bakeOptions())).toMatchObject({ outcome: 'unchanged', completed: false })
+      expect(test.shown.join('\n')).toContain(`warning: images.lock.json can't get the versions of all packages of ${made.name}`)
+      expect((await readLock(test.folder)).packages?.complete).toBe(false)
+      await writeFile(manifest, kept)
+      expect(await bake(test.bakeOptions())).toMatchObject({ outcome: 'unchanged', completed: true })
+      expect(await readLock(test.folder)).toEqual(whole)
     },
     limitMs,
   )
@@ -398,9 +403,13 @@ describe('golden bake', () => {
       await expect(bake(test.bakeOptions({ stage }))).rejects.toMatchObject({ code: 'proxmox-refused' })
       test.lab.faults.clear(fault)
       const { images: before } = await listImages(test.proxmox, test.site)
+      // The lock of that run is open still: it is completed at a bake's very end.
+      const whole = await readLock(test.folder)
+      await writeLock(test.folder, { ...whole, packages: await openPackages(test) })
       test.shown.length = 0
-      const { outcome, template } = await bake(test.bakeOptions({ stage }))
-      expect(outcome).toBe('baked')
+      const { outcome, template, completed } = await bake(test.bakeOptions({ stage }))
+      expect([outcome, completed]).toEqual(['baked', true])
+      expect(await readLock(test.folder)).toEqual(whole)
       expect(test.shown.filter((line) => !line.startsWith(' '))).toEqual([
         "collect the image's files",
         `finish ${template.name}, which an earlier run had baked`,

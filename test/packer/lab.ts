@@ -3,6 +3,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { vi } from 'vitest'
+import { archivesOf } from '../../images/archive/archives.ts'
+import type { LockedPackages } from '../../images/lock.ts'
+import { askedOf, readPackages } from '../../images/packages.ts'
 import { guestFiles, rootfsOf, type SmallFile } from '../../images/stage.ts'
 import { startLab, type Lab } from '../../lab/index.ts'
 import type { Recorded } from '../../lab/record.ts'
@@ -99,3 +102,14 @@ export const stageWith =
   (...extra: SmallFile[]): NonNullable<BakeOptions['stage']> =>
   async () =>
     rootfsOf([...(await guestFiles()), standIn, ...extra])
+
+/** As `golden lock` has it before the first bake: of apt's packages it knows those that it asks for. */
+export async function openPackages({ site, folder }: Pick<TestLab, 'site' | 'folder'>): Promise<LockedPackages> {
+  const archives = (await archivesOf(site, folder)).map(({ url, components, suites, snapshots = '' }) => ({
+    url,
+    components: [...components],
+    suites: Object.fromEntries(suites.map((suite) => [suite, '2026-11-20T08:00:00Z'])),
+    snapshot: { service: snapshots, at: '20261129T120000Z' },
+  }))
+  return { archives, asked: askedOf(await readPackages(), 'debian-13'), complete: false, versions: { 'docker.io': '26.1.5+dfsg1-9+b9' } }
+}
