@@ -5,6 +5,7 @@
 import { Failure } from '../../core/failure.ts'
 import type { LockedPackages } from '../lock.ts'
 import type { Archive } from './archives.ts'
+import { candidateOf, type Offer, type Offers } from './candidate.ts'
 import type { ArchiveState } from './read.ts'
 import { compareVersions } from './version-order.ts'
 
@@ -16,11 +17,14 @@ export interface NewerPackage {
   readonly to: string
 }
 
-/** What the archives have in a newer version. What they do not have, or only an older one of, stays as it is. Pure. */
-export const newerPackages = (known: Versions, newest: ReadonlyMap<string, string>): NewerPackage[] =>
+/**
+ * What apt would upgrade if just this was installed. What the archives do not have, have only in an older version, or in a
+ * newer one that is not to be taken by itself, stays as it is. Pure.
+ */
+export const newerPackages = (known: Versions, offers: Offers): NewerPackage[] =>
   Object.entries(known).flatMap(([name, from]) => {
-    const to = newest.get(name)
-    return to !== undefined && compareVersions(from, to) < 0 ? [{ name, from, to }] : []
+    const to = candidateOf(offers.get(name) ?? [], from) ?? from
+    return compareVersions(from, to) < 0 ? [{ name, from, to }] : []
   })
 
 /**
@@ -28,13 +32,8 @@ export const newerPackages = (known: Versions, newest: ReadonlyMap<string, strin
  * @param known of the image before; what no archive has any more is only said again with the same base and archives
  * @throws Failure `package-unknown`
  */
-export function expectedVersions(
-  known: Versions,
-  asked: readonly string[],
-  newest: ReadonlyMap<string, string>,
-  sameGround: boolean,
-): Versions {
-  const missing = asked.filter((name) => !newest.has(name))
+export function expectedVersions(known: Versions, asked: readonly string[], offers: Offers, sameGround: boolean): Versions {
+  const missing = asked.filter((name) => !offers.has(name))
   if (missing.length > 0)
     throw new Failure(
       'package-unknown',
@@ -43,13 +42,21 @@ export function expectedVersions(
     )
   const versions: Record<string, string> = {}
   for (const [name, version] of Object.entries(known)) {
-    const found = newest.get(name)
-    if (found === undefined) {
-      if (sameGround) versions[name] = version
-    } else versions[name] = sameGround && compareVersions(found, version) < 0 ? version : found
+    const found = expectedVersion(version, offers.get(name) ?? [], sameGround)
+    if (found !== undefined) versions[name] = found
   }
-  for (const name of asked) versions[name] ??= newest.get(name) ?? ''
+  for (const name of asked) versions[name] ??= candidateOf(offers.get(name) ?? []) ?? ''
   return versions
+}
+
+/** @param known of the image before. @returns undefined where it hangs on what the base has, which is apt's to say */
+function expectedVersion(known: string, offers: readonly Offer[], sameGround: boolean): string | undefined {
+  const [fresh, upgraded] = [candidateOf(offers), candidateOf(offers, known)]
+  if (fresh === undefined) return sameGround ? known : undefined
+  // What was newer than apt's choice was the base's, and only the same base surely has it.
+  if (compareVersions(fresh, known) < 0) return sameGround ? upgraded : upgraded === known ? fresh : undefined
+  // What is in no suite that upgrades are taken from comes from there, but not where the base has it.
+  return upgraded === fresh ? fresh : undefined
 }
 
 /** Whether the lock was made with these archives. Pure. */
@@ -93,20 +100,23 @@ export async function resolvePackages({
   const otherArchives = before === undefined || !sameArchives(before.archives, archives)
   const [live, isOtherBase] = await Promise.all([read(), otherBase])
   const afresh = otherArchives || isOtherBase || again || !sameNames(before.asked, asked)
-  const newer = newerPackages(known, live.newest)
+  const newer = newerPackages(known, live.offers)
   if (before !== undefined && !afresh && newer.length === 0) return { packages: before, notYet: [] }
+  // As long as no bake has said so, what is asked for may have come from an older idea of what apt would take.
+  const guessed = again && before?.complete === false ? before.asked : []
+  const said = Object.fromEntries(Object.entries(known).filter(([name]) => !guessed.includes(name)))
   const hasSnapshots = archives.some(({ snapshots }) => snapshots !== undefined)
   const state = hasSnapshots ? await read(stamp(now)) : live
   // A snapshot service is hours behind at times.
-  if (before !== undefined && !afresh && newerPackages(known, state.newest).length === 0) return { packages: before, notYet: newer }
+  if (before !== undefined && !afresh && newerPackages(known, state.offers).length === 0) return { packages: before, notYet: newer }
   return {
     packages: {
       archives: [...state.archives],
       asked: [...asked].sort(),
       complete: false,
-      versions: expectedVersions(known, asked, state.newest, !otherArchives && !isOtherBase),
+      versions: expectedVersions(said, asked, state.offers, !otherArchives && !isOtherBase),
     },
-    notYet: newer.filter(({ name, to }) => compareVersions(state.newest.get(name) ?? '', to) < 0),
+    notYet: newer.filter(({ name, from, to }) => compareVersions(candidateOf(state.offers.get(name) ?? [], from) ?? from, to) < 0),
   }
 }
 

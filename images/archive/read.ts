@@ -1,4 +1,4 @@
-/** Reads what archives have: the newest version of each package, from indexes that the archive's key vouches for. */
+/** Reads what archives have: versions of each package, from indexes that the archive's key vouches for. */
 import { gunzip } from 'node:zlib'
 import { promisify } from 'node:util'
 import { sha256 } from '../../core/canonical.ts'
@@ -7,19 +7,19 @@ import { childEnvironment } from '../../core/environment.ts'
 import { Failure } from '../../core/failure.ts'
 import type { LockedArchive } from '../lock.ts'
 import { addressOf, type Archive } from './archives.ts'
+import { offersOf, type Offers } from './candidate.ts'
 import type { Fetcher } from './fetch.ts'
 import type { Keeper } from './kept.ts'
 import { noXz } from './programs.ts'
 import { parsePackages, parseRelease, type Release } from './release.ts'
 import { splitCleartext } from './cleartext.ts'
 import { signatureProblem } from '../../core/openpgp.ts'
-import { compareVersions } from './version-order.ts'
 
 /** What archives had at one time. */
 export interface ArchiveState {
   readonly archives: readonly LockedArchive[]
-  /** What apt would install of each, all suites and archives together. */
-  readonly newest: ReadonlyMap<string, string>
+  /** All suites and archives together. */
+  readonly offers: Offers
 }
 
 export interface ReadArchives {
@@ -50,17 +50,13 @@ export async function readArchives({ archives, at, ...how }: ReadArchives): Prom
         suites: Object.fromEntries(archive.suites.map((suite, index) => [suite, suites[index]?.release.date ?? ''])),
         ...(snapshot === undefined ? {} : { snapshot: { ...snapshot, at: resolved ?? snapshot.at } }),
       }
-      return { locked, indexes: suites.flatMap(({ indexes }) => indexes) }
+      return { locked, suites }
     }),
   )
-  const newest = new Map<string, string>()
-  for (const index of read.flatMap(({ indexes }) => indexes)) {
-    for (const [name, version] of index) {
-      const known = newest.get(name)
-      if (known === undefined || compareVersions(known, version) < 0) newest.set(name, version)
-    }
-  }
-  return { archives: read.map(({ locked }) => locked), newest }
+  const indexes = read.flatMap(({ suites }) =>
+    suites.flatMap(({ release: { priority }, indexes }) => indexes.map((index) => ({ priority, index }))),
+  )
+  return { archives: read.map(({ locked }) => locked), offers: offersOf(indexes) }
 }
 
 type How = Pick<ReadArchives, 'fetcher' | 'keeper' | 'now'>

@@ -1,4 +1,5 @@
 /** What an archive says of one of its suites, and of its packages (Debian's repository format). Pure. */
+import { priorityOf } from './candidate.ts'
 import { compareVersions } from './version-order.ts'
 
 export interface Release {
@@ -9,6 +10,8 @@ export interface Release {
   readonly validUntil: number | undefined
   /** Files can be had by their digest, also while the archive is being renewed. */
   readonly byHash: boolean
+  /** That its packages have for apt. */
+  readonly priority: number
   /** SHA-256 and size of each index, by its path below the suite. */
   readonly files: ReadonlyMap<string, { readonly sha256: string; readonly size: number }>
 }
@@ -16,6 +19,8 @@ export interface Release {
 /** @returns undefined if it has no date, or no list by SHA-256 */
 export function parseRelease(text: string): Release | undefined {
   const field = (name: string): string | undefined => new RegExp(`^${name}:[ \\t]*(.*)$`, 'm').exec(text)?.[1]?.trim()
+  // As apt takes it for yes (its StringToBool).
+  const has = (name: string): boolean => /^(yes|true|with|on|enable|1)$/i.test(field(name) ?? '')
   const date = Date.parse(field('Date') ?? '')
   const list = /^SHA256:[ \t]*\n((?:[ \t].*(?:\n|$))+)/m.exec(text)?.[1]
   if (Number.isNaN(date) || list === undefined) return undefined
@@ -31,6 +36,7 @@ export function parseRelease(text: string): Release | undefined {
     date: new Date(date).toISOString().replace('.000Z', 'Z'),
     validUntil: Number.isNaN(until) ? undefined : until,
     byHash: field('Acquire-By-Hash') === 'yes',
+    priority: priorityOf(has('NotAutomatic'), has('ButAutomaticUpgrades')),
     files,
   }
 }

@@ -76,13 +76,15 @@ export interface SmallSuite {
   readonly index?: 'gz' | 'xz' | 'plain'
   /** Whether indexes can be had by digest; then those of before stay. @default true */
   readonly byHash?: boolean
+  /** Nobody is to get its packages by itself; `upgrades`: but for who has them. @default all do */
+  readonly notAutomatic?: 'upgrades' | 'at-all'
   /** Only what is in the index, and no package behind it. @default false: real ones, which takes a moment each */
   readonly hollow?: boolean
 }
 
 /** Writes (or renews) a suite with the component `main` for amd64 in an archive's folder. Packages of before stay in its pool. */
 export async function writeSuite(folder: string, key: ArchiveKey, wanted: SmallSuite): Promise<void> {
-  const { suite, packages, date, validUntil, codename = suite, index = 'gz', byHash = true, hollow = false } = wanted
+  const { suite, packages, date, validUntil, codename = suite, index = 'gz', byHash = true, notAutomatic, hollow = false } = wanted
   const text = (await Promise.all(packages.map((one) => stanza(folder, one, hollow)))).join('\n')
   const dist = join(folder, 'dists', suite)
   const place = 'main/binary-amd64'
@@ -106,6 +108,8 @@ export async function writeSuite(folder: string, key: ArchiveKey, wanted: SmallS
     `Date: ${date.toUTCString().replace('GMT', 'UTC')}`,
     ...(validUntil === undefined ? [] : [`Valid-Until: ${validUntil.toUTCString().replace('GMT', 'UTC')}`]),
     ...(byHash ? ['Acquire-By-Hash: yes'] : []),
+    ...(notAutomatic === undefined ? [] : ['NotAutomatic: yes']),
+    ...(notAutomatic === 'upgrades' ? ['ButAutomaticUpgrades: yes'] : []),
     'Architectures: amd64',
     'Components: main',
     'SHA256:',

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { Archive } from '../../images/archive/archives.ts'
+import { candidateOf } from '../../images/archive/candidate.ts'
 import { openFetcher } from '../../images/archive/fetch.ts'
 import { keeperIn } from '../../images/archive/kept.ts'
 import { readArchives, type ArchiveState } from '../../images/archive/read.ts'
@@ -15,6 +16,10 @@ import { distributionKeys, readKeys } from '../../images/archive/archives.ts'
 import { makeArchiveKey, writeSuite, type ArchiveKey, type SmallSuite } from '../../lab/debian/archive.ts'
 import { serveFolder, type ArchiveServer } from './archive-server.ts'
 import { missingPrograms } from './programs.ts'
+
+/** What apt would take of each package. */
+const newest = ({ offers }: ArchiveState): Record<string, string | undefined> =>
+  Object.fromEntries([...offers].map(([name, some]) => [name, candidateOf(some)]))
 
 describe('a signed file', () => {
   const whole =
@@ -45,11 +50,15 @@ it('what an archive says of a suite is read, whatever blanks it uses, and is not
     date: '2026-11-28T02:51:42Z',
     validUntil: undefined,
     byHash: true,
+    priority: 500,
     files: new Map([
       ['main/binary-amd64/Packages', { sha256: sum, size: 12 }],
       ['main/binary-amd64/Packages.xz', { sha256: sum, size: 7 }],
     ]),
   })
+  expect(parseRelease(`NotAutomatic: yes\n${text}`)?.priority).toBe(1)
+  expect(parseRelease(`NotAutomatic: yes\nButAutomaticUpgrades: yes\n${text}`)?.priority).toBe(100)
+  expect(parseRelease(`ButAutomaticUpgrades: yes\n${text}`)?.priority).toBe(500)
   expect(parseRelease(text.replace(/^Date.*$/m, ''))).toBeUndefined()
   expect(parseRelease(text.replace('SHA256', 'SHA512'))).toBeUndefined()
 })
@@ -129,7 +138,7 @@ describe.skipIf(missing.length > 0)(`an archive ${missing.length > 0 ? `(not her
       ],
     })
     const state = await read([archive({ suites: ['stable', 'updates'] })])
-    expect(Object.fromEntries(state.newest)).toEqual({ one: '1.0-1+u1', two: '2:1.0', three: '3~rc' })
+    expect(newest(state)).toEqual({ one: '1.0-1+u1', two: '2:1.0', three: '3~rc' })
     expect(state.archives).toEqual([
       { url: server.url, components: ['main'], suites: { stable: '2026-11-20T08:00:00Z', updates: '2026-11-20T08:00:00Z' } },
     ])
@@ -143,7 +152,7 @@ describe.skipIf(missing.length > 0)(`an archive ${missing.length > 0 ? `(not her
     expect(server.asked).toEqual(['GET /dists/stable/InRelease 304'])
     await write({ date: day(21), packages: [{ name: 'one', version: '1.0-2' }] })
     server.asked.length = 0
-    expect(Object.fromEntries((await read([archive()])).newest)).toEqual({ one: '1.0-2' })
+    expect(newest(await read([archive()]))).toEqual({ one: '1.0-2' })
     expect(server.asked).toEqual(['GET /dists/stable/InRelease 200', expect.stringMatching(/by-hash\/SHA256\/[0-9a-f]{64} 200$/)])
   })
 
@@ -187,7 +196,7 @@ describe.skipIf(missing.length > 0)(`an archive ${missing.length > 0 ? `(not her
       code: 'archive-signature',
       message: expect.stringContaining('/dists/stable/InRelease'),
     })
-    expect((await read([archive({ keys: `${key.publicKey}\n${stranger.publicKey}` })])).newest.size).toBe(2)
+    expect((await read([archive({ keys: `${key.publicKey}\n${stranger.publicKey}` })])).offers.size).toBe(2)
     await write({ codename: 'old' })
     server.redirect = (path) => (path.startsWith('/dists/newer/') ? path.replace('newer', 'stable') : undefined)
     await expect(read([archive({ suites: ['newer'] })])).rejects.toMatchObject({
@@ -209,7 +218,7 @@ describe.skipIf(missing.length > 0)(`an archive ${missing.length > 0 ? `(not her
     await write({ validUntil: day(28) })
     await expect(read([archive()])).rejects.toMatchObject({ code: 'archive-expired' })
     await write({ validUntil: day(30) })
-    expect((await read([archive()])).newest.size).toBe(2)
+    expect((await read([archive()])).offers.size).toBe(2)
     await expect(read([archive({ components: ['main', 'contrib'] })])).rejects.toMatchObject({
       code: 'archive-refused',
       message: expect.stringContaining('contrib/binary-amd64'),
@@ -227,7 +236,7 @@ describe.skipIf(missing.length > 0)(`an archive ${missing.length > 0 ? `(not her
     await write({ date: day(29), packages: [{ name: 'one', version: '5' }] })
     server.redirect = (path) => (path.startsWith('/snap/20261129T120000Z/') ? path.replace('20261129', '20261120') : undefined)
     const state = await read([archive({ snapshots: `${server.url}/snap` })], '20261129T120000Z')
-    expect(state.newest.get('one')).toBe('1.0-1')
+    expect(newest(state).one).toBe('1.0-1')
     expect(state.archives[0]?.snapshot).toEqual({ service: `${server.url}/snap`, at: '20261120T120000Z' })
   })
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { silent } from '../../core/progress.ts'
+import { offersOf } from '../../images/archive/candidate.ts'
 import { openFetcher } from '../../images/archive/fetch.ts'
 import { keeperIn } from '../../images/archive/kept.ts'
 import { expectedVersions, newerPackages } from '../../images/archive/packages.ts'
@@ -19,27 +20,51 @@ import { exampleSite, hash } from './example.ts'
 import { missingPrograms } from './programs.ts'
 
 describe('what is newer', () => {
-  const newest = new Map([
-    ['same', '1-1'],
-    ['newer', '1-2'],
-    ['older', '0.9'],
-    ['unknown', '5'],
-  ])
+  const offers = offersOf([{ priority: 500, index: new Map(Object.entries({ same: '1-1', newer: '1-2', older: '0.9', unknown: '5' })) }])
   const known = { same: '1-1', newer: '1-1', older: '1-1', ours: '7' }
 
   it('is what the archives have in a later version; what they have not, or no more, stays', () => {
-    expect(newerPackages(known, newest)).toEqual([{ name: 'newer', from: '1-1', to: '1-2' }])
-    expect(expectedVersions(known, ['unknown'], newest, true)).toEqual({ same: '1-1', newer: '1-2', older: '1-1', ours: '7', unknown: '5' })
+    expect(newerPackages(known, offers)).toEqual([{ name: 'newer', from: '1-1', to: '1-2' }])
+    expect(expectedVersions(known, ['unknown'], offers, true)).toEqual({ same: '1-1', newer: '1-2', older: '1-1', ours: '7', unknown: '5' })
   })
 
   it('is not asked of what was in another base: there the archives have the word', () => {
-    expect(expectedVersions(known, ['unknown'], newest, false)).toEqual({ same: '1-1', newer: '1-2', older: '0.9', unknown: '5' })
+    expect(expectedVersions(known, ['unknown'], offers, false)).toEqual({ same: '1-1', newer: '1-2', older: '0.9', unknown: '5' })
   })
 
   it('is refused by name where no archive has what is to be installed', () => {
-    expect(() => expectedVersions(known, ['same', 'docker.io', 'git'], newest, true)).toThrow(
+    expect(() => expectedVersions(known, ['same', 'docker.io', 'git'], offers, true)).toThrow(
       expect.objectContaining({ code: 'package-unknown', message: expect.stringContaining('docker.io, git') }),
     )
+  })
+})
+
+describe('of suites that apt takes nothing of by itself', () => {
+  const suites = (stable: Record<string, string>, backports: Record<string, string>, experimental: Record<string, string> = {}) =>
+    offersOf([
+      { priority: 500, index: new Map(Object.entries(stable)) },
+      { priority: 100, index: new Map(Object.entries(backports)) },
+      { priority: 1, index: new Map(Object.entries(experimental)) },
+    ])
+
+  it('what is asked for comes from there only if nobody else has it', () => {
+    const offers = suites({ git: '2.47' }, { git: '2.51~bpo', jq: '1.8~bpo' }, { git: '2.52', jq: '1.9', vim: '9' })
+    expect(expectedVersions({}, ['git', 'jq', 'vim'], offers, true)).toEqual({ git: '2.47', jq: '1.8~bpo', vim: '9' })
+    expect(newerPackages({ git: '2.47' }, offers)).toEqual([])
+  })
+
+  it('what is from there is upgraded from there, if it is a suite for that', () => {
+    const offers = suites({ linux: '6.12' }, { linux: '6.17~bpo2' }, { linux: '6.18' })
+    expect(newerPackages({ linux: '6.16~bpo1' }, offers)).toEqual([{ name: 'linux', from: '6.16~bpo1', to: '6.17~bpo2' }])
+    expect(expectedVersions({ linux: '6.16~bpo1' }, [], offers, true)).toEqual({ linux: '6.17~bpo2' })
+    expect(newerPackages({ vim: '9' }, suites({}, {}, { vim: '10' }))).toEqual([])
+  })
+
+  it('nothing is said where it hangs on what the base has', () => {
+    // Another base may have it from the backports, as the image before.
+    expect(expectedVersions({ linux: '6.16~bpo1' }, [], suites({ linux: '6.12' }, { linux: '6.17~bpo2' }), false)).toEqual({})
+    // In the base it stays, and otherwise it comes from there.
+    expect(expectedVersions({ vim: '9' }, [], suites({}, {}, { vim: '10' }), true)).toEqual({})
   })
 })
 
@@ -245,6 +270,23 @@ describe.skipIf(missing.length > 0)(`golden lock ${missing.length > 0 ? `(not he
     const made = await readLock(folder)
     await writeLock(folder, { ...made, packages: { ...made.packages!, asked: ['git'] } })
     expect(await reopened({ site: two })).toBe(true)
+  })
+
+  it('locks what apt takes beside backports, and with --packages takes back what an earlier version has locked of them', async () => {
+    await archive(
+      asked.map(({ name }) => ({ name, version: '2.0-1~bpo1' })),
+      'web/debian',
+      { suite: 'backports', notAutomatic: 'upgrades' },
+    )
+    const two = site((input) => input.image.archives[0].suites.push('backports'))
+    await lock({ site: two })
+    const stable = Object.fromEntries(asked.map(({ name, version }) => [name, version]))
+    const made = await readLock(folder)
+    expect(made.packages).toMatchObject({ complete: false, versions: stable })
+    const wrong = Object.fromEntries(asked.map(({ name }) => [name, '2.0-1~bpo1']))
+    await writeLock(folder, { ...made, packages: { ...made.packages!, versions: wrong } })
+    await lock({ site: two, again: true })
+    expect((await readLock(folder)).packages?.versions).toEqual(stable)
   })
 
   it('takes the state of the snapshot service, and says what that does not have yet', async () => {
