@@ -67,7 +67,15 @@ export interface Survey {
     readonly news: readonly News[]
     readonly unknown: readonly string[]
   } | null
-  readonly certificates: readonly { readonly group: string; readonly name: string; readonly ends: string; readonly daysLeft: number }[]
+  readonly certificates: readonly {
+    readonly group: string
+    readonly name: string
+    /** Null: the slot that has it does not say. */
+    readonly ends: string | null
+    readonly daysLeft: number | null
+    /** Somebody has to see to it. */
+    readonly due: boolean
+  }[]
   /** The site's images, the newest first. */
   readonly images: readonly {
     readonly name: string

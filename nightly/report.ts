@@ -37,8 +37,8 @@ export interface Report {
   readonly footer: string
 }
 
-/** From so many days on a certificate is told of. */
-export const certificateDays = 30
+/** What `noCertificate` of the words says. */
+const certificateDays = 30
 const seenAtOnce = 30
 
 /** @param zone of the site */
@@ -86,13 +86,15 @@ function attention({ record, before }: HeldNight, words: Words, zone: string | u
   const { failure, complaints, warnings, survey } = record
   const last = before.at(-1)
   const bad = [...(failure === null ? [] : [failure]), ...complaints].map(({ code, message, hint }) => `${code}: ${message} → ${hint}`)
-  const running = (survey?.certificates ?? []).filter(({ daysLeft }) => daysLeft <= certificateDays)
   const warned = [
     ...(last?.outcome === 'killed'
       ? [words.killedBefore(localText(new Date(last.began), zone), last.steps[0] && words.step[last.steps[0].step])]
       : []),
     ...warnings,
-    ...running.map(({ group, name, ends, daysLeft }) => words.certificate(group, name, ends.slice(0, 10), daysLeft)),
+    ...(survey?.certificates ?? []).flatMap(({ group, name, ends, daysLeft, due }) => {
+      if (ends === null || daysLeft === null) return [words.certificateUnknown(group, name)]
+      return due ? [words.certificate(group, name, ends.slice(0, 10), daysLeft)] : []
+    }),
     ...(survey?.warnings ?? []),
   ]
   return {
@@ -249,22 +251,24 @@ function images({ record: { survey } }: HeldNight, words: Words, zone: string | 
 }
 
 function certificates({ record: { survey } }: HeldNight, words: Words): Section {
-  const all = [...(survey?.certificates ?? [])].sort((a, b) => a.daysLeft - b.daysLeft)
-  const { group, name, ends, left } = words.column
+  // First those of which nobody knows.
+  const left = ({ daysLeft }: { readonly daysLeft: number | null }): number => daysLeft ?? -Number.MAX_VALUE
+  const all = [...(survey?.certificates ?? [])].sort((a, b) => left(a) - left(b))
+  const { group, name, ends, left: column } = words.column
   if (all.length === 0) return { title: words.section.certificates, blocks: [] }
-  const isSoon = all.some(({ daysLeft }) => daysLeft <= certificateDays)
+  const isSoon = all.some((one) => left(one) <= certificateDays)
   return {
     title: words.section.certificates,
     blocks: [
       ...(isSoon ? [] : [{ kind: 'text', text: words.noCertificate } as const]),
       {
         kind: 'table',
-        head: [group, name, ends, left],
+        head: [group, name, ends, column],
         rows: all.map((one) => [
           { text: one.group },
           { text: one.name },
-          { text: one.ends.slice(0, 10) },
-          { text: words.days(one.daysLeft), tone: one.daysLeft <= certificateDays ? 'bad' : 'plain' },
+          { text: one.ends?.slice(0, 10) ?? words.unknown },
+          { text: one.daysLeft === null ? words.unknown : words.days(one.daysLeft), tone: one.due ? 'bad' : 'plain' },
         ]),
         open: isSoon ? 10 : 3,
       },

@@ -71,6 +71,8 @@ export interface Words {
   readonly killedBefore: (began: string, step: string | undefined) => string
   readonly storage: (name: string, used: string, total: string, percent: number) => string
   readonly certificate: (group: string, name: string, day: string, daysLeft: number) => string
+  readonly certificateUnknown: (group: string, name: string) => string
+  readonly unknown: string
   readonly noCertificate: string
   readonly days: (count: number) => string
   readonly duration: (ms: number) => string
@@ -186,6 +188,8 @@ const en: Words = {
   storage: (name, used, total, percent) => `Storage ${name}: ${used} of ${total} in use (${percent} %).`,
   certificate: (group, name, day, daysLeft) =>
     `${group}: ${name} ${daysLeft < 0 ? `has ended on ${day}` : `ends on ${day}, in ${daysLeft === 1 ? 'a day' : `${daysLeft} days`}`}`,
+  certificateUnknown: (group, name) => `${group}: nobody can tell when it ends, because its slot does not answer: ${name}`,
+  unknown: 'unknown',
   noCertificate: 'None ends within 30 days.',
   days: (count) => (count === 1 ? '1 day' : `${count} days`),
   duration: (ms) => {
@@ -314,6 +318,8 @@ const ja: Words = {
   storage: (name, used, total, percent) => `ストレージ ${name}: ${total} のうち ${used} を使用（${percent} %）。`,
   certificate: (group, name, day, daysLeft) =>
     `${group}: ${name} の期限は ${day} です（${daysLeft < 0 ? '期限切れ' : `残り ${daysLeft} 日`}）`,
+  certificateUnknown: (group, name) => `${group}: ${name} の期限は不明です（スロットが応答しません）`,
+  unknown: '不明',
   noCertificate: '30 日以内に期限が切れるものはありません。',
   days: (count) => `${count} 日`,
   duration: (ms) => {

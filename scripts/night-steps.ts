@@ -22,11 +22,14 @@ import { takeUp } from '../nightly/to-branch.ts'
 import { bake, planBaking } from '../packer/bake.ts'
 import { baseFingerprint, mayGoOn } from '../packer/plan.ts'
 import type { BakePreview } from '../packer/preview.ts'
+import type { Proxmox } from '../proxmox/client.ts'
 import { storageAt } from '../proxmox/storage.ts'
 import { certificatesOf } from '../releases/given.ts'
-import type { Deployment, GroupPins } from '../releases/deployment.ts'
+import type { Deployment, GroupPins, Release } from '../releases/deployment.ts'
 import { readPins } from '../releases/pins.ts'
+import { outlookOf, outlookWithAcme, type CertificateOutlook } from '../rollout/acme-status.ts'
 import { goneBackFrom, takenBackIn } from '../rollout/gone-back.ts'
+import { guestOf } from '../rollout/guest.ts'
 import { readHistory } from '../rollout/history.ts'
 import { useText } from '../rollout/image-uses.ts'
 import { compareImages, readImages } from '../rollout/list-images.ts'
@@ -157,7 +160,7 @@ export function nightSteps(place: NightPlace): NightSteps {
       return deliver({ folder, settings: place.site.nightly.git, env, progress, message: (before) => lockMessage(before, after) })
     },
     async survey(made) {
-      const found = await survey(await opened(), made)
+      const found = await survey(await opened(), made, signal)
       return { ...found, warnings: [...found.warnings, ...unfinished] }
     },
   }
@@ -268,7 +271,7 @@ export function lockMessage(before: string | undefined, after: Lock): Message {
   }
 }
 
-async function survey(open: OpenProxmox, made: ImageName | undefined): Promise<Survey> {
+async function survey(open: OpenProxmox, made: ImageName | undefined, signal: AbortSignal): Promise<Survey> {
   const { site, folder, proxmox } = open
   const { node, storage } = site.proxmox
   const [deployment, { images }, status] = await Promise.all([
@@ -276,15 +279,15 @@ async function survey(open: OpenProxmox, made: ImageName | undefined): Promise<S
     readImages(open),
     storageAt(proxmox, node, storage.disks).status(),
   ])
-  const now = proxmox.now()
+  const certificates: Survey['certificates'][number][] = []
+  for (const group of Object.keys(deployment.groups))
+    certificates.push(...(await certificatesIn(proxmox, activeOf(deployment, group), signal)).map((one) => ({ group, ...one })))
   const at = images.findIndex(({ vmid }) => vmid === made?.vmid)
   const before = at < 0 ? undefined : images.slice(at + 1).find(({ revoked }) => !revoked)
   return {
     differences:
       made === undefined || before === undefined ? null : differencesOf(await compareImages(open, String(before.vmid), String(made.vmid))),
-    certificates: Object.keys(deployment.groups).flatMap((group) =>
-      certificatesOf(activeOf(deployment, group)?.given, now).map((one) => ({ group, ...one })),
-    ),
+    certificates,
     images: images.map(({ name, vmid, built, channel, verification, revoked, bytes, uses }) => ({
       name,
       vmid,
@@ -300,6 +303,14 @@ async function survey(open: OpenProxmox, made: ImageName | undefined): Promise<S
       signature?.problem == null || uses.length === 0 ? [] : [`${name}: ${signature.problem.message}`],
     ),
   }
+}
+
+/** Of the release that serves. What a slot has from an ACME server is its own to say: the release was given one in its place. */
+export async function certificatesIn(proxmox: Proxmox, release: Release | undefined, signal?: AbortSignal): Promise<CertificateOutlook[]> {
+  const given = certificatesOf(release?.given, proxmox.now())
+  if (release?.seed.acme === undefined) return outlookOf(given)
+  const { node, vmid } = release.vm
+  return outlookWithAcme(given, await guestOf(proxmox, node, vmid, signal).status(), proxmox.now())
 }
 
 function differencesOf({ from, to, base, containers, packages, files, unknown }: ImageDiff): NonNullable<Survey['differences']> {

@@ -67,8 +67,8 @@ export const eventful: NightRecord = {
       unknown: [],
     },
     certificates: [
-      { group: 'serena', name: 'the public certificate', ends: '2026-12-18T00:00:00.000Z', daysLeft: 18 },
-      { group: 'serena', name: "the site's CA", ends: '2036-11-20T00:00:00.000Z', daysLeft: 3643 },
+      { group: 'serena', name: 'the public certificate', ends: '2026-12-18T00:00:00.000Z', daysLeft: 18, due: true },
+      { group: 'serena', name: "the site's CA", ends: '2036-11-20T00:00:00.000Z', daysLeft: 3643, due: false },
     ],
     images: [
       {

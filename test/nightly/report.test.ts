@@ -193,7 +193,7 @@ const hostileNight = (text: string): HeldNight => ({
     warnings: [text],
     survey: {
       differences: { from: text, to: text, news: [{ what: 'file', name: text, from: null, to: text }], unknown: [text] },
-      certificates: [{ group: text, name: text, ends: '2026-12-18T00:00:00.000Z', daysLeft: 1 }],
+      certificates: [{ group: text, name: text, ends: '2026-12-18T00:00:00.000Z', daysLeft: 1, due: true }],
       images: [
         {
           name: text,
@@ -340,6 +340,35 @@ describe('the Markdown', () => {
       '',
       "- ❌ bake-image-pull: the build VM can't pull serena → Its way to the registry.",
     ])
+  })
+})
+
+describe('a certificate of which nobody knows when it ends', () => {
+  const certificates = [
+    { group: 'logging', name: 'the logging certificate', ends: '2036-11-20T00:00:00.000Z', daysLeft: 3643, due: false },
+    { group: 'serena', name: 'the public certificate, of the ACME server', ends: null, daysLeft: null, due: false },
+  ]
+  const survey = eventful.survey && { ...eventful.survey, certificates }
+
+  it('is told as such, in every form', () => {
+    const text = markdown(nightWith({ survey }))
+    expect(text).toContain(
+      '- serena: nobody can tell when it ends, because its slot does not answer: the public certificate, of the ACME server',
+    )
+    expect(text).toContain('| serena | the public certificate, of the ACME server | unknown | unknown |\n| logging |')
+    expect(text).not.toContain(wordsOf.en.noCertificate)
+    expect(markdown(nightWith({ survey }), 'ja')).toContain('| serena | the public certificate, of the ACME server | 不明 | 不明 |')
+    const { texts } = parse(page(nightWith({ survey })))
+    expect(texts.filter((one) => ['unknown', '不明'].includes(one))).toEqual(['unknown', 'unknown', '不明', '不明'])
+  })
+
+  it('is one that somebody sees to only if it is due', () => {
+    const renewed = { group: 'serena', name: 'the public certificate, by E7', ends: '2026-12-12T00:00:00.000Z', daysLeft: 12 }
+    const told = (due: boolean) => markdown(nightWith({ survey: survey && { ...survey, certificates: [{ ...renewed, due }] } }))
+    expect(told(true)).toContain('- serena: the public certificate, by E7 ends on 2026-12-12, in 12 days')
+    expect(told(true)).toContain('❌ 12 days')
+    expect(told(false)).not.toContain('ends on')
+    expect(told(false)).toContain('| 12 days |')
   })
 })
 
