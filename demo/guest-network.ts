@@ -1,5 +1,5 @@
 /** Who reaches whom by TCP, for fake guests: what listens in a slot, and what its own firewall's table (releases/nftables.ts) lets in. */
-import { run } from '../images/guest/places.ts'
+import { run, wantedContainers } from '../images/guest/places.ts'
 import { readSlot } from '../images/guest/slot.ts'
 import { seedFiles } from '../images/contract/files.ts'
 import { contains, parseNetwork } from '../settings/address.ts'
@@ -43,6 +43,9 @@ export function webServer(inside: GuestInside, from: string, to: string, port: n
 /** `reach.js`. In a container's network it gets to itself alone: of that network there is no model. */
 export const reach: GuestProgram = async (words, system) => {
   const [from = ''] = system.addresses('eth0')
+  const slot = system.container === undefined ? undefined : readSlot(system.files)
+  const inside = slot && wantedContainers(slot.seed).find(({ name }) => name === system.container)
+  const own = inside && new URL(inside.probe).port
   const tries = words
     .filter((word) => word !== '--udp')
     .map(async (target) => {
@@ -53,7 +56,7 @@ export const reach: GuestProgram = async (words, system) => {
               () => true,
               () => false,
             )
-          : system.container.startsWith('serena') && target === '127.0.0.1:9121'
+          : host === '127.0.0.1' && port === own
       return reached ? [target] : []
     })
   system.say(JSON.stringify((await Promise.all(tries)).flat()))

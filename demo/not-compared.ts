@@ -63,6 +63,8 @@ export const notCompared: Readonly<Record<string, string>> = {
   ...Object.fromEntries(ofDemo.map((shape) => [`programs: ${shape}`, realAlone])),
   'exec: journalctl --boot --quiet --no-pager --output=cat --priority=NAME --unit=TEXT --lines=N':
     'what a guest complains of is its own; one that says nothing is as good',
+  'exec: nft TEXT': 'by slotctl, as a program, the same is compared; the agent runs it for verifications alone',
+  'exec: nft list table inet NAME': 'by slotctl, as a program, the same is compared; the agent runs it for verifications alone',
   'programs: cloud-init clean --logs --seed':
     'it takes from a machine what it is: a bake does it as its last, and looks whether it is gone',
   'programs: docker pull --quiet IMAGE': 'there is no registry that a slot may reach; every bake that is not a model pulls',

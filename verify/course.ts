@@ -1,4 +1,5 @@
 /** What it takes to try a clone out, and the course that its checks take. */
+import type { ImageRecord } from '../images/contract/record.ts'
 import type { Site } from '../settings/site.ts'
 import type { Clone } from './clones.ts'
 import type { Place } from './inside.ts'
@@ -27,6 +28,8 @@ export interface Trying extends Place {
   readonly site: Site
   readonly trial: Site
   readonly clone: Clone
+  /** Container images that the image has. */
+  readonly services: ImageRecord['services']
   readonly secrets: TrialSecrets
   readonly patience: Patience
   readonly report: Report

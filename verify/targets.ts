@@ -32,27 +32,53 @@ export const isOpenToSome = ({ local, flows }: VmFlows, { host, port }: Target):
       direction === 'in' && protocol === 'tcp' && ports.includes(port) && own.includes(host),
   )
 
+/** Whether it lets this out. @param from what is for the VM itself its containers do not get, and what is for one of its users nobody here */
+export const isLetOut = ({ flows }: VmFlows, from: 'containers' | 'itself', { host, port }: Target): boolean =>
+  flows.some(
+    ({ direction, ports, remote, hostOnly, only, steered }) =>
+      direction === 'out' &&
+      only === undefined &&
+      steered === undefined &&
+      (hostOnly !== true || from === 'itself') &&
+      ports.includes(port) &&
+      (remote.length === 0 || remote.some((text) => isIn(text, host))),
+  )
+
 function isIn(text: string, address: string): boolean {
   const network = parseNetwork(text)
   return network !== undefined && contains(network, address)
 }
 
-/** Where a container of Serena's could go if it were let: the site's VMs, those of `vms`, the gateway, Proxmox, other containers, the world. */
-export function temptations(site: Site, vms: readonly string[]): Target[] {
+/** Which network a container is in: one of the two of the project, or that of the VM itself. */
+export type Inside = 'serena' | 'logging' | 'itself'
+
+/**
+ * Where a container could go if it were let: the site's VMs, those of `vms`, the gateway, Proxmox, containers of other
+ * networks, the world.
+ */
+export function temptations(site: Site, vms: readonly string[], from: Inside = 'serena', ports = portsOf(site)): Target[] {
   const inside = containerNetworks(site.network.containers)
   const own = Object.values(site.groups).flatMap(({ service, slots }) => [service, slots.blue.address, slots.green.address])
   const { hostname, port } = new URL(site.proxmox.url)
-  const machines = [...new Set([...vms, ...own, inside.serena.replace(/\d+\/\d+$/, '1')])]
+  // The VM itself gets to its own addresses and to its containers.
+  const near = from === 'itself' ? [] : [...vms, firstOf(inside[from])]
+  const machines = [...new Set([...own, ...near])]
   return [
-    ...machines.flatMap((host) => [22, 80, 443, 8099, site.logging.port].map((one) => ({ host, port: one }))),
+    ...machines.flatMap((host) => ports.map((one) => ({ host, port: one }))),
     ...[22, 443].map((one) => ({ host: site.network.gateway, port: one })),
     ...site.network.nameservers.map((host) => ({ host, port: 53 })),
     ...(parseNetwork(hostname) === undefined ? [] : [{ host: hostname, port: Number(port || 443) }]),
-    { host: inside.loki, port: 3100 },
-    { host: inside.grafana, port: 3000 },
+    ...(from === 'serena' ? [{ host: inside.loki, port: 3100 }] : []),
+    ...(from === 'serena' ? [{ host: inside.grafana, port: 3000 }] : []),
+    ...(from === 'logging' ? [inside.serenaMcp, inside.serenaMcpSse].map((host) => ({ host, port: 9121 })) : []),
     { host: '192.0.2.1', port: 443 },
   ]
 }
+
+const portsOf = ({ logging }: Pick<Site, 'logging'>): readonly number[] => [22, 80, 443, 8099, logging.port]
+
+/** The VM's own address in a network of its containers. */
+const firstOf = (network: string): string => network.replace(/(\d+)\/\d+$/, (_, last: string) => String(Number(last) + 1))
 
 /** What is other than it should be, as sentences. @param wanted undefined: either will do */
 export function surprises(tried: readonly Target[], reached: readonly string[], wanted: (target: Target) => boolean | undefined): string[] {

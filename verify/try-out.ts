@@ -49,9 +49,7 @@ export async function tryOut({ trying, course }: Trial, all: readonly Trying[]):
   await course.check('logs', async (note) => {
     for (const selector of selectorsOf(clone)) await untilLogged(logging ?? trying, selector, patience, note)
   })
-  await course.check('closed-inside', async () => {
-    await reachesNothing(trying, all)
-  })
+  await course.check('closed-inside', (note) => reachesNothing(trying, all, note))
   await lookFromOutside({ trying, course }, all)
 }
 

@@ -136,7 +136,9 @@ describe('an image with something wrong', () => {
         system.say(JSON.stringify(what))
         return Promise.resolve(code)
       }
-      if (script === 'reach.js') return answer(system.container === undefined ? ['198.18.0.1:9121'] : ['127.0.0.1:9121', '192.0.2.1:443'])
+      // A container gets to itself, as it should, and to the world.
+      const reached = args.filter((target) => target.startsWith('127.0.0.1:') || target === '192.0.2.1:443')
+      if (script === 'reach.js') return answer(system.container === undefined ? ['198.18.0.1:9121'] : reached)
       if (script === 'slotctl.js' && args[0] === 'yield' && system.name.includes('-1-'))
         return answer({ error: { code: 'disk-busy', message: 'in use' } }, 1)
       return undefined
@@ -174,6 +176,7 @@ describe('an image with something wrong', () => {
       ['logging', 'dashboards', /rate\(.*parse error/],
       ['logging', 'hygiene', /\/var\/log\/leak/],
       ['logging', 'logs', /no line of .*journal/],
+      ['logging', 'closed-inside', /^from loki, 192\.0\.2\.1:443 is open; from otelcol, 192\.0\.2\.1:443 is open$/],
       ['logging', 'closed-outside', /:8443 is closed/],
       ['serena', 'units', /golden-watch\.service is inactive/],
       ['serena', 'containers', /otelcol answers \(starting\)/],
@@ -183,7 +186,7 @@ describe('an image with something wrong', () => {
       ['serena', 'session', /initialize is answered with 500/],
       ['serena', 'projects', /the projects belong to their user/],
       ['serena', 'tools', /Pyright finds a symbol.*find_symbol: \[\]/],
-      ['serena', 'closed-inside', /from serena_mcp, 192\.0\.2\.1:443 is open$/],
+      ['serena', 'closed-inside', /^from serena_mcp, 192\.0\.2\.1:443 is open; from otelcol, 192\.0\.2\.1:443 is open$/],
       ['serena', 'closed-outside', /:443 is closed/],
       ['serena', 'let-go', /cut off 3 requests/],
       ['serena', 'reboot', /got timeout/],
