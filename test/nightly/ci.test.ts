@@ -74,7 +74,7 @@ describe("GitLab's file", () => {
 describe('the steps, in a bare clone, with a night that ends like that', () => {
   let folder = ''
   let env: NodeJS.ProcessEnv
-  /** npm that installs nothing, and has a night of its own: what the project's own makes of it is in test/flow/nightly.test.ts. */
+  /** npm that installs nothing, and has a night of its own: the real ones are in test/flow/ci.test.ts. */
   const npm = (ends: number): void =>
     writeFileSync(
       join(folder, 'bin', 'npm'),
@@ -99,9 +99,9 @@ exit ${ends}
     [10, true, 'new=true\n'],
     [1, false, ''],
     [130, false, ''],
-  ])('with %i: the job is well: %s', (ends, ok, outputs) => {
+  ])('with %i: the job is well: %s', async (ends, ok, outputs) => {
     npm(ends)
-    const job = runWorkflow({ folder: join(folder, 'job'), vars: { GOLDEN_SITE: '/srv/site' }, env })
+    const job = await runWorkflow({ folder: join(folder, 'job'), vars: { GOLDEN_SITE: '/srv/site' }, env })
     expect(job, job.said).toMatchObject({ ok, outputs, summary: '# night of /srv/site\n', kept: ['report.html', 'report.md'] })
     expect(job.failed).toBe(ok ? undefined : 'The night')
     expect(readFileSync(join(folder, 'calls'), 'utf8')).toMatch(/^npm ci\nnpm run --silent golden -- nightly --report .*\/night\n$/)

@@ -1,5 +1,6 @@
 /** The CI files of the night, and their steps run as a runner would run them. */
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parse } from 'yaml'
@@ -39,6 +40,19 @@ export interface RunnerOptions {
   readonly vars: Readonly<Record<string, string>>
   /** Of the runner's user. */
   readonly env: NodeJS.ProcessEnv
+  /** Runs a step as that user. @default as the one of this process */
+  readonly run?: (
+    program: string,
+    args: readonly string[],
+    how: { readonly cwd: string; readonly env: NodeJS.ProcessEnv },
+  ) => Promise<RunStep>
+  /** Gives that user what was made for the job. @default it is theirs */
+  readonly give?: (path: string) => Promise<void>
+}
+
+export interface RunStep {
+  readonly code: number | null
+  readonly said: string
 }
 
 export interface RunJob {
@@ -57,11 +71,19 @@ export function bareClone(folder: string, env: NodeJS.ProcessEnv): void {
   execFileSync('git', ['clone', '--quiet', '--shared', '-c', `safe.directory=${project}`, project, folder], { env })
 }
 
+const runHere: NonNullable<RunnerOptions['run']> = async (program, args, { cwd, env }) => {
+  const child = spawn(program, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] })
+  let said = ''
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (said += text))
+  const [code] = (await once(child, 'close')) as [number | null]
+  return { code, said }
+}
+
 /**
  * Steps as a runner takes them: the project's own commands for real, by the shell that GitHub uses. Of actions by others the
  * checkout is done with git, and an artifact is looked at; a cache may be empty at any time.
  */
-export function runWorkflow({ folder, vars, env }: RunnerOptions): RunJob {
+export async function runWorkflow({ folder, vars, env, run = runHere, give = async () => {} }: RunnerOptions): Promise<RunJob> {
   const { nightly } = workflow().jobs
   const workspace = join(folder, 'workspace')
   const temp = join(folder, 'temp')
@@ -76,20 +98,23 @@ export function runWorkflow({ folder, vars, env }: RunnerOptions): RunJob {
       return vars[value] ?? ''
     })
   const given = Object.fromEntries(Object.entries(nightly.env).map(([name, value]) => [name, evaluate(value)]))
+  await give(folder)
   let failed: string | undefined
   let said = ''
   let kept: string[] = []
   for (const step of nightly.steps) {
     if (failed !== undefined && step.if !== 'always()') continue
     const action = step.uses?.split('@')[0]
-    if (action === 'actions/checkout') bareClone(workspace, env)
-    else if (action === 'actions/upload-artifact') {
+    if (action === 'actions/checkout') {
+      bareClone(workspace, env)
+      await give(workspace)
+    } else if (action === 'actions/upload-artifact') {
       const path = evaluate(String(step.with?.path))
       kept = existsSync(path) ? execFileSync('ls', [path], { encoding: 'utf8' }).trim().split('\n') : []
     } else if (step.run !== undefined) {
       const script = join(temp, 'step.sh')
       writeFileSync(script, step.run)
-      const ended = spawnSync('bash', ['-e', script], {
+      const ended = await run('bash', ['-e', script], {
         cwd: workspace,
         env: {
           ...env,
@@ -100,10 +125,9 @@ export function runWorkflow({ folder, vars, env }: RunnerOptions): RunJob {
           GITHUB_STEP_SUMMARY: file('summary'),
           GITHUB_OUTPUT: file('outputs'),
         },
-        encoding: 'utf8',
       })
-      said += `${ended.stdout}${ended.stderr}`
-      if (ended.status !== 0) failed = step.name ?? step.run
+      said += ended.said
+      if (ended.code !== 0) failed = step.name ?? step.run
     } else if (action !== 'actions/cache') throw new Error(`what does ${step.uses} do?`)
   }
   return {
