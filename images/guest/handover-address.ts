@@ -30,7 +30,10 @@ import type { OwnerReport } from './peer.ts'
 import { admitSsh } from './ssh-hold.ts'
 import { steer, steersSince, stopSteering } from './steer.ts'
 
-/** How long connections of before are kept alive; Proxmox's and the kernel's own tracking know them longer than that. */
+/**
+ * How long connections of before are kept alive; Proxmox's and the kernel's own tracking know them longer than that. After half of
+ * it nginx ends those that are still used, with an answer that says so (nginx.ts).
+ */
 export const settleMs = 10 * 60_000
 /** For machines in the LAN that have the other slot's MAC address in mind and have missed the announcement. */
 const leastMs = 5000

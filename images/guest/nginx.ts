@@ -5,6 +5,7 @@ import type { Seed } from '../contract/seed.ts'
 import { peerName } from '../contract/files.ts'
 import { containerNetworks } from '../../settings/containers.ts'
 import { parkingDefaults } from '../../settings/parking.ts'
+import { settleMs } from './handover-address.ts'
 import { authSocketName, ownerFile, presentContainers } from './places.ts'
 import { probeUser } from './authenticator.ts'
 import { movingBody, oauthLocation, refusalLocations, refusalMaps, refusalPages, startingBody } from './refusals.ts'
@@ -160,7 +161,17 @@ ${closedTls(isIP(host) === 0 ? `${folder}/tls/public` : pair)}
     limit_req zone=client burst=100 nodelay;
     limit_conn open 200;
 
-    location / { return 404; }
+    # MCP calls that are forwarded end their connections themselves.
+    location / {
+      set $golden_stays ${settleMs / 2000};
+      if ($golden_leaves) { rewrite ^ /golden-last last; }
+      return 404;
+    }
+    location = /golden-last {
+      internal;
+      keepalive_timeout 0;
+      return 404;
+    }
 ${oauthLocation}
 ${locations.join('\n')}
 ${authLocation('serena')}
@@ -377,6 +388,7 @@ ${
   js_shared_dict_zone zone=golden_waiting:32k type=number timeout=${parkingOf(seed).seconds + 60}s;
   js_shared_dict_zone zone=golden_running:4m type=number;
   js_set $golden_state gate.state;
+  js_set $golden_leaves gate.leaves;
   js_set $golden_logged gate.logged;
   js_set $golden_push_logged gate.loggedPush;
   # Opening a session again includes its project, whose language server may have to be started.

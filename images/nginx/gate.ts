@@ -60,6 +60,15 @@ function state(): string {
   return stateNow()
 }
 
+/**
+ * js_set, of a request whose answer keeps the connection: whether this one's is to be the last. A slot that forwards has its
+ * successor at the service address long since, and what is still open here when its time is over breaks.
+ */
+function leaves(r: Request): string {
+  const since = Number(ngx.shared.golden_handover.get('since')) || Date.now()
+  return stateNow() === 'forward' && Date.now() - since >= Number(r.variables.golden_stays) * 1000 ? '1' : ''
+}
+
 /** What waits at most. */
 interface Bounds {
   readonly calls: number
@@ -214,6 +223,7 @@ function control(r: Request): void {
     const wanted = said ? said.state : undefined
     if (states.indexOf(wanted as string) < 0) return say(r, 400, { error: `state must be one of ${states.join(', ')}` })
     if (wanted === 'forward' && !r.variables.golden_peer) return say(r, 409, { error: 'the seed has no key for the peer slot' })
+    if (stateNow() !== wanted) ngx.shared.golden_handover.set('since', String(Date.now()))
     ngx.shared.golden_handover.set('state', wanted as string)
   } else if (r.method !== 'GET') return say(r, 405, { error: 'GET or PUT' })
   say(r, 200, whatIsGoingOn())
@@ -258,4 +268,4 @@ function carry(r: Request): void {
   say(r, 200, project ? { schema: 1, project: JSON.parse(project) } : { schema: 1 })
 }
 
-export default { enter, away, sse, push, logged, loggedPush, state, control, carry }
+export default { enter, away, sse, push, logged, loggedPush, state, leaves, control, carry }

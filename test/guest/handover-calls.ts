@@ -238,6 +238,7 @@ async function moves(_: Nginx, there: Nginx): Promise<unknown> {
   await oldSerena.stop()
   await newSerena.start()
   await setHandoverState(oldSlot, 'forward')
+  const first = await ask({ method: 'GET', path: '/elsewhere' })
   await until('nobody waits', async () => (await state()).parked === 0)
   await until('they go on', () => clients.replies.filter(({ body }) => body.includes('"new')).length >= 12)
   const forwarded = await ask({ body: call('reach'), session: id })
@@ -252,6 +253,11 @@ async function moves(_: Nginx, there: Nginx): Promise<unknown> {
   const newest = await ask({ body: call('look'), session: others.opened.session ?? '' })
   await until('it is written', () => there.lines.some((line) => line.includes('"/mcp"')))
   const line = JSON.parse(there.lines.find((text) => text.includes('"/mcp"')) ?? '{}') as object
+  let last = first
+  await until('what stays is told to go', async () => {
+    last = await ask({ method: 'GET', path: '/elsewhere' })
+    return last.connection === 'close'
+  })
   // And back, as when a rollout is taken back.
   await setHandoverState(oldSlot, 'park')
   await until('calls wait', async () => (await state()).parked === 3)
@@ -259,11 +265,14 @@ async function moves(_: Nginx, there: Nginx): Promise<unknown> {
   await oldSerena.start()
   await setHandoverState(oldSlot, 'open')
   const back = await ask({ body: call('look'), session: id })
+  const hidden = await ask({ method: 'GET', path: '/golden-last' })
   const made = await clients.stop()
   streaming.abort()
   await stream
   await until('the stream is gone', async () => (await state()).sse === 0)
   return {
+    staying: { first, last },
+    hidden,
     before,
     parked,
     meanwhile,

@@ -46,6 +46,9 @@ describe.skipIf(noRoot)("a handover between two slots (needs root and the lab's 
   })
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
+  /** With seconds where it has minutes. */
+  const soon = (content: string): string => content.replace('set $golden_stays 300;', 'set $golden_stays 3;')
+
   /** A slot as its seed makes it. */
   function lay(seed: Seed): SlotOrder {
     const place = mkdtempSync(join(folder, 'slot-'))
@@ -56,7 +59,7 @@ describe.skipIf(noRoot)("a handover between two slots (needs root and the lab's 
       chmodSync(path, mode)
     }
     for (const { path, content, owner: of = 0, mode = 0o644 } of renderFiles(seed, image, files))
-      if (/^\/run\/golden\/(nginx|auth)\//.test(path)) put(join(place, path), content, of, mode)
+      if (/^\/run\/golden\/(nginx|auth)\//.test(path)) put(join(place, path), soon(content), of, mode)
     const golden = join(place, 'run/golden')
     writeSessionKey(golden, peer.key)
     writeFileSync(join(golden, 'auth/probe'), 'right')
@@ -135,6 +138,10 @@ describe.skipIf(noRoot)("a handover between two slots (needs root and the lab's 
       foreignThere: { status: 404 },
       unknownThere: { status: 405, connection: 'close' },
     })
+    // What asks for nothing that is forwarded stays on its connection, but not until that breaks.
+    expect(said.staying).toMatchObject({ first: { status: 404, connection: 'keep-alive' }, last: { status: 404, connection: 'close' } })
+    expect(said.meanwhile.elsewhere).toMatchObject({ connection: 'keep-alive' })
+    expect(said.hidden).toMatchObject({ status: 404, connection: 'keep-alive' })
     expect(said.newest).toMatchObject({ status: 200, session: said.others.opened.session })
     expect(said.after).toMatchObject({ state: 'open', busy: 0, forwarding: 0, parked: 0, parkedBytes: 0, refused: 0 })
   })
