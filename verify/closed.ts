@@ -1,6 +1,6 @@
 /** What a clone lets in, and what it lets its containers do. */
 import type { Trial, Trying } from './course.ts'
-import { run, slotctl, type Place } from './inside.ts'
+import { guestAt, run, slotctl, type Place } from './inside.ts'
 import { clientProblems, reachableFromHere } from './outside.ts'
 import { Unfit } from './report.ts'
 import { scansOf } from './scans.ts'
@@ -9,10 +9,15 @@ import { trialUser } from './trial.ts'
 
 /** From the networks of its containers nothing is reached but themselves and what the flow table lets out. @throws Unfit */
 export async function reachesNothing(trying: Trying, all: readonly Trying[], note: (text: string) => void): Promise<void> {
-  const { site, clone, services } = trying
+  const { site, clone } = trying
+  const running = Object.entries((await guestAt(trying).status())?.services ?? {}).flatMap(([name, { state }]) =>
+    state === 'running' ? [name] : [],
+  )
   const vms = all.flatMap(({ clone: { release } }) => [release.seed.address, release.seed.service])
+  const scans = scansOf(site, clone, running, vms)
+  if (scans.length === 0) throw new Unfit('no container runs from which it could be tried')
   const problems: string[] = []
-  for (const scan of scansOf(site, clone, services, vms)) {
+  for (const scan of scans) {
     note(`from ${scan.container}`)
     const { container, targets, own, isItself } = scan
     const ask = (): Promise<Reached> => reach(trying, ['--in', container], [...targets, own])

@@ -1,5 +1,4 @@
 /** What it takes to try a clone out, and the course that its checks take. */
-import type { ImageRecord } from '../images/contract/record.ts'
 import type { Site } from '../settings/site.ts'
 import type { Clone } from './clones.ts'
 import type { Place } from './inside.ts'
@@ -28,8 +27,6 @@ export interface Trying extends Place {
   readonly site: Site
   readonly trial: Site
   readonly clone: Clone
-  /** Container images that the image has. */
-  readonly services: ImageRecord['services']
   readonly secrets: TrialSecrets
   readonly patience: Patience
   readonly report: Report

@@ -1,5 +1,4 @@
 /** From which containers of a clone it is tried what they get to, and which places. Pure. */
-import type { ImageRecord } from '../images/contract/record.ts'
 import { wantedContainers, type Container } from '../images/guest/places.ts'
 import type { Site } from '../settings/site.ts'
 import type { Clone } from './clones.ts'
@@ -18,16 +17,16 @@ export interface Scan {
 /**
  * The first of Serena's containers tries all places, the others those few that tell most: each scan takes seconds on a
  * slow machine. Of those in the VM's own network one stands for all: the firewall does not know them by anything else.
- * @param services that the image has
+ * @param running names of containers
  * @param vms addresses of all clones
  */
 export function scansOf(
   site: Site,
   { release: { seed, flows } }: Pick<Clone, 'release'>,
-  services: ImageRecord['services'],
+  running: readonly string[],
   vms: readonly string[],
 ): Scan[] {
-  const all = wantedContainers(seed).filter(({ service }) => services[service] !== undefined)
+  const all = wantedContainers(seed).filter(({ name }) => running.includes(name))
   const inItself = all.filter((one) => insideOf(one) === 'itself')
   // The log agent, whose configuration names a place to go to, before nginx.
   const tried = [...all.filter((one) => insideOf(one) !== 'itself'), ...inItself.slice(-1)]

@@ -163,7 +163,7 @@ async function tryAll(verification: Verification, { image, trial, clones, secret
       throw ofOtherVersion(image)
     }
     const here = verification.here ?? fromHere(site.proxmox.socksProxy)
-    return { ...place, site, trial, clone, services: image.record.services, secrets, patience, report, here, refuse }
+    return { ...place, site, trial, clone, secrets, patience, report, here, refuse }
   })
   const courses = all.map(begin)
   for (const course of courses) await bringUp(course)
