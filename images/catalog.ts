@@ -176,13 +176,16 @@ function withBase(image: Image, bases: readonly Base[]): Image {
 /** What the site's template range holds. */
 export const listImages = async (proxmox: Proxmox, site: Site): Promise<Sorted> => sortRange(await listRange(proxmox, site))
 
+/** Of a fingerprint. What could be a VMID (999999999 at most) is one, or a mistyped one. */
+const isPart = (name: string): boolean => name.length >= 4 && !/^\d{1,9}$/.test(name)
+
 /**
  * The template that somebody has named: by its name, the end of it (a part of its fingerprint), or its VMID.
  * @throws Failure `image-unknown`
  */
 export function templateNamed<T extends Pick<Template, 'vmid' | 'name'>>(site: Site, templates: readonly T[], name: string): T {
   const exact = templates.filter((one) => one.name === name || String(one.vmid) === name)
-  const found = exact.length > 0 ? exact : templates.filter((one) => name.length >= 4 && !/^\d+$/.test(name) && one.name.endsWith(name))
+  const found = exact.length > 0 ? exact : templates.filter((one) => isPart(name) && one.name.endsWith(name))
   const [only, ...more] = found
   if (only !== undefined && more.length === 0) return only
   const list = (only === undefined ? templates : found).map((one) => `${one.name} (${one.vmid})`).join(', ')

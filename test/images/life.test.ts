@@ -170,6 +170,10 @@ it('people name an image by name, VMID or the end of its name, and are asked whe
   expect(templateNamed(site, images, '9002').vmid).toBe(9002)
   expect(templateNamed(site, images, 'golden-home-0123456789ab').vmid).toBe(9001)
   expect(templateNamed(site, images, '89ab').vmid).toBe(9001)
+  // Once in some 280 images its fingerprint begins with nothing but digits.
+  const digits = anImage(9003, { name: 'golden-home-240783706259' })
+  expect(templateNamed(site, [...images, digits], '240783706259').vmid).toBe(9003)
+  expect(() => templateNamed(site, [...images, digits], '6259')).toThrow(expect.objectContaining({ code: 'image-unknown' }))
   for (const name of ['9999', 'ab', 'x', 'golden-home-ffff56789abc'])
     expect(() => templateNamed(site, images, name), name).toThrow(expect.objectContaining({ code: 'image-unknown', exitCode: 2 }))
 })
