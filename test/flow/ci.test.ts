@@ -32,6 +32,12 @@ afterAll(async () => {
   await place?.close()
 })
 
+/** `npm test` tells of its own user's places as well, where the runner's may not go. */
+const wayToPackages = (): NodeJS.ProcessEnv =>
+  Object.fromEntries(
+    Object.entries(npmEnvironment(process.env)).filter(([name]) => !/^npm_config_(cache|userconfig|globalconfig)$/i.test(name)),
+  )
+
 /** A runner that is made for this job, but for what it keeps of npm and of this project's cache. Nothing of this clone is on its PATH. */
 async function job(): Promise<RunJob & { readonly report: NightRecord }> {
   const { computer } = place
@@ -41,7 +47,7 @@ async function job(): Promise<RunJob & { readonly report: NightRecord }> {
     const done = await runWorkflow({
       folder,
       vars: { GOLDEN_SITE: site.folder },
-      env: { ...npmEnvironment(process.env), ...computer.env, PATH: path.join(delimiter) },
+      env: { ...wayToPackages(), ...computer.env, PATH: path.join(delimiter) },
       give: computer.give,
       run: async (program, args, { cwd, env }) => {
         const { code, stdout, stderr } = await computer.run(program, args, { cwd, env: env as Record<string, string> })
