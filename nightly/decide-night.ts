@@ -103,6 +103,8 @@ export function keyOf(step: NightStep): string {
   }
 }
 
+const isToDo = (step: NightStep, done: ReadonlySet<string>): boolean => step.do === 'wait' || !done.has(keyOf(step))
+
 /** @param done keys of the steps that this night has done */
 export function decideNight(rules: NightRules, seen: NightSeen, done: ReadonlySet<string>): NightStep {
   // Service may hang between two slots.
@@ -119,7 +121,7 @@ export function decideNight(rules: NightRules, seen: NightSeen, done: ReadonlySe
   }
   const rollout = rolloutStep(rules, seen)
   if (rollout !== undefined && 'do' in rollout) {
-    if (rollout.do === 'wait' || !done.has(keyOf(rollout))) return rollout
+    if (isToDo(rollout, done)) return rollout
     return end([], [noEffect('rollout', 'image' in rollout ? rollout.image.name : '')])
   }
   if (rules.prune && seen.prunable > 0 && !done.has('prune')) return { do: 'prune' }
@@ -130,7 +132,7 @@ export function decideNight(rules: NightRules, seen: NightSeen, done: ReadonlySe
 function awayFromRevoked(rules: NightRules, seen: NightSeen, done: ReadonlySet<string>): NightStep | undefined {
   const groups = seen.groups.filter(({ image }) => runningOf(image, seen.images)?.revoked === true)
   const step = rolloutStep(rules, { ...seen, groups })
-  return step !== undefined && 'do' in step && (step.do === 'wait' || !done.has(keyOf(step))) ? step : undefined
+  return step !== undefined && 'do' in step && isToDo(step, done) ? step : undefined
 }
 
 const end = (notes: readonly NightNote[], complaints: readonly FailureFacts[]): NightStep => ({ do: 'end', notes, complaints })

@@ -109,6 +109,10 @@ export type RolloutNote = NonNullable<GroupPins['rollout']>
 
 /** Whether the data may be anywhere between the slots, or with one that does not use it yet. */
 export const isMoving = (note: RolloutNote | undefined): boolean => note?.phase === 'hand-over' || note?.phase === 'take-back'
+
+/** Whether what was to take over does not serve: the data goes back, or has gone. */
+export const isTakenBack = (note: RolloutNote | undefined): note is RolloutNote => note?.phase === 'take-back' || note?.phase === 'failed'
+
 export type Deployment = DeepReadonly<z.infer<typeof schema>>
 
 export const noDeployment: Deployment = { schema: 1, groups: {} }

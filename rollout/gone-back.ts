@@ -1,5 +1,5 @@
 /** Images that a site has gone back from, by its history. Pure. */
-import type { Deployment } from '../releases/deployment.ts'
+import { isTakenBack, type Deployment } from '../releases/deployment.ts'
 import type { RolloutEntry } from './history.ts'
 
 /**
@@ -28,7 +28,8 @@ export function goneBackFrom(history: readonly RolloutEntry[]): ReadonlyMap<stri
 export const takenBackIn = ({ groups }: Deployment): ReadonlyMap<string, string> =>
   new Map(
     Object.values(groups).flatMap(({ rollout: note, slots }) => {
-      const image = note?.phase === 'take-back' || note?.phase === 'failed' ? slots[note.to]?.image : undefined
-      return image === undefined ? [] : [[image.name, `its rollout was taken back: ${note?.reason ?? ''}`.trim()] as const]
+      if (!isTakenBack(note)) return []
+      const image = slots[note.to]?.image
+      return image === undefined ? [] : [[image.name, `its rollout was taken back: ${note.reason ?? ''}`.trim()] as const]
     }),
   )

@@ -7,7 +7,7 @@ import { readJsonLines, writeJsonLines } from '../core/json-lines.ts'
 import { who } from '../core/who.ts'
 import { readPins } from '../releases/pins.ts'
 import { otherSlot, slotNames, type SlotName } from '../settings/site.ts'
-import type { Release } from '../releases/deployment.ts'
+import { isTakenBack, type Release } from '../releases/deployment.ts'
 import type { GroupWork } from './context.ts'
 import type { HandoverPart } from './handover.ts'
 
@@ -95,7 +95,7 @@ export async function onRecord(
  */
 export async function writeDownTakenBack({ folder, progress }: Pick<GroupWork, 'folder' | 'progress'>, group: string): Promise<void> {
   const { rollout: note, slots } = (await readPins(folder)).groups[group] ?? { slots: {} }
-  if (note === undefined || (note.phase !== 'take-back' && note.phase !== 'failed')) return
+  if (!isTakenBack(note)) return
   const [back, failed] = [slots[otherSlot(note.to)], slots[note.to]]
   if (back === undefined || failed === undefined) return
   const before = (await readHistory(folder)).filter((entry) => entry.group === group && entry.to.release === failed.id)

@@ -116,7 +116,8 @@ function keepReasons(
 ): (template: Image | Base | Doomed) => string[] {
   const own = images.filter(({ record }) => record.site === site.name)
   const sound = own.filter((image) => !image.revoked && image.verification !== 'failed')
-  const newest = new Set([...sound].sort((a, b) => (isNewer(a, b) ? -1 : 1)).slice(0, site.image.keep))
+  const newestFirst = [...sound].sort((a, b) => (isNewer(a, b) ? -1 : 1))
+  const newest = new Set(newestFirst.slice(0, site.image.keep))
   const here = images.filter((image) => elsewhere(site, image) === undefined)
   const chosen = newestFit(site.image, here)
   const last = new Map(
@@ -126,7 +127,7 @@ function keepReasons(
     }),
   )
   // Of those that have to wait some nights; where people promote, the newest few do.
-  const stable = newestOf(sound.filter((image) => image.channel === 'stable' && image.verification === 'passed'))
+  const stable = newestFirst.find((image) => image.channel === 'stable' && image.verification === 'passed')
   const waits = (image: Image): boolean =>
     typeof site.nightly.promote === 'object' &&
     sound.includes(image) &&
@@ -161,9 +162,6 @@ function keepReasons(
     ]
   }
 }
-
-const newestOf = (images: readonly Image[]): Image | undefined =>
-  images.reduce<Image | undefined>((best, image) => (best === undefined || isNewer(image, best) ? image : best), undefined)
 
 const lastPromoted = (images: readonly Image[]): Image | undefined =>
   images.reduce<Image | undefined>((last, image) => {

@@ -1,7 +1,7 @@
 /** What `rollout` is going to do with a group, from what there is: pure, printable, and what it then goes by. */
 import { Failure } from '../core/failure.ts'
 import type { Image } from '../images/catalog.ts'
-import { isMoving, type GroupPins, type Release, type RolloutNote } from '../releases/deployment.ts'
+import { isMoving, isTakenBack, type GroupPins, type Release, type RolloutNote } from '../releases/deployment.ts'
 import { otherSlot, type Site, type SlotName } from '../settings/site.ts'
 import { changeText, settingChanges } from './changes.ts'
 import type { GuestStatus } from './guest.ts'
@@ -118,8 +118,7 @@ const isOfToday = (
   secrets: readonly string[] | undefined,
 ): boolean => isSame(image, idle) && settingChanges(site, group, slot, idle).length === 0 && secrets?.length === 0
 
-const hasFailed = (note: RolloutNote | undefined, slot: SlotName): boolean =>
-  (note?.phase === 'failed' || note?.phase === 'take-back') && note.to === slot
+const hasFailed = (note: RolloutNote | undefined, slot: SlotName): boolean => isTakenBack(note) && note.to === slot
 
 /** The old slot knows the new one by its address, and both are found at the same one. */
 const keepsBetween = ({ seed: old }: Release, { seed }: Release): boolean => old.peer === seed.address && old.service === seed.service
